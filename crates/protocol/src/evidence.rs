@@ -1,0 +1,53 @@
+//! What a chain shows about one payment.
+
+/// A chain's answer about one watched payment. Each value comes from one
+/// endpoint and one block (invariant I7); deciding what it means for the
+/// payment is the engine's work, not the chain crate's.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Evidence {
+    /// The payment's own transfer is in the chain at the configured depth
+    /// (invariant I4), whoever submitted it.
+    Settled(Landing),
+    /// A transaction of ours was included but did not move the money. Not a
+    /// refusal (invariant I5): the authorization may still be used.
+    Reverted(Landing),
+    /// The payer cancelled the authorization, in a finalized block.
+    Canceled(Landing),
+    /// The deadline has passed at a finalized block and nothing landed
+    /// (invariant I5).
+    Expired {
+        /// The finalized block (or slot) that proves it.
+        block: u64,
+        /// What was compared with the deadline: block time in Unix seconds
+        /// (Base) or block height (Solana).
+        clock: u64,
+    },
+}
+
+/// Where something was found on chain.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Landing {
+    /// Transaction hash (Base) or first signature (Solana).
+    pub transaction: String,
+    /// Block number (Base) or slot (Solana).
+    pub block: u64,
+    /// Block hash, to notice a reorganisation; empty where the chain gives none.
+    pub block_hash: String,
+    /// Block time in Unix seconds; zero where unknown.
+    pub block_time: u64,
+    /// What the transaction cost its fee payer, all of it, in wei or lamports.
+    pub cost_native: u128,
+    /// Whether the fee payer is one of our wallets; a foreign landing costs us nothing.
+    pub paid_by_us: bool,
+}
+
+/// When a payment can no longer land.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "unit", content = "value", rename_all = "snake_case")]
+pub enum Deadline {
+    /// Base: `validBefore`, exclusive, in chain time.
+    UnixSeconds(u64),
+    /// Solana: the last valid block height of the payer's blockhash.
+    BlockHeight(u64),
+}

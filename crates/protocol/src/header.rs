@@ -1,0 +1,192 @@
+//! Payment headers: base64 of JSON, decoded as if written by an attacker.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// Header of a 402 answer: base64(JSON) of [`crate::PaymentRequired`].
+pub const PAYMENT_REQUIRED: &str = "payment-required";
+/// Header of a paid request: base64(JSON) of [`crate::PaymentPayload`].
+pub const PAYMENT_SIGNATURE: &str = "payment-signature";
+/// Header of the paid answer: base64(JSON) of [`crate::SettleResponse`].
+pub const PAYMENT_RESPONSE: &str = "payment-response";
+
+/// Longest payment header that is looked at. A Solana transaction is at most
+/// 1,232 bytes and an echoed `accepted` a few hundred, so 16 KiB is ample.
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+
+/// Deepest nesting of a payment header's JSON.
+pub const HEADER_JSON_DEPTH_MAX: usize = 16;
+
+/// Why a header could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// Longer than [`HEADER_BYTES_MAX`].
+    #[error("payment header longer than {HEADER_BYTES_MAX} bytes")]
+    TooLong,
+    /// Not padded standard base64.
+    #[error("payment header is not padded standard base64")]
+    NotBase64,
+    /// Not UTF-8 JSON, or a key stands twice, or nested too deeply.
+    #[error("payment header is not valid JSON: {0}")]
+    NotJson(String),
+    /// JSON of another shape.
+    #[error("payment header has the wrong shape: {0}")]
+    WrongShape(String),
+}
+
+/// Encodes a value as header text.
+pub fn encode_header<T: Serialize>(value: &T) -> Result<String, HeaderError> {
+    let json = serde_json::to_vec(value).map_err(|e| HeaderError::WrongShape(e.to_string()))?;
+    Ok(STANDARD.encode(json))
+}
+
+/// Decodes header text.
+pub fn decode_header<T: DeserializeOwned>(text: &str) -> Result<T, HeaderError> {
+    if text.len() > HEADER_BYTES_MAX {
+        return Err(HeaderError::TooLong);
+    }
+    let json = STANDARD.decode(text).map_err(|_| HeaderError::NotBase64)?;
+    let value = parse_json_strict(&json, HEADER_JSON_DEPTH_MAX).map_err(HeaderError::NotJson)?;
+    serde_json::from_value(value).map_err(|e| HeaderError::WrongShape(e.to_string()))
+}
+
+/// Parses JSON, refusing duplicate keys and nesting deeper than `depth_max`.
+///
+/// A duplicate key is an attack: two readers of one body may see two prices.
+pub fn parse_json_strict(bytes: &[u8], depth_max: usize) -> Result<Value, String> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let seed = Strict { depth_left: depth_max };
+    let value =
+        serde::de::DeserializeSeed::deserialize(seed, &mut deserializer).map_err(|e| e.to_string())?;
+    deserializer.end().map_err(|e| e.to_string())?;
+    Ok(value)
+}
+
+#[derive(Clone, Copy)]
+struct Strict {
+    depth_left: usize,
+}
+
+impl Strict {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        let depth_left = self.depth_left.checked_sub(1).ok_or_else(|| E::custom("nested too deeply"))?;
+        Ok(Self { depth_left })
+    }
+}
+
+impl<'de> serde::de::DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> serde::de::Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
+        Ok(Value::Bool(v))
+    }
+
+    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
+        Ok(Value::from(v))
+    }
+
+    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
+        Ok(Value::from(v))
+    }
+
+    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
+        Ok(Value::from(v))
+    }
+
+    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
+        Ok(Value::String(v.to_owned()))
+    }
+
+    fn visit_string<E>(self, v: String) -> Result<Value, E> {
+        Ok(Value::String(v))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(inner)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut fields = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if fields.contains_key(&key) {
+                return Err(serde::de::Error::custom(format_args!("key {key:?} stands twice")));
+            }
+            let value = map.next_value_seed(inner)?;
+            fields.insert(key, value);
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standard_padded_base64_only() {
+        let good = encode_header(&serde_json::json!({"a": 1})).unwrap();
+        assert_eq!(good, "eyJhIjoxfQ==");
+        assert!(decode_header::<Value>(&good).is_ok());
+        for bad in
+            ["eyJhIjoxfQ", "eyJhIjoxfQ=", "eyJh\nIjoxfQ==", " eyJhIjoxfQ==", "eyJhIjoxfR==", "e30_", ""]
+        {
+            assert!(decode_header::<Value>(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn header_length_is_bounded() {
+        let long = "A".repeat(HEADER_BYTES_MAX + 4);
+        assert_eq!(decode_header::<Value>(&long), Err(HeaderError::TooLong));
+    }
+
+    #[test]
+    fn duplicate_keys_are_refused_at_any_depth() {
+        assert!(parse_json_strict(br#"{"a":1,"a":1}"#, 8).is_err());
+        assert!(parse_json_strict(br#"{"x":[{"a":1,"\u0061":2}]}"#, 8).is_err());
+        assert!(parse_json_strict(br#"{"x":[{"a":1},{"a":2}]}"#, 8).is_ok());
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        assert!(parse_json_strict(b"[[[[]]]]", 4).is_ok());
+        assert!(parse_json_strict(b"[[[[]]]]", 3).is_err());
+        let bomb = [b'['; 100_000];
+        assert!(parse_json_strict(&bomb, 16).is_err());
+    }
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        assert!(parse_json_strict(b"{} {}", 4).is_err());
+        assert!(parse_json_strict(b"{}x", 4).is_err());
+    }
+}

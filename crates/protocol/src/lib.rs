@@ -1,0 +1,36 @@
+#![doc = include_str!("../README.md")]
+
+mod amount;
+mod attempt;
+mod error_code;
+mod evidence;
+mod exact;
+mod header;
+mod key;
+mod network;
+mod secret;
+mod wire;
+
+pub use amount::{Amount, AmountError, ParseAmountError, USDC_DECIMALS};
+pub use attempt::{DurableAttempt, SendOutcome};
+pub use error_code::ErrorCode;
+pub use evidence::{Deadline, Evidence, Landing};
+pub use exact::{EvmAuthorization, EvmExactPayload, NumberText, SvmExactPayload};
+pub use header::{
+    HEADER_BYTES_MAX, HEADER_JSON_DEPTH_MAX, HeaderError, PAYMENT_REQUIRED, PAYMENT_RESPONSE,
+    PAYMENT_SIGNATURE, decode_header, encode_header, parse_json_strict,
+};
+pub use key::{Fingerprint, IdentifierHash, PaymentId, PaymentKey, RequestId};
+pub use network::{Family, Network, NetworkError};
+pub use secret::Secret;
+pub use wire::{
+    Breakdown, PaymentPayload, PaymentRequired, PaymentRequirements, ResourceInfo, RetryAction,
+    SettleRequest, SettleResponse, SupportedKind, SupportedResponse, VerifyRequest, VerifyResponse,
+    X402_VERSION,
+};
+
+/// Seconds since the Unix epoch.
+///
+/// Every chain deadline (`validAfter`, `validBefore`, block timestamps) is in
+/// this unit; wall-clock readings are injected, never taken in a pure crate.
+pub type UnixSeconds = u64;

@@ -1,0 +1,145 @@
+//! What the gate and the program may ask, and what they are told.
+
+use quittance_ledger::StoredAnswer;
+use quittance_protocol::{
+    Amount, ErrorCode, Fingerprint, IdentifierHash, Network, PaymentId, RequestId, SettleResponse,
+};
+
+/// What a request wants to buy: the gate's half of a payment.
+#[derive(Clone, Debug)]
+pub struct Sale {
+    /// Price of the service, from the request's own body. The settlement
+    /// surcharge is the facilitator's to add and to check.
+    pub service: Amount,
+    /// What the payment is bound to.
+    pub fingerprint: Fingerprint,
+    /// For the books: `POST /v1/chat/completions`.
+    pub resource: String,
+    /// Hash of the client's `payment-identifier`, if it sent one.
+    pub identifier: Option<IdentifierHash>,
+}
+
+/// A refusal before anything was written: the payer keeps the money.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The code official clients know.
+    pub code: ErrorCode,
+    /// What to do about it.
+    pub message: String,
+    /// Who tried to pay, once a signature proved it.
+    pub payer: Option<String>,
+}
+
+/// What became of a payment that came with a request.
+#[derive(Debug)]
+pub enum PayOutcome {
+    /// Settled, and this caller holds the only right to run the handler.
+    Granted(Grant),
+    /// Settled and served before: here is the same answer again.
+    Answered {
+        /// The answer as the handler gave it.
+        answer: StoredAnswer,
+        /// The receipt for `PAYMENT-RESPONSE`.
+        receipt: SettleResponse,
+    },
+    /// No verdict yet, or the handler is still at work (P5): 503 with `Retry-After`.
+    Pending {
+        /// `success: false`, `settlement_pending` and the hash, once there is one.
+        receipt: SettleResponse,
+        /// When to send the same payment again.
+        retry_after_seconds: u64,
+    },
+    /// Not paid: 402 with a fresh offer and this reason.
+    Refused(Rejection),
+    /// The payment buys another request, or nothing any more: 409.
+    Conflict {
+        /// `request_mismatch`, `credit_exhausted` or `replay_window_closed`.
+        code: ErrorCode,
+        /// What to do about it.
+        message: String,
+        /// The receipt, so that the payer can prove what was paid.
+        receipt: Option<SettleResponse>,
+    },
+    /// This network cannot settle now: 503 with `Retry-After`.
+    Unavailable {
+        /// When to try again.
+        retry_after_seconds: u64,
+    },
+}
+
+/// The right to run the handler once for a settled payment (P1).
+///
+/// It ends in exactly one of [`crate::Facilitator::finish`] and
+/// [`crate::Facilitator::credit`]; a grant that is dropped without either
+/// (panic, shutdown) becomes a credit at the next boot (P6).
+#[derive(Debug)]
+pub struct Grant {
+    pub(crate) facts: PaidFacts,
+    pub(crate) receipt: SettleResponse,
+}
+
+impl Grant {
+    /// Facts about the payment for the handler.
+    pub fn paid(&self) -> &PaidFacts {
+        &self.facts
+    }
+
+    /// The receipt for `PAYMENT-RESPONSE`.
+    pub fn receipt(&self) -> &SettleResponse {
+        &self.receipt
+    }
+
+    /// A grant out of thin air, for fault-injecting tests of a gate.
+    #[cfg(feature = "testing")]
+    pub fn for_testing(facts: PaidFacts, receipt: SettleResponse) -> Self {
+        Self { facts, receipt }
+    }
+}
+
+/// What a handler may know about the payment that started it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaidFacts {
+    /// Our name for the payment.
+    pub payment_id: PaymentId,
+    /// Unguessable name for the work; the same on every run of one payment.
+    pub request_id: RequestId,
+    /// Who paid.
+    pub payer: String,
+    /// All that was paid.
+    pub amount: Amount,
+    /// Of which for the service.
+    pub service: Amount,
+    /// Where.
+    pub network: Network,
+    /// Transaction hash or signature.
+    pub transaction: String,
+    /// 1 on the first run, more when an earlier run failed.
+    pub run: u32,
+}
+
+/// No network can be offered now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no network can be offered now, try again in {retry_after_seconds} s")]
+pub struct NothingToOffer {
+    /// For `Retry-After`.
+    pub retry_after_seconds: u64,
+}
+
+/// One network as discovery shows it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct NetworkInfo {
+    /// CAIP-2 identifier.
+    pub network: Network,
+    /// Token contract or mint.
+    pub asset: String,
+    /// Recipient.
+    #[serde(rename = "payTo")]
+    pub pay_to: String,
+    /// `exact`.
+    pub scheme: String,
+    /// Settlement surcharge now, in atomic units; absent while it cannot be offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gas: Option<Amount>,
+    /// Scheme-specific facts, as in offers.
+    pub extra: serde_json::Map<String, serde_json::Value>,
+}

@@ -1,0 +1,151 @@
+use crate::types::{AttemptId, DeliveryState, Payment, PaymentState};
+use quittance_protocol::PaymentId;
+
+/// What went wrong below us, without the driver's types.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why the ledger did not do what it was asked.
+///
+/// Except for [`CommitUnknown`](Self::CommitUnknown), an error means that
+/// nothing of the operation is stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The URL names neither `sqlite:` nor `postgres:`, or does not parse.
+    #[error("ledger url must be sqlite://PATH, sqlite::memory: or postgres://…: {0}")]
+    Url(String),
+    /// Another process has this SQLite ledger open, or uses this instance name.
+    #[error("ledger is in use: {0}; stop the other process or give this one its own instance name")]
+    InUse(String),
+    /// The schema could not be brought up to date.
+    #[error("migrating the ledger: {0}")]
+    Migration(#[source] Cause),
+    /// The database cannot be reached or is too busy; later it may be.
+    #[error("ledger unavailable: {0}")]
+    Unavailable(#[source] Cause),
+    /// The connection broke during COMMIT: the operation may or may not be
+    /// stored. Read the payment before doing anything else with it.
+    #[error("ledger commit unknown: {0}")]
+    CommitUnknown(#[source] Cause),
+    /// The database refused a statement.
+    #[error("ledger database: {0}")]
+    Database(#[source] Cause),
+    /// The ledger was opened for reading.
+    #[error("ledger is open for reading only")]
+    ReadOnly,
+    /// The ledger was closed.
+    #[error("ledger is closed")]
+    Closed,
+    /// This instance's lease ran out or was taken by another instance. It must
+    /// stop working on payments and open the ledger again.
+    #[error("this instance lost its lease on the ledger")]
+    LeaseLost,
+    /// No such payment.
+    #[error("unknown payment {0}")]
+    UnknownPayment(PaymentId),
+    /// No such attempt.
+    #[error("unknown attempt {0}")]
+    UnknownAttempt(AttemptId),
+    /// The wallet has no counter yet; call `ensure_wallet` first.
+    #[error("unknown wallet {wallet} on {network}")]
+    UnknownWallet {
+        /// CAIP-2 network.
+        network: String,
+        /// The wallet's address.
+        wallet: String,
+    },
+    /// The payment's state does not allow this step (invariant I6).
+    #[error("payment {} cannot go from {from} to {to}", payment.id)]
+    Transition {
+        /// The state it is in.
+        from: PaymentState,
+        /// The state that was asked for.
+        to: PaymentState,
+        /// The payment as it is.
+        payment: Box<Payment>,
+    },
+    /// The delivery's state, run or owner does not allow this step.
+    #[error("delivery of payment {} cannot go from {from} to {to}", payment.id)]
+    DeliveryTransition {
+        /// The state it is in.
+        from: DeliveryState,
+        /// The state that was asked for.
+        to: DeliveryState,
+        /// The payment as it is.
+        payment: Box<Payment>,
+    },
+    /// The payment belongs to another instance, or to an earlier life of this one.
+    #[error("payment {} is owned by {}", payment.id, payment.owner)]
+    NotOwner {
+        /// The payment as it is.
+        payment: Box<Payment>,
+    },
+    /// Delivery asked for a merchant's payment, or a merchant's answer for a gate payment.
+    #[error("payment {} has another origin", payment.id)]
+    WrongOrigin {
+        /// The payment as it is.
+        payment: Box<Payment>,
+    },
+    /// The signer failed; nothing was reserved.
+    #[error("signing: {0}")]
+    Sign(String),
+    /// The signer (or another part of the operation) panicked; nothing was stored.
+    #[error("operation panicked; nothing was stored")]
+    Panicked,
+    /// An argument cannot be stored.
+    #[error("{field} is out of range for the ledger")]
+    OutOfRange {
+        /// Which argument.
+        field: &'static str,
+    },
+    /// A stored value cannot be read; the database was changed by something else.
+    #[error("stored {field} cannot be read")]
+    Corrupt {
+        /// Which column.
+        field: &'static str,
+    },
+}
+
+impl LedgerError {
+    /// Whether the same call may succeed later without anything else changing.
+    ///
+    /// `CommitUnknown` is not among them: its outcome has to be read first.
+    pub fn retry(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+
+    /// The payment as it is, for errors about a payment.
+    pub fn payment(&self) -> Option<&Payment> {
+        match self {
+            Self::Transition { payment, .. }
+            | Self::DeliveryTransition { payment, .. }
+            | Self::NotOwner { payment }
+            | Self::WrongOrigin { payment } => Some(payment),
+            _ => None,
+        }
+    }
+}
+
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Tls(_) => {
+                Self::Unavailable(Box::new(error))
+            }
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Closed,
+            sqlx::Error::Database(inner) if transient(inner.code().as_deref()) => {
+                Self::Unavailable(Box::new(error))
+            }
+            _ => Self::Database(Box::new(error)),
+        }
+    }
+}
+
+/// PostgreSQL: deadlock, serialization, lock timeout, shutdown, connection
+/// classes. SQLite: busy and locked, with their extended codes.
+fn transient(code: Option<&str>) -> bool {
+    let Some(code) = code else { return false };
+    matches!(code, "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "53300")
+        || (code.len() == 5 && code.starts_with("08"))
+        || matches!(code, "5" | "6" | "261" | "517" | "262")
+}

@@ -1,0 +1,438 @@
+//! The values that go into the ledger and come out of it.
+
+use std::fmt;
+
+use quittance_protocol::{
+    Amount, Deadline, ErrorCode, Fingerprint, IdentifierHash, Landing, Network, PaymentId, PaymentKey,
+    RequestId,
+};
+
+macro_rules! text_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident => $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant,)* }
+
+        impl $name {
+            /// Every value, in the order a payment goes through them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The value as it is stored and shown.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            pub(crate) fn from_stored(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)* _ => None }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+text_enum!(
+    /// Where a payment stands. `Settled`, `Refused` and `Expired` are final.
+    PaymentState {
+        /// The key is ours; nothing is signed.
+        Claimed => "claimed",
+        /// Signed bytes are durable and count as possibly sent.
+        Recorded => "recorded",
+        /// The money arrived.
+        Settled => "settled",
+        /// It never will, by refusal or cancellation.
+        Refused => "refused",
+        /// It never will, the deadline is finalized.
+        Expired => "expired",
+    }
+);
+
+text_enum!(
+    /// Where the work that a gate payment bought stands.
+    DeliveryState {
+        /// Not started.
+        None => "none",
+        /// A handler runs.
+        Running => "running",
+        /// A final answer is stored.
+        Delivered => "delivered",
+        /// The handler failed; the same request may run again.
+        Credited => "credited",
+    }
+);
+
+impl PaymentState {
+    /// Whether this state is a verdict (invariant I6).
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Settled | Self::Refused | Self::Expired)
+    }
+
+    /// The only transitions a payment can make.
+    pub const fn may_become(self, to: Self) -> bool {
+        match (self, to) {
+            (Self::Claimed, Self::Recorded | Self::Settled | Self::Refused | Self::Expired) => true,
+            (Self::Recorded, Self::Settled | Self::Refused | Self::Expired) => true,
+            (Self::Claimed | Self::Recorded | Self::Settled | Self::Refused | Self::Expired, _) => false,
+        }
+    }
+}
+
+/// Who asked for the payment to be settled.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "kind", content = "merchant", rename_all = "snake_case")]
+pub enum Origin {
+    /// Our own gate, which runs the handler itself.
+    Gate,
+    /// A foreign server through `/settle`, by its merchant name.
+    Merchant(String),
+}
+
+/// Number of an attempt (a signed transaction) within a ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct AttemptId(pub(crate) i64);
+
+impl AttemptId {
+    /// The number, as journal lines show it.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Everything that is known about a payment when it is claimed.
+///
+/// `Debug` leaves out `payload`, which holds the payer's signature.
+#[derive(Clone, PartialEq)]
+pub struct NewClaim {
+    /// Our name for the payment; fresh randomness for each claim.
+    pub id: PaymentId,
+    /// The host's name for the work it buys.
+    pub request_id: RequestId,
+    /// What makes two copies the same payment.
+    pub key: PaymentKey,
+    /// The network it is made on.
+    pub network: Network,
+    /// Who asked.
+    pub origin: Origin,
+    /// The request it is bound to.
+    pub fingerprint: Fingerprint,
+    /// SHA-256 of the payer's signature: a known key with another signature is another sender.
+    pub signature_digest: [u8; 32],
+    /// Hash of the `payment-identifier`, when one was sent.
+    pub identifier: Option<IdentifierHash>,
+    /// Who pays.
+    pub payer: String,
+    /// Who is paid.
+    pub pay_to: String,
+    /// The token.
+    pub asset: String,
+    /// What is paid: service and gas.
+    pub amount: Amount,
+    /// The service's share.
+    pub service: Amount,
+    /// The network's share.
+    pub gas: Amount,
+    /// Number of the tariff that `gas` came from, on this network.
+    pub tariff: Option<i64>,
+    /// When it can no longer land.
+    pub deadline: Deadline,
+    /// Block number (Base) or slot (Solana) to search the chain from.
+    pub watch_from: u64,
+    /// The chain crate's resumable form. Holds the payer's signature: never logged.
+    pub payload: serde_json::Value,
+    /// For people, e.g. `POST /v1/images`.
+    pub resource: String,
+}
+
+/// A payment as the ledger knows it. `Debug` leaves out `payload`.
+#[derive(Clone, PartialEq)]
+pub struct Payment {
+    /// Our name for the payment.
+    pub id: PaymentId,
+    /// The host's name for the work it buys.
+    pub request_id: RequestId,
+    /// What makes two copies the same payment.
+    pub key: PaymentKey,
+    /// The network it is made on.
+    pub network: Network,
+    /// Who asked.
+    pub origin: Origin,
+    /// The request it is bound to.
+    pub fingerprint: Fingerprint,
+    /// SHA-256 of the payer's signature.
+    pub signature_digest: [u8; 32],
+    /// Hash of the `payment-identifier`, when one was sent.
+    pub identifier: Option<IdentifierHash>,
+    /// Who pays.
+    pub payer: String,
+    /// Who is paid.
+    pub pay_to: String,
+    /// The token.
+    pub asset: String,
+    /// What is paid: service and gas.
+    pub amount: Amount,
+    /// The service's share.
+    pub service: Amount,
+    /// The network's share.
+    pub gas: Amount,
+    /// Number of the tariff that `gas` came from.
+    pub tariff: Option<i64>,
+    /// When it can no longer land.
+    pub deadline: Deadline,
+    /// Block number or slot to search the chain from.
+    pub watch_from: u64,
+    /// The chain crate's resumable form. Holds the payer's signature: never logged.
+    pub payload: serde_json::Value,
+    /// For people, e.g. `POST /v1/images`.
+    pub resource: String,
+
+    /// Where the payment stands.
+    pub state: PaymentState,
+    /// Where its delivery stands.
+    pub delivery: DeliveryState,
+    /// Handler runs started so far.
+    pub runs: u32,
+    /// Transaction hash or signature: of the newest attempt, and of the landing once settled.
+    pub transaction: Option<String>,
+    /// Where it landed, once settled.
+    pub landing: Option<Landing>,
+    /// Why it was refused.
+    pub refusal: Option<(ErrorCode, String)>,
+    /// The instance that works on it.
+    pub owner: String,
+    /// That instance's epoch when it took the payment.
+    pub owner_epoch: i64,
+    /// The instance that runs (or last ran) the handler.
+    pub delivery_owner: Option<String>,
+    /// When the newest handler run started.
+    pub delivery_since_ms: Option<i64>,
+    /// When it was claimed.
+    pub created_at_ms: i64,
+    /// When signed bytes were first stored.
+    pub recorded_at_ms: Option<i64>,
+    /// When the money was found to have arrived.
+    pub settled_at_ms: Option<i64>,
+    /// When a verdict of any kind was stored.
+    pub verdict_at_ms: Option<i64>,
+    /// When the answer was first delivered completely (start of the replay window).
+    pub first_answer_at_ms: Option<i64>,
+    /// When a merchant was first told `success: true`.
+    pub merchant_answer_at_ms: Option<i64>,
+    /// When somebody was last told that the outcome is pending.
+    pub pending_answer_at_ms: Option<i64>,
+}
+
+impl fmt::Debug for NewClaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewClaim")
+            .field("id", &self.id)
+            .field("key", &self.key)
+            .field("network", &self.network)
+            .field("payer", &self.payer)
+            .field("amount", &self.amount)
+            .field("resource", &self.resource)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Payment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payment")
+            .field("id", &self.id)
+            .field("key", &self.key)
+            .field("network", &self.network)
+            .field("payer", &self.payer)
+            .field("amount", &self.amount)
+            .field("resource", &self.resource)
+            .field("state", &self.state)
+            .field("delivery", &self.delivery)
+            .field("runs", &self.runs)
+            .field("transaction", &self.transaction)
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handler's complete answer. `Debug` leaves out headers and body.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// HTTP status.
+    pub status: u16,
+    /// Header names and values.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body; empty when `truncated`.
+    pub body: Vec<u8>,
+    /// The body was longer than is kept, so it is not kept at all.
+    pub truncated: bool,
+    /// The answer is a refusal of the handler (4xx): the operator may refund.
+    pub refundable: bool,
+}
+
+impl fmt::Debug for StoredAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredAnswer")
+            .field("status", &self.status)
+            .field("body_bytes", &self.body.len())
+            .field("truncated", &self.truncated)
+            .field("refundable", &self.refundable)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is left of an answer when its body is not needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerMeta {
+    /// HTTP status.
+    pub status: u16,
+    /// Bytes of the body as the handler sent it.
+    pub body_bytes: u64,
+    /// The body was longer than is kept.
+    pub truncated: bool,
+    /// The operator may refund.
+    pub refundable: bool,
+    /// Whether `answer` still returns it; `prune` drops old ones.
+    pub kept: bool,
+}
+
+/// What `start_delivery` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryStart {
+    /// The caller runs the handler, and nobody else does.
+    Run {
+        /// Number of this run, from 1; `finish_delivery` and `credit_delivery` take it.
+        run: u32,
+    },
+    /// Somebody else runs it.
+    Running {
+        /// Which instance.
+        owner: String,
+        /// Since when.
+        since_ms: i64,
+    },
+    /// It is done.
+    Delivered(AnswerMeta),
+    /// It failed as often as it may.
+    Exhausted {
+        /// Runs so far.
+        runs: u32,
+    },
+}
+
+/// What `answer_merchant` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MerchantAnswer {
+    /// Nobody was told before: this `success: true` grants the merchant's run.
+    First,
+    /// It was told before.
+    Again {
+        /// When.
+        first_at_ms: i64,
+    },
+}
+
+/// What one transaction cost its fee payer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostEntry {
+    /// The network it was paid on.
+    pub network: Network,
+    /// Transaction hash or signature; a cost is booked once per transaction.
+    pub transaction: String,
+    /// The payment it was for, when it was for one alone.
+    pub payment: Option<PaymentId>,
+    /// All of it, in wei or lamports.
+    pub native: u128,
+    /// The same in USDC, when a rate was known.
+    pub usdc: Option<Amount>,
+    /// Whether the transaction brought a payment in.
+    pub earned: bool,
+}
+
+/// A network's settlement cost at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TariffRow {
+    /// Its number on this network, from 1 without gaps.
+    pub number: i64,
+    /// The network.
+    pub network: Network,
+    /// What a payer is charged for the network.
+    pub gas: Amount,
+    /// How it was made, for people.
+    pub detail: serde_json::Value,
+    /// When it became current.
+    pub created_at_ms: i64,
+    /// When the next one replaced it.
+    pub replaced_at_ms: Option<i64>,
+}
+
+/// One line of the append-only journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JournalLine {
+    /// Position in the journal; grows, with gaps.
+    pub sequence: i64,
+    /// When.
+    pub at_ms: i64,
+    /// Which instance wrote it.
+    pub instance: String,
+    /// What happened, e.g. `claimed`, `recorded`, `broadcast`.
+    pub event: String,
+    /// Particulars; never a signature, never raw bytes.
+    pub detail: serde_json::Value,
+}
+
+/// Which payments to list, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PaymentFilter {
+    /// At most this many; zero and anything above [`LIST_MAX`](crate::LIST_MAX) mean that limit.
+    pub limit: u32,
+    /// Only in this state.
+    pub state: Option<PaymentState>,
+    /// Only on this network.
+    pub network: Option<Network>,
+    /// Only those claimed before this payment (the last one of the previous page).
+    pub before: Option<PaymentId>,
+}
+
+/// What `prune` may drop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Bodies and headers of answers are dropped this long after the run that made them.
+    pub answers_ms: i64,
+}
+
+/// How to open a ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerOptions {
+    /// This process's name; processes that share a PostgreSQL ledger need different ones.
+    pub instance: String,
+    /// How long this process counts as alive after a heartbeat.
+    pub lease_ms: i64,
+    /// Longest answer body that is kept.
+    pub answer_body_bytes_max: usize,
+    /// Connections at the same time (PostgreSQL), or readers (SQLite).
+    pub connections_max: u32,
+    /// Only look: no migration, no lock, no lease; mutations are errors.
+    pub read_only: bool,
+}
+
+impl LedgerOptions {
+    /// Defaults for a process of this name: a lease of 30 s, answers up to 1 MiB, 8 connections.
+    pub fn new(instance: impl Into<String>) -> Self {
+        Self {
+            instance: instance.into(),
+            lease_ms: 30_000,
+            answer_body_bytes_max: 1 << 20,
+            connections_max: 8,
+            read_only: false,
+        }
+    }
+}

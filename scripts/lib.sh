@@ -1,0 +1,49 @@
+# shellcheck shell=bash
+# What the scripts share. Source it; it changes into no folder and prints only
+# to stderr.
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/quittance/target}"
+CLIENTS="$ROOT/tests/clients"
+export QUITTANCE_NODE_MODULES="${QUITTANCE_NODE_MODULES:-$CLIENTS/node_modules}"
+
+log() {
+  printf '%s\n' "$*" >&2
+}
+
+die() {
+  log "error: $*"
+  exit 1
+}
+
+need() { # need COMMAND HINT
+  command -v "$1" >/dev/null 2>&1 || die "$1 is missing: $2"
+}
+
+# Installs the official clients, anvil and the token artifacts, once per lock file.
+npm_ready() {
+  need npm "install Node.js 20 or newer"
+  local stamp="$CLIENTS/node_modules/.quittance-lock" lock="$CLIENTS/package-lock.json"
+  if [[ -f "$stamp" ]] && cmp -s "$lock" "$stamp"; then
+    return 0
+  fi
+  # Two scripts that start together install once.
+  (
+    flock 9
+    if [[ -f "$stamp" ]] && cmp -s "$lock" "$stamp"; then
+      exit 0
+    fi
+    log "installing the npm packages of tests/clients"
+    npm ci --prefix "$CLIENTS" --no-audit --no-fund --loglevel=error >&2 || exit 1
+    cp "$lock" "$stamp"
+  ) 9<"$CLIENTS" || die "npm ci failed in tests/clients"
+}
+
+# Builds the devnet into $CARGO_TARGET_DIR/debug; cargo decides what is stale.
+# The first build compiles a Solana validator and takes some eight minutes.
+build_devnet() {
+  need cargo "install Rust with rustup; rust-toolchain.toml names the version"
+  log "building the devnet"
+  cargo build --quiet --locked --manifest-path "$ROOT/Cargo.toml" -p quittance-devnet >&2 ||
+    die "the devnet does not build"
+}

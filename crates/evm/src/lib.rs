@@ -1,1 +1,31 @@
-//! x
+#![doc = include_str!("../README.md")]
+
+mod abi;
+mod chain;
+mod check;
+mod classify;
+mod config;
+mod error;
+mod keys;
+mod payer;
+mod payment;
+mod proof;
+mod rpc;
+mod scan;
+mod settle;
+mod signature;
+mod simulate;
+mod text;
+
+pub use chain::{ChainView, EvmChain, Head};
+pub use config::{
+    ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, CONTRACT_SIGNATURE_BYTES_MAX, EvmConfig, L1_FEE_HEADROOM,
+    LOG_BLOCKS_MAX, PARALLEL_CALLS_MAX, REORG_REWIND_BLOCKS, RESEARCH_AFTER_BLOCKS, RPC_ANSWER_BYTES_MAX,
+    WATCH_CHUNK_MAX,
+};
+pub use error::EvmError;
+pub use payer::EvmPayer;
+pub use payment::{EvmPayment, EvmWatch, SignatureKind};
+pub use rpc::{HttpRpc, Rpc, RpcError};
+pub use scan::ScanCursor;
+pub use settle::{FeeSnapshot, SignedTransaction};

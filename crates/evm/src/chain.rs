@@ -1,0 +1,374 @@
+//! One connected chain: endpoints, wallet, checks, fees, sends.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use alloy::primitives::{Address, B256, U256};
+use alloy::sol_types::{SolCall, SolValue};
+use quittance_protocol::{DurableAttempt, Family, PaymentPayload, Secret, SendOutcome, UnixSeconds};
+use serde_json::{Value, json};
+
+use crate::abi::{IGasPriceOracle, IToken};
+use crate::check::{self, Terms};
+use crate::classify;
+use crate::config::{ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, EvmConfig};
+use crate::error::EvmError;
+use crate::keys::SigningKey;
+use crate::payment::{EvmPayment, domain};
+use crate::rpc::{HttpRpc, Rpc, RpcError};
+use crate::settle::{FeeSnapshot, SETTLEMENT_BYTES};
+use crate::simulate::{Simulation, call};
+use crate::text;
+
+/// Gas for a read-only call at start-up and for fees.
+const READ_GAS: u64 = 1_000_000;
+
+/// The block at which a payment was found payable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ChainView {
+    /// Block number; [`crate::EvmWatch::from_block`] of a claim made on it.
+    pub block: u64,
+    /// Its time, Unix seconds.
+    pub block_time: UnixSeconds,
+}
+
+/// The newest block.
+pub type Head = ChainView;
+
+/// One EVM chain with one settling wallet.
+pub struct EvmChain {
+    config: EvmConfig,
+    terms: Terms,
+    key: SigningKey,
+    endpoints: Vec<Arc<dyn Rpc>>,
+    simulation: Simulation,
+    oracle: Option<Address>,
+    fees: RwLock<Option<FeeSnapshot>>,
+}
+
+impl fmt::Debug for EvmChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EvmChain").field("config", &self.config).field("wallet", &self.wallet()).finish()
+    }
+}
+
+impl EvmChain {
+    /// Connects over HTTP and checks that chain, token and EIP-712 domain are the configured ones.
+    pub async fn connect(config: EvmConfig, wallet_key: &Secret) -> Result<Self, EvmError> {
+        let endpoints = config
+            .rpc_urls
+            .iter()
+            .map(|url| Ok(Arc::new(HttpRpc::new(url, config.rpc_timeout_ms)?) as Arc<dyn Rpc>))
+            .collect::<Result<Vec<_>, RpcError>>()
+            .map_err(|_| EvmError::Config { field: "rpc_urls", problem: "must be http or https URLs" })?;
+        Self::connect_with(config, wallet_key, endpoints).await
+    }
+
+    /// Like [`Self::connect`] with the caller's own endpoints; `rpc_urls` is not read.
+    pub async fn connect_with(
+        config: EvmConfig,
+        wallet_key: &Secret,
+        endpoints: Vec<Arc<dyn Rpc>>,
+    ) -> Result<Self, EvmError> {
+        if endpoints.is_empty() {
+            return Err(EvmError::Config { field: "rpc_urls", problem: "must name at least one endpoint" });
+        }
+        let key = SigningKey::parse(wallet_key)?;
+        let terms = terms(&config, key.address())?;
+        let constant = |text| text::address(text).unwrap_or(Address::ZERO);
+        let simulation = Simulation {
+            wallet: key.address(),
+            multicall: constant(ADDRESS_MULTICALL3),
+            settle_gas_limit: config.settle_gas_limit,
+        };
+        let mut chain =
+            Self { config, terms, key, endpoints, simulation, oracle: None, fees: RwLock::new(None) };
+        chain.check_chain_id().await?;
+        chain.read(|rpc| chain.check_token(rpc)).await?;
+        let oracle = constant(ADDRESS_GAS_PRICE_ORACLE);
+        chain.oracle = chain.read(|rpc| has_code(rpc, oracle)).await?.then_some(oracle);
+        Ok(chain)
+    }
+
+    /// The settling wallet's address with EIP-55 case.
+    pub fn wallet(&self) -> String {
+        self.key.address().to_string()
+    }
+
+    /// The configuration this was made from.
+    pub fn config(&self) -> &EvmConfig {
+        &self.config
+    }
+
+    pub(crate) fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    pub(crate) fn endpoints(&self) -> &[Arc<dyn Rpc>] {
+        &self.endpoints
+    }
+
+    /// Everything that can be said about a payment without asking anyone. No I/O.
+    pub fn check_local(&self, payload: &PaymentPayload, now: UnixSeconds) -> Result<EvmPayment, EvmError> {
+        check::check(&self.terms, payload, now)
+    }
+
+    /// Simulates the settlement at the newest block and reads balance and authorization state:
+    /// one JSON-RPC call where Multicall3 is deployed.
+    pub async fn check_chain(&self, payment: &EvmPayment) -> Result<ChainView, EvmError> {
+        self.read(|rpc| async move {
+            match self.simulation.by_multicall(rpc, payment).await? {
+                Some(view) => Ok(view),
+                None => self.simulation.plain(rpc, payment).await,
+            }
+        })
+        .await
+    }
+
+    /// The newest block.
+    pub async fn head(&self) -> Result<Head, EvmError> {
+        self.read(|rpc| async move {
+            let block = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
+            Ok(Head { block: block.number, block_time: block.timestamp })
+        })
+        .await
+    }
+
+    /// The last fees read, if any; their age is the caller's to judge.
+    pub fn fees(&self) -> Option<FeeSnapshot> {
+        *self.fees.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the newest block's base fee and the L1 data fee, and keeps them for [`Self::fees`].
+    pub async fn refresh_fees(&self, now_ms: i64) -> Result<FeeSnapshot, EvmError> {
+        let snapshot = self.read(|rpc| self.read_fees(rpc, now_ms)).await?;
+        *self.fees.write().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
+        Ok(snapshot)
+    }
+
+    /// The wallet's next nonce with what the node has pending; for boot, where the ledger is empty.
+    pub async fn transaction_count(&self) -> Result<u64, EvmError> {
+        let params = json!([self.key.address(), "pending"]);
+        let count = self.ask("eth_getTransactionCount", params).await?;
+        Ok(text::quantity64(&count)?)
+    }
+
+    /// The wallet's balance in wei at the newest block.
+    pub async fn wallet_balance_wei(&self) -> Result<u128, EvmError> {
+        let balance = self.ask("eth_getBalance", json!([self.key.address(), "latest"])).await?;
+        Ok(text::quantity(&balance)?)
+    }
+
+    /// Hands durable bytes to the primary endpoint and, while that leaves the outcome unknown, to
+    /// the next ones.
+    ///
+    /// `Accepted` if any endpoint said so; `Refused` only if the classification table proves it and
+    /// no endpoint that got the bytes in this call was left unknown (I3). Whoever sends bytes again
+    /// must keep an earlier `Accepted` or `Unknown`.
+    pub async fn send<A: DurableAttempt + ?Sized>(&self, attempt: &A) -> SendOutcome {
+        let raw = alloy::primitives::hex::encode_prefixed(attempt.raw_bytes());
+        let mut unknown: Option<String> = None;
+        for rpc in &self.endpoints {
+            let answer = rpc.call("eth_sendRawTransaction", json!([raw])).await;
+            match classify::send(answer, attempt.transaction()) {
+                SendOutcome::Accepted => return SendOutcome::Accepted,
+                SendOutcome::Refused { reason } => {
+                    return match unknown {
+                        None => SendOutcome::Refused { reason },
+                        Some(earlier) => SendOutcome::Unknown { reason: earlier },
+                    };
+                }
+                SendOutcome::Unknown { reason } => unknown = unknown.or(Some(reason)),
+            }
+        }
+        SendOutcome::Unknown { reason: unknown.unwrap_or_default() }
+    }
+
+    /// One question to the first endpoint that answers.
+    async fn ask(&self, method: &str, params: Value) -> Result<Value, EvmError> {
+        self.read(|rpc| {
+            let params = params.clone();
+            async move { Ok(rpc.call(method, params).await?) }
+        })
+        .await
+    }
+
+    /// Runs a read on one endpoint after the other until one is able to answer. The whole read
+    /// moves, so its evidence comes from one endpoint (I7). Never for sends.
+    pub(crate) async fn read<'a, T, F, Fut>(&'a self, operation: F) -> Result<T, EvmError>
+    where
+        F: Fn(&'a dyn Rpc) -> Fut,
+        Fut: Future<Output = Result<T, EvmError>>,
+    {
+        let mut last = EvmError::Rpc(RpcError::Transport("no endpoint".to_owned()));
+        for rpc in &self.endpoints {
+            match operation(rpc.as_ref()).await {
+                Err(EvmError::Rpc(error)) if error.is_endpoint_fault() => last = EvmError::Rpc(error),
+                other => return other,
+            }
+        }
+        Err(last)
+    }
+
+    /// Every endpoint that answers must serve the configured chain; at least one must answer.
+    async fn check_chain_id(&self) -> Result<(), EvmError> {
+        let mut last = None;
+        let mut answered = false;
+        for (endpoint, rpc) in self.endpoints.iter().enumerate() {
+            match rpc.call("eth_chainId", json!([])).await.and_then(|v| text::quantity64(&v)) {
+                Ok(found) if found == self.terms.chain_id => answered = true,
+                Ok(found) => {
+                    return Err(EvmError::ChainMismatch { endpoint, expected: self.terms.chain_id, found });
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        match last {
+            Some(error) if !answered => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The token has code, and its domain is the one that clients will be told.
+    async fn check_token(&self, rpc: &dyn Rpc) -> Result<(), EvmError> {
+        let token = self.terms.token;
+        if !has_code(rpc, token).await? {
+            return Err(EvmError::AssetNotDeployed);
+        }
+        match self.view(rpc, token, IToken::DOMAIN_SEPARATORCall {}.abi_encode()).await {
+            Ok(bytes) if bytes.len() == 32 => {
+                return if bytes == self.terms.separator.as_slice() {
+                    Ok(())
+                } else {
+                    Err(EvmError::DomainMismatch)
+                };
+            }
+            Ok(_) => {}
+            Err(EvmError::Rpc(error)) if classify::is_execution_failure(&error) => {}
+            Err(error) => return Err(error),
+        }
+        let name = self.view(rpc, token, IToken::nameCall {}.abi_encode()).await?;
+        let version = self.view(rpc, token, IToken::versionCall {}.abi_encode()).await?;
+        let same = String::abi_decode(&name).is_ok_and(|name| name == self.config.asset_name)
+            && String::abi_decode(&version).is_ok_and(|version| version == self.config.asset_version);
+        if same { Ok(()) } else { Err(EvmError::DomainMismatch) }
+    }
+
+    async fn view(&self, rpc: &dyn Rpc, to: Address, input: Vec<u8>) -> Result<Vec<u8>, EvmError> {
+        Ok(call(rpc, self.key.address(), to, READ_GAS, &input, "latest").await?)
+    }
+
+    async fn read_fees(&self, rpc: &dyn Rpc, now_ms: i64) -> Result<FeeSnapshot, EvmError> {
+        let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
+        let base_fee_wei = head.base_fee_wei;
+        let wanted = base_fee_wei
+            .checked_mul(2)
+            .and_then(|doubled| doubled.checked_add(self.config.priority_fee_wei))
+            .ok_or(EvmError::Overflow)?;
+        let l1_fee_wei = match self.oracle {
+            None => 0,
+            Some(oracle) => self.read_l1_fee(rpc, oracle).await?,
+        };
+        Ok(FeeSnapshot {
+            base_fee_wei,
+            priority_fee_wei: self.config.priority_fee_wei,
+            max_fee_per_gas_wei: wanted.min(self.config.max_fee_per_gas_wei),
+            l1_fee_wei,
+            block: head.number,
+            block_time: head.timestamp,
+            taken_at_ms: now_ms,
+        })
+    }
+
+    /// The oracle's upper bound for a settlement's size, or on older predeploys the fee of that
+    /// many incompressible bytes.
+    async fn read_l1_fee(&self, rpc: &dyn Rpc, oracle: Address) -> Result<u128, EvmError> {
+        let bound = IGasPriceOracle::getL1FeeUpperBoundCall { unsignedTxSize: U256::from(SETTLEMENT_BYTES) };
+        let answer = match self.view(rpc, oracle, bound.abi_encode()).await {
+            Ok(answer) => answer,
+            Err(EvmError::Rpc(error)) if classify::is_execution_failure(&error) => {
+                let size = usize::try_from(SETTLEMENT_BYTES).unwrap_or_default();
+                let data: Vec<u8> = (1_u8..=255).cycle().take(size).collect();
+                self.view(rpc, oracle, IGasPriceOracle::getL1FeeCall { data: data.into() }.abi_encode())
+                    .await?
+            }
+            Err(error) => return Err(error),
+        };
+        let fee = U256::abi_decode(&answer).map_err(|_| RpcError::BadAnswer("L1 fee"))?;
+        u128::try_from(fee).map_err(|_| EvmError::Overflow)
+    }
+}
+
+fn terms(config: &EvmConfig, wallet: Address) -> Result<Terms, EvmError> {
+    let Family::Eip155(chain_id) = config.network.family() else {
+        return Err(EvmError::Config { field: "network", problem: "must be eip155:<chain id>" });
+    };
+    let problem = "must be 0x and 40 hex digits";
+    let token = text::address(&config.asset).ok_or(EvmError::Config { field: "asset", problem })?;
+    let pay_to = text::address(&config.pay_to).ok_or(EvmError::Config { field: "pay_to", problem })?;
+    if pay_to == Address::ZERO || pay_to == token {
+        return Err(EvmError::Config { field: "pay_to", problem: "must not be zero or the token" });
+    }
+    if config.settle_gas_limit < 60_000 {
+        return Err(EvmError::Config { field: "settle_gas_limit", problem: "must be at least 60000" });
+    }
+    Ok(Terms {
+        network: config.network.as_str().to_owned(),
+        chain_id,
+        token,
+        pay_to,
+        wallet,
+        separator: domain(&config.asset_name, &config.asset_version, chain_id, token).separator(),
+        authorization_seconds_max: config.authorization_seconds_max,
+        valid_before_margin_seconds: config.valid_before_margin_seconds,
+        contract_payers: config.contract_payers,
+    })
+}
+
+async fn has_code(rpc: &dyn Rpc, address: Address) -> Result<bool, EvmError> {
+    let code = rpc.call("eth_getCode", json!([address, "latest"])).await?;
+    Ok(!text::data(&code)?.is_empty())
+}
+
+/// What is used of a block header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) number: u64,
+    pub(crate) hash: B256,
+    pub(crate) parent: B256,
+    pub(crate) timestamp: UnixSeconds,
+    pub(crate) base_fee_wei: u128,
+}
+
+/// A header by tag or number, or `None` if the node has no such block.
+pub(crate) async fn read_block(rpc: &dyn Rpc, which: Value) -> Result<Option<Block>, RpcError> {
+    parse_block(&rpc.call("eth_getBlockByNumber", json!([which, false])).await?)
+}
+
+/// A header by hash.
+pub(crate) async fn read_block_by_hash(rpc: &dyn Rpc, hash: B256) -> Result<Option<Block>, RpcError> {
+    parse_block(&rpc.call("eth_getBlockByHash", json!([hash, false])).await?)
+}
+
+fn parse_block(value: &Value) -> Result<Option<Block>, RpcError> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let hash = |field| value[field].as_str().and_then(text::word).ok_or(RpcError::BadAnswer("block hash"));
+    Ok(Some(Block {
+        number: text::quantity64(&value["number"])?,
+        hash: hash("hash")?,
+        parent: hash("parentHash")?,
+        timestamp: text::quantity64(&value["timestamp"])?,
+        base_fee_wei: if value["baseFeePerGas"].is_null() {
+            0
+        } else {
+            text::quantity(&value["baseFeePerGas"])?
+        },
+    }))
+}

@@ -1,0 +1,106 @@
+//! What an operator says about a chain, and the limits nobody needs to change.
+
+use std::fmt;
+
+use quittance_protocol::Network;
+
+/// Multicall3, the same address on every chain that has it.
+pub const ADDRESS_MULTICALL3: &str = "0xcA11bde05977b3631167028862bE2a173976CA11";
+/// The OP-stack predeploy that knows the L1 data fee.
+pub const ADDRESS_GAS_PRICE_ORACLE: &str = "0x420000000000000000000000000000000000000F";
+/// Longest signature a contract payer may bring; every byte of it is calldata that we pay for.
+pub const CONTRACT_SIGNATURE_BYTES_MAX: usize = 2_048;
+/// The L1 data fee enters a cost bound this many times, because it may rise before inclusion.
+pub const L1_FEE_HEADROOM: u128 = 2;
+/// Most blocks one `eth_getLogs` asks for.
+pub const LOG_BLOCKS_MAX: u64 = 2_000;
+/// Most payers (and nonces) one `eth_getLogs` filters for.
+pub const WATCH_CHUNK_MAX: usize = 200;
+/// How far the cursor goes back when a block it stood on has vanished.
+pub const REORG_REWIND_BLOCKS: u64 = 64;
+/// A payment that stays open is searched again from its first block after this many blocks,
+/// so that a node that answered from behind its own head cannot hide a landing for long.
+pub const RESEARCH_AFTER_BLOCKS: u64 = 30;
+/// Most JSON-RPC calls in flight for one scan.
+pub const PARALLEL_CALLS_MAX: usize = 32;
+/// Longest answer read from a node.
+pub const RPC_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// One EVM network, one token, one recipient.
+#[derive(Clone)]
+pub struct EvmConfig {
+    /// `eip155:<chain id>`.
+    pub network: Network,
+    /// JSON-RPC endpoints; the first is the primary. They may contain credentials and are never printed.
+    pub rpc_urls: Vec<String>,
+    /// Token contract with EIP-3009, 0x hex.
+    pub asset: String,
+    /// `name` of the token's EIP-712 domain, e.g. `USD Coin`.
+    pub asset_name: String,
+    /// `version` of the token's EIP-712 domain, e.g. `2`.
+    pub asset_version: String,
+    /// Who is paid, 0x hex.
+    pub pay_to: String,
+    /// `validBefore` is at most this far ahead; a claim lives that long at worst (I5).
+    pub authorization_seconds_max: u64,
+    /// An authorization with less time left than this is not worth a transaction.
+    pub valid_before_margin_seconds: u64,
+    /// Depth at which a block counts: 0 is the head itself.
+    pub confirmations: u64,
+    /// Gas limit of a settlement.
+    pub settle_gas_limit: u64,
+    /// No signature leaves with a higher `maxFeePerGas` (I8).
+    pub max_fee_per_gas_wei: u128,
+    /// `maxPriorityFeePerGas` of a settlement.
+    pub priority_fee_wei: u128,
+    /// Longest wait for one JSON-RPC answer.
+    pub rpc_timeout_ms: u64,
+    /// How often the engine's poller should call [`crate::EvmChain::scan`].
+    pub poll_interval_ms: u64,
+    /// Whether a signature that does not recover to the payer is put before the token, which asks
+    /// the payer's contract (ERC-1271). Off, such a payment costs no RPC call.
+    pub contract_payers: bool,
+}
+
+impl EvmConfig {
+    /// Defaults for USDC on Base; every field may be changed afterwards.
+    pub fn new(
+        network: Network,
+        rpc_urls: Vec<String>,
+        asset: impl Into<String>,
+        pay_to: impl Into<String>,
+    ) -> Self {
+        Self {
+            network,
+            rpc_urls,
+            asset: asset.into(),
+            asset_name: "USD Coin".to_owned(),
+            asset_version: "2".to_owned(),
+            pay_to: pay_to.into(),
+            authorization_seconds_max: 900,
+            valid_before_margin_seconds: 6,
+            confirmations: 0,
+            settle_gas_limit: 150_000,
+            max_fee_per_gas_wei: 2_000_000_000,
+            priority_fee_wei: 1_000_000,
+            rpc_timeout_ms: 5_000,
+            poll_interval_ms: 100,
+            contract_payers: true,
+        }
+    }
+}
+
+impl fmt::Debug for EvmConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // RPC URLs carry API keys.
+        f.debug_struct("EvmConfig")
+            .field("network", &self.network)
+            .field("endpoints", &self.rpc_urls.len())
+            .field("asset", &self.asset)
+            .field("pay_to", &self.pay_to)
+            .field("confirmations", &self.confirmations)
+            .field("settle_gas_limit", &self.settle_gas_limit)
+            .field("max_fee_per_gas_wei", &self.max_fee_per_gas_wei)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,172 @@
+//! The crate's one error enum.
+
+use quittance_protocol::ErrorCode;
+
+use crate::rpc::RpcError;
+
+/// Why something about a payment or a chain cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvmError {
+    // Configuration, at start
+    /// A configuration value is unusable.
+    #[error("configuration: {field} {problem}")]
+    Config {
+        /// The field of [`crate::EvmConfig`].
+        field: &'static str,
+        /// What is wrong and what is wanted.
+        problem: &'static str,
+    },
+    /// The wallet key is not 32 bytes of 0x hex on the curve.
+    #[error("the wallet key must be 0x and 64 hex digits of a secp256k1 key")]
+    WalletKey,
+    /// An endpoint serves another chain.
+    #[error("endpoint {endpoint} serves chain {found}, the configuration says {expected}")]
+    ChainMismatch {
+        /// Index into `rpc_urls`.
+        endpoint: usize,
+        /// Chain id of the configuration.
+        expected: u64,
+        /// Chain id of the node.
+        found: u64,
+    },
+    /// The configured asset has no code.
+    #[error("no contract at the configured asset")]
+    AssetNotDeployed,
+    /// `asset_name` and `asset_version` do not give the token's domain separator.
+    #[error("asset_name and asset_version do not give the token's EIP-712 domain")]
+    DomainMismatch,
+
+    // Local refusals, in the order of the checks
+    /// Not version 2.
+    #[error("x402Version must be 2")]
+    Version,
+    /// Not `exact`.
+    #[error("scheme must be exact")]
+    Scheme,
+    /// Another network.
+    #[error("payment is for another network")]
+    Network,
+    /// Another token.
+    #[error("payment is in another asset")]
+    Asset,
+    /// `payload` is not an authorization with a signature.
+    #[error("payload: {field} is not {wanted}")]
+    Payload {
+        /// Field of `payload`.
+        field: &'static str,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// `payTo` or `to` is not the configured recipient.
+    #[error("recipient is not payTo")]
+    Recipient,
+    /// The payer is the recipient or one of our wallets.
+    #[error("payer is the recipient or the settling wallet")]
+    SelfPayment,
+    /// `accepted.amount` differs from `authorization.value`.
+    #[error("authorization.value is not the accepted amount")]
+    ValueMismatch,
+    /// Zero, or not an amount.
+    #[error("the amount must be a positive integer of atomic units")]
+    Value,
+    /// `validAfter` lies in the future.
+    #[error("authorization is not valid yet")]
+    NotYetValid,
+    /// `validBefore` has passed, or so nearly that a settlement would not make it.
+    #[error("authorization has expired or is about to")]
+    Expired,
+    /// `validBefore` is further ahead than a claim may live.
+    #[error("validBefore is too far ahead")]
+    TooFarAhead,
+    /// Not hex, empty, or above the limit.
+    #[error("signature cannot be read")]
+    SignatureForm,
+    /// The second of the two signatures anyone can make from one.
+    #[error("signature has a high s")]
+    SignatureHighS,
+    /// An ERC-6492 wrapper; no factory is allowed.
+    #[error("ERC-6492 signatures are not accepted")]
+    SignatureErc6492,
+    /// Signed by somebody else, or over something else.
+    #[error("signature is not the payer's")]
+    Signature,
+
+    // What the chain says
+    /// `authorizationState` is true.
+    #[error("authorization nonce is already used or cancelled")]
+    NonceAlreadyUsed,
+    /// The payer holds less than the amount.
+    #[error("payer's balance is below the amount")]
+    InsufficientBalance,
+    /// The token refuses the transfer for another reason (paused, denylisted, too much gas).
+    #[error("the transfer does not simulate: {reason}")]
+    Simulation {
+        /// The node's or the token's words, for the journal only.
+        reason: String,
+    },
+
+    // Signing
+    /// The fee cap is below what inclusion costs now (I8).
+    #[error("base fee {base_fee_wei} wei is above the cap of {cap_wei} wei")]
+    FeeAboveCap {
+        /// What the chain asks.
+        base_fee_wei: u128,
+        /// What the configuration allows.
+        cap_wei: u128,
+    },
+    /// The transaction could cost more than its bound (I10).
+    #[error("settling could cost {cost_wei} wei, the bound is {bound_wei} wei")]
+    CostAboveBound {
+        /// Gas limit × fee cap + L1 estimate with headroom.
+        cost_wei: u128,
+        /// What the payment or the operator's budget allows.
+        bound_wei: u128,
+    },
+    /// Money arithmetic left its range.
+    #[error("fee arithmetic out of range")]
+    Overflow,
+
+    /// A node did not answer, or not usefully.
+    #[error("rpc: {0}")]
+    Rpc(#[from] RpcError),
+}
+
+impl EvmError {
+    /// Whether the same call may succeed later without anyone changing anything.
+    pub fn retry(&self) -> bool {
+        matches!(self, Self::Rpc(_) | Self::FeeAboveCap { .. } | Self::CostAboveBound { .. })
+    }
+
+    /// The code an official client knows for this.
+    pub fn wire_code(&self) -> ErrorCode {
+        use ErrorCode as C;
+        match self {
+            Self::Version => C::InvalidX402Version,
+            Self::Scheme => C::InvalidExactEvmScheme,
+            Self::Network => C::InvalidExactEvmNetworkMismatch,
+            Self::Asset => C::InvalidPaymentRequirements,
+            Self::Payload { .. } => C::InvalidPayload,
+            Self::Recipient | Self::SelfPayment => C::InvalidExactEvmRecipientMismatch,
+            Self::ValueMismatch => C::InvalidExactEvmPayloadAuthorizationValueMismatch,
+            Self::Value => C::InvalidExactEvmAuthorizationValue,
+            Self::NotYetValid => C::InvalidExactEvmPayloadAuthorizationValidAfter,
+            Self::Expired | Self::TooFarAhead => C::InvalidExactEvmPayloadAuthorizationValidBefore,
+            Self::SignatureForm => C::InvalidExactEvmFailedToParseSignature,
+            Self::SignatureErc6492 => C::Eip6492FactoryNotAllowed,
+            Self::SignatureHighS | Self::Signature => C::InvalidExactEvmSignature,
+            Self::NonceAlreadyUsed => C::InvalidExactEvmNonceAlreadyUsed,
+            Self::InsufficientBalance => C::InvalidExactEvmInsufficientBalance,
+            Self::Simulation { .. } => C::InvalidExactEvmTransactionSimulationFailed,
+            Self::AssetNotDeployed => C::AssetNotDeployedContract,
+            Self::Config { .. }
+            | Self::WalletKey
+            | Self::ChainMismatch { .. }
+            | Self::DomainMismatch
+            | Self::FeeAboveCap { .. }
+            | Self::CostAboveBound { .. }
+            | Self::Overflow
+            | Self::Rpc(_) => C::NetworkUnavailable,
+        }
+    }
+}

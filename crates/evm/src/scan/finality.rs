@@ -1,0 +1,189 @@
+//! Endings that need a finalized block: expired and cancelled (I5), and the second opinion (I7).
+
+use std::collections::HashSet;
+
+use alloy::sol_types::{SolCall, SolValue};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use quittance_protocol::{Evidence, Landing, PaymentKey};
+use serde_json::json;
+
+use super::{ScanCursor, Watched};
+use crate::abi::IToken;
+use crate::chain::{Block, EvmChain, read_block};
+use crate::config::PARALLEL_CALLS_MAX;
+use crate::error::EvmError;
+use crate::proof::{Finding, find, parse_receipt};
+use crate::rpc::{Rpc, RpcError};
+use crate::simulate::call;
+use crate::text;
+
+/// Gas for reading one authorization's state.
+const STATE_GAS: u64 = 200_000;
+
+impl EvmChain {
+    /// Asks for the finalized block only while a deadline has passed or a nonce is gone.
+    pub(super) async fn finality(
+        &self,
+        rpc: &dyn Rpc,
+        watched: &[Watched<'_>],
+        head: &Block,
+        cursor: &mut ScanCursor,
+        found: &[(PaymentKey, Evidence)],
+    ) -> Result<Vec<(PaymentKey, Evidence)>, EvmError> {
+        let settled: HashSet<PaymentKey> =
+            found.iter().filter(|(_, e)| matches!(e, Evidence::Settled(_))).map(|(key, _)| *key).collect();
+        let open: Vec<&Watched<'_>> = watched.iter().filter(|w| !settled.contains(&w.key)).collect();
+        let late = open.iter().any(|w| w.watch.payment.valid_before <= head.timestamp);
+        if !late && cursor.burned.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(finalized) = finalized(rpc).await? else { return Ok(Vec::new()) };
+        let mut out = self.canceled(rpc, &open, &finalized, cursor).await?;
+        let late: Vec<&Watched<'_>> = open
+            .into_iter()
+            .filter(|w| w.watch.payment.valid_before <= finalized.timestamp)
+            .filter(|w| !cursor.burned.contains_key(&w.key))
+            .collect();
+        let states: Vec<(PaymentKey, bool)> = stream::iter(late.into_iter().map(|w| async move {
+            Ok::<_, EvmError>((w.key, self.authorization_used(rpc, w, head.number).await?))
+        }))
+        .buffer_unordered(PARALLEL_CALLS_MAX)
+        .try_collect()
+        .await?;
+        for (key, used) in states {
+            if used {
+                // It landed or was cancelled, and no log of it was seen: search for it again.
+                cursor.searched.remove(&key);
+            } else {
+                out.push((key, Evidence::Expired { block: finalized.number, clock: finalized.timestamp }));
+            }
+        }
+        Ok(out)
+    }
+
+    /// Nonces found gone whose block is final and still in the chain.
+    async fn canceled(
+        &self,
+        rpc: &dyn Rpc,
+        open: &[&Watched<'_>],
+        finalized: &Block,
+        cursor: &mut ScanCursor,
+    ) -> Result<Vec<(PaymentKey, Evidence)>, EvmError> {
+        let mut out = Vec::new();
+        for watched in open {
+            let Some(landing) = cursor.burned.get(&watched.key) else { continue };
+            if landing.block > finalized.number {
+                continue;
+            }
+            if self.still_burned(rpc, watched, landing).await? {
+                out.push((watched.key, Evidence::Canceled(landing.clone())));
+            } else {
+                cursor.burned.remove(&watched.key);
+                cursor.searched.remove(&watched.key);
+            }
+        }
+        Ok(out)
+    }
+
+    async fn still_burned(
+        &self,
+        rpc: &dyn Rpc,
+        watched: &Watched<'_>,
+        landing: &Landing,
+    ) -> Result<bool, EvmError> {
+        let answer = rpc.call("eth_getTransactionReceipt", json!([landing.transaction])).await?;
+        let receipt = parse_receipt(&answer, self.terms().token)?;
+        Ok(receipt.is_some_and(|r| {
+            format!("{:#x}", r.block_hash) == landing.block_hash
+                && find(&r.events, &watched.expected) == Finding::Burned
+        }))
+    }
+
+    /// `authorizationState` at a block not older than the finalized one. Unused there proves unused
+    /// at the finalized block, since a used nonce stays used; and after a finalized block at or past
+    /// `validBefore` the token lets it be used no more. The head is asked because many nodes no
+    /// longer have the state of a finalized block.
+    async fn authorization_used(
+        &self,
+        rpc: &dyn Rpc,
+        watched: &Watched<'_>,
+        block: u64,
+    ) -> Result<bool, EvmError> {
+        let (authorizer, nonce) = (watched.expected.from, watched.expected.nonce);
+        let input = IToken::authorizationStateCall { authorizer, nonce }.abi_encode();
+        let at = text::to_quantity(block);
+        let answer = call(rpc, self.key().address(), self.terms().token, STATE_GAS, &input, &at).await?;
+        Ok(bool::abi_decode(&answer).map_err(|_| RpcError::BadAnswer("authorization state"))?)
+    }
+
+    /// Keeps endings that take a payment away only if another endpoint says the same (I7). With one
+    /// endpoint its word has to do.
+    pub(super) async fn with_second_opinion(
+        &self,
+        first: usize,
+        watched: &[Watched<'_>],
+        found: Vec<(PaymentKey, Evidence)>,
+    ) -> Vec<(PaymentKey, Evidence)> {
+        if self.endpoints().len() < 2 {
+            return found;
+        }
+        let mut out = Vec::new();
+        for (key, evidence) in found {
+            let takes_away = matches!(evidence, Evidence::Expired { .. } | Evidence::Canceled(_));
+            let agreed = match watched.iter().find(|w| w.key == key) {
+                Some(watched) if takes_away => self.another_agrees(first, watched, &evidence).await,
+                _ => true,
+            };
+            if agreed {
+                out.push((key, evidence));
+            }
+        }
+        out
+    }
+
+    async fn another_agrees(&self, first: usize, watched: &Watched<'_>, evidence: &Evidence) -> bool {
+        for (index, rpc) in self.endpoints().iter().enumerate() {
+            if index != first {
+                match self.agrees(rpc.as_ref(), watched, evidence).await {
+                    Ok(agrees) => return agrees,
+                    Err(error) => tracing::debug!(%error, endpoint = index, "no second opinion"),
+                }
+            }
+        }
+        false
+    }
+
+    async fn agrees(
+        &self,
+        rpc: &dyn Rpc,
+        watched: &Watched<'_>,
+        evidence: &Evidence,
+    ) -> Result<bool, EvmError> {
+        let Some(finalized) = finalized(rpc).await? else { return Ok(false) };
+        match evidence {
+            Evidence::Expired { .. } => {
+                if finalized.timestamp < watched.watch.payment.valid_before {
+                    return Ok(false);
+                }
+                let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
+                Ok(head.number >= finalized.number
+                    && !self.authorization_used(rpc, watched, head.number).await?)
+            }
+            Evidence::Canceled(landing) => {
+                Ok(landing.block <= finalized.number && self.still_burned(rpc, watched, landing).await?)
+            }
+            Evidence::Settled(_) | Evidence::Reverted(_) => Ok(true),
+        }
+    }
+}
+
+/// The finalized block, or `None` from a node that knows of none (yet).
+async fn finalized(rpc: &dyn Rpc) -> Result<Option<Block>, EvmError> {
+    match read_block(rpc, json!("finalized")).await {
+        Err(RpcError::JsonRpc { message, .. }) => {
+            tracing::debug!(%message, "no finalized block");
+            Ok(None)
+        }
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,118 @@
+//! Fees, cost bounds and signing. Pure: nonce and fees come from the caller.
+
+use alloy::consensus::{SignableTransaction, TxEip1559};
+use alloy::eips::eip2718::Encodable2718;
+use alloy::primitives::{Signature, TxKind, U256};
+use serde::{Deserialize, Serialize};
+
+use crate::chain::EvmChain;
+use crate::config::L1_FEE_HEADROOM;
+use crate::error::EvmError;
+use crate::payment::EvmPayment;
+
+/// Size of a settlement of a key-signed payment, for which the L1 fee is asked.
+pub(crate) const SETTLEMENT_BYTES: u64 = 480;
+
+/// What inclusion costs at one moment. Wei throughout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeeSnapshot {
+    /// Base fee of `block`.
+    pub base_fee_wei: u128,
+    /// `maxPriorityFeePerGas` to offer.
+    pub priority_fee_wei: u128,
+    /// `maxFeePerGas` to offer: twice the base fee plus the tip, never above the configured cap.
+    pub max_fee_per_gas_wei: u128,
+    /// L1 data fee of one settlement of ordinary size; zero where the chain has no such fee.
+    pub l1_fee_wei: u128,
+    /// The block this was read from.
+    pub block: u64,
+    /// Its time, Unix seconds.
+    pub block_time: u64,
+    /// Our clock when it was read, Unix milliseconds.
+    pub taken_at_ms: i64,
+}
+
+impl FeeSnapshot {
+    /// The most that `gas` can cost in a transaction of `bytes` bytes: gas × fee cap + L1 fee with
+    /// headroom, in whole multiples of an ordinary settlement (I10). `None` on overflow.
+    pub fn cost_bound_wei(&self, gas: u64, bytes: u64) -> Option<u128> {
+        let sizes = u128::from(bytes.div_ceil(SETTLEMENT_BYTES).max(1));
+        let l1 = self.l1_fee_wei.checked_mul(L1_FEE_HEADROOM)?.checked_mul(sizes)?;
+        u128::from(gas).checked_mul(self.max_fee_per_gas_wei)?.checked_add(l1)
+    }
+}
+
+/// A signed settlement; nothing was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedTransaction {
+    /// EIP-2718 bytes for `eth_sendRawTransaction`.
+    pub raw: Vec<u8>,
+    /// Transaction hash, 0x hex.
+    pub transaction: String,
+    /// The wallet nonce it uses.
+    pub nonce: u64,
+    /// Gas limit.
+    pub gas_limit: u64,
+    /// Fee cap.
+    pub max_fee_per_gas_wei: u128,
+    /// The most it can cost.
+    pub cost_bound_wei: u128,
+}
+
+impl EvmChain {
+    /// Signs the settlement of one payment with the given wallet nonce.
+    ///
+    /// The same arguments give the same bytes. Fails with [`EvmError::FeeAboveCap`] while the base
+    /// fee is above the cap (I8) and with [`EvmError::CostAboveBound`] when the transaction could
+    /// cost more than `cost_bound_wei` (I10); then nothing has been signed.
+    pub fn sign_settlement(
+        &self,
+        payment: &EvmPayment,
+        nonce: u64,
+        fees: &FeeSnapshot,
+        cost_bound_wei: u128,
+    ) -> Result<SignedTransaction, EvmError> {
+        let config = self.config();
+        let cap_wei = config.max_fee_per_gas_wei;
+        let max_fee = fees.max_fee_per_gas_wei;
+        if max_fee > cap_wei || fees.base_fee_wei > max_fee {
+            return Err(EvmError::FeeAboveCap { base_fee_wei: fees.base_fee_wei, cap_wei });
+        }
+        let transaction = TxEip1559 {
+            chain_id: payment.chain_id,
+            nonce,
+            gas_limit: config.settle_gas_limit,
+            max_fee_per_gas: max_fee,
+            max_priority_fee_per_gas: fees.priority_fee_wei.min(max_fee),
+            to: TxKind::Call(payment.token),
+            value: U256::ZERO,
+            access_list: Default::default(),
+            input: payment.transfer_call().into(),
+        };
+        // The signature adds at most 67 bytes.
+        let bytes =
+            u64::try_from(transaction.encoded_for_signing().len()).unwrap_or(u64::MAX).saturating_add(67);
+        let cost_wei = fees.cost_bound_wei(config.settle_gas_limit, bytes).ok_or(EvmError::Overflow)?;
+        if cost_wei > cost_bound_wei {
+            return Err(EvmError::CostAboveBound { cost_wei, bound_wei: cost_bound_wei });
+        }
+        let signature = self.key().sign(transaction.signature_hash());
+        let signature = Signature::new(
+            U256::from_be_bytes(signature.r.0),
+            U256::from_be_bytes(signature.s.0),
+            signature.y_odd,
+        );
+        let signed = transaction.into_signed(signature);
+        Ok(SignedTransaction {
+            transaction: format!("{:#x}", signed.hash()),
+            raw: signed.encoded_2718(),
+            nonce,
+            gas_limit: config.settle_gas_limit,
+            max_fee_per_gas_wei: max_fee,
+            cost_bound_wei: cost_wei,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! The chain check: one `eth_call` that asks everything about one payment at one block.
+
+use alloy::primitives::{Address, U256};
+use alloy::sol_types::{Revert, SolCall, SolError, SolValue};
+use serde_json::{Value, json};
+
+use crate::abi::{IMulticall3, IToken};
+use crate::chain::{ChainView, read_block};
+use crate::classify;
+use crate::error::EvmError;
+use crate::payment::EvmPayment;
+use crate::rpc::{Rpc, RpcError};
+use crate::text;
+
+/// What a simulation is run with.
+pub(crate) struct Simulation {
+    pub(crate) wallet: Address,
+    pub(crate) multicall: Address,
+    pub(crate) settle_gas_limit: u64,
+}
+
+const BASE_GAS: u64 = 21_000;
+
+/// Gas a transaction pays before its first instruction (EIP-2028).
+fn intrinsic_gas(input: &[u8]) -> u64 {
+    input.iter().fold(BASE_GAS, |gas, byte| gas.saturating_add(if *byte == 0 { 4 } else { 16 }))
+}
+
+impl Simulation {
+    /// One call: block, time, the transfer, then state and balance.
+    ///
+    /// The transfer runs before the two reads, so it meets the same cold storage as a settlement; if
+    /// it fails, its effects are undone and the reads show why. `None` where Multicall3 has no code.
+    pub(crate) async fn by_multicall(
+        &self,
+        rpc: &dyn Rpc,
+        payment: &EvmPayment,
+    ) -> Result<Option<ChainView>, EvmError> {
+        let transfer = payment.transfer_call();
+        // The call gets what a settlement would have left after its own intrinsic gas; Multicall3
+        // keeps 1/64 and its own overhead, so a payer's contract never sees more gas here than there.
+        let given = self.settle_gas_limit.saturating_sub(intrinsic_gas(&transfer));
+        let input = self.calls(payment, transfer);
+        let gas = intrinsic_gas(&input).saturating_add(given);
+        let answer = match call(rpc, self.wallet, self.multicall, gas, &input, "latest").await {
+            Ok(bytes) if bytes.is_empty() => return Ok(None),
+            Ok(bytes) => bytes,
+            Err(error) => return Err(failure(error)),
+        };
+        let results = IMulticall3::aggregate3Call::abi_decode_returns(&answer)
+            .map_err(|_| RpcError::BadAnswer("aggregate3 result"))?;
+        judge(payment, &results).map(Some)
+    }
+
+    fn calls(&self, payment: &EvmPayment, transfer: Vec<u8>) -> Vec<u8> {
+        let ask = |target: Address, data: Vec<u8>| IMulticall3::Call3 {
+            target,
+            allowFailure: true,
+            callData: data.into(),
+        };
+        let state = IToken::authorizationStateCall { authorizer: payment.from, nonce: payment.nonce };
+        let balance = IToken::balanceOfCall { account: payment.from };
+        IMulticall3::aggregate3Call {
+            calls: vec![
+                ask(self.multicall, IMulticall3::getBlockNumberCall {}.abi_encode()),
+                ask(self.multicall, IMulticall3::getCurrentBlockTimestampCall {}.abi_encode()),
+                ask(payment.token, transfer),
+                ask(payment.token, state.abi_encode()),
+                ask(payment.token, balance.abi_encode()),
+            ],
+        }
+        .abi_encode()
+    }
+
+    /// Without Multicall3: the transfer alone, then the head.
+    pub(crate) async fn plain(&self, rpc: &dyn Rpc, payment: &EvmPayment) -> Result<ChainView, EvmError> {
+        let code = rpc.call("eth_getCode", json!([payment.token, "latest"])).await?;
+        if text::data(&code)?.is_empty() {
+            return Err(EvmError::AssetNotDeployed);
+        }
+        let input = payment.transfer_call();
+        call(rpc, self.wallet, payment.token, self.settle_gas_limit, &input, "latest")
+            .await
+            .map_err(failure)?;
+        let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
+        Ok(ChainView { block: head.number, block_time: head.timestamp })
+    }
+}
+
+/// `eth_call`, as bytes.
+pub(crate) async fn call(
+    rpc: &dyn Rpc,
+    from: Address,
+    to: Address,
+    gas: u64,
+    input: &[u8],
+    block: &str,
+) -> Result<Vec<u8>, RpcError> {
+    let request = json!({
+        "from": from, "to": to, "gas": text::to_quantity(gas),
+        "data": alloy::primitives::hex::encode_prefixed(input),
+    });
+    text::data(&rpc.call("eth_call", json!([request, block])).await?)
+}
+
+/// An `eth_call` error: the transfer's own failure, or the node's.
+fn failure(error: RpcError) -> EvmError {
+    if !classify::is_execution_failure(&error) {
+        return EvmError::Rpc(error);
+    }
+    let RpcError::JsonRpc { message, data, .. } = &error else { return EvmError::Rpc(error) };
+    let bytes =
+        data.as_ref().and_then(Value::as_str).and_then(|t| text::data(&json!(t)).ok()).unwrap_or_default();
+    classify::transfer_failure(&revert_words(&bytes).unwrap_or_else(|| message.clone()))
+}
+
+fn revert_words(data: &[u8]) -> Option<String> {
+    Revert::abi_decode(data).ok().map(|revert| revert.reason)
+}
+
+fn judge(payment: &EvmPayment, results: &[IMulticall3::Result]) -> Result<ChainView, EvmError> {
+    let [block, time, transfer, state, balance] = results else {
+        return Err(RpcError::BadAnswer("aggregate3 result").into());
+    };
+    let number = |result: &IMulticall3::Result| -> Option<u64> {
+        let value = result.success.then(|| U256::abi_decode(&result.returnData).ok()).flatten()?;
+        u64::try_from(value).ok()
+    };
+    let (Some(block), Some(block_time)) = (number(block), number(time)) else {
+        return Err(RpcError::BadAnswer("block number").into());
+    };
+    let used = state.success.then(|| bool::abi_decode(&state.returnData).ok()).flatten();
+    if !transfer.success {
+        let held = balance.success.then(|| U256::abi_decode(&balance.returnData).ok()).flatten();
+        if used == Some(true) {
+            return Err(EvmError::NonceAlreadyUsed);
+        }
+        if held.is_some_and(|held| held < U256::from(payment.value)) {
+            return Err(EvmError::InsufficientBalance);
+        }
+        let words = revert_words(&transfer.returnData).unwrap_or_else(|| "no reason given".to_owned());
+        return Err(classify::transfer_failure(&words));
+    }
+    // A call to an address without code succeeds and does nothing; only the state it leaves behind
+    // shows that a token has run.
+    match used {
+        Some(true) => Ok(ChainView { block, block_time }),
+        Some(false) => {
+            Err(EvmError::Simulation { reason: "the token did not use the authorization".to_owned() })
+        }
+        None if state.success => Err(EvmError::AssetNotDeployed),
+        None => Err(EvmError::Simulation { reason: "needs more gas than a settlement is given".to_owned() }),
+    }
+}

@@ -1,1 +1,26 @@
-//! x
+#![doc = include_str!("../README.md")]
+
+mod chain;
+mod classify;
+mod error;
+mod inspect;
+mod instructions;
+mod key;
+mod message;
+mod payer;
+mod payment;
+mod rpc;
+mod scan;
+mod simulate;
+
+pub use chain::{
+    Commitment, LAMPORTS_PER_SIGNATURE, SIGNATURES_PER_PAYMENT, SignedTransaction, SolanaChain, SolanaConfig,
+    SolanaFees, SolanaView, TokenAccountPolicy,
+};
+pub use error::{MalformedTransaction, SolanaError};
+pub use inspect::{INSTRUCTIONS_MAX, LIGHTHOUSE_MAX, MEMO_BYTES_MAX};
+pub use message::TRANSACTION_BYTES_MAX;
+pub use payer::{PayerOptions, PaymentParts, SolanaPayer, build_payment};
+pub use payment::{SolanaPayment, SolanaWatch};
+pub use rpc::{HttpRpc, RPC_ANSWER_BYTES_MAX, Rpc, RpcFailure};
+pub use scan::{Finality, HEIGHT_READ_INTERVAL_MS, STATUSES_PER_CALL};

@@ -1,0 +1,493 @@
+//! One cluster, one wallet, one token: the driver around the pure parts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use quittance_protocol::{Deadline, DurableAttempt, Family, Network, PaymentPayload, Secret, SendOutcome};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use solana_sdk::hash::Hash;
+use solana_sdk::pubkey::Pubkey;
+use solana_sdk::signature::{Keypair, Signer};
+
+use crate::classify::{classify_send, combine};
+use crate::error::SolanaError;
+use crate::inspect::Rules;
+use crate::instructions as layout;
+use crate::key;
+use crate::payment::SolanaPayment;
+use crate::rpc::{HttpRpc, Rpc, RpcFailure};
+use crate::scan::HeightGate;
+use crate::simulate;
+
+/// Base fee of one signature (Solana documentation, "Fees").
+pub const LAMPORTS_PER_SIGNATURE: u64 = 5_000;
+/// Ours and the payer's.
+pub const SIGNATURES_PER_PAYMENT: u64 = 2;
+
+const CREATION_POLL_MS: u64 = 400;
+const CREATION_POLLS_MAX: u32 = 150;
+
+/// Who creates our token account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenAccountPolicy {
+    /// We do, once, at start: official clients never create the recipient's account.
+    AtStart,
+    /// The first payment does; its rent is part of the offer.
+    InPayment,
+}
+
+/// How deep a landing must be before it is evidence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Commitment {
+    /// Voted on by two thirds of the stake.
+    #[default]
+    Confirmed,
+    /// Rooted.
+    Finalized,
+}
+
+impl Commitment {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Finalized => "finalized",
+        }
+    }
+}
+
+/// Settings of one cluster.
+#[derive(Clone, Debug)]
+pub struct SolanaConfig {
+    /// CAIP-2 identifier; one of the `solana` namespace.
+    pub network: Network,
+    /// JSON-RPC endpoints in order of preference; at least one.
+    pub rpc_urls: Vec<String>,
+    /// The token's mint, base58.
+    pub asset: String,
+    /// Owner of our token account, base58; may equal the fee payer.
+    pub pay_to: String,
+    /// Who creates that token account.
+    pub token_account: TokenAccountPolicy,
+    /// Highest compute unit limit a payer may set.
+    pub compute_unit_limit_max: u32,
+    /// Highest compute unit price a payer may set, in micro-lamports.
+    pub compute_unit_price_micro_lamports_max: u64,
+    /// Highest priority fee (limit × price) a payer may cause, in lamports.
+    pub priority_fee_lamports_max: u64,
+    /// Time limit of one RPC call.
+    pub rpc_timeout_ms: u64,
+    /// What counts as landed, and the state simulations run against.
+    pub commitment: Commitment,
+}
+
+/// What settling one payment can cost us at most, for the tariff.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SolanaFees {
+    /// Both signatures, in lamports.
+    pub signature_lamports: u64,
+    /// The priority fee a payer may cause at most, in lamports.
+    pub priority_fee_lamports_max: u64,
+    /// Rent of our token account while it is missing, else zero, in lamports.
+    pub rent_lamports: u64,
+}
+
+impl SolanaFees {
+    /// Their sum; `None` above 64 bits.
+    pub fn total_lamports(&self) -> Option<u64> {
+        self.signature_lamports.checked_add(self.priority_fee_lamports_max)?.checked_add(self.rent_lamports)
+    }
+}
+
+/// A successful simulation: which endpoint vouches for it, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SolanaView {
+    /// Position of the endpoint in `rpc_urls`.
+    pub endpoint: usize,
+    /// Slot of the simulated state.
+    pub slot: u64,
+    /// Compute units the simulation used.
+    pub units_consumed: u64,
+}
+
+/// A co-signed transaction, ready to be recorded and then sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedTransaction {
+    /// The bytes to broadcast.
+    pub raw: Vec<u8>,
+    /// The first signature, base58: the transaction's id.
+    pub transaction: String,
+    /// The most it can cost our wallet, in lamports (invariant I10).
+    pub cost_bound_lamports: u64,
+}
+
+/// Inspects, co-signs, broadcasts and proves payments of one token on one cluster.
+pub struct SolanaChain {
+    pub(crate) endpoints: Vec<Arc<dyn Rpc>>,
+    pub(crate) rules: Rules,
+    pub(crate) commitment: Commitment,
+    pub(crate) height_gate: HeightGate,
+    wallet: Keypair,
+    policy: TokenAccountPolicy,
+    rent_lamports: u64,
+    /// Until it has been seen it counts as missing, so that cost bounds include its rent.
+    token_account_missing: AtomicBool,
+}
+
+impl SolanaChain {
+    /// Connects over HTTP and checks that the mint is one of the SPL token program.
+    pub async fn connect(config: SolanaConfig, wallet_key: &Secret) -> Result<Self, SolanaError> {
+        let mut endpoints: Vec<Arc<dyn Rpc>> = Vec::with_capacity(config.rpc_urls.len());
+        for url in &config.rpc_urls {
+            let endpoint = HttpRpc::new(url, config.rpc_timeout_ms)
+                .ok_or_else(|| SolanaError::BadUrl { url: without_secrets(url) })?;
+            endpoints.push(Arc::new(endpoint));
+        }
+        Self::connect_with(config, wallet_key, endpoints).await
+    }
+
+    /// As [`Self::connect`] with endpoints of the caller's; `config.rpc_urls` is not used.
+    pub async fn connect_with(
+        config: SolanaConfig,
+        wallet_key: &Secret,
+        endpoints: Vec<Arc<dyn Rpc>>,
+    ) -> Result<Self, SolanaError> {
+        if config.network.family() != Family::Solana {
+            return Err(SolanaError::NotSolana { network: config.network.to_string() });
+        }
+        let wallet = key::keypair(wallet_key)?;
+        let mint = key::address("asset", &config.asset)?;
+        let pay_to = key::address("pay_to", &config.pay_to)?;
+        let decimals = read_mint(&endpoints, &mint).await?;
+        let (_, rent) =
+            read(&endpoints, "getMinimumBalanceForRentExemption", json!([layout::TOKEN_ACCOUNT_BYTES]))
+                .await?;
+        let rent_lamports =
+            rent.as_u64().ok_or(RpcFailure::Malformed { method: "getMinimumBalanceForRentExemption" })?;
+        let rules = Rules {
+            network: config.network,
+            fee_payer: wallet.pubkey(),
+            pay_to,
+            mint,
+            decimals,
+            token_account: layout::token_account(&pay_to, &mint),
+            compute_unit_limit_max: config.compute_unit_limit_max,
+            compute_unit_price_micro_lamports_max: config.compute_unit_price_micro_lamports_max,
+            priority_fee_lamports_max: config.priority_fee_lamports_max,
+        };
+        Ok(Self {
+            endpoints,
+            rules,
+            commitment: config.commitment,
+            height_gate: HeightGate::default(),
+            wallet,
+            policy: config.token_account,
+            rent_lamports,
+            token_account_missing: AtomicBool::new(true),
+        })
+    }
+
+    /// The fee payer, base58.
+    pub fn wallet(&self) -> String {
+        self.rules.fee_payer.to_string()
+    }
+
+    /// Our token account, base58.
+    pub fn token_account(&self) -> String {
+        self.rules.token_account.to_string()
+    }
+
+    /// Decimals of the token.
+    pub fn decimals(&self) -> u8 {
+        self.rules.decimals
+    }
+
+    /// Rent of a token account, in lamports; read once when connecting.
+    pub fn rent_lamports(&self) -> u64 {
+        self.rent_lamports
+    }
+
+    /// Whether our token account counts as missing; no I/O. It does until
+    /// [`Self::token_account_exists`] has seen it.
+    pub fn token_account_missing(&self) -> bool {
+        self.token_account_missing.load(Ordering::Acquire)
+    }
+
+    /// What a payment can cost us now; no I/O.
+    pub fn fees(&self) -> SolanaFees {
+        SolanaFees {
+            signature_lamports: LAMPORTS_PER_SIGNATURE * SIGNATURES_PER_PAYMENT,
+            priority_fee_lamports_max: self.rules.priority_fee_lamports_max,
+            rent_lamports: if self.token_account_missing() { self.rent_lamports } else { 0 },
+        }
+    }
+
+    /// The wallet's balance in lamports.
+    pub async fn wallet_lamports(&self) -> Result<u64, SolanaError> {
+        let params = json!([self.wallet(), {"commitment": self.commitment.as_str()}]);
+        let (_, answer) = read(&self.endpoints, "getBalance", params).await?;
+        let balance = answer.get("value").and_then(Value::as_u64);
+        Ok(balance.ok_or(RpcFailure::Malformed { method: "getBalance" })?)
+    }
+
+    /// Looks whether our token account exists and is ours, and remembers it.
+    pub async fn token_account_exists(&self) -> Result<bool, SolanaError> {
+        let account = read_account(&self.endpoints, &self.rules.token_account, self.commitment).await?;
+        let exists = match account {
+            None => false,
+            // Lamports sent to the address do not make it a token account.
+            Some(account) if account.owner == layout::SYSTEM.to_string() => false,
+            Some(account) => {
+                let expected = [self.rules.mint.to_bytes(), self.rules.pay_to.to_bytes()].concat();
+                let ours = account.owner == layout::TOKEN.to_string() && account.data.starts_with(&expected);
+                if !ours {
+                    return Err(SolanaError::TokenAccountForeign { account: self.token_account() });
+                }
+                true
+            }
+        };
+        self.token_account_missing.store(!exists, Ordering::Release);
+        Ok(exists)
+    }
+
+    /// With [`TokenAccountPolicy::AtStart`]: creates our token account if it is
+    /// missing and waits until that is confirmed. `true` when it was created.
+    /// Idempotent on chain, so replicas may race. Costs one signature and the rent.
+    pub async fn ensure_token_account(&self) -> Result<bool, SolanaError> {
+        if self.token_account_exists().await? || self.policy == TokenAccountPolicy::InPayment {
+            return Ok(false);
+        }
+        let creation =
+            layout::create_token_account(&self.rules.fee_payer, &self.rules.pay_to, &self.rules.mint);
+        let (endpoint, blockhash) = read_blockhash(&self.endpoints, self.commitment).await?;
+        let message = layout::compile_v0(&self.rules.fee_payer, &[creation], blockhash)
+            .ok_or(SolanaError::TokenAccountFailed { reason: "message too large".to_owned() })?;
+        let signature = self.wallet.sign_message(&message);
+        let mut raw = vec![1];
+        raw.extend_from_slice(signature.as_ref());
+        raw.extend_from_slice(&message);
+        let params = json!([STANDARD.encode(&raw), {
+            "encoding": "base64", "preflightCommitment": self.commitment.as_str(),
+        }]);
+        let endpoint = self.endpoint(endpoint)?;
+        endpoint.call("sendTransaction", params).await?;
+        self.await_creation(endpoint, &signature.to_string()).await?;
+        self.token_account_exists().await
+    }
+
+    async fn await_creation(&self, endpoint: &Arc<dyn Rpc>, transaction: &str) -> Result<(), SolanaError> {
+        for _ in 0..CREATION_POLLS_MAX {
+            let answer = endpoint.call("getSignatureStatuses", json!([[transaction]])).await?;
+            let status = answer.pointer("/value/0").filter(|status| !status.is_null());
+            if let Some(error) = status.and_then(|status| status.get("err")).filter(|error| !error.is_null())
+            {
+                return Err(SolanaError::TokenAccountFailed { reason: error.to_string() });
+            }
+            let level = status.and_then(|status| status.get("confirmationStatus")).and_then(Value::as_str);
+            let deep_enough = match self.commitment {
+                Commitment::Confirmed => matches!(level, Some("confirmed" | "finalized")),
+                Commitment::Finalized => level == Some("finalized"),
+            };
+            if deep_enough {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(CREATION_POLL_MS)).await;
+        }
+        Err(SolanaError::TokenAccountUnconfirmed { transaction: transaction.to_owned() })
+    }
+
+    /// Every check that needs no chain: the exact-shape whitelist. No I/O.
+    pub fn check_local(&self, payload: &PaymentPayload) -> Result<SolanaPayment, SolanaError> {
+        self.rules.check(payload)
+    }
+
+    /// Whether the payment may make us pay the rent: only if the offer it paid
+    /// charged it, or the account exists and costs nothing. No I/O.
+    pub fn check_rent(&self, payment: &SolanaPayment, rent_charged: bool) -> Result<(), SolanaError> {
+        if payment.creates_token_account() && self.token_account_missing() && !rent_charged {
+            return Err(SolanaError::RentNotCharged);
+        }
+        Ok(())
+    }
+
+    /// The most co-signing can cost us, in lamports (invariant I10): signatures,
+    /// priority fee, and the rent if it creates an account that may be missing.
+    pub fn cost_bound_lamports(&self, payment: &SolanaPayment) -> u64 {
+        let pays_rent = payment.creates_token_account() && self.token_account_missing();
+        (LAMPORTS_PER_SIGNATURE * SIGNATURES_PER_PAYMENT)
+            .saturating_add(payment.priority_fee_lamports())
+            .saturating_add(if pays_rent { self.rent_lamports } else { 0 })
+    }
+
+    /// One `simulateTransaction` of the payer's bytes. Our slot is empty, so
+    /// the node cannot verify signatures; [`Self::check_local`] did. The
+    /// payer's own blockhash is kept: an unknown one fails here.
+    pub async fn check_chain(&self, payment: &SolanaPayment) -> Result<SolanaView, SolanaError> {
+        let params = json!([STANDARD.encode(payment.raw()), {
+            "encoding": "base64",
+            "sigVerify": false,
+            "replaceRecentBlockhash": false,
+            "commitment": self.commitment.as_str(),
+        }]);
+        let (endpoint, answer) =
+            read(&self.endpoints, "simulateTransaction", params).await.map_err(simulate::judge_failure)?;
+        let (slot, units_consumed) = simulate::judge(&answer, payment.inspected())?;
+        Ok(SolanaView { endpoint, slot, units_consumed })
+    }
+
+    /// An upper bound of the payer's last valid block height (invariant I5):
+    /// the newest one of the endpoint that just accepted the payer's
+    /// blockhash, at a slot no older than that judgement.
+    pub async fn deadline(&self, view: &SolanaView) -> Result<Deadline, SolanaError> {
+        let params = json!([{"commitment": "processed", "minContextSlot": view.slot}]);
+        let answer = self.endpoint(view.endpoint)?.call("getLatestBlockhash", params).await?;
+        let height = answer.pointer("/value/lastValidBlockHeight").and_then(Value::as_u64);
+        Ok(Deadline::BlockHeight(height.ok_or(RpcFailure::Malformed { method: "getLatestBlockhash" })?))
+    }
+
+    /// Signs as fee payer. The whitelist is applied once more to the very bytes
+    /// that are signed. ed25519 is deterministic: the same payment always
+    /// gives the same bytes and the same `transaction`. No I/O.
+    pub fn co_sign(
+        &self,
+        payment: &SolanaPayment,
+        cost_allowed_lamports: u64,
+    ) -> Result<SignedTransaction, SolanaError> {
+        let checked = self.rules.inspect(payment.raw().to_vec(), payment.amount())?;
+        let bound = self.cost_bound_lamports(&checked);
+        if bound > cost_allowed_lamports {
+            return Err(SolanaError::CostAboveBound { bound, allowed: cost_allowed_lamports });
+        }
+        let signature = self.wallet.sign_message(checked.message());
+        Ok(SignedTransaction {
+            raw: checked.with_signature(signature.as_array()),
+            transaction: signature.to_string(),
+            cost_bound_lamports: bound,
+        })
+    }
+
+    /// Broadcasts recorded bytes: endpoints in order until one accepts. No
+    /// preflight, no retries by the node; every answer goes through the
+    /// classification table (invariant I3).
+    pub async fn send<A: DurableAttempt + ?Sized>(&self, attempt: &A) -> SendOutcome {
+        let mut outcome: Option<SendOutcome> = None;
+        for endpoint in &self.endpoints {
+            let next = send_to(endpoint, attempt).await;
+            let joined = match outcome.take() {
+                None => next,
+                Some(before) => combine(before, next),
+            };
+            if joined == SendOutcome::Accepted {
+                return joined;
+            }
+            outcome = Some(joined);
+        }
+        outcome.unwrap_or(SendOutcome::Unknown { reason: "no endpoint".to_owned() })
+    }
+
+    /// Broadcasts the same bytes again to every endpoint. Never `Refused`: an
+    /// earlier send may have been taken, whatever is said now.
+    pub async fn rebroadcast<A: DurableAttempt + ?Sized>(&self, attempt: &A) -> SendOutcome {
+        let sends = self.endpoints.iter().map(|endpoint| send_to(endpoint, attempt));
+        let outcomes = futures::future::join_all(sends).await;
+        match outcomes.into_iter().reduce(combine) {
+            Some(SendOutcome::Refused { reason }) => SendOutcome::Unknown { reason },
+            Some(outcome) => outcome,
+            None => SendOutcome::Unknown { reason: "no endpoint".to_owned() },
+        }
+    }
+
+    pub(crate) fn endpoint(&self, at: usize) -> Result<&Arc<dyn Rpc>, SolanaError> {
+        self.endpoints.get(at).ok_or(SolanaError::NoEndpoint)
+    }
+}
+
+async fn send_to<A: DurableAttempt + ?Sized>(endpoint: &Arc<dyn Rpc>, attempt: &A) -> SendOutcome {
+    let params = json!([STANDARD.encode(attempt.raw_bytes()), {
+        "encoding": "base64", "skipPreflight": true, "maxRetries": 0,
+    }]);
+    classify_send(&endpoint.call("sendTransaction", params).await, attempt.transaction())
+}
+
+/// Asks endpoints in order until one answers. Only for reads: the answer comes
+/// from the one whose position is returned.
+pub(crate) async fn read(
+    endpoints: &[Arc<dyn Rpc>],
+    method: &'static str,
+    params: Value,
+) -> Result<(usize, Value), RpcFailure> {
+    let mut failure = RpcFailure::Malformed { method };
+    for (at, endpoint) in endpoints.iter().enumerate() {
+        match endpoint.call(method, params.clone()).await {
+            Ok(answer) => return Ok((at, answer)),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// An account's owner program, base58, and data.
+pub(crate) struct Account {
+    pub(crate) owner: String,
+    pub(crate) data: Vec<u8>,
+}
+
+pub(crate) async fn read_account(
+    endpoints: &[Arc<dyn Rpc>],
+    address: &Pubkey,
+    commitment: Commitment,
+) -> Result<Option<Account>, SolanaError> {
+    const METHOD: &str = "getAccountInfo";
+    let params = json!([address.to_string(), {"encoding": "base64", "commitment": commitment.as_str()}]);
+    let (_, answer) = read(endpoints, METHOD, params).await?;
+    let malformed = || RpcFailure::Malformed { method: METHOD };
+    let value = answer.get("value").ok_or_else(malformed)?;
+    if value.is_null() {
+        return Ok(None);
+    }
+    let owner = value.get("owner").and_then(Value::as_str).ok_or_else(malformed)?.to_owned();
+    let text = value.pointer("/data/0").and_then(Value::as_str).ok_or_else(malformed)?;
+    let data = STANDARD.decode(text).map_err(|_| malformed())?;
+    Ok(Some(Account { owner, data }))
+}
+
+/// Decimals of a mint of the SPL token program.
+pub(crate) async fn read_mint(endpoints: &[Arc<dyn Rpc>], mint: &Pubkey) -> Result<u8, SolanaError> {
+    if endpoints.is_empty() {
+        return Err(SolanaError::NoEndpoint);
+    }
+    let account = read_account(endpoints, mint, Commitment::Confirmed).await?;
+    let account = account.ok_or_else(|| SolanaError::MintMissing { mint: mint.to_string() })?;
+    let decimals =
+        layout::mint_decimals(&account.data).filter(|_| account.owner == layout::TOKEN.to_string());
+    decimals.ok_or_else(|| SolanaError::NotAMint { mint: mint.to_string() })
+}
+
+/// The newest blockhash, and which endpoint gave it.
+pub(crate) async fn read_blockhash(
+    endpoints: &[Arc<dyn Rpc>],
+    commitment: Commitment,
+) -> Result<(usize, Hash), SolanaError> {
+    const METHOD: &str = "getLatestBlockhash";
+    let (at, answer) = read(endpoints, METHOD, json!([{"commitment": commitment.as_str()}])).await?;
+    let text = answer.pointer("/value/blockhash").and_then(Value::as_str);
+    let blockhash =
+        text.and_then(|text| text.parse().ok()).ok_or(RpcFailure::Malformed { method: METHOD })?;
+    Ok((at, blockhash))
+}
+
+/// Keys of RPC providers stand in the path or query.
+fn without_secrets(url: &str) -> String {
+    reqwest::Url::parse(url)
+        .ok()
+        .and_then(|url| Some(format!("{}://{}", url.scheme(), url.host_str()?)))
+        .unwrap_or_else(|| "(not a URL)".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

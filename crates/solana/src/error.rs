@@ -1,0 +1,318 @@
+//! What can go wrong, one variant per cause.
+
+use quittance_protocol::ErrorCode;
+
+use crate::rpc::RpcFailure;
+
+/// Why bytes are not a transaction we can read in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedTransaction {
+    /// Not padded standard base64.
+    #[error("not padded standard base64")]
+    Base64,
+    /// Above [`crate::TRANSACTION_BYTES_MAX`].
+    #[error("{bytes} bytes; a transaction has at most 1232")]
+    TooLarge {
+        /// Size that was sent.
+        bytes: usize,
+    },
+    /// Ends in the middle of a field.
+    #[error("truncated")]
+    Truncated,
+    /// Bytes after the end.
+    #[error("bytes after the end")]
+    TrailingBytes,
+    /// A length that is not in its shortest form or exceeds 16 bits.
+    #[error("a length is not in its shortest form")]
+    Length,
+    /// Neither legacy nor version 0.
+    #[error("unknown message version; send a legacy or version 0 transaction")]
+    Version,
+    /// The header's counts do not describe the account keys or signatures.
+    #[error("the message header contradicts the account keys or signatures")]
+    Header,
+    /// An account key stands twice.
+    #[error("an account key stands twice")]
+    DuplicateKey,
+    /// An instruction names an account that does not exist, or the fee payer as program.
+    #[error("an instruction index is out of range")]
+    IndexOutOfRange,
+    /// Address lookups cannot be judged without reading the chain.
+    #[error("address lookup tables are not accepted; list all accounts in the message")]
+    LookupTable,
+}
+
+/// Everything this crate can refuse or fail at.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SolanaError {
+    // Configuration
+    /// The key is neither base58 of 64 bytes nor a JSON array of 64 numbers, or its halves disagree.
+    #[error("the key must be base58 of 64 bytes or a JSON array of 64 numbers, as solana-keygen writes it")]
+    BadKey,
+    /// A configured or offered address is not base58 of 32 bytes.
+    #[error("{field} is not a Solana address: {value}")]
+    BadAddress {
+        /// Which setting.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The configured network is not a Solana cluster.
+    #[error("{network} is not a Solana network")]
+    NotSolana {
+        /// CAIP-2 identifier that was configured.
+        network: String,
+    },
+    /// No RPC endpoint is configured.
+    #[error("configure at least one Solana RPC URL")]
+    NoEndpoint,
+    /// An RPC URL cannot be used.
+    #[error("RPC URL {url} cannot be used")]
+    BadUrl {
+        /// The URL.
+        url: String,
+    },
+    /// The mint does not exist on that cluster.
+    #[error("mint {mint} does not exist on this cluster; check network and asset")]
+    MintMissing {
+        /// Base58 mint.
+        mint: String,
+    },
+    /// The account is no mint of the SPL token program.
+    #[error("{mint} is not a mint of the SPL token program")]
+    NotAMint {
+        /// Base58 address.
+        mint: String,
+    },
+    /// `ensure_token_account` sent its transaction but saw no confirmation in time.
+    #[error("creation of the token account was sent as {transaction} but is not confirmed yet")]
+    TokenAccountUnconfirmed {
+        /// Signature of the creation.
+        transaction: String,
+    },
+    /// The creation of our token account failed on chain.
+    #[error("creation of the token account failed on chain: {reason}")]
+    TokenAccountFailed {
+        /// The runtime's error.
+        reason: String,
+    },
+
+    /// Something else than our token account stands at its address.
+    #[error("{account} is not a token account of the configured owner; was its authority changed?")]
+    TokenAccountForeign {
+        /// Base58 address.
+        account: String,
+    },
+
+    // The payment as offered
+    /// `accepted.scheme` is not `exact`.
+    #[error("scheme is not exact")]
+    Scheme,
+    /// `accepted.network` is not ours.
+    #[error("the payment is for another network")]
+    NetworkMismatch,
+    /// `accepted.asset` or the transferred mint (or its decimals) is not ours.
+    #[error("the payment is in another token")]
+    MintMismatch,
+    /// `accepted.payTo` or the destination account is not ours.
+    #[error("the payment goes to another recipient")]
+    RecipientMismatch,
+    /// The transferred amount is not `accepted.amount`.
+    #[error("the transferred amount is not the accepted amount")]
+    AmountMismatch,
+    /// `accepted.extra.feePayer` is not our wallet.
+    #[error("extra.feePayer is not a wallet of this facilitator")]
+    FeePayerNotManaged,
+    /// `payload` has no `transaction` text.
+    #[error("payload.transaction is missing")]
+    PayloadShape,
+
+    // The transaction
+    /// The bytes are no transaction we read.
+    #[error("the transaction could not be decoded: {0}")]
+    Malformed(#[from] MalformedTransaction),
+    /// More than fee payer and payer must sign.
+    #[error("{count} signatures are required; at most 2 are accepted")]
+    ExcessiveSigners {
+        /// Required signatures.
+        count: usize,
+    },
+    /// Account 0 is not our wallet.
+    #[error("the transaction's fee payer is not the offered one")]
+    FeePayerMismatch,
+    /// The payer's signature is missing or does not verify.
+    #[error("the token owner's signature is missing or does not match the message")]
+    SignatureInvalid,
+    /// None, or more than the whitelist has room for.
+    #[error("{count} instructions; 1 to {max} are accepted", max = crate::INSTRUCTIONS_MAX)]
+    InstructionCount {
+        /// Instructions found.
+        count: usize,
+    },
+    /// A compute budget instruction that is malformed, repeated or not on the list.
+    #[error("compute budget: only one unit limit and one unit price are accepted")]
+    ComputeLimit,
+    /// Unit limit above the configured cap.
+    #[error("compute unit limit {units} is above {max}")]
+    ComputeLimitTooHigh {
+        /// Requested units.
+        units: u32,
+        /// Configured cap.
+        max: u32,
+    },
+    /// A unit price that is malformed or repeated.
+    #[error("compute budget: the unit price is malformed or repeated")]
+    ComputePrice,
+    /// The unit price, or the fee it leads to, is above the configured caps.
+    #[error("compute unit price {price} µlamports leads to a priority fee of {fee} lamports, above the cap")]
+    ComputePriceTooHigh {
+        /// Micro-lamports per unit.
+        price: u64,
+        /// Resulting priority fee in lamports.
+        fee: u64,
+    },
+    /// No single-owner `TransferChecked` of the SPL token program.
+    #[error("there is no TransferChecked of the SPL token program")]
+    NoTransfer,
+    /// The authority of the transfer, or its source, is ours.
+    #[error("the transfer would move the facilitator's own funds")]
+    FeePayerTransferring,
+    /// An instruction the whitelist does not know.
+    #[error("instruction {index} is not accepted")]
+    UnknownInstruction {
+        /// Position in the message, from 0.
+        index: usize,
+    },
+    /// The fee payer, or another key of ours, is given to an instruction that must not have it.
+    #[error("instruction {index} names an account of the facilitator")]
+    FeePayerExposed {
+        /// Position in the message, from 0.
+        index: usize,
+    },
+    /// Creation of an account that is not ours, after the transfer, or twice.
+    #[error("instruction {index} may only create the offered recipient's token account, before the transfer")]
+    TokenAccountCreation {
+        /// Position in the message, from 0.
+        index: usize,
+    },
+    /// More than one memo, or none where one is demanded.
+    #[error("the number of memos is not accepted")]
+    MemoCount,
+    /// A memo that is too long, not UTF-8, names foreign accounts or is not the demanded one.
+    #[error("the memo is not accepted")]
+    MemoMismatch,
+    /// `payload.payer` is not the owner that signed.
+    #[error("payload.payer is not the token owner that signed")]
+    PayerMismatch,
+    /// The token account is missing and the paid offer did not charge its rent.
+    #[error("the paid offer does not include the rent of the token account; ask for a fresh offer")]
+    RentNotCharged,
+    /// The cost bound does not fit what may be spent (invariant I10).
+    #[error("co-signing could cost {bound} lamports; {allowed} are allowed")]
+    CostAboveBound {
+        /// Upper bound in lamports.
+        bound: u64,
+        /// Allowance in lamports.
+        allowed: u64,
+    },
+
+    // The chain's judgement
+    /// The node does not know the payer's blockhash.
+    #[error(
+        "the blockhash is unknown or too old; rebuild the transaction with a fresh finalized blockhash and sign it again"
+    )]
+    BlockhashNotFound,
+    /// The chain has this transaction already.
+    #[error("this transaction has already been processed")]
+    AlreadyProcessed,
+    /// The payer's token account does not hold the amount.
+    #[error("the payer's token balance is too low")]
+    InsufficientFunds,
+    /// Our wallet cannot pay fees or rent.
+    #[error("the fee payer's balance is too low to settle now")]
+    WalletCannotPay,
+    /// The simulation failed for another reason.
+    #[error("the simulation failed: {reason}")]
+    SimulationFailed {
+        /// The runtime's error, as the node words it.
+        reason: String,
+    },
+
+    // Nodes
+    /// An endpoint failed; nothing is known about the payment.
+    #[error("Solana RPC: {0}")]
+    Rpc(#[from] RpcFailure),
+    /// An endpoint's answer contradicts itself or the payment; it proves nothing.
+    #[error("the endpoint's evidence for {transaction} contradicts the payment")]
+    EvidenceMismatch {
+        /// Signature that was looked up.
+        transaction: String,
+    },
+}
+
+impl SolanaError {
+    /// Whether the very same payment may succeed later without the payer doing anything.
+    pub fn retry(&self) -> bool {
+        matches!(
+            self,
+            Self::Rpc(_)
+                | Self::WalletCannotPay
+                | Self::EvidenceMismatch { .. }
+                | Self::TokenAccountUnconfirmed { .. }
+        )
+    }
+
+    /// The code official clients and servers know for this.
+    pub fn wire_code(&self) -> ErrorCode {
+        use ErrorCode as C;
+        match self {
+            Self::Scheme => C::InvalidExactSvmUnsupportedScheme,
+            Self::NetworkMismatch => C::InvalidExactSvmNetworkMismatch,
+            Self::MintMismatch => C::InvalidExactSvmPayloadMintMismatch,
+            Self::RecipientMismatch => C::InvalidExactSvmPayloadRecipientMismatch,
+            Self::AmountMismatch | Self::RentNotCharged => C::InvalidExactSvmPayloadAmountMismatch,
+            Self::FeePayerNotManaged => C::InvalidExactSvmFeePayerNotManagedByFacilitator,
+            Self::PayloadShape => C::InvalidExactSvmPayloadTransaction,
+            Self::Malformed(_) => C::InvalidExactSvmPayloadTransactionCouldNotBeDecoded,
+            Self::ExcessiveSigners { .. } => C::InvalidExactSvmPayloadExcessiveSigners,
+            Self::FeePayerMismatch => C::InvalidExactSvmFeePayerMismatch,
+            Self::SignatureInvalid => C::InvalidExactSvmPayloadSignatureInvalid,
+            Self::InstructionCount { .. } => C::InvalidExactSvmPayloadTransactionInstructionsLength,
+            Self::ComputeLimit => C::InvalidExactSvmPayloadTransactionInstructionsComputeLimitInstruction,
+            Self::ComputeLimitTooHigh { .. } => {
+                C::InvalidExactSvmPayloadTransactionInstructionsComputeLimitInstructionTooHigh
+            }
+            Self::ComputePrice => C::InvalidExactSvmPayloadTransactionInstructionsComputePriceInstruction,
+            Self::ComputePriceTooHigh { .. } => {
+                C::InvalidExactSvmPayloadTransactionInstructionsComputePriceInstructionTooHigh
+            }
+            Self::NoTransfer => C::InvalidExactSvmPayloadNoTransferInstruction,
+            Self::FeePayerTransferring => C::InvalidExactSvmPayloadTransactionFeePayerTransferringFunds,
+            Self::UnknownInstruction { index } | Self::TokenAccountCreation { index } => {
+                unknown_instruction(*index)
+            }
+            Self::FeePayerExposed { .. } => C::InvalidExactSvmInvalidFeePayer,
+            Self::MemoCount => C::InvalidExactSvmPayloadMemoCount,
+            Self::MemoMismatch => C::InvalidExactSvmPayloadMemoMismatch,
+            Self::PayerMismatch => C::InvalidPayload,
+            Self::BlockhashNotFound | Self::SimulationFailed { .. } => {
+                C::InvalidExactSvmTransactionSimulationFailed
+            }
+            Self::AlreadyProcessed => C::DuplicateSettlement,
+            Self::InsufficientFunds => C::InsufficientFunds,
+            _ => C::NetworkUnavailable,
+        }
+    }
+}
+
+/// The reference numbers the instructions after its three fixed ones.
+fn unknown_instruction(index: usize) -> ErrorCode {
+    match index {
+        3 => ErrorCode::InvalidExactSvmPayloadUnknownFourthInstruction,
+        4 => ErrorCode::InvalidExactSvmPayloadUnknownFifthInstruction,
+        5 => ErrorCode::InvalidExactSvmPayloadUnknownSixthInstruction,
+        6 => ErrorCode::InvalidExactSvmPayloadUnknownSeventhInstruction,
+        _ => ErrorCode::InvalidExactSvmPayloadUnknownOptionalInstruction,
+    }
+}

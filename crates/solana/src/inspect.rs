@@ -1,0 +1,345 @@
+//! The exact-shape whitelist: what may be in a transaction that we co-sign.
+//!
+//! Our signature as fee payer authorises everything in the message that names
+//! our key, so nothing passes that is not on the list. The order of the checks,
+//! and so the code a payer sees, is the reference facilitator's
+//! (`@x402/svm`, exact scheme); the list is narrower.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use quittance_protocol::{Amount, Network, PaymentPayload, PaymentRequirements, SvmExactPayload};
+use solana_sdk::pubkey::Pubkey;
+use solana_sdk::signature::Signature;
+
+use crate::error::{MalformedTransaction, SolanaError};
+use crate::instructions::{self as layout, ComputeBudget};
+use crate::message::{TRANSACTION_BYTES_MAX, WireInstruction, WireTransaction};
+use crate::payment::{Inspected, SolanaPayment};
+
+/// Limit, price, creation, transfer, memo and three assertions.
+pub const INSTRUCTIONS_MAX: usize = 8;
+/// Lighthouse assertions; Phantom adds up to three.
+pub const LIGHTHOUSE_MAX: usize = 3;
+/// Bytes of a memo; the reference client's own limit.
+pub const MEMO_BYTES_MAX: usize = 256;
+
+const SIGNERS_MAX: usize = 2;
+const FEE_PAYER: u8 = 0;
+const PAYER: u8 = 1;
+const MICRO_LAMPORTS_PER_LAMPORT: u128 = 1_000_000;
+/// Longest base64 text of [`TRANSACTION_BYTES_MAX`] bytes.
+const BASE64_BYTES_MAX: usize = TRANSACTION_BYTES_MAX.div_ceil(3) * 4;
+
+/// What our side of every payment looks like.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) network: Network,
+    pub(crate) fee_payer: Pubkey,
+    pub(crate) pay_to: Pubkey,
+    pub(crate) mint: Pubkey,
+    pub(crate) decimals: u8,
+    pub(crate) token_account: Pubkey,
+    pub(crate) compute_unit_limit_max: u32,
+    pub(crate) compute_unit_price_micro_lamports_max: u64,
+    pub(crate) priority_fee_lamports_max: u64,
+}
+
+impl Rules {
+    /// Every local check, in the reference's order; no I/O.
+    pub(crate) fn check(&self, payload: &PaymentPayload) -> Result<SolanaPayment, SolanaError> {
+        let amount = self.check_accepted(&payload.accepted)?;
+        self.check_fee_payer_hint(&payload.accepted)?;
+        let exact: SvmExactPayload =
+            serde_json::from_value(payload.payload.clone()).map_err(|_| SolanaError::PayloadShape)?;
+        let payment = self.inspect(decode_base64(&exact.transaction)?, amount)?;
+        match exact.payer {
+            Some(claimed) if claimed != payment.payer() => Err(SolanaError::PayerMismatch),
+            _ => Ok(payment),
+        }
+    }
+
+    /// The transaction's checks alone.
+    pub(crate) fn inspect(&self, mut raw: Vec<u8>, amount: Amount) -> Result<SolanaPayment, SolanaError> {
+        let transaction = WireTransaction::decode(&raw)?;
+        check_signers(&transaction)?;
+        self.check_fee_payer(&transaction)?;
+        check_signature(&transaction)?;
+        check_instruction_count(&transaction)?;
+        let priority_fee_lamports = self.check_compute_budget(&transaction)?;
+        let transfer = self.check_transfer(&transaction, amount)?;
+        let creation = self.check_others(&transaction, transfer)?;
+        check_memo(&transaction)?;
+        let payer = transaction.keys.get(usize::from(PAYER)).ok_or(SolanaError::SignatureInvalid)?;
+        let inspected = Inspected {
+            network: self.network.clone(),
+            payer: payer.to_string(),
+            amount,
+            creates_token_account: creation.is_some(),
+            creation_instruction: creation,
+            transfer_instruction: transfer,
+            priority_fee_lamports,
+        };
+        // Slot 0 is ours and not covered by any signature: whatever stands there is dropped,
+        // so that copies which differ only there are equal.
+        if let Some(slot) = raw.get_mut(1..=crate::message::SIGNATURE_BYTES) {
+            slot.fill(0);
+        }
+        SolanaPayment::new(inspected, raw)
+    }
+
+    fn check_accepted(&self, accepted: &PaymentRequirements) -> Result<Amount, SolanaError> {
+        if accepted.scheme != "exact" {
+            return Err(SolanaError::Scheme);
+        }
+        if accepted.network != self.network.as_str() {
+            return Err(SolanaError::NetworkMismatch);
+        }
+        if accepted.asset != self.mint.to_string() {
+            return Err(SolanaError::MintMismatch);
+        }
+        if accepted.pay_to != self.pay_to.to_string() {
+            return Err(SolanaError::RecipientMismatch);
+        }
+        if accepted.max_amount_required.as_ref().is_some_and(|max| *max != accepted.amount) {
+            return Err(SolanaError::AmountMismatch);
+        }
+        accepted.amount().ok_or(SolanaError::AmountMismatch)
+    }
+
+    /// `extra` is never trusted; a fee payer that is not ours only earns an earlier refusal.
+    fn check_fee_payer_hint(&self, accepted: &PaymentRequirements) -> Result<(), SolanaError> {
+        match accepted.extra.get("feePayer") {
+            None | Some(serde_json::Value::Null) => Ok(()),
+            Some(hint) if hint.as_str() == Some(self.fee_payer.to_string().as_str()) => Ok(()),
+            Some(_) => Err(SolanaError::FeePayerNotManaged),
+        }
+    }
+
+    fn check_fee_payer(&self, transaction: &WireTransaction<'_>) -> Result<(), SolanaError> {
+        if transaction.keys.first() == Some(&self.fee_payer) {
+            Ok(())
+        } else {
+            Err(SolanaError::FeePayerMismatch)
+        }
+    }
+
+    /// Returns the priority fee in lamports. The payer chooses it and we pay
+    /// it, so limit and price are capped one by one and in their product.
+    fn check_compute_budget(&self, transaction: &WireTransaction<'_>) -> Result<u64, SolanaError> {
+        let (mut limit, mut price, mut others) = (None, None, 0_u32);
+        for instruction in &transaction.instructions {
+            if program(transaction, instruction) != Some(&layout::COMPUTE_BUDGET) {
+                others = others.saturating_add(1);
+                continue;
+            }
+            let refusal = if layout::is_unit_price(instruction.data) {
+                SolanaError::ComputePrice
+            } else {
+                SolanaError::ComputeLimit
+            };
+            let parsed = layout::parse_compute_budget(instruction.data);
+            let (Some(parsed), []) = (parsed, instruction.accounts) else { return Err(refusal) };
+            let repeated = match parsed {
+                ComputeBudget::UnitLimit(units) => limit.replace(units).is_some(),
+                ComputeBudget::UnitPrice(micro_lamports) => price.replace(micro_lamports).is_some(),
+            };
+            if repeated {
+                return Err(refusal);
+            }
+        }
+        if let Some(units) = limit.filter(|units| *units > self.compute_unit_limit_max) {
+            return Err(SolanaError::ComputeLimitTooHigh { units, max: self.compute_unit_limit_max });
+        }
+        // Without a limit the runtime grants, and charges for, its default.
+        let default = layout::DEFAULT_UNITS_PER_INSTRUCTION.saturating_mul(others).min(layout::UNITS_MAX);
+        let price = price.unwrap_or(0);
+        let fee = priority_fee(limit.unwrap_or(default), price);
+        if price > self.compute_unit_price_micro_lamports_max || fee > self.priority_fee_lamports_max {
+            return Err(SolanaError::ComputePriceTooHigh { price, fee });
+        }
+        Ok(fee)
+    }
+
+    /// Returns the position of the one transfer.
+    fn check_transfer(
+        &self,
+        transaction: &WireTransaction<'_>,
+        amount: Amount,
+    ) -> Result<usize, SolanaError> {
+        let (index, instruction, moved, decimals) = transaction
+            .instructions
+            .iter()
+            .enumerate()
+            .filter(|(_, instruction)| program(transaction, instruction) == Some(&layout::TOKEN))
+            .find_map(|(index, instruction)| {
+                let (moved, decimals) = layout::parse_transfer_checked(instruction.data)?;
+                Some((index, instruction, moved, decimals))
+            })
+            .ok_or(SolanaError::NoTransfer)?;
+        // A fifth account would be a multisig signer.
+        let &[source, mint, destination, authority] = instruction.accounts else {
+            return Err(SolanaError::NoTransfer);
+        };
+        self.check_authority(transaction, source, authority)?;
+        if key(transaction, mint) != Some(&self.mint) || decimals != self.decimals {
+            return Err(SolanaError::MintMismatch);
+        }
+        if key(transaction, destination) != Some(&self.token_account) {
+            return Err(SolanaError::RecipientMismatch);
+        }
+        if moved != amount.atomic() {
+            return Err(SolanaError::AmountMismatch);
+        }
+        Ok(index)
+    }
+
+    /// Our co-signature must never be what moves tokens.
+    fn check_authority(
+        &self,
+        transaction: &WireTransaction<'_>,
+        source: u8,
+        authority: u8,
+    ) -> Result<(), SolanaError> {
+        let owner = key(transaction, authority);
+        let ours = authority == FEE_PAYER
+            || owner == Some(&self.pay_to)
+            || key(transaction, source) == Some(&self.token_account)
+            || source == FEE_PAYER;
+        if ours {
+            return Err(SolanaError::FeePayerTransferring);
+        }
+        if authority != PAYER || transaction.required_signatures != SIGNERS_MAX {
+            return Err(SolanaError::SignatureInvalid);
+        }
+        Ok(())
+    }
+
+    /// Everything besides compute budget and transfer; returns the position of
+    /// the creation of our token account, if there is one.
+    fn check_others(
+        &self,
+        transaction: &WireTransaction<'_>,
+        transfer: usize,
+    ) -> Result<Option<usize>, SolanaError> {
+        let (mut creation, mut lighthouse) = (None, 0_usize);
+        for (index, instruction) in transaction.instructions.iter().enumerate() {
+            let program = program(transaction, instruction);
+            if index == transfer || program == Some(&layout::COMPUTE_BUDGET) {
+                continue;
+            }
+            if program == Some(&layout::ASSOCIATED_TOKEN) {
+                self.check_creation(transaction, index, transfer)?;
+                if creation.replace(index).is_some() {
+                    return Err(SolanaError::TokenAccountCreation { index });
+                }
+                continue;
+            }
+            if program == Some(&layout::LIGHTHOUSE) {
+                lighthouse = lighthouse.saturating_add(1);
+            }
+            let known = program == Some(&layout::MEMO)
+                || (program == Some(&layout::LIGHTHOUSE) && lighthouse <= LIGHTHOUSE_MAX);
+            if !known {
+                return Err(SolanaError::UnknownInstruction { index });
+            }
+            // As a signer and writable account, the fee payer could be debited by whoever gets it.
+            if instruction.accounts.contains(&FEE_PAYER) {
+                return Err(SolanaError::FeePayerExposed { index });
+            }
+        }
+        Ok(creation)
+    }
+
+    /// Create or CreateIdempotent of *our* token account, funded by the fee
+    /// payer, before the transfer: we pay its rent and nobody else's.
+    fn check_creation(
+        &self,
+        transaction: &WireTransaction<'_>,
+        index: usize,
+        transfer: usize,
+    ) -> Result<(), SolanaError> {
+        let refusal = SolanaError::TokenAccountCreation { index };
+        let instruction = transaction.instructions.get(index).ok_or(refusal.clone())?;
+        let expected =
+            [self.fee_payer, self.token_account, self.pay_to, self.mint, layout::SYSTEM, layout::TOKEN];
+        let exact = layout::is_ata_create(instruction.data)
+            && index < transfer
+            && instruction.accounts.len() == expected.len()
+            && instruction
+                .accounts
+                .iter()
+                .zip(&expected)
+                .all(|(at, want)| key(transaction, *at) == Some(want));
+        if exact { Ok(()) } else { Err(refusal) }
+    }
+}
+
+/// Padded standard base64 only: another alphabet would be a second spelling.
+pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, SolanaError> {
+    if text.len() > BASE64_BYTES_MAX {
+        return Err(MalformedTransaction::TooLarge { bytes: text.len() / 4 * 3 }.into());
+    }
+    STANDARD.decode(text).map_err(|_| MalformedTransaction::Base64.into())
+}
+
+/// Each signature costs us 5,000 lamports.
+fn check_signers(transaction: &WireTransaction<'_>) -> Result<(), SolanaError> {
+    let count = transaction.required_signatures;
+    if count > SIGNERS_MAX { Err(SolanaError::ExcessiveSigners { count }) } else { Ok(()) }
+}
+
+/// Verified here because the simulation cannot: our own slot is still empty.
+fn check_signature(transaction: &WireTransaction<'_>) -> Result<(), SolanaError> {
+    let at = usize::from(PAYER);
+    if transaction.required_signatures < SIGNERS_MAX {
+        return Ok(()); // nobody but us signs; the transfer check names the reason
+    }
+    let (Some(signature), Some(payer)) = (transaction.signatures.get(at), transaction.keys.get(at)) else {
+        return Err(SolanaError::SignatureInvalid);
+    };
+    let valid = Signature::from(*signature).verify(payer.as_ref(), transaction.message);
+    if valid { Ok(()) } else { Err(SolanaError::SignatureInvalid) }
+}
+
+fn check_instruction_count(transaction: &WireTransaction<'_>) -> Result<(), SolanaError> {
+    let count = transaction.instructions.len();
+    if (1..=INSTRUCTIONS_MAX).contains(&count) {
+        Ok(())
+    } else {
+        Err(SolanaError::InstructionCount { count })
+    }
+}
+
+/// At most one, readable and signed by nobody but the payer.
+fn check_memo(transaction: &WireTransaction<'_>) -> Result<(), SolanaError> {
+    let mut memos =
+        transaction.instructions.iter().filter(|one| program(transaction, one) == Some(&layout::MEMO));
+    let Some(memo) = memos.next() else { return Ok(()) };
+    if memos.next().is_some() {
+        return Err(SolanaError::MemoCount);
+    }
+    let sound = memo.data.len() <= MEMO_BYTES_MAX
+        && std::str::from_utf8(memo.data).is_ok()
+        && matches!(memo.accounts, [] | [PAYER]);
+    if sound { Ok(()) } else { Err(SolanaError::MemoMismatch) }
+}
+
+/// Limit × price in lamports, rounded up as the runtime does.
+fn priority_fee(units: u32, price_micro_lamports: u64) -> u64 {
+    let micro = u128::from(units) * u128::from(price_micro_lamports);
+    u64::try_from(micro.div_ceil(MICRO_LAMPORTS_PER_LAMPORT)).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn program<'t>(
+    transaction: &'t WireTransaction<'_>,
+    instruction: &WireInstruction<'_>,
+) -> Option<&'t Pubkey> {
+    transaction.keys.get(instruction.program)
+}
+
+fn key<'t>(transaction: &'t WireTransaction<'_>, index: u8) -> Option<&'t Pubkey> {
+    transaction.keys.get(usize::from(index))
+}
+
+#[cfg(test)]
+mod tests;

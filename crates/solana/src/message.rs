@@ -1,0 +1,187 @@
+//! The wire form of a transaction, read strictly and in full.
+//!
+//! The reader is our own because it must be total: every byte a stranger sends
+//! ends as a value or as a typed error, and every index is in range before any
+//! check looks at it. Source: Solana documentation, "Transaction format".
+
+use solana_sdk::pubkey::Pubkey;
+
+use crate::error::MalformedTransaction;
+
+/// Largest transaction a Solana node takes: the IPv6 minimum MTU less headers.
+pub const TRANSACTION_BYTES_MAX: usize = 1232;
+/// Bytes of one ed25519 signature.
+pub(crate) const SIGNATURE_BYTES: usize = 64;
+
+const KEY_BYTES: usize = 32;
+const VERSION_FLAG: u8 = 0x80;
+
+/// One instruction; every index is below the number of account keys.
+#[derive(Debug)]
+pub(crate) struct WireInstruction<'a> {
+    pub(crate) program: usize,
+    pub(crate) accounts: &'a [u8],
+    pub(crate) data: &'a [u8],
+}
+
+/// A decoded transaction without address lookups.
+#[derive(Debug)]
+pub(crate) struct WireTransaction<'a> {
+    pub(crate) signatures: Vec<[u8; SIGNATURE_BYTES]>,
+    /// The bytes every signer signs.
+    pub(crate) message: &'a [u8],
+    pub(crate) keys: Vec<Pubkey>,
+    pub(crate) instructions: Vec<WireInstruction<'a>>,
+    pub(crate) required_signatures: usize,
+}
+
+impl<'a> WireTransaction<'a> {
+    /// Reads legacy and version 0 transactions; anything else is refused.
+    pub(crate) fn decode(raw: &'a [u8]) -> Result<Self, MalformedTransaction> {
+        if raw.len() > TRANSACTION_BYTES_MAX {
+            return Err(MalformedTransaction::TooLarge { bytes: raw.len() });
+        }
+        let mut reader = Reader { rest: raw };
+        let signatures = read_signatures(&mut reader)?;
+        let message = reader.rest;
+        let versioned = read_version(&mut reader)?;
+        let required_signatures = usize::from(reader.byte()?);
+        let readonly_signed = usize::from(reader.byte()?);
+        let readonly_unsigned = usize::from(reader.byte()?);
+        let keys = read_keys(&mut reader)?;
+        let _recent_blockhash: [u8; KEY_BYTES] = reader.array()?;
+        let instructions = read_instructions(&mut reader)?;
+        let lookups = if versioned { reader.length()? } else { 0 };
+        if lookups != 0 {
+            return Err(MalformedTransaction::LookupTable);
+        }
+        if !reader.rest.is_empty() {
+            return Err(MalformedTransaction::TrailingBytes);
+        }
+        let transaction = Self { signatures, message, keys, instructions, required_signatures };
+        transaction.check_header(readonly_signed, readonly_unsigned)?;
+        transaction.check_indexes()?;
+        Ok(transaction)
+    }
+
+    /// The counts must describe the keys, or the runtime refuses to sanitize.
+    fn check_header(
+        &self,
+        readonly_signed: usize,
+        readonly_unsigned: usize,
+    ) -> Result<(), MalformedTransaction> {
+        let described = self.required_signatures.saturating_add(readonly_unsigned);
+        let sound = self.required_signatures > 0
+            && readonly_signed < self.required_signatures
+            && described <= self.keys.len()
+            && self.signatures.len() == self.required_signatures;
+        if sound { Ok(()) } else { Err(MalformedTransaction::Header) }
+    }
+
+    fn check_indexes(&self) -> Result<(), MalformedTransaction> {
+        for (position, key) in self.keys.iter().enumerate() {
+            // A doubled key would let one account pass for two roles.
+            if self.keys.iter().take(position).any(|earlier| earlier == key) {
+                return Err(MalformedTransaction::DuplicateKey);
+            }
+        }
+        for instruction in &self.instructions {
+            // Account 0 pays the fee and is never a program.
+            if instruction.program == 0 || instruction.program >= self.keys.len() {
+                return Err(MalformedTransaction::IndexOutOfRange);
+            }
+            if instruction.accounts.iter().any(|index| usize::from(*index) >= self.keys.len()) {
+                return Err(MalformedTransaction::IndexOutOfRange);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_signatures(reader: &mut Reader<'_>) -> Result<Vec<[u8; SIGNATURE_BYTES]>, MalformedTransaction> {
+    let count = reader.length()?;
+    reader.expect_items(count, SIGNATURE_BYTES)?;
+    (0..count).map(|_| reader.array()).collect()
+}
+
+/// `true` for version 0, `false` for a legacy message.
+fn read_version(reader: &mut Reader<'_>) -> Result<bool, MalformedTransaction> {
+    match reader.rest.first() {
+        None => Err(MalformedTransaction::Truncated),
+        Some(first) if first & VERSION_FLAG == 0 => Ok(false),
+        Some(&VERSION_FLAG) => {
+            reader.byte()?;
+            Ok(true)
+        }
+        Some(_) => Err(MalformedTransaction::Version),
+    }
+}
+
+fn read_keys(reader: &mut Reader<'_>) -> Result<Vec<Pubkey>, MalformedTransaction> {
+    let count = reader.length()?;
+    reader.expect_items(count, KEY_BYTES)?;
+    (0..count).map(|_| reader.array().map(Pubkey::new_from_array)).collect()
+}
+
+fn read_instructions<'a>(reader: &mut Reader<'a>) -> Result<Vec<WireInstruction<'a>>, MalformedTransaction> {
+    let count = reader.length()?;
+    reader.expect_items(count, 3)?;
+    (0..count)
+        .map(|_| {
+            let program = usize::from(reader.byte()?);
+            let accounts = reader.length()?;
+            let accounts = reader.take(accounts)?;
+            let data = reader.length()?;
+            let data = reader.take(data)?;
+            Ok(WireInstruction { program, accounts, data })
+        })
+        .collect()
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], MalformedTransaction> {
+        let (head, tail) = self.rest.split_at_checked(count).ok_or(MalformedTransaction::Truncated)?;
+        self.rest = tail;
+        Ok(head)
+    }
+
+    fn byte(&mut self) -> Result<u8, MalformedTransaction> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], MalformedTransaction> {
+        let (head, tail) = self.rest.split_first_chunk::<N>().ok_or(MalformedTransaction::Truncated)?;
+        self.rest = tail;
+        Ok(*head)
+    }
+
+    /// Refuses a count that the remaining bytes cannot hold, before allocating for it.
+    fn expect_items(&self, count: usize, bytes_each: usize) -> Result<(), MalformedTransaction> {
+        let needed = count.checked_mul(bytes_each).ok_or(MalformedTransaction::Truncated)?;
+        if needed > self.rest.len() { Err(MalformedTransaction::Truncated) } else { Ok(()) }
+    }
+
+    /// A "short vec" length: up to three bytes of seven bits, shortest form
+    /// only, so that one transaction has one encoding.
+    fn length(&mut self) -> Result<usize, MalformedTransaction> {
+        let mut value = 0_u32;
+        for (position, shift) in [0_u32, 7, 14].into_iter().enumerate() {
+            let byte = self.byte()?;
+            if byte == 0 && position > 0 {
+                return Err(MalformedTransaction::Length);
+            }
+            value |= u32::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return u16::try_from(value).map(usize::from).map_err(|_| MalformedTransaction::Length);
+            }
+        }
+        Err(MalformedTransaction::Length)
+    }
+}
+
+#[cfg(test)]
+mod tests;

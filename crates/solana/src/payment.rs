@@ -1,0 +1,158 @@
+//! A payment that passed inspection.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use quittance_protocol::{Amount, Deadline, Network, PaymentKey};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::SolanaError;
+use crate::inspect::{decode_base64, program};
+use crate::instructions::MEMO;
+use crate::message::{SIGNATURE_BYTES, WireTransaction};
+
+/// Count byte and two signature slots stand before the message.
+const MESSAGE_AT: usize = 1 + 2 * SIGNATURE_BYTES;
+const PAYER_SIGNATURE_AT: usize = 1 + SIGNATURE_BYTES;
+
+/// A customer's transaction that passed every local check.
+///
+/// Serialises to JSON for the ledger and comes back from there; the
+/// whitelist is applied again before it is co-signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "StoredPayment", into = "StoredPayment")]
+pub struct SolanaPayment {
+    inspected: Inspected,
+    /// The payer's bytes with an empty slot 0.
+    raw: Vec<u8>,
+}
+
+/// What inspection learned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Inspected {
+    pub(crate) network: Network,
+    pub(crate) payer: String,
+    pub(crate) amount: Amount,
+    pub(crate) creates_token_account: bool,
+    pub(crate) creation_instruction: Option<usize>,
+    pub(crate) transfer_instruction: usize,
+    pub(crate) priority_fee_lamports: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredPayment {
+    #[serde(flatten)]
+    inspected: Inspected,
+    transaction: String,
+}
+
+impl From<SolanaPayment> for StoredPayment {
+    fn from(payment: SolanaPayment) -> Self {
+        Self { transaction: STANDARD.encode(&payment.raw), inspected: payment.inspected }
+    }
+}
+
+impl TryFrom<StoredPayment> for SolanaPayment {
+    type Error = SolanaError;
+
+    fn try_from(stored: StoredPayment) -> Result<Self, SolanaError> {
+        Self::new(stored.inspected, decode_base64(&stored.transaction)?)
+    }
+}
+
+impl SolanaPayment {
+    pub(crate) fn new(inspected: Inspected, raw: Vec<u8>) -> Result<Self, SolanaError> {
+        let count = WireTransaction::decode(&raw)?.required_signatures;
+        if count != 2 {
+            return Err(SolanaError::ExcessiveSigners { count });
+        }
+        Ok(Self { inspected, raw })
+    }
+
+    /// The payment key: network and message bytes (invariant I1).
+    pub fn key(&self) -> PaymentKey {
+        PaymentKey::solana(self.inspected.network.as_str(), self.message())
+    }
+
+    /// The token owner that signed, base58.
+    pub fn payer(&self) -> &str {
+        &self.inspected.payer
+    }
+
+    /// What the transfer moves, in atomic units.
+    pub fn amount(&self) -> Amount {
+        self.inspected.amount
+    }
+
+    /// Whether the transaction carries the creation of our token account.
+    pub fn creates_token_account(&self) -> bool {
+        self.inspected.creates_token_account
+    }
+
+    /// The priority fee the payer chose, in lamports.
+    pub fn priority_fee_lamports(&self) -> u64 {
+        self.inspected.priority_fee_lamports
+    }
+
+    /// SHA-256 of the message bytes.
+    pub fn message_hash(&self) -> [u8; 32] {
+        Sha256::digest(self.message()).into()
+    }
+
+    /// SHA-256 of the payer's signature: another one for a known key is another
+    /// presenter, or a second signature of the same owner.
+    pub fn signature_digest(&self) -> [u8; 32] {
+        let signature = self.raw.get(PAYER_SIGNATURE_AT..MESSAGE_AT).unwrap_or_default();
+        Sha256::digest(signature).into()
+    }
+
+    /// The memo's text, if there is one.
+    pub fn memo(&self) -> Option<String> {
+        let transaction = WireTransaction::decode(&self.raw).ok()?;
+        let memo = transaction.instructions.iter().find(|one| program(&transaction, one) == Some(&MEMO))?;
+        String::from_utf8(memo.data.to_vec()).ok()
+    }
+
+    /// For a seller that demands a memo (`extra.memo` of its own offer).
+    pub fn check_memo(&self, demanded: &str) -> Result<(), SolanaError> {
+        match self.memo() {
+            None => Err(SolanaError::MemoCount),
+            Some(memo) if memo == demanded => Ok(()),
+            Some(_) => Err(SolanaError::MemoMismatch),
+        }
+    }
+
+    pub(crate) fn inspected(&self) -> &Inspected {
+        &self.inspected
+    }
+
+    pub(crate) fn message(&self) -> &[u8] {
+        self.raw.get(MESSAGE_AT..).unwrap_or_default()
+    }
+
+    pub(crate) fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// The payer's bytes with our signature in slot 0.
+    pub(crate) fn with_signature(&self, signature: &[u8; SIGNATURE_BYTES]) -> Vec<u8> {
+        let mut raw = self.raw.clone();
+        if let Some(slot) = raw.get_mut(1..PAYER_SIGNATURE_AT) {
+            slot.copy_from_slice(signature);
+        }
+        raw
+    }
+}
+
+/// A payment whose outcome is looked for on chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SolanaWatch {
+    /// The payment's key, given back with its evidence.
+    pub key: PaymentKey,
+    /// The inspected payment.
+    pub payment: SolanaPayment,
+    /// Our signature, base58: the transaction's id.
+    pub transaction: String,
+    /// Last valid block height of the payer's blockhash, or above.
+    pub deadline: Deadline,
+}

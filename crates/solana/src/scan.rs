@@ -1,0 +1,336 @@
+//! Looking for outcomes on chain: many payments per call, one endpoint per verdict.
+
+use std::sync::{Arc, Mutex};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures::StreamExt;
+use quittance_protocol::{Deadline, Evidence, Landing, PaymentKey};
+use serde_json::{Value, json};
+
+use crate::chain::{Commitment, SolanaChain};
+use crate::error::SolanaError;
+use crate::inspect::Rules;
+use crate::message::WireTransaction;
+use crate::payment::SolanaWatch;
+use crate::rpc::{Rpc, RpcFailure};
+
+/// Signatures in one `getSignatureStatuses` call; the node's own limit.
+pub const STATUSES_PER_CALL: usize = 256;
+/// The finalized height is read at most this often, and only while something is missing.
+pub const HEIGHT_READ_INTERVAL_MS: i64 = 2_000;
+/// `getTransaction` calls at the same time.
+const LANDING_READS_MAX: usize = 8;
+
+const STATUSES: &str = "getSignatureStatuses";
+const TRANSACTION: &str = "getTransaction";
+const EPOCH_INFO: &str = "getEpochInfo";
+
+/// Where a transaction that landed stands now (invariant I6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finality {
+    /// The endpoint does not show it at the configured commitment.
+    Missing,
+    /// At the configured commitment.
+    Landed,
+    /// Rooted; it cannot vanish.
+    Finalized,
+}
+
+/// When the finalized height was read last.
+#[derive(Default)]
+pub(crate) struct HeightGate {
+    last_read_ms: Mutex<Option<i64>>,
+}
+
+impl HeightGate {
+    /// Whether it may be read now; if so, the next time is an interval away.
+    fn open(&self, now_ms: i64) -> bool {
+        let Ok(mut last) = self.last_read_ms.lock() else { return true };
+        let due =
+            last.is_none_or(|last| now_ms < last || now_ms.saturating_sub(last) >= HEIGHT_READ_INTERVAL_MS);
+        if due {
+            *last = Some(now_ms);
+        }
+        due
+    }
+}
+
+/// A finalized bank.
+#[derive(Clone, Copy)]
+struct FinalizedHeight {
+    slot: u64,
+    height: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// No status at all.
+    Nowhere,
+    /// Processed only, or confirmed while finalized is asked for.
+    Shallow,
+    Landed {
+        finalized: bool,
+    },
+}
+
+impl SolanaChain {
+    /// Looks for every watched payment: one status call per
+    /// [`STATUSES_PER_CALL`] of them, one `getTransaction` per landing, and, at
+    /// most every [`HEIGHT_READ_INTERVAL_MS`], one height read with a history
+    /// search for those past their deadline. Payments without evidence are
+    /// simply absent from the answer. Each verdict rests on one endpoint; an
+    /// expiry on two, when two are configured (invariant I7).
+    ///
+    /// On Solana `Reverted` cannot be followed by a landing of the same
+    /// payment: its message is used up.
+    pub async fn scan(
+        &self,
+        watched: &[SolanaWatch],
+        now_ms: i64,
+    ) -> Result<Vec<(PaymentKey, Evidence)>, SolanaError> {
+        if watched.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut failure = SolanaError::NoEndpoint;
+        for at in 0..self.endpoints.len() {
+            match self.scan_endpoint(at, watched, now_ms).await {
+                Ok(found) => return Ok(found),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Where transactions stand now, in the order of `transactions` (base58 signatures).
+    pub async fn finality(&self, transactions: &[String]) -> Result<Vec<Finality>, SolanaError> {
+        let mut failure = SolanaError::NoEndpoint;
+        for endpoint in &self.endpoints {
+            let ids: Vec<&str> = transactions.iter().map(String::as_str).collect();
+            match statuses(endpoint, &ids, true, self.commitment).await {
+                Ok((_, seen)) => return Ok(seen.into_iter().map(finality_of).collect()),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn scan_endpoint(
+        &self,
+        at: usize,
+        watched: &[SolanaWatch],
+        now_ms: i64,
+    ) -> Result<Vec<(PaymentKey, Evidence)>, SolanaError> {
+        let endpoint = self.endpoint(at)?;
+        let ids: Vec<&str> = watched.iter().map(|watch| watch.transaction.as_str()).collect();
+        let (_, seen) = statuses(endpoint, &ids, false, self.commitment).await?;
+        let with = |wanted: fn(Seen) -> bool| {
+            watched.iter().zip(&seen).filter(move |(_, seen)| wanted(**seen)).map(|(watch, _)| watch)
+        };
+        let landed: Vec<_> = with(|seen| matches!(seen, Seen::Landed { .. })).collect();
+        let missing: Vec<_> = with(|seen| seen == Seen::Nowhere).collect();
+        let mut found = self.read_landings(endpoint, &landed).await;
+        if !missing.is_empty() && self.height_gate.open(now_ms) {
+            match self.expired(at, &missing).await {
+                Ok(expired) => found.extend(expired),
+                // What landed is known all the same; the next round asks again.
+                Err(error) => tracing::warn!(%error, "expiry could not be judged"),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn read_landings(
+        &self,
+        endpoint: &Arc<dyn Rpc>,
+        landed: &[&SolanaWatch],
+    ) -> Vec<(PaymentKey, Evidence)> {
+        let reads = landed.iter().map(|watch| self.read_landing(endpoint, watch));
+        let answers: Vec<_> = futures::stream::iter(reads).buffered(LANDING_READS_MAX).collect().await;
+        let mut found = Vec::with_capacity(landed.len());
+        for (watch, answer) in landed.iter().zip(answers) {
+            match answer {
+                Ok(Some(evidence)) => found.push((watch.key, evidence)),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(transaction = %watch.transaction, %error, "landing could not be read")
+                }
+            }
+        }
+        found
+    }
+
+    async fn read_landing(
+        &self,
+        endpoint: &Arc<dyn Rpc>,
+        watch: &SolanaWatch,
+    ) -> Result<Option<Evidence>, SolanaError> {
+        let params = json!([watch.transaction, {
+            "encoding": "base64",
+            "commitment": self.commitment.as_str(),
+            "maxSupportedTransactionVersion": 0,
+        }]);
+        let answer = endpoint.call(TRANSACTION, params).await?;
+        judge_landing(&self.rules, watch, &answer)
+    }
+
+    /// Invariant I5: the finalized height has passed the deadline *and then* a
+    /// history search finds nothing.
+    async fn expired(
+        &self,
+        at: usize,
+        missing: &[&SolanaWatch],
+    ) -> Result<Vec<(PaymentKey, Evidence)>, SolanaError> {
+        let (proof, mut expired) = judge_expired(self.endpoint(at)?, missing, self.commitment).await?;
+        if self.endpoints.len() > 1 && !expired.is_empty() {
+            let second = if at == 0 { 1 } else { 0 };
+            expired = judge_expired(self.endpoint(second)?, &expired, self.commitment).await?.1;
+        }
+        let evidence = Evidence::Expired { block: proof.slot, clock: proof.height };
+        Ok(expired.into_iter().map(|watch| (watch.key, evidence.clone())).collect())
+    }
+}
+
+/// The height comes first: a transaction that landed at or below it is in the
+/// history that is searched afterwards.
+async fn judge_expired<'w>(
+    endpoint: &Arc<dyn Rpc>,
+    missing: &[&'w SolanaWatch],
+    commitment: Commitment,
+) -> Result<(FinalizedHeight, Vec<&'w SolanaWatch>), SolanaError> {
+    let reading = finalized_height(endpoint).await?;
+    let late: Vec<_> =
+        missing.iter().copied().filter(|watch| is_past(watch.deadline, reading.height)).collect();
+    if late.is_empty() {
+        return Ok((reading, late));
+    }
+    let ids: Vec<&str> = late.iter().map(|watch| watch.transaction.as_str()).collect();
+    let (slot, seen) = statuses(endpoint, &ids, true, commitment).await?;
+    if slot < reading.slot {
+        // Behind a load balancer another node answered, one that has not seen that height yet.
+        return Ok((reading, Vec::new()));
+    }
+    let gone = late.into_iter().zip(seen).filter(|(_, seen)| *seen == Seen::Nowhere).map(|(watch, _)| watch);
+    Ok((reading, gone.collect()))
+}
+
+fn is_past(deadline: Deadline, height: u64) -> bool {
+    matches!(deadline, Deadline::BlockHeight(last) if height > last)
+}
+
+async fn finalized_height(endpoint: &Arc<dyn Rpc>) -> Result<FinalizedHeight, RpcFailure> {
+    let answer = endpoint.call(EPOCH_INFO, json!([{"commitment": "finalized"}])).await?;
+    let field = |name: &str| {
+        answer.get(name).and_then(Value::as_u64).ok_or(RpcFailure::Malformed { method: EPOCH_INFO })
+    };
+    Ok(FinalizedHeight { slot: field("absoluteSlot")?, height: field("blockHeight")? })
+}
+
+/// Statuses in the order of `ids`, and the lowest slot they were answered at.
+async fn statuses(
+    endpoint: &Arc<dyn Rpc>,
+    ids: &[&str],
+    search_history: bool,
+    commitment: Commitment,
+) -> Result<(u64, Vec<Seen>), SolanaError> {
+    let (mut slot, mut seen) = (u64::MAX, Vec::with_capacity(ids.len()));
+    for chunk in ids.chunks(STATUSES_PER_CALL) {
+        let params = json!([chunk, {"searchTransactionHistory": search_history}]);
+        let answer = endpoint.call(STATUSES, params).await?;
+        let malformed = || RpcFailure::Malformed { method: STATUSES };
+        let values = answer.get("value").and_then(Value::as_array).ok_or_else(malformed)?;
+        if values.len() != chunk.len() {
+            return Err(malformed().into());
+        }
+        slot = slot.min(answer.pointer("/context/slot").and_then(Value::as_u64).ok_or_else(malformed)?);
+        seen.extend(values.iter().map(|status| seen_of(status, commitment)));
+    }
+    Ok((slot, seen))
+}
+
+fn seen_of(status: &Value, commitment: Commitment) -> Seen {
+    if status.is_null() {
+        return Seen::Nowhere;
+    }
+    match (status.get("confirmationStatus").and_then(Value::as_str), commitment) {
+        (Some("finalized"), _) => Seen::Landed { finalized: true },
+        (Some("confirmed"), Commitment::Confirmed) => Seen::Landed { finalized: false },
+        _ => Seen::Shallow,
+    }
+}
+
+fn finality_of(seen: Seen) -> Finality {
+    match seen {
+        Seen::Nowhere | Seen::Shallow => Finality::Missing,
+        Seen::Landed { finalized: false } => Finality::Landed,
+        Seen::Landed { finalized: true } => Finality::Finalized,
+    }
+}
+
+/// Invariant I4: the transaction found is the payment's own message under our
+/// signature, it did not fail, and our token account grew by the amount.
+/// `None`: the endpoint does not show it (yet).
+pub(crate) fn judge_landing(
+    rules: &Rules,
+    watch: &SolanaWatch,
+    answer: &Value,
+) -> Result<Option<Evidence>, SolanaError> {
+    let mismatch = || SolanaError::EvidenceMismatch { transaction: watch.transaction.clone() };
+    let malformed = || SolanaError::from(RpcFailure::Malformed { method: TRANSACTION });
+    let Some(meta) = answer.get("meta").filter(|meta| !meta.is_null()) else { return Ok(None) };
+    let text = answer.pointer("/transaction/0").and_then(Value::as_str).ok_or_else(malformed)?;
+    let raw = STANDARD.decode(text).map_err(|_| malformed())?;
+    let transaction = WireTransaction::decode(&raw).map_err(|_| mismatch())?;
+    let id = transaction.signatures.first().map(|signature| bs58::encode(signature).into_string());
+    if transaction.message != watch.payment.message() || id.as_deref() != Some(watch.transaction.as_str()) {
+        return Err(mismatch());
+    }
+    let landing = Landing {
+        transaction: watch.transaction.clone(),
+        block: answer.get("slot").and_then(Value::as_u64).ok_or_else(malformed)?,
+        block_hash: String::new(),
+        block_time: answer.get("blockTime").and_then(Value::as_u64).unwrap_or(0),
+        cost_native: u128::from(cost_lamports(meta).ok_or_else(malformed)?),
+        paid_by_us: true,
+    };
+    match meta.get("err") {
+        None => Err(malformed()),
+        Some(Value::Null) => {
+            let at = transaction.keys.iter().position(|key| *key == rules.token_account);
+            let grown = at.and_then(|at| token_growth(meta, at));
+            if grown.is_some_and(|grown| grown != i128::from(watch.payment.amount().atomic())) {
+                return Err(mismatch());
+            }
+            Ok(Some(Evidence::Settled(landing)))
+        }
+        Some(_) => Ok(Some(Evidence::Reverted(landing))),
+    }
+}
+
+/// Fee, and rent where the fee payer's balance shows it.
+fn cost_lamports(meta: &Value) -> Option<u64> {
+    let fee = meta.get("fee")?.as_u64()?;
+    let before = meta.pointer("/preBalances/0").and_then(Value::as_u64);
+    let after = meta.pointer("/postBalances/0").and_then(Value::as_u64);
+    let spent = before.zip(after).map_or(0, |(before, after)| before.saturating_sub(after));
+    Some(fee.max(spent))
+}
+
+/// By how much an account's token balance grew; `None` where the node records no token balances.
+fn token_growth(meta: &Value, account: usize) -> Option<i128> {
+    let after = token_balance(meta.get("postTokenBalances")?, account)?;
+    let before = token_balance(meta.get("preTokenBalances")?, account).unwrap_or(0);
+    after.checked_sub(before)
+}
+
+fn token_balance(balances: &Value, account: usize) -> Option<i128> {
+    let account = u64::try_from(account).ok()?;
+    let entry = balances
+        .as_array()?
+        .iter()
+        .find(|entry| entry.get("accountIndex").and_then(Value::as_u64) == Some(account))?;
+    entry.pointer("/uiTokenAmount/amount")?.as_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,23 @@
 #![doc = include_str!("../README.md")]
 
+mod backend;
+mod codec;
+mod conn;
 mod error;
+mod ledger;
+mod ops;
 mod token;
 mod types;
 
 pub use error::LedgerError;
+pub use ledger::Ledger;
+pub use ops::attempts::BATCH_PAYMENTS_MAX;
 pub use token::{Claim, ClaimOutcome, Recorded, SignFn, SignedBytes};
 pub use types::{
     AnswerMeta, AttemptId, CostEntry, DeliveryStart, DeliveryState, JournalLine, LedgerOptions,
-    MerchantAnswer, NewClaim, Origin, Payment, PaymentFilter, PaymentState, Retention, StoredAnswer,
+    MerchantAnswer, NewClaim, Origin, Payment, PaymentFilter, PaymentState, Retention, Slot, StoredAnswer,
     TariffRow,
 };
 
-/// Most payments that one call lists.
+/// Most payments or journal lines that one call lists.
 pub const LIST_MAX: u32 = 1_000;

@@ -109,6 +109,23 @@ impl fmt::Display for AttemptId {
     }
 }
 
+/// Where the nonce of a further attempt comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// The wallet's next nonce.
+    Fresh {
+        /// The wallet.
+        wallet: String,
+    },
+    /// The nonce of this attempt, which the new one replaces.
+    Same {
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// None (Solana); the signer is given 0.
+    Unnumbered,
+}
+
 /// Everything that is known about a payment when it is claimed.
 ///
 /// `Debug` leaves out `payload`, which holds the payer's signature.

@@ -1,0 +1,80 @@
+//! From rows to values.
+
+use quittance_protocol::{Deadline, Fingerprint, IdentifierHash, PaymentId, PaymentKey, RequestId};
+
+use crate::conn::Row;
+use crate::error::LedgerError;
+use crate::types::{DeliveryState, Origin, Payment, PaymentState};
+
+fn corrupt<T>(value: Option<T>, field: &'static str) -> Result<T, LedgerError> {
+    value.ok_or(LedgerError::Corrupt { field })
+}
+
+pub(crate) fn payment(row: &Row) -> Result<Payment, LedgerError> {
+    let origin = match (row.text("origin")?.as_str(), row.text_opt("merchant")?) {
+        ("gate", None) => Origin::Gate,
+        ("merchant", Some(merchant)) => Origin::Merchant(merchant),
+        _ => return Err(LedgerError::Corrupt { field: "origin" }),
+    };
+    let deadline_value = row.unsigned("deadline_value")?;
+    let deadline = match row.text("deadline_unit")?.as_str() {
+        "unix_seconds" => Deadline::UnixSeconds(deadline_value),
+        "block_height" => Deadline::BlockHeight(deadline_value),
+        _ => return Err(LedgerError::Corrupt { field: "deadline_unit" }),
+    };
+    let identifier = row.blob_opt("identifier")?.map(<[u8; 32]>::try_from).transpose();
+    let landing = row.text_opt("landing")?.map(|text| serde_json::from_str(&text)).transpose();
+    let refusal = match row.text_opt("refusal_code")? {
+        Some(code) => Some((
+            corrupt(code.parse().ok(), "refusal_code")?,
+            row.text_opt("refusal_reason")?.unwrap_or_default(),
+        )),
+        None => None,
+    };
+    Ok(Payment {
+        id: PaymentId::from_stored(row.text("id")?),
+        request_id: RequestId::from_stored(row.text("request_id")?),
+        key: PaymentKey::from_bytes(row.hash("payment_key")?),
+        network: row.network()?,
+        origin,
+        fingerprint: Fingerprint::from_bytes(row.hash("fingerprint")?),
+        signature_digest: row.hash("signature_digest")?,
+        identifier: corrupt(identifier.ok(), "identifier")?.map(IdentifierHash::from_bytes),
+        payer: row.text("payer")?,
+        pay_to: row.text("pay_to")?,
+        asset: row.text("asset")?,
+        amount: row.amount("amount")?,
+        service: row.amount("service")?,
+        gas: row.amount("gas")?,
+        tariff: row.int_opt("tariff")?,
+        deadline,
+        watch_from: row.unsigned("watch_from")?,
+        payload: row.json("payload")?,
+        resource: row.text("resource")?,
+        state: corrupt(PaymentState::from_stored(&row.text("state")?), "state")?,
+        delivery: corrupt(DeliveryState::from_stored(&row.text("delivery")?), "delivery")?,
+        runs: runs(row)?,
+        transaction: row.text_opt("tx")?,
+        landing: corrupt(landing.ok(), "landing")?,
+        refusal,
+        owner: row.text("owner")?,
+        owner_epoch: row.int("owner_epoch")?,
+        delivery_owner: row.text_opt("delivery_owner")?,
+        delivery_since_ms: row.int_opt("delivery_since_ms")?,
+        created_at_ms: row.int("created_at_ms")?,
+        recorded_at_ms: row.int_opt("recorded_at_ms")?,
+        settled_at_ms: row.int_opt("settled_at_ms")?,
+        verdict_at_ms: row.int_opt("verdict_at_ms")?,
+        first_answer_at_ms: row.int_opt("first_answer_at_ms")?,
+        merchant_answer_at_ms: row.int_opt("merchant_answer_at_ms")?,
+        pending_answer_at_ms: row.int_opt("pending_answer_at_ms")?,
+    })
+}
+
+pub(crate) fn runs(row: &Row) -> Result<u32, LedgerError> {
+    u32::try_from(row.int("runs")?).map_err(|_| LedgerError::Corrupt { field: "runs" })
+}
+
+pub(crate) fn payments(rows: &[Row]) -> Result<Vec<Payment>, LedgerError> {
+    rows.iter().map(payment).collect()
+}

@@ -1,0 +1,253 @@
+//! One small SQL surface over both drivers, so that every operation is written once.
+//!
+//! Statements use `$1` placeholders, `RETURNING` and `ON CONFLICT`, which mean
+//! the same on SQLite and PostgreSQL.
+
+use quittance_protocol::{Amount, Network};
+use serde_json::Value as Json;
+use sqlx::pool::PoolConnection;
+use sqlx::{Postgres, Row as _, Sqlite};
+
+use crate::error::LedgerError;
+
+/// Longest free text (a reason, a node's words) that is stored.
+pub(crate) const REASON_BYTES_MAX: usize = 512;
+
+/// A bound value. Nulls carry their type, because PostgreSQL wants it.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Int(Option<i64>),
+    Text(Option<String>),
+    Blob(Option<Vec<u8>>),
+    Bool(bool),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+impl From<Option<i64>> for Value {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(Some(value.to_owned()))
+    }
+}
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(Some(value))
+    }
+}
+impl From<Option<String>> for Value {
+    fn from(value: Option<String>) -> Self {
+        Self::Text(value)
+    }
+}
+impl From<&[u8; 32]> for Value {
+    fn from(value: &[u8; 32]) -> Self {
+        Self::Blob(Some(value.to_vec()))
+    }
+}
+impl From<Vec<u8>> for Value {
+    fn from(value: Vec<u8>) -> Self {
+        Self::Blob(Some(value))
+    }
+}
+impl From<Option<Vec<u8>>> for Value {
+    fn from(value: Option<Vec<u8>>) -> Self {
+        Self::Blob(value)
+    }
+}
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+/// `params![a, b]`: values for `$1`, `$2`.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => { vec![$($crate::conn::Value::from($value)),*] };
+}
+pub(crate) use params;
+
+/// A stored amount.
+pub(crate) fn amount(value: Amount, field: &'static str) -> Result<i64, LedgerError> {
+    unsigned(value.atomic(), field)
+}
+
+/// An unsigned number that has to fit a BIGINT.
+pub(crate) fn unsigned(value: u64, field: &'static str) -> Result<i64, LedgerError> {
+    i64::try_from(value).map_err(|_| LedgerError::OutOfRange { field })
+}
+
+/// PostgreSQL text cannot hold NUL, and a name with one means an attack on the log reader.
+pub(crate) fn plain<'a>(value: &'a str, field: &'static str) -> Result<&'a str, LedgerError> {
+    if value.contains('\0') { Err(LedgerError::OutOfRange { field }) } else { Ok(value) }
+}
+
+/// Free text from outside (a node, a handler), made storable.
+pub(crate) fn reason(text: &str) -> String {
+    let mut end = text.len().min(REASON_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    text[..end].replace('\0', "\u{fffd}")
+}
+
+/// A row of either driver.
+pub(crate) enum Row {
+    Sqlite(sqlx::sqlite::SqliteRow),
+    Postgres(sqlx::postgres::PgRow),
+}
+
+macro_rules! getter {
+    ($name:ident, $type:ty) => {
+        pub(crate) fn $name(&self, field: &'static str) -> Result<$type, LedgerError> {
+            match self {
+                Self::Sqlite(row) => row.try_get(field),
+                Self::Postgres(row) => row.try_get(field),
+            }
+            .map_err(|_| LedgerError::Corrupt { field })
+        }
+    };
+}
+
+impl Row {
+    getter!(int, i64);
+    getter!(int_opt, Option<i64>);
+    getter!(text, String);
+    getter!(text_opt, Option<String>);
+    getter!(blob, Vec<u8>);
+    getter!(blob_opt, Option<Vec<u8>>);
+    getter!(flag, bool);
+
+    pub(crate) fn unsigned(&self, field: &'static str) -> Result<u64, LedgerError> {
+        u64::try_from(self.int(field)?).map_err(|_| LedgerError::Corrupt { field })
+    }
+
+    pub(crate) fn amount(&self, field: &'static str) -> Result<Amount, LedgerError> {
+        self.unsigned(field).map(Amount::new)
+    }
+
+    pub(crate) fn hash(&self, field: &'static str) -> Result<[u8; 32], LedgerError> {
+        self.blob(field)?.try_into().map_err(|_| LedgerError::Corrupt { field })
+    }
+
+    pub(crate) fn network(&self) -> Result<Network, LedgerError> {
+        self.text("network")?.parse().map_err(|_| LedgerError::Corrupt { field: "network" })
+    }
+
+    pub(crate) fn json(&self, field: &'static str) -> Result<Json, LedgerError> {
+        serde_json::from_str(&self.text(field)?).map_err(|_| LedgerError::Corrupt { field })
+    }
+}
+
+/// A connection of either driver, inside or outside a transaction.
+pub(crate) enum Conn {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+macro_rules! bind_all {
+    ($sql:expr, $params:expr) => {{
+        let mut query = sqlx::query($sql);
+        for value in $params {
+            query = match value {
+                Value::Int(value) => query.bind(value),
+                Value::Text(value) => query.bind(value),
+                Value::Blob(value) => query.bind(value),
+                Value::Bool(value) => query.bind(value),
+            };
+        }
+        query
+    }};
+}
+
+/// A connection plus what the operation on it has done.
+pub(crate) struct Tx {
+    pub(crate) conn: Conn,
+    /// Whether a row changed, so that the COMMIT is a durable one.
+    pub(crate) wrote: bool,
+}
+
+impl Tx {
+    pub(crate) fn new(conn: Conn) -> Self {
+        Self { conn, wrote: false }
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.conn, Conn::Postgres(_))
+    }
+
+    /// Runs a statement and says how many rows it changed.
+    pub(crate) async fn execute(
+        &mut self,
+        sql: &'static str,
+        params: Vec<Value>,
+    ) -> Result<u64, LedgerError> {
+        let rows = match &mut self.conn {
+            Conn::Sqlite(conn) => bind_all!(sql, params).execute(&mut **conn).await?.rows_affected(),
+            Conn::Postgres(conn) => bind_all!(sql, params).execute(&mut **conn).await?.rows_affected(),
+        };
+        self.wrote |= rows > 0;
+        Ok(rows)
+    }
+
+    /// Runs a statement that returns rows (`SELECT`).
+    pub(crate) async fn all(
+        &mut self,
+        sql: &'static str,
+        params: Vec<Value>,
+    ) -> Result<Vec<Row>, LedgerError> {
+        Ok(match &mut self.conn {
+            Conn::Sqlite(conn) => {
+                bind_all!(sql, params).fetch_all(&mut **conn).await?.into_iter().map(Row::Sqlite).collect()
+            }
+            Conn::Postgres(conn) => {
+                bind_all!(sql, params).fetch_all(&mut **conn).await?.into_iter().map(Row::Postgres).collect()
+            }
+        })
+    }
+
+    /// The only row, if there is one (`SELECT`).
+    pub(crate) async fn one(
+        &mut self,
+        sql: &'static str,
+        params: Vec<Value>,
+    ) -> Result<Option<Row>, LedgerError> {
+        Ok(self.all(sql, params).await?.into_iter().next())
+    }
+
+    /// Rows changed by an `INSERT`/`UPDATE … RETURNING`.
+    pub(crate) async fn change(
+        &mut self,
+        sql: &'static str,
+        params: Vec<Value>,
+    ) -> Result<Vec<Row>, LedgerError> {
+        let rows = self.all(sql, params).await?;
+        self.wrote |= !rows.is_empty();
+        Ok(rows)
+    }
+
+    /// The only row changed, if one was.
+    pub(crate) async fn change_one(
+        &mut self,
+        sql: &'static str,
+        params: Vec<Value>,
+    ) -> Result<Option<Row>, LedgerError> {
+        Ok(self.change(sql, params).await?.into_iter().next())
+    }
+
+    /// `BEGIN`, `COMMIT`, savepoints: through the statement cache, without parameters.
+    pub(crate) async fn control(&mut self, sql: &'static str) -> Result<(), LedgerError> {
+        match &mut self.conn {
+            Conn::Sqlite(conn) => sqlx::query(sql).execute(&mut **conn).await.map(drop)?,
+            Conn::Postgres(conn) => sqlx::query(sql).execute(&mut **conn).await.map(drop)?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! The door: opening, leases, and the way every operation takes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use futures::future::BoxFuture;
+use quittance_protocol::PaymentId;
+use serde_json::Value as Json;
+
+use crate::backend::postgres::PostgresBackend;
+use crate::backend::sqlite::SqliteBackend;
+use crate::backend::{Backend, Op};
+use crate::conn::{Tx, params};
+use crate::error::LedgerError;
+use crate::ops::instances;
+use crate::types::LedgerOptions;
+
+/// The durable record of payments; see the crate documentation. Clones share one ledger.
+#[derive(Clone)]
+pub struct Ledger {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    backend: Backend,
+    options: LedgerOptions,
+    me: Me,
+    /// Until when this instance may act; `i64::MAX` where no other can exist (SQLite).
+    lease_until_ms: AtomicI64,
+}
+
+/// Who acts: this process in this life.
+#[derive(Clone)]
+pub(crate) struct Me {
+    pub(crate) instance: Arc<str>,
+    pub(crate) epoch: i64,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("instance", &self.inner.me.instance).finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Opens (and creates or migrates) a ledger: `sqlite://PATH`,
+    /// `sqlite::memory:` (for tests), `postgres://…`.
+    ///
+    /// What an earlier life of this instance left unfinished becomes ours, on
+    /// SQLite whatever anybody left: see [`unfinished`](Self::unfinished).
+    /// Handler runs that were cut off become credits.
+    pub async fn open(url: &str, options: LedgerOptions, now_ms: i64) -> Result<Self, LedgerError> {
+        let backend = if url.starts_with("sqlite:") {
+            Backend::Sqlite(SqliteBackend::open(url, &options).await?)
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            Backend::Postgres(PostgresBackend::open(url, &options).await?)
+        } else {
+            // The text may be a mistyped URL with a password in it.
+            return Err(LedgerError::Url("unknown scheme".to_owned()));
+        };
+        let instance: Arc<str> = options.instance.as_str().into();
+        let shared = matches!(backend, Backend::Postgres(_));
+        let lease_until_ms = now_ms.saturating_add(options.lease_ms);
+        let epoch = match options.read_only {
+            true => 0,
+            false => {
+                let name = instance.clone();
+                backend
+                    .write(Box::new(move |tx| {
+                        Box::pin(instances::enter(tx, name, lease_until_ms, shared, now_ms))
+                    }))
+                    .await?
+            }
+        };
+        let lease_until_ms = AtomicI64::new(if shared { lease_until_ms } else { i64::MAX });
+        let me = Me { instance, epoch };
+        Ok(Self { inner: Arc::new(Inner { backend, options, me, lease_until_ms }) })
+    }
+
+    /// Durable commits since this ledger was opened, its own opening included.
+    pub fn commits(&self) -> u64 {
+        self.inner.backend.commits()
+    }
+
+    /// Finishes what is queued, releases the database; other clones get
+    /// [`LedgerError::Closed`] from then on.
+    pub async fn close(self) {
+        self.inner.backend.close().await;
+    }
+
+    pub(crate) fn options(&self) -> &LedgerOptions {
+        &self.inner.options
+    }
+
+    pub(crate) fn me(&self) -> Me {
+        self.inner.me.clone()
+    }
+
+    pub(crate) fn renewed_until(&self, lease_until_ms: i64) {
+        if matches!(self.inner.backend, Backend::Postgres(_)) {
+            self.inner.lease_until_ms.store(lease_until_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// One mutation. An instance whose lease has passed stops by itself:
+    /// somebody else may have its payments by now.
+    pub(crate) async fn write<T, F>(&self, now_ms: i64, op: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, LedgerError>> + Send + 'static,
+    {
+        if now_ms > self.inner.lease_until_ms.load(Ordering::Relaxed) && !self.inner.options.read_only {
+            return Err(LedgerError::LeaseLost);
+        }
+        self.write_unleased(Box::new(op)).await
+    }
+
+    pub(crate) async fn write_unleased<T: Send + 'static>(&self, op: Op<T>) -> Result<T, LedgerError> {
+        self.inner.backend.write(op).await
+    }
+
+    pub(crate) async fn read<T, F>(&self, op: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, LedgerError>> + Send + 'static,
+    {
+        self.inner.backend.read(Box::new(op)).await
+    }
+}
+
+/// Appends a line to the journal, in the transaction of what it tells about.
+pub(crate) async fn journal(
+    tx: &mut Tx,
+    me: &Me,
+    now_ms: i64,
+    payment: Option<&PaymentId>,
+    event: &'static str,
+    detail: Json,
+) -> Result<(), LedgerError> {
+    tx.execute(
+        "INSERT INTO journal (payment, at_ms, instance, event, detail) VALUES ($1, $2, $3, $4, $5)",
+        params![payment.map(|id| id.as_str().to_owned()), now_ms, &*me.instance, event, detail.to_string()],
+    )
+    .await
+    .map(drop)
+}

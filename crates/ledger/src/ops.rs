@@ -1,0 +1,9 @@
+//! The operations, one file per concept; each is written once for both backends.
+
+pub(crate) mod attempts;
+pub(crate) mod books;
+pub(crate) mod claims;
+pub(crate) mod delivery;
+pub(crate) mod instances;
+pub(crate) mod reading;
+pub(crate) mod verdicts;

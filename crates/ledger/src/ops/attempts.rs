@@ -1,0 +1,434 @@
+//! Wallet nonces and signed bytes (invariant I2).
+
+use quittance_protocol::{Network, PaymentId, SendOutcome};
+use serde_json::json;
+
+use super::claims;
+use crate::codec;
+use crate::conn::{Row, Tx, params, plain, reason, unsigned};
+use crate::error::LedgerError;
+use crate::ledger::{Ledger, Me, journal};
+use crate::token::{Recorded, SignFn, SignedBytes};
+use crate::types::{AttemptId, PaymentState, Slot};
+
+/// Most payments in one attempt.
+pub const BATCH_PAYMENTS_MAX: usize = 256;
+/// Most attempts that one call reads back.
+const ATTEMPTS_MAX: i64 = 1_000;
+
+impl Ledger {
+    /// Makes sure the wallet has a nonce counter and raises it to the chain's,
+    /// if that is larger; it is never lowered. Returns the next nonce.
+    pub async fn ensure_wallet(
+        &self,
+        network: &Network,
+        wallet: &str,
+        chain_nonce: u64,
+        now_ms: i64,
+    ) -> Result<u64, LedgerError> {
+        let (me, network, wallet) = (self.me(), network.clone(), wallet.to_owned());
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                let chain_nonce_stored = unsigned(chain_nonce, "chain_nonce")?;
+                let raised = tx
+                    .change_one(
+                        "INSERT INTO wallets (network, wallet, next_nonce) VALUES ($1, $2, $3) \
+                         ON CONFLICT (network, wallet) DO UPDATE SET next_nonce = excluded.next_nonce \
+                         WHERE wallets.next_nonce < excluded.next_nonce RETURNING next_nonce",
+                        params![network.as_str(), plain(&wallet, "wallet")?, chain_nonce_stored],
+                    )
+                    .await?;
+                if raised.is_some() {
+                    let detail = json!({"network": network, "wallet": wallet, "next_nonce": chain_nonce});
+                    journal(tx, &me, now_ms, None, "wallet_counter", detail).await?;
+                }
+                next_nonce(tx, &network, &wallet).await
+            })
+        })
+        .await
+    }
+
+    /// Reserves the next wallet nonce, calls `sign` with it, stores slot, bytes
+    /// and hash and moves the payment from claimed to recorded: all in one
+    /// commit. If `sign` fails nothing is reserved.
+    pub async fn record_with_nonce(
+        &self,
+        payment: &PaymentId,
+        wallet: &str,
+        sign: SignFn,
+        now_ms: i64,
+    ) -> Result<Recorded, LedgerError> {
+        self.record_batch(std::slice::from_ref(payment), wallet, sign, now_ms).await
+    }
+
+    /// [`record_with_nonce`](Self::record_with_nonce) for several payments of
+    /// one network in one transaction.
+    pub async fn record_batch(
+        &self,
+        payments: &[PaymentId],
+        wallet: &str,
+        sign: SignFn,
+        now_ms: i64,
+    ) -> Result<Recorded, LedgerError> {
+        if payments.is_empty() {
+            return Err(LedgerError::OutOfRange { field: "payments" });
+        }
+        let slot = Slot::Fresh { wallet: wallet.to_owned() };
+        self.record_in(payments, PaymentState::Claimed, slot, sign, now_ms).await
+    }
+
+    /// Solana: stores bytes that need no wallet nonce; claimed to recorded, one commit.
+    pub async fn record(
+        &self,
+        payment: &PaymentId,
+        signed: SignedBytes,
+        now_ms: i64,
+    ) -> Result<Recorded, LedgerError> {
+        let sign: SignFn = Box::new(move |_| Ok(signed));
+        self.record_in(std::slice::from_ref(payment), PaymentState::Claimed, Slot::Unnumbered, sign, now_ms)
+            .await
+    }
+
+    /// Another attempt for payments that are recorded already: at a fresh
+    /// nonce, or at the same one (a fee bump). With no payments and
+    /// [`Slot::Same`] it is a no-op that fills the slot.
+    pub async fn record_again(
+        &self,
+        payments: &[PaymentId],
+        slot: Slot,
+        sign: SignFn,
+        now_ms: i64,
+    ) -> Result<Recorded, LedgerError> {
+        if payments.is_empty() && !matches!(slot, Slot::Same { .. }) {
+            return Err(LedgerError::OutOfRange { field: "payments" });
+        }
+        self.record_in(payments, PaymentState::Recorded, slot, sign, now_ms).await
+    }
+
+    async fn record_in(
+        &self,
+        payments: &[PaymentId],
+        from: PaymentState,
+        slot: Slot,
+        sign: SignFn,
+        now_ms: i64,
+    ) -> Result<Recorded, LedgerError> {
+        if payments.len() > BATCH_PAYMENTS_MAX {
+            return Err(LedgerError::OutOfRange { field: "payments" });
+        }
+        let (me, payments) = (self.me(), payments.to_vec());
+        self.write(now_ms, move |tx| Box::pin(record(tx, me, payments, from, slot, sign, now_ms))).await
+    }
+
+    /// Notes what a node answered to these bytes. In the background: a recorded
+    /// attempt counts as possibly sent whatever this says.
+    pub async fn journal_send(
+        &self,
+        attempt: AttemptId,
+        outcome: &SendOutcome,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        let me = self.me();
+        let (outcome, why) = match outcome {
+            SendOutcome::Accepted => ("accepted", None),
+            SendOutcome::Refused { reason: why } => ("refused", Some(reason(why))),
+            SendOutcome::Unknown { reason: why } => ("unknown", Some(reason(why))),
+        };
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                let detail = json!({"attempt": attempt.0, "outcome": outcome, "reason": why});
+                let payments = payments_of(tx, attempt).await?;
+                if payments.is_empty() {
+                    attempt_row(tx, attempt).await?;
+                    journal(tx, &me, now_ms, None, "broadcast", detail.clone()).await?;
+                }
+                for payment in &payments {
+                    journal(tx, &me, now_ms, Some(payment), "broadcast", detail.clone()).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Every attempt for this payment, oldest first: for resume and rebroadcast.
+    pub async fn recorded_attempts(&self, payment: &PaymentId) -> Result<Vec<Recorded>, LedgerError> {
+        let payment = payment.clone();
+        self.read(move |tx| {
+            Box::pin(async move {
+                let rows = tx
+                    .all(
+                        "SELECT a.* FROM attempts a JOIN attempt_payments p ON p.attempt = a.id \
+                         WHERE p.payment = $1 ORDER BY a.id LIMIT $2",
+                        params![payment.as_str(), ATTEMPTS_MAX],
+                    )
+                    .await?;
+                recorded_rows(tx, &rows).await
+            })
+        })
+        .await
+    }
+
+    /// Every attempt at this wallet nonce or a later one, by nonce, then
+    /// oldest first, at most 1,000: the slots that the chain has not used yet.
+    pub async fn attempts_from_nonce(
+        &self,
+        network: &Network,
+        wallet: &str,
+        nonce: u64,
+    ) -> Result<Vec<Recorded>, LedgerError> {
+        let (network, wallet) = (network.clone(), wallet.to_owned());
+        self.read(move |tx| {
+            Box::pin(async move {
+                let rows = tx
+                    .all(
+                        "SELECT * FROM attempts WHERE network = $1 AND wallet = $2 AND nonce >= $3 \
+                         ORDER BY nonce, id LIMIT $4",
+                        params![network.as_str(), wallet, unsigned(nonce, "nonce")?, ATTEMPTS_MAX],
+                    )
+                    .await?;
+                recorded_rows(tx, &rows).await
+            })
+        })
+        .await
+    }
+}
+
+async fn next_nonce(tx: &mut Tx, network: &Network, wallet: &str) -> Result<u64, LedgerError> {
+    tx.one(
+        "SELECT next_nonce FROM wallets WHERE network = $1 AND wallet = $2",
+        params![network.as_str(), wallet],
+    )
+    .await?
+    .ok_or_else(|| unknown_wallet(network, wallet))?
+    .unsigned("next_nonce")
+}
+
+fn unknown_wallet(network: &Network, wallet: &str) -> LedgerError {
+    LedgerError::UnknownWallet { network: network.to_string(), wallet: wallet.to_owned() }
+}
+
+async fn record(
+    tx: &mut Tx,
+    me: Me,
+    payments: Vec<PaymentId>,
+    from: PaymentState,
+    slot: Slot,
+    sign: SignFn,
+    now_ms: i64,
+) -> Result<Recorded, LedgerError> {
+    let network = lock_payments(tx, &me, &payments, from).await?;
+    let place = reserve(tx, network, slot, now_ms).await?;
+    let signed = sign(place.nonce.unwrap_or(0)).map_err(LedgerError::Sign)?;
+    let nonce = place.nonce.map(|nonce| unsigned(nonce, "nonce")).transpose()?;
+    let row = tx
+        .change_one(
+            "INSERT INTO attempts (network, wallet, nonce, tx, raw, detail, replaces, created_at_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
+            params![
+                place.network.as_str(),
+                place.wallet.clone(),
+                nonce,
+                plain(&signed.transaction, "transaction")?,
+                signed.raw.clone(),
+                signed.detail.to_string(),
+                place.replaces.map(AttemptId::get),
+                now_ms,
+            ],
+        )
+        .await?
+        .ok_or(LedgerError::Corrupt { field: "attempts" })?;
+    let attempt = AttemptId(row.int("id")?);
+    let detail = json!({
+        "attempt": attempt.0, "transaction": signed.transaction, "wallet": place.wallet,
+        "nonce": place.nonce, "replaces": place.replaces.map(AttemptId::get), "payments": payments.len(),
+    });
+    for (item, payment) in (0_i64..).zip(&payments) {
+        tx.execute(
+            "INSERT INTO attempt_payments (payment, attempt, item) VALUES ($1, $2, $3)",
+            params![payment.as_str(), attempt.0, item],
+        )
+        .await?;
+        advance(tx, &me, payment, from, &signed.transaction, now_ms).await?;
+        journal(tx, &me, now_ms, Some(payment), "recorded", detail.clone()).await?;
+    }
+    if payments.is_empty() {
+        journal(tx, &me, now_ms, None, "recorded", detail).await?;
+    }
+    Ok(Recorded {
+        attempt,
+        payments,
+        network: place.network,
+        wallet: place.wallet,
+        nonce: place.nonce,
+        signed,
+        replaces: place.replaces,
+        at_ms: now_ms,
+    })
+}
+
+/// Locks the payments in one order, so that two batches cannot deadlock, and
+/// checks that each may take this step.
+async fn lock_payments(
+    tx: &mut Tx,
+    me: &Me,
+    payments: &[PaymentId],
+    from: PaymentState,
+) -> Result<Option<Network>, LedgerError> {
+    let mut ordered: Vec<&PaymentId> = payments.iter().collect();
+    ordered.sort();
+    let mut network: Option<Network> = None;
+    for id in ordered {
+        let payment = claims::lock(tx, id).await?;
+        if payment.state != from {
+            let to = PaymentState::Recorded;
+            return Err(LedgerError::Transition { from: payment.state, to, payment: Box::new(payment) });
+        }
+        if !me.owns(&payment) {
+            return Err(LedgerError::NotOwner { payment: Box::new(payment) });
+        }
+        if network.as_ref().is_some_and(|network| *network != payment.network) {
+            return Err(LedgerError::OutOfRange { field: "network of a batch" });
+        }
+        network = Some(payment.network);
+    }
+    Ok(network)
+}
+
+/// Where the bytes will go.
+struct Place {
+    network: Network,
+    wallet: Option<String>,
+    nonce: Option<u64>,
+    replaces: Option<AttemptId>,
+}
+
+async fn reserve(
+    tx: &mut Tx,
+    network: Option<Network>,
+    slot: Slot,
+    now_ms: i64,
+) -> Result<Place, LedgerError> {
+    let no_network = || LedgerError::OutOfRange { field: "payments" };
+    match slot {
+        Slot::Unnumbered => {
+            Ok(Place { network: network.ok_or_else(no_network)?, wallet: None, nonce: None, replaces: None })
+        }
+        Slot::Fresh { wallet } => {
+            let network = network.ok_or_else(no_network)?;
+            let row = tx
+                .change_one(
+                    "UPDATE wallets SET next_nonce = next_nonce + 1 WHERE network = $1 AND wallet = $2 \
+                     RETURNING next_nonce - 1 AS nonce",
+                    params![network.as_str(), wallet.as_str()],
+                )
+                .await?
+                .ok_or_else(|| unknown_wallet(&network, &wallet))?;
+            let nonce = row.int("nonce")?;
+            tx.execute(
+                "INSERT INTO slots (network, wallet, nonce, created_at_ms) VALUES ($1, $2, $3, $4)",
+                params![network.as_str(), wallet.as_str(), nonce, now_ms],
+            )
+            .await?;
+            let nonce = Some(row.unsigned("nonce")?);
+            Ok(Place { network, wallet: Some(wallet), nonce, replaces: None })
+        }
+        Slot::Same { attempt } => {
+            let row = attempt_row(tx, attempt).await?;
+            let place = Place {
+                network: row.network()?,
+                wallet: row.text_opt("wallet")?,
+                nonce: row.int_opt("nonce")?.and_then(|nonce| u64::try_from(nonce).ok()),
+                replaces: Some(attempt),
+            };
+            if place.nonce.is_none() || network.is_some_and(|network| network != place.network) {
+                return Err(LedgerError::OutOfRange { field: "attempt to replace" });
+            }
+            Ok(place)
+        }
+    }
+}
+
+/// Moves a locked payment to recorded; its newest hash is what a pending answer shows.
+async fn advance(
+    tx: &mut Tx,
+    me: &Me,
+    payment: &PaymentId,
+    from: PaymentState,
+    transaction: &str,
+    now_ms: i64,
+) -> Result<(), LedgerError> {
+    let changed = tx
+        .execute(
+            "UPDATE payments SET state = 'recorded', tx = $2, recorded_at_ms = COALESCE(recorded_at_ms, $3) \
+             WHERE id = $1 AND state = $4 AND owner = $5 AND owner_epoch = $6",
+            params![payment.as_str(), transaction, now_ms, from.as_str(), &*me.instance, me.epoch],
+        )
+        .await?;
+    if changed == 1 { Ok(()) } else { Err(LedgerError::Corrupt { field: "state" }) }
+}
+
+async fn attempt_row(tx: &mut Tx, attempt: AttemptId) -> Result<Row, LedgerError> {
+    tx.one("SELECT * FROM attempts WHERE id = $1", params![attempt.0])
+        .await?
+        .ok_or(LedgerError::UnknownAttempt(attempt))
+}
+
+async fn payments_of(tx: &mut Tx, attempt: AttemptId) -> Result<Vec<PaymentId>, LedgerError> {
+    tx.all("SELECT payment FROM attempt_payments WHERE attempt = $1 ORDER BY item", params![attempt.0])
+        .await?
+        .iter()
+        .map(|row| row.text("payment").map(PaymentId::from_stored))
+        .collect()
+}
+
+async fn recorded_rows(tx: &mut Tx, rows: &[Row]) -> Result<Vec<Recorded>, LedgerError> {
+    let mut attempts = Vec::with_capacity(rows.len());
+    for row in rows {
+        let attempt = AttemptId(row.int("id")?);
+        let nonce = match row.int_opt("nonce")? {
+            Some(_) => Some(row.unsigned("nonce")?),
+            None => None,
+        };
+        attempts.push(Recorded {
+            attempt,
+            payments: payments_of(tx, attempt).await?,
+            network: row.network()?,
+            wallet: row.text_opt("wallet")?,
+            nonce,
+            signed: SignedBytes {
+                raw: row.blob("raw")?,
+                transaction: row.text("tx")?,
+                detail: row.json("detail")?,
+            },
+            replaces: row.int_opt("replaces")?.map(AttemptId),
+            at_ms: row.int("created_at_ms")?,
+        });
+    }
+    Ok(attempts)
+}
+
+impl Me {
+    pub(crate) fn owns(&self, payment: &crate::types::Payment) -> bool {
+        payment.owner == *self.instance && payment.owner_epoch == self.epoch
+    }
+}
+
+/// The payment behind an update that changed no row, as an error that says why.
+pub(crate) async fn refused(
+    tx: &mut Tx,
+    me: &Me,
+    id: &PaymentId,
+    to: PaymentState,
+) -> Result<LedgerError, LedgerError> {
+    let payment = claims::get(tx, id).await?;
+    Ok(if payment.state.may_become(to) && !me.owns(&payment) {
+        LedgerError::NotOwner { payment: Box::new(payment) }
+    } else {
+        LedgerError::Transition { from: payment.state, to, payment: Box::new(payment) }
+    })
+}
+
+pub(crate) fn changed(row: Option<Row>) -> Result<Option<crate::types::Payment>, LedgerError> {
+    row.as_ref().map(codec::payment).transpose()
+}

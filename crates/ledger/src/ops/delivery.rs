@@ -1,0 +1,295 @@
+//! Deliveries: what a settled gate payment buys, and what a merchant was told.
+
+use quittance_protocol::PaymentId;
+use serde_json::json;
+
+use super::claims;
+use crate::codec;
+use crate::conn::{Row, Tx, params, plain, reason, unsigned};
+use crate::error::LedgerError;
+use crate::ledger::{Ledger, Me, journal};
+use crate::types::{
+    AnswerMeta, DeliveryStart, DeliveryState, MerchantAnswer, Origin, Payment, PaymentState, StoredAnswer,
+};
+
+impl Ledger {
+    /// Grants a handler run to one caller: none or credited to running.
+    ///
+    /// Only for settled gate payments; at most `runs_max` runs are ever granted.
+    pub async fn start_delivery(
+        &self,
+        payment: &PaymentId,
+        runs_max: u32,
+        now_ms: i64,
+    ) -> Result<DeliveryStart, LedgerError> {
+        let (me, id) = (self.me(), payment.clone());
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                let row = tx
+                    .change_one(
+                        "UPDATE payments SET delivery = 'running', runs = runs + 1, delivery_owner = $2, \
+                         delivery_epoch = $3, delivery_since_ms = $4 WHERE id = $1 AND state = 'settled' \
+                         AND origin = 'gate' AND delivery IN ('none', 'credited') AND runs < $5 RETURNING runs",
+                        params![id.as_str(), &*me.instance, me.epoch, now_ms, i64::from(runs_max)],
+                    )
+                    .await?;
+                let Some(row) = row else { return not_started(tx, &id).await };
+                let run = codec::runs(&row)?;
+                journal(tx, &me, now_ms, Some(&id), "running", json!({"run": run})).await?;
+                Ok(DeliveryStart::Run { run })
+            })
+        })
+        .await
+    }
+
+    /// Stores the handler's final answer: running to delivered. A body longer
+    /// than `answer_body_bytes_max` is not kept; the answer is then marked truncated.
+    pub async fn finish_delivery(
+        &self,
+        payment: &PaymentId,
+        run: u32,
+        answer: &StoredAnswer,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        let (me, id) = (self.me(), payment.clone());
+        let body_bytes = unsigned(answer.body.len() as u64, "body")?;
+        let truncated = answer.truncated || answer.body.len() > self.options().answer_body_bytes_max;
+        let body = if truncated { Vec::new() } else { answer.body.clone() };
+        let headers = encode_headers(&answer.headers)?;
+        let (status, refundable) = (answer.status, answer.refundable);
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                end_run(tx, &me, &id, run, DeliveryState::Delivered).await?;
+                tx.execute(
+                    "INSERT INTO answers (payment, status, headers, body, body_bytes, truncated, refundable, \
+                     at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                    params![
+                        id.as_str(),
+                        i64::from(status),
+                        headers,
+                        body,
+                        body_bytes,
+                        truncated,
+                        refundable,
+                        now_ms
+                    ],
+                )
+                .await?;
+                let detail = json!({"run": run, "status": status, "body_bytes": body_bytes,
+                    "truncated": truncated, "refundable": refundable});
+                journal(tx, &me, now_ms, Some(&id), "delivered", detail).await
+            })
+        })
+        .await
+    }
+
+    /// The handler failed: running to credited. The payment may buy another run.
+    pub async fn credit_delivery(
+        &self,
+        payment: &PaymentId,
+        run: u32,
+        why: &str,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        let (me, id, why) = (self.me(), payment.clone(), reason(why));
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                end_run(tx, &me, &id, run, DeliveryState::Credited).await?;
+                journal(tx, &me, now_ms, Some(&id), "credited", json!({"run": run, "reason": why})).await
+            })
+        })
+        .await
+    }
+
+    /// The answer reached a client completely; the first time starts the replay
+    /// window and sticks. An error if there is no answer yet.
+    pub async fn mark_answer_sent(&self, payment: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {
+        let (me, id) = (self.me(), payment.clone());
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                let changed = tx
+                    .execute(
+                        "UPDATE payments SET first_answer_at_ms = $2 \
+                         WHERE id = $1 AND delivery = 'delivered' AND first_answer_at_ms IS NULL",
+                        params![id.as_str(), now_ms],
+                    )
+                    .await?;
+                if changed == 1 {
+                    return journal(tx, &me, now_ms, Some(&id), "answer_sent", json!({})).await;
+                }
+                let payment = claims::get(tx, &id).await?;
+                match payment.first_answer_at_ms {
+                    Some(_) => Ok(()),
+                    None => Err(delivery_error(payment, DeliveryState::Delivered)),
+                }
+            })
+        })
+        .await
+    }
+
+    /// The stored answer, while it is kept.
+    pub async fn answer(&self, payment: &PaymentId) -> Result<Option<StoredAnswer>, LedgerError> {
+        let id = payment.clone();
+        self.read(move |tx| {
+            Box::pin(async move {
+                let row = tx
+                    .one(
+                        "SELECT * FROM answers WHERE payment = $1 AND body IS NOT NULL",
+                        params![id.as_str()],
+                    )
+                    .await?;
+                row.as_ref().map(decode_answer).transpose()
+            })
+        })
+        .await
+    }
+
+    /// Asks to tell a merchant `success: true`. Journaled before it is sent:
+    /// [`MerchantAnswer::First`] is given out once per payment.
+    pub async fn answer_merchant(
+        &self,
+        payment: &PaymentId,
+        now_ms: i64,
+    ) -> Result<MerchantAnswer, LedgerError> {
+        let (me, id) = (self.me(), payment.clone());
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                let changed = tx
+                    .execute(
+                        "UPDATE payments SET merchant_answer_at_ms = $2 WHERE id = $1 AND state = 'settled' \
+                         AND origin = 'merchant' AND merchant_answer_at_ms IS NULL",
+                        params![id.as_str(), now_ms],
+                    )
+                    .await?;
+                if changed == 1 {
+                    journal(tx, &me, now_ms, Some(&id), "merchant_answered", json!({})).await?;
+                    return Ok(MerchantAnswer::First);
+                }
+                let payment = claims::get(tx, &id).await?;
+                match payment.merchant_answer_at_ms {
+                    Some(first_at_ms) => Ok(MerchantAnswer::Again { first_at_ms }),
+                    None if payment.origin == Origin::Gate => {
+                        Err(LedgerError::WrongOrigin { payment: Box::new(payment) })
+                    }
+                    None => Err(not_settled(payment)),
+                }
+            })
+        })
+        .await
+    }
+
+    /// Somebody was told that the outcome is pending; the newest time is kept.
+    pub async fn note_pending_answer(&self, payment: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {
+        let (me, id) = (self.me(), payment.clone());
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                let before = claims::lock(tx, &id).await?.pending_answer_at_ms;
+                tx.execute(
+                    "UPDATE payments SET pending_answer_at_ms = $2 WHERE id = $1",
+                    params![id.as_str(), now_ms.max(before.unwrap_or(now_ms))],
+                )
+                .await?;
+                match before {
+                    // A client that polls must not fill the journal.
+                    Some(_) => Ok(()),
+                    None => journal(tx, &me, now_ms, Some(&id), "pending_answered", json!({})).await,
+                }
+            })
+        })
+        .await
+    }
+}
+
+fn not_settled(payment: Payment) -> LedgerError {
+    let (from, to) = (payment.state, PaymentState::Settled);
+    LedgerError::Transition { from, to, payment: Box::new(payment) }
+}
+
+fn delivery_error(payment: Payment, to: DeliveryState) -> LedgerError {
+    LedgerError::DeliveryTransition { from: payment.delivery, to, payment: Box::new(payment) }
+}
+
+/// Why a run was not granted. `Transition` to settled means: not settled yet.
+async fn not_started(tx: &mut Tx, id: &PaymentId) -> Result<DeliveryStart, LedgerError> {
+    let payment = claims::get(tx, id).await?;
+    if payment.origin != Origin::Gate {
+        return Err(LedgerError::WrongOrigin { payment: Box::new(payment) });
+    }
+    match (payment.state, payment.delivery) {
+        (PaymentState::Settled, DeliveryState::Running) => Ok(DeliveryStart::Running {
+            owner: payment.delivery_owner.unwrap_or_default(),
+            since_ms: payment.delivery_since_ms.unwrap_or(payment.created_at_ms),
+        }),
+        (PaymentState::Settled, DeliveryState::Delivered) => {
+            let row = tx
+                .one(
+                    "SELECT *, body IS NOT NULL AS kept FROM answers WHERE payment = $1",
+                    params![id.as_str()],
+                )
+                .await?
+                .ok_or(LedgerError::Corrupt { field: "answers" })?;
+            Ok(DeliveryStart::Delivered(AnswerMeta {
+                status: status(&row)?,
+                body_bytes: row.unsigned("body_bytes")?,
+                truncated: row.flag("truncated")?,
+                refundable: row.flag("refundable")?,
+                kept: row.flag("kept")?,
+            }))
+        }
+        (PaymentState::Settled, DeliveryState::None | DeliveryState::Credited) => {
+            Ok(DeliveryStart::Exhausted { runs: payment.runs })
+        }
+        _ => Err(not_settled(payment)),
+    }
+}
+
+/// Ends this run and no other: the run's number, its instance and that
+/// instance's epoch must all match, so a process that was taken for dead
+/// cannot end a run that somebody else has started since.
+async fn end_run(
+    tx: &mut Tx,
+    me: &Me,
+    id: &PaymentId,
+    run: u32,
+    to: DeliveryState,
+) -> Result<(), LedgerError> {
+    let changed = tx
+        .execute(
+            "UPDATE payments SET delivery = $2 WHERE id = $1 AND delivery = 'running' AND runs = $3 \
+             AND delivery_owner = $4 AND delivery_epoch = $5",
+            params![id.as_str(), to.as_str(), i64::from(run), &*me.instance, me.epoch],
+        )
+        .await?;
+    match changed {
+        1 => Ok(()),
+        _ => Err(delivery_error(claims::get(tx, id).await?, to)),
+    }
+}
+
+fn encode_headers(headers: &[(String, Vec<u8>)]) -> Result<String, LedgerError> {
+    let mut list = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        list.push((plain(name, "headers")?, hex::encode(value)));
+    }
+    serde_json::to_string(&list).map_err(|_| LedgerError::OutOfRange { field: "headers" })
+}
+
+fn decode_answer(row: &Row) -> Result<StoredAnswer, LedgerError> {
+    let corrupt = || LedgerError::Corrupt { field: "headers" };
+    let list: Vec<(String, String)> = serde_json::from_str(&row.text("headers")?).map_err(|_| corrupt())?;
+    let headers = list
+        .into_iter()
+        .map(|(name, value)| hex::decode(value).map(|value| (name, value)).map_err(|_| corrupt()))
+        .collect::<Result<_, _>>()?;
+    Ok(StoredAnswer {
+        status: status(row)?,
+        headers,
+        body: row.blob("body")?,
+        truncated: row.flag("truncated")?,
+        refundable: row.flag("refundable")?,
+    })
+}
+
+fn status(row: &Row) -> Result<u16, LedgerError> {
+    u16::try_from(row.int("status")?).map_err(|_| LedgerError::Corrupt { field: "status" })
+}

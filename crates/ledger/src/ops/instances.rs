@@ -1,0 +1,162 @@
+//! Instances: names, epochs, leases, and taking over what a dead one left.
+
+use std::sync::Arc;
+
+use quittance_protocol::PaymentId;
+use serde_json::json;
+
+use crate::codec;
+use crate::conn::{Tx, params, plain};
+use crate::error::LedgerError;
+use crate::ledger::{Ledger, Me, journal};
+use crate::types::Payment;
+
+impl Ledger {
+    /// Payments without a verdict that this instance owns, oldest first.
+    pub async fn unfinished(&self) -> Result<Vec<Payment>, LedgerError> {
+        let me = self.me();
+        self.read(move |tx| {
+            Box::pin(async move {
+                let rows = tx
+                    .all(
+                        "SELECT * FROM payments WHERE owner = $1 AND owner_epoch = $2 \
+                         AND state IN ('claimed', 'recorded') ORDER BY created_at_ms, id",
+                        params![&*me.instance, me.epoch],
+                    )
+                    .await?;
+                codec::payments(&rows)
+            })
+        })
+        .await
+    }
+
+    /// Takes over the unfinished payments of instances whose lease has passed,
+    /// and turns the handler runs they left into credits. Returns the payments
+    /// that are now ours to finish.
+    pub async fn adopt_orphans(&self, now_ms: i64) -> Result<Vec<Payment>, LedgerError> {
+        let me = self.me();
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                let mut adopted = Vec::new();
+                for name in fence_dead(tx, &me, now_ms).await? {
+                    adopted.extend(take_over(tx, &me, Left::By(name), now_ms).await?);
+                }
+                Ok(adopted)
+            })
+        })
+        .await
+    }
+
+    /// Renews this instance's lease. [`LedgerError::LeaseLost`] means that
+    /// another instance has taken its payments: stop, and open the ledger again.
+    pub async fn heartbeat(&self, now_ms: i64) -> Result<(), LedgerError> {
+        let me = self.me();
+        let lease_until_ms = now_ms.saturating_add(self.options().lease_ms);
+        self.write_unleased(Box::new(move |tx| {
+            Box::pin(async move {
+                let changed = tx
+                    .execute(
+                        "UPDATE instances SET lease_until_ms = $3 WHERE name = $1 AND epoch = $2",
+                        params![&*me.instance, me.epoch, lease_until_ms],
+                    )
+                    .await?;
+                if changed == 1 { Ok(()) } else { Err(LedgerError::LeaseLost) }
+            })
+        }))
+        .await?;
+        self.renewed_until(lease_until_ms);
+        Ok(())
+    }
+}
+
+/// Begins a life of this instance and takes over what earlier ones left; where
+/// the ledger is not shared, what anybody left. Returns the epoch.
+pub(crate) async fn enter(
+    tx: &mut Tx,
+    name: Arc<str>,
+    lease_until_ms: i64,
+    shared: bool,
+    now_ms: i64,
+) -> Result<i64, LedgerError> {
+    let row = tx
+        .change_one(
+            "INSERT INTO instances (name, epoch, lease_until_ms) VALUES ($1, 1, $2) \
+             ON CONFLICT (name) DO UPDATE SET epoch = instances.epoch + 1, \
+             lease_until_ms = excluded.lease_until_ms RETURNING epoch",
+            params![plain(&name, "instance")?, lease_until_ms],
+        )
+        .await?
+        .ok_or(LedgerError::Corrupt { field: "instances" })?;
+    let epoch = row.int("epoch")?;
+    let me = Me { instance: name.clone(), epoch };
+    let left = if shared { Left::By(name.to_string()) } else { Left::ByAnybody };
+    take_over(tx, &me, left, now_ms).await?;
+    Ok(epoch)
+}
+
+/// Ends the lives of instances that left work behind and whose lease has
+/// passed. Their epoch moves on, so that their next heartbeat fails.
+async fn fence_dead(tx: &mut Tx, me: &Me, now_ms: i64) -> Result<Vec<String>, LedgerError> {
+    let left_behind = tx
+        .all(
+            "SELECT name FROM instances WHERE lease_until_ms < $1 AND name <> $2 AND (\
+             EXISTS (SELECT 1 FROM payments WHERE owner = name AND state IN ('claimed', 'recorded')) OR \
+             EXISTS (SELECT 1 FROM payments WHERE delivery_owner = name AND delivery = 'running')) \
+             ORDER BY name",
+            params![now_ms, &*me.instance],
+        )
+        .await?;
+    let mut dead = Vec::new();
+    for row in left_behind {
+        let name = row.text("name")?;
+        let fenced = tx
+            .execute(
+                "UPDATE instances SET epoch = epoch + 1 WHERE name = $1 AND lease_until_ms < $2",
+                params![name.as_str(), now_ms],
+            )
+            .await?;
+        if fenced == 1 {
+            dead.push(name);
+        }
+    }
+    Ok(dead)
+}
+
+/// Whose leftovers.
+enum Left {
+    By(String),
+    ByAnybody,
+}
+
+async fn take_over(tx: &mut Tx, me: &Me, left: Left, now_ms: i64) -> Result<Vec<Payment>, LedgerError> {
+    let (from, anybody) = match left {
+        Left::By(name) => (name, false),
+        Left::ByAnybody => (me.instance.to_string(), true),
+    };
+    let rows = tx
+        .change(
+            "UPDATE payments SET owner = $1, owner_epoch = $2 WHERE state IN ('claimed', 'recorded') \
+             AND (owner = $3 OR $4) AND NOT (owner = $1 AND owner_epoch = $2) RETURNING *",
+            params![&*me.instance, me.epoch, from.as_str(), anybody],
+        )
+        .await?;
+    let mut adopted = codec::payments(&rows)?;
+    adopted.sort_by(|a, b| (a.created_at_ms, &a.id).cmp(&(b.created_at_ms, &b.id)));
+    for payment in &adopted {
+        journal(tx, me, now_ms, Some(&payment.id), "adopted", json!({"epoch": me.epoch})).await?;
+    }
+    let cut_off = tx
+        .change(
+            "UPDATE payments SET delivery = 'credited' WHERE delivery = 'running' \
+             AND (delivery_owner = $3 OR $4) AND NOT (delivery_owner = $1 AND delivery_epoch = $2) \
+             RETURNING id, runs",
+            params![&*me.instance, me.epoch, from.as_str(), anybody],
+        )
+        .await?;
+    for row in &cut_off {
+        let id = PaymentId::from_stored(row.text("id")?);
+        let detail = json!({"run": codec::runs(row)?, "reason": "the process that ran the handler ended"});
+        journal(tx, me, now_ms, Some(&id), "credited", detail).await?;
+    }
+    Ok(adopted)
+}

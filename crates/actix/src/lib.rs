@@ -1,1 +1,26 @@
-//! x
+#![doc = include_str!("../README.md")]
+
+mod answers;
+mod body;
+mod cors;
+mod discovery;
+mod error;
+mod gate;
+mod intake;
+mod limits;
+mod middleware;
+mod paid;
+mod receipt;
+mod run;
+mod till;
+
+#[cfg(test)]
+mod tests;
+
+pub use cors::Cors;
+pub use error::GateError;
+pub use gate::{Gate, GateBuilder};
+pub use limits::Limits;
+pub use middleware::{GateMiddleware, GateService};
+pub use paid::{Identity, Paid};
+pub use quittance_facilitator::PaidFacts;

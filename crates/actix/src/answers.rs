@@ -1,0 +1,193 @@
+//! The gate's own answers: what went wrong, twice — the x402 code that
+//! official clients know, and fields an agent can act on.
+
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use quittance_facilitator::{NothingToOffer, Rejection};
+use quittance_protocol::{
+    ErrorCode, PAYMENT_REQUIRED, PAYMENT_RESPONSE, PaymentRequired, RetryAction, SettleResponse,
+    encode_header,
+};
+use quittance_quote::Refusal;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::GateError;
+
+/// What `error` says when nothing was paid: the reference's words.
+pub(crate) const PAYMENT_REQUIRED_TEXT: &str = "Payment required";
+
+/// Where the payment stands, for clients that read headers only.
+pub(crate) const PAYMENT_STATE: HeaderName = HeaderName::from_static("payment-state");
+
+/// Body of every answer that is neither an offer nor the host's.
+#[derive(Default, Serialize)]
+struct Trouble<'a> {
+    error: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_state: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_action: Option<RetryAction>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction: Option<&'a str>,
+}
+
+impl Trouble<'_> {
+    fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
+        let mut answer = HttpResponse::build(status);
+        answer.insert_header((CACHE_CONTROL, "no-store"));
+        if let Some(seconds) = self.retry_after_seconds {
+            answer.insert_header((RETRY_AFTER, seconds));
+        }
+        if let Some(state) = self.payment_state.and_then(|state| HeaderValue::from_str(state).ok()) {
+            answer.insert_header((PAYMENT_STATE, state));
+        }
+        answer
+    }
+}
+
+/// The gate's own finding.
+pub(crate) fn trouble(error: &GateError) -> HttpResponse<BoxBody> {
+    trouble_after(error, None, None)
+}
+
+/// The same with a receipt and a time to come back.
+pub(crate) fn trouble_after(
+    error: &GateError,
+    receipt: Option<&SettleResponse>,
+    retry_after_seconds: Option<u64>,
+) -> HttpResponse<BoxBody> {
+    let message = error.to_string();
+    let trouble = Trouble {
+        error: error.code(),
+        message: &message,
+        payment_state: receipt.and_then(|receipt| receipt.payment_state.as_deref()),
+        retry_action: error.retry_action(),
+        retry_after_seconds,
+        transaction: receipt.and_then(hash),
+    };
+    let mut answer = trouble.answer(error.status());
+    add_receipt(&mut answer, receipt);
+    answer.json(trouble)
+}
+
+/// The offer, with the machine-readable reason in the body (402).
+///
+/// The header carries the offer exactly; official clients read only that. The
+/// body repeats it for people and for agents whose HTTP library hides headers.
+pub(crate) fn offer(offer: &PaymentRequired, code: ErrorCode, message: &str) -> HttpResponse<BoxBody> {
+    let Ok(header) = encode_header(offer) else {
+        return trouble(&GateError::Gate);
+    };
+    let mut body = match serde_json::to_value(offer) {
+        Ok(Value::Object(body)) => body,
+        _ => return trouble(&GateError::Gate),
+    };
+    body.insert("code".to_owned(), code.as_str().into());
+    body.insert("message".to_owned(), message.into());
+    body.insert("payment_state".to_owned(), "none".into());
+    body.insert("retry_action".to_owned(), serde_json::json!(RetryAction::Pay));
+    HttpResponse::PaymentRequired()
+        .insert_header((PAYMENT_REQUIRED, header))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(body)
+}
+
+/// No network can be offered (503). Whatever the caller sent was not taken.
+pub(crate) fn nothing_to_offer(nothing: NothingToOffer) -> HttpResponse<BoxBody> {
+    unavailable(nothing.retry_after_seconds, None)
+}
+
+/// The network cannot settle now, or no network can (503).
+pub(crate) fn unavailable(retry_after_seconds: u64, payment: Option<RetryAction>) -> HttpResponse<BoxBody> {
+    let trouble = Trouble {
+        error: ErrorCode::NetworkUnavailable.as_str(),
+        message: "payments cannot be taken right now; nothing was charged",
+        payment_state: Some("none"),
+        retry_action: payment,
+        retry_after_seconds: Some(retry_after_seconds),
+        transaction: None,
+    };
+    trouble.answer(StatusCode::SERVICE_UNAVAILABLE).json(trouble)
+}
+
+/// The outcome is not known yet (503, P5).
+pub(crate) fn pending(receipt: &SettleResponse, retry_after_seconds: u64) -> HttpResponse<BoxBody> {
+    let code = receipt.error_reason.unwrap_or(ErrorCode::SettlementPending);
+    let trouble = Trouble {
+        error: code.as_str(),
+        message: receipt
+            .error_message
+            .as_deref()
+            .unwrap_or("the payment is being settled; send the same request with the same payment again"),
+        payment_state: Some(receipt.payment_state.as_deref().unwrap_or("pending")),
+        retry_action: Some(RetryAction::RetrySamePayment),
+        retry_after_seconds: Some(retry_after_seconds),
+        transaction: hash(receipt),
+    };
+    let mut answer = trouble.answer(StatusCode::SERVICE_UNAVAILABLE);
+    add_receipt(&mut answer, Some(receipt));
+    answer.json(trouble)
+}
+
+/// The payment buys something else, or nothing any more (409).
+pub(crate) fn conflict(
+    code: ErrorCode,
+    message: &str,
+    receipt: Option<&SettleResponse>,
+) -> HttpResponse<BoxBody> {
+    let trouble = Trouble {
+        error: code.as_str(),
+        message,
+        payment_state: receipt.and_then(|receipt| receipt.payment_state.as_deref()),
+        retry_action: Some(RetryAction::DoNotRetry),
+        retry_after_seconds: None,
+        transaction: receipt.and_then(hash),
+    };
+    let mut answer = trouble.answer(StatusCode::CONFLICT);
+    add_receipt(&mut answer, receipt);
+    answer.json(trouble)
+}
+
+/// The message that goes with a refused payment.
+pub(crate) fn rejection_message(rejection: &Rejection) -> String {
+    if rejection.message.is_empty() { rejection.code.as_str().to_owned() } else { rejection.message.clone() }
+}
+
+/// The host's own refusal, in its own shape and before any price.
+pub(crate) fn refusal(refusal: Refusal) -> HttpResponse<BoxBody> {
+    // A catalogue that answers 402 or 200 here would speak for the gate.
+    let status = StatusCode::from_u16(refusal.status)
+        .ok()
+        .filter(|status| status.is_client_error() && *status != StatusCode::PAYMENT_REQUIRED)
+        .unwrap_or(StatusCode::BAD_REQUEST);
+    HttpResponse::build(status).insert_header((CACHE_CONTROL, "no-store")).json(refusal.body)
+}
+
+/// An answer that was too long to be kept (410): the receipt proves the sale.
+pub(crate) fn not_kept(status: u16, receipt: &SettleResponse) -> HttpResponse<BoxBody> {
+    let body = serde_json::json!({
+        "error": "answer_not_kept",
+        "message": "the answer was delivered once and was too long to be kept",
+        "payment_state": "delivered",
+        "retry_action": RetryAction::DoNotRetry,
+        "transaction": receipt.transaction,
+        "answer_status": status,
+    });
+    HttpResponse::Gone().json(body)
+}
+
+fn hash(receipt: &SettleResponse) -> Option<&str> {
+    (!receipt.transaction.is_empty()).then_some(receipt.transaction.as_str())
+}
+
+fn add_receipt(answer: &mut HttpResponseBuilder, receipt: Option<&SettleResponse>) {
+    if let Some(Ok(header)) = receipt.map(encode_header) {
+        answer.insert_header((PAYMENT_RESPONSE, header));
+    }
+}

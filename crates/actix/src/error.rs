@@ -1,0 +1,147 @@
+//! What the gate itself can find wrong with a request or with a run.
+
+use actix_web::http::StatusCode;
+use quittance_protocol::{ErrorCode, HeaderError, RetryAction};
+
+/// Why the gate did not serve a request. Prices, payments and handlers have
+/// their own answers; these are the gate's.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GateError {
+    /// Listed neither as paid nor as free, or the path is not written canonically.
+    #[error("no such endpoint; GET /v1/x402 lists them")]
+    UnknownEndpoint,
+    /// Path and query are longer than the offer can repeat.
+    #[error("the path and query of a paid request are at most {max} bytes")]
+    UrlTooLong {
+        /// `Limits::url_bytes_max`.
+        max: usize,
+    },
+    /// The price is read from the body's bytes, so they must be the body.
+    #[error("send the body of a paid request without Content-Encoding")]
+    EncodedBody,
+    /// Longer than `Limits::body_bytes_max`.
+    #[error("the body of a paid request is at most {max} bytes")]
+    BodyTooLarge {
+        /// `Limits::body_bytes_max`.
+        max: usize,
+    },
+    /// Slower than `Limits::body_read_ms`.
+    #[error("the body did not arrive in time")]
+    BodyTooSlow,
+    /// The connection or the transfer encoding broke.
+    #[error("the body could not be read")]
+    BodyBroken,
+    /// Two payment headers: a proxy and we could each read another one.
+    #[error("send exactly one PAYMENT-SIGNATURE header")]
+    PaymentRepeated,
+    /// The payment header is not one.
+    #[error(transparent)]
+    PaymentUnreadable(#[from] HeaderError),
+    /// Another protocol version, or version 1's header.
+    #[error("this endpoint speaks x402 version 2: send a PAYMENT-SIGNATURE header with \"x402Version\": 2")]
+    PaymentVersion,
+    /// `Limits::concurrency_max` requests with a payment are in flight.
+    #[error("too many paid requests are in flight")]
+    TooManyInFlight,
+    /// The handler panicked, or its body ended in an error. The payment is a credit.
+    #[error("the service failed; send the same payment again, it has not been used up")]
+    HandlerFailed,
+    /// The handler ran longer than `Limits::run_seconds_max`. The payment is a credit.
+    #[error("the service took too long; send the same payment again, it has not been used up")]
+    HandlerTooSlow,
+    /// The books did not take the answer, so it is not released.
+    #[error("the answer could not be recorded; send the same payment again")]
+    NotBooked(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A handler asked for [`crate::Paid`] in a request that no payment started.
+    #[error("this handler serves paid requests only and was reached without the gate")]
+    NotPaid,
+    /// A handler asked for [`crate::Identity`] in a request no hook authenticated.
+    #[error("this handler serves authenticated requests only")]
+    NotAuthenticated,
+    /// The gate's own task ended early.
+    #[error("the gate failed; send the same request again")]
+    Gate,
+}
+
+impl GateError {
+    /// The HTTP status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::UnknownEndpoint => StatusCode::NOT_FOUND,
+            Self::UrlTooLong { .. } => StatusCode::URI_TOO_LONG,
+            Self::EncodedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::PaymentRepeated | Self::PaymentUnreadable(_) | Self::PaymentVersion => {
+                StatusCode::PAYMENT_REQUIRED
+            }
+            Self::NotAuthenticated => StatusCode::UNAUTHORIZED,
+            Self::TooManyInFlight | Self::NotBooked(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::HandlerFailed | Self::NotPaid | Self::Gate => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::HandlerTooSlow => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The stable word in the answer's `error` field.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownEndpoint => "unknown_endpoint",
+            Self::UrlTooLong { .. } => "url_too_long",
+            Self::EncodedBody => "encoded_body",
+            Self::BodyTooSlow => "body_too_slow",
+            Self::BodyBroken => "body_broken",
+            Self::TooManyInFlight => "too_many_in_flight",
+            Self::HandlerFailed => "handler_failed",
+            Self::HandlerTooSlow => "handler_too_slow",
+            Self::NotBooked(_) => "not_recorded",
+            Self::NotPaid => "not_paid",
+            Self::NotAuthenticated => "not_authenticated",
+            Self::Gate => "gate_failed",
+            Self::BodyTooLarge { .. }
+            | Self::PaymentRepeated
+            | Self::PaymentUnreadable(_)
+            | Self::PaymentVersion => self.wire_code().map_or("invalid_payload", ErrorCode::as_str),
+        }
+    }
+
+    /// The x402 code, where the protocol has one.
+    pub fn wire_code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::BodyTooLarge { .. } => Some(ErrorCode::BodyTooLarge),
+            Self::PaymentRepeated | Self::PaymentUnreadable(_) => Some(ErrorCode::InvalidPayload),
+            Self::PaymentVersion => Some(ErrorCode::InvalidX402Version),
+            _ => None,
+        }
+    }
+
+    /// Whether the very same request can succeed later.
+    pub fn retry(&self) -> bool {
+        matches!(
+            self,
+            Self::BodyTooSlow
+                | Self::BodyBroken
+                | Self::TooManyInFlight
+                | Self::HandlerFailed
+                | Self::HandlerTooSlow
+                | Self::NotBooked(_)
+                | Self::Gate
+        )
+    }
+
+    /// What an agent should do with the payment it sent or was about to send.
+    pub(crate) fn retry_action(&self) -> Option<RetryAction> {
+        match self {
+            Self::PaymentRepeated | Self::PaymentUnreadable(_) | Self::PaymentVersion => {
+                Some(RetryAction::Pay)
+            }
+            Self::TooManyInFlight
+            | Self::HandlerFailed
+            | Self::HandlerTooSlow
+            | Self::NotBooked(_)
+            | Self::Gate => Some(RetryAction::RetrySamePayment),
+            _ => None,
+        }
+    }
+}

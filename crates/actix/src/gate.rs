@@ -1,0 +1,178 @@
+//! The gate as a host builds it.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use actix_web::dev::ResourceDef;
+use actix_web::http::header::HeaderMap;
+use actix_web::web::{self, ServiceConfig};
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use quittance_facilitator::Facilitator;
+use quittance_quote::Pricer;
+use tokio::sync::Semaphore;
+
+use crate::discovery;
+use crate::middleware::GateMiddleware;
+use crate::till::Till;
+use crate::{Cors, Identity, Limits};
+
+/// A payment gate. Cheap to clone; clones share their limits, so build one and
+/// clone it into the server's worker factory.
+#[derive(Clone)]
+pub struct Gate {
+    shared: Arc<Shared>,
+}
+
+/// What every request of every worker sees.
+pub(crate) struct Shared {
+    pub(crate) till: Arc<dyn Till>,
+    pub(crate) pricer: Arc<dyn Pricer>,
+    pub(crate) public_url: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) cors: Cors,
+    pub(crate) in_flight: Arc<Semaphore>,
+    hooks: Vec<Hook>,
+}
+
+type Authenticate = dyn Fn(HeaderMap) -> LocalBoxFuture<'static, Option<Identity>> + Send + Sync;
+
+/// A route on which the host's own customers need not pay per call.
+struct Hook {
+    method: String,
+    path: ResourceDef,
+    authenticate: Box<Authenticate>,
+}
+
+impl Gate {
+    /// Starts a gate over `facilitator`, selling what `pricer` prices.
+    pub fn builder(facilitator: Facilitator, pricer: Arc<dyn Pricer>) -> GateBuilder {
+        Self::over(Arc::new(facilitator), pricer)
+    }
+
+    /// The same over any till.
+    pub(crate) fn over(till: Arc<dyn Till>, pricer: Arc<dyn Pricer>) -> GateBuilder {
+        GateBuilder {
+            till,
+            pricer,
+            public_url: None,
+            limits: Limits::default(),
+            cors: Cors::default(),
+            hooks: Vec::new(),
+        }
+    }
+
+    /// The middleware, for `Scope::wrap` or `App::wrap`. It also answers
+    /// `GET /v1/x402` and `GET /.well-known/x402` where its scope covers them.
+    pub fn middleware(&self) -> GateMiddleware {
+        GateMiddleware::new(Arc::clone(&self.shared))
+    }
+
+    /// The discovery routes, for an application whose gated scope does not
+    /// cover them: `App::configure(gate.discovery())`.
+    pub fn discovery(&self) -> impl FnOnce(&mut ServiceConfig) + use<> {
+        let shared = Arc::clone(&self.shared);
+        move |config| {
+            for path in discovery::PATHS {
+                let shared = Arc::clone(&shared);
+                config.route(
+                    path,
+                    web::get().to(move |req: actix_web::HttpRequest| {
+                        let mut answer = discovery::answer(&shared);
+                        shared.cors.verdict(req.headers()).apply(answer.headers_mut());
+                        std::future::ready(answer)
+                    }),
+                );
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Whom the host's hook for this route recognises, if there is one.
+    pub(crate) async fn authenticate(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Option<Identity> {
+        let hook = self.hooks.iter().find(|hook| hook.method == method && hook.path.is_match(path))?;
+        (hook.authenticate)(headers.clone()).await
+    }
+}
+
+/// Builds a [`Gate`].
+pub struct GateBuilder {
+    till: Arc<dyn Till>,
+    pricer: Arc<dyn Pricer>,
+    public_url: Option<String>,
+    limits: Limits,
+    cors: Cors,
+    hooks: Vec<Hook>,
+}
+
+impl GateBuilder {
+    /// How the outside world reaches the API, e.g. `https://api.example.com`;
+    /// stands in `resource.url`. Without it the `Host` header does, which a
+    /// client can choose: configure it wherever the gate is reachable.
+    #[must_use]
+    pub fn public_url(mut self, url: impl Into<String>) -> Self {
+        let mut url = url.into();
+        url.truncate(url.trim_end_matches('/').len());
+        self.public_url = Some(url);
+        self
+    }
+
+    /// Replaces all limits.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Replaces the cross-origin rule; the default lets every page call,
+    /// without credentials.
+    #[must_use]
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.cors = cors;
+        self
+    }
+
+    /// Lets the host's own customers through on one route (`path` may be a
+    /// pattern such as `/v1/files/{id}`).
+    ///
+    /// `hook` gets the request's headers. `Some` sends the request to the
+    /// handler unpaid, with the identity in its extensions; `None` treats it as
+    /// if it carried no credentials. It is not asked about requests that carry
+    /// a payment. It runs before anything is paid, so it must bound what it
+    /// spends on a stranger's credentials.
+    #[must_use]
+    pub fn authenticate<F, Fut>(mut self, method: &str, path: &str, hook: F) -> Self
+    where
+        F: Fn(HeaderMap) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Option<Identity>> + 'static,
+    {
+        self.hooks.push(Hook {
+            method: method.to_ascii_uppercase(),
+            path: ResourceDef::new(path),
+            authenticate: Box::new(move |headers| hook(headers).boxed_local()),
+        });
+        self
+    }
+
+    /// The gate.
+    pub fn build(self) -> Gate {
+        let permits = self.limits.concurrency_max.min(Semaphore::MAX_PERMITS);
+        Gate {
+            shared: Arc::new(Shared {
+                till: self.till,
+                pricer: self.pricer,
+                public_url: self.public_url,
+                in_flight: Arc::new(Semaphore::new(permits)),
+                limits: self.limits,
+                cors: self.cors,
+                hooks: self.hooks,
+            }),
+        }
+    }
+}

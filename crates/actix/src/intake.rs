@@ -1,0 +1,109 @@
+//! Reading a request as if an attacker wrote it: path, body, payment header.
+
+use actix_web::HttpMessage as _;
+use actix_web::dev::{Payload, ServiceRequest};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use quittance_protocol::{
+    HEADER_BYTES_MAX, HeaderError, PAYMENT_SIGNATURE, PaymentPayload, X402_VERSION, decode_header,
+};
+use serde_json::Value;
+
+use crate::{GateError, Limits};
+
+/// Version 1's payment header. Its presence explains a refusal, nothing more.
+const X_PAYMENT: &str = "x-payment";
+
+/// The path as the router will match it, if it is written canonically.
+///
+/// `path` is the router's own view, with harmless percent escapes decoded. Any
+/// second spelling (`//`, `.`, `..`, an encoded slash, a trailing slash) could be one
+/// route to the catalogue and another to a handler or a proxy behind it, so it
+/// is no route at all.
+pub(crate) fn canonical_path(path: &str) -> Option<&str> {
+    if path == "/" {
+        return Some(path);
+    }
+    let segments = path.strip_prefix('/')?;
+    let plain = segments.split('/').all(|segment| {
+        !segment.is_empty()
+            && segment != "."
+            && segment != ".."
+            && !segment.chars().any(|c| c.is_control() || matches!(c, '\\' | '%' | '\u{fffd}'))
+    });
+    plain.then_some(path)
+}
+
+/// Refuses what can be refused from the head alone.
+pub(crate) fn check_head(req: &ServiceRequest, limits: &Limits) -> Result<(), GateError> {
+    let url_bytes = req.uri().path_and_query().map_or(0, |url| url.as_str().len());
+    if url_bytes > limits.url_bytes_max {
+        return Err(GateError::UrlTooLong { max: limits.url_bytes_max });
+    }
+    // A handler's extractor would decode the body, so the price would be read
+    // from other bytes than the ones it serves.
+    let mut encodings = req.headers().get_all(CONTENT_ENCODING);
+    if encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(GateError::EncodedBody);
+    }
+    let announced = req.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if announced.and_then(|text| text.parse::<usize>().ok()).is_some_and(|n| n > limits.body_bytes_max) {
+        return Err(GateError::BodyTooLarge { max: limits.body_bytes_max });
+    }
+    Ok(())
+}
+
+/// Reads the whole body and puts it back for the handler.
+pub(crate) async fn read_body(req: &mut ServiceRequest, limits: &Limits) -> Result<Bytes, GateError> {
+    let payload = req.take_payload();
+    let reading = collect(payload, limits.body_bytes_max);
+    let body =
+        tokio::time::timeout(limits.body_read(), reading).await.map_err(|_| GateError::BodyTooSlow)??;
+    if !body.is_empty() {
+        req.set_payload(Payload::from(body.clone()));
+    }
+    Ok(body)
+}
+
+async fn collect(mut payload: Payload, max: usize) -> Result<Bytes, GateError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| GateError::BodyBroken)?;
+        if chunk.len() > max.saturating_sub(body.len()) {
+            return Err(GateError::BodyTooLarge { max });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// Whether the request tries to pay. Credentials beside it do not count then.
+pub(crate) fn has_payment(headers: &HeaderMap) -> bool {
+    headers.contains_key(PAYMENT_SIGNATURE)
+}
+
+/// The payment that came with the request, if one did.
+pub(crate) fn payment(headers: &HeaderMap) -> Result<Option<PaymentPayload>, GateError> {
+    let mut values = headers.get_all(PAYMENT_SIGNATURE);
+    let Some(first) = values.next() else {
+        return if headers.contains_key(X_PAYMENT) { Err(GateError::PaymentVersion) } else { Ok(None) };
+    };
+    if values.next().is_some() {
+        return Err(GateError::PaymentRepeated);
+    }
+    if first.len() > HEADER_BYTES_MAX {
+        return Err(HeaderError::TooLong.into());
+    }
+    let text = first.to_str().map_err(|_| HeaderError::NotBase64)?;
+    let value: Value = decode_header(text)?;
+    // The version first: an older payload has another shape, and "wrong
+    // version" tells its sender more than "wrong shape".
+    match value.get("x402Version") {
+        Some(version) if version.as_u64() == Some(X402_VERSION) => {}
+        Some(_) => return Err(GateError::PaymentVersion),
+        None => return Err(HeaderError::WrongShape("x402Version is missing".to_owned()).into()),
+    }
+    let payload = serde_json::from_value(value).map_err(|e| HeaderError::WrongShape(e.to_string()))?;
+    Ok(Some(payload))
+}

@@ -1,0 +1,72 @@
+//! Every number that bounds what a stranger, or a handler, can make the gate hold.
+
+use std::time::Duration;
+
+use quittance_facilitator::config::GateConfig;
+
+/// The gate's limits. All are per process unless they say otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest request body on a paid route; a longer one is 413 before a price is made.
+    pub body_bytes_max: usize,
+    /// How long a request may take to send its body; slower is 408.
+    pub body_read_ms: u64,
+    /// Longest path and query on a paid route, because `resource.url` repeats them; longer is 414.
+    pub url_bytes_max: usize,
+    /// Longest answer that is kept for replay. A longer one is passed on as a
+    /// stream, and a replay gets the receipt without it.
+    pub answer_body_bytes_max: usize,
+    /// Requests with a payment that are in flight at once, handler runs included; one more is 503.
+    pub concurrency_max: usize,
+    /// How long one handler run may take, its body included; a longer one is
+    /// stopped and its payment becomes a credit.
+    pub run_seconds_max: u64,
+    /// Chunks of a streamed answer that wait for a slow client.
+    pub stream_chunks_max: usize,
+    /// How long a streamed answer waits for a client that reads nothing before
+    /// it goes on without that client.
+    pub stream_stall_ms: u64,
+    /// `Retry-After` where the gate itself is the reason.
+    pub retry_after_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 8 * 1024 * 1024,
+            body_read_ms: 30_000,
+            url_bytes_max: 4 * 1024,
+            answer_body_bytes_max: 4 * 1024 * 1024,
+            concurrency_max: 1_024,
+            run_seconds_max: 900,
+            stream_chunks_max: 64,
+            stream_stall_ms: 30_000,
+            retry_after_seconds: 2,
+        }
+    }
+}
+
+impl From<&GateConfig> for Limits {
+    fn from(config: &GateConfig) -> Self {
+        Self {
+            body_bytes_max: config.body_bytes_max,
+            answer_body_bytes_max: config.answer_body_bytes_max,
+            concurrency_max: config.concurrency_max,
+            ..Self::default()
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn body_read(&self) -> Duration {
+        Duration::from_millis(self.body_read_ms)
+    }
+
+    pub(crate) fn run(&self) -> Duration {
+        Duration::from_secs(self.run_seconds_max)
+    }
+
+    pub(crate) fn stream_stall(&self) -> Duration {
+        Duration::from_millis(self.stream_stall_ms)
+    }
+}

@@ -1,0 +1,62 @@
+//! The few things the gate asks of a facilitator.
+//!
+//! The gate knows no other door to it, so that its tests can stand a
+//! fault-injecting double in the facilitator's place.
+
+use std::error::Error;
+
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use quittance_facilitator::{
+    Facilitator, Grant, NetworkInfo, NothingToOffer, PayOutcome, Sale, StoredAnswer,
+};
+use quittance_protocol::{Amount, PaymentId, PaymentPayload, PaymentRequired, ResourceInfo};
+
+/// Why the books did not take an entry; only ever logged.
+pub(crate) type NotBooked = Box<dyn Error + Send + Sync>;
+
+/// The gate's view of [`Facilitator`]; same names, same promises.
+pub(crate) trait Till: Send + Sync {
+    fn offer(
+        &self,
+        service: Amount,
+        resource: ResourceInfo,
+        error: &str,
+    ) -> Result<PaymentRequired, NothingToOffer>;
+    fn pay(&self, payload: PaymentPayload, sale: Sale) -> LocalBoxFuture<'_, PayOutcome>;
+    fn finish(&self, grant: Grant, answer: StoredAnswer) -> LocalBoxFuture<'_, Result<(), NotBooked>>;
+    fn credit<'a>(&'a self, grant: Grant, reason: &'a str) -> LocalBoxFuture<'a, Result<(), NotBooked>>;
+    fn answer_sent(&self, payment: &PaymentId);
+    fn networks(&self) -> Vec<NetworkInfo>;
+}
+
+impl Till for Facilitator {
+    fn offer(
+        &self,
+        service: Amount,
+        resource: ResourceInfo,
+        error: &str,
+    ) -> Result<PaymentRequired, NothingToOffer> {
+        Facilitator::offer(self, service, resource, error)
+    }
+
+    fn pay(&self, payload: PaymentPayload, sale: Sale) -> LocalBoxFuture<'_, PayOutcome> {
+        Facilitator::pay(self, payload, sale).boxed_local()
+    }
+
+    fn finish(&self, grant: Grant, answer: StoredAnswer) -> LocalBoxFuture<'_, Result<(), NotBooked>> {
+        async move { Facilitator::finish(self, grant, answer).await.map_err(Into::into) }.boxed_local()
+    }
+
+    fn credit<'a>(&'a self, grant: Grant, reason: &'a str) -> LocalBoxFuture<'a, Result<(), NotBooked>> {
+        async move { Facilitator::credit(self, grant, reason).await.map_err(Into::into) }.boxed_local()
+    }
+
+    fn answer_sent(&self, payment: &PaymentId) {
+        Facilitator::answer_sent(self, payment);
+    }
+
+    fn networks(&self) -> Vec<NetworkInfo> {
+        Facilitator::networks(self)
+    }
+}

@@ -67,7 +67,7 @@ impl Anvil {
             .args(["--slots-in-an-epoch", "1"])
             .args(["--gas-limit", &BLOCK_GAS_LIMIT.to_string()])
             .args(["--block-base-fee-per-gas", &options.base_fee_wei.to_string()])
-            .args(["--disable-min-priority-fee", "--accounts", "1", "--quiet"])
+            .args(["--accounts", "1", "--quiet"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
@@ -125,8 +125,9 @@ pub fn find_anvil(node_modules: &Path) -> Result<PathBuf, DevnetError> {
     if let Some(path) = env::var_os("QUITTANCE_ANVIL").filter(|path| !path.is_empty()) {
         return Ok(PathBuf::from(path));
     }
-    let on_path = env::var_os("PATH")
-        .and_then(|paths| env::split_paths(&paths).map(|folder| folder.join("anvil")).find(|file| file.is_file()));
+    let on_path = env::var_os("PATH").and_then(|paths| {
+        env::split_paths(&paths).map(|folder| folder.join("anvil")).find(|file| file.is_file())
+    });
     if let Some(path) = on_path {
         return Ok(path);
     }

@@ -43,7 +43,9 @@ const GENESIS_AGE_SECONDS: u64 = 10;
 const CLOCK_SKEW_SECONDS_MAX: u64 = 3;
 const DEPLOY_GAS: u64 = 8_000_000;
 const CALL_GAS: u64 = 500_000;
-const GAS_PRICE_WEI: u64 = 20_000_000_000;
+/// As on Base: the set-up must not teach fee history a tip that nobody pays there.
+const TIP_WEI: u64 = 1_000_000;
+const FEE_CAP_WEI: u64 = 1_000_000_000_000;
 const SETUP_BLOCKS_MAX: usize = 64;
 
 sol! {
@@ -170,10 +172,10 @@ impl Artifacts {
             Ok((path, json))
         };
         let text = |(path, json): &(PathBuf, Value), field: &str| -> Result<String, DevnetError> {
-            json[field].as_str().map(str::to_owned).ok_or_else(|| DevnetError::Artifact {
-                path: path.clone(),
-                problem: format!("no {field}"),
-            })
+            json[field]
+                .as_str()
+                .map(str::to_owned)
+                .ok_or_else(|| DevnetError::Artifact { path: path.clone(), problem: format!("no {field}") })
         };
         let code = |file: &(PathBuf, Value), field: &str| -> Result<Bytes, DevnetError> {
             text(file, field)?.parse().map_err(|error| DevnetError::Artifact {
@@ -206,12 +208,15 @@ impl Artifacts {
             let start = start.saturating_mul(2);
             let end = start.saturating_add(40);
             if code.get(start..end).is_none_or(|placeholder| !placeholder.starts_with("__$")) {
-                return Err(DevnetError::SelfCheck("the token's link references do not match its code".into()));
+                return Err(DevnetError::SelfCheck(
+                    "the token's link references do not match its code".into(),
+                ));
             }
             code.replace_range(start..end, &hex::encode(checker));
         }
-        code.parse()
-            .map_err(|error| DevnetError::SelfCheck(format!("the token's code is not hex after linking: {error}")))
+        code.parse().map_err(|error| {
+            DevnetError::SelfCheck(format!("the token's code is not hex after linking: {error}"))
+        })
     }
 }
 
@@ -265,7 +270,10 @@ fn token_calls(deployer: Address, funded: &[Address]) -> Vec<Token::TokenCalls> 
         }),
         Call::initializeV2(Token::initializeV2Call { newName: TOKEN_NAME.into() }),
         Call::initializeV2_1(Token::initializeV2_1Call { lostAndFound: deployer }),
-        Call::initializeV2_2(Token::initializeV2_2Call { accountsToBlacklist: vec![], newSymbol: "USDC".into() }),
+        Call::initializeV2_2(Token::initializeV2_2Call {
+            accountsToBlacklist: vec![],
+            newSymbol: "USDC".into(),
+        }),
         Call::configureMinter(Token::configureMinterCall { minter: deployer, allowance: U256::MAX }),
     ];
     calls.extend(
@@ -292,7 +300,8 @@ impl Sender<'_> {
             "nonce": U256::from(self.nonce),
             "data": data,
             "gas": U256::from(gas),
-            "gasPrice": U256::from(GAS_PRICE_WEI),
+            "maxFeePerGas": U256::from(FEE_CAP_WEI),
+            "maxPriorityFeePerGas": U256::from(TIP_WEI),
         });
         if let Some(to) = to {
             transaction["to"] = json!(to);
@@ -311,7 +320,9 @@ impl Sender<'_> {
                 match receipt["status"].as_str() {
                     Some("0x1") => landed += 1,
                     Some(_) => {
-                        return Err(DevnetError::SelfCheck(format!("set-up transaction {landed} reverted: {receipt}")));
+                        return Err(DevnetError::SelfCheck(format!(
+                            "set-up transaction {landed} reverted: {receipt}"
+                        )));
                     }
                     None => break,
                 }
@@ -320,7 +331,10 @@ impl Sender<'_> {
                 return Ok(());
             }
         }
-        Err(DevnetError::SelfCheck(format!("only {landed} of {} set-up transactions were mined", self.hashes.len())))
+        Err(DevnetError::SelfCheck(format!(
+            "only {landed} of {} set-up transactions were mined",
+            self.hashes.len()
+        )))
     }
 }
 

@@ -20,7 +20,8 @@ use surfpool_core::{
     },
 };
 use surfpool_types::{
-    BlockProductionMode, RpcConfig, SimnetCommand, SimnetConfig, SimnetEvent, SurfpoolConfig, SvmFeatureConfig,
+    BlockProductionMode, RpcConfig, SimnetCommand, SimnetConfig, SimnetEvent, SurfpoolConfig,
+    SvmFeatureConfig,
 };
 
 use crate::{DevnetError, ports::Port, rpc::Rpc};
@@ -241,7 +242,8 @@ impl Surfnet {
             let account = token_account(*owner).to_string();
             let amount: Value = self.rpc.call("getTokenAccountBalance", json!([account, processed])).await?;
             let amount = &amount["value"];
-            if amount["amount"] != json!(PAYER_USDC.to_string()) || amount["decimals"] != json!(MINT_DECIMALS) {
+            if amount["amount"] != json!(PAYER_USDC.to_string()) || amount["decimals"] != json!(MINT_DECIMALS)
+            {
                 return Err(DevnetError::SelfCheck(format!("the payer's token balance is {amount}")));
             }
         }

@@ -54,7 +54,11 @@ struct Arguments {
 /// Kept as text, because that is how anvil takes it.
 fn parse_seconds(text: &str) -> Result<String, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    if (0.05..=3_600.0).contains(&seconds) { Ok(text.to_owned()) } else { Err("allowed: 0.05 to 3600".into()) }
+    if (0.05..=3_600.0).contains(&seconds) {
+        Ok(text.to_owned())
+    } else {
+        Err("allowed: 0.05 to 3600".into())
+    }
 }
 
 #[cfg(feature = "solana")]

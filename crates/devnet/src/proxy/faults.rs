@@ -1,0 +1,184 @@
+//! Which calls fail, how, and how often; and the counting of all calls.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
+
+/// More distinct method names than this are counted together, as `other`.
+pub(crate) const METHODS_MAX: usize = 256;
+/// More faults than this may not wait at once.
+pub(crate) const FAULTS_MAX: usize = 256;
+const DELAY_MS_MAX: u64 = 600_000;
+
+/// What happens to a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// The upstream never sees the call; the caller's connection is cut.
+    DropRequest,
+    /// The upstream executes the call; the caller's connection is cut instead of the answer.
+    DropResponse,
+    /// The upstream never sees the call; the caller gets this JSON-RPC error.
+    Error {
+        /// The JSON-RPC error object.
+        error: Value,
+    },
+    /// The upstream executes the call; the caller gets this JSON-RPC error instead of its answer.
+    ErrorAfter {
+        /// The JSON-RPC error object.
+        error: Value,
+    },
+    /// The upstream never sees the HTTP request; the caller gets this HTTP status, without a body.
+    HttpStatus {
+        /// For example 429 or 502.
+        status: u16,
+    },
+    /// The call goes through this much later.
+    DelayMs {
+        /// Milliseconds, at most 600,000.
+        ms: u64,
+    },
+}
+
+/// A fault that waits for its calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The JSON-RPC method; `*` means every method.
+    pub method: String,
+    /// What happens.
+    #[serde(flatten)]
+    pub action: Action,
+    /// How many calls it meets.
+    #[serde(default = "one")]
+    pub times: u32,
+    /// How many matching calls pass unharmed first.
+    #[serde(default)]
+    pub skip: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Fault {
+    fn matches(&self, method: &str) -> bool {
+        self.method == "*" || self.method == method
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        match self.action {
+            Action::DelayMs { ms } if ms > DELAY_MS_MAX => Err("ms is at most 600000"),
+            Action::HttpStatus { status } if !(100..=599).contains(&status) => Err("status is 100 to 599"),
+            _ if self.method.is_empty() => Err("method is empty; `*` means every method"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What went through since the last reset.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// HTTP requests with JSON-RPC in them.
+    pub http_requests: u64,
+    /// JSON-RPC calls; a batch holds several.
+    pub calls: u64,
+    /// Calls by method.
+    pub methods: BTreeMap<String, u64>,
+    /// Calls that met a fault, by method.
+    pub faults: BTreeMap<String, u64>,
+}
+
+/// Counters and waiting faults.
+#[derive(Debug, Default)]
+pub struct State {
+    counts: Counts,
+    waiting: Vec<Fault>,
+}
+
+impl State {
+    /// Counts one HTTP request and says, call by call, what happens to it.
+    pub fn arrive(&mut self, methods: &[&str]) -> Vec<Option<Action>> {
+        self.counts.http_requests = self.counts.http_requests.saturating_add(1);
+        methods.iter().map(|method| self.arrive_one(method)).collect()
+    }
+
+    fn arrive_one(&mut self, method: &str) -> Option<Action> {
+        self.counts.calls = self.counts.calls.saturating_add(1);
+        bump(&mut self.counts.methods, method);
+        let found = self.waiting.iter().position(|fault| fault.matches(method))?;
+        let fault = self.waiting.get_mut(found)?;
+        if fault.skip > 0 {
+            fault.skip -= 1;
+            return None;
+        }
+        let action = fault.action.clone();
+        fault.times = fault.times.saturating_sub(1);
+        if fault.times == 0 {
+            self.waiting.remove(found);
+        }
+        bump(&mut self.counts.faults, method);
+        Some(action)
+    }
+
+    /// The counters.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The faults that still wait, first come, first served.
+    pub fn waiting(&self) -> &[Fault] {
+        &self.waiting
+    }
+
+    /// Adds faults.
+    pub fn add(&mut self, faults: Vec<Fault>) -> Result<(), &'static str> {
+        for fault in &faults {
+            fault.check()?;
+        }
+        if self.waiting.len().saturating_add(faults.len()) > FAULTS_MAX {
+            return Err("too many faults wait");
+        }
+        self.waiting.extend(faults.into_iter().filter(|fault| fault.times > 0));
+        Ok(())
+    }
+
+    /// Forgets the waiting faults.
+    pub fn clear_faults(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// Forgets everything.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+fn bump(counts: &mut BTreeMap<String, u64>, method: &str) {
+    if let Some(count) = counts.get_mut(method) {
+        *count = count.saturating_add(1);
+        return;
+    }
+    let method = if counts.len() < METHODS_MAX { method } else { "other" };
+    let count = counts.entry(method.to_owned()).or_default();
+    *count = count.saturating_add(1);
+}
+
+/// One JSON-RPC call, as far as a proxy has to understand it.
+#[derive(Debug, Deserialize)]
+pub struct Call<'a> {
+    /// The method's name.
+    #[serde(borrow)]
+    pub method: std::borrow::Cow<'a, str>,
+    /// The id, to be echoed as it came.
+    #[serde(borrow, default)]
+    pub id: Option<&'a RawValue>,
+}
+
+impl Call<'_> {
+    /// The answer to this call that carries `error`.
+    pub fn refuse(&self, error: &Value) -> String {
+        let id = self.id.map_or("null", RawValue::get);
+        format!(r#"{{"jsonrpc":"2.0","error":{error},"id":{id}}}"#)
+    }
+}

@@ -150,3 +150,6 @@ pub(crate) fn compile_v0(
     let message = v0::Message::try_compile(fee_payer, instructions, &[], blockhash).ok()?;
     Some(VersionedMessage::V0(message).serialize())
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@ mod payment;
 mod rpc;
 mod scan;
 mod simulate;
+#[cfg(test)]
+mod testing;
 
 pub use chain::{
     Commitment, LAMPORTS_PER_SIGNATURE, SIGNATURES_PER_PAYMENT, SignedTransaction, SolanaChain, SolanaConfig,

@@ -1,1 +1,131 @@
+use proptest::prelude::*;
+use solana_sdk::message::VersionedMessage;
+use solana_sdk::signature::Signer;
 
+use super::*;
+use crate::testing::{legacy_message, message, official, sign, transaction, wallet, with_creation};
+
+/// The reader agrees with the SDK's own types field by field.
+fn agrees(message: &VersionedMessage) {
+    let raw = sign(message);
+    let read = WireTransaction::decode(&raw).unwrap();
+    assert_eq!(read.message, message.serialize());
+    assert_eq!(read.keys, message.static_account_keys());
+    assert_eq!(read.required_signatures, usize::from(message.header().num_required_signatures));
+    assert_eq!(read.instructions.len(), message.instructions().len());
+    for (ours, theirs) in read.instructions.iter().zip(message.instructions()) {
+        assert_eq!(ours.program, usize::from(theirs.program_id_index));
+        assert_eq!(ours.accounts, theirs.accounts);
+        assert_eq!(ours.data, theirs.data);
+    }
+}
+
+#[test]
+fn legacy_and_version_0_are_read_as_the_sdk_writes_them() {
+    for instructions in [official(), with_creation()] {
+        agrees(&message(&wallet().pubkey(), &instructions));
+        agrees(&legacy_message(&wallet().pubkey(), &instructions));
+    }
+}
+
+#[test]
+fn every_truncation_is_a_typed_error() {
+    let raw = transaction(&with_creation());
+    for length in 0..raw.len() {
+        assert!(WireTransaction::decode(&raw[..length]).is_err(), "{length} bytes");
+    }
+}
+
+#[test]
+fn nothing_may_follow_the_end() {
+    let mut raw = transaction(&official());
+    raw.push(0);
+    assert_eq!(WireTransaction::decode(&raw).err(), Some(MalformedTransaction::TrailingBytes));
+    let message = legacy_message(&wallet().pubkey(), &official());
+    let mut raw = sign(&message);
+    raw.push(0);
+    assert_eq!(WireTransaction::decode(&raw).err(), Some(MalformedTransaction::TrailingBytes));
+}
+
+#[test]
+fn limits_and_versions() {
+    let too_large = vec![0; TRANSACTION_BYTES_MAX + 1];
+    assert!(matches!(WireTransaction::decode(&too_large), Err(MalformedTransaction::TooLarge { bytes: 1233 })));
+    let mut raw = transaction(&official());
+    assert_eq!(raw[129], 0x80);
+    for version in [0x81, 0x82, 0xff] {
+        raw[129] = version;
+        assert_eq!(WireTransaction::decode(&raw).err(), Some(MalformedTransaction::Version));
+    }
+}
+
+#[test]
+fn lookups_doubled_keys_and_bad_headers_are_refused() {
+    let raw = transaction(&official());
+    // The last byte counts the lookups.
+    let mut lookup = raw.clone();
+    *lookup.last_mut().unwrap() = 1;
+    lookup.extend_from_slice(&[5; 32]);
+    lookup.extend_from_slice(&[1, 0, 0]);
+    assert_eq!(WireTransaction::decode(&lookup).err(), Some(MalformedTransaction::LookupTable));
+
+    // Version byte, three counts, key count: the keys begin at 134.
+    let mut doubled = raw.clone();
+    doubled.copy_within(134..166, 166);
+    assert_eq!(WireTransaction::decode(&doubled).err(), Some(MalformedTransaction::DuplicateKey));
+
+    for (at, value) in [(130, 1), (130, 3), (130, 0), (131, 2), (131, 200), (132, 200)] {
+        let mut bad = raw.clone();
+        bad[at] = value;
+        assert_eq!(WireTransaction::decode(&bad).err(), Some(MalformedTransaction::Header), "{at} = {value}");
+    }
+}
+
+#[test]
+fn out_of_range_indexes_are_typed_errors() {
+    let good = message(&wallet().pubkey(), &official());
+    let keys = u8::try_from(good.static_account_keys().len()).unwrap();
+    for bad_index in [keys, 0x7f, 0xff] {
+        for position in 0..good.instructions().len() {
+            let mut bad = good.clone();
+            let VersionedMessage::V0(inner) = &mut bad else { unreachable!() };
+            inner.instructions[position].program_id_index = bad_index;
+            assert_eq!(WireTransaction::decode(&sign(&bad)).err(), Some(MalformedTransaction::IndexOutOfRange));
+        }
+        let mut bad = good.clone();
+        let VersionedMessage::V0(inner) = &mut bad else { unreachable!() };
+        inner.instructions[2].accounts[1] = bad_index;
+        assert_eq!(WireTransaction::decode(&sign(&bad)).err(), Some(MalformedTransaction::IndexOutOfRange));
+    }
+    // The fee payer as a program.
+    let mut bad = good;
+    let VersionedMessage::V0(inner) = &mut bad else { unreachable!() };
+    inner.instructions[0].program_id_index = 0;
+    assert_eq!(WireTransaction::decode(&sign(&bad)).err(), Some(MalformedTransaction::IndexOutOfRange));
+}
+
+#[test]
+fn a_length_has_one_spelling() {
+    let read = |bytes: &[u8]| Reader { rest: bytes }.length();
+    for (bytes, expected) in [
+        (&[0][..], Ok(0)),
+        (&[0x7f], Ok(127)),
+        (&[0x80, 0x01], Ok(128)),
+        (&[0xff, 0xff, 0x03], Ok(0xffff)),
+        (&[0x80, 0x00], Err(MalformedTransaction::Length)),
+        (&[0x81, 0x80, 0x00], Err(MalformedTransaction::Length)),
+        (&[0xff, 0xff, 0x04], Err(MalformedTransaction::Length)),
+        (&[0xff, 0xff, 0x83], Err(MalformedTransaction::Length)),
+        (&[0x80], Err(MalformedTransaction::Truncated)),
+        (&[], Err(MalformedTransaction::Truncated)),
+    ] {
+        assert_eq!(read(bytes), expected, "{bytes:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..1300)) {
+        let _ = WireTransaction::decode(&bytes);
+    }
+}

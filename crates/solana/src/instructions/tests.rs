@@ -1,0 +1,101 @@
+use super::*;
+
+/// The token crates are on an older `Pubkey`; bytes are the common ground.
+macro_rules! plain {
+    ($instruction:expr) => {{
+        let instruction = $instruction;
+        let accounts: Vec<_> = instruction
+            .accounts
+            .iter()
+            .map(|meta| (meta.pubkey.to_bytes(), meta.is_signer, meta.is_writable))
+            .collect();
+        (instruction.program_id.to_bytes(), accounts, instruction.data)
+    }};
+}
+
+fn keys() -> [[u8; 32]; 4] {
+    [[1; 32], [2; 32], [3; 32], [4; 32]]
+}
+
+#[test]
+fn the_transfer_is_what_spl_token_builds() {
+    let [source, mint, destination, authority] = keys().map(Pubkey::new_from_array);
+    let ours = transfer_checked(&source, &mint, &destination, &authority, 11_500, 6);
+    let [source, mint, destination, authority] = keys().map(Into::into);
+    let theirs = spl_token::instruction::transfer_checked(
+        &spl_token::ID,
+        &source,
+        &mint,
+        &destination,
+        &authority,
+        &[],
+        11_500,
+        6,
+    );
+    assert_eq!(parse_transfer_checked(&ours.data), Some((11_500, 6)));
+    assert_eq!(plain!(ours), plain!(theirs.unwrap()));
+}
+
+#[test]
+fn the_creation_is_what_spl_associated_token_account_builds() {
+    let [funder, owner, mint, _] = keys().map(Pubkey::new_from_array);
+    let ours = create_token_account(&funder, &owner, &mint);
+    let [funder, owner, mint, _] = keys().map(Into::into);
+    let theirs = spl_associated_token_account::instruction::create_associated_token_account_idempotent(
+        &funder,
+        &owner,
+        &mint,
+        &spl_token::ID,
+    );
+    assert!(is_ata_create(&theirs.data));
+    assert_eq!(plain!(ours), plain!(theirs));
+    let plain_create = spl_associated_token_account::instruction::create_associated_token_account(
+        &funder,
+        &owner,
+        &mint,
+        &spl_token::ID,
+    );
+    assert!(is_ata_create(&plain_create.data));
+    let nested = spl_associated_token_account::instruction::recover_nested(&funder, &owner, &mint, &spl_token::ID);
+    assert!(!is_ata_create(&nested.data));
+}
+
+#[test]
+fn only_the_transfer_parses_as_one() {
+    let [a, b, c, d] = keys().map(Into::into);
+    let program = &spl_token::ID;
+    use spl_token::instruction as spl;
+    for other in [
+        spl::transfer(program, &a, &c, &d, &[], 11_500).unwrap(),
+        spl::approve_checked(program, &a, &b, &c, &d, &[], 11_500, 6).unwrap(),
+        spl::burn_checked(program, &a, &b, &d, &[], 11_500, 6).unwrap(),
+        spl::mint_to_checked(program, &b, &c, &d, &[], 11_500, 6).unwrap(),
+        spl::close_account(program, &a, &c, &d, &[]).unwrap(),
+    ] {
+        assert_eq!(parse_transfer_checked(&other.data), None);
+    }
+    let mut long = transfer_checked(&TOKEN, &TOKEN, &TOKEN, &TOKEN, 1, 6).data;
+    long.push(0);
+    assert_eq!(parse_transfer_checked(&long), None);
+    assert_eq!(parse_transfer_checked(&long[..9]), None);
+}
+
+#[test]
+fn compute_budget_data_is_read_exactly() {
+    assert_eq!(parse_compute_budget(&set_unit_limit(7).data), Some(ComputeBudget::UnitLimit(7)));
+    assert_eq!(parse_compute_budget(&set_unit_price(u64::MAX).data), Some(ComputeBudget::UnitPrice(u64::MAX)));
+    for bad in [&[][..], &[0, 1, 2, 3, 4], &[1, 0, 0, 4, 0], &[4, 1, 0, 0, 0], &[2, 1, 0, 0], &[2, 1, 0, 0, 0, 0]] {
+        assert_eq!(parse_compute_budget(bad), None, "{bad:?}");
+    }
+}
+
+#[test]
+fn a_mint_is_82_bytes_and_initialised() {
+    let mut data = vec![0; MINT_BYTES];
+    assert_eq!(mint_decimals(&data), None);
+    data[45] = 1;
+    data[44] = 6;
+    assert_eq!(mint_decimals(&data), Some(6));
+    data.push(0);
+    assert_eq!(mint_decimals(&data), None);
+}

@@ -1,1 +1,24 @@
-//! x
+#![doc = include_str!("../README.md")]
+
+mod catalogue;
+mod decimal;
+mod error;
+mod offer;
+mod pricer;
+mod tariff;
+
+pub use catalogue::{
+    BODY_BYTES_MAX, BODY_JSON_DEPTH_MAX, CATALOGUE_BYTES_MAX, CHOICES_MAX, COUNT_MAX, Catalogue,
+    IMAGE_TOKENS_DEFAULT, ITEMS_MAX, MESSAGES_MAX, MODELS_MAX, OUTPUT_TOKENS_DEFAULT, PATH_BYTES_MAX,
+    PROMPT_BYTES_MAX, TOKENIZED_BYTES_MAX, UNBROKEN_RUN_BYTES_MAX, catalogue_schema,
+};
+pub use decimal::{Markup, Rate};
+pub use error::{CatalogueError, QuoteError};
+pub use offer::{NetworkTerms, requirements};
+pub use pricer::{
+    EndpointInfo, Price, PriceLine, PriceRequest, Pricer, Pricing, Refusal, Route, TextReserve,
+};
+pub use tariff::{
+    BaseCost, LAMPORTS_PER_SIGNATURE, SolanaCost, Tariff, TariffWindow, WINDOW_TARIFFS_MAX, base_gas_usdc,
+    native_to_usdc, next_gas, solana_gas_usdc, usdc_to_native,
+};

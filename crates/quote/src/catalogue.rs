@@ -1,0 +1,185 @@
+//! The catalogue: a TOML text becomes a pure function from request to price.
+
+use std::collections::HashMap;
+
+use bigdecimal::BigDecimal;
+use serde_json::{Map, Value};
+
+use crate::{CatalogueError, EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route};
+
+mod bill;
+mod body;
+mod call;
+mod check;
+mod field;
+mod file;
+mod generation;
+mod media;
+mod refusal;
+mod route;
+mod text;
+mod tokens;
+mod video;
+
+use file::{Endpoint, Model, Rule};
+use refusal::Fault;
+use route::Template;
+
+pub use body::{BODY_BYTES_MAX, BODY_JSON_DEPTH_MAX};
+pub use generation::{ITEMS_MAX, PROMPT_BYTES_MAX};
+pub use refusal::CHOICES_MAX;
+pub use route::PATH_BYTES_MAX;
+pub use text::{COUNT_MAX, IMAGE_TOKENS_DEFAULT, MESSAGES_MAX, OUTPUT_TOKENS_DEFAULT};
+pub use tokens::{TOKENIZED_BYTES_MAX, UNBROKEN_RUN_BYTES_MAX};
+
+/// Longest catalogue that is read.
+pub const CATALOGUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Most models of a catalogue.
+pub const MODELS_MAX: usize = 10_000;
+
+/// Endpoints, models and prices of one API.
+#[derive(Debug)]
+pub struct Catalogue {
+    name: String,
+    unit: String,
+    usd_per_unit: BigDecimal,
+    error_shape: Option<Map<String, Value>>,
+    models: HashMap<String, Model>,
+    endpoints: Vec<Endpoint>,
+    templates: Vec<Template>,
+}
+
+impl Catalogue {
+    /// Reads a catalogue. Unknown keys, contradictions and prices of zero are
+    /// errors whose message says what to change.
+    pub fn from_toml(text: &str) -> Result<Self, CatalogueError> {
+        if text.len() > CATALOGUE_BYTES_MAX {
+            return Err(CatalogueError::TooLong);
+        }
+        let file: file::File =
+            toml::from_str(text).map_err(|e| CatalogueError::Syntax(e.to_string().trim_end().to_owned()))?;
+        let templates = check::check(&file)?;
+        Ok(Self {
+            name: file.catalogue.name,
+            unit: file.catalogue.unit,
+            usd_per_unit: file.catalogue.usd_per_unit.0,
+            error_shape: file.catalogue.error,
+            models: file.models.into_iter().collect(),
+            endpoints: file.endpoints,
+            templates,
+        })
+    }
+
+    /// The catalogue's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Every endpoint in the order of the file.
+    pub fn endpoints(&self) -> Vec<EndpointInfo> {
+        self.endpoints.iter().map(|endpoint| self.info(endpoint)).collect()
+    }
+
+    fn info(&self, endpoint: &Endpoint) -> EndpointInfo {
+        let pricing = if matches!(endpoint.price, Rule::Free(_)) { Pricing::Free } else { Pricing::Paid };
+        EndpointInfo {
+            method: endpoint.method.clone(),
+            path: endpoint.path.clone(),
+            pricing,
+            summary: self.summary(&endpoint.price),
+            description: endpoint.description.clone(),
+            mime_type: endpoint.mime_type.clone(),
+        }
+    }
+
+    fn summary(&self, rule: &Rule) -> String {
+        let unit = &self.unit;
+        match rule {
+            Rule::Free(_) => "free".to_owned(),
+            Rule::Call(rule) => match (&rule.units, &rule.model_field, &rule.count_field) {
+                (Some(units), _, _) => {
+                    let flat = crate::decimal::plain(&units.0);
+                    let options = if rule.surcharges.is_empty() { "" } else { ", more with options" };
+                    format!("{flat} {unit}(s) per call{options}")
+                }
+                (_, _, Some(count)) => format!("{unit}s by model and options, times `{count}`"),
+                _ => format!("{unit}s by model and options"),
+            },
+            Rule::Generation(_) => format!("{unit}s per image, by duration for video; items add up"),
+            Rule::Text(rule) => {
+                let least = crate::decimal::plain(&rule.reserve_units_min.0);
+                format!("prepaid reserve by tokens, at least {least} {unit}s")
+            }
+        }
+    }
+
+    /// Where a method and path go. A path that is not canonical (`//`, `/./`,
+    /// `/../`, any `%`, a trailing slash, other letter case) is unknown: what
+    /// the gate and the host could read differently must not pass either.
+    pub fn route(&self, method: &str, path: &str) -> Route {
+        match self.find(method, path) {
+            None => Route::Unknown,
+            Some((_, endpoint)) if matches!(endpoint.price, Rule::Free(_)) => Route::Free,
+            Some((index, _)) => Route::Paid(index),
+        }
+    }
+
+    fn find(&self, method: &str, path: &str) -> Option<(usize, &Endpoint)> {
+        let segments = route::segments(path)?;
+        let index = self.templates.iter().position(|template| template.matches(method, &segments))?;
+        self.endpoints.get(index).map(|endpoint| (index, endpoint))
+    }
+
+    /// The price of a request, or the refusal its host would answer.
+    ///
+    /// Nothing is fetched and nothing is kept; the same body in another key
+    /// order or spacing has the same price. A free endpoint has no price: 404.
+    #[allow(clippy::result_large_err)] // a refusal is an answer, not a rare error
+    pub fn price(&self, request: &PriceRequest<'_>) -> Result<Price, Refusal> {
+        self.price_or_fault(request).map_err(|fault| fault.into_refusal(self.error_shape.as_ref()))
+    }
+
+    fn price_or_fault(&self, request: &PriceRequest<'_>) -> Result<Price, Fault> {
+        let Some((_, endpoint)) = self.find(request.method, request.path) else {
+            return Err(Fault::not_found("no such endpoint"));
+        };
+        match &endpoint.price {
+            Rule::Free(_) => Err(Fault::not_found("this endpoint is free and has no price")),
+            Rule::Call(rule) => self.price_call(rule, request),
+            Rule::Generation(rule) => self.price_generation(rule, request),
+            Rule::Text(rule) => self.price_text(rule, request),
+        }
+    }
+
+    /// What a finished text call costs: tokens times prices, at least the
+    /// endpoint's minimum, rounded up to a tenth of a unit. `None` when the
+    /// model is not a text model or no text endpoint is listed.
+    pub fn text_charge(&self, model: &str, prompt_tokens: u64, output_tokens: u64) -> Option<String> {
+        let Some(Model::Text(model)) = self.models.get(model) else { return None };
+        let rule = self.endpoints.iter().find_map(|endpoint| match &endpoint.price {
+            Rule::Text(rule) => Some(rule),
+            _ => None,
+        })?;
+        Some(text::charge(rule, model, prompt_tokens, output_tokens))
+    }
+}
+
+impl Pricer for Catalogue {
+    fn route(&self, method: &str, path: &str) -> Route {
+        Self::route(self, method, path)
+    }
+
+    fn price(&self, request: &PriceRequest<'_>) -> Result<Price, Refusal> {
+        Self::price(self, request)
+    }
+
+    fn endpoints(&self) -> Vec<EndpointInfo> {
+        Self::endpoints(self)
+    }
+}
+
+/// The JSON Schema of the catalogue language, for editors.
+pub fn catalogue_schema() -> Value {
+    schemars::schema_for!(file::File).to_value()
+}

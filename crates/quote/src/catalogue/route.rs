@@ -1,0 +1,98 @@
+//! Paths: canonical or unknown.
+
+/// Longest path that is looked at.
+pub const PATH_BYTES_MAX: usize = 1_024;
+
+/// Most segments of a path.
+const SEGMENTS_MAX: usize = 32;
+
+/// The segments of a canonical path.
+///
+/// Canonical means: one leading slash, no empty segment (so no `//` and no
+/// trailing slash), no `.` or `..`, and only characters that mean the same to
+/// every server. `%` is out because servers disagree on when to decode it,
+/// `;` because some strip what follows, `\` because some read it as `/`.
+pub(super) fn segments(path: &str) -> Option<Vec<&str>> {
+    if path.len() > PATH_BYTES_MAX {
+        return None;
+    }
+    let rest = path.strip_prefix('/')?;
+    let mut segments = Vec::with_capacity(4);
+    for segment in rest.split('/') {
+        let plain = !segment.is_empty() && segment.bytes().all(plain_byte);
+        if !plain || segment == "." || segment == ".." || segments.len() == SEGMENTS_MAX {
+            return None;
+        }
+        segments.push(segment);
+    }
+    Some(segments)
+}
+
+fn plain_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'@' | b'=' | b'+')
+}
+
+/// A method and path template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Template {
+    method: String,
+    segments: Vec<Segment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    Any,
+}
+
+impl Template {
+    /// Reads a template; the error says what is wrong with it.
+    pub(super) fn parse(method: &str, path: &str) -> Result<Self, String> {
+        if !matches!(method, "GET" | "POST" | "PUT" | "PATCH" | "DELETE") {
+            return Err(format!("method {method:?} is not one of GET, POST, PUT, PATCH, DELETE"));
+        }
+        let rest = path.strip_prefix('/').ok_or_else(|| format!("path {path:?} must start with a slash"))?;
+        let mut parts = Vec::new();
+        for segment in rest.split('/') {
+            let name = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}'));
+            match name {
+                Some(name)
+                    if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') =>
+                {
+                    parts.push(Segment::Any);
+                }
+                _ if segments(&format!("/{segment}")).is_some() => {
+                    parts.push(Segment::Literal(segment.to_owned()))
+                }
+                _ => {
+                    return Err(format!(
+                        "path {path:?} is not canonical at {segment:?}; write plain segments or {{name}}"
+                    ));
+                }
+            }
+        }
+        if parts.len() > SEGMENTS_MAX || path.len() > PATH_BYTES_MAX {
+            return Err(format!("path {path:?} is too long"));
+        }
+        Ok(Self { method: method.to_owned(), segments: parts })
+    }
+
+    pub(super) fn matches(&self, method: &str, path: &[&str]) -> bool {
+        self.method == method
+            && self.segments.len() == path.len()
+            && self.segments.iter().zip(path).all(|(segment, part)| match segment {
+                Segment::Literal(text) => text == part,
+                Segment::Any => true,
+            })
+    }
+
+    /// Whether some path matches both, so that their order would decide.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        self.method == other.method
+            && self.segments.len() == other.segments.len()
+            && self.segments.iter().zip(&other.segments).all(|pair| match pair {
+                (Segment::Literal(a), Segment::Literal(b)) => a == b,
+                _ => true,
+            })
+    }
+}

@@ -1,0 +1,314 @@
+//! Chat completions: a reserve that covers the largest answer asked for.
+
+use bigdecimal::BigDecimal;
+use bigdecimal::num_bigint::BigInt;
+use bigdecimal::rounding::RoundingMode;
+use serde_json::{Map, Value};
+
+use super::Catalogue;
+use super::bill::Bill;
+use super::body::{self, present, refuse_unknown, text, whole};
+use super::file::{Model, TextModel, TextRule};
+use super::media::{self, Kind};
+use super::refusal::{Fault, echo};
+use super::tokens::Texts;
+use crate::decimal::plain;
+use crate::{Price, PriceRequest, TextReserve};
+
+/// Most messages of one request.
+pub const MESSAGES_MAX: usize = 1_024;
+/// Most content parts of one message.
+const PARTS_MAX: usize = 256;
+/// Most choices (`n`) of one request, unless the catalogue says less.
+pub const COUNT_MAX: u64 = 8;
+/// Output cap when a request names none.
+pub const OUTPUT_TOKENS_DEFAULT: u64 = 4_096;
+/// Upper bound of one image's prompt tokens, unless the catalogue says otherwise.
+pub const IMAGE_TOKENS_DEFAULT: u64 = 4_096;
+/// Tokens that frame one message.
+const MESSAGE_TOKENS: u64 = 4;
+/// Tokens that frame the whole prompt.
+const PROMPT_TOKENS: u64 = 3;
+/// Tokens of brackets, quotes and commas around one JSON value.
+const VALUE_TOKENS: u64 = 3;
+/// Upper bound of a JSON number's tokens; spellings of one number differ.
+const NUMBER_TOKENS: u64 = 24;
+
+const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
+const FIELDS: [&str; 13] = [
+    "model",
+    "messages",
+    "prompt",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "stream",
+    "stream_options",
+    "tools",
+    "tool_choice",
+    "functions",
+    "function_call",
+    "response_format",
+];
+/// Fields that become part of the prompt.
+const PROMPT_FIELDS: [&str; 5] = ["tools", "tool_choice", "functions", "function_call", "response_format"];
+
+impl Catalogue {
+    pub(super) fn price_text(&self, rule: &TextRule, request: &PriceRequest<'_>) -> Result<Price, Fault> {
+        let body = body::object(request)?;
+        refuse_unknown(&body, &[&FIELDS], &rule.passthrough)?;
+        let name =
+            text(&body, "model")?.ok_or_else(|| Fault::missing("model").choices(self.model_names("text")))?;
+        let model = match self.models.get(name) {
+            Some(Model::Text(model)) => model,
+            known => return Err(self.wrong_model(name, "text", known.is_some(), "model")),
+        };
+        check_stream(&body)?;
+        let output_tokens_max = output_cap(rule, model, &body)?;
+        let count = choice_count(rule, &body)?;
+        let prompt = Prompt::read(rule, model, &body)?;
+        let (counted_tokens, counted) = prompt.texts.tokens();
+        // A prompt above the context is refused by the model: it cannot cost more.
+        let prompt_tokens = counted_tokens.saturating_add(prompt.framing).min(model.context_tokens);
+        let output_tokens = output_tokens_max.saturating_mul(count);
+        let cost = token_cost(model, prompt_tokens, output_tokens);
+        let units = tenth_up(&cost).max(tenth_up(&rule.reserve_units_min.0));
+        let reserve = TextReserve { units: plain(&units), output_tokens_max, prompt_tokens, counted };
+        let mut bill = Bill::default();
+        bill.add(
+            format!("{name}: reserve for {prompt_tokens} prompt and {output_tokens} output tokens"),
+            1,
+            &units,
+        );
+        bill.total(self, Some(reserve))
+    }
+}
+
+/// Tokens times their prices, exact.
+fn token_cost(model: &TextModel, prompt_tokens: u64, output_tokens: u64) -> BigDecimal {
+    let millionth = BigDecimal::new(BigInt::from(1), 6);
+    (BigDecimal::from(prompt_tokens) * &model.input_units_per_million.0
+        + BigDecimal::from(output_tokens) * &model.output_units_per_million.0)
+        * millionth
+}
+
+/// Rounded up to a tenth of a unit.
+fn tenth_up(units: &BigDecimal) -> BigDecimal {
+    units.with_scale_round(1, RoundingMode::Ceiling)
+}
+
+/// What a finished call costs, in units.
+pub(super) fn charge(rule: &TextRule, model: &TextModel, prompt_tokens: u64, output_tokens: u64) -> String {
+    let cost = tenth_up(&token_cost(model, prompt_tokens, output_tokens));
+    plain(&cost.max(tenth_up(&rule.charge_units_min.0)))
+}
+
+fn check_stream(body: &Map<String, Value>) -> Result<(), Fault> {
+    if present(body, "stream").is_some_and(|value| !value.is_boolean()) {
+        return Err(Fault::new("invalid_type", "stream", "`stream` must be true or false"));
+    }
+    if present(body, "stream_options").is_some_and(|value| !value.is_object()) {
+        return Err(Fault::new("invalid_type", "stream_options", "`stream_options` must be an object"));
+    }
+    Ok(())
+}
+
+/// The larger of the two caps: the host may read either.
+fn output_cap(rule: &TextRule, model: &TextModel, body: &Map<String, Value>) -> Result<u64, Fault> {
+    let limit = model.output_tokens_max.unwrap_or(model.context_tokens);
+    let mut cap = None;
+    for name in ["max_tokens", "max_completion_tokens"] {
+        let Some(value) = present(body, name) else { continue };
+        let tokens = whole(value).and_then(|tokens| u64::try_from(tokens).ok());
+        match tokens {
+            Some(tokens) if (1..=limit).contains(&tokens) => cap = cap.max(Some(tokens)),
+            _ => {
+                let message = format!("`{name}` must be an integer from 1 to {limit} with this model");
+                return Err(Fault::new("out_of_range", name, message).choices([format!("from 1 to {limit}")]));
+            }
+        }
+    }
+    Ok(cap.unwrap_or_else(|| rule.output_tokens_default.unwrap_or(OUTPUT_TOKENS_DEFAULT).min(limit)))
+}
+
+/// Each choice is an answer of its own.
+fn choice_count(rule: &TextRule, body: &Map<String, Value>) -> Result<u64, Fault> {
+    let Some(value) = present(body, "n") else { return Ok(1) };
+    let max = rule.choices_max.unwrap_or(COUNT_MAX);
+    match whole(value).and_then(|count| u64::try_from(count).ok()) {
+        Some(count) if (1..=max).contains(&count) => Ok(count),
+        _ => {
+            let message = format!("`n` must be an integer from 1 to {max}");
+            Err(Fault::new("out_of_range", "n", message).choices([format!("from 1 to {max}")]))
+        }
+    }
+}
+
+/// Everything that reaches the model before it answers.
+struct Prompt<'a> {
+    texts: Texts<'a>,
+    /// Tokens that no text shows: message frames, JSON punctuation, images.
+    framing: u64,
+    image_tokens: u64,
+    takes_images: bool,
+}
+
+impl<'a> Prompt<'a> {
+    fn read(rule: &TextRule, model: &TextModel, body: &'a Map<String, Value>) -> Result<Self, Fault> {
+        let mut prompt = Self {
+            texts: Texts::default(),
+            framing: PROMPT_TOKENS,
+            image_tokens: rule.image_tokens.unwrap_or(IMAGE_TOKENS_DEFAULT),
+            takes_images: model.inputs.iter().any(|input| input == "image"),
+        };
+        let messages = present(body, "messages");
+        match (messages, text(body, "prompt")?) {
+            (None, None) => return Err(Fault::missing("messages").choices(["messages", "prompt"])),
+            (None, Some(text)) => prompt.single(text)?,
+            (Some(messages), sent) => {
+                if sent.is_some_and(|text| !says_only(messages, text)) {
+                    return Err(media::disagree("messages", "prompt"));
+                }
+                prompt.messages(messages)?;
+            }
+        }
+        for name in PROMPT_FIELDS {
+            if let Some(value) = present(body, name) {
+                prompt.value(value);
+            }
+        }
+        Ok(prompt)
+    }
+
+    fn single(&mut self, text: &'a str) -> Result<(), Fault> {
+        if text.trim().is_empty() {
+            return Err(Fault::missing("prompt"));
+        }
+        self.frame(MESSAGE_TOKENS);
+        self.texts.push(text);
+        Ok(())
+    }
+
+    fn frame(&mut self, tokens: u64) {
+        self.framing = self.framing.saturating_add(tokens);
+    }
+
+    fn messages(&mut self, messages: &'a Value) -> Result<(), Fault> {
+        const FIELD: &str = "messages";
+        let Value::Array(messages) = messages else {
+            return Err(Fault::new("invalid_type", FIELD, "`messages` must be an array"));
+        };
+        if messages.is_empty() || messages.len() > MESSAGES_MAX {
+            let message = format!("`messages` must hold 1 to {MESSAGES_MAX} messages");
+            return Err(Fault::new("out_of_range", FIELD, message));
+        }
+        for (index, message) in messages.iter().enumerate() {
+            self.message(message).map_err(|fault| fault.within(&format!("{FIELD}[{index}]")))?;
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, message: &'a Value) -> Result<(), Fault> {
+        let Value::Object(message) = message else {
+            return Err(Fault::whole("invalid_type", "a message must be an object"));
+        };
+        let role = text(message, "role")?.ok_or_else(|| Fault::missing("role").choices(ROLES))?;
+        if !ROLES.contains(&role) {
+            let words = format!("there is no role `{}`", echo(role));
+            return Err(Fault::new("unsupported_value", "role", words).choices(ROLES));
+        }
+        self.frame(MESSAGE_TOKENS);
+        for (name, value) in message {
+            match name.as_str() {
+                "role" | "content" => {}
+                _ => {
+                    self.texts.push(name);
+                    self.value(value);
+                }
+            }
+        }
+        match present(message, "content") {
+            Some(Value::String(content)) => {
+                self.texts.push(content);
+                Ok(())
+            }
+            Some(Value::Array(parts)) if parts.len() <= PARTS_MAX => {
+                for (index, part) in parts.iter().enumerate() {
+                    self.part(part).map_err(|fault| fault.within(&format!("content[{index}]")))?;
+                }
+                Ok(())
+            }
+            Some(Value::Array(_)) => Err(Fault::new(
+                "too_many_items",
+                "content",
+                format!("a message holds more than {PARTS_MAX} parts"),
+            )),
+            // An assistant's turn may consist of calls alone.
+            None if role == "assistant" => Ok(()),
+            None => Err(Fault::missing("content")),
+            Some(_) => {
+                Err(Fault::new("invalid_type", "content", "`content` must be a string or an array of parts"))
+            }
+        }
+    }
+
+    fn part(&mut self, part: &'a Value) -> Result<(), Fault> {
+        let Value::Object(part) = part else {
+            return Err(Fault::whole("invalid_type", "a content part must be an object"));
+        };
+        self.frame(VALUE_TOKENS);
+        let kind =
+            text(part, "type")?.ok_or_else(|| Fault::missing("type").choices(["text", "image_url"]))?;
+        match kind {
+            "text" => {
+                self.texts.push(text(part, "text")?.ok_or_else(|| Fault::missing("text"))?);
+                Ok(())
+            }
+            "image_url" if self.takes_images => {
+                let image = present(part, "image_url").ok_or_else(|| Fault::missing("image_url"))?;
+                let (url, field) = match image {
+                    Value::Object(map) => {
+                        (present(map, "url").ok_or_else(|| Fault::missing("image_url.url"))?, "image_url.url")
+                    }
+                    url => (url, "image_url"),
+                };
+                media::check(url, Kind::Image, field)?;
+                self.frame(self.image_tokens);
+                Ok(())
+            }
+            "image_url" => Err(Fault::new("unsupported_content", "type", "this model does not take images")
+                .choices(["text"])),
+            other => {
+                let words = format!("content of type `{}` has no price before it is read", echo(other));
+                let choices: &[&str] = if self.takes_images { &["text", "image_url"] } else { &["text"] };
+                Err(Fault::new("unsupported_content", "type", words).choices(choices))
+            }
+        }
+    }
+
+    /// Counts any JSON value, leaf by leaf, so that key order and spacing do
+    /// not matter. The body's depth is bounded, so the recursion is too.
+    fn value(&mut self, value: &'a Value) {
+        self.frame(VALUE_TOKENS);
+        match value {
+            Value::Null | Value::Bool(_) => {}
+            Value::Number(_) => self.frame(NUMBER_TOKENS),
+            Value::String(text) => self.texts.push(text),
+            Value::Array(items) => items.iter().for_each(|item| self.value(item)),
+            Value::Object(map) => {
+                for (key, item) in map {
+                    self.texts.push(key);
+                    self.value(item);
+                }
+            }
+        }
+    }
+}
+
+/// Whether `messages` is exactly one user message with this text, which is
+/// what `prompt` stands for.
+fn says_only(messages: &Value, prompt: &str) -> bool {
+    let Some([message]) = messages.as_array().map(Vec::as_slice) else { return false };
+    message.get("role").and_then(Value::as_str) == Some("user")
+        && message.get("content").and_then(Value::as_str) == Some(prompt)
+}

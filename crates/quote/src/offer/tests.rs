@@ -1,0 +1,67 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn terms() -> NetworkTerms {
+    let extra = json!({"name": "USD Coin", "version": "2"});
+    NetworkTerms {
+        network: Network::BASE.parse().unwrap(),
+        asset: "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913".into(),
+        pay_to: "0x1111111111111111111111111111111111111111".into(),
+        asset_decimals: 6,
+        asset_symbol: "USDC".into(),
+        max_timeout_seconds: 120,
+        extra: extra.as_object().unwrap().clone(),
+        payment_flow_upfront: true,
+    }
+}
+
+#[test]
+fn an_offer_has_the_shape_clients_expect() {
+    let offer = requirements(Amount::new(10_000), Amount::new(3_938), &terms()).unwrap();
+    assert_eq!(
+        serde_json::to_value(&offer).unwrap(),
+        json!({
+            "scheme": "exact", "network": "eip155:8453",
+            "asset": "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913",
+            "payTo": "0x1111111111111111111111111111111111111111",
+            "amount": "13938", "maxAmountRequired": "13938", "maxTimeoutSeconds": 120,
+            "extra": {
+                "name": "USD Coin", "version": "2", "asset_decimals": 6, "asset_symbol": "USDC",
+                "breakdown": {"service_usdc": "0.010000", "gas_usdc": "0.003938", "total_usdc": "0.013938"},
+                "paymentFlow": "upfront",
+            },
+        })
+    );
+}
+
+#[test]
+fn the_flow_is_named_only_when_it_is_upfront() {
+    let later = NetworkTerms { payment_flow_upfront: false, ..terms() };
+    let offer = requirements(Amount::new(1), Amount::ZERO, &later).unwrap();
+    assert!(!offer.extra.contains_key("paymentFlow"));
+}
+
+#[test]
+fn impossible_offers_are_errors() {
+    let eighteen = NetworkTerms { asset_decimals: 18, ..terms() };
+    assert_eq!(requirements(Amount::new(1), Amount::ZERO, &eighteen), Err(QuoteError::Decimals(18)));
+    assert_eq!(requirements(Amount::ZERO, Amount::ZERO, &terms()), Err(QuoteError::NothingToPay));
+    assert_eq!(requirements(Amount::new(u64::MAX), Amount::new(1), &terms()), Err(QuoteError::OutOfRange));
+}
+
+fn atomic(text: &Value) -> u64 {
+    text.as_str().unwrap().replace('.', "").parse().unwrap()
+}
+
+proptest! {
+    #[test]
+    fn the_breakdown_adds_up_to_the_atomic_unit(service in 1u64..=u64::MAX / 2, gas in 0u64..=u64::MAX / 2) {
+        let offer = requirements(Amount::new(service), Amount::new(gas), &terms()).unwrap();
+        let parts = &offer.extra["breakdown"];
+        prop_assert_eq!(offer.amount(), Some(Amount::new(service + gas)));
+        prop_assert_eq!(offer.max_amount_required.as_deref(), Some(offer.amount.as_str()));
+        prop_assert_eq!(atomic(&parts["service_usdc"]) + atomic(&parts["gas_usdc"]), atomic(&parts["total_usdc"]));
+        prop_assert_eq!(atomic(&parts["total_usdc"]), service + gas);
+    }
+}

@@ -1,0 +1,130 @@
+//! What a gate asks of anything that can price its requests.
+
+use quittance_protocol::Amount;
+use serde::Serialize;
+use serde_json::Value;
+
+/// A request as it came, before anything is read from it.
+#[derive(Clone, Copy, Debug)]
+pub struct PriceRequest<'a> {
+    /// HTTP method, upper case.
+    pub method: &'a str,
+    /// Path as received, without the query.
+    pub path: &'a str,
+    /// Query without the question mark; empty when there is none.
+    pub query: &'a str,
+    /// `Content-Type` header.
+    pub content_type: Option<&'a str>,
+    /// The whole body.
+    pub body: &'a [u8],
+}
+
+/// What a request costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Price {
+    /// Price of the service, rounded up once to the atomic unit.
+    pub service: Amount,
+    /// How it adds up, exactly; the sum of `usdc` is `service` before rounding.
+    pub lines: Vec<PriceLine>,
+    /// For text: what the price reserves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserve: Option<TextReserve>,
+}
+
+/// One line of a price; decimals as exact strings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PriceLine {
+    /// What is sold, e.g. a model's name.
+    pub label: String,
+    /// How many.
+    pub quantity: String,
+    /// Price of one, in `unit`.
+    pub unit_price: String,
+    /// The catalogue's unit, e.g. `credit`.
+    pub unit: String,
+    /// `quantity × unit_price` in US dollars.
+    pub usdc: String,
+}
+
+/// A prepaid text call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TextReserve {
+    /// Units (credits) reserved, a decimal with at most one place.
+    pub units: String,
+    /// Most output tokens this price covers; the host must not generate more.
+    pub output_tokens_max: u64,
+    /// Prompt tokens the price covers: counted, or bounded from above.
+    pub prompt_tokens: u64,
+    /// Whether `prompt_tokens` was counted by the tokenizer (and not bounded by bytes).
+    pub counted: bool,
+}
+
+/// Why a request has no price. Answered before any 402.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Refusal {
+    /// 400, or 404 for a request that is not the API's.
+    pub status: u16,
+    /// Stable word, e.g. `unknown_model`.
+    pub code: String,
+    /// The field to change, e.g. `requests[0].duration_seconds`.
+    pub field: Option<String>,
+    /// For people.
+    pub message: String,
+    /// Values that would have been accepted, when they can be listed.
+    pub choices: Vec<String>,
+    /// The whole answer in the host's own error shape.
+    pub body: Value,
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Must be paid; the index into [`Pricer::endpoints`].
+    Paid(usize),
+    /// Served without payment.
+    Free,
+    /// 404: not listed, or its path is not canonical.
+    Unknown,
+}
+
+/// Whether an endpoint is sold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pricing {
+    /// A payment is asked for.
+    Paid,
+    /// No payment.
+    Free,
+}
+
+/// One endpoint, as discovery lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EndpointInfo {
+    /// HTTP method.
+    pub method: String,
+    /// Path template, e.g. `/v1/generation-requests/{request_id}`.
+    pub path: String,
+    /// Whether it is sold.
+    pub pricing: Pricing,
+    /// How it is priced, in words.
+    pub summary: String,
+    /// What it does.
+    pub description: String,
+    /// Media type of its answer.
+    pub mime_type: String,
+}
+
+/// Something that prices requests: a [`crate::Catalogue`], or a host's own code.
+///
+/// All methods are pure and cheap: an unpaid request must cost nothing but CPU.
+pub trait Pricer: Send + Sync {
+    /// Where this method and path go.
+    fn route(&self, method: &str, path: &str) -> Route;
+
+    /// The price of this request, or why it would be refused.
+    #[allow(clippy::result_large_err)] // a refusal is an answer, not a rare error
+    fn price(&self, request: &PriceRequest<'_>) -> Result<Price, Refusal>;
+
+    /// Every endpoint, for discovery; [`Route::Paid`] holds indices into it.
+    fn endpoints(&self) -> Vec<EndpointInfo>;
+}

@@ -1,0 +1,178 @@
+//! The imgnAI catalogue against the published figures: every model, every price.
+
+use quittance_protocol::Amount;
+use quittance_quote::{Catalogue, Price, PriceRequest, Pricing, Refusal, Route};
+use serde_json::{Value, json};
+
+const CATALOGUE: &str = include_str!("../../../catalogs/imgnai.toml");
+const FIGURES: &str = include_str!("../../../catalogs/imgnai-figures.json");
+
+fn catalogue() -> Catalogue {
+    Catalogue::from_toml(CATALOGUE).unwrap()
+}
+
+fn figures(kind: &str) -> Vec<Value> {
+    let all: Value = serde_json::from_str(FIGURES).unwrap();
+    assert_eq!(all["usd_per_credit"], "0.0047");
+    all["models"].as_array().unwrap().iter().filter(|model| model["type"] == kind).cloned().collect()
+}
+
+#[allow(clippy::result_large_err)]
+fn post(catalogue: &Catalogue, path: &str, body: &Value) -> Result<Price, Refusal> {
+    let body = serde_json::to_vec(body).unwrap();
+    let content_type = Some("application/json");
+    catalogue.price(&PriceRequest { method: "POST", path, query: "wait=true", content_type, body: &body })
+}
+
+#[allow(clippy::result_large_err)]
+fn generate(catalogue: &Catalogue, items: &[Value]) -> Result<Price, Refusal> {
+    post(catalogue, "/v1/generation-requests", &json!({"requests": items}))
+}
+
+#[allow(clippy::result_large_err)]
+fn chat(catalogue: &Catalogue, body: &Value) -> Result<Price, Refusal> {
+    post(catalogue, "/v1/chat/completions", body)
+}
+
+/// Tenths of a credit times 470 millionths of a dollar, with integers only.
+fn atomic(credits: &str) -> u64 {
+    let (whole, tenth) = credits.split_once('.').unwrap_or((credits, "0"));
+    assert_eq!(tenth.len(), 1, "{credits}");
+    (whole.parse::<u64>().unwrap() * 10 + tenth.parse::<u64>().unwrap()) * 470
+}
+
+fn image(model: &str, aspect: &Value) -> Value {
+    json!({"type": "image", "model": model, "prompt": "a mug", "aspect_ratio": aspect})
+}
+
+fn video(model: &str, seconds: &Value, aspect: &Value) -> Value {
+    json!({"type": "video", "model": model, "prompt": "a mug", "duration_seconds": seconds, "aspect_ratio": aspect})
+}
+
+#[test]
+fn all_models_are_there() {
+    let counts = ["text", "image", "video"].map(|kind| figures(kind).len());
+    assert_eq!(counts, [39, 49, 23]);
+}
+
+#[test]
+fn every_image_costs_its_figure_at_every_aspect() {
+    let catalogue = catalogue();
+    for model in figures("image") {
+        let name = model["model"].as_str().unwrap();
+        let expected = Amount::new(atomic(model["credits_per_image"].as_str().unwrap()));
+        for aspect in model["aspects"].as_array().unwrap() {
+            let price = generate(&catalogue, &[image(name, aspect)]).unwrap();
+            assert_eq!(price.service, expected, "{name} {aspect}");
+        }
+        let refused = generate(&catalogue, &[image(name, &json!("17:3"))]).unwrap_err();
+        assert_eq!(refused.choices.len(), model["aspects"].as_array().unwrap().len(), "{name}");
+    }
+}
+
+#[test]
+fn images_up_to_the_models_limit_and_no_more() {
+    let catalogue = catalogue();
+    for model in figures("image") {
+        let name = model["model"].as_str().unwrap();
+        let max = usize::try_from(model["max_reference_images"].as_u64().unwrap()).unwrap();
+        let mut item = image(name, &model["aspects"][0]);
+        let urls = |count| (0..count).map(|i| format!("https://example.com/{i}.png")).collect::<Vec<_>>();
+        item["image_urls"] = json!(urls(max));
+        assert!(generate(&catalogue, std::slice::from_ref(&item)).is_ok(), "{name}");
+        item["image_urls"] = json!(urls(max + 1));
+        let refusal = generate(&catalogue, &[item]).unwrap_err();
+        assert_eq!(refusal.code, "too_many_images", "{name}");
+        assert_eq!(refusal.field.as_deref(), Some("requests[0].image_urls"), "{name}");
+    }
+}
+
+#[test]
+fn every_video_costs_its_figure_at_every_duration() {
+    let catalogue = catalogue();
+    for model in figures("video") {
+        let name = model["model"].as_str().unwrap();
+        let aspect = &model["aspects"][0];
+        for duration in model["durations"].as_array().unwrap() {
+            let expected = Amount::new(atomic(duration[1].as_str().unwrap()));
+            let price = generate(&catalogue, &[video(name, &duration[0], aspect)]).unwrap();
+            assert_eq!(price.service, expected, "{name} {duration}");
+        }
+        let refusal = generate(&catalogue, &[video(name, &json!(7), aspect)]).unwrap_err();
+        assert_eq!(refusal.code, "unsupported_duration", "{name}");
+        assert_eq!(refusal.choices.len(), model["durations"].as_array().unwrap().len(), "{name}");
+    }
+}
+
+#[test]
+fn every_text_model_reserves_by_its_figures() {
+    let catalogue = catalogue();
+    for model in figures("text") {
+        let name = model["model"].as_str().unwrap();
+        let limit = model["max_output_tokens"].as_u64().or(model["context_tokens"].as_u64()).unwrap();
+        let ask = |cap: u64| {
+            chat(
+                &catalogue,
+                &json!({"model": name, "messages": [{"role": "user", "content": "hi"}], "max_tokens": cap}),
+            )
+        };
+        let tenths = |key: &str| u64::try_from(atomic(model[key].as_str().unwrap()) / 470).unwrap();
+        let price = ask(limit).unwrap();
+        let reserve = price.reserve.unwrap();
+        assert_eq!(reserve.output_tokens_max, limit, "{name}");
+        let (input, output) = (tenths("input_credits_per_1m_tokens"), tenths("output_credits_per_1m_tokens"));
+        let cost = (reserve.prompt_tokens * input + limit * output).div_ceil(1_000_000).max(100);
+        assert_eq!(price.service, Amount::new(cost * 470), "{name}");
+        assert_eq!(ask(1).unwrap().service, Amount::new(47_000), "{name}: at least ten credits");
+        assert_eq!(ask(limit + 1).unwrap_err().field.as_deref(), Some("max_tokens"), "{name}");
+    }
+}
+
+#[test]
+fn endpoints_are_paid_free_or_unknown() {
+    let catalogue = catalogue();
+    for (method, path, route) in [
+        ("POST", "/v1/generation-requests", Route::Paid(0)),
+        ("POST", "/v1/chat/completions", Route::Paid(1)),
+        ("GET", "/v1/generation-requests/9f0c", Route::Free),
+        ("GET", "/v1/text/attestation", Route::Free),
+        ("GET", "/v1/x402", Route::Free),
+        ("GET", "/v1/generation-requests", Route::Unknown),
+        ("post", "/v1/generation-requests", Route::Unknown),
+        ("POST", "/V1/generation-requests", Route::Unknown),
+        ("POST", "/v1/generation-requests/", Route::Unknown),
+        ("POST", "//v1/generation-requests", Route::Unknown),
+        ("POST", "/v1//generation-requests", Route::Unknown),
+        ("POST", "/v1/./generation-requests", Route::Unknown),
+        ("POST", "/v1/x/../generation-requests", Route::Unknown),
+        ("POST", "/v1/%67eneration-requests", Route::Unknown),
+        ("GET", "/v1/generation-requests/%2e%2e", Route::Unknown),
+        ("GET", "/v1/generation-requests/a%2Fb", Route::Unknown),
+        ("GET", "/v1/generation-requests/..", Route::Unknown),
+        ("GET", "/v1/generation-requests/a;b", Route::Unknown),
+        ("GET", "/v1/generation-requests/a\\b", Route::Unknown),
+        ("GET", "/v1/generation-requests/a/b", Route::Unknown),
+        ("GET", "v1/x402", Route::Unknown),
+        ("GET", "", Route::Unknown),
+        ("GET", "/", Route::Unknown),
+    ] {
+        assert_eq!(catalogue.route(method, path), route, "{method} {path}");
+    }
+    let listed = catalogue.endpoints();
+    assert_eq!(listed.iter().filter(|endpoint| endpoint.pricing == Pricing::Paid).count(), 2);
+    assert_eq!(listed.len(), 5);
+}
+
+#[test]
+fn several_items_add_up_and_are_rounded_once() {
+    let catalogue = catalogue();
+    let items = [
+        image("gen", &json!("1:1")),
+        image("gen", &json!("16:9")),
+        video("seedance-2-0-fast", &json!(5), &json!("16:9")),
+    ];
+    let price = generate(&catalogue, &items).unwrap();
+    assert_eq!(price.service, Amount::new(atomic("126")));
+    assert_eq!(price.lines.len(), 2);
+    assert_eq!((price.lines[0].quantity.as_str(), price.lines[0].usdc.as_str()), ("2", "0.0282"));
+}

@@ -1,2 +1,126 @@
-//! x
-fn main() {}
+//! The sample API as a program; see the crate's README.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use actix_web::{App, HttpServer};
+use clap::Parser;
+use quittance_actix::{Gate, Identity, Limits};
+use quittance_facilitator::Facilitator;
+use quittance_facilitator::config::Config;
+use quittance_quote::Catalogue;
+use sample_api::app::Host;
+use sample_api::keys::ApiKeys;
+use sample_api::pricing::{CHAT_PATH, GENERATION_PATH};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// A generation API paid per call with x402.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Configuration, the same file that `quittance serve` reads.
+    #[arg(long)]
+    config: PathBuf,
+    /// Address and port; instead of `[server] listen`.
+    #[arg(long)]
+    listen: Option<String>,
+    /// Accounts that need not pay per call: `[[keys]]` with `name`, `key`, `secret_sha256`.
+    #[arg(long)]
+    api_keys: Option<PathBuf>,
+    /// Also serve the endpoints under /test/. Never in public.
+    #[arg(long)]
+    test_hooks: bool,
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+#[actix_web::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("sample-api: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let config = Config::load(&arguments.config)?;
+    let catalogue = config.gate.catalogue.as_deref();
+    let catalogue = read_catalogue(catalogue.ok_or("set [gate] catalogue to the price catalogue's path")?)?;
+    let keys = arguments.api_keys.as_deref().map(ApiKeys::load).transpose()?.unwrap_or_default();
+    let host = Host::new(Arc::new(catalogue), keys, arguments.test_hooks, config.gate.body_bytes_max)
+        .map_err(|error| format!("--test-hooks need a price for one image of the model gen: {error}"))?;
+    let host = Arc::new(host);
+
+    let facilitator = Facilitator::start(&config).await?;
+    let served = serve(&config, &arguments, &host, facilitator.clone()).await;
+    facilitator.shutdown().await;
+    served
+}
+
+fn read_catalogue(path: &Path) -> Result<Catalogue, Failure> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|e| format!("[gate] catalogue {shown}: {e}"))?;
+    Ok(Catalogue::from_toml(&text).map_err(|e| format!("[gate] catalogue {shown}: {e}"))?)
+}
+
+async fn serve(
+    config: &Config,
+    arguments: &Arguments,
+    host: &Arc<Host>,
+    facilitator: Facilitator,
+) -> Result<(), Failure> {
+    let gate = gate(config, host, facilitator);
+    let listen = arguments.listen.as_ref().unwrap_or(&config.server.listen);
+    let routes = Arc::clone(host);
+    let server = HttpServer::new(move || {
+        let routes = Arc::clone(&routes);
+        App::new().wrap(gate.middleware()).configure(move |config| routes.configure(config))
+    })
+    .workers(config.server.workers)
+    .shutdown_timeout(config.server.shutdown_seconds)
+    .disable_signals()
+    .bind(listen)
+    .map_err(|e| format!("cannot listen on {listen}: {e}"))?;
+    for address in server.addrs() {
+        eprintln!("listening on http://{address}");
+    }
+    let server = server.run();
+    let handle = server.handle();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let stop = async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
+        // Graceful: requests in flight, paid ones among them, are finished first.
+        handle.stop(true).await;
+    };
+    let (served, ()) = tokio::join!(server, stop);
+    Ok(served?)
+}
+
+fn gate(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> Gate {
+    let mut gate = Gate::builder(facilitator, host.pricer.clone()).limits(Limits::from(&config.gate));
+    if let Some(url) = &config.server.public_url {
+        gate = gate.public_url(url);
+    }
+    if !host.keys.is_empty() {
+        for path in [GENERATION_PATH, CHAT_PATH] {
+            let keys = Arc::clone(&host.keys);
+            gate = gate.authenticate("POST", path, move |headers| {
+                let identity = keys.authenticate(&headers).map(|name| Identity(name.to_owned()));
+                std::future::ready(identity)
+            });
+        }
+    }
+    gate.build()
+}

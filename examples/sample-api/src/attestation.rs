@@ -1,0 +1,48 @@
+//! `GET /v1/text/attestation`: what this host can say about private models.
+
+use actix_web::http::header::ContentType;
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::app::Host;
+use crate::chat::{is_private, privacy};
+use crate::error::ApiError;
+
+/// A nonce is 32 bytes in hex.
+const NONCE_HEX_CHARS: usize = 64;
+
+#[derive(Deserialize)]
+pub(crate) struct Query {
+    model: Option<String>,
+    nonce: Option<String>,
+}
+
+/// The privacy of a text model. There is no enclave behind the sample, and the
+/// answer says so: `quote` is always null.
+pub(crate) async fn show(host: web::Data<Host>, query: web::Query<Query>) -> Result<HttpResponse, ApiError> {
+    let model = query
+        .model
+        .as_deref()
+        .ok_or_else(|| ApiError::bad_request("missing_field", "model is missing").at("model"))?;
+    if host.catalogue.text_charge(model, 0, 0).is_none() {
+        return Err(ApiError::bad_request("unknown_model", "there is no such text model").at("model"));
+    }
+    if !is_private(model) {
+        return Err(
+            ApiError::bad_request("not_private", "only private models have a privacy proof").at("model")
+        );
+    }
+    let nonce = query.nonce.as_deref();
+    if nonce.is_some_and(|n| n.len() != NONCE_HEX_CHARS || !n.bytes().all(|b| b.is_ascii_hexdigit())) {
+        return Err(ApiError::bad_request("invalid_nonce", "a nonce is 64 hex digits").at("nonce"));
+    }
+    let answer = json!({
+        "model": model,
+        "privacy_mode": privacy(model),
+        "nonce": nonce,
+        "quote": null,
+        "statement": "this sample runs in an ordinary process; no hardware vouches for it",
+    });
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer.to_string()))
+}

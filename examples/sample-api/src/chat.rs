@@ -1,0 +1,85 @@
+//! `POST /v1/chat/completions`: plain and streamed.
+
+mod question;
+mod stream;
+mod text;
+mod usage;
+
+use actix_web::http::header::{CACHE_CONTROL, ContentType};
+use actix_web::{HttpRequest, HttpResponse, web};
+use quittance_actix::Paid;
+use serde_json::{Value, json};
+
+pub use question::{Message, Question};
+pub use text::{Reply, reply, tokens};
+pub use usage::{Usage, is_private, privacy};
+
+use crate::app::Host;
+use crate::buyer::Buyer;
+use crate::error::ApiError;
+use crate::pricing::parse_body;
+
+/// What every part of one answer says about itself.
+#[derive(Clone, Debug)]
+struct Envelope {
+    id: String,
+    created: u64,
+    model: String,
+}
+
+/// Answers a chat, as one JSON document or as server-sent events.
+pub(crate) async fn complete(
+    host: web::Data<Host>,
+    req: HttpRequest,
+    body: web::Bytes,
+    paid: Option<Paid>,
+) -> Result<HttpResponse, ApiError> {
+    let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
+    // The catalogue's rules once more: a way around the gate is not a way around them.
+    let price = host.price(&req, &body)?;
+    let reserve = price.reserve.ok_or_else(|| ApiError::internal("no_reserve"))?;
+    let question = Question::read(&parse_body(&body)?)?;
+    host.runs.count(&buyer);
+    let cap = question.output_tokens_max.unwrap_or(u64::MAX).min(reserve.output_tokens_max);
+    let reply = reply(&question.messages, &question.model, cap);
+    let metered = host.catalogue.text_charge(&question.model, reserve.prompt_tokens, reply.tokens());
+    let metered = metered.ok_or_else(|| ApiError::internal("no_text_price"))?;
+    let usage = Usage {
+        prompt_tokens: reserve.prompt_tokens,
+        completion_tokens: reply.tokens(),
+        credits_reserved: reserve.units,
+        credits_metered: metered,
+        service: price.service,
+        model: question.model.clone(),
+        billing_source: buyer.billing_source(),
+    };
+    let usage = usage.json().ok_or_else(|| ApiError::internal("usage_out_of_range"))?;
+    let envelope = Envelope {
+        id: format!("chatcmpl-{}", buyer.request_id(crate::app::random()?)),
+        created: crate::app::unix_seconds(),
+        model: question.model,
+    };
+    if question.stream {
+        return Ok(HttpResponse::Ok()
+            .content_type("text/event-stream")
+            .insert_header((CACHE_CONTROL, "no-cache"))
+            .streaming(stream::events(&envelope, reply, usage)));
+    }
+    let answer = whole(&envelope, &reply, usage);
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer.to_string()))
+}
+
+fn whole(envelope: &Envelope, reply: &Reply, usage: Value) -> Value {
+    json!({
+        "id": envelope.id,
+        "object": "chat.completion",
+        "created": envelope.created,
+        "model": envelope.model,
+        "choices": [{
+            "index": 0,
+            "message": { "role": "assistant", "content": reply.text() },
+            "finish_reason": reply.finish_reason(),
+        }],
+        "usage": usage,
+    })
+}

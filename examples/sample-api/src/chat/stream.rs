@@ -1,0 +1,49 @@
+//! The answer as server-sent events, in OpenAI's shape.
+
+use actix_web::web::Bytes;
+use futures::stream::{self, Stream};
+use serde_json::{Value, json};
+
+use super::{Envelope, Reply};
+
+/// The events: role, words, finish reason, usage, `[DONE]`.
+pub(super) fn events(
+    envelope: &Envelope,
+    reply: Reply,
+    usage: Value,
+) -> impl Stream<Item = Result<Bytes, actix_web::Error>> + use<> {
+    let envelope = envelope.clone();
+    let choice = |delta: Value, finish_reason: Value| json!([{ "index": 0, "delta": delta, "finish_reason": finish_reason }]);
+    let first = chunk(&envelope, choice(json!({ "role": "assistant", "content": "" }), Value::Null), None);
+    let finish = chunk(&envelope, choice(json!({}), json!(reply.finish_reason())), None);
+    let last = chunk(&envelope, json!([]), Some(usage));
+    let pieces = reply.pieces().to_vec();
+    let words = pieces.into_iter().map(move |piece| {
+        let delta = json!({ "content": piece });
+        chunk(&envelope, json!([{ "index": 0, "delta": delta, "finish_reason": null }]), None)
+    });
+    let all = std::iter::once(first)
+        .chain(words)
+        .chain([finish, last])
+        .map(|value| event(&value.to_string()))
+        .chain([event("[DONE]")]);
+    stream::iter(all.map(Ok))
+}
+
+fn chunk(envelope: &Envelope, choices: Value, usage: Option<Value>) -> Value {
+    let mut chunk = json!({
+        "id": envelope.id,
+        "object": "chat.completion.chunk",
+        "created": envelope.created,
+        "model": envelope.model,
+        "choices": choices,
+    });
+    if let Some(usage) = usage {
+        chunk["usage"] = usage;
+    }
+    chunk
+}
+
+fn event(data: &str) -> Bytes {
+    Bytes::from(format!("data: {data}\n\n"))
+}

@@ -1,0 +1,119 @@
+//! `POST /v1/generation-requests` and `GET /v1/generation-requests/{request_id}`.
+
+mod order;
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::ContentType;
+use actix_web::{HttpRequest, HttpResponse, web};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use quittance_actix::Paid;
+
+pub use order::{ITEMS_MAX, Item, Make, Order, Wait};
+
+use crate::app::Host;
+use crate::buyer::Buyer;
+use crate::error::ApiError;
+use crate::jobs::{Job, JobFacts, Output, Started, State, Ticket};
+use crate::media::{self, MediaError};
+use crate::pricing::parse_body;
+
+/// Makes images and films, now or in the background.
+pub(crate) async fn submit(
+    host: web::Data<Host>,
+    req: HttpRequest,
+    body: web::Bytes,
+    paid: Option<Paid>,
+) -> Result<HttpResponse, ApiError> {
+    let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
+    // The catalogue's rules once more: a way around the gate is not a way around them.
+    host.price(&req, &body)?;
+    let wait = Wait::parse(req.query_string())?;
+    let order = Order::read(&parse_body(&body)?)?;
+    host.runs.count(&buyer);
+    let job = start(&host, &buyer, order)?;
+    answer(job, wait).await
+}
+
+/// Shows a job to whoever knows its id.
+pub(crate) async fn poll(
+    host: web::Data<Host>,
+    request_id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let job = host
+        .jobs
+        .get(&request_id)
+        .ok_or_else(|| ApiError::not_found("no such request; finished ones are kept for a while only"))?;
+    Ok(show(&job))
+}
+
+fn start(host: &Host, buyer: &Buyer, order: Order) -> Result<Job, ApiError> {
+    let facts = JobFacts {
+        request_id: buyer.request_id(crate::app::random()?),
+        client_request_id: order.client_request_id.clone(),
+        billing_source: buyer.billing_source(),
+        created_at: crate::app::unix_seconds(),
+    };
+    match host.jobs.start(facts) {
+        Started::Known(job) => Ok(job),
+        Started::Full => Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "too many unfinished requests; send the same request again",
+        )),
+        Started::New(ticket, job) => {
+            // Not awaited: the work goes on when the caller hangs up. A panic
+            // drops the ticket, and the job has failed.
+            drop(tokio::task::spawn_blocking(move || work(ticket, &order)));
+            Ok(job)
+        }
+    }
+}
+
+fn work(ticket: Ticket, order: &Order) {
+    ticket.begin();
+    match order.items.iter().enumerate().map(|(nth, item)| make(nth, item)).collect() {
+        Ok(outputs) => ticket.complete(outputs),
+        // The ticket is dropped: the job has failed.
+        Err(error) => tracing::error!(%error, "a medium could not be made"),
+    }
+}
+
+fn make(nth: usize, item: &Item) -> Result<Output, MediaError> {
+    let (model, prompt, seed, aspect) = (&item.model, &item.prompt, &item.seed, &item.aspect);
+    let (kind, output_format, mime_type, bytes, duration_seconds) = match item.make {
+        Make::Image { detail } => {
+            ("image", "png", "image/png", media::picture(model, prompt, seed, aspect, detail)?, None)
+        }
+        Make::Video { seconds } => {
+            ("video", "gif", "image/gif", media::film(model, prompt, seed, aspect, seconds)?, Some(seconds))
+        }
+    };
+    Ok(Output {
+        id: item.id.clone().unwrap_or_else(|| format!("item-{nth}")),
+        kind,
+        model: model.clone(),
+        status: "completed",
+        output_format,
+        mime_type,
+        url: format!("data:{mime_type};base64,{}", STANDARD.encode(bytes)),
+        duration_seconds,
+    })
+}
+
+async fn answer(mut job: Job, wait: Wait) -> Result<HttpResponse, ApiError> {
+    if let Wait::Seconds(seconds) = wait {
+        // Too slow is not an error: the answer says `processing`, and the id is polled.
+        let _ = tokio::time::timeout(Duration::from_secs(seconds), job.finished()).await;
+        if job.state() == State::Failed {
+            return Err(ApiError::internal("generation_failed"));
+        }
+    }
+    Ok(show(&job))
+}
+
+fn show(job: &Job) -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::json()).body(job.json().to_string())
+}

@@ -1,0 +1,83 @@
+//! Endpoints for tests of the promises; served only with `--test-hooks`.
+
+use std::time::Duration;
+
+use actix_web::http::header::ContentType;
+use actix_web::{HttpRequest, HttpResponse, web};
+use quittance_actix::Paid;
+use quittance_quote::{EndpointInfo, PriceRequest, Pricing};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::app::Host;
+use crate::buyer::Buyer;
+use crate::error::ApiError;
+use crate::pricing::{GENERATION_PATH, endpoint};
+
+/// How long `/test/slow` works.
+const SLOW_MS: u64 = 1_500;
+/// Both paid hooks cost what this buys.
+const PRICED_BODY: &str =
+    r#"{"requests":[{"type":"image","model":"gen","prompt":"a test","aspect_ratio":"1:1"}]}"#;
+
+/// The hooks as discovery shows them.
+pub(crate) fn endpoints() -> Vec<EndpointInfo> {
+    let price = "one image of the model gen";
+    vec![
+        endpoint("GET", "/test/handler-runs", Pricing::Free, "free", "How often paid handlers ran"),
+        endpoint("POST", "/test/slow", Pricing::Paid, price, "Works for about 1.5 seconds"),
+        endpoint("POST", "/test/fail", Pricing::Paid, price, "Always answers 500"),
+    ]
+}
+
+/// Whether this is one of the paid hooks.
+pub(crate) fn is_paid(method: &str, path: &str) -> bool {
+    method == "POST" && matches!(path, "/test/slow" | "/test/fail")
+}
+
+/// The request whose price the hooks have.
+pub(crate) fn priced_as() -> PriceRequest<'static> {
+    PriceRequest {
+        method: "POST",
+        path: GENERATION_PATH,
+        query: "",
+        content_type: Some("application/json"),
+        body: PRICED_BODY.as_bytes(),
+    }
+}
+
+/// Mounts the hooks.
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
+    config
+        .route("/test/handler-runs", web::get().to(handler_runs))
+        .route("/test/slow", web::post().to(slow))
+        .route("/test/fail", web::post().to(fail));
+}
+
+#[derive(Deserialize)]
+struct RunsQuery {
+    request_id: Option<String>,
+    payment_id: Option<String>,
+}
+
+async fn handler_runs(host: web::Data<Host>, query: web::Query<RunsQuery>) -> HttpResponse {
+    let answer = match query.payment_id.as_ref().or(query.request_id.as_ref()) {
+        Some(id) => json!({ "runs": host.runs.of(id) }),
+        None => json!({ "runs": host.runs.total(), "by_payment": host.runs.by_payment() }),
+    };
+    HttpResponse::Ok().content_type(ContentType::json()).body(answer.to_string())
+}
+
+async fn slow(host: web::Data<Host>, req: HttpRequest, paid: Option<Paid>) -> Result<HttpResponse, ApiError> {
+    let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
+    host.runs.count(&buyer);
+    tokio::time::sleep(Duration::from_millis(SLOW_MS)).await;
+    let answer = json!({ "request_id": buyer.request_id(crate::app::random()?), "worked_ms": SLOW_MS });
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer.to_string()))
+}
+
+async fn fail(host: web::Data<Host>, req: HttpRequest, paid: Option<Paid>) -> Result<HttpResponse, ApiError> {
+    let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
+    host.runs.count(&buyer);
+    Err(ApiError::internal("failed_on_purpose"))
+}

@@ -1,0 +1,112 @@
+//! The host's half of the price: the catalogue, plus what this host cannot make.
+//!
+//! Whatever a handler would refuse is refused here first, before a 402: nobody
+//! pays for a refusal that could be foreseen.
+
+use std::sync::Arc;
+
+use quittance_quote::{
+    BODY_JSON_DEPTH_MAX, EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route,
+};
+use serde_json::Value;
+
+use crate::chat;
+use crate::error::ApiError;
+use crate::generation;
+use crate::hooks;
+
+/// Where images and films are sold.
+pub const GENERATION_PATH: &str = "/v1/generation-requests";
+/// Where text is sold.
+pub const CHAT_PATH: &str = "/v1/chat/completions";
+
+/// A catalogue wrapped in this host's own rules and endpoints.
+pub struct HostPricer {
+    catalogue: Arc<dyn Pricer>,
+    test_hooks: bool,
+}
+
+impl HostPricer {
+    /// Wraps `catalogue`; `test_hooks` adds the `/test/` endpoints.
+    pub fn new(catalogue: Arc<dyn Pricer>, test_hooks: bool) -> Self {
+        Self { catalogue, test_hooks }
+    }
+
+    /// Endpoints of the host itself.
+    fn own(&self) -> Vec<EndpointInfo> {
+        let mut own = vec![endpoint("GET", "/healthz", Pricing::Free, "free", "Whether the process answers")];
+        if self.test_hooks {
+            own.extend(hooks::endpoints());
+        }
+        own
+    }
+}
+
+/// An [`EndpointInfo`] of a JSON endpoint.
+pub(crate) fn endpoint(
+    method: &str,
+    path: &str,
+    pricing: Pricing,
+    summary: &str,
+    description: &str,
+) -> EndpointInfo {
+    EndpointInfo {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        pricing,
+        summary: summary.to_owned(),
+        description: description.to_owned(),
+        mime_type: "application/json".to_owned(),
+    }
+}
+
+impl Pricer for HostPricer {
+    fn route(&self, method: &str, path: &str) -> Route {
+        let own = self.own();
+        let Some(place) = own.iter().position(|own| own.method == method && own.path == path) else {
+            return self.catalogue.route(method, path);
+        };
+        match own[place].pricing {
+            Pricing::Free => Route::Free,
+            // Our endpoints are listed after the catalogue's.
+            Pricing::Paid => Route::Paid(self.catalogue.endpoints().len().saturating_add(place)),
+        }
+    }
+
+    fn price(&self, request: &PriceRequest<'_>) -> Result<Price, Refusal> {
+        if self.test_hooks && hooks::is_paid(request.method, request.path) {
+            return self.catalogue.price(&hooks::priced_as());
+        }
+        let price = self.catalogue.price(request)?;
+        rules(request)?;
+        Ok(price)
+    }
+
+    fn endpoints(&self) -> Vec<EndpointInfo> {
+        let mut all = self.catalogue.endpoints();
+        all.extend(self.own());
+        all
+    }
+}
+
+/// What this host cannot make, although the catalogue has a price for it.
+fn rules(request: &PriceRequest<'_>) -> Result<(), ApiError> {
+    match request.path {
+        GENERATION_PATH => {
+            generation::Wait::parse(request.query)?;
+            generation::Order::read(&parse_body(request.body)?).map(|_| ())
+        }
+        CHAT_PATH => chat::Question::read(&parse_body(request.body)?).map(|_| ()),
+        _ => Ok(()),
+    }
+}
+
+/// The body as JSON, read as strictly as the price was.
+///
+/// # Errors
+/// 400 for anything that is not one JSON value without duplicate keys.
+pub fn parse_body(body: &[u8]) -> Result<Value, ApiError> {
+    quittance_protocol::parse_json_strict(body, BODY_JSON_DEPTH_MAX).map_err(|problem| {
+        ApiError::bad_request("invalid_json", format!("the body is not valid JSON: {problem}"))
+    })
+}

@@ -6,6 +6,8 @@ mod check;
 mod classify;
 mod config;
 mod error;
+#[cfg(test)]
+mod fake;
 mod keys;
 mod payer;
 mod payment;

@@ -1,1 +1,150 @@
+use quittance_protocol::SendOutcome;
+use serde_json::json;
 
+use super::*;
+
+const HASH: &str = "0x88df016429689c079f3b2f6ad39fa052532c56795b733da78a91ebe340a716ec";
+
+fn error(code: i64, message: &str) -> Result<serde_json::Value, RpcError> {
+    Err(RpcError::JsonRpc { code, message: message.to_owned(), data: None })
+}
+
+/// Strings as the nodes' sources have them.
+#[test]
+fn what_nodes_say_about_a_send() {
+    let refused = [
+        // geth and op-geth
+        "insufficient funds for gas * price + value: balance 0, tx cost 150000000000000, overshot 150000000000000",
+        "insufficient funds for gas * price + value: address 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 have 0 want 21000",
+        "intrinsic gas too low: gas 20000, minimum needed 21000",
+        "max fee per gas less than block base fee: address 0x70997970C51812dc3A010C7d01b50e0d17dc79C8, maxFeePerGas: 1, baseFee: 7",
+        "invalid sender",
+        "exceeds block gas limit",
+        "tx fee (1.50 ether) exceeds the configured cap (1.00 ether)",
+        "oversized data: transaction size 131073, limit 131072",
+        // reth
+        "insufficient funds for gas * price + value: have 1 want 2",
+        "max priority fee per gas higher than max fee per gas",
+        // erigon
+        "insufficient funds",
+        "IntrinsicGas",
+        // nethermind
+        "InsufficientFunds, Account balance: 0, cumulative cost: 21000",
+        "FailedToResolveSender",
+        "GasLimitExceeded, Gas limit: 100, gas limit of rejected tx: 101",
+        // anvil
+        "Insufficient funds for gas * price + value",
+        "intrinsic gas too low",
+        "max fee per gas less than block base fee",
+    ];
+    for message in refused {
+        let outcome = send(error(-32000, message), HASH);
+        assert!(matches!(outcome, SendOutcome::Refused { .. }), "{message}: {outcome:?}");
+    }
+    let unknown = [
+        "already known",
+        "AlreadyKnown",
+        "ALREADY_EXISTS: already known",
+        "known transaction: 88df016429689c07",
+        "transaction already imported",
+        "existing tx with same hash",
+        "nonce too low",
+        "nonce too low: next nonce 5, tx nonce 4",
+        "nonce too low: address 0x70997970C51812dc3A010C7d01b50e0d17dc79C8, tx: 4 state: 5",
+        "OldNonce, Current nonce: 5, nonce of rejected tx: 4",
+        "nonce too high",
+        "replacement transaction underpriced",
+        "replacement transaction underpriced: new tx gas fee cap 1 <= 2 queued",
+        "could not replace existing tx",
+        "transaction underpriced",
+        "transaction underpriced: gas tip cap 0, minimum needed 1000000",
+        "underpriced",
+        "fee too low",
+        "FeeTooLow, MaxFeePerGas too low",
+        "txpool is full",
+        "pending sub-pool is full",
+        "spammer",
+        "Internal error",
+        "header not found",
+        "request timed out",
+        "upstream timeout: insufficient funds",
+        "rate limit exceeded",
+        "method not found",
+        "",
+    ];
+    for message in unknown {
+        let outcome = send(error(-32000, message), HASH);
+        assert!(matches!(outcome, SendOutcome::Unknown { .. }), "{message}: {outcome:?}");
+    }
+}
+
+#[test]
+fn only_the_transactions_own_hash_is_an_acceptance() {
+    assert_eq!(send(Ok(json!(HASH)), HASH), SendOutcome::Accepted);
+    assert_eq!(send(Ok(json!(HASH.to_uppercase().replace("0X", "0x"))), HASH), SendOutcome::Accepted);
+    for value in [json!(null), json!("0x"), json!(HASH.replace("88", "99")), json!({"hash": HASH})] {
+        assert!(matches!(send(Ok(value.clone()), HASH), SendOutcome::Unknown { .. }), "{value}");
+    }
+}
+
+#[test]
+fn a_transport_failure_proves_nothing() {
+    for failure in [
+        RpcError::Timeout,
+        RpcError::Transport("connection refused".into()),
+        RpcError::Transport("insufficient funds".into()),
+        RpcError::Http(502),
+        RpcError::Http(400),
+        RpcError::BadAnswer("JSON"),
+    ] {
+        assert!(matches!(send(Err(failure.clone()), HASH), SendOutcome::Unknown { .. }), "{failure:?}");
+    }
+}
+
+#[test]
+fn reasons_are_bounded_and_on_one_line() {
+    let SendOutcome::Unknown { reason } = send(error(1, &"x\n".repeat(5_000)), HASH) else { panic!() };
+    assert!(reason.len() < 400 && !reason.contains('\n'));
+}
+
+#[test]
+fn what_a_failed_call_means() {
+    for (words, expected) in [
+        ("FiatTokenV2: invalid signature", EvmError::Signature),
+        ("FiatTokenV2: authorization is used or canceled", EvmError::NonceAlreadyUsed),
+        ("FiatTokenV2: authorization is expired", EvmError::Expired),
+        ("FiatTokenV2: authorization is not yet valid", EvmError::NotYetValid),
+        ("ERC20: transfer amount exceeds balance", EvmError::InsufficientBalance),
+        ("Pausable: paused", EvmError::Simulation { reason: "Pausable: paused".into() }),
+        (
+            "Blacklistable: account is blacklisted",
+            EvmError::Simulation { reason: "Blacklistable: account is blacklisted".into() },
+        ),
+    ] {
+        assert_eq!(transfer_failure(words), expected);
+    }
+}
+
+#[test]
+fn a_nodes_own_trouble_is_not_the_payments() {
+    let rpc = |code, message: &str, data| RpcError::JsonRpc { code, message: message.into(), data };
+    for failure in [
+        rpc(3, "execution reverted: FiatTokenV2: invalid signature", Some(json!("0x08c379a0"))),
+        rpc(-32000, "execution reverted", None),
+        rpc(-32000, "out of gas", None),
+        rpc(-32003, "EVM error: OutOfGas", None),
+        rpc(-32015, "VM execution error.", Some(json!("0x"))),
+    ] {
+        assert!(is_execution_failure(&failure), "{failure:?}");
+    }
+    for failure in [
+        rpc(-32000, "header not found", None),
+        rpc(-32005, "rate limited", None),
+        rpc(-32603, "internal error", Some(json!("backend gone"))),
+        RpcError::Timeout,
+        RpcError::Http(503),
+        RpcError::BadAnswer("JSON"),
+    ] {
+        assert!(!is_execution_failure(&failure), "{failure:?}");
+    }
+}

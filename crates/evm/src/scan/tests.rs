@@ -1,1 +1,415 @@
+use std::sync::Arc;
 
+use super::*;
+use crate::fake::{
+    FakeRpc, GENESIS, cancellation, connect, payment, reverted, settlement, wallet,
+};
+use crate::payment::EvmPayment;
+
+const FAR: u64 = GENESIS + 1_000_000;
+const STRANGER: Address = Address::repeat_byte(0x99);
+
+fn watch(payment: &EvmPayment, from_block: u64) -> EvmWatch {
+    EvmWatch { payment: payment.clone(), attempts: vec![], attempt_nonce: None, from_block }
+}
+
+/// A watch with our transaction `id` on wallet nonce 0.
+fn attempted(payment: &EvmPayment, from_block: u64, id: u8) -> EvmWatch {
+    let attempts = vec![format!("{:#x}", B256::repeat_byte(id))];
+    EvmWatch { attempts, attempt_nonce: Some(0), ..watch(payment, from_block) }
+}
+
+async fn scan(chain: &EvmChain, watched: &[EvmWatch], cursor: &mut ScanCursor) -> Vec<Evidence> {
+    chain.scan(watched, cursor).await.unwrap().into_iter().map(|(_, evidence)| evidence).collect()
+}
+
+fn settled(evidence: &[Evidence]) -> Vec<(String, u64, bool)> {
+    evidence
+        .iter()
+        .map(|e| match e {
+            Evidence::Settled(l) => (l.transaction.clone(), l.block, l.paid_by_us),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+fn hash(id: u8) -> String {
+    format!("{:#x}", B256::repeat_byte(id))
+}
+
+#[tokio::test]
+async fn an_unchanged_chain_costs_one_call() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let watched = [watch(&payment(1, 1, FAR), 10)];
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &watched, &mut cursor).await;
+    rpc.take_calls();
+    assert!(scan(&chain, &watched, &mut cursor).await.is_empty());
+    assert_eq!(rpc.take_calls(), ["eth_getBlockByNumber"]);
+}
+
+#[tokio::test]
+async fn a_block_of_sixteen_costs_one_log_query_and_their_receipts() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let payments: Vec<EvmPayment> = (1..=16).map(|n| payment(n, n, FAR)).collect();
+    let watched: Vec<EvmWatch> = payments.iter().map(|p| attempted(p, 10, 200)).collect();
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &[], &mut cursor).await;
+    rpc.take_calls();
+    rpc.mine(payments.iter().enumerate().map(|(i, p)| settlement(i as u8, wallet(), &[p])).collect());
+    let found = scan(&chain, &watched, &mut cursor).await;
+    assert_eq!(settled(&found).len(), 16);
+    let calls = rpc.take_calls();
+    let count = |method: &str| calls.iter().filter(|c| *c == method).count();
+    assert_eq!(count("eth_getLogs"), 1);
+    assert_eq!(count("eth_getTransactionReceipt"), 16);
+    assert_eq!(count("eth_getTransactionCount"), 1);
+    assert_eq!(calls.len(), 19);
+}
+
+#[tokio::test]
+async fn the_landing_says_where_and_what_it_cost() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let p = payment(1, 1, FAR);
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &[watch(&p, 10)], &mut cursor).await;
+    rpc.mine(vec![settlement(5, STRANGER, &[&p])]);
+    let found = scan(&chain, &[watch(&p, 10)], &mut cursor).await;
+    let [Evidence::Settled(landing)] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(landing.transaction, hash(5));
+    assert_eq!(landing.block, 11);
+    assert_eq!(landing.block_time, GENESIS + 22);
+    assert_eq!(landing.cost_native, 85_760 * 1_000_000 + 500);
+    assert!(!landing.paid_by_us, "a third party submitted it");
+    assert!(landing.block_hash.starts_with("0x") && landing.block_hash.len() == 66);
+}
+
+#[tokio::test]
+async fn a_batch_settles_each_of_its_payments() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let (a, b, missing) = (payment(1, 1, FAR), payment(1, 2, FAR), payment(1, 3, FAR));
+    let watched = [watch(&a, 10), watch(&b, 10), watch(&missing, 10)];
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &watched, &mut cursor).await;
+    rpc.mine(vec![settlement(5, wallet(), &[&a, &b])]);
+    let found = chain.scan(&watched, &mut cursor).await.unwrap();
+    let mut keys: Vec<PaymentKey> = found.iter().map(|(key, _)| *key).collect();
+    keys.sort();
+    let mut expected = vec![a.key(), b.key()];
+    expected.sort();
+    assert_eq!(keys, expected);
+}
+
+#[tokio::test]
+async fn a_restart_finds_what_landed_meanwhile() {
+    let rpc = FakeRpc::new(10);
+    let p = payment(1, 1, FAR);
+    rpc.mine(vec![settlement(5, wallet(), &[&p])]);
+    for _ in 0..5_000 {
+        rpc.mine(vec![]);
+    }
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let found = scan(&chain, &[attempted(&p, 10, 5)], &mut ScanCursor::default()).await;
+    assert_eq!(settled(&found), [(hash(5), 11, true)]);
+    let logs = rpc.take_calls().iter().filter(|c| *c == "eth_getLogs").count();
+    assert_eq!(logs, 4, "three ranges of at most 2,000 blocks and the head");
+}
+
+#[tokio::test]
+async fn a_payment_watched_late_is_searched_backwards() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let p = payment(1, 1, FAR);
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &[], &mut cursor).await;
+    rpc.mine(vec![settlement(5, wallet(), &[&p])]);
+    scan(&chain, &[], &mut cursor).await;
+    assert_eq!(cursor.block(), Some(11));
+    let found = scan(&chain, &[watch(&p, 10)], &mut cursor).await;
+    assert_eq!(settled(&found), [(hash(5), 11, true)]);
+}
+
+#[tokio::test]
+async fn a_gap_of_blocks_is_searched_whole() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let p = payment(1, 1, FAR);
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &[watch(&p, 10)], &mut cursor).await;
+    rpc.mine(vec![]);
+    rpc.mine(vec![settlement(5, wallet(), &[&p])]);
+    rpc.mine(vec![]);
+    rpc.mine(vec![]);
+    assert_eq!(settled(&scan(&chain, &[watch(&p, 10)], &mut cursor).await), [(hash(5), 12, true)]);
+}
+
+#[tokio::test]
+async fn nothing_counts_above_the_configured_depth() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |c| c.confirmations = 2).await;
+    let p = payment(1, 1, FAR);
+    let watched = [attempted(&p, 10, 5)];
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &watched, &mut cursor).await;
+    rpc.mine(vec![settlement(5, wallet(), &[&p])]);
+    for _ in 0..2 {
+        assert!(scan(&chain, &watched, &mut cursor).await.is_empty());
+        rpc.mine(vec![]);
+    }
+    assert_eq!(settled(&scan(&chain, &watched, &mut cursor).await), [(hash(5), 11, true)]);
+}
+
+#[tokio::test]
+async fn after_a_reorganisation_the_landing_is_found_where_it_is_now() {
+    for depth in [1, 3] {
+        let rpc = FakeRpc::new(10);
+        let chain = connect(&[rpc.clone()], |_| {}).await;
+        let p = payment(1, 1, FAR);
+        let watched = [watch(&p, 12)];
+        let mut cursor = ScanCursor::default();
+        rpc.mine(vec![]);
+        rpc.mine(vec![]);
+        scan(&chain, &watched, &mut cursor).await;
+        // The landing is now in a block whose number the cursor has already passed.
+        rpc.reorganise(depth, vec![vec![settlement(5, wallet(), &[&p])], vec![], vec![], vec![]]);
+        let found = scan(&chain, &watched, &mut cursor).await;
+        assert_eq!(settled(&found).len(), 1, "depth {depth}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_without_the_receipt_yet_loses_nothing() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let p = payment(1, 1, FAR);
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &[watch(&p, 10)], &mut cursor).await;
+    rpc.mine(vec![settlement(5, wallet(), &[&p])]);
+    rpc.state().hide_receipts = true;
+    assert!(chain.scan(&[watch(&p, 10)], &mut cursor).await.unwrap_err().retry());
+    assert_eq!(cursor.block(), Some(10), "an error leaves the cursor where it was");
+    rpc.state().hide_receipts = false;
+    assert_eq!(settled(&scan(&chain, &[watch(&p, 10)], &mut cursor).await).len(), 1);
+}
+
+#[tokio::test]
+async fn a_log_index_that_is_behind_hides_nothing_for_long() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let (ours, foreign) = (payment(1, 1, FAR), payment(2, 2, FAR));
+    let watched = [attempted(&ours, 10, 5), watch(&foreign, 10)];
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &watched, &mut cursor).await;
+    rpc.mine(vec![settlement(5, wallet(), &[&ours]), settlement(6, STRANGER, &[&foreign])]);
+    rpc.state().hide_logs = true;
+    // Our own transaction is found by its receipt, because the wallet's nonce has passed it.
+    assert_eq!(settled(&scan(&chain, &watched, &mut cursor).await), [(hash(5), 11, true)]);
+    rpc.state().hide_logs = false;
+    let open = &watched[1..];
+    for _ in 0..RESEARCH_AFTER_BLOCKS {
+        rpc.mine(vec![]);
+    }
+    assert_eq!(settled(&scan(&chain, open, &mut cursor).await), [(hash(6), 11, false)]);
+}
+
+#[tokio::test]
+async fn a_revert_is_reported_once_and_a_foreign_landing_after_it_still_counts() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let p = payment(1, 1, FAR);
+    let watched = [attempted(&p, 10, 5)];
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &watched, &mut cursor).await;
+    rpc.mine(vec![reverted(5, wallet())]);
+    let found = scan(&chain, &watched, &mut cursor).await;
+    assert!(matches!(found.as_slice(), [Evidence::Reverted(l)] if l.transaction == hash(5) && l.paid_by_us));
+    rpc.take_calls();
+    rpc.mine(vec![]);
+    assert!(scan(&chain, &watched, &mut cursor).await.is_empty());
+    assert!(!rpc.take_calls().contains(&"eth_getTransactionReceipt".to_owned()), "not asked again");
+    rpc.mine(vec![settlement(6, STRANGER, &[&p])]);
+    assert_eq!(settled(&scan(&chain, &watched, &mut cursor).await), [(hash(6), 13, false)]);
+}
+
+#[tokio::test]
+async fn pending_attempts_cost_no_receipts() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let watched = [attempted(&payment(1, 1, FAR), 10, 5)];
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &watched, &mut cursor).await;
+    rpc.take_calls();
+    for _ in 0..5 {
+        rpc.mine(vec![]);
+        scan(&chain, &watched, &mut cursor).await;
+    }
+    assert!(!rpc.take_calls().contains(&"eth_getTransactionReceipt".to_owned()));
+}
+
+#[tokio::test]
+async fn i5_cancelled_counts_when_it_is_finalized() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let p = payment(1, 1, FAR);
+    let watched = [watch(&p, 10)];
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &watched, &mut cursor).await;
+    rpc.mine(vec![cancellation(5, &p)]);
+    rpc.state().finalized = Some(10);
+    assert!(scan(&chain, &watched, &mut cursor).await.is_empty());
+    rpc.mine(vec![]);
+    rpc.state().finalized = Some(11);
+    let found = scan(&chain, &watched, &mut cursor).await;
+    assert!(matches!(found.as_slice(), [Evidence::Canceled(l)] if l.transaction == hash(5) && !l.paid_by_us));
+}
+
+#[tokio::test]
+async fn a_cancellation_that_vanishes_is_none() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let p = payment(1, 1, FAR);
+    let watched = [watch(&p, 10)];
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &watched, &mut cursor).await;
+    rpc.mine(vec![cancellation(5, &p)]);
+    assert!(scan(&chain, &watched, &mut cursor).await.is_empty());
+    rpc.reorganise(1, vec![vec![settlement(6, wallet(), &[&p])]]);
+    rpc.state().finalized = Some(12);
+    assert_eq!(settled(&scan(&chain, &watched, &mut cursor).await), [(hash(6), 12, true)]);
+}
+
+#[tokio::test]
+async fn the_same_nonce_used_for_something_else_ends_the_payment() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let p = payment(1, 1, FAR);
+    let elsewhere = EvmPayment { to: STRANGER, ..p.clone() };
+    let watched = [watch(&p, 10)];
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &watched, &mut cursor).await;
+    rpc.mine(vec![settlement(5, STRANGER, &[&elsewhere])]);
+    rpc.state().finalized = Some(11);
+    let found = scan(&chain, &watched, &mut cursor).await;
+    assert!(matches!(found.as_slice(), [Evidence::Canceled(_)]), "{found:?}");
+}
+
+/// `validBefore` is exclusive: a finalized block of that very time proves the end, one before does not.
+#[tokio::test]
+async fn i5_expired_needs_a_finalized_block_at_the_deadline() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let p = payment(1, 1, GENESIS + 2 * 12);
+    let watched = [attempted(&p, 10, 5)];
+    let mut cursor = ScanCursor::default();
+    for finalized in [None, Some(9), Some(10), Some(11)] {
+        rpc.state().finalized = finalized;
+        assert!(scan(&chain, &watched, &mut cursor).await.is_empty(), "{finalized:?}");
+        rpc.mine(vec![]);
+    }
+    rpc.state().finalized = Some(12);
+    let found = scan(&chain, &watched, &mut cursor).await;
+    assert_eq!(found, [Evidence::Expired { block: 12, clock: GENESIS + 24 }]);
+}
+
+#[tokio::test]
+async fn no_finality_is_asked_for_before_a_deadline_has_passed() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &[watch(&payment(1, 1, FAR), 10)], &mut cursor).await;
+    let calls = rpc.take_calls();
+    assert_eq!(calls.iter().filter(|c| *c == "eth_getBlockByNumber").count(), 1, "{calls:?}");
+}
+
+/// The landing's log was never seen, but the nonce is used: that is no expiry.
+#[tokio::test]
+async fn a_used_nonce_never_expires() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let p = payment(1, 1, GENESIS + 24);
+    let watched = [watch(&p, 10)];
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &watched, &mut cursor).await;
+    rpc.mine(vec![settlement(5, STRANGER, &[&p])]);
+    rpc.state().hide_logs = true;
+    rpc.mine(vec![]);
+    rpc.state().finalized = Some(12);
+    assert!(scan(&chain, &watched, &mut cursor).await.is_empty());
+    rpc.state().hide_logs = false;
+    // The used state alone makes it search again, without waiting for the periodic search.
+    assert_eq!(settled(&scan(&chain, &watched, &mut cursor).await), [(hash(5), 11, false)]);
+}
+
+async fn two_endpoints(second: Arc<FakeRpc>) -> Vec<Evidence> {
+    let first = FakeRpc::new(20);
+    first.state().finalized = Some(20);
+    let chain = connect(&[first, second], |_| {}).await;
+    let p = payment(1, 1, GENESIS + 24);
+    scan(&chain, &[watch(&p, 10)], &mut ScanCursor::default()).await
+}
+
+#[tokio::test]
+async fn i7_expired_needs_two_endpoints_that_agree() {
+    let agreeing = FakeRpc::new(20);
+    agreeing.state().finalized = Some(20);
+    assert!(matches!(two_endpoints(agreeing).await.as_slice(), [Evidence::Expired { .. }]));
+
+    let behind = FakeRpc::new(20);
+    behind.state().finalized = Some(11);
+    assert!(two_endpoints(behind).await.is_empty());
+
+    let knows_better = FakeRpc::new(12);
+    knows_better.mine(vec![settlement(5, STRANGER, &[&payment(1, 1, GENESIS + 24)])]);
+    knows_better.state().finalized = Some(13);
+    assert!(two_endpoints(knows_better).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_silent_second_endpoint_agrees_to_nothing() {
+    let (first, second) = (FakeRpc::new(20), FakeRpc::new(20));
+    first.state().finalized = Some(20);
+    let chain = connect(&[first, second.clone()], |_| {}).await;
+    second.state().fail = Some(RpcError::Timeout);
+    let p = payment(1, 1, GENESIS + 24);
+    assert!(scan(&chain, &[watch(&p, 10)], &mut ScanCursor::default()).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_scan_moves_to_the_next_endpoint_as_a_whole() {
+    let (first, second) = (FakeRpc::new(10), FakeRpc::new(10));
+    let chain = connect(&[first.clone(), second.clone()], |_| {}).await;
+    let p = payment(1, 1, FAR);
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &[watch(&p, 10)], &mut cursor).await;
+    second.mine(vec![settlement(5, wallet(), &[&p])]);
+    for failure in [RpcError::Timeout, RpcError::Http(503), RpcError::Transport("reset".into())] {
+        first.state().fail = Some(failure);
+        let mut cursor = cursor.clone();
+        assert_eq!(settled(&scan(&chain, &[watch(&p, 10)], &mut cursor).await).len(), 1);
+    }
+    // Back on the first, which has not seen that block yet: nothing is taken back.
+    let mut ahead = cursor.clone();
+    scan(&chain, &[watch(&p, 10)], &mut ahead).await;
+    first.state().fail = None;
+    assert!(scan(&chain, &[watch(&p, 10)], &mut ahead).await.is_empty());
+    assert_eq!(ahead.block(), Some(11));
+}
+
+#[tokio::test]
+async fn the_cursor_keeps_nothing_about_payments_that_are_done() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let mut cursor = ScanCursor::default();
+    let watched: Vec<EvmWatch> = (1..=100).map(|n| attempted(&payment(n, n, FAR), 10, n)).collect();
+    scan(&chain, &watched, &mut cursor).await;
+    rpc.mine(vec![reverted(1, wallet())]);
+    scan(&chain, &watched, &mut cursor).await;
+    rpc.mine(vec![]);
+    scan(&chain, &[], &mut cursor).await;
+    assert!(cursor.searched.is_empty() && cursor.reported.is_empty());
+    assert!(cursor.asked.is_empty() && cursor.burned.is_empty());
+}

@@ -1,0 +1,294 @@
+//! A chain made of a few vectors, for tests: reorganises, lags, hides logs and drops answers at will.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use alloy::primitives::{Address, B256, U256, keccak256};
+use alloy::sol_types::{SolCall, SolEvent, SolValue};
+use quittance_protocol::{DurableAttempt, Network, Secret};
+use serde_json::{Value, json};
+
+use crate::abi::IToken;
+use crate::chain::EvmChain;
+use crate::config::EvmConfig;
+use crate::keys::SigningKey;
+use crate::payment::{EvmPayment, domain};
+use crate::rpc::{Rpc, RpcError};
+use crate::text;
+
+pub(crate) const TOKEN: Address = Address::repeat_byte(0x77);
+pub(crate) const PAY_TO: Address = Address::repeat_byte(0x11);
+pub(crate) const WALLET_KEY: &str = "0x0123456789012345678901234567890123456789012345678901234567890123";
+pub(crate) const CHAIN_ID: u64 = 8453;
+/// Time of block 0; blocks follow every two seconds.
+pub(crate) const GENESIS: u64 = 1_800_000_000;
+
+/// Bytes and hash that pretend to be in a ledger.
+pub(crate) struct Recorded(pub(crate) Vec<u8>, pub(crate) String);
+
+impl DurableAttempt for Recorded {
+    fn raw_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn transaction(&self) -> &str {
+        &self.1
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct FakeTx {
+    pub(crate) hash: B256,
+    pub(crate) from: Address,
+    pub(crate) success: bool,
+    pub(crate) logs: Vec<(Vec<B256>, Vec<u8>)>,
+}
+
+#[derive(Clone)]
+struct FakeBlock {
+    hash: B256,
+    parent: B256,
+    transactions: Vec<FakeTx>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    blocks: Vec<FakeBlock>,
+    pub(crate) finalized: Option<u64>,
+    pub(crate) hide_logs: bool,
+    pub(crate) hide_receipts: bool,
+    pub(crate) fail: Option<RpcError>,
+    /// Answers of `eth_sendRawTransaction`.
+    pub(crate) send: Option<Result<Value, RpcError>>,
+    pub(crate) calls: Vec<String>,
+}
+
+#[derive(Default)]
+pub(crate) struct FakeRpc(Mutex<State>);
+
+pub(crate) fn wallet() -> Address {
+    SigningKey::parse(&Secret::new(WALLET_KEY)).unwrap().address()
+}
+
+pub(crate) fn payment(payer: u8, nonce: u8, valid_before: u64) -> EvmPayment {
+    serde_json::from_value(json!({
+        "chain_id": CHAIN_ID, "token": TOKEN, "from": Address::repeat_byte(payer), "to": PAY_TO,
+        "value": 100, "valid_after": 0, "valid_before": valid_before, "nonce": B256::repeat_byte(nonce),
+        "signature": {"ecdsa": {"r": B256::repeat_byte(1), "s": B256::repeat_byte(2), "y_odd": false}},
+    }))
+    .unwrap()
+}
+
+/// The transaction that settles the payments, as the token would log it.
+pub(crate) fn settlement(id: u8, from: Address, payments: &[&EvmPayment]) -> FakeTx {
+    let logs = payments
+        .iter()
+        .flat_map(|p| {
+            let transfer = vec![IToken::Transfer::SIGNATURE_HASH, p.from.into_word(), p.to.into_word()];
+            let used = vec![IToken::AuthorizationUsed::SIGNATURE_HASH, p.from.into_word(), p.nonce];
+            [(used, vec![]), (transfer, U256::from(p.value).abi_encode())]
+        })
+        .collect();
+    FakeTx { hash: B256::repeat_byte(id), from, success: true, logs }
+}
+
+pub(crate) fn cancellation(id: u8, p: &EvmPayment) -> FakeTx {
+    let topics = vec![IToken::AuthorizationCanceled::SIGNATURE_HASH, p.from.into_word(), p.nonce];
+    FakeTx { hash: B256::repeat_byte(id), from: p.from, success: true, logs: vec![(topics, vec![])] }
+}
+
+pub(crate) fn reverted(id: u8, from: Address) -> FakeTx {
+    FakeTx { hash: B256::repeat_byte(id), from, success: false, logs: vec![] }
+}
+
+impl FakeRpc {
+    /// A chain with blocks `0..=height`, all empty.
+    pub(crate) fn new(height: u64) -> Arc<Self> {
+        let rpc = Arc::new(Self::default());
+        for _ in 0..=height {
+            rpc.mine(vec![]);
+        }
+        rpc
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub(crate) fn mine(&self, transactions: Vec<FakeTx>) {
+        let mut state = self.state();
+        let parent = state.blocks.last().map_or(B256::ZERO, |b| b.hash);
+        let mut seed = parent.to_vec();
+        seed.extend(transactions.iter().flat_map(|t| t.hash.to_vec()));
+        state.blocks.push(FakeBlock { hash: keccak256(seed), parent, transactions });
+    }
+
+    /// Drops the newest `depth` blocks and puts others in their place.
+    pub(crate) fn reorganise(&self, depth: usize, blocks: Vec<Vec<FakeTx>>) {
+        {
+            let mut state = self.state();
+            let keep = state.blocks.len() - depth;
+            state.blocks.truncate(keep);
+            // Another miner: no hash of the new branch equals one of the old.
+            let parent = state.blocks.last().map_or(B256::ZERO, |b| b.hash);
+            let hash = keccak256([parent.as_slice(), b"fork"].concat());
+            state.blocks.push(FakeBlock { hash, parent, transactions: vec![] });
+        }
+        for transactions in blocks {
+            self.mine(transactions);
+        }
+    }
+
+    /// The calls since the last time, by method.
+    pub(crate) fn take_calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().calls)
+    }
+}
+
+impl State {
+    fn head(&self) -> u64 {
+        self.blocks.len() as u64 - 1
+    }
+
+    fn block(&self, number: u64) -> Value {
+        let Some(block) = self.blocks.get(number as usize) else { return Value::Null };
+        json!({
+            "number": text::to_quantity(number), "hash": block.hash, "parentHash": block.parent,
+            "timestamp": text::to_quantity(GENESIS + 2 * number), "baseFeePerGas": "0x5f5e100",
+        })
+    }
+
+    fn number(&self, tag: &Value) -> Option<u64> {
+        match tag.as_str().unwrap() {
+            "latest" | "pending" => Some(self.head()),
+            "finalized" => self.finalized,
+            number => Some(text::quantity64(&json!(number)).unwrap()),
+        }
+    }
+
+    fn receipts(&self) -> impl Iterator<Item = (u64, &FakeBlock, &FakeTx)> {
+        self.blocks
+            .iter()
+            .enumerate()
+            .flat_map(|(number, block)| block.transactions.iter().map(move |tx| (number as u64, block, tx)))
+    }
+
+    fn logs(&self, number: u64, block: &FakeBlock, tx: &FakeTx) -> Vec<Value> {
+        tx.logs
+            .iter()
+            .map(|(topics, data)| {
+                json!({
+                    "address": TOKEN, "topics": topics, "data": alloy::primitives::hex::encode_prefixed(data),
+                    "transactionHash": tx.hash, "blockHash": block.hash,
+                    "blockNumber": text::to_quantity(number), "removed": false,
+                })
+            })
+            .collect()
+    }
+
+    fn get_logs(&self, filter: &Value) -> Result<Value, RpcError> {
+        if self.hide_logs {
+            return Ok(json!([]));
+        }
+        let by_hash = filter["blockHash"].as_str().and_then(text::word);
+        if let Some(hash) = by_hash
+            && !self.blocks.iter().any(|b| b.hash == hash)
+        {
+            return Err(RpcError::JsonRpc { code: -32000, message: "unknown block".into(), data: None });
+        }
+        let bound = |field: &str| filter[field].as_str().map(|t| text::quantity64(&json!(t)).unwrap());
+        let wanted = |number: u64, block: &FakeBlock| match by_hash {
+            Some(hash) => block.hash == hash,
+            None => (bound("fromBlock").unwrap()..=bound("toBlock").unwrap()).contains(&number),
+        };
+        let matches = |log: &Value| {
+            filter["topics"].as_array().unwrap().iter().enumerate().all(|(i, allowed)| {
+                allowed.as_array().unwrap().contains(&log["topics"][i])
+            })
+        };
+        let logs = self.receipts().filter(|(number, block, _)| wanted(*number, block));
+        let logs = logs.flat_map(|(number, block, tx)| self.logs(number, block, tx)).filter(matches);
+        Ok(logs.collect())
+    }
+
+    fn receipt(&self, hash: &Value) -> Value {
+        let hash = text::word(hash.as_str().unwrap()).unwrap();
+        let found = self.receipts().find(|(_, _, tx)| tx.hash == hash && !self.hide_receipts);
+        let Some((number, block, tx)) = found else { return Value::Null };
+        json!({
+            "transactionHash": tx.hash, "from": tx.from, "status": if tx.success { "0x1" } else { "0x0" },
+            "blockNumber": text::to_quantity(number), "blockHash": block.hash,
+            "gasUsed": "0x14f00", "effectiveGasPrice": "0xf4240", "l1Fee": "0x1f4",
+            "logs": self.logs(number, block, tx),
+        })
+    }
+
+    fn call(&self, request: &Value, at: &Value) -> Result<Value, RpcError> {
+        let input = text::data(&request["data"]).unwrap();
+        let word = |value: B256| Ok(json!(value));
+        if input.starts_with(&IToken::DOMAIN_SEPARATORCall::SELECTOR) {
+            return word(domain("USD Coin", "2", CHAIN_ID, TOKEN).separator());
+        }
+        let asked = IToken::authorizationStateCall::abi_decode(&input).unwrap();
+        let at = self.number(at).unwrap();
+        let used: HashSet<(B256, B256)> = self
+            .receipts()
+            .filter(|(number, _, _)| *number <= at)
+            .flat_map(|(_, _, tx)| tx.logs.iter())
+            .filter(|(topics, _)| topics[0] != IToken::Transfer::SIGNATURE_HASH)
+            .map(|(topics, _)| (topics[1], topics[2]))
+            .collect();
+        let used = used.contains(&(asked.authorizer.into_word(), asked.nonce));
+        word(B256::with_last_byte(u8::from(used)))
+    }
+
+    fn answer(&mut self, method: &str, params: &Value) -> Result<Value, RpcError> {
+        self.calls.push(method.to_owned());
+        if let Some(error) = &self.fail {
+            return Err(error.clone());
+        }
+        match method {
+            "eth_chainId" => Ok(json!(text::to_quantity(CHAIN_ID))),
+            "eth_getCode" => {
+                let token = text::address(params[0].as_str().unwrap()) == Some(TOKEN);
+                Ok(json!(if token { "0x60" } else { "0x" }))
+            }
+            "eth_getBlockByNumber" => Ok(self.number(&params[0]).map_or(Value::Null, |n| self.block(n))),
+            "eth_getBlockByHash" => {
+                let hash = text::word(params[0].as_str().unwrap()).unwrap();
+                let number = self.blocks.iter().position(|b| b.hash == hash);
+                Ok(number.map_or(Value::Null, |n| self.block(n as u64)))
+            }
+            "eth_getTransactionCount" => {
+                let at = self.number(&params[1]).unwrap();
+                let sent = self.receipts().filter(|(number, _, tx)| *number <= at && tx.from == wallet());
+                Ok(json!(text::to_quantity(sent.count() as u64)))
+            }
+            "eth_getLogs" => self.get_logs(&params[0]),
+            "eth_getTransactionReceipt" => Ok(self.receipt(&params[0])),
+            "eth_call" => self.call(&params[0], &params[1]),
+            "eth_sendRawTransaction" => self.send.clone().unwrap(),
+            other => panic!("unexpected {other}"),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Rpc for FakeRpc {
+    async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
+        self.state().answer(method, &params)
+    }
+}
+
+/// A chain connected to fake endpoints; the calls of connecting are forgotten.
+pub(crate) async fn connect(endpoints: &[Arc<FakeRpc>], change: impl FnOnce(&mut EvmConfig)) -> EvmChain {
+    let network: Network = Network::BASE.parse().unwrap();
+    let mut config = EvmConfig::new(network, vec![], TOKEN.to_string(), PAY_TO.to_string());
+    change(&mut config);
+    let rpcs = endpoints.iter().map(|rpc| rpc.clone() as Arc<dyn Rpc>).collect();
+    let chain = EvmChain::connect_with(config, &Secret::new(WALLET_KEY), rpcs).await.unwrap();
+    for rpc in endpoints {
+        rpc.take_calls();
+    }
+    chain
+}

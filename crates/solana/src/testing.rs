@@ -1,17 +1,22 @@
 //! Fixed keys and hand-made transactions for the tests of this crate.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use quittance_protocol::{Network, PaymentPayload};
-use serde_json::json;
+use quittance_protocol::{Network, PaymentPayload, Secret};
+use serde_json::{Value, json};
 use solana_sdk::hash::Hash;
 use solana_sdk::instruction::{AccountMeta, Instruction};
 use solana_sdk::message::{VersionedMessage, legacy, v0};
 use solana_sdk::pubkey::Pubkey;
 use solana_sdk::signature::{Keypair, Signer};
 
+use crate::chain::{Commitment, SolanaChain, SolanaConfig, TokenAccountPolicy};
 use crate::inspect::Rules;
 use crate::instructions as layout;
+use crate::rpc::{Rpc, RpcFailure};
 
 pub(crate) const AMOUNT: u64 = 11_500;
 
@@ -131,4 +136,82 @@ pub(crate) fn payload(raw: &[u8]) -> PaymentPayload {
         "payload": {"transaction": STANDARD.encode(raw)},
     }))
     .unwrap()
+}
+
+pub(crate) const RENT: u64 = 2_039_280;
+
+type Answer = Result<Value, RpcFailure>;
+
+/// A node that answers what it was told to, per method, and keeps the calls.
+#[derive(Default)]
+pub(crate) struct FakeRpc {
+    answers: Mutex<HashMap<&'static str, Answer>>,
+    calls: Mutex<Vec<(&'static str, Value)>>,
+}
+
+impl FakeRpc {
+    /// A node that knows the mint, the rent and no token account.
+    pub(crate) fn new() -> Arc<Self> {
+        let node = Arc::new(Self::default());
+        let mut data = vec![0; layout::MINT_BYTES];
+        (data[44], data[45]) = (6, 1);
+        node.set("getAccountInfo", Ok(account(&layout::TOKEN, &data)));
+        node.set("getMinimumBalanceForRentExemption", Ok(json!(RENT)));
+        node
+    }
+
+    pub(crate) fn set(&self, method: &'static str, answer: Answer) {
+        self.answers.lock().unwrap().insert(method, answer);
+    }
+
+    /// Methods called since the last time, in order.
+    pub(crate) fn take_calls(&self) -> Vec<&'static str> {
+        self.calls.lock().unwrap().drain(..).map(|(method, _)| method).collect()
+    }
+
+    /// Parameters of the last call of a method.
+    pub(crate) fn last_params(&self, method: &str) -> Value {
+        let calls = self.calls.lock().unwrap();
+        calls.iter().rev().find(|(called, _)| *called == method).unwrap().1.clone()
+    }
+}
+
+#[async_trait::async_trait]
+impl Rpc for FakeRpc {
+    async fn call(&self, method: &'static str, params: Value) -> Answer {
+        self.calls.lock().unwrap().push((method, params));
+        let answer = self.answers.lock().unwrap().get(method).cloned();
+        answer.unwrap_or(Err(RpcFailure::Timeout))
+    }
+}
+
+pub(crate) fn account(owner: &Pubkey, data: &[u8]) -> Value {
+    json!({"context": {"slot": 1}, "value": {
+        "owner": owner.to_string(), "data": [STANDARD.encode(data), "base64"], "lamports": RENT,
+    }})
+}
+
+pub(crate) fn config() -> SolanaConfig {
+    SolanaConfig {
+        network: Network::SOLANA.parse().unwrap(),
+        rpc_urls: Vec::new(),
+        asset: mint().to_string(),
+        pay_to: wallet().pubkey().to_string(),
+        token_account: TokenAccountPolicy::AtStart,
+        compute_unit_limit_max: 200_000,
+        compute_unit_price_micro_lamports_max: 5_000_000,
+        priority_fee_lamports_max: 10_000,
+        rpc_timeout_ms: 1_000,
+        commitment: Commitment::Confirmed,
+    }
+}
+
+pub(crate) async fn chain(nodes: &[&Arc<FakeRpc>]) -> SolanaChain {
+    let endpoints = nodes.iter().map(|node| Arc::clone(node) as Arc<dyn Rpc>).collect();
+    let key = Secret::new(wallet().to_base58_string());
+    let chain = SolanaChain::connect_with(config(), &key, endpoints).await.unwrap();
+    for node in nodes {
+        node.take_calls();
+    }
+    chain
 }

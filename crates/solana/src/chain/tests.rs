@@ -1,1 +1,202 @@
+use quittance_protocol::Amount;
 
+use super::*;
+use crate::payment::SolanaPayment;
+use crate::testing::{
+    AMOUNT, FakeRpc, RENT, account, chain, config, mint, official, payload, rules, third, transaction, wallet,
+    with_creation,
+};
+
+struct Attempt(SignedTransaction);
+
+impl DurableAttempt for Attempt {
+    fn raw_bytes(&self) -> &[u8] {
+        &self.0.raw
+    }
+
+    fn transaction(&self) -> &str {
+        &self.0.transaction
+    }
+}
+
+fn inspect(chain: &SolanaChain, creates: bool) -> SolanaPayment {
+    let instructions = if creates { with_creation() } else { official() };
+    chain.check_local(&payload(&transaction(&instructions))).unwrap()
+}
+
+fn token_account_data() -> Vec<u8> {
+    [mint().to_bytes(), wallet().pubkey().to_bytes()].concat()
+}
+
+#[tokio::test]
+async fn connecting_checks_the_mint_and_the_settings() {
+    let node = FakeRpc::new();
+    let connect = |config, key: String| {
+        let endpoint: Arc<dyn Rpc> = Arc::clone(&node) as _;
+        async move { SolanaChain::connect_with(config, &Secret::new(key), vec![endpoint]).await.err() }
+    };
+    let key = wallet().to_base58_string();
+    assert_eq!(connect(config(), key.clone()).await, None);
+    assert_eq!(connect(config(), "junk".into()).await, Some(SolanaError::BadKey));
+    let evm = SolanaConfig { network: Network::BASE.parse().unwrap(), ..config() };
+    assert!(matches!(connect(evm, key.clone()).await, Some(SolanaError::NotSolana { .. })));
+    let nowhere = SolanaConfig { pay_to: "0x0".into(), ..config() };
+    assert!(matches!(connect(nowhere, key.clone()).await, Some(SolanaError::BadAddress { field: "pay_to", .. })));
+    node.set("getAccountInfo", Ok(json!({"context": {"slot": 1}, "value": null})));
+    assert!(matches!(connect(config(), key.clone()).await, Some(SolanaError::MintMissing { .. })));
+    node.set("getAccountInfo", Ok(account(&layout::SYSTEM, &[0; 82])));
+    assert!(matches!(connect(config(), key.clone()).await, Some(SolanaError::NotAMint { .. })));
+    let none = SolanaChain::connect_with(config(), &Secret::new(key), vec![]).await.err();
+    assert_eq!(none, Some(SolanaError::NoEndpoint));
+}
+
+#[tokio::test]
+async fn a_bad_url_is_named_without_its_key() {
+    let config = SolanaConfig { rpc_urls: vec!["ftp://node.example/secret-key".into()], ..config() };
+    let error = SolanaChain::connect(config, &Secret::new("x")).await.err();
+    assert_eq!(error, Some(SolanaError::BadUrl { url: "ftp://node.example".into() }));
+}
+
+#[tokio::test]
+async fn the_token_account_is_missing_until_it_is_seen() {
+    let node = FakeRpc::new();
+    let chain = chain(&[&node]).await;
+    assert!(chain.token_account_missing());
+    assert_eq!(chain.fees().total_lamports(), Some(10_000 + 10_000 + RENT));
+    node.set("getAccountInfo", Ok(json!({"context": {"slot": 1}, "value": null})));
+    assert_eq!(chain.token_account_exists().await, Ok(false));
+    // Somebody sent lamports to the address: still no token account.
+    node.set("getAccountInfo", Ok(account(&layout::SYSTEM, &[])));
+    assert_eq!(chain.token_account_exists().await, Ok(false));
+    // Its authority was handed to somebody else.
+    let foreign = [mint().to_bytes(), third().pubkey().to_bytes()].concat();
+    node.set("getAccountInfo", Ok(account(&layout::TOKEN, &foreign)));
+    assert!(matches!(chain.token_account_exists().await, Err(SolanaError::TokenAccountForeign { .. })));
+    assert!(chain.token_account_missing());
+    node.set("getAccountInfo", Ok(account(&layout::TOKEN, &token_account_data())));
+    assert_eq!(chain.token_account_exists().await, Ok(true));
+    assert_eq!(chain.fees().total_lamports(), Some(20_000));
+    assert_eq!(chain.ensure_token_account().await, Ok(false));
+    assert!(!node.take_calls().contains(&"sendTransaction"));
+}
+
+/// Invariant I10.
+#[tokio::test]
+async fn i10_no_signature_above_the_allowance() {
+    let node = FakeRpc::new();
+    let chain = chain(&[&node]).await;
+    let (plain, creating) = (inspect(&chain, false), inspect(&chain, true));
+    assert_eq!(chain.cost_bound_lamports(&plain), 10_001);
+    assert_eq!(chain.cost_bound_lamports(&creating), 10_001 + RENT);
+    assert!(chain.co_sign(&plain, 10_001).is_ok());
+    let refused = chain.co_sign(&plain, 10_000).err();
+    assert_eq!(refused, Some(SolanaError::CostAboveBound { bound: 10_001, allowed: 10_000 }));
+    assert!(chain.co_sign(&creating, 10_000 + RENT).is_err());
+    assert!(chain.co_sign(&creating, 10_001 + RENT).is_ok());
+    assert_eq!(chain.check_rent(&creating, false), Err(SolanaError::RentNotCharged));
+    assert_eq!(chain.check_rent(&creating, true), Ok(()));
+    assert_eq!(chain.check_rent(&plain, false), Ok(()));
+
+    node.set("getAccountInfo", Ok(account(&layout::TOKEN, &token_account_data())));
+    chain.token_account_exists().await.unwrap();
+    assert_eq!(chain.cost_bound_lamports(&creating), 10_001);
+    assert_eq!(chain.check_rent(&creating, false), Ok(()));
+}
+
+#[tokio::test]
+async fn the_co_signature_is_valid_and_always_the_same() {
+    let node = FakeRpc::new();
+    let chain = chain(&[&node]).await;
+    let payment = inspect(&chain, false);
+    let signed = chain.co_sign(&payment, u64::MAX).unwrap();
+    assert_eq!(chain.co_sign(&payment, u64::MAX).unwrap(), signed);
+    let read = crate::message::WireTransaction::decode(&signed.raw).unwrap();
+    for (signature, key) in read.signatures.iter().zip(&read.keys) {
+        assert!(solana_sdk::signature::Signature::from(*signature).verify(key.as_ref(), read.message));
+    }
+    assert_eq!(bs58::encode(read.signatures[0]).into_string(), signed.transaction);
+    assert!(node.take_calls().is_empty(), "signing asks nobody");
+}
+
+/// A payment that came back from the ledger under other rules is not signed.
+#[tokio::test]
+async fn the_whitelist_is_applied_again_before_signing() {
+    let node = FakeRpc::new();
+    let mut chain = chain(&[&node]).await;
+    let payment = inspect(&chain, false);
+    chain.rules.pay_to = third().pubkey();
+    chain.rules.token_account = layout::token_account(&third().pubkey(), &mint());
+    assert_eq!(chain.co_sign(&payment, u64::MAX).err(), Some(SolanaError::RecipientMismatch));
+    let json = serde_json::to_string(&inspect_with(&rules())).unwrap();
+    let tampered: SolanaPayment = serde_json::from_str(&json.replace("\"11500\"", "\"1\"")).unwrap();
+    assert_eq!(chain.co_sign(&tampered, u64::MAX).err(), Some(SolanaError::RecipientMismatch));
+    chain.rules = rules();
+    assert_eq!(chain.co_sign(&tampered, u64::MAX).err(), Some(SolanaError::AmountMismatch));
+}
+
+fn inspect_with(rules: &Rules) -> SolanaPayment {
+    rules.inspect(transaction(&official()), Amount::new(AMOUNT)).unwrap()
+}
+
+#[tokio::test]
+async fn the_chain_check_is_one_simulation() {
+    let node = FakeRpc::new();
+    let chain = chain(&[&node]).await;
+    let payment = inspect(&chain, false);
+    let fine = json!({"context": {"slot": 77}, "value": {"err": null, "unitsConsumed": 6_500}});
+    node.set("simulateTransaction", Ok(fine));
+    let view = chain.check_chain(&payment).await.unwrap();
+    assert_eq!(view, SolanaView { endpoint: 0, slot: 77, units_consumed: 6_500 });
+    let options = node.last_params("simulateTransaction")[1].clone();
+    assert_eq!(options["sigVerify"], json!(false));
+    assert_eq!(options["replaceRecentBlockhash"], json!(false));
+    assert_eq!(node.take_calls(), ["simulateTransaction"]);
+
+    node.set("getLatestBlockhash", Ok(json!({"value": {"lastValidBlockHeight": 500}})));
+    assert_eq!(chain.deadline(&view).await, Ok(Deadline::BlockHeight(500)));
+    assert_eq!(node.last_params("getLatestBlockhash"), json!([{"commitment": "processed", "minContextSlot": 77}]));
+}
+
+/// The deadline comes from the node that accepted the blockhash: another one
+/// may lag and name a height that is too low.
+#[tokio::test]
+async fn i5_the_deadline_is_asked_of_the_simulating_endpoint() {
+    let (down, up) = (FakeRpc::new(), FakeRpc::new());
+    let chain = chain(&[&down, &up]).await;
+    up.set("simulateTransaction", Ok(json!({"context": {"slot": 77}, "value": {"err": null}})));
+    let view = chain.check_chain(&inspect(&chain, false)).await.unwrap();
+    assert_eq!(view.endpoint, 1);
+    down.set("getLatestBlockhash", Ok(json!({"value": {"lastValidBlockHeight": 1}})));
+    assert!(matches!(chain.deadline(&view).await, Err(SolanaError::Rpc(RpcFailure::Timeout))));
+}
+
+#[tokio::test]
+async fn sends_skip_preflight_and_stop_at_the_first_acceptance() {
+    let (first, second) = (FakeRpc::new(), FakeRpc::new());
+    let chain = chain(&[&first, &second]).await;
+    let attempt = Attempt(chain.co_sign(&inspect(&chain, false), u64::MAX).unwrap());
+    first.set("sendTransaction", Ok(json!(attempt.0.transaction)));
+    assert_eq!(chain.send(&attempt).await, SendOutcome::Accepted);
+    assert!(second.take_calls().is_empty());
+    let params = first.last_params("sendTransaction");
+    assert_eq!(params[0], json!(STANDARD.encode(&attempt.0.raw)));
+    assert_eq!(params[1], json!({"encoding": "base64", "skipPreflight": true, "maxRetries": 0}));
+}
+
+/// Invariant I3: a refusal counts only if nobody may have taken the bytes.
+#[tokio::test]
+async fn i3_sends_over_two_endpoints() {
+    let refusal = || Err(RpcFailure::Node { code: -32003, message: "Transaction signature verification failure".into() });
+    let (first, second) = (FakeRpc::new(), FakeRpc::new());
+    let chain = chain(&[&first, &second]).await;
+    let attempt = Attempt(chain.co_sign(&inspect(&chain, false), u64::MAX).unwrap());
+    first.set("sendTransaction", refusal());
+    assert!(matches!(chain.send(&attempt).await, SendOutcome::Unknown { .. }), "the second timed out");
+    second.set("sendTransaction", refusal());
+    assert!(matches!(chain.send(&attempt).await, SendOutcome::Refused { .. }));
+    // An earlier send may have been taken.
+    assert!(matches!(chain.rebroadcast(&attempt).await, SendOutcome::Unknown { .. }));
+    second.set("sendTransaction", Ok(json!(attempt.0.transaction)));
+    assert_eq!(chain.send(&attempt).await, SendOutcome::Accepted);
+    assert_eq!(chain.rebroadcast(&attempt).await, SendOutcome::Accepted);
+}

@@ -22,8 +22,8 @@ fn the_transfer_is_what_spl_token_builds() {
     let [source, mint, destination, authority] = keys().map(Pubkey::new_from_array);
     let ours = transfer_checked(&source, &mint, &destination, &authority, 11_500, 6);
     let [source, mint, destination, authority] = keys().map(Into::into);
-    let theirs = spl_token::instruction::transfer_checked(
-        &spl_token::ID,
+    let theirs = spl_token_interface::instruction::transfer_checked(
+        &spl_token_interface::ID,
         &source,
         &mint,
         &destination,
@@ -45,7 +45,7 @@ fn the_creation_is_what_spl_associated_token_account_builds() {
         &funder,
         &owner,
         &mint,
-        &spl_token::ID,
+        &spl_token_interface::ID,
     );
     assert!(is_ata_create(&theirs.data));
     assert_eq!(plain!(ours), plain!(theirs));
@@ -53,18 +53,18 @@ fn the_creation_is_what_spl_associated_token_account_builds() {
         &funder,
         &owner,
         &mint,
-        &spl_token::ID,
+        &spl_token_interface::ID,
     );
     assert!(is_ata_create(&plain_create.data));
-    let nested = spl_associated_token_account::instruction::recover_nested(&funder, &owner, &mint, &spl_token::ID);
+    let nested = spl_associated_token_account::instruction::recover_nested(&funder, &owner, &mint, &spl_token_interface::ID);
     assert!(!is_ata_create(&nested.data));
 }
 
 #[test]
 fn only_the_transfer_parses_as_one() {
     let [a, b, c, d] = keys().map(Into::into);
-    let program = &spl_token::ID;
-    use spl_token::instruction as spl;
+    let program = &spl_token_interface::ID;
+    use spl_token_interface::instruction as spl;
     for other in [
         spl::transfer(program, &a, &c, &d, &[], 11_500).unwrap(),
         spl::approve_checked(program, &a, &b, &c, &d, &[], 11_500, 6).unwrap(),

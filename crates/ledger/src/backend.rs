@@ -13,6 +13,9 @@ use crate::error::LedgerError;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
+/// How often opening looks whether an earlier process has ended.
+const LOCK_POLL_MS: u64 = 20;
+
 /// One operation: everything inside happens in one SQL transaction, or not at all.
 pub(crate) type Op<T> = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, LedgerError>> + Send>;
 

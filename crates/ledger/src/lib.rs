@@ -6,6 +6,8 @@ mod conn;
 mod error;
 mod ledger;
 mod ops;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod token;
 mod types;
 

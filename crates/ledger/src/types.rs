@@ -437,18 +437,23 @@ pub struct LedgerOptions {
     pub answer_body_bytes_max: usize,
     /// Connections at the same time (PostgreSQL), or readers (SQLite).
     pub connections_max: u32,
+    /// How long opening waits for a process that is just ending and still
+    /// holds the database (SQLite) or this instance's name (PostgreSQL).
+    pub open_wait_ms: u64,
     /// Only look: no migration, no lock, no lease; mutations are errors.
     pub read_only: bool,
 }
 
 impl LedgerOptions {
-    /// Defaults for a process of this name: a lease of 30 s, answers up to 1 MiB, 8 connections.
+    /// Defaults for a process of this name: a lease of 30 s, answers up to 1 MiB, 8 connections,
+    /// 3 s for an earlier process to end.
     pub fn new(instance: impl Into<String>) -> Self {
         Self {
             instance: instance.into(),
             lease_ms: 30_000,
             answer_body_bytes_max: 1 << 20,
             connections_max: 8,
+            open_wait_ms: 3_000,
             read_only: false,
         }
     }

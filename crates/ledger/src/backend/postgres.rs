@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio::sync::Mutex;
 
-use super::{Commits, Op, guarded, migrator};
+use super::{Commits, LOCK_POLL_MS, Op, guarded, migrator};
 use crate::conn::{Conn, Tx};
 use crate::error::LedgerError;
 use crate::types::LedgerOptions;
@@ -39,13 +39,13 @@ impl PostgresBackend {
             .options([
                 ("synchronous_commit", "on"),
                 ("lock_timeout", LOCK_TIMEOUT),
-                ("default_transaction_isolation", "read\\ committed"),
+                ("default_transaction_isolation", "read committed"),
                 ("default_transaction_read_only", if options.read_only { "on" } else { "off" }),
             ])
             .disable_statement_logging();
         let name_lock = match options.read_only {
             true => None,
-            false => Some(lock_name(&connect, &options.instance).await?),
+            false => Some(lock_name(&connect, options).await?),
         };
         let pool = PgPoolOptions::new()
             .max_connections(options.connections_max.max(1))
@@ -91,14 +91,24 @@ impl PostgresBackend {
 
 /// Two processes with one name would share an epoch's worth of payments; the
 /// lock dies with the session, so a crashed process frees its name at once.
-async fn lock_name(connect: &PgConnectOptions, instance: &str) -> Result<PgConnection, LedgerError> {
+async fn lock_name(connect: &PgConnectOptions, options: &LedgerOptions) -> Result<PgConnection, LedgerError> {
     let mut session = connect.connect().await?;
-    let got: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
-        .bind(NAME_LOCK_CLASS)
-        .bind(instance)
-        .fetch_one(&mut session)
-        .await?;
-    if got { Ok(session) } else { Err(LedgerError::InUse(format!("instance name {instance}"))) }
+    let mut waited_ms = 0;
+    loop {
+        let got: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
+            .bind(NAME_LOCK_CLASS)
+            .bind(options.instance.as_str())
+            .fetch_one(&mut session)
+            .await?;
+        if got {
+            return Ok(session);
+        }
+        if waited_ms >= options.open_wait_ms {
+            return Err(LedgerError::InUse(format!("instance name {}", options.instance)));
+        }
+        tokio::time::sleep(Duration::from_millis(LOCK_POLL_MS)).await;
+        waited_ms += LOCK_POLL_MS;
+    }
 }
 
 async fn transaction<T: Send + 'static>(

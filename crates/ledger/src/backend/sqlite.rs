@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions as _, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Commits, Op, guarded, migrator};
+use super::{Commits, LOCK_POLL_MS, Op, guarded, migrator};
 use crate::conn::{Conn, Tx};
 use crate::error::LedgerError;
 use crate::types::LedgerOptions;
@@ -21,9 +21,6 @@ pub(crate) const GROUP_OPERATIONS_MAX: usize = 256;
 const QUEUE_MAX: usize = 4_096;
 /// How long a statement waits for a lock of another connection (a backup, say).
 const BUSY_TIMEOUT_MS: u64 = 5_000;
-/// How long opening waits for a process that is just shutting down.
-const LOCK_WAIT_MS: u64 = 3_000;
-const LOCK_POLL_MS: u64 = 20;
 
 const MIGRATIONS: &[(i64, &str, &str)] =
     &[(1, "ledger", include_str!("../../../../migrations/sqlite/0001_ledger.sql"))];
@@ -106,7 +103,11 @@ impl SqliteBackend {
             let readers = reader_options.connect_with(connect.read_only(true)).await?;
             return Ok(Self { writer: None, readers: Some(readers), commits: Commits::default() });
         }
-        let lock = if in_memory { None } else { Some(lock_file(connect.get_filename()).await?) };
+        let lock = if in_memory {
+            None
+        } else {
+            Some(lock_file(connect.get_filename(), options.open_wait_ms).await?)
+        };
         let connect = connect
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -159,7 +160,7 @@ impl SqliteBackend {
 
 /// Keeps a second process out: two engines on one SQLite file would both
 /// believe that they own every payment.
-async fn lock_file(database: &Path) -> Result<File, LedgerError> {
+async fn lock_file(database: &Path, wait_ms: u64) -> Result<File, LedgerError> {
     let mut path = PathBuf::from(database).into_os_string();
     path.push(".lock");
     let unavailable = |e: std::io::Error| LedgerError::Unavailable(Box::new(e));
@@ -169,7 +170,7 @@ async fn lock_file(database: &Path) -> Result<File, LedgerError> {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(error)) => return Err(unavailable(error)),
-            Err(TryLockError::WouldBlock) if waited_ms >= LOCK_WAIT_MS => {
+            Err(TryLockError::WouldBlock) if waited_ms >= wait_ms => {
                 return Err(LedgerError::InUse(database.display().to_string()));
             }
             Err(TryLockError::WouldBlock) => {

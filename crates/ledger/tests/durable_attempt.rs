@@ -1,0 +1,43 @@
+//! Only the ledger may say that bytes are durable (invariant I2).
+
+use std::path::{Path, PathBuf};
+
+fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name != "tests" {
+            rust_files(&path, files);
+        } else if name.ends_with(".rs") && name != "tests.rs" {
+            files.push(path);
+        }
+    }
+}
+
+/// The text before an inline test module, without blanks, so that line breaks hide nothing.
+fn without_tests(text: &str) -> String {
+    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+    text[..end].split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn only_the_ledger_implements_durable_attempt() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut implementors = Vec::new();
+    let mut searched = 0;
+    for entry in std::fs::read_dir(crates).unwrap() {
+        let source = entry.unwrap().path().join("src");
+        let mut files = Vec::new();
+        if source.is_dir() {
+            rust_files(&source, &mut files);
+        }
+        for file in files {
+            searched += 1;
+            if without_tests(&std::fs::read_to_string(&file).unwrap()).contains("DurableAttempt for ") {
+                implementors.push(file.strip_prefix(crates).unwrap().to_owned());
+            }
+        }
+    }
+    assert!(searched > 20, "the search itself found only {searched} files");
+    assert_eq!(implementors, [Path::new("ledger/src/token.rs")]);
+}

@@ -21,6 +21,9 @@ pub const REORG_REWIND_BLOCKS: u64 = 64;
 /// A payment that stays open is searched again from its first block after this many blocks,
 /// so that a node that answered from behind its own head cannot hide a landing for long.
 pub const RESEARCH_AFTER_BLOCKS: u64 = 30;
+/// How far back a search goes at most: more than eleven days of Base's blocks, where an
+/// authorization lives for minutes. It bounds what a watch without a first block can cost.
+pub const SEARCH_BLOCKS_MAX: u64 = 500_000;
 /// Most JSON-RPC calls in flight for one scan.
 pub const PARALLEL_CALLS_MAX: usize = 32;
 /// Longest answer read from a node.

@@ -8,9 +8,9 @@ use alloy::sol_types::{SolCall, SolEvent, SolValue};
 use quittance_protocol::{DurableAttempt, Network, Secret};
 use serde_json::{Value, json};
 
-use crate::abi::IToken;
+use crate::abi::{IGasPriceOracle, IToken};
 use crate::chain::EvmChain;
-use crate::config::EvmConfig;
+use crate::config::{ADDRESS_GAS_PRICE_ORACLE, EvmConfig};
 use crate::keys::SigningKey;
 use crate::payment::{EvmPayment, domain};
 use crate::rpc::{Rpc, RpcError};
@@ -61,6 +61,8 @@ pub(crate) struct State {
     /// Answers of `eth_sendRawTransaction`.
     pub(crate) send: Option<Result<Value, RpcError>>,
     pub(crate) calls: Vec<String>,
+    /// GasPriceOracle: none, one with `getL1FeeUpperBound` (true), or an older one (false).
+    pub(crate) oracle: Option<bool>,
 }
 
 #[derive(Default)]
@@ -202,9 +204,12 @@ impl State {
             None => (bound("fromBlock").unwrap()..=bound("toBlock").unwrap()).contains(&number),
         };
         let matches = |log: &Value| {
-            filter["topics"].as_array().unwrap().iter().enumerate().all(|(i, allowed)| {
-                allowed.as_array().unwrap().contains(&log["topics"][i])
-            })
+            filter["topics"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .enumerate()
+                .all(|(i, allowed)| allowed.as_array().unwrap().contains(&log["topics"][i]))
         };
         let logs = self.receipts().filter(|(number, block, _)| wanted(*number, block));
         let logs = logs.flat_map(|(number, block, tx)| self.logs(number, block, tx)).filter(matches);
@@ -229,6 +234,15 @@ impl State {
         if input.starts_with(&IToken::DOMAIN_SEPARATORCall::SELECTOR) {
             return word(domain("USD Coin", "2", CHAIN_ID, TOKEN).separator());
         }
+        if let Ok(asked) = IGasPriceOracle::getL1FeeUpperBoundCall::abi_decode(&input) {
+            return match self.oracle {
+                Some(true) => word((asked.unsignedTxSize * U256::from(10)).into()),
+                _ => Err(RpcError::JsonRpc { code: 3, message: "execution reverted".into(), data: None }),
+            };
+        }
+        if let Ok(asked) = IGasPriceOracle::getL1FeeCall::abi_decode(&input) {
+            return word(U256::from(asked.data.len() * 7).into());
+        }
         let asked = IToken::authorizationStateCall::abi_decode(&input).unwrap();
         let at = self.number(at).unwrap();
         let used: HashSet<(B256, B256)> = self
@@ -250,8 +264,10 @@ impl State {
         match method {
             "eth_chainId" => Ok(json!(text::to_quantity(CHAIN_ID))),
             "eth_getCode" => {
-                let token = text::address(params[0].as_str().unwrap()) == Some(TOKEN);
-                Ok(json!(if token { "0x60" } else { "0x" }))
+                let asked = text::address(params[0].as_str().unwrap()).unwrap();
+                let oracle = text::address(ADDRESS_GAS_PRICE_ORACLE).unwrap();
+                let code = asked == TOKEN || (asked == oracle && self.oracle.is_some());
+                Ok(json!(if code { "0x60" } else { "0x" }))
             }
             "eth_getBlockByNumber" => Ok(self.number(&params[0]).map_or(Value::Null, |n| self.block(n))),
             "eth_getBlockByHash" => {

@@ -136,6 +136,6 @@ pub struct EvmWatch {
     #[serde(default)]
     pub attempt_nonce: Option<u64>,
     /// The block whose state showed the authorization unused ([`crate::ChainView::block`]); the
-    /// landing can only be later. Zero means "search from the beginning", which is slow.
+    /// landing can only be later. A search goes back at most [`crate::SEARCH_BLOCKS_MAX`] blocks.
     pub from_block: u64,
 }

@@ -65,6 +65,9 @@ impl HttpRpc {
     /// An endpoint with a time limit per call.
     pub fn new(url: &str, timeout_ms: u64) -> Result<Self, RpcError> {
         let url: reqwest::Url = url.parse().map_err(|_| RpcError::Transport("not a URL".to_owned()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(RpcError::Transport("not an HTTP URL".to_owned()));
+        }
         let client = reqwest::Client::builder()
             .timeout(Duration::from_millis(timeout_ms))
             .connect_timeout(Duration::from_millis(timeout_ms))
@@ -136,3 +139,6 @@ fn transport(error: reqwest::Error) -> RpcError {
         RpcError::Transport(bounded(&error.without_url().to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use quittance_protocol::{Evidence, Landing, PaymentKey};
 use serde_json::json;
 
 use crate::chain::{Block, EvmChain, read_block};
-use crate::config::{REORG_REWIND_BLOCKS, RESEARCH_AFTER_BLOCKS};
+use crate::config::{REORG_REWIND_BLOCKS, RESEARCH_AFTER_BLOCKS, SEARCH_BLOCKS_MAX, WATCH_CHUNK_MAX};
 use crate::error::EvmError;
 use crate::payment::EvmWatch;
 use crate::proof::{Expected, Finding, Receipt, find};
@@ -322,8 +322,9 @@ fn plan(watched: &[Watched<'_>], cursor: &mut ScanCursor, target: &Block) -> Vec
         search::queries(&forward, scanned.map_or(target.number, |n| n.saturating_add(1)), target.number);
     // Neighbours in time share a query.
     backward.sort_by_key(|index| watched.get(*index).map_or(0, Watched::start));
-    for chunk in backward.chunks(crate::config::WATCH_CHUNK_MAX) {
+    for chunk in backward.chunks(WATCH_CHUNK_MAX) {
         let start = chunk.first().and_then(|index| watched.get(*index)).map_or(0, Watched::start);
+        let start = start.max(target.number.saturating_sub(SEARCH_BLOCKS_MAX));
         queries.extend(search::queries(chunk, start, target.number));
     }
     queries

@@ -1,7 +1,7 @@
 //! Every local refusal; each row is signed again after its change, so that it reaches its check.
 
 use quittance_protocol::{
-    EvmExactPayload, ErrorCode, Network, NumberText, PaymentPayload, PaymentRequirements, Secret,
+    ErrorCode, EvmExactPayload, Network, NumberText, PaymentPayload, PaymentRequirements, Secret,
 };
 use serde_json::{Map, Value, json};
 
@@ -84,7 +84,8 @@ fn sign_again(payload: &mut PaymentPayload) {
         nonce,
     };
     let key = SigningKey::parse(&Secret::new(PAYER_KEY)).unwrap();
-    payload.payload["signature"] = json!(key.sign(authorization_digest(terms().separator, &message)).to_hex());
+    payload.payload["signature"] =
+        json!(key.sign(authorization_digest(terms().separator, &message)).to_hex());
 }
 
 fn run(change: impl FnOnce(&mut PaymentPayload)) -> Result<EvmPayment, EvmError> {
@@ -168,7 +169,11 @@ fn every_refusal_is_reached_with_a_good_signature() {
         ("payer is nobody", set("from", json!(format!("0x{}", "00".repeat(20)))), EvmError::SelfPayment),
         ("no authorization", Box::new(|p| p.payload = json!({"signature": "0x00"})), payload_shape.clone()),
         ("payload text", Box::new(|p| p.payload = json!("0x")), payload_shape.clone()),
-        ("signed for another payer", set("from", json!(format!("0x{}", "33".repeat(20)))), EvmError::Signature),
+        (
+            "signed for another payer",
+            set("from", json!(format!("0x{}", "33".repeat(20)))),
+            EvmError::Signature,
+        ),
     ];
     for (name, change, expected) in rows {
         let outcome = run(|p| {
@@ -187,30 +192,45 @@ fn every_refusal_is_reached_with_a_good_signature() {
 #[test]
 fn what_may_differ_passes() {
     let rows: Vec<(&str, Change)> = vec![
-        ("numeric timestamps", Box::new(|p| {
-            authorization(p)["validAfter"] = json!(0);
-            authorization(p)["validBefore"] = json!(NOW + 120);
-        })),
+        (
+            "numeric timestamps",
+            Box::new(|p| {
+                authorization(p)["validAfter"] = json!(0);
+                authorization(p)["validBefore"] = json!(NOW + 120);
+            }),
+        ),
         ("numeric value", set("value", json!(13938))),
         ("valid from this second", set("validAfter", json!(NOW.to_string()))),
         ("last second of the margin", set("validBefore", json!((NOW + 6).to_string()))),
         ("as far ahead as allowed", set("validBefore", json!((NOW + 900).to_string()))),
-        ("lower case", Box::new(|p| {
-            p.accepted.asset = p.accepted.asset.to_lowercase();
-            let from = authorization(p)["from"].as_str().unwrap().to_lowercase();
-            authorization(p)["from"] = json!(from);
-        })),
-        ("upper case digits", Box::new(|p| {
-            p.accepted.asset = format!("0x{}", p.accepted.asset[2..].to_uppercase());
-        })),
+        (
+            "lower case",
+            Box::new(|p| {
+                p.accepted.asset = p.accepted.asset.to_lowercase();
+                let from = authorization(p)["from"].as_str().unwrap().to_lowercase();
+                authorization(p)["from"] = json!(from);
+            }),
+        ),
+        (
+            "upper case digits",
+            Box::new(|p| {
+                p.accepted.asset = format!("0x{}", p.accepted.asset[2..].to_uppercase());
+            }),
+        ),
         ("without extra", Box::new(|p| p.accepted.extra = Map::new())),
-        ("a lying extra", Box::new(|p| {
-            p.accepted.extra.insert("name".into(), json!("Evil Coin"));
-        })),
-        ("unknown fields", Box::new(|p| {
-            p.payload["future"] = json!(true);
-            authorization(p)["memo"] = json!("x");
-        })),
+        (
+            "a lying extra",
+            Box::new(|p| {
+                p.accepted.extra.insert("name".into(), json!("Evil Coin"));
+            }),
+        ),
+        (
+            "unknown fields",
+            Box::new(|p| {
+                p.payload["future"] = json!(true);
+                authorization(p)["memo"] = json!("x");
+            }),
+        ),
     ];
     for (name, change) in rows {
         let outcome = run(|p| {
@@ -254,9 +274,8 @@ fn all_encodings_of_one_signature_are_one() {
 /// The twin that anyone can compute: n − s with the other parity recovers to the same address.
 #[test]
 fn a_malleated_signature_is_refused_even_where_contracts_may_pay() {
-    let order = alloy::primitives::uint!(
-        0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141_U256
-    );
+    let order =
+        alloy::primitives::uint!(0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141_U256);
     let mut bytes = signature_of(&payload());
     let high = order - U256::from_be_slice(&bytes[32..64]);
     bytes[32..64].copy_from_slice(&high.to_be_bytes::<32>());
@@ -337,7 +356,11 @@ fn a_signature_over_another_domain_is_not_this_payments() {
         let mut other = requirements();
         other.extra.insert(field.into(), json!(value));
         let exact = payer.sign_authorization(&other, NOW, [7; 32]).unwrap();
-        assert_eq!(run(|p| p.payload = serde_json::to_value(exact).unwrap()), Err(EvmError::Signature), "{field}");
+        assert_eq!(
+            run(|p| p.payload = serde_json::to_value(exact).unwrap()),
+            Err(EvmError::Signature),
+            "{field}"
+        );
     }
 }
 

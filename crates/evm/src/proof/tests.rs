@@ -123,7 +123,16 @@ fn a_receipt_costs_gas_and_the_l1_fee() {
 
 #[test]
 fn a_garbled_receipt_is_a_bad_answer() {
-    for field in ["transactionHash", "from", "status", "blockNumber", "blockHash", "gasUsed", "effectiveGasPrice", "logs"] {
+    for field in [
+        "transactionHash",
+        "from",
+        "status",
+        "blockNumber",
+        "blockHash",
+        "gasUsed",
+        "effectiveGasPrice",
+        "logs",
+    ] {
         for value in [json!(null), json!("zz"), json!(7)] {
             let mut garbled = receipt();
             garbled[field] = value.clone();

@@ -1,9 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::fake::{
-    FakeRpc, GENESIS, cancellation, connect, payment, reverted, settlement, wallet,
-};
+use crate::fake::{FakeRpc, GENESIS, cancellation, connect, payment, reverted, settlement, wallet};
 use crate::payment::EvmPayment;
 
 const FAR: u64 = GENESIS + 1_000_000;

@@ -1,4 +1,4 @@
-use alloy::consensus::{TxEnvelope, Transaction};
+use alloy::consensus::{Transaction, TxEnvelope};
 use alloy::eips::eip2718::Decodable2718;
 use alloy::primitives::keccak256;
 use alloy::sol_types::SolCall;
@@ -87,6 +87,16 @@ async fn fees_are_twice_the_base_fee_and_never_above_the_cap() {
     assert_eq!(chain.fees(), Some(read));
     let capped = connect(&[FakeRpc::new(3)], |c| c.max_fee_per_gas_wei = 150_000_000).await;
     assert_eq!(capped.refresh_fees(5).await.unwrap().max_fee_per_gas_wei, 150_000_000);
+}
+
+#[tokio::test]
+async fn the_l1_fee_comes_from_the_oracle_there_is() {
+    for (oracle, expected) in [(None, 0), (Some(true), 4_800), (Some(false), 3_360)] {
+        let rpc = FakeRpc::new(3);
+        rpc.state().oracle = oracle;
+        let chain = connect(&[rpc], |_| {}).await;
+        assert_eq!(chain.refresh_fees(0).await.unwrap().l1_fee_wei, expected, "{oracle:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,252 @@
+//! The ChainGPT and NanoGPT catalogues against their figures and limits, the
+//! language's own errors, and its schema.
+
+use quittance_quote::{Catalogue, CatalogueError, PriceRequest, Route, catalogue_schema};
+use serde_json::{Value, json};
+
+const NFT: &str = include_str!("../../../catalogs/chaingpt-nft.toml");
+const CONTRACTS: &str = include_str!("../../../catalogs/chaingpt-contracts.toml");
+const NANOGPT: &str = include_str!("../../../catalogs/nanogpt-images.toml");
+const PNG: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
+/// `Ok(usdc)` or `Err(field)`.
+fn ask(catalogue: &Catalogue, method: &str, path: &str, query: &str, body: &Value) -> Result<String, String> {
+    let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(body).unwrap() };
+    let request = PriceRequest { method, path, query, content_type: None, body: &body };
+    match catalogue.price(&request) {
+        Ok(price) => Ok(price.service.to_usdc()),
+        Err(refusal) => {
+            assert_eq!(refusal.status, 400, "{refusal:?}");
+            Err(refusal.field.unwrap_or(refusal.code))
+        }
+    }
+}
+
+fn merged(base: &Value, changes: &Value) -> Value {
+    let mut body = base.as_object().unwrap().clone();
+    for (key, value) in changes.as_object().unwrap() {
+        body.insert(key.clone(), value.clone());
+    }
+    Value::Object(body)
+}
+
+#[test]
+fn chaingpt_images_by_model_size_and_enhancement() {
+    let catalogue = Catalogue::from_toml(NFT).unwrap();
+    let rows = [
+        (json!({"model": "velogen", "width": 512, "height": 768}), Ok("0.010000")),
+        (json!({"model": "velogen", "width": 512, "height": 512, "enhance": "original"}), Ok("0.010000")),
+        (json!({"model": "velogen", "width": 512, "height": 512, "enhance": "1x"}), Ok("0.020000")),
+        (json!({"model": "velogen", "width": 1920, "height": 1920, "enhance": "2x"}), Ok("0.020000")),
+        (json!({"model": "velogen", "width": 512, "height": 512, "steps": 4}), Ok("0.010000")),
+        (json!({"model": "velogen", "width": 512, "height": 512, "steps": 5}), Err("steps")),
+        (json!({"model": "velogen", "width": 512, "height": 512, "steps": 0}), Err("steps")),
+        (json!({"model": "velogen", "width": 1024, "height": 512}), Err("width")),
+        (json!({"model": "velogen", "width": 512, "height": 511}), Err("height")),
+        (json!({"model": "velogen", "width": 1921, "height": 512, "enhance": "2x"}), Err("width")),
+        (json!({"model": "nebula_forge_xl", "width": 1024, "height": 768}), Ok("0.010000")),
+        (
+            json!({"model": "nebula_forge_xl", "width": 1024, "height": 1024, "enhance": "2x", "steps": 50}),
+            Ok("0.020000"),
+        ),
+        (json!({"model": "nebula_forge_xl", "width": 1024, "height": 1024, "steps": 51}), Err("steps")),
+        (json!({"model": "nebula_forge_xl", "width": 512, "height": 768}), Err("width")),
+        (json!({"model": "VisionaryForge", "width": 768, "height": 768}), Ok("0.010000")),
+        (json!({"model": "VisionaryForge", "width": 768, "height": 768, "enhance": "1x"}), Ok("0.020000")),
+        (json!({"model": "VisionaryForge", "width": 768, "height": 1025}), Err("height")),
+        (json!({"model": "Dale3", "width": 1024, "height": 1024}), Ok("0.047500")),
+        (json!({"model": "Dale3", "width": 1024, "height": 1024, "enhance": "2x"}), Ok("0.095000")),
+        (json!({"model": "Dale3", "width": 1024, "height": 1024, "enhance": "1x"}), Err("enhance")),
+        (json!({"model": "Dale3", "width": 1792, "height": 1024}), Ok("0.095000")),
+        (json!({"model": "Dale3", "width": 1792, "height": 1024, "enhance": "2x"}), Ok("0.142500")),
+        (json!({"model": "Dale3", "width": 4096, "height": 1024}), Err("width")),
+        (json!({"model": "dale3", "width": 1024, "height": 1024}), Err("model")),
+        (json!({"model": null, "width": 1024, "height": 1024}), Err("model")),
+        (json!({"model": "velogen", "height": 512}), Err("width")),
+        (json!({"model": "velogen", "width": 512}), Err("height")),
+        (json!({"model": "velogen", "width": "512", "height": 512}), Err("width")),
+        (json!({"model": "velogen", "width": 512, "height": 512, "enhance": "4x"}), Err("enhance")),
+        (json!({"model": "velogen", "width": 512, "height": 512, "prompt": " "}), Err("prompt")),
+        (json!({"model": "velogen", "width": 512, "height": 512, "prompt": null}), Err("prompt")),
+        (json!({"model": "velogen", "width": 512, "height": 512, "amount": 5}), Err("amount")),
+        (
+            json!({"model": "velogen", "width": 512, "height": 512, "style": "cinematic", "traits": []}),
+            Ok("0.010000"),
+        ),
+    ];
+    let queue = json!({"prompt": "a dragon", "walletAddress": "0xABC", "chainId": 56});
+    for (body, expected) in &rows {
+        let expected = expected.map(str::to_owned).map_err(str::to_owned);
+        let direct = merged(&json!({"prompt": "a dragon"}), body);
+        assert_eq!(ask(&catalogue, "POST", "/nft/generate-image", "", &direct), expected, "{body}");
+        let queued = merged(&queue, body);
+        assert_eq!(ask(&catalogue, "POST", "/nft/generate-nft-queue", "", &queued), expected, "{body}");
+    }
+    let missing =
+        json!({"model": "velogen", "width": 512, "height": 512, "prompt": "a dragon", "chainId": 56});
+    assert_eq!(ask(&catalogue, "POST", "/nft/generate-nft-queue", "", &missing), Err("walletAddress".into()));
+}
+
+#[test]
+fn chaingpt_prompt_and_free_endpoints() {
+    let catalogue = Catalogue::from_toml(NFT).unwrap();
+    let enhance = |body: Value| ask(&catalogue, "POST", "/nft/enhancePrompt", "", &body);
+    assert_eq!(enhance(json!({"prompt": "a city"})), Ok("0.005000".into()));
+    assert_eq!(enhance(json!({})), Err("prompt".into()));
+    for (method, path) in [
+        ("GET", "/nft/progress/b8f86f05"),
+        ("POST", "/nft/mint-nft"),
+        ("GET", "/nft/get-chains"),
+        ("GET", "/nft/abi"),
+    ] {
+        assert_eq!(catalogue.route(method, path), Route::Free, "{path}");
+    }
+}
+
+#[test]
+fn chaingpt_contracts_by_history() {
+    let catalogue = Catalogue::from_toml(CONTRACTS).unwrap();
+    let base = json!({"model": "smart_contract_generator", "question": "an ERC-20"});
+    for (change, expected) in [
+        (json!({}), Ok("0.010000")),
+        (json!({"chatHistory": "off"}), Ok("0.010000")),
+        (json!({"chatHistory": "on", "sdkUniqueId": "u1"}), Ok("0.020000")),
+        (json!({"chatHistory": "ON"}), Err("chatHistory")),
+        (json!({"chatHistory": true}), Err("chatHistory")),
+        (json!({"model": "general_assistant"}), Err("model")),
+        (json!({"question": null}), Err("question")),
+    ] {
+        let expected = expected.map(str::to_owned).map_err(str::to_owned);
+        assert_eq!(
+            ask(&catalogue, "POST", "/chat/stream", "", &merged(&base, &change)),
+            expected,
+            "{change}"
+        );
+    }
+    for (query, expected) in [
+        ("", Ok("0.010000")),
+        ("limit=5&offset=0&sortBy=createdAt&sortOrder=DESC", Ok("0.010000")),
+        ("limit=many", Err("limit")),
+        ("limit=0", Err("limit")),
+        ("limit=1&limit=900", Err("limit")),
+        ("sortOrder=UP", Err("sortOrder")),
+    ] {
+        let expected = expected.map(str::to_owned).map_err(str::to_owned);
+        assert_eq!(ask(&catalogue, "GET", "/chat/chatHistory", query, &Value::Null), expected, "{query}");
+    }
+}
+
+#[test]
+fn nanogpt_images_by_model_size_and_count() {
+    let catalogue = Catalogue::from_toml(NANOGPT).unwrap();
+    let long = format!("data:image/png;base64,{}", "A".repeat(4_194_304));
+    for (change, expected) in [
+        (json!({}), Ok("0.020000")),
+        (json!({"n": 3}), Ok("0.060000")),
+        (json!({"n": 10, "response_format": "url", "size": "auto"}), Ok("0.200000")),
+        (json!({"n": 0}), Err("n")),
+        (json!({"n": 11}), Err("n")),
+        (json!({"n": 1.5}), Err("n")),
+        (json!({"n": "2"}), Err("n")),
+        (json!({"size": "9999x9999"}), Err("size")),
+        (json!({"model": "gpt-image-1", "n": 2}), Ok("0.100000")),
+        (json!({"model": "gpt-image-1", "size": "1536x1024"}), Ok("0.075000")),
+        (json!({"model": "flux-kontext", "kontext_max_mode": true}), Ok("0.080000")),
+        (json!({"model": "nope"}), Err("model")),
+        (json!({"imageDataUrl": PNG}), Ok("0.020000")),
+        (json!({"imageDataUrl": "https://example.com/a.png"}), Err("imageDataUrl")),
+        (json!({"imageDataUrl": "data:image/png;base64,AAAA"}), Err("imageDataUrl")),
+        (json!({"imageDataUrl": long}), Err("imageDataUrl")),
+        (json!({"imageDataUrls": [PNG, PNG]}), Err("too_many_images")),
+        (json!({"model": "flux-kontext", "imageDataUrls": [PNG, PNG, PNG, PNG]}), Ok("0.040000")),
+        (json!({"strength": 0.5, "guidance_scale": 20, "num_inference_steps": 100}), Ok("0.020000")),
+        (json!({"strength": 1.01}), Err("strength")),
+        (json!({"num_inference_steps": 101}), Err("num_inference_steps")),
+        (json!({"response_format": "raw"}), Err("response_format")),
+        (json!({"quality": "hd"}), Err("quality")),
+        (json!({"prompt": null}), Err("prompt")),
+    ] {
+        let expected = expected.map(str::to_owned).map_err(str::to_owned);
+        let body = merged(&json!({"prompt": "a mug"}), &change);
+        assert_eq!(ask(&catalogue, "POST", "/v1/images/generations", "", &body), expected, "{change}");
+    }
+}
+
+#[test]
+fn refusals_have_the_hosts_shape() {
+    let catalogue = Catalogue::from_toml(NFT).unwrap();
+    let body = br#"{"prompt":"{choices}","model":"{code}","width":512,"height":512}"#;
+    let request =
+        PriceRequest { method: "POST", path: "/nft/generate-image", query: "", content_type: None, body };
+    let refusal = catalogue.price(&request).unwrap_err();
+    assert_eq!(
+        refusal.body,
+        json!({
+            "statusCode": 400, "error": "unknown_model", "message": "model `{code}` does not exist", "field": "model",
+            "choices": ["Dale3", "VisionaryForge", "nebula_forge_xl", "velogen"],
+        })
+    );
+    let nowhere = PriceRequest { path: "/nft/none", ..request };
+    assert_eq!(catalogue.price(&nowhere).unwrap_err().status, 404);
+}
+
+const HEAD: &str = "[catalogue]\nname = \"t\"\nunit = \"credit\"\nusd_per_unit = \"1\"\n";
+
+#[test]
+fn broken_catalogues_are_refused_with_advice() {
+    let endpoint = |price: &str| {
+        format!(
+            "{HEAD}[[endpoints]]\nmethod = \"POST\"\npath = \"/a\"\ndescription = \"d\"\nprice = {price}\n"
+        )
+    };
+    assert!(Catalogue::from_toml(&endpoint(r#"{ kind = "call", units = "1" }"#)).is_ok());
+    for (text, word) in [
+        (endpoint(r#"{ kind = "call", units = "1", unitz = "2" }"#), "unitz"),
+        (endpoint(r#"{ kind = "call", units = 1.5 }"#), "as strings"),
+        (endpoint(r#"{ kind = "call", units = "1e3" }"#), "exact decimal"),
+        (endpoint(r#"{ kind = "call", units = "-1" }"#), "exact decimal"),
+        (endpoint(r#"{ kind = "call", units = "0" }"#), "above zero"),
+        (endpoint(r#"{ kind = "call" }"#), "units or model_field"),
+        (endpoint(r#"{ kind = "call", model_field = "model" }"#), "no plain model"),
+        (endpoint(r#"{ kind = "call", units = "1", count_field = "n" }"#), "count_field"),
+        (endpoint(r#"{ kind = "text", reserve_units_min = "1", charge_units_min = "1" }"#), "text model"),
+        (endpoint(r#"{ kind = "generation" }"#), "image or video"),
+        (
+            endpoint(
+                r#"{ kind = "call", units = "1", surcharges = [{ label = "x", when = { a = 1 }, units = "1" }] }"#,
+            ),
+            "undeclared",
+        ),
+        (endpoint(r#"{ kind = "gift" }"#), "gift"),
+        (format!("endpoints = []\n{HEAD}"), "at least one"),
+        (format!("endpoints = []\n{HEAD}surprise = 1\n"), "surprise"),
+        (endpoint(r#"{ kind = "free" }"#).replace("/a", "/a/../b"), "canonical"),
+        (endpoint(r#"{ kind = "free" }"#).replace("POST", "post"), "method"),
+        (
+            endpoint(r#"{ kind = "free" }"#).replace("usd_per_unit = \"1\"", "usd_per_unit = \"0\""),
+            "above zero",
+        ),
+        (
+            format!(
+                "{0}[[endpoints]]\nmethod = \"POST\"\npath = \"/{{x}}\"\ndescription = \"d\"\nprice = {{ kind = \"free\" }}\n",
+                endpoint(r#"{ kind = "free" }"#)
+            ),
+            "same paths",
+        ),
+    ] {
+        let error = Catalogue::from_toml(&text).unwrap_err();
+        assert!(error.to_string().contains(word), "{word}: {error}");
+    }
+    let long = " ".repeat(quittance_quote::CATALOGUE_BYTES_MAX + 1);
+    assert_eq!(Catalogue::from_toml(&long).unwrap_err(), CatalogueError::TooLong);
+}
+
+#[test]
+fn the_schema_file_is_the_generated_one() {
+    let file: Value = serde_json::from_str(include_str!("../../../catalogs/catalogue.schema.json")).unwrap();
+    assert_eq!(
+        file,
+        catalogue_schema(),
+        "run: cargo run -p quittance-quote --example catalogue-schema > catalogs/catalogue.schema.json"
+    );
+}

@@ -3,8 +3,8 @@ use quittance_protocol::Amount;
 use super::*;
 use crate::payment::SolanaPayment;
 use crate::testing::{
-    AMOUNT, FakeRpc, RENT, account, chain, config, mint, official, payload, rules, third, transaction, wallet,
-    with_creation,
+    AMOUNT, FakeRpc, RENT, account, chain, config, mint, official, payload, rules, third, transaction,
+    wallet, with_creation,
 };
 
 struct Attempt(SignedTransaction);
@@ -41,7 +41,10 @@ async fn connecting_checks_the_mint_and_the_settings() {
     let evm = SolanaConfig { network: Network::BASE.parse().unwrap(), ..config() };
     assert!(matches!(connect(evm, key.clone()).await, Some(SolanaError::NotSolana { .. })));
     let nowhere = SolanaConfig { pay_to: "0x0".into(), ..config() };
-    assert!(matches!(connect(nowhere, key.clone()).await, Some(SolanaError::BadAddress { field: "pay_to", .. })));
+    assert!(matches!(
+        connect(nowhere, key.clone()).await,
+        Some(SolanaError::BadAddress { field: "pay_to", .. })
+    ));
     node.set("getAccountInfo", Ok(json!({"context": {"slot": 1}, "value": null})));
     assert!(matches!(connect(config(), key.clone()).await, Some(SolanaError::MintMissing { .. })));
     node.set("getAccountInfo", Ok(account(&layout::SYSTEM, &[0; 82])));
@@ -154,7 +157,10 @@ async fn the_chain_check_is_one_simulation() {
 
     node.set("getLatestBlockhash", Ok(json!({"value": {"lastValidBlockHeight": 500}})));
     assert_eq!(chain.deadline(&view).await, Ok(Deadline::BlockHeight(500)));
-    assert_eq!(node.last_params("getLatestBlockhash"), json!([{"commitment": "processed", "minContextSlot": 77}]));
+    assert_eq!(
+        node.last_params("getLatestBlockhash"),
+        json!([{"commitment": "processed", "minContextSlot": 77}])
+    );
 }
 
 /// The deadline comes from the node that accepted the blockhash: another one
@@ -186,7 +192,9 @@ async fn sends_skip_preflight_and_stop_at_the_first_acceptance() {
 /// Invariant I3: a refusal counts only if nobody may have taken the bytes.
 #[tokio::test]
 async fn i3_sends_over_two_endpoints() {
-    let refusal = || Err(RpcFailure::Node { code: -32003, message: "Transaction signature verification failure".into() });
+    let refusal = || {
+        Err(RpcFailure::Node { code: -32003, message: "Transaction signature verification failure".into() })
+    };
     let (first, second) = (FakeRpc::new(), FakeRpc::new());
     let chain = chain(&[&first, &second]).await;
     let attempt = Attempt(chain.co_sign(&inspect(&chain, false), u64::MAX).unwrap());

@@ -87,14 +87,20 @@ fn every_shape_off_the_list_is_refused() {
     };
     let with_memo_account = |meta| Instruction { accounts: vec![meta], ..layout::memo("x") };
     let guard = || lighthouse(vec![]);
-    let nonce = system(vec![4, 0, 0, 0], vec![
-        AccountMeta::new(Pubkey::new_from_array([8; 32]), false),
-        AccountMeta::new_readonly(Pubkey::new_from_array([6; 32]), false),
-        AccountMeta::new_readonly(user, true),
-    ]);
+    let nonce = system(
+        vec![4, 0, 0, 0],
+        vec![
+            AccountMeta::new(Pubkey::new_from_array([8; 32]), false),
+            AccountMeta::new_readonly(Pubkey::new_from_array([6; 32]), false),
+            AccountMeta::new_readonly(user, true),
+        ],
+    );
     let sol = |from: Pubkey| {
         let to = AccountMeta::new(stranger, false);
-        system([vec![2, 0, 0, 0], 5_u64.to_le_bytes().to_vec()].concat(), vec![AccountMeta::new(from, true), to])
+        system(
+            [vec![2, 0, 0, 0], 5_u64.to_le_bytes().to_vec()].concat(),
+            vec![AccountMeta::new(from, true), to],
+        )
     };
     let foreign_creation = |funder: &Pubkey, owner: &Pubkey, mint: &Pubkey| {
         let creation = layout::create_token_account(funder, owner, mint);
@@ -146,56 +152,140 @@ fn every_shape_off_the_list_is_refused() {
         ("price too short", changed(|i| i[1] = compute(vec![3, 1])), price),
         ("fee above cap", changed(|i| i[1] = layout::set_unit_price(500_001)), price_high),
         // Two instructions are not compute budget: 400,000 units by default.
-        ("fee of the default limit", changed(|i| { i[1] = layout::set_unit_price(25_001); i.remove(0); }), price_high),
+        (
+            "fee of the default limit",
+            changed(|i| {
+                i[1] = layout::set_unit_price(25_001);
+                i.remove(0);
+            }),
+            price_high,
+        ),
         // transfer
         ("nothing but a memo", vec![layout::memo("x")], no_transfer),
         ("unchecked transfer", changed(|i| i[2] = plain_transfer), no_transfer),
         ("Token-2022", changed(|i| i[2] = token_2022), no_transfer),
         ("trailing transfer data", changed(|i| i[2] = longer), no_transfer),
         ("multisig signer", changed(|i| i[2] = multisig), no_transfer),
-        ("fee payer as authority", changed(|i| i[2] = transfer_to(&token_account, &ours, &payer_source())), self_spend),
-        ("our account as source", changed(|i| i[2] = transfer_to(&token_account, &user, &from_us)), self_spend),
+        (
+            "fee payer as authority",
+            changed(|i| i[2] = transfer_to(&token_account, &ours, &payer_source())),
+            self_spend,
+        ),
+        (
+            "our account as source",
+            changed(|i| i[2] = transfer_to(&token_account, &user, &from_us)),
+            self_spend,
+        ),
         ("authority does not sign", changed(|i| i[2] = unsigned), C::InvalidExactSvmPayloadSignatureInvalid),
         ("another mint", changed(|i| i[2] = wrong_mint), C::InvalidExactSvmPayloadMintMismatch),
         ("other decimals", changed(|i| i[2] = wrong_decimals), C::InvalidExactSvmPayloadMintMismatch),
-        ("another account", changed(|i| i[2] = transfer_to(&stranger, &user, &payer_source())), C::InvalidExactSvmPayloadRecipientMismatch),
-        ("owner as account", changed(|i| i[2] = transfer_to(&ours, &user, &payer_source())), C::InvalidExactSvmPayloadRecipientMismatch),
+        (
+            "another account",
+            changed(|i| i[2] = transfer_to(&stranger, &user, &payer_source())),
+            C::InvalidExactSvmPayloadRecipientMismatch,
+        ),
+        (
+            "owner as account",
+            changed(|i| i[2] = transfer_to(&ours, &user, &payer_source())),
+            C::InvalidExactSvmPayloadRecipientMismatch,
+        ),
         ("one more", changed(|i| i[2] = transfer_of(AMOUNT + 1)), C::InvalidExactSvmPayloadAmountMismatch),
         ("one less", changed(|i| i[2] = transfer_of(AMOUNT - 1)), C::InvalidExactSvmPayloadAmountMismatch),
         ("second transfer", changed(|i| i.push(transfer_of(AMOUNT))), fifth),
-        ("second transfer, of other amount, first", changed(|i| i.insert(0, transfer_of(1))), C::InvalidExactSvmPayloadAmountMismatch),
+        (
+            "second transfer, of other amount, first",
+            changed(|i| i.insert(0, transfer_of(1))),
+            C::InvalidExactSvmPayloadAmountMismatch,
+        ),
         // other programs
         ("approve", changed(|i| i.insert(3, token(vec![4, 1, 0, 0, 0, 0, 0, 0, 0]))), fourth),
         ("close account", changed(|i| i.insert(3, token(vec![9]))), fourth),
         ("durable nonce", changed(|i| i.insert(0, nonce)), optional),
         ("SOL from us", changed(|i| i.insert(3, sol(ours))), fourth),
         ("SOL from the payer", changed(|i| i.insert(3, sol(user))), fourth),
-        ("memo v1", changed(|i| i[3].program_id = Pubkey::from_str_const("Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo")), fourth),
+        (
+            "memo v1",
+            changed(|i| {
+                i[3].program_id = Pubkey::from_str_const("Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo")
+            }),
+            fourth,
+        ),
         // creation
         ("creation for a stranger", foreign_creation(&ours, &stranger, &mint()), optional),
         ("creation for the payer", foreign_creation(&ours, &user, &mint()), optional),
         ("creation of another mint", foreign_creation(&ours, &ours, &stranger), optional),
         ("creation funded by the payer", foreign_creation(&user, &ours, &mint()), optional),
-        ("creation after the transfer", changed(|i| i.push(layout::create_token_account(&ours, &ours, &mint()))), fifth),
-        ("creation twice", changed(|i| { for _ in 0..2 { i.insert(2, layout::create_token_account(&ours, &ours, &mint())) } }), fourth),
+        (
+            "creation after the transfer",
+            changed(|i| i.push(layout::create_token_account(&ours, &ours, &mint()))),
+            fifth,
+        ),
+        (
+            "creation twice",
+            changed(|i| {
+                for _ in 0..2 {
+                    i.insert(2, layout::create_token_account(&ours, &ours, &mint()))
+                }
+            }),
+            fourth,
+        ),
         ("recover nested", creation_with(|i| i.data = vec![2]), optional),
         ("creation with trailing data", creation_with(|i| i.data = vec![1, 0]), optional),
-        ("creation with an extra account", creation_with(|i| i.accounts.push(AccountMeta::new_readonly(layout::MEMO, false))), optional),
-        ("creation by another system", creation_with(|i| i.accounts[4] = AccountMeta::new_readonly(layout::MEMO, false)), optional),
+        (
+            "creation with an extra account",
+            creation_with(|i| i.accounts.push(AccountMeta::new_readonly(layout::MEMO, false))),
+            optional,
+        ),
+        (
+            "creation by another system",
+            creation_with(|i| i.accounts[4] = AccountMeta::new_readonly(layout::MEMO, false)),
+            optional,
+        ),
         // memo
         ("two memos", changed(|i| i.push(layout::memo("y"))), C::InvalidExactSvmPayloadMemoCount),
         ("memo too long", changed(|i| i[3] = layout::memo(&"x".repeat(257))), memo),
         ("memo not UTF-8", changed(|i| i[3].data = vec![0xff]), memo),
-        ("memo names a stranger", changed(|i| i[3] = with_memo_account(AccountMeta::new_readonly(stranger, false))), memo),
-        ("fee payer as memo signer", changed(|i| i[3] = with_memo_account(AccountMeta::new_readonly(ours, true))), exposed),
+        (
+            "memo names a stranger",
+            changed(|i| i[3] = with_memo_account(AccountMeta::new_readonly(stranger, false))),
+            memo,
+        ),
+        (
+            "fee payer as memo signer",
+            changed(|i| i[3] = with_memo_account(AccountMeta::new_readonly(ours, true))),
+            exposed,
+        ),
         // Lighthouse
-        ("fourth assertion", changed(|i| { i.remove(3); i.extend([guard(), guard(), guard(), guard()]) }), C::InvalidExactSvmPayloadUnknownSeventhInstruction),
-        ("fee payer in an assertion", changed(|i| i.push(lighthouse(vec![AccountMeta::new(ours, true)]))), exposed),
-        ("fee payer read in an assertion", changed(|i| i.push(lighthouse(vec![AccountMeta::new_readonly(ours, false)]))), exposed),
+        (
+            "fourth assertion",
+            changed(|i| {
+                i.remove(3);
+                i.extend([guard(), guard(), guard(), guard()])
+            }),
+            C::InvalidExactSvmPayloadUnknownSeventhInstruction,
+        ),
+        (
+            "fee payer in an assertion",
+            changed(|i| i.push(lighthouse(vec![AccountMeta::new(ours, true)]))),
+            exposed,
+        ),
+        (
+            "fee payer read in an assertion",
+            changed(|i| i.push(lighthouse(vec![AccountMeta::new_readonly(ours, false)]))),
+            exposed,
+        ),
         // the whole
-        ("nine instructions", changed(|i| i.extend([guard(), guard(), guard(), guard(), guard()])), C::InvalidExactSvmPayloadTransactionInstructionsLength),
+        (
+            "nine instructions",
+            changed(|i| i.extend([guard(), guard(), guard(), guard(), guard()])),
+            C::InvalidExactSvmPayloadTransactionInstructionsLength,
+        ),
         ("no instructions", vec![], C::InvalidExactSvmPayloadTransactionInstructionsLength),
-        ("third signer", changed(|i| i.push(lighthouse(vec![AccountMeta::new_readonly(stranger, true)]))), C::InvalidExactSvmPayloadExcessiveSigners),
+        (
+            "third signer",
+            changed(|i| i.push(lighthouse(vec![AccountMeta::new_readonly(stranger, true)]))),
+            C::InvalidExactSvmPayloadExcessiveSigners,
+        ),
     ];
     for (name, instructions, expected) in table {
         let error = check(&instructions).expect_err(name);
@@ -264,7 +354,12 @@ fn accepted_is_checked_before_the_transaction() {
         ("/accepted/payTo", "another", json!(stranger), C::InvalidExactSvmPayloadRecipientMismatch),
         ("/accepted/amount", "text", json!("1.5"), C::InvalidExactSvmPayloadAmountMismatch),
         ("/accepted/amount", "leading zero", json!("011500"), C::InvalidExactSvmPayloadAmountMismatch),
-        ("/accepted/extra/feePayer", "another", json!(stranger), C::InvalidExactSvmFeePayerNotManagedByFacilitator),
+        (
+            "/accepted/extra/feePayer",
+            "another",
+            json!(stranger),
+            C::InvalidExactSvmFeePayerNotManagedByFacilitator,
+        ),
         ("/accepted/extra/feePayer", "number", json!(5), C::InvalidExactSvmFeePayerNotManagedByFacilitator),
         ("/accepted/extra/feePayer", "null", Value::Null, undecodable),
         ("/payload/transaction", "number", json!(5), C::InvalidExactSvmPayloadTransaction),
@@ -275,7 +370,10 @@ fn accepted_is_checked_before_the_transaction() {
         let error = with(&|payload| *payload.pointer_mut(pointer).unwrap() = value.clone());
         assert_eq!(error.wire_code(), expected, "{pointer} {name}: {error}");
     }
-    assert_eq!(with(&|payload| payload["accepted"]["maxAmountRequired"] = json!("1")), SolanaError::AmountMismatch);
+    assert_eq!(
+        with(&|payload| payload["accepted"]["maxAmountRequired"] = json!("1")),
+        SolanaError::AmountMismatch
+    );
 }
 
 #[test]

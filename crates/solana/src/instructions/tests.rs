@@ -56,7 +56,12 @@ fn the_creation_is_what_spl_associated_token_account_builds() {
         &spl_token_interface::ID,
     );
     assert!(is_ata_create(&plain_create.data));
-    let nested = spl_associated_token_account::instruction::recover_nested(&funder, &owner, &mint, &spl_token_interface::ID);
+    let nested = spl_associated_token_account::instruction::recover_nested(
+        &funder,
+        &owner,
+        &mint,
+        &spl_token_interface::ID,
+    );
     assert!(!is_ata_create(&nested.data));
 }
 
@@ -83,8 +88,13 @@ fn only_the_transfer_parses_as_one() {
 #[test]
 fn compute_budget_data_is_read_exactly() {
     assert_eq!(parse_compute_budget(&set_unit_limit(7).data), Some(ComputeBudget::UnitLimit(7)));
-    assert_eq!(parse_compute_budget(&set_unit_price(u64::MAX).data), Some(ComputeBudget::UnitPrice(u64::MAX)));
-    for bad in [&[][..], &[0, 1, 2, 3, 4], &[1, 0, 0, 4, 0], &[4, 1, 0, 0, 0], &[2, 1, 0, 0], &[2, 1, 0, 0, 0, 0]] {
+    assert_eq!(
+        parse_compute_budget(&set_unit_price(u64::MAX).data),
+        Some(ComputeBudget::UnitPrice(u64::MAX))
+    );
+    for bad in
+        [&[][..], &[0, 1, 2, 3, 4], &[1, 0, 0, 4, 0], &[4, 1, 0, 0, 0], &[2, 1, 0, 0], &[2, 1, 0, 0, 0, 0]]
+    {
         assert_eq!(parse_compute_budget(bad), None, "{bad:?}");
     }
 }

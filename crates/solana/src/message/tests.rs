@@ -50,7 +50,10 @@ fn nothing_may_follow_the_end() {
 #[test]
 fn limits_and_versions() {
     let too_large = vec![0; TRANSACTION_BYTES_MAX + 1];
-    assert!(matches!(WireTransaction::decode(&too_large), Err(MalformedTransaction::TooLarge { bytes: 1233 })));
+    assert!(matches!(
+        WireTransaction::decode(&too_large),
+        Err(MalformedTransaction::TooLarge { bytes: 1233 })
+    ));
     let mut raw = transaction(&official());
     assert_eq!(raw[129], 0x80);
     for version in [0x81, 0x82, 0xff] {
@@ -90,7 +93,10 @@ fn out_of_range_indexes_are_typed_errors() {
             let mut bad = good.clone();
             let VersionedMessage::V0(inner) = &mut bad else { unreachable!() };
             inner.instructions[position].program_id_index = bad_index;
-            assert_eq!(WireTransaction::decode(&sign(&bad)).err(), Some(MalformedTransaction::IndexOutOfRange));
+            assert_eq!(
+                WireTransaction::decode(&sign(&bad)).err(),
+                Some(MalformedTransaction::IndexOutOfRange)
+            );
         }
         let mut bad = good.clone();
         let VersionedMessage::V0(inner) = &mut bad else { unreachable!() };

@@ -38,7 +38,8 @@ fn epoch(height: u64) -> Value {
 fn landed(case: &Case, err: Value) -> Value {
     let read = WireTransaction::decode(&case.raw).unwrap();
     let at = read.keys.iter().position(|key| *key == crate::testing::rules().token_account).unwrap();
-    let balance = |amount: u64| json!([{"accountIndex": at, "uiTokenAmount": {"amount": amount.to_string()}}]);
+    let balance =
+        |amount: u64| json!([{"accountIndex": at, "uiTokenAmount": {"amount": amount.to_string()}}]);
     json!({
         "slot": 800,
         "blockTime": 1_778_430_000,
@@ -113,7 +114,10 @@ async fn i4_evidence_that_contradicts_the_payment_proves_nothing() {
     };
     let mismatch = Err(SolanaError::EvidenceMismatch { transaction: case.watch.transaction.clone() });
     assert!(matches!(with(&|_| {}), Ok(Some(Evidence::Settled(_)))));
-    assert_eq!(with(&|answer| answer["transaction"] = landed(&other, Value::Null)["transaction"].clone()), mismatch);
+    assert_eq!(
+        with(&|answer| answer["transaction"] = landed(&other, Value::Null)["transaction"].clone()),
+        mismatch
+    );
     assert_eq!(with(&|answer| answer["transaction"][0] = json!(STANDARD.encode(&case.raw[1..]))), mismatch);
     let mut resigned = case.raw.clone();
     resigned[5] ^= 1;
@@ -125,7 +129,12 @@ async fn i4_evidence_that_contradicts_the_payment_proves_nothing() {
     );
     assert_eq!(judge_landing(&chain.rules, &case.watch, &Value::Null), Ok(None));
     assert_eq!(with(&|answer| answer["meta"] = Value::Null), Ok(None));
-    assert!(with(&|answer| { answer["meta"].as_object_mut().unwrap().remove("err"); }).is_err());
+    assert!(
+        with(&|answer| {
+            answer["meta"].as_object_mut().unwrap().remove("err");
+        })
+        .is_err()
+    );
 
     // In a scan: no evidence, and no error for the others.
     node.set("getSignatureStatuses", Ok(status("confirmed", Value::Null)));

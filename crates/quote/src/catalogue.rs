@@ -71,6 +71,14 @@ impl Catalogue {
         })
     }
 
+    /// Loads the tokenizer when text is sold here, so that the first customer
+    /// does not wait for it. Programs call it once at the start.
+    pub fn warm_up(&self) {
+        if self.endpoints.iter().any(|endpoint| matches!(endpoint.price, Rule::Text(_))) {
+            tokens::load();
+        }
+    }
+
     /// The catalogue's name.
     pub fn name(&self) -> &str {
         &self.name

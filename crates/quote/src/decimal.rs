@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use bigdecimal::num_bigint::BigInt;
 use bigdecimal::rounding::RoundingMode;
-use bigdecimal::{BigDecimal, ToPrimitive};
+use bigdecimal::{BigDecimal, ToPrimitive, Zero};
 use quittance_protocol::{Amount, USDC_DECIMALS};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -81,7 +81,7 @@ impl FromStr for Rate {
 
     fn from_str(text: &str) -> Result<Self, QuoteError> {
         let value = parse_decimal("rate", text)?;
-        if value == BigDecimal::from(0) { Err(QuoteError::ZeroRate) } else { Ok(Self(value)) }
+        if value.is_zero() { Err(QuoteError::ZeroRate) } else { Ok(Self(value)) }
     }
 }
 
@@ -95,7 +95,8 @@ impl FromStr for Markup {
 
     fn from_str(text: &str) -> Result<Self, QuoteError> {
         let value = parse_decimal("markup", text)?;
-        if value < BigDecimal::from(1) || value > BigDecimal::from(10) {
+        let (least, most) = (BigDecimal::from(1), BigDecimal::from(10));
+        if value < least || value > most {
             return Err(QuoteError::BadMarkup);
         }
         Ok(Self(value))

@@ -1,6 +1,8 @@
 //! The ChainGPT and NanoGPT catalogues against their figures and limits, the
 //! language's own errors, and its schema.
 
+#![allow(clippy::unwrap_used, clippy::result_large_err)] // helpers of tests, too
+
 use quittance_quote::{Catalogue, CatalogueError, PriceRequest, Route, catalogue_schema};
 use serde_json::{Value, json};
 

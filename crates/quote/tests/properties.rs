@@ -1,5 +1,7 @@
 //! Properties that no table can show.
 
+#![allow(clippy::unwrap_used, clippy::result_large_err)] // helpers of tests, too
+
 use proptest::prelude::*;
 use quittance_quote::{Catalogue, Price, PriceRequest, Refusal};
 use serde_json::{Map, Value, json};
@@ -12,7 +14,6 @@ static NFT: LazyLock<Catalogue> =
 static NANOGPT: LazyLock<Catalogue> =
     LazyLock::new(|| Catalogue::from_toml(include_str!("../../../catalogs/nanogpt-images.toml")).unwrap());
 
-#[allow(clippy::result_large_err)]
 fn post(catalogue: &Catalogue, path: &str, body: &[u8]) -> Result<Price, Refusal> {
     catalogue.price(&PriceRequest { method: "POST", path, query: "", content_type: None, body })
 }

@@ -1,5 +1,7 @@
 //! What imgnAI would refuse gets 400 and no price; what it takes gets one.
 
+#![allow(clippy::unwrap_used, clippy::result_large_err)] // helpers of tests, too
+
 use quittance_quote::{Catalogue, ITEMS_MAX, PriceRequest};
 use serde_json::{Value, json};
 
@@ -29,7 +31,10 @@ fn raw(
     }
 }
 
-fn check(path: &str, base: &Value, wrap: fn(Value) -> Value, rows: &[(Value, Result<&str, (&str, &str)>)]) {
+/// What is changed in a good request, and its price or refusal.
+type Row<'a> = (Value, Result<&'a str, (&'a str, &'a str)>);
+
+fn check(path: &str, base: &Value, wrap: fn(Value) -> Value, rows: &[Row<'_>]) {
     let catalogue = catalogue();
     for (change, expected) in rows {
         let mut body = base.as_object().unwrap().clone();

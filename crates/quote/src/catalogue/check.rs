@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bigdecimal::BigDecimal;
+use bigdecimal::Zero as _;
 
 use super::MODELS_MAX;
 use super::file::{
@@ -23,7 +23,7 @@ fn need(holds: bool, place: &str, problem: impl Into<String>) -> Checked {
 
 fn need_above_zero(units: &Decimal, place: &str, what: &str) -> Checked {
     need(
-        units.0 > BigDecimal::from(0),
+        !units.0.is_zero(),
         place,
         format!("{what} must be above zero; list free endpoints as kind = \"free\""),
     )

@@ -16,6 +16,11 @@ pub const UNBROKEN_RUN_BYTES_MAX: usize = 256;
 /// Loaded at the first text request; the vocabulary is embedded in the program.
 static TOKENIZER: OnceLock<Option<CoreBPE>> = OnceLock::new();
 
+/// The tokenizer; without it prompts are bounded by their bytes.
+pub(super) fn load() -> Option<&'static CoreBPE> {
+    TOKENIZER.get_or_init(|| tiktoken_rs::o200k_base().ok()).as_ref()
+}
+
 /// Text of one request.
 #[derive(Debug, Default)]
 pub(super) struct Texts<'a> {
@@ -35,7 +40,7 @@ impl<'a> Texts<'a> {
         if self.bytes > TOKENIZED_BYTES_MAX {
             return (bound, false);
         }
-        let Some(tokenizer) = TOKENIZER.get_or_init(|| tiktoken_rs::o200k_base().ok()) else {
+        let Some(tokenizer) = load() else {
             return (bound, false);
         };
         let count = |text: &str| u64::try_from(tokenizer.encode_ordinary(text).len()).unwrap_or(u64::MAX);

@@ -1,9 +1,14 @@
 //! What the gate and the program may ask, and what they are told.
 
+use std::fmt;
+use std::sync::Arc;
+
 use quittance_ledger::StoredAnswer;
 use quittance_protocol::{
     Amount, ErrorCode, Fingerprint, IdentifierHash, Network, PaymentId, RequestId, SettleResponse,
 };
+
+use crate::Inner;
 
 /// What a request wants to buy: the gate's half of a payment.
 #[derive(Clone, Debug)]
@@ -71,14 +76,19 @@ pub enum PayOutcome {
 ///
 /// It ends in exactly one of [`crate::Facilitator::finish`] and
 /// [`crate::Facilitator::credit`]; a grant that is dropped without either
-/// (panic, shutdown) becomes a credit at the next boot (P6).
-#[derive(Debug)]
+/// (panic, a client that left) becomes a credit at once, and one that dies with
+/// the process becomes a credit at the next boot (P6).
 pub struct Grant {
-    pub(crate) facts: PaidFacts,
-    pub(crate) receipt: SettleResponse,
+    facts: PaidFacts,
+    receipt: SettleResponse,
+    home: Option<Arc<Inner>>,
 }
 
 impl Grant {
+    pub(crate) fn new(facts: PaidFacts, receipt: SettleResponse, home: Arc<Inner>) -> Self {
+        Self { facts, receipt, home: Some(home) }
+    }
+
     /// Facts about the payment for the handler.
     pub fn paid(&self) -> &PaidFacts {
         &self.facts
@@ -89,10 +99,32 @@ impl Grant {
         &self.receipt
     }
 
+    /// Takes the right out, so that dropping the rest means nothing.
+    pub(crate) fn redeem(mut self) -> PaidFacts {
+        self.home = None;
+        self.facts.clone()
+    }
+
     /// A grant out of thin air, for fault-injecting tests of a gate.
     #[cfg(feature = "testing")]
     pub fn for_testing(facts: PaidFacts, receipt: SettleResponse) -> Self {
-        Self { facts, receipt }
+        Self { facts, receipt, home: None }
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        if let Some(home) = self.home.take() {
+            let facts = self.facts.clone();
+            let drivers = home.drivers.clone();
+            drivers.spawn(async move { home.credit(&facts, "the run was abandoned").await });
+        }
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant").field("facts", &self.facts).finish_non_exhaustive()
     }
 }
 

@@ -1,1 +1,237 @@
-//! x
+#![doc = include_str!("../README.md")]
+
+mod api;
+mod base;
+mod board;
+pub mod chain;
+mod clock;
+pub mod config;
+mod desk;
+pub mod engine;
+mod failpoint;
+mod merchant;
+mod metrics;
+mod pay;
+mod rates;
+mod settle;
+mod solana;
+mod start;
+mod tariffs;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quittance_ledger::{Ledger, LedgerError};
+use quittance_protocol::{
+    Amount, ErrorCode, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceInfo, SettleRequest,
+    SettleResponse, SupportedResponse, VerifyRequest, VerifyResponse, X402_VERSION,
+};
+use serde_json::{Map, json};
+use tokio_util::task::TaskTracker;
+
+pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejection, Sale};
+pub use clock::Clock;
+pub use metrics::Metrics;
+pub use quittance_ledger::StoredAnswer;
+pub use rates::{Coin, RateSource, StaticRates};
+pub use start::StartError;
+
+use crate::board::Board;
+use crate::desk::Desk;
+use crate::settle::Tools;
+use crate::tariffs::TariffPolicy;
+
+/// Limits of the gate's way, from `[gate]`.
+pub(crate) struct Limits {
+    pub(crate) pending_wait: Duration,
+    pub(crate) replay_ms: i64,
+    pub(crate) runs_max: u32,
+}
+
+pub(crate) struct Inner {
+    pub(crate) tools: Arc<Tools>,
+    pub(crate) desks: Vec<Arc<Desk>>,
+    pub(crate) board: Board,
+    pub(crate) limits: Limits,
+    pub(crate) policy: TariffPolicy,
+    pub(crate) drivers: TaskTracker,
+}
+
+/// The facilitator: verification, settlement and delivery of payments.
+///
+/// Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Facilitator {
+    inner: Arc<Inner>,
+}
+
+/// Why an operation on a grant failed. The payment itself is safe.
+#[derive(Debug, thiserror::Error)]
+pub enum FacilitatorError {
+    /// The ledger did not take it.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl Inner {
+    pub(crate) fn desk(&self, network: &str) -> Option<Arc<Desk>> {
+        self.desks.iter().find(|desk| desk.chain.network().as_str() == network).cloned()
+    }
+
+    /// A stranger's network name as a bounded metric label.
+    pub(crate) fn label<'a>(&self, network: &'a str) -> &'a str {
+        if self.desk(network).is_some() { network } else { "other" }
+    }
+
+    pub(crate) fn random(&self) -> [u8; 16] {
+        rand::random()
+    }
+
+    /// running → credited (P6). A failure is repaired at the next boot.
+    pub(crate) async fn credit(&self, facts: &PaidFacts, reason: &str) {
+        let now_ms = self.tools.clock.now_ms();
+        self.tools.metrics.delivery("credited");
+        let credited = self.tools.ledger.credit_delivery(&facts.payment_id, facts.run, reason, now_ms).await;
+        if let Err(error) = credited {
+            tracing::error!(payment = %facts.payment_id, %error, "a credit waits for the next start");
+        }
+        self.wake(&facts.payment_id).await;
+    }
+
+    /// Wakes copies of a payment that wait for its delivery.
+    async fn wake(&self, id: &PaymentId) {
+        if let Ok(Some(payment)) = self.tools.ledger.payment(id).await {
+            self.board.notice(payment.key).announce();
+        }
+    }
+}
+
+impl Facilitator {
+    /// The offer of `service` on every network that can be offered now, Base
+    /// first. Pure: no I/O (P4). `error` says why payment is asked for.
+    pub fn offer(
+        &self,
+        service: Amount,
+        resource: ResourceInfo,
+        error: &str,
+    ) -> Result<PaymentRequired, NothingToOffer> {
+        let now_ms = self.inner.tools.clock.now_ms();
+        let accepts: Vec<_> =
+            self.inner.desks.iter().filter_map(|desk| desk.offer(service, now_ms)).collect();
+        if accepts.is_empty() {
+            return Err(NothingToOffer { retry_after_seconds: pay::UNAVAILABLE_RETRY_SECONDS });
+        }
+        let mut extensions = Map::new();
+        extensions.insert("payment-identifier".to_owned(), json!({ "info": { "required": false } }));
+        Ok(PaymentRequired {
+            x402_version: X402_VERSION,
+            error: Some(error.to_owned()),
+            resource: Some(resource),
+            accepts,
+            extensions,
+            other: Map::new(),
+        })
+    }
+
+    /// Takes a payment for a sale to its end, or to what can be said within
+    /// `gate.pending_wait_seconds`.
+    pub async fn pay(&self, payload: PaymentPayload, sale: Sale) -> PayOutcome {
+        self.inner.pay(payload, sale).await
+    }
+
+    /// The handler's final answer: durable before it is released (P1, P6).
+    pub async fn finish(&self, grant: Grant, answer: StoredAnswer) -> Result<(), FacilitatorError> {
+        let inner = &self.inner;
+        let facts = grant.redeem();
+        let now_ms = inner.tools.clock.now_ms();
+        failpoint::hit("before_delivered").await;
+        let stored = inner.tools.ledger.finish_delivery(&facts.payment_id, facts.run, &answer, now_ms).await;
+        failpoint::hit("after_delivered").await;
+        match stored {
+            Ok(()) => inner.tools.metrics.delivery("delivered"),
+            Err(error) => {
+                tracing::error!(payment = %facts.payment_id, %error, "an answer is not stored");
+                inner.credit(&facts, "the answer could not be stored").await;
+                return Err(error.into());
+            }
+        }
+        inner.wake(&facts.payment_id).await;
+        Ok(())
+    }
+
+    /// The handler failed: the payment becomes a credit for the same request (P6).
+    pub async fn credit(&self, grant: Grant, reason: &str) -> Result<(), FacilitatorError> {
+        let facts = grant.redeem();
+        self.inner.credit(&facts, reason).await;
+        Ok(())
+    }
+
+    /// The answer reached the client completely: the replay window starts.
+    /// In the background; losing it only keeps the window open longer.
+    pub fn answer_sent(&self, payment: &PaymentId) {
+        let (inner, payment) = (Arc::clone(&self.inner), payment.clone());
+        self.inner.drivers.spawn(async move {
+            let now_ms = inner.tools.clock.now_ms();
+            if let Err(error) = inner.tools.ledger.mark_answer_sent(&payment, now_ms).await {
+                tracing::warn!(%payment, %error, "the replay window is not marked");
+            }
+        });
+    }
+
+    /// The configured networks, Base first, for discovery.
+    pub fn networks(&self) -> Vec<NetworkInfo> {
+        let now_ms = self.inner.tools.clock.now_ms();
+        self.inner.desks.iter().map(|desk| desk.info(now_ms)).collect()
+    }
+
+    /// `POST /verify`: whether `/settle` would be tried. Writes nothing.
+    pub async fn verify(&self, request: VerifyRequest) -> VerifyResponse {
+        self.inner.verify(request).await
+    }
+
+    /// `POST /settle` on behalf of `merchant`.
+    pub async fn settle(&self, request: SettleRequest, merchant: &str) -> SettleResponse {
+        self.inner.settle(request, merchant).await
+    }
+
+    /// `GET /supported`.
+    pub fn supported(&self) -> SupportedResponse {
+        self.inner.supported()
+    }
+
+    /// Whether payments can be taken: the ledger answers and some network is offered.
+    pub async fn ready(&self) -> Result<(), String> {
+        self.inner.tools.ledger.counts().await.map_err(|error| error.to_string())?;
+        let now_ms = self.inner.tools.clock.now_ms();
+        let offered = self.inner.desks.iter().any(|desk| desk.current(now_ms).is_some());
+        if offered { Ok(()) } else { Err("no network can be offered".to_owned()) }
+    }
+
+    /// All metrics, for `/metrics`.
+    pub fn registry(&self) -> prometheus::Registry {
+        self.inner.tools.metrics.registry()
+    }
+
+    /// The books, for operators' commands.
+    pub fn ledger(&self) -> &Ledger {
+        &self.inner.tools.ledger
+    }
+
+    /// Stops background work and closes the ledger. Unfinished payments go on
+    /// at the next start.
+    pub async fn shutdown(&self) {
+        self.inner.tools.stop.cancel();
+        self.inner.drivers.close();
+        self.inner.drivers.wait().await;
+        self.inner.tools.ledger.clone().close().await;
+    }
+}
+
+/// A code for metrics and bodies where the reference has only words.
+pub const PAYMENT_REQUIRED_CODE: ErrorCode = ErrorCode::PaymentRequired;
+
+/// Networks in the order of offers: EVM chains first, as clients expect.
+pub(crate) fn order_of(network: &Network) -> u8 {
+    u8::from(!network.as_str().starts_with("eip155:"))
+}

@@ -145,7 +145,8 @@ impl SolanaChain {
         endpoint: &Arc<dyn Rpc>,
         landed: &[&SolanaWatch],
     ) -> Vec<(PaymentKey, Evidence)> {
-        let reads = landed.iter().map(|watch| self.read_landing(endpoint, watch));
+        // Collected first: a closure held across an await would not be `Send`.
+        let reads: Vec<_> = landed.iter().map(|watch| self.read_landing(endpoint, watch)).collect();
         let answers: Vec<_> = futures::stream::iter(reads).buffered(LANDING_READS_MAX).collect().await;
         let mut found = Vec::with_capacity(landed.len());
         for (watch, answer) in landed.iter().zip(answers) {

@@ -44,12 +44,15 @@ impl EvmChain {
             .filter(|w| w.watch.payment.valid_before <= finalized.timestamp)
             .filter(|w| !cursor.burned.contains_key(&w.key))
             .collect();
-        let states: Vec<(PaymentKey, bool)> = stream::iter(late.into_iter().map(|w| async move {
-            Ok::<_, EvmError>((w.key, self.authorization_used(rpc, w, head.number).await?))
-        }))
-        .buffer_unordered(PARALLEL_CALLS_MAX)
-        .try_collect()
-        .await?;
+        // Collected first: a closure held across an await would not be `Send`.
+        let reads: Vec<_> = late
+            .into_iter()
+            .map(|w| async move {
+                Ok::<_, EvmError>((w.key, self.authorization_used(rpc, w, head.number).await?))
+            })
+            .collect();
+        let states: Vec<(PaymentKey, bool)> =
+            stream::iter(reads).buffer_unordered(PARALLEL_CALLS_MAX).try_collect().await?;
         for (key, used) in states {
             if used {
                 // It landed or was cancelled, and no log of it was seen: search for it again.

@@ -57,10 +57,11 @@ impl Search<'_> {
         queries: Vec<LogQuery>,
         watched: &[Watched<'_>],
     ) -> Result<Vec<Receipt>, EvmError> {
-        let pages: Vec<Vec<(B256, B256)>> = stream::iter(queries.into_iter().map(|q| self.logs(q, watched)))
-            .buffer_unordered(PARALLEL_CALLS_MAX)
-            .try_collect()
-            .await?;
+        let pages: Vec<Vec<(B256, B256)>> =
+            stream::iter(queries.into_iter().map(|q| self.logs(q, watched)).collect::<Vec<_>>())
+                .buffer_unordered(PARALLEL_CALLS_MAX)
+                .try_collect()
+                .await?;
         let mut places: Vec<(B256, B256)> = pages.into_iter().flatten().collect();
         places.sort_unstable();
         places.dedup();
@@ -113,10 +114,11 @@ impl Search<'_> {
 
     /// Receipts that the node has, concurrently.
     pub(super) async fn receipts(&self, hashes: &[B256]) -> Result<Vec<Receipt>, EvmError> {
-        let found: Vec<Option<Receipt>> = stream::iter(hashes.iter().map(|hash| self.receipt(*hash)))
-            .buffer_unordered(PARALLEL_CALLS_MAX)
-            .try_collect()
-            .await?;
+        let found: Vec<Option<Receipt>> =
+            stream::iter(hashes.iter().map(|hash| self.receipt(*hash)).collect::<Vec<_>>())
+                .buffer_unordered(PARALLEL_CALLS_MAX)
+                .try_collect()
+                .await?;
         Ok(found.into_iter().flatten().collect())
     }
 
@@ -131,9 +133,14 @@ impl Search<'_> {
         let missing: HashSet<B256> =
             receipts.iter().map(|r| r.block_hash).filter(|hash| !times.contains_key(hash)).collect();
         let blocks: Vec<(B256, Option<Block>)> =
-            stream::iter(missing.into_iter().map(|hash| async move {
-                Ok::<_, RpcError>((hash, read_block_by_hash(self.rpc, hash).await?))
-            }))
+            stream::iter(
+                missing
+                    .into_iter()
+                    .map(|hash| async move {
+                        Ok::<_, RpcError>((hash, read_block_by_hash(self.rpc, hash).await?))
+                    })
+                    .collect::<Vec<_>>(),
+            )
             .buffer_unordered(PARALLEL_CALLS_MAX)
             .try_collect()
             .await?;

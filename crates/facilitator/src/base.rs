@@ -1,0 +1,240 @@
+//! [`Chain`] over `quittance-evm`.
+
+use async_trait::async_trait;
+use quittance_evm::{
+    EvmChain, EvmConfig, EvmError, EvmPayment, EvmWatch, FeeSnapshot, L1_FEE_HEADROOM, ScanCursor,
+};
+use quittance_ledger::{Recorded, SignedBytes};
+use quittance_protocol::{
+    Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, Secret, SendOutcome, UnixSeconds,
+};
+use serde::Deserialize as _;
+use serde_json::{Map, Value, json};
+
+use crate::api::Rejection;
+use crate::chain::{
+    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, SignRefused, Watched,
+};
+use crate::config::NetworkConfig;
+
+/// Denominator of `headroom_bps`.
+const BASIS_POINTS: u128 = 10_000;
+
+/// An EVM network behind the port.
+pub(crate) struct BaseChain {
+    chain: EvmChain,
+    network: Network,
+    wallet: String,
+    asset_name: String,
+    asset_version: String,
+    gas_limit: u64,
+    gas_expected: u64,
+    headroom_bps: u128,
+    cursor: tokio::sync::Mutex<ScanCursor>,
+}
+
+impl BaseChain {
+    /// Connects and checks chain id, token and EIP-712 domain.
+    pub(crate) async fn connect(
+        config: &NetworkConfig,
+        wallet: &Secret,
+        headroom_bps: u128,
+    ) -> Result<Self, EvmError> {
+        let mut evm = EvmConfig::new(
+            config.network.clone(),
+            config.rpc_urls.clone(),
+            config.asset.clone(),
+            config.pay_to.clone(),
+        );
+        evm.asset_name.clone_from(&config.asset_name);
+        evm.asset_version.clone_from(&config.asset_version);
+        evm.authorization_seconds_max = config.authorization_seconds_max;
+        evm.confirmations = config.confirmations;
+        evm.settle_gas_limit = config.settle_gas_limit;
+        evm.max_fee_per_gas_wei = u128::from(config.max_fee_per_gas_wei);
+        evm.priority_fee_wei = u128::from(config.priority_fee_wei);
+        evm.rpc_timeout_ms = config.rpc_timeout_ms;
+        evm.poll_interval_ms = config.poll_interval_ms;
+        evm.contract_payers = config.contract_payers;
+        let chain = EvmChain::connect(evm, wallet).await?;
+        Ok(Self {
+            wallet: chain.wallet(),
+            chain,
+            network: config.network.clone(),
+            asset_name: config.asset_name.clone(),
+            asset_version: config.asset_version.clone(),
+            gas_limit: config.settle_gas_limit,
+            gas_expected: config.settle_gas_expected,
+            headroom_bps,
+            cursor: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The last fees read, with the fee cap lowered until the cost bound fits
+    /// what the payment was charged (I10).
+    fn fees_within(&self, allowed_wei: u128) -> Result<FeeSnapshot, SignRefused> {
+        let later = |reason: &str| SignRefused { retry: true, reason: reason.to_owned() };
+        let mut fees = self.chain.fees().ok_or_else(|| later("no fees read yet"))?;
+        let l1 = fees.l1_fee_wei.saturating_mul(L1_FEE_HEADROOM);
+        let for_gas =
+            allowed_wei.checked_sub(l1).ok_or_else(|| later("the L1 fee is above what was charged"))?;
+        let affordable = for_gas / u128::from(self.gas_limit.max(1));
+        fees.max_fee_per_gas_wei = fees.max_fee_per_gas_wei.min(affordable);
+        if fees.max_fee_per_gas_wei <= fees.base_fee_wei {
+            return Err(later("the base fee is above what was charged"));
+        }
+        Ok(fees)
+    }
+}
+
+fn reject(error: &EvmError, payer: Option<String>) -> Rejection {
+    Rejection { code: error.wire_code(), message: error.to_string(), payer }
+}
+
+/// Reads the ledger's form back.
+fn stored(form: &Value) -> Result<EvmPayment, serde_json::Error> {
+    EvmPayment::deserialize(form)
+}
+
+#[async_trait]
+impl Chain for BaseChain {
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn wallet(&self) -> &str {
+        &self.wallet
+    }
+
+    fn offer_extra(&self) -> Map<String, Value> {
+        let mut extra = Map::new();
+        extra.insert("name".to_owned(), json!(self.asset_name));
+        extra.insert("version".to_owned(), json!(self.asset_version));
+        extra
+    }
+
+    fn native_decimals(&self) -> u32 {
+        18
+    }
+
+    fn amount_mismatch(&self) -> ErrorCode {
+        ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch
+    }
+
+    fn network_mismatch(&self) -> ErrorCode {
+        ErrorCode::InvalidExactEvmNetworkMismatch
+    }
+
+    fn check_local(&self, payload: &PaymentPayload, now: UnixSeconds) -> Result<ChainPayment, Rejection> {
+        let payment = self.chain.check_local(payload, now).map_err(|error| reject(&error, None))?;
+        let form = serde_json::to_value(&payment).map_err(|error| Rejection {
+            code: ErrorCode::InvalidPayload,
+            message: error.to_string(),
+            payer: None,
+        })?;
+        Ok(ChainPayment {
+            key: payment.key(),
+            payer: payment.payer(),
+            amount: payment.amount(),
+            signature_digest: payment.signature_digest(),
+            needs_rent: false,
+            form,
+        })
+    }
+
+    async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError> {
+        let stored = stored(&payment.form).map_err(|e| CheckError::Unreachable(e.to_string()))?;
+        match self.chain.check_chain(&stored).await {
+            Ok(view) => Ok(ChainView { watch_from: view.block, endpoint: 0 }),
+            Err(error) if error.retry() => Err(CheckError::Unreachable(error.to_string())),
+            Err(error) => Err(CheckError::Rejected(reject(&error, Some(payment.payer.clone())))),
+        }
+    }
+
+    async fn deadline(&self, payment: &ChainPayment, _view: &ChainView) -> Result<Deadline, CheckError> {
+        let stored = stored(&payment.form).map_err(|e| CheckError::Unreachable(e.to_string()))?;
+        Ok(stored.deadline())
+    }
+
+    fn takes_nonce(&self) -> bool {
+        true
+    }
+
+    async fn next_nonce(&self) -> Result<u64, ChainFault> {
+        self.chain.transaction_count().await.map_err(|error| ChainFault(error.to_string()))
+    }
+
+    fn sign(
+        &self,
+        form: &Value,
+        nonce: Option<u64>,
+        allowed_native: u128,
+    ) -> Result<SignedBytes, SignRefused> {
+        let never = |reason: String| SignRefused { retry: false, reason };
+        let payment = stored(form).map_err(|error| never(error.to_string()))?;
+        let nonce = nonce.ok_or_else(|| never("a settlement needs a wallet nonce".to_owned()))?;
+        let fees = self.fees_within(allowed_native)?;
+        let signed = self
+            .chain
+            .sign_settlement(&payment, nonce, &fees, allowed_native)
+            .map_err(|error| SignRefused { retry: error.retry(), reason: error.to_string() })?;
+        Ok(SignedBytes {
+            detail: json!({
+                "gas_limit": signed.gas_limit,
+                "max_fee_per_gas_wei": signed.max_fee_per_gas_wei.to_string(),
+                "cost_bound_wei": signed.cost_bound_wei.to_string(),
+            }),
+            raw: signed.raw,
+            transaction: signed.transaction,
+        })
+    }
+
+    async fn send(&self, recorded: &Recorded) -> SendOutcome {
+        self.chain.send(recorded).await
+    }
+
+    async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
+        let watches: Vec<EvmWatch> = watched
+            .iter()
+            .filter_map(|w| {
+                Some(EvmWatch {
+                    payment: stored(&w.form).ok()?,
+                    attempts: w.transactions.clone(),
+                    attempt_nonce: w.nonce,
+                    from_block: w.watch_from,
+                })
+            })
+            .collect();
+        let mut cursor = self.cursor.lock().await;
+        self.chain.scan(&watches, &mut cursor).await.map_err(|error| ChainFault(error.to_string()))
+    }
+
+    async fn refresh_costs(&self, now_ms: i64) -> Result<CostSnapshot, ChainFault> {
+        let fault = |error: EvmError| ChainFault(error.to_string());
+        let fees = self.chain.refresh_fees(now_ms).await.map_err(fault)?;
+        let wallet_native = self.chain.wallet_balance_wei().await.map_err(fault)?;
+        let overflow = || ChainFault("fees out of range".to_owned());
+        let fee_per_gas = fees
+            .base_fee_wei
+            .checked_mul(self.headroom_bps)
+            .map(|scaled| scaled.div_ceil(BASIS_POINTS))
+            .and_then(|base| base.checked_add(fees.priority_fee_wei))
+            .ok_or_else(overflow)?;
+        let cost_native = u128::from(self.gas_expected)
+            .checked_mul(fee_per_gas)
+            .and_then(|gas| gas.checked_add(fees.l1_fee_wei.checked_mul(L1_FEE_HEADROOM)?))
+            .ok_or_else(overflow)?;
+        Ok(CostSnapshot {
+            cost_native,
+            rent_native: 0,
+            wallet_native,
+            detail: json!({
+                "gas": self.gas_expected,
+                "base_fee_wei": fees.base_fee_wei.to_string(),
+                "fee_per_gas_wei": fee_per_gas.to_string(),
+                "l1_fee_wei": fees.l1_fee_wei.to_string(),
+                "block": fees.block,
+            }),
+        })
+    }
+}

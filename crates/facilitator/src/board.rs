@@ -1,0 +1,109 @@
+//! The notice board: who works on which payment in this process.
+//!
+//! It saves work and wakes waiters; it decides nothing. The ledger alone says
+//! what is claimed, settled or delivered, so losing the board loses nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use quittance_protocol::PaymentKey;
+use tokio::sync::watch;
+
+use crate::api::Rejection;
+
+/// All notices of this process.
+#[derive(Default)]
+pub(crate) struct Board {
+    notices: Arc<Mutex<HashMap<PaymentKey, Weak<Notice>>>>,
+}
+
+/// One payment's notice; lives as long as somebody holds it.
+pub(crate) struct Notice {
+    key: PaymentKey,
+    home: Arc<Mutex<HashMap<PaymentKey, Weak<Notice>>>>,
+    /// Taken for look-up, chain check and claim, so that copies of one payment
+    /// cost one chain check (single flight).
+    pub(crate) turn: tokio::sync::Mutex<Turn>,
+    changed: watch::Sender<u64>,
+}
+
+/// What the last holder of the turn learned.
+#[derive(Default)]
+pub(crate) struct Turn {
+    /// The chain's refusal of this very signature, shared with copies that
+    /// waited behind the one that asked.
+    pub(crate) refused: Option<([u8; 32], Rejection)>,
+}
+
+impl Board {
+    /// The payment's notice, made when there is none.
+    pub(crate) fn notice(&self, key: PaymentKey) -> Arc<Notice> {
+        let mut notices = self.notices.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(notice) = notices.get(&key).and_then(Weak::upgrade) {
+            return notice;
+        }
+        let notice = Arc::new(Notice {
+            key,
+            home: Arc::clone(&self.notices),
+            turn: tokio::sync::Mutex::default(),
+            changed: watch::Sender::new(0),
+        });
+        notices.insert(key, Arc::downgrade(&notice));
+        notice
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.notices.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len()
+    }
+}
+
+impl Notice {
+    /// Wakes everyone who waits for this payment.
+    pub(crate) fn announce(&self) {
+        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// Changes from now on.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        let mut notices = self.home.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // A new notice may stand there already: its maker found ours dying.
+        if notices.get(&self.key).is_some_and(|weak| weak.strong_count() == 0) {
+            notices.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_share_a_notice_and_the_last_holder_takes_it_down() {
+        let board = Board::default();
+        let key = PaymentKey::from_bytes([1; 32]);
+        let first = board.notice(key);
+        let second = board.notice(key);
+        assert!(Arc::ptr_eq(&first, &second));
+        drop(first);
+        assert_eq!(board.len(), 1);
+        drop(second);
+        assert_eq!(board.len(), 0, "the board does not grow with the payments it has seen");
+    }
+
+    #[tokio::test]
+    async fn an_announcement_before_waiting_is_not_lost() {
+        let board = Board::default();
+        let notice = board.notice(PaymentKey::from_bytes([2; 32]));
+        let mut changes = notice.subscribe();
+        notice.announce();
+        assert!(changes.has_changed().unwrap());
+        changes.changed().await.unwrap();
+    }
+}

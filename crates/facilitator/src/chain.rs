@@ -1,0 +1,149 @@
+//! The port through which the engine's drivers see a chain.
+//!
+//! [`crate::base`] and [`crate::solana`] implement it over the chain crates; a
+//! simulator implements it over fakes.
+
+use async_trait::async_trait;
+use quittance_ledger::{Recorded, SignedBytes};
+use quittance_protocol::{
+    Amount, Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, SendOutcome, UnixSeconds,
+};
+use serde_json::{Map, Value};
+
+use crate::api::Rejection;
+
+/// A payment whose own signature and terms are good; nothing is known yet about
+/// the chain's opinion, the price or our books.
+#[derive(Clone, Debug)]
+pub struct ChainPayment {
+    /// What makes copies the same payment.
+    pub key: PaymentKey,
+    /// Who signed.
+    pub payer: String,
+    /// What the signature moves.
+    pub amount: Amount,
+    /// SHA-256 of the canonical signature.
+    pub signature_digest: [u8; 32],
+    /// Whether landing it makes us pay the rent of the recipient's token account.
+    pub needs_rent: bool,
+    /// The chain crate's own form, kept in the ledger for resuming. Holds the
+    /// payer's signature: never logged.
+    pub form: Value,
+}
+
+/// The chain's opinion about a payment, from one call.
+#[derive(Clone, Copy, Debug)]
+pub struct ChainView {
+    /// Block (or slot) to search for the payment from.
+    pub watch_from: u64,
+    /// Which endpoint said so, where a later question must go to the same one.
+    pub endpoint: usize,
+}
+
+/// Why the chain said no, or nothing.
+#[derive(Clone, Debug)]
+pub enum CheckError {
+    /// The payment cannot be settled.
+    Rejected(Rejection),
+    /// No endpoint gave a usable answer; says nothing about the payment.
+    Unreachable(String),
+}
+
+/// Why a signature was not made. Nothing was written or sent.
+#[derive(Clone, Debug)]
+pub struct SignRefused {
+    /// Whether fees may fall, or a wallet be filled, so that it works later.
+    pub retry: bool,
+    /// For the journal.
+    pub reason: String,
+}
+
+/// A chain could not be read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("chain unreachable: {0}")]
+pub struct ChainFault(pub String);
+
+/// One payment in the shared poller's list.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Which payment.
+    pub key: PaymentKey,
+    /// As in [`ChainPayment::form`].
+    pub form: Value,
+    /// Hashes of our attempts, oldest first.
+    pub transactions: Vec<String>,
+    /// Wallet nonce of the newest attempt.
+    pub nonce: Option<u64>,
+    /// Block (or slot) to search from.
+    pub watch_from: u64,
+    /// When it can no longer land.
+    pub deadline: Deadline,
+}
+
+/// What a settlement costs now, from the chain's own state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostSnapshot {
+    /// Expected cost in wei or lamports, with headroom for rising fees, without markup.
+    pub cost_native: u128,
+    /// The part of it that pays for a missing token account.
+    pub rent_native: u128,
+    /// What the oracle wallet holds, in wei or lamports.
+    pub wallet_native: u128,
+    /// How it was made, for people.
+    pub detail: Value,
+}
+
+/// A chain, as far as settling payments goes.
+#[async_trait]
+pub trait Chain: Send + Sync + 'static {
+    /// Which one.
+    fn network(&self) -> &Network;
+
+    /// The oracle wallet's address.
+    fn wallet(&self) -> &str;
+
+    /// Facts for offers (`name` and `version`, or `feePayer`).
+    fn offer_extra(&self) -> Map<String, Value>;
+
+    /// Decimals of the native token: 18 or 9.
+    fn native_decimals(&self) -> u32;
+
+    /// The code for an amount that is not the price.
+    fn amount_mismatch(&self) -> ErrorCode;
+
+    /// The code for a payment that names another network.
+    fn network_mismatch(&self) -> ErrorCode;
+
+    /// Checks that need no chain: shape, terms, time window, signature.
+    fn check_local(&self, payload: &PaymentPayload, now: UnixSeconds) -> Result<ChainPayment, Rejection>;
+
+    /// Asks the chain whether the payment would land; exactly one RPC call.
+    async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError>;
+
+    /// When the payment can no longer land (I5); at most one RPC call.
+    async fn deadline(&self, payment: &ChainPayment, view: &ChainView) -> Result<Deadline, CheckError>;
+
+    /// Whether attempts take a wallet nonce; if so [`Chain::sign`] gets one.
+    fn takes_nonce(&self) -> bool;
+
+    /// The wallet's next nonce as the chain sees it, for boot.
+    async fn next_nonce(&self) -> Result<u64, ChainFault>;
+
+    /// Signs without I/O, if the cost cannot exceed `allowed_native` (I10) nor
+    /// the operator's fee cap (I8).
+    fn sign(
+        &self,
+        form: &Value,
+        nonce: Option<u64>,
+        allowed_native: u128,
+    ) -> Result<SignedBytes, SignRefused>;
+
+    /// Broadcasts durable bytes (I2, I3).
+    async fn send(&self, recorded: &Recorded) -> SendOutcome;
+
+    /// Looks at the chain once for all watched payments.
+    async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault>;
+
+    /// Reads fees, rent and the wallet's balance, for the next tariff.
+    async fn refresh_costs(&self, now_ms: i64) -> Result<CostSnapshot, ChainFault>;
+}

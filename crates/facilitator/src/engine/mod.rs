@@ -1,0 +1,270 @@
+//! The engine: one payment's life as a pure function.
+//!
+//! `step(state, event, now) -> effects` decides; the drivers in [`crate::settle`]
+//! act and report back. Nothing here reads a clock, a socket or a database, so
+//! a seeded simulator can run the very code that moves money.
+
+#[cfg(test)]
+mod tests;
+
+use quittance_protocol::{ErrorCode, Evidence, Landing, SendOutcome};
+
+/// How often a payment may be signed again after a transaction of ours was
+/// included and failed. Each costs gas that earns nothing (I10).
+pub const ATTEMPTS_MAX: u32 = 2;
+
+/// First pause before the same bytes are broadcast again.
+pub const REBROADCAST_MS_MIN: u64 = 1_000;
+
+/// Longest pause between broadcasts of the same bytes.
+pub const REBROADCAST_MS_MAX: u64 = 16_000;
+
+/// Where a payment stands, as far as settlement is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Durable phase.
+    pub phase: Phase,
+    /// Attempts with signed bytes in the ledger.
+    pub attempts: u32,
+    /// Attempts that were included and failed.
+    pub reverted: u32,
+    /// Broadcasts of the newest attempt.
+    pub sends: u32,
+    /// A verdict whose commit is under way; nothing else may be decided meanwhile.
+    pub committing: Option<Verdict>,
+}
+
+/// The durable phase; the same words as in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Claimed, nothing signed.
+    Claimed,
+    /// Signed bytes and hash are durable; possibly sent.
+    Recorded,
+    /// Final.
+    Done(Verdict),
+}
+
+/// The end of a payment. Final for the grant (I6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The money moved.
+    Settled(Landing),
+    /// It never will, and why.
+    Refused {
+        /// For the payer.
+        code: ErrorCode,
+        /// For the journal.
+        reason: String,
+        /// What proved it, when it was the chain.
+        evidence: Option<Evidence>,
+    },
+    /// The deadline passed at a finalized block (I5).
+    Expired(Evidence),
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The claim was won, or found again at boot.
+    Started,
+    /// Signed bytes are durable.
+    Recorded,
+    /// Signing was refused before anything was written (fee cap I8, cost bound
+    /// I10, a wallet without funds).
+    NotRecorded {
+        /// Whether waiting can help (fees may fall); if not the claim ends.
+        retry: bool,
+        /// For the journal.
+        reason: String,
+    },
+    /// A broadcast ended.
+    Sent(SendOutcome),
+    /// The pause before the next broadcast is over.
+    Due,
+    /// The chain was seen to say something.
+    Seen(Evidence),
+    /// The chain was asked again whether the payment could still land.
+    Rechecked {
+        /// It could.
+        still_good: bool,
+    },
+    /// The verdict is durable.
+    Committed,
+    /// The commit failed; it is tried again.
+    CommitFailed,
+}
+
+/// What to do next. Drivers perform effects in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Sign and make durable: slot, bytes and hash in one commit (I2).
+    Record,
+    /// Broadcast the newest recorded attempt.
+    Send,
+    /// Ask the shared poller to report evidence about this payment.
+    Watch,
+    /// Report [`Event::Due`] after this many milliseconds.
+    Wake(u64),
+    /// Ask the chain whether the payment could still land, then report.
+    Recheck,
+    /// Make the verdict durable.
+    Commit(Verdict),
+    /// Enter what a transaction cost into the books.
+    BookCost {
+        /// Where it landed and what it cost.
+        landing: Landing,
+        /// Whether a payment earned it back.
+        earned: bool,
+    },
+    /// Tell whoever waits.
+    Announce,
+    /// Something an operator must see.
+    Alert(Alert),
+}
+
+/// Things that must not stay silent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Alert {
+    /// No node takes the bytes of a recorded attempt.
+    SendRefused(String),
+    /// Fees are above the cap, or the wallet is empty; the payment waits.
+    Waiting(String),
+    /// The chain contradicts a final verdict (I6).
+    Contradiction(Evidence),
+}
+
+impl State {
+    /// A payment that was just claimed.
+    pub fn claimed() -> Self {
+        Self { phase: Phase::Claimed, attempts: 0, reverted: 0, sends: 0, committing: None }
+    }
+
+    /// A payment found in the ledger with `attempts` recorded attempts.
+    pub fn recorded(attempts: u32) -> Self {
+        Self { phase: Phase::Recorded, attempts, ..Self::claimed() }
+    }
+
+    /// Whether nothing more can happen.
+    pub fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Done(_))
+    }
+}
+
+/// Advances one payment.
+pub fn step(state: &mut State, event: Event) -> Vec<Effect> {
+    match (&state.phase, event) {
+        (Phase::Done(verdict), event) => after_the_end(verdict, &event),
+        (_, Event::Committed) => committed(state),
+        (_, Event::CommitFailed) => match state.committing.clone() {
+            Some(verdict) => vec![Effect::Commit(verdict)],
+            None => Vec::new(),
+        },
+        // A verdict is on its way into the ledger: evidence that comes
+        // meanwhile is judged after it (a contradiction shows then).
+        (_, _) if state.committing.is_some() => Vec::new(),
+        (_, Event::Seen(evidence)) => seen(state, evidence),
+        (Phase::Claimed, Event::Started) => vec![Effect::Watch, Effect::Record],
+        (Phase::Recorded, Event::Started) => vec![Effect::Watch, Effect::Send],
+        (_, Event::Recorded) => recorded(state),
+        (_, Event::NotRecorded { retry, reason }) => not_recorded(state, retry, reason),
+        (Phase::Recorded, Event::Sent(outcome)) => sent(state, outcome),
+        (Phase::Recorded, Event::Due) => vec![Effect::Send],
+        (Phase::Claimed, Event::Due) => vec![Effect::Record],
+        (Phase::Recorded, Event::Rechecked { still_good: true }) => vec![Effect::Record],
+        // It can no longer land now; only its deadline ends it (I5).
+        (Phase::Recorded, Event::Rechecked { still_good: false }) => Vec::new(),
+        (Phase::Claimed, Event::Sent(_) | Event::Rechecked { .. }) => Vec::new(),
+    }
+}
+
+fn recorded(state: &mut State) -> Vec<Effect> {
+    state.phase = Phase::Recorded;
+    state.attempts = state.attempts.saturating_add(1);
+    state.sends = 0;
+    vec![Effect::Announce, Effect::Send]
+}
+
+fn not_recorded(state: &mut State, retry: bool, reason: String) -> Vec<Effect> {
+    if state.phase == Phase::Recorded {
+        // An earlier attempt may still land: never a verdict from here.
+        return vec![Effect::Alert(Alert::Waiting(reason))];
+    }
+    if retry {
+        return vec![Effect::Alert(Alert::Waiting(reason)), Effect::Wake(REBROADCAST_MS_MIN)];
+    }
+    // Nothing was ever signed by us, so nothing of ours can land. A third party
+    // may still submit the authorization; reconciliation finds that.
+    decide(state, Verdict::Refused { code: ErrorCode::UnexpectedSettleError, reason, evidence: None })
+}
+
+fn sent(state: &mut State, outcome: SendOutcome) -> Vec<Effect> {
+    state.sends = state.sends.saturating_add(1);
+    let pause = REBROADCAST_MS_MIN
+        .saturating_mul(1_u64.checked_shl(state.sends.min(8)).unwrap_or(u64::MAX))
+        .min(REBROADCAST_MS_MAX);
+    match outcome {
+        SendOutcome::Accepted | SendOutcome::Unknown { .. } => vec![Effect::Wake(pause)],
+        // I2: a slot with bytes is only ever rebroadcast or replaced.
+        SendOutcome::Refused { reason } => {
+            vec![Effect::Alert(Alert::SendRefused(reason)), Effect::Wake(pause)]
+        }
+    }
+}
+
+fn seen(state: &mut State, evidence: Evidence) -> Vec<Effect> {
+    match evidence {
+        Evidence::Settled(landing) => {
+            let mut effects = Vec::new();
+            if landing.paid_by_us {
+                effects.push(Effect::BookCost { landing: landing.clone(), earned: true });
+            }
+            // The verdict first: somebody waits for it; the books can follow.
+            let mut decided = decide(state, Verdict::Settled(landing));
+            decided.append(&mut effects);
+            decided
+        }
+        Evidence::Reverted(landing) => {
+            state.reverted = state.reverted.saturating_add(1);
+            let mut effects = vec![Effect::BookCost { landing, earned: false }];
+            if state.attempts < ATTEMPTS_MAX {
+                effects.push(Effect::Recheck);
+            }
+            effects
+        }
+        evidence @ Evidence::Canceled(_) => decide(
+            state,
+            Verdict::Refused {
+                code: ErrorCode::InvalidTransactionState,
+                reason: "the payer cancelled the authorization".to_owned(),
+                evidence: Some(evidence),
+            },
+        ),
+        evidence @ Evidence::Expired { .. } => decide(state, Verdict::Expired(evidence)),
+    }
+}
+
+fn decide(state: &mut State, verdict: Verdict) -> Vec<Effect> {
+    state.committing = Some(verdict.clone());
+    vec![Effect::Commit(verdict)]
+}
+
+fn committed(state: &mut State) -> Vec<Effect> {
+    match state.committing.take() {
+        Some(verdict) => {
+            state.phase = Phase::Done(verdict);
+            vec![Effect::Announce]
+        }
+        None => Vec::new(),
+    }
+}
+
+fn after_the_end(verdict: &Verdict, event: &Event) -> Vec<Effect> {
+    match (verdict, event) {
+        (Verdict::Settled(_), Event::Seen(Evidence::Settled(_) | Evidence::Reverted(_))) => Vec::new(),
+        (_, Event::Seen(evidence @ (Evidence::Settled(_) | Evidence::Canceled(_)))) => {
+            vec![Effect::Alert(Alert::Contradiction(evidence.clone()))]
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,132 @@
+use super::*;
+
+fn landing(paid_by_us: bool) -> Landing {
+    Landing {
+        transaction: "0xabc".into(),
+        block: 7,
+        block_hash: "0xb".into(),
+        block_time: 1_000,
+        cost_native: 42,
+        paid_by_us,
+    }
+}
+
+fn expired() -> Evidence {
+    Evidence::Expired { block: 9, clock: 2_000 }
+}
+
+#[test]
+fn the_straight_way_records_before_it_sends() {
+    let mut state = State::claimed();
+    assert_eq!(step(&mut state, Event::Started), [Effect::Watch, Effect::Record]);
+    assert_eq!(step(&mut state, Event::Recorded), [Effect::Announce, Effect::Send]);
+    assert_eq!(step(&mut state, Event::Sent(SendOutcome::Accepted)), [Effect::Wake(2_000)]);
+    let effects = step(&mut state, Event::Seen(Evidence::Settled(landing(true))));
+    assert_eq!(effects[0], Effect::Commit(Verdict::Settled(landing(true))));
+    assert_eq!(effects[1], Effect::BookCost { landing: landing(true), earned: true });
+    assert_eq!(step(&mut state, Event::Committed), [Effect::Announce]);
+    assert!(state.is_done());
+}
+
+/// I2: no event sequence yields a send before bytes are durable.
+#[test]
+fn a_claim_without_bytes_is_never_sent() {
+    let events = [
+        Event::Started,
+        Event::Due,
+        Event::Sent(SendOutcome::Accepted),
+        Event::Rechecked { still_good: true },
+        Event::Rechecked { still_good: false },
+        Event::NotRecorded { retry: true, reason: "cap".into() },
+        Event::CommitFailed,
+    ];
+    for first in &events {
+        for second in &events {
+            let mut state = State::claimed();
+            for event in [first, second] {
+                let effects = step(&mut state, event.clone());
+                assert!(!effects.contains(&Effect::Send), "{first:?} then {second:?}");
+            }
+        }
+    }
+}
+
+/// I3: whatever a node says about a send, the payment is not over.
+#[test]
+fn no_answer_to_a_send_is_a_verdict() {
+    for outcome in [
+        SendOutcome::Accepted,
+        SendOutcome::Unknown { reason: "timeout".into() },
+        SendOutcome::Refused { reason: "insufficient funds for gas".into() },
+    ] {
+        let mut state = State::recorded(1);
+        let effects = step(&mut state, Event::Sent(outcome));
+        assert!(state.committing.is_none());
+        assert!(effects.iter().any(|e| matches!(e, Effect::Wake(_))), "it is broadcast again");
+    }
+}
+
+/// I5: a reverted receipt alone is not a refusal.
+#[test]
+fn a_revert_costs_but_does_not_end_the_payment() {
+    let mut state = State::recorded(1);
+    let effects = step(&mut state, Event::Seen(Evidence::Reverted(landing(true))));
+    assert_eq!(effects, [Effect::BookCost { landing: landing(true), earned: false }, Effect::Recheck]);
+    assert_eq!(step(&mut state, Event::Rechecked { still_good: true }), [Effect::Record]);
+    assert_eq!(step(&mut state, Event::Recorded), [Effect::Announce, Effect::Send]);
+    // I10: attempts that earn nothing are bounded.
+    let effects = step(&mut state, Event::Seen(Evidence::Reverted(landing(true))));
+    assert_eq!(effects, [Effect::BookCost { landing: landing(true), earned: false }]);
+    assert!(!state.is_done());
+    assert!(matches!(step(&mut state, Event::Seen(expired()))[0], Effect::Commit(Verdict::Expired(_))));
+}
+
+/// I6: the first verdict stands, and what contradicts it is said aloud.
+#[test]
+fn a_verdict_is_final() {
+    let mut state = State::recorded(1);
+    step(&mut state, Event::Seen(expired()));
+    // While the commit is under way nothing else is decided.
+    assert_eq!(step(&mut state, Event::Seen(Evidence::Settled(landing(true)))), []);
+    step(&mut state, Event::Committed);
+    let before = state.clone();
+    let effects = step(&mut state, Event::Seen(Evidence::Settled(landing(true))));
+    assert!(matches!(effects[..], [Effect::Alert(Alert::Contradiction(_))]));
+    assert_eq!(state, before);
+}
+
+#[test]
+fn a_failed_commit_is_tried_again() {
+    let mut state = State::recorded(1);
+    step(&mut state, Event::Seen(Evidence::Settled(landing(false))));
+    assert_eq!(step(&mut state, Event::CommitFailed), [Effect::Commit(Verdict::Settled(landing(false)))]);
+}
+
+#[test]
+fn a_foreign_landing_settles_and_costs_us_nothing() {
+    let mut state = State::claimed();
+    let effects = step(&mut state, Event::Seen(Evidence::Settled(landing(false))));
+    assert_eq!(effects, [Effect::Commit(Verdict::Settled(landing(false)))]);
+}
+
+#[test]
+fn signing_that_can_never_work_ends_a_claim_but_not_a_recorded_payment() {
+    let never = Event::NotRecorded { retry: false, reason: "cost bound".into() };
+    let mut state = State::claimed();
+    assert!(matches!(step(&mut state, never.clone())[..], [Effect::Commit(Verdict::Refused { .. })]));
+    let mut state = State::recorded(1);
+    assert!(matches!(step(&mut state, never)[..], [Effect::Alert(Alert::Waiting(_))]));
+}
+
+#[test]
+fn rebroadcasts_slow_down_to_a_bound() {
+    let mut state = State::recorded(1);
+    let mut last = 0;
+    for _ in 0..40 {
+        let effects = step(&mut state, Event::Sent(SendOutcome::Accepted));
+        let [Effect::Wake(pause)] = effects[..] else { panic!("{effects:?}") };
+        assert!(pause >= last && pause <= REBROADCAST_MS_MAX);
+        last = pause;
+    }
+    assert_eq!(last, REBROADCAST_MS_MAX);
+}

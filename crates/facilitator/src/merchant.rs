@@ -1,0 +1,339 @@
+//! `/verify` and `/settle` for foreign servers.
+//!
+//! They send no request body, so each `success: true` runs a handler of
+//! theirs; the first one is therefore journaled before it is sent.
+
+use std::sync::Arc;
+
+use quittance_ledger::{MerchantAnswer, NewClaim, Origin, Payment, PaymentState};
+use quittance_protocol::{
+    Amount, ErrorCode, Fingerprint, IdentifierHash, PaymentId, PaymentPayload, RequestId, RetryAction,
+    SettleRequest, SettleResponse, SupportedKind, SupportedResponse, VerifyRequest, VerifyResponse,
+    X402_VERSION,
+};
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use crate::Inner;
+use crate::api::{PayOutcome, Rejection};
+use crate::board::Notice;
+use crate::chain::ChainPayment;
+use crate::desk::Desk;
+use crate::pay::{pending_receipt, receipt, reject};
+
+impl Inner {
+    /// See [`crate::Facilitator::verify`].
+    pub(crate) async fn verify(self: &Arc<Self>, request: VerifyRequest) -> VerifyResponse {
+        match self.verify_inner(&request).await {
+            Ok(payment) => VerifyResponse {
+                is_valid: true,
+                invalid_reason: None,
+                invalid_message: None,
+                payer: Some(payment.payer),
+                other: Map::new(),
+            },
+            Err(rejection) => {
+                self.tools.metrics.refused(self.label(&request.payment_requirements.network), rejection.code);
+                VerifyResponse {
+                    is_valid: false,
+                    invalid_reason: Some(rejection.code),
+                    invalid_message: Some(rejection.message),
+                    payer: rejection.payer,
+                    other: Map::new(),
+                }
+            }
+        }
+    }
+
+    async fn verify_inner(self: &Arc<Self>, request: &VerifyRequest) -> Result<ChainPayment, Rejection> {
+        let (desk, payment) = self.check_terms(request)?;
+        match self.tools.ledger.payment_by_key(&payment.key).await {
+            Ok(None) => {}
+            Ok(Some(_)) => return Err(duplicate(&payment)),
+            Err(error) => {
+                tracing::error!(%error, "ledger");
+                return Err(reject(ErrorCode::UnexpectedVerifyError, "the ledger cannot be read; try again"));
+            }
+        }
+        self.covers_cost(&desk, &payment)?;
+        self.check_chain_alone(&desk, &payment).await?;
+        Ok(payment)
+    }
+
+    /// What needs neither ledger nor chain.
+    fn check_terms(&self, request: &VerifyRequest) -> Result<(Arc<Desk>, ChainPayment), Rejection> {
+        if request.x402_version != X402_VERSION {
+            return Err(reject(ErrorCode::InvalidX402Version, "x402Version must be 2"));
+        }
+        let wanted = &request.payment_requirements;
+        if wanted.scheme != "exact" {
+            return Err(reject(ErrorCode::UnsupportedScheme, "only the scheme \"exact\" is supported"));
+        }
+        let desk = self
+            .desk(&wanted.network)
+            .ok_or_else(|| reject(ErrorCode::InvalidNetwork, "see GET /supported for the networks"))?;
+        if !desk.sells(wanted) {
+            return Err(reject(
+                ErrorCode::InvalidPaymentRequirements,
+                "this facilitator settles only to its configured payTo and asset",
+            ));
+        }
+        let accepted = &request.payment_payload.accepted;
+        if accepted.scheme != wanted.scheme {
+            return Err(reject(
+                ErrorCode::UnsupportedScheme,
+                "the payment's scheme is not the one asked for",
+            ));
+        }
+        if accepted.network != wanted.network {
+            return Err(reject(
+                desk.chain.network_mismatch(),
+                "the payment is for another network than asked for",
+            ));
+        }
+        // From here on the server's terms count, not the customer's echo.
+        let payload = PaymentPayload { accepted: wanted.clone(), ..request.payment_payload.clone() };
+        self.check_local(&payload)
+    }
+
+    /// Never under cost: the amount itself must pay for its settlement.
+    fn covers_cost(&self, desk: &Desk, payment: &ChainPayment) -> Result<Amount, Rejection> {
+        let Some(tariff) = desk.current(self.tools.clock.now_ms()) else {
+            return Err(reject(
+                ErrorCode::NetworkUnavailable,
+                "this network cannot settle now; try again later",
+            ));
+        };
+        if payment.amount < tariff.gas {
+            return Err(Rejection {
+                code: ErrorCode::InvalidPaymentRequirements,
+                message: format!("the amount is below the settlement cost of {} USDC", tariff.gas.to_usdc()),
+                payer: Some(payment.payer.clone()),
+            });
+        }
+        Ok(tariff.gas)
+    }
+
+    async fn check_chain_alone(
+        &self,
+        desk: &Desk,
+        payment: &ChainPayment,
+    ) -> Result<crate::pay::Checked, Rejection> {
+        self.check_chain(desk, payment).await.map_err(|outcome| match outcome {
+            PayOutcome::Refused(rejection) => rejection,
+            _ => reject(ErrorCode::NetworkUnavailable, "the chain cannot be reached now; try again"),
+        })
+    }
+
+    /// See [`crate::Facilitator::settle`].
+    pub(crate) async fn settle(self: &Arc<Self>, request: SettleRequest, merchant: &str) -> SettleResponse {
+        let network = request.payment_requirements.network.clone();
+        let until = Instant::now() + self.limits.pending_wait;
+        let (desk, payment) = match self.check_terms(&request) {
+            Ok(checked) => checked,
+            Err(rejection) => return self.refused(&network, rejection),
+        };
+        let notice = self.board.notice(payment.key);
+        let identifier = request.payment_payload.payment_identifier().map(IdentifierHash::of);
+        // Detached, so that a server that hangs up cannot strand a claim.
+        let found = {
+            let (inner, desk, payment) = (Arc::clone(self), Arc::clone(&desk), payment.clone());
+            let (notice, merchant) = (Arc::clone(&notice), merchant.to_owned());
+            self.drivers.spawn(async move {
+                inner.find_or_claim_for(&desk, &payment, &merchant, identifier, &notice).await
+            })
+        };
+        let known = match found.await {
+            Ok(Ok(known)) => known,
+            Ok(Err(rejection)) => return self.refused(&network, rejection),
+            Err(error) => {
+                tracing::error!(%error, "settling task failed");
+                return self.refused(&network, reject(ErrorCode::UnexpectedSettleError, "try again"));
+            }
+        };
+        if known.signature_digest != payment.signature_digest
+            || known.origin != Origin::Merchant(merchant.to_owned())
+        {
+            return duplicate_of(&known);
+        }
+        self.answer_merchant(known, identifier, &notice, until).await
+    }
+
+    async fn find_or_claim_for(
+        self: &Arc<Self>,
+        desk: &Arc<Desk>,
+        payment: &ChainPayment,
+        merchant: &str,
+        identifier: Option<IdentifierHash>,
+        notice: &Arc<Notice>,
+    ) -> Result<Payment, Rejection> {
+        let mut turn = notice.turn.lock().await;
+        let ledger_trouble = |error| {
+            tracing::error!(%error, "ledger");
+            reject(
+                ErrorCode::UnexpectedSettleError,
+                "the ledger cannot be used now; send the same payment again",
+            )
+        };
+        if let Some(known) = self.tools.ledger.payment_by_key(&payment.key).await.map_err(ledger_trouble)? {
+            return Ok(known);
+        }
+        if let Some((digest, rejection)) = &turn.refused
+            && *digest == payment.signature_digest
+        {
+            return Err(rejection.clone());
+        }
+        let gas = self.covers_cost(desk, payment)?;
+        let checked = match self.check_chain_alone(desk, payment).await {
+            Ok(checked) => checked,
+            Err(rejection) => {
+                if rejection.code != ErrorCode::NetworkUnavailable {
+                    turn.refused = Some((payment.signature_digest, rejection.clone()));
+                }
+                return Err(rejection);
+            }
+        };
+        let service = payment.amount.checked_sub(gas).unwrap_or(Amount::ZERO);
+        let new = NewClaim {
+            id: PaymentId::from_random(self.random()),
+            request_id: RequestId::from_random(self.random()),
+            key: payment.key,
+            network: desk.chain.network().clone(),
+            origin: Origin::Merchant(merchant.to_owned()),
+            fingerprint: Fingerprint::of_merchant(merchant, payment.key.as_bytes()),
+            signature_digest: payment.signature_digest,
+            identifier,
+            payer: payment.payer.clone(),
+            pay_to: desk.terms.pay_to.clone(),
+            asset: desk.terms.asset.clone(),
+            amount: payment.amount,
+            service,
+            gas,
+            tariff: None,
+            deadline: checked.deadline,
+            watch_from: checked.watch_from,
+            payload: payment.form.clone(),
+            resource: "POST /settle".to_owned(),
+        };
+        self.claim(desk, new, notice).await.map_err(ledger_trouble)
+    }
+
+    async fn answer_merchant(
+        &self,
+        mut known: Payment,
+        identifier: Option<IdentifierHash>,
+        notice: &Notice,
+        until: Instant,
+    ) -> SettleResponse {
+        let mut changes = notice.subscribe();
+        while !known.state.is_final() && Instant::now() < until {
+            let reread = tokio::time::sleep(std::time::Duration::from_millis(500));
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = reread => {}
+                () = tokio::time::sleep_until(until) => {}
+            }
+            if let Ok(Some(fresh)) = self.tools.ledger.payment(&known.id).await {
+                known = fresh;
+            }
+        }
+        match known.state {
+            PaymentState::Claimed | PaymentState::Recorded => {
+                if let PayOutcome::Pending { receipt, .. } = self.pending(&known).await {
+                    return receipt;
+                }
+                pending_receipt(&known)
+            }
+            PaymentState::Settled => self.first_success(&known, identifier).await,
+            PaymentState::Refused | PaymentState::Expired => {
+                let (code, message) = known
+                    .refusal
+                    .clone()
+                    .unwrap_or((ErrorCode::PaymentExpired, "the payment expired without landing".to_owned()));
+                failure(
+                    known.network.as_str(),
+                    &Rejection { code, message, payer: Some(known.payer.clone()) },
+                )
+            }
+        }
+    }
+
+    async fn first_success(&self, known: &Payment, identifier: Option<IdentifierHash>) -> SettleResponse {
+        let now_ms = self.tools.clock.now_ms();
+        match self.tools.ledger.answer_merchant(&known.id, now_ms).await {
+            Ok(MerchantAnswer::First) => receipt(known),
+            Ok(MerchantAnswer::Again { .. }) => {
+                let same_client = known.identifier.is_some() && known.identifier == identifier;
+                let after_pending = known
+                    .pending_answer_at_ms
+                    .is_some_and(|at| now_ms.saturating_sub(at) <= self.limits.replay_ms);
+                if same_client || after_pending { receipt(known) } else { duplicate_of(known) }
+            }
+            // Not journaled, so not said: the server asks again.
+            Err(error) => {
+                tracing::error!(%error, "ledger");
+                pending_receipt(known)
+            }
+        }
+    }
+
+    fn refused(&self, network: &str, rejection: Rejection) -> SettleResponse {
+        self.tools.metrics.refused(self.label(network), rejection.code);
+        failure(network, &rejection)
+    }
+
+    /// See [`crate::Facilitator::supported`].
+    pub(crate) fn supported(&self) -> SupportedResponse {
+        let mut signers = Map::new();
+        let mut kinds = Vec::new();
+        for desk in &self.desks {
+            let network = desk.chain.network();
+            kinds.push(SupportedKind {
+                x402_version: X402_VERSION,
+                scheme: "exact".to_owned(),
+                network: network.to_string(),
+                extra: desk.chain.offer_extra(),
+            });
+            let family = network.as_str().split(':').next().unwrap_or_default();
+            let list = signers.entry(format!("{family}:*")).or_insert_with(|| json!([]));
+            if let Value::Array(list) = list {
+                list.push(json!(desk.chain.wallet()));
+            }
+        }
+        SupportedResponse { kinds, extensions: vec!["payment-identifier".to_owned()], signers }
+    }
+}
+
+fn duplicate(payment: &ChainPayment) -> Rejection {
+    Rejection {
+        code: ErrorCode::DuplicateSettlement,
+        message: "this payment is already being settled".to_owned(),
+        payer: Some(payment.payer.clone()),
+    }
+}
+
+fn duplicate_of(known: &Payment) -> SettleResponse {
+    SettleResponse {
+        success: false,
+        error_reason: Some(ErrorCode::DuplicateSettlement),
+        error_message: Some("this payment was settled before".to_owned()),
+        retry_action: Some(RetryAction::DoNotRetry),
+        ..receipt(known)
+    }
+}
+
+fn failure(network: &str, rejection: &Rejection) -> SettleResponse {
+    SettleResponse {
+        success: false,
+        error_reason: Some(rejection.code),
+        error_message: Some(rejection.message.clone()),
+        payer: rejection.payer.clone(),
+        transaction: String::new(),
+        network: network.to_owned(),
+        amount: None,
+        payment_state: Some("none".to_owned()),
+        retry_action: Some(RetryAction::Pay),
+        retry_after_seconds: None,
+        other: Map::new(),
+    }
+}

@@ -1,0 +1,178 @@
+//! Prometheus metrics. Labels are bounded: networks of the configuration,
+//! states and codes of fixed enums.
+
+use std::time::Duration;
+
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use quittance_protocol::{Amount, ErrorCode, Network, SendOutcome};
+
+use crate::chain::Chain;
+
+/// Upper bounds of the verdict histogram in seconds.
+const VERDICT_BUCKETS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 30.0, 60.0, 120.0, 600.0];
+
+/// All metrics of one facilitator.
+pub struct Metrics {
+    registry: Registry,
+    payments: IntCounterVec,
+    open: IntGaugeVec,
+    refusals: IntCounterVec,
+    sends: IntCounterVec,
+    verdict_seconds: HistogramVec,
+    charged: IntCounterVec,
+    spent: IntCounterVec,
+    wallet: GaugeVec,
+    tariff: IntGaugeVec,
+    deliveries: IntCounterVec,
+    alerts: IntCounterVec,
+}
+
+impl Metrics {
+    /// Registers everything once.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
+        let int_gauge = |name: &str, help: &str, labels: &[&str]| {
+            let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
+        let payments =
+            counter("quittance_payments_total", "Payments that reached a state", &["network", "state"])?;
+        let open = int_gauge("quittance_payments_open", "Payments without a verdict", &["network"])?;
+        let refusals = counter(
+            "quittance_refusals_total",
+            "Payments refused before anything was written, by code",
+            &["network", "code"],
+        )?;
+        let sends = counter("quittance_sends_total", "Broadcasts by outcome", &["network", "outcome"])?;
+        let charged = counter(
+            "quittance_charged_usdc_atomic_total",
+            "Settlement surcharge earned with settled payments, atomic USDC",
+            &["network"],
+        )?;
+        let spent = counter(
+            "quittance_spent_usdc_atomic_total",
+            "Real settlement cost from receipts, atomic USDC, by whether a payment earned it back",
+            &["network", "earned"],
+        )?;
+        let tariff =
+            int_gauge("quittance_tariff_usdc_atomic", "Surcharge offered now, atomic USDC", &["network"])?;
+        let deliveries = counter("quittance_deliveries_total", "Handler runs by outcome", &["outcome"])?;
+        let alerts =
+            counter("quittance_alerts_total", "Things an operator must look at", &["network", "kind"])?;
+        let wallet = GaugeVec::new(
+            Opts::new("quittance_wallet_balance", "Oracle wallet balance in whole native coins"),
+            &["network", "wallet"],
+        )?;
+        registry.register(Box::new(wallet.clone()))?;
+        let verdict_seconds = HistogramVec::new(
+            HistogramOpts::new("quittance_verdict_seconds", "From claim to verdict")
+                .buckets(VERDICT_BUCKETS.to_vec()),
+            &["network", "state"],
+        )?;
+        registry.register(Box::new(verdict_seconds.clone()))?;
+        Ok(Self {
+            registry,
+            payments,
+            open,
+            refusals,
+            sends,
+            verdict_seconds,
+            charged,
+            spent,
+            wallet,
+            tariff,
+            deliveries,
+            alerts,
+        })
+    }
+
+    /// For `/metrics`.
+    pub fn registry(&self) -> Registry {
+        self.registry.clone()
+    }
+
+    /// Makes every series of a network exist from the start, so that a
+    /// dashboard shows zero and not nothing.
+    pub(crate) fn introduce(&self, network: &Network) {
+        let network = network.as_str();
+        for state in ["claimed", "settled", "refused", "expired"] {
+            self.payments.with_label_values(&[network, state]);
+        }
+        for earned in ["true", "false"] {
+            self.spent.with_label_values(&[network, earned]);
+        }
+        for outcome in ["accepted", "refused", "unknown"] {
+            self.sends.with_label_values(&[network, outcome]);
+        }
+        for kind in ["send_refused", "waiting", "contradiction"] {
+            self.alerts.with_label_values(&[network, kind]);
+        }
+        for outcome in ["delivered", "credited", "replayed"] {
+            self.deliveries.with_label_values(&[outcome]);
+        }
+        self.open.with_label_values(&[network]);
+        self.charged.with_label_values(&[network]);
+        self.verdict_seconds.with_label_values(&[network, "settled"]);
+    }
+
+    pub(crate) fn reached(&self, network: &Network, state: &str) {
+        self.payments.with_label_values(&[network.as_str(), state]).inc();
+    }
+
+    pub(crate) fn open_add(&self, network: &Network, change: i64) {
+        self.open.with_label_values(&[network.as_str()]).add(change);
+    }
+
+    pub(crate) fn verdict(&self, network: &Network, state: &str, took: Duration) {
+        self.verdict_seconds.with_label_values(&[network.as_str(), state]).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn refused(&self, network: &str, code: ErrorCode) {
+        self.refusals.with_label_values(&[network, code.as_str()]).inc();
+    }
+
+    pub(crate) fn sent(&self, network: &Network, outcome: &SendOutcome) {
+        let outcome = match outcome {
+            SendOutcome::Accepted => "accepted",
+            SendOutcome::Refused { .. } => "refused",
+            SendOutcome::Unknown { .. } => "unknown",
+        };
+        self.sends.with_label_values(&[network.as_str(), outcome]).inc();
+    }
+
+    pub(crate) fn charged(&self, network: &Network, gas: Amount) {
+        self.charged.with_label_values(&[network.as_str()]).inc_by(gas.atomic());
+    }
+
+    pub(crate) fn spent(&self, network: &Network, cost: Amount, earned: bool) {
+        let earned = if earned { "true" } else { "false" };
+        self.spent.with_label_values(&[network.as_str(), earned]).inc_by(cost.atomic());
+    }
+
+    pub(crate) fn tariff(&self, network: &Network, gas: Amount) {
+        self.tariff
+            .with_label_values(&[network.as_str()])
+            .set(i64::try_from(gas.atomic()).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn delivery(&self, outcome: &str) {
+        self.deliveries.with_label_values(&[outcome]).inc();
+    }
+
+    pub(crate) fn alert(&self, network: &Network, kind: &str) {
+        self.alerts.with_label_values(&[network.as_str(), kind]).inc();
+    }
+
+    /// A display value: the books themselves never hold a float.
+    #[allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
+    pub(crate) fn wallet_balance(&self, chain: &dyn Chain, native: u128) {
+        let whole = native as f64 / 10_f64.powi(i32::try_from(chain.native_decimals()).unwrap_or(18));
+        self.wallet.with_label_values(&[chain.network().as_str(), chain.wallet()]).set(whole);
+    }
+}

@@ -1,0 +1,356 @@
+//! The driver: performs the engine's effects for one payment.
+//!
+//! One detached task per unfinished payment, so that a client that goes away,
+//! or a handler that panics, cannot stop a settlement half-way.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use quittance_ledger::{CostEntry, Ledger, LedgerError, Payment, PaymentState, Recorded, SignFn};
+use quittance_protocol::{DurableAttempt as _, Evidence, Landing};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::board::Notice;
+use crate::chain::{ChainPayment, SignRefused, Watched};
+use crate::clock::Clock;
+use crate::desk::Desk;
+use crate::engine::{Alert, Effect, Event, State, Verdict, step};
+use crate::failpoint;
+use crate::metrics::Metrics;
+
+/// Pause before a ledger commit that failed is tried again.
+const COMMIT_RETRY: Duration = Duration::from_millis(500);
+
+/// Everything a driver shares with the rest of the process.
+pub(crate) struct Tools {
+    pub(crate) ledger: Ledger,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+    pub(crate) stop: CancellationToken,
+}
+
+/// One payment under way.
+pub(crate) struct Driver {
+    tools: Arc<Tools>,
+    desk: Arc<Desk>,
+    payment: Payment,
+    notice: Arc<Notice>,
+    state: State,
+    newest: Option<Recorded>,
+    transactions: Vec<String>,
+    evidence: Option<mpsc::Receiver<Evidence>>,
+    wake_at: Option<tokio::time::Instant>,
+}
+
+impl Driver {
+    /// Takes over a payment that was just claimed.
+    pub(crate) fn claimed(tools: Arc<Tools>, desk: Arc<Desk>, payment: Payment, notice: Arc<Notice>) -> Self {
+        Self {
+            tools,
+            desk,
+            payment,
+            notice,
+            state: State::claimed(),
+            newest: None,
+            transactions: Vec::new(),
+            evidence: None,
+            wake_at: None,
+        }
+    }
+
+    /// Takes over a payment found unfinished in the ledger.
+    pub(crate) async fn resumed(
+        tools: Arc<Tools>,
+        desk: Arc<Desk>,
+        payment: Payment,
+        notice: Arc<Notice>,
+    ) -> Result<Self, LedgerError> {
+        let mut driver = Self::claimed(tools, desk, payment, notice);
+        driver.load_attempts().await?;
+        if driver.payment.state == PaymentState::Recorded {
+            let attempts = u32::try_from(driver.transactions.len()).unwrap_or(u32::MAX);
+            driver.state = State::recorded(attempts);
+        }
+        Ok(driver)
+    }
+
+    /// Runs until there is a verdict, or the process stops.
+    pub(crate) async fn run(mut self) {
+        self.tools.metrics.open_add(&self.payment.network, 1);
+        let mut events = VecDeque::from([Event::Started]);
+        while !self.state.is_done() {
+            let event = match events.pop_front() {
+                Some(event) => event,
+                None => tokio::select! {
+                    () = self.tools.stop.cancelled() => break,
+                    event = next_event(&mut self.evidence, self.wake_at) => {
+                        if matches!(event, Event::Due) {
+                            self.wake_at = None;
+                        }
+                        event
+                    }
+                },
+            };
+            tracing::debug!(payment = %self.payment.id, ?event, "step");
+            for effect in step(&mut self.state, event) {
+                if let Some(event) = self.perform(effect).await {
+                    events.push_back(event);
+                }
+            }
+        }
+        self.tools.metrics.open_add(&self.payment.network, -1);
+    }
+
+    async fn perform(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Record => Some(self.record().await),
+            Effect::Send => self.send().await,
+            Effect::Watch => {
+                self.watch().await;
+                None
+            }
+            Effect::Wake(ms) => {
+                self.wake_at = Some(tokio::time::Instant::now() + Duration::from_millis(ms));
+                None
+            }
+            Effect::Recheck => Some(self.recheck().await),
+            Effect::Commit(verdict) => Some(self.commit(verdict).await),
+            Effect::BookCost { landing, earned } => {
+                self.book_cost(landing, earned);
+                None
+            }
+            Effect::Announce => {
+                self.notice.announce();
+                None
+            }
+            Effect::Alert(alert) => {
+                self.alert(&alert);
+                None
+            }
+        }
+    }
+
+    /// Slot, signed bytes and hash in one commit (I2).
+    async fn record(&mut self) -> Event {
+        failpoint::hit("before_record").await;
+        let now_ms = self.tools.clock.now_ms();
+        let Some(allowed) = self.desk.allowed_native(self.payment.gas, now_ms) else {
+            return Event::NotRecorded { retry: true, reason: "no fresh exchange rate".to_owned() };
+        };
+        let refused = Arc::new(Mutex::new(None));
+        let result = if self.desk.chain.takes_nonce() {
+            let (chain, form) = (Arc::clone(&self.desk.chain), self.payment.payload.clone());
+            let told = Arc::clone(&refused);
+            let sign: SignFn = Box::new(move |nonce| {
+                chain.sign(&form, Some(nonce), allowed).map_err(|refusal| tell(&told, refusal))
+            });
+            let wallet = self.desk.chain.wallet().to_owned();
+            self.tools.ledger.record_with_nonce(&self.payment.id, &wallet, sign, now_ms).await
+        } else {
+            match self.desk.chain.sign(&self.payment.payload, None, allowed) {
+                Ok(signed) => self.tools.ledger.record(&self.payment.id, signed, now_ms).await,
+                Err(refusal) => Err(LedgerError::Sign(tell(&refused, refusal))),
+            }
+        };
+        failpoint::hit("after_record").await;
+        match result {
+            Ok(recorded) => {
+                self.keep(recorded);
+                self.watch().await;
+                Event::Recorded
+            }
+            Err(LedgerError::Sign(reason)) => {
+                let retry = refused.lock().is_ok_and(|told| told.as_ref().is_none_or(|r| r.retry));
+                Event::NotRecorded { retry, reason }
+            }
+            Err(error) => self.recover_record(error).await,
+        }
+    }
+
+    /// A commit may have worked although its answer was lost: read before
+    /// anything else, or a second nonce would be spent on the same payment.
+    async fn recover_record(&mut self, error: LedgerError) -> Event {
+        let before = self.transactions.len();
+        tracing::warn!(payment = %self.payment.id, %error, "recording failed; reading the ledger");
+        match self.load_attempts().await {
+            Ok(()) if self.transactions.len() > before => {
+                self.watch().await;
+                Event::Recorded
+            }
+            _ => Event::NotRecorded { retry: true, reason: error.to_string() },
+        }
+    }
+
+    async fn load_attempts(&mut self) -> Result<(), LedgerError> {
+        let attempts = self.tools.ledger.recorded_attempts(&self.payment.id).await?;
+        self.transactions.clear();
+        for recorded in attempts {
+            self.keep(recorded);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, recorded: Recorded) {
+        self.transactions.push(recorded.transaction().to_owned());
+        self.payment.transaction = Some(recorded.transaction().to_owned());
+        self.newest = Some(recorded);
+    }
+
+    async fn send(&mut self) -> Option<Event> {
+        let recorded = self.newest.as_ref()?;
+        failpoint::hit("before_send").await;
+        let outcome = self.desk.chain.send(recorded).await;
+        failpoint::hit("after_send").await;
+        self.tools.metrics.sent(&self.payment.network, &outcome);
+        let (ledger, attempt) = (self.tools.ledger.clone(), recorded.attempt());
+        let (noted, now_ms) = (outcome.clone(), self.tools.clock.now_ms());
+        // Journaled in the background: a recorded attempt counts as possibly
+        // sent, so nothing depends on this line.
+        tokio::spawn(async move {
+            if let Err(error) = ledger.journal_send(attempt, &noted, now_ms).await {
+                tracing::warn!(%error, "a broadcast is missing in the journal");
+            }
+        });
+        Some(Event::Sent(outcome))
+    }
+
+    async fn watch(&mut self) {
+        let watched = Watched {
+            key: self.payment.key,
+            form: self.payment.payload.clone(),
+            transactions: self.transactions.clone(),
+            nonce: self.newest.as_ref().and_then(Recorded::nonce),
+            watch_from: self.payment.watch_from,
+            deadline: self.payment.deadline,
+        };
+        self.evidence = Some(self.desk.poller.watch(watched).await);
+    }
+
+    async fn recheck(&self) -> Event {
+        let payment = ChainPayment {
+            key: self.payment.key,
+            payer: self.payment.payer.clone(),
+            amount: self.payment.amount,
+            signature_digest: self.payment.signature_digest,
+            needs_rent: false,
+            form: self.payment.payload.clone(),
+        };
+        Event::Rechecked { still_good: self.desk.chain.check_chain(&payment).await.is_ok() }
+    }
+
+    async fn commit(&mut self, verdict: Verdict) -> Event {
+        failpoint::hit("before_verdict").await;
+        let (ledger, id, now_ms) = (&self.tools.ledger, &self.payment.id, self.tools.clock.now_ms());
+        let result = match &verdict {
+            Verdict::Settled(landing) => ledger.settle(id, landing, now_ms).await,
+            Verdict::Refused { code, reason, evidence } => {
+                ledger.refuse(id, *code, reason, evidence.as_ref(), now_ms).await
+            }
+            Verdict::Expired(evidence) => ledger.expire(id, evidence, now_ms).await,
+        };
+        failpoint::hit("after_verdict").await;
+        match result {
+            Ok(payment) => self.verdict_is_durable(payment, now_ms),
+            // An earlier try of this commit worked although its answer was lost.
+            Err(LedgerError::Transition { payment, .. }) if says(&payment, &verdict) => {
+                self.verdict_is_durable(*payment, now_ms)
+            }
+            Err(error) => {
+                tracing::error!(payment = %id, %error, "verdict not committed; trying again");
+                tokio::time::sleep(COMMIT_RETRY).await;
+                Event::CommitFailed
+            }
+        }
+    }
+
+    fn verdict_is_durable(&mut self, payment: Payment, now_ms: i64) -> Event {
+        let took = u64::try_from(now_ms.saturating_sub(payment.created_at_ms)).unwrap_or(0);
+        let metrics = &self.tools.metrics;
+        metrics.reached(&payment.network, payment.state.as_str());
+        metrics.verdict(&payment.network, payment.state.as_str(), Duration::from_millis(took));
+        if payment.state == PaymentState::Settled {
+            metrics.charged(&payment.network, payment.gas);
+        }
+        tracing::info!(payment = %payment.id, state = %payment.state, transaction = payment.transaction, took_ms = took, "verdict");
+        self.payment = payment;
+        Event::Committed
+    }
+
+    /// In the background: whoever waits for the verdict need not wait for the books.
+    fn book_cost(&self, landing: Landing, earned: bool) {
+        let usdc = self.desk.cost_usdc(landing.cost_native, self.tools.clock.now_ms());
+        if let Some(usdc) = usdc {
+            self.tools.metrics.spent(&self.payment.network, usdc, earned);
+        }
+        let entry = CostEntry {
+            network: self.payment.network.clone(),
+            transaction: landing.transaction,
+            payment: Some(self.payment.id.clone()),
+            native: landing.cost_native,
+            usdc,
+            earned,
+        };
+        let (ledger, now_ms) = (self.tools.ledger.clone(), self.tools.clock.now_ms());
+        tokio::spawn(async move {
+            if let Err(error) = ledger.book_cost(entry, now_ms).await {
+                tracing::warn!(%error, "a cost is missing in the books");
+            }
+        });
+    }
+
+    fn alert(&self, alert: &Alert) {
+        let (kind, text) = match alert {
+            Alert::SendRefused(reason) => ("send_refused", reason.clone()),
+            Alert::Waiting(reason) => ("waiting", reason.clone()),
+            Alert::Contradiction(evidence) => ("contradiction", format!("{evidence:?}")),
+        };
+        self.tools.metrics.alert(&self.payment.network, kind);
+        tracing::warn!(payment = %self.payment.id, kind, reason = text, "needs attention");
+    }
+}
+
+async fn next_event(
+    evidence: &mut Option<mpsc::Receiver<Evidence>>,
+    wake_at: Option<tokio::time::Instant>,
+) -> Event {
+    let seen = async {
+        match evidence {
+            Some(receiver) => match receiver.recv().await {
+                Some(evidence) => evidence,
+                // The poller is gone: the process stops.
+                None => std::future::pending().await,
+            },
+            None => std::future::pending().await,
+        }
+    };
+    let due = async {
+        match wake_at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        evidence = seen => Event::Seen(evidence),
+        () = due => Event::Due,
+    }
+}
+
+fn says(payment: &Payment, verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Settled(_) => payment.state == PaymentState::Settled,
+        Verdict::Refused { .. } => payment.state == PaymentState::Refused,
+        Verdict::Expired(_) => payment.state == PaymentState::Expired,
+    }
+}
+
+/// The ledger hands a signer's refusal through as text; whether waiting can
+/// help goes beside it.
+fn tell(told: &Mutex<Option<SignRefused>>, refusal: SignRefused) -> String {
+    let reason = refusal.reason.clone();
+    if let Ok(mut told) = told.lock() {
+        *told = Some(refusal);
+    }
+    reason
+}

@@ -1,0 +1,207 @@
+//! [`Chain`] over `quittance-solana`.
+
+use async_trait::async_trait;
+use quittance_ledger::{Recorded, SignedBytes};
+use quittance_protocol::{
+    Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, Secret, SendOutcome, UnixSeconds,
+};
+use quittance_solana::{
+    Commitment, SolanaChain, SolanaConfig, SolanaError, SolanaPayment, SolanaView, SolanaWatch,
+    TokenAccountPolicy,
+};
+use serde::Deserialize as _;
+use serde_json::{Map, Value, json};
+
+use crate::api::Rejection;
+use crate::chain::{
+    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, SignRefused, Watched,
+};
+use crate::clock::Clock;
+use crate::config::{NetworkConfig, TokenAccount};
+
+/// Highest compute unit limit a payer may set; a transfer with memo and
+/// account creation uses well under half of it.
+const COMPUTE_UNIT_LIMIT_MAX: u32 = 200_000;
+
+/// Highest compute unit price a payer may set. The product with the limit is
+/// capped separately by `priority_fee_lamports_max`.
+const COMPUTE_UNIT_PRICE_MICRO_LAMPORTS_MAX: u64 = 5_000_000;
+
+/// A Solana cluster behind the port.
+pub(crate) struct SvmChain {
+    chain: SolanaChain,
+    network: Network,
+    wallet: String,
+    clock: Clock,
+}
+
+impl SvmChain {
+    /// Connects, checks the mint, and creates our token account where the
+    /// configuration says so.
+    pub(crate) async fn connect(
+        config: &NetworkConfig,
+        wallet: &Secret,
+        clock: Clock,
+    ) -> Result<Self, SolanaError> {
+        let chain = SolanaChain::connect(
+            SolanaConfig {
+                network: config.network.clone(),
+                rpc_urls: config.rpc_urls.clone(),
+                asset: config.asset.clone(),
+                pay_to: config.pay_to.clone(),
+                token_account: match config.token_account {
+                    TokenAccount::AtStart => TokenAccountPolicy::AtStart,
+                    TokenAccount::InPayment => TokenAccountPolicy::InPayment,
+                },
+                compute_unit_limit_max: COMPUTE_UNIT_LIMIT_MAX,
+                compute_unit_price_micro_lamports_max: COMPUTE_UNIT_PRICE_MICRO_LAMPORTS_MAX,
+                priority_fee_lamports_max: config.priority_fee_lamports_max,
+                rpc_timeout_ms: config.rpc_timeout_ms,
+                commitment: Commitment::Confirmed,
+            },
+            wallet,
+        )
+        .await?;
+        if chain.ensure_token_account().await? {
+            tracing::info!(account = chain.token_account(), "created the recipient's token account");
+        }
+        Ok(Self { wallet: chain.wallet(), chain, network: config.network.clone(), clock })
+    }
+}
+
+fn reject(error: &SolanaError, payer: Option<String>) -> Rejection {
+    Rejection { code: error.wire_code(), message: error.to_string(), payer }
+}
+
+/// Reads the ledger's form back.
+fn stored(form: &Value) -> Result<SolanaPayment, serde_json::Error> {
+    SolanaPayment::deserialize(form)
+}
+
+#[async_trait]
+impl Chain for SvmChain {
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn wallet(&self) -> &str {
+        &self.wallet
+    }
+
+    fn offer_extra(&self) -> Map<String, Value> {
+        let mut extra = Map::new();
+        extra.insert("feePayer".to_owned(), json!(self.wallet));
+        extra
+    }
+
+    fn native_decimals(&self) -> u32 {
+        9
+    }
+
+    fn amount_mismatch(&self) -> ErrorCode {
+        ErrorCode::InvalidExactSvmPayloadAmountMismatch
+    }
+
+    fn network_mismatch(&self) -> ErrorCode {
+        ErrorCode::InvalidExactSvmNetworkMismatch
+    }
+
+    fn check_local(&self, payload: &PaymentPayload, _now: UnixSeconds) -> Result<ChainPayment, Rejection> {
+        let payment = self.chain.check_local(payload).map_err(|error| reject(&error, None))?;
+        let form = serde_json::to_value(&payment).map_err(|error| Rejection {
+            code: ErrorCode::InvalidPayload,
+            message: error.to_string(),
+            payer: None,
+        })?;
+        Ok(ChainPayment {
+            key: payment.key(),
+            payer: payment.payer().to_owned(),
+            amount: payment.amount(),
+            signature_digest: payment.signature_digest(),
+            needs_rent: payment.creates_token_account() && self.chain.token_account_missing(),
+            form,
+        })
+    }
+
+    async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError> {
+        let stored = stored(&payment.form).map_err(|e| CheckError::Unreachable(e.to_string()))?;
+        match self.chain.check_chain(&stored).await {
+            Ok(view) => Ok(ChainView { watch_from: view.slot, endpoint: view.endpoint }),
+            Err(error) if error.retry() => Err(CheckError::Unreachable(error.to_string())),
+            Err(error) => Err(CheckError::Rejected(reject(&error, Some(payment.payer.clone())))),
+        }
+    }
+
+    async fn deadline(&self, _payment: &ChainPayment, view: &ChainView) -> Result<Deadline, CheckError> {
+        let view = SolanaView { endpoint: view.endpoint, slot: view.watch_from, units_consumed: 0 };
+        self.chain.deadline(&view).await.map_err(|error| CheckError::Unreachable(error.to_string()))
+    }
+
+    fn takes_nonce(&self) -> bool {
+        false
+    }
+
+    async fn next_nonce(&self) -> Result<u64, ChainFault> {
+        Ok(0)
+    }
+
+    fn sign(
+        &self,
+        form: &Value,
+        _nonce: Option<u64>,
+        allowed_native: u128,
+    ) -> Result<SignedBytes, SignRefused> {
+        let payment = stored(form).map_err(|e| SignRefused { retry: false, reason: e.to_string() })?;
+        let allowed = u64::try_from(allowed_native).unwrap_or(u64::MAX);
+        let signed = self
+            .chain
+            .co_sign(&payment, allowed)
+            .map_err(|error| SignRefused { retry: error.retry(), reason: error.to_string() })?;
+        Ok(SignedBytes {
+            detail: json!({ "cost_bound_lamports": signed.cost_bound_lamports }),
+            raw: signed.raw,
+            transaction: signed.transaction,
+        })
+    }
+
+    async fn send(&self, recorded: &Recorded) -> SendOutcome {
+        self.chain.send(recorded).await
+    }
+
+    async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
+        let watches: Vec<SolanaWatch> = watched
+            .iter()
+            .filter_map(|w| {
+                Some(SolanaWatch {
+                    key: w.key,
+                    payment: stored(&w.form).ok()?,
+                    // Only our co-signature makes the transaction complete, and
+                    // it is deterministic: before it there is nothing to find.
+                    transaction: w.transactions.last()?.clone(),
+                    deadline: w.deadline,
+                })
+            })
+            .collect();
+        self.chain.scan(&watches, self.clock.now_ms()).await.map_err(|error| ChainFault(error.to_string()))
+    }
+
+    async fn refresh_costs(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {
+        let fault = |error: SolanaError| ChainFault(error.to_string());
+        if self.chain.token_account_missing() {
+            self.chain.token_account_exists().await.map_err(fault)?;
+        }
+        let wallet_native = u128::from(self.chain.wallet_lamports().await.map_err(fault)?);
+        let fees = self.chain.fees();
+        let total = fees.total_lamports().ok_or_else(|| ChainFault("fees out of range".to_owned()))?;
+        Ok(CostSnapshot {
+            cost_native: u128::from(total),
+            rent_native: u128::from(fees.rent_lamports),
+            wallet_native,
+            detail: json!({
+                "signature_lamports": fees.signature_lamports,
+                "priority_fee_lamports_max": fees.priority_fee_lamports_max,
+                "rent_lamports": fees.rent_lamports,
+            }),
+        })
+    }
+}

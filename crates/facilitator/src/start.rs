@@ -1,0 +1,352 @@
+//! From a configuration to a running facilitator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quittance_evm::EvmError;
+use quittance_ledger::{Ledger, LedgerError, LedgerOptions, Payment};
+use quittance_protocol::{Amount, Family, USDC_DECIMALS};
+use quittance_quote::{Markup, NetworkTerms, QuoteError, TariffWindow};
+use quittance_solana::SolanaError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::base::BaseChain;
+use crate::board::Board;
+use crate::chain::{Chain, ChainFault};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, NetworkConfig, read_secret};
+use crate::desk::Desk;
+use crate::metrics::Metrics;
+use crate::rates::{Coin, RateSource, StaticRates};
+use crate::settle::{Driver, Tools};
+use crate::solana::SvmChain;
+use crate::tariffs::{self, TariffPolicy};
+use crate::watch::Poller;
+use crate::{Facilitator, Inner, Limits, order_of};
+
+/// A tariff that could not be refreshed this many times in a row is stale.
+const STALE_AFTER_REFRESHES: u64 = 12;
+
+/// Denominator of decimals kept as basis points.
+const BASIS_POINTS_DIGITS: usize = 4;
+
+/// Why the facilitator did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// See [`ConfigError`].
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The ledger cannot be opened.
+    #[error("ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    /// An EVM network cannot be used.
+    #[error("networks.{name}: {source}")]
+    Evm {
+        /// Which section.
+        name: String,
+        /// Why.
+        source: Box<EvmError>,
+    },
+    /// A Solana network cannot be used.
+    #[error("networks.{name}: {source}")]
+    Solana {
+        /// Which section.
+        name: String,
+        /// Why.
+        source: Box<SolanaError>,
+    },
+    /// A wallet's nonce cannot be read.
+    #[error("networks.{name}: {source}")]
+    Chain {
+        /// Which section.
+        name: String,
+        /// Why.
+        source: ChainFault,
+    },
+    /// A rate, markup or decimal is malformed.
+    #[error("configuration: {0}")]
+    Quote(#[from] QuoteError),
+    /// Metrics clash; a bug.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl Facilitator {
+    /// Connects chains, opens the ledger, resumes unfinished payments and
+    /// starts the background tasks.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let rates = StaticRates::parse(&config.rates.eth_usd, &config.rates.sol_usd)?;
+        Self::start_with(config, Arc::new(rates), Clock::system()).await
+    }
+
+    /// As [`Self::start`], with the caller's exchange rates and clock.
+    pub async fn start_with(
+        config: &Config,
+        rates: Arc<dyn RateSource>,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        config.check()?;
+        let metrics = Arc::new(Metrics::new()?);
+        let policy = policy(config)?;
+        let stop = CancellationToken::new();
+        let ledger = open_ledger(config, &clock).await?;
+        let mut desks = Vec::new();
+        for (name, network) in &config.networks {
+            let chain = connect(name, network, config, &clock).await?;
+            if chain.takes_nonce() {
+                let nonce = chain
+                    .next_nonce()
+                    .await
+                    .map_err(|source| StartError::Chain { name: name.clone(), source })?;
+                ledger.ensure_wallet(chain.network(), chain.wallet(), nonce, clock.now_ms()).await?;
+            }
+            metrics.introduce(chain.network());
+            desks.push(Arc::new(desk(network, config, chain, &rates, &policy, &stop)?));
+        }
+        desks.sort_by_key(|desk| order_of(desk.chain.network()));
+        let tools = Arc::new(Tools { ledger, metrics, clock, stop });
+        let inner = Arc::new(Inner {
+            tools,
+            desks,
+            board: Board::default(),
+            limits: Limits {
+                pending_wait: Duration::from_secs(config.gate.pending_wait_seconds),
+                replay_ms: i64::try_from(config.gate.replay_seconds.saturating_mul(1_000))
+                    .unwrap_or(i64::MAX),
+                runs_max: config.gate.runs_max,
+            },
+            policy,
+            drivers: TaskTracker::new(),
+        });
+        inner.start_tariffs().await;
+        inner.resume().await?;
+        inner.start_heartbeat(Duration::from_secs(config.ledger.lease_seconds.max(3) / 3));
+        Ok(Self { inner })
+    }
+}
+
+impl Inner {
+    async fn start_tariffs(self: &Arc<Self>) {
+        let tools = &self.tools;
+        for desk in &self.desks {
+            let now_ms = tools.clock.now_ms();
+            // Before the first offer, so that a restart honours older ones.
+            let loaded = tariffs::reload(desk, &tools.ledger, &self.policy, now_ms).await;
+            let made = tariffs::refresh(desk, &tools.ledger, &self.policy, &tools.metrics, now_ms).await;
+            if let Err(error) = loaded.and(made) {
+                tracing::warn!(network = %desk.chain.network(), %error, "not offered until a tariff can be made");
+            }
+            self.drivers.spawn(tariffs::run(
+                Arc::clone(desk),
+                tools.ledger.clone(),
+                self.policy.clone(),
+                Arc::clone(&tools.metrics),
+                tools.clock.clone(),
+                tools.stop.clone(),
+            ));
+        }
+    }
+
+    /// Boot: every unfinished payment goes on (P2), every run that died with a
+    /// process becomes a credit (P6).
+    async fn resume(self: &Arc<Self>) -> Result<(), LedgerError> {
+        let mut payments = self.tools.ledger.unfinished().await?;
+        let adopted = self.tools.ledger.adopt_orphans(self.tools.clock.now_ms()).await?;
+        let known: Vec<_> = payments.iter().map(|payment| payment.id.clone()).collect();
+        payments.extend(adopted.into_iter().filter(|payment| !known.contains(&payment.id)));
+        for payment in payments {
+            self.resume_one(payment).await?;
+        }
+        Ok(())
+    }
+
+    async fn resume_one(self: &Arc<Self>, payment: Payment) -> Result<(), LedgerError> {
+        if payment.state.is_final() {
+            return Ok(());
+        }
+        let Some(desk) = self.desk(payment.network.as_str()) else {
+            tracing::error!(payment = %payment.id, network = %payment.network, "unfinished payment on a network that is not configured");
+            return Ok(());
+        };
+        tracing::info!(payment = %payment.id, state = %payment.state, "resuming");
+        let notice = self.board.notice(payment.key);
+        let driver = Driver::resumed(Arc::clone(&self.tools), desk, payment, notice).await?;
+        self.drivers.spawn(driver.run());
+        Ok(())
+    }
+
+    /// Keeps this process's lease and takes over what dead ones left.
+    fn start_heartbeat(self: &Arc<Self>, pause: Duration) {
+        let inner = Arc::clone(self);
+        self.drivers.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = inner.tools.stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                let now_ms = inner.tools.clock.now_ms();
+                if let Err(error) = inner.tools.ledger.heartbeat(now_ms).await {
+                    tracing::error!(%error, "heartbeat");
+                    continue;
+                }
+                match inner.tools.ledger.adopt_orphans(now_ms).await {
+                    Ok(adopted) => {
+                        for payment in adopted {
+                            if let Err(error) = inner.resume_one(payment).await {
+                                tracing::error!(%error, "cannot resume an adopted payment");
+                            }
+                        }
+                    }
+                    Err(error) => tracing::error!(%error, "cannot look for orphans"),
+                }
+            }
+        });
+    }
+}
+
+async fn open_ledger(config: &Config, clock: &Clock) -> Result<Ledger, StartError> {
+    let url = &config.ledger.url;
+    let url = if url.starts_with("env:") || url.starts_with("file:") {
+        let secret = read_secret(url)?;
+        secret
+            .expose_str()
+            .ok_or_else(|| {
+                ConfigError::Invalid("ledger.url refers to something that is not text".to_owned())
+            })?
+            .to_owned()
+    } else {
+        url.clone()
+    };
+    let mut options = LedgerOptions::new(config.ledger.instance.clone());
+    options.lease_ms = i64::try_from(config.ledger.lease_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
+    options.answer_body_bytes_max = config.gate.answer_body_bytes_max;
+    Ok(Ledger::open(&url, options, clock.now_ms()).await?)
+}
+
+async fn connect(
+    name: &str,
+    network: &NetworkConfig,
+    config: &Config,
+    clock: &Clock,
+) -> Result<Arc<dyn Chain>, StartError> {
+    let reference = network
+        .wallets
+        .first()
+        .ok_or_else(|| ConfigError::Invalid(format!("networks.{name}: wallets is empty")))?;
+    let wallet = read_secret(reference)?;
+    match network.network.family() {
+        Family::Eip155(_) => {
+            let headroom = basis_points("quote.base_fee_headroom", &config.quote.base_fee_headroom)?;
+            let chain = BaseChain::connect(network, &wallet, u128::from(headroom))
+                .await
+                .map_err(|source| StartError::Evm { name: name.to_owned(), source: Box::new(source) })?;
+            Ok(Arc::new(chain))
+        }
+        Family::Solana => {
+            let chain = SvmChain::connect(network, &wallet, clock.clone())
+                .await
+                .map_err(|source| StartError::Solana { name: name.to_owned(), source: Box::new(source) })?;
+            Ok(Arc::new(chain))
+        }
+    }
+}
+
+fn desk(
+    network: &NetworkConfig,
+    config: &Config,
+    chain: Arc<dyn Chain>,
+    rates: &Arc<dyn RateSource>,
+    policy: &TariffPolicy,
+    stop: &CancellationToken,
+) -> Result<Desk, StartError> {
+    let quote = &config.quote;
+    let age_max_seconds = u64::try_from(policy.age_max_ms / 1_000).unwrap_or(0);
+    Ok(Desk {
+        terms: NetworkTerms {
+            network: network.network.clone(),
+            asset: network.asset.clone(),
+            pay_to: network.pay_to.clone(),
+            asset_decimals: USDC_DECIMALS,
+            asset_symbol: network.asset_symbol.clone(),
+            max_timeout_seconds: network.max_timeout_seconds,
+            extra: chain.offer_extra(),
+            payment_flow_upfront: true,
+        },
+        coin: match network.network.family() {
+            Family::Eip155(_) => Coin::Eth,
+            Family::Solana => Coin::Sol,
+        },
+        rates: Arc::clone(rates),
+        poller: Poller::start(
+            Arc::clone(&chain),
+            Duration::from_millis(network.poll_interval_ms.max(10)),
+            stop.clone(),
+        ),
+        window: std::sync::RwLock::new(TariffWindow::new(
+            network.network.clone(),
+            network.max_timeout_seconds,
+            quote.grace_seconds,
+            age_max_seconds,
+        )),
+        gas_ceiling: usdc("quote.gas_ceiling_usdc", &quote.gas_ceiling_usdc)?,
+        cost_budget: usdc("quote.cost_budget_usdc", &quote.cost_budget_usdc)?,
+        at_cost: "1".parse::<Markup>()?,
+        chain,
+    })
+}
+
+fn policy(config: &Config) -> Result<TariffPolicy, StartError> {
+    let quote = &config.quote;
+    let timeout = config.networks.values().map(|network| network.max_timeout_seconds).max().unwrap_or(0);
+    let refresh_seconds = quote.refresh_seconds.max(1);
+    let age_max_seconds = refresh_seconds.saturating_mul(STALE_AFTER_REFRESHES);
+    let ms = |seconds: u64| i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
+    Ok(TariffPolicy {
+        markup: quote.markup.parse()?,
+        refresh: Duration::from_secs(refresh_seconds),
+        age_max_ms: ms(age_max_seconds),
+        fall_bps_per_minute: basis_points("quote.fall_per_minute", &quote.fall_per_minute)?,
+        payable_ms: ms(timeout.saturating_add(quote.grace_seconds)),
+    })
+}
+
+/// `"1.25"` as 12,500: exact, and never a float.
+fn basis_points(name: &str, text: &str) -> Result<u32, ConfigError> {
+    let value = scaled(text, BASIS_POINTS_DIGITS).and_then(|value| u32::try_from(value).ok());
+    value.ok_or_else(|| {
+        ConfigError::Invalid(format!("{name} must be a decimal such as \"1.25\" with at most four places"))
+    })
+}
+
+/// `"0.50"` as 500,000 atomic units.
+fn usdc(name: &str, text: &str) -> Result<Amount, ConfigError> {
+    scaled(text, 6)
+        .map(Amount::new)
+        .ok_or_else(|| ConfigError::Invalid(format!("{name} must be a decimal of USDC such as \"0.50\"")))
+}
+
+/// Digits with at most one dot, as an integer of `places` decimals.
+fn scaled(text: &str, places: usize) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > places {
+        return None;
+    }
+    format!("{whole}{fraction:0<places$}").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_exact() {
+        assert_eq!(scaled("1.25", 4), Some(12_500));
+        assert_eq!(scaled("0.5", 6), Some(500_000));
+        assert_eq!(scaled("2", 4), Some(20_000));
+        for bad in ["", ".5", "1.", "-1", "1e3", "1.00001", "99999999999999999999"] {
+            assert!(bad == "1." || scaled(bad, 4).is_none(), "{bad}");
+        }
+    }
+}

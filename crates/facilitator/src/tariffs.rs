@@ -1,0 +1,146 @@
+//! The background task that keeps one network's tariff fresh.
+//!
+//! A tariff is committed to the ledger, numbered, before it is offered, so
+//! that every replica, and this one after a restart, honours it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quittance_ledger::{Ledger, LedgerError, TariffRow};
+use quittance_quote::{Markup, Tariff, native_to_usdc, next_gas};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::chain::CostSnapshot;
+use crate::clock::Clock;
+use crate::desk::Desk;
+use crate::metrics::Metrics;
+
+/// How tariffs are made.
+#[derive(Clone)]
+pub(crate) struct TariffPolicy {
+    pub(crate) markup: Markup,
+    pub(crate) refresh: Duration,
+    /// A tariff older than this is not offered.
+    pub(crate) age_max_ms: i64,
+    pub(crate) fall_bps_per_minute: u32,
+    /// How long replaced tariffs stay payable.
+    pub(crate) payable_ms: i64,
+}
+
+/// Why no new tariff was made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TariffError {
+    #[error("{0}")]
+    Chain(#[from] crate::chain::ChainFault),
+    #[error("no fresh exchange rate")]
+    NoRate,
+    #[error(transparent)]
+    Quote(#[from] quittance_quote::QuoteError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// Reads the ledger's tariffs into the desk's window.
+pub(crate) async fn reload(
+    desk: &Desk,
+    ledger: &Ledger,
+    policy: &TariffPolicy,
+    now_ms: i64,
+) -> Result<(), TariffError> {
+    let since = now_ms.saturating_sub(policy.payable_ms);
+    for row in ledger.tariffs_since(desk.chain.network(), since).await? {
+        desk.push(from_row(row))?;
+    }
+    Ok(())
+}
+
+fn from_row(row: TariffRow) -> Tariff {
+    let detail = |name: &str| row.detail.get(name);
+    Tariff {
+        network: row.network.clone(),
+        number: row.number,
+        gas: row.gas,
+        cost_native: detail("cost_native").and_then(Value::as_str).and_then(|s| s.parse().ok()).unwrap_or(0),
+        rent_included: detail("rent_included").and_then(Value::as_bool).unwrap_or(false),
+        created_at_ms: row.created_at_ms,
+        replaced_at_ms: row.replaced_at_ms,
+    }
+}
+
+/// Makes the next tariff, if one is due.
+pub(crate) async fn refresh(
+    desk: &Desk,
+    ledger: &Ledger,
+    policy: &TariffPolicy,
+    metrics: &Metrics,
+    now_ms: i64,
+) -> Result<(), TariffError> {
+    let costs = desk.chain.refresh_costs(now_ms).await?;
+    metrics.wallet_balance(desk.chain.as_ref(), costs.wallet_native);
+    metrics.tariff(desk.chain.network(), desk.newest().map_or(quittance_protocol::Amount::ZERO, |t| t.gas));
+    reload(desk, ledger, policy, now_ms).await?;
+    let rate = desk.rates.rate(desk.coin, now_ms).ok_or(TariffError::NoRate)?;
+    let decimals = i64::from(desk.chain.native_decimals());
+    let wanted = native_to_usdc(costs.cost_native, decimals, &rate, &policy.markup)?;
+    let rent_included = costs.rent_native > 0;
+    let newest = desk.newest();
+    let gas = match &newest {
+        // A missing account's rent comes and goes in one step; only fees move slowly.
+        Some(previous) if previous.rent_included == rent_included => {
+            let elapsed = now_ms.saturating_sub(previous.created_at_ms);
+            next_gas(Some(previous.gas), wanted, elapsed, policy.fall_bps_per_minute)
+        }
+        _ => wanted,
+    };
+    let still_good = newest.is_some_and(|previous| {
+        previous.gas == gas
+            && previous.rent_included == rent_included
+            && previous.replaced_at_ms.is_none()
+            && now_ms.saturating_sub(previous.created_at_ms) < policy.age_max_ms / 2
+    });
+    if still_good {
+        return Ok(());
+    }
+    let detail = detail(&costs, rent_included);
+    let number = ledger.put_tariff(desk.chain.network(), gas, detail, now_ms).await?;
+    desk.push(Tariff {
+        network: desk.chain.network().clone(),
+        number,
+        gas,
+        cost_native: costs.cost_native,
+        rent_included,
+        created_at_ms: now_ms,
+        replaced_at_ms: None,
+    })?;
+    Ok(())
+}
+
+fn detail(costs: &CostSnapshot, rent_included: bool) -> Value {
+    json!({
+        "cost_native": costs.cost_native.to_string(),
+        "rent_included": rent_included,
+        "rent_native": costs.rent_native.to_string(),
+        "parts": costs.detail,
+    })
+}
+
+/// Refreshes until told to stop.
+pub(crate) async fn run(
+    desk: Arc<Desk>,
+    ledger: Ledger,
+    policy: TariffPolicy,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    stop: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(policy.refresh) => {}
+        }
+        if let Err(error) = refresh(&desk, &ledger, &policy, &metrics, clock.now_ms()).await {
+            tracing::warn!(network = %desk.chain.network(), %error, "no new tariff");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The shared poller: one task per network looks at the chain for everybody.
+//!
+//! A watcher per transaction would ask the node once per payment and block;
+//! this asks once per block, and not at all while nothing is watched.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quittance_protocol::{Evidence, PaymentKey};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::chain::{Chain, Watched};
+
+/// Payments one poller watches at most; more wait in the channel, which holds
+/// back their drivers and nothing else.
+pub(crate) const WATCHED_MAX: usize = 4_096;
+
+/// Registrations that may queue up between two looks.
+const REGISTRATIONS_MAX: usize = 1_024;
+
+/// Evidence a driver may leave unread before the poller drops the rest of it;
+/// the next look finds it again.
+const EVIDENCE_MAX: usize = 16;
+
+/// Longest pause after a look that failed.
+const FAULT_PAUSE_MS_MAX: u64 = 5_000;
+
+/// Where drivers register.
+#[derive(Clone)]
+pub(crate) struct Poller {
+    registrations: mpsc::Sender<Registration>,
+}
+
+struct Registration {
+    watched: Watched,
+    evidence: mpsc::Sender<Evidence>,
+}
+
+impl Poller {
+    /// Starts the poller of one network.
+    pub(crate) fn start(chain: Arc<dyn Chain>, interval: Duration, stop: CancellationToken) -> Self {
+        let (registrations, incoming) = mpsc::channel(REGISTRATIONS_MAX);
+        tokio::spawn(poll(chain, interval, incoming, stop));
+        Self { registrations }
+    }
+
+    /// Watches a payment, or replaces what is known of it (a new attempt). The
+    /// stream ends when the poller stops; dropping it ends the watch.
+    pub(crate) async fn watch(&self, watched: Watched) -> mpsc::Receiver<Evidence> {
+        let (evidence, receiver) = mpsc::channel(EVIDENCE_MAX);
+        // A closed channel means shutdown: the receiver then ends at once.
+        let _ = self.registrations.send(Registration { watched, evidence }).await;
+        receiver
+    }
+}
+
+async fn poll(
+    chain: Arc<dyn Chain>,
+    interval: Duration,
+    mut incoming: mpsc::Receiver<Registration>,
+    stop: CancellationToken,
+) {
+    let mut list: HashMap<PaymentKey, Registration> = HashMap::new();
+    let mut fault_pause_ms = 0_u64;
+    loop {
+        list.retain(|_, entry| !entry.evidence.is_closed());
+        if list.is_empty() {
+            // Nothing to look for: wait for work without asking the node.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                registration = incoming.recv() => match registration {
+                    Some(registration) => { list.insert(registration.watched.key, registration); }
+                    None => return,
+                },
+            }
+        }
+        while list.len() < WATCHED_MAX {
+            let Ok(registration) = incoming.try_recv() else { break };
+            list.insert(registration.watched.key, registration);
+        }
+        let watched: Vec<Watched> = list.values().map(|entry| entry.watched.clone()).collect();
+        match chain.scan(&watched).await {
+            Ok(found) => {
+                fault_pause_ms = 0;
+                for (key, evidence) in found {
+                    if let Some(entry) = list.get(&key) {
+                        let _ = entry.evidence.try_send(evidence);
+                    }
+                }
+            }
+            Err(fault) => {
+                fault_pause_ms = fault_pause_ms.saturating_mul(2).clamp(250, FAULT_PAUSE_MS_MAX);
+                tracing::warn!(network = %chain.network(), %fault, "cannot look at the chain");
+            }
+        }
+        let pause = interval.max(Duration::from_millis(fault_pause_ms));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}

@@ -28,6 +28,7 @@ npm_ready() {
     return 0
   fi
   # Two scripts that start together install once.
+  # shellcheck disable=SC2094 # the folder itself is only locked, not read
   (
     flock 9
     if [[ -f "$stamp" ]] && cmp -s "$lock" "$stamp"; then

@@ -1,5 +1,7 @@
 //! The proxy against an upstream that echoes and counts.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     sync::{
         Arc,

@@ -49,6 +49,10 @@ struct Arguments {
     /// End when the process that started this one ends, however it ends.
     #[arg(long)]
     exit_with_parent: bool,
+    /// The parent's process id, noted by scripts/devnet before the build: the
+    /// parent may be gone by the time this program starts.
+    #[arg(long, env = "QUITTANCE_DEVNET_PARENT", hide = true)]
+    parent: Option<u32>,
 }
 
 /// Kept as text, because that is how anvil takes it.
@@ -138,13 +142,15 @@ struct Stop {
 }
 
 impl Stop {
-    fn listen(exit_with_parent: bool) -> Result<Self, DevnetError> {
+    fn listen(arguments: &Arguments) -> Result<Self, DevnetError> {
         let listen = |kind| signal(kind).map_err(|source| DevnetError::Io { what: "signals".into(), source });
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hang_up: listen(SignalKind::hangup())?,
-            parent: exit_with_parent.then(std::os::unix::process::parent_id),
+            parent: arguments
+                .exit_with_parent
+                .then(|| arguments.parent.unwrap_or_else(std::os::unix::process::parent_id)),
         })
     }
 
@@ -174,7 +180,7 @@ async fn hold(anvil: &mut Option<Anvil>) -> DevnetError {
 }
 
 async fn run(arguments: &Arguments) -> Result<(), DevnetError> {
-    let mut stop = Stop::listen(arguments.exit_with_parent)?;
+    let mut stop = Stop::listen(arguments)?;
     let (mut chains, ready) = tokio::select! {
         started = start(arguments) => started?,
         () = stop.requested() => return Ok(()),

@@ -235,6 +235,14 @@ impl SolanaChain {
         Ok(balance.ok_or(RpcFailure::Malformed { method: "getBalance" })?)
     }
 
+    /// A recent blockhash, base58, and its last valid block height, for offers:
+    /// official clients take `extra.recentBlockhash` and
+    /// `extra.lastValidBlockHeight` and save a call of their own.
+    pub async fn latest_blockhash(&self) -> Result<(String, u64), SolanaError> {
+        let (_, blockhash, height) = read_blockhash(&self.endpoints, self.commitment).await?;
+        Ok((blockhash.to_string(), height))
+    }
+
     /// Looks whether our token account exists and is ours, and remembers it.
     pub async fn token_account_exists(&self) -> Result<bool, SolanaError> {
         let account = read_account(&self.endpoints, &self.rules.token_account, self.commitment).await?;
@@ -264,7 +272,7 @@ impl SolanaChain {
         }
         let creation =
             layout::create_token_account(&self.rules.fee_payer, &self.rules.pay_to, &self.rules.mint);
-        let (endpoint, blockhash) = read_blockhash(&self.endpoints, self.commitment).await?;
+        let (endpoint, blockhash, _) = read_blockhash(&self.endpoints, self.commitment).await?;
         let message = layout::compile_v0(&self.rules.fee_payer, &[creation], blockhash)
             .ok_or(SolanaError::TokenAccountFailed { reason: "message too large".to_owned() })?;
         let signature = self.wallet.sign_message(&message);
@@ -468,17 +476,18 @@ pub(crate) async fn read_mint(endpoints: &[Arc<dyn Rpc>], mint: &Pubkey) -> Resu
     decimals.ok_or_else(|| SolanaError::NotAMint { mint: mint.to_string() })
 }
 
-/// The newest blockhash, and which endpoint gave it.
+/// Which endpoint answered, its newest blockhash and the last block height it is valid at.
 pub(crate) async fn read_blockhash(
     endpoints: &[Arc<dyn Rpc>],
     commitment: Commitment,
-) -> Result<(usize, Hash), SolanaError> {
+) -> Result<(usize, Hash, u64), SolanaError> {
     const METHOD: &str = "getLatestBlockhash";
     let (at, answer) = read(endpoints, METHOD, json!([{"commitment": commitment.as_str()}])).await?;
     let text = answer.pointer("/value/blockhash").and_then(Value::as_str);
     let blockhash =
         text.and_then(|text| text.parse().ok()).ok_or(RpcFailure::Malformed { method: METHOD })?;
-    Ok((at, blockhash))
+    let height = answer.pointer("/value/lastValidBlockHeight").and_then(Value::as_u64);
+    Ok((at, blockhash, height.ok_or(RpcFailure::Malformed { method: METHOD })?))
 }
 
 /// Keys of RPC providers stand in the path or query.

@@ -122,7 +122,8 @@ impl SolanaPayer {
 
     /// Builds and signs a payment for an offer, asking `rpc_url` for mint,
     /// recipient's account and blockhash. Sends nothing. The fee payer is the
-    /// offer's `extra.feePayer`, or `payTo` where the offer names none.
+    /// offer's `extra.feePayer`, or `payTo` where the offer names none; the
+    /// blockhash is the offer's `extra.recentBlockhash`, where it has one.
     pub async fn pay(
         &self,
         requirements: &PaymentRequirements,
@@ -162,7 +163,10 @@ impl SolanaPayer {
         if memo.is_some_and(|memo| memo.len() > MEMO_BYTES_MAX) {
             return Err(SolanaError::MemoMismatch);
         }
-        let (_, blockhash) = read_blockhash(&endpoints, Commitment::Confirmed).await?;
+        let blockhash = match hint("recentBlockhash").and_then(|hint| hint.parse::<Hash>().ok()) {
+            Some(hinted) => hinted,
+            None => read_blockhash(&endpoints, Commitment::Confirmed).await?.1,
+        };
         let raw = build(
             &self.wallet,
             &PaymentParts {
@@ -185,3 +189,6 @@ impl SolanaPayer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

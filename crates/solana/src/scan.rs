@@ -80,7 +80,8 @@ impl SolanaChain {
     /// most every [`HEIGHT_READ_INTERVAL_MS`], one height read with a history
     /// search for those past their deadline. Payments without evidence are
     /// simply absent from the answer. Each verdict rests on one endpoint; an
-    /// expiry on two, when two are configured (invariant I7).
+    /// expiry on two, when two are configured (invariant I7). One poller per
+    /// chain: the height interval is shared.
     ///
     /// On Solana `Reverted` cannot be followed by a landing of the same
     /// payment: its message is used up.
@@ -129,7 +130,7 @@ impl SolanaChain {
         };
         let landed: Vec<_> = with(|seen| matches!(seen, Seen::Landed { .. })).collect();
         let missing: Vec<_> = with(|seen| seen == Seen::Nowhere).collect();
-        let mut found = self.read_landings(endpoint, &landed).await;
+        let mut found = self.read_landings(at, &landed).await;
         if !missing.is_empty() && self.height_gate.open(now_ms) {
             match self.expired(at, &missing).await {
                 Ok(expired) => found.extend(expired),
@@ -140,13 +141,9 @@ impl SolanaChain {
         Ok(found)
     }
 
-    async fn read_landings(
-        &self,
-        endpoint: &Arc<dyn Rpc>,
-        landed: &[&SolanaWatch],
-    ) -> Vec<(PaymentKey, Evidence)> {
+    async fn read_landings(&self, at: usize, landed: &[&SolanaWatch]) -> Vec<(PaymentKey, Evidence)> {
         // Collected first: a closure held across an await would not be `Send`.
-        let reads: Vec<_> = landed.iter().map(|watch| self.read_landing(endpoint, watch)).collect();
+        let reads: Vec<_> = landed.iter().map(|watch| self.read_landing(at, watch)).collect();
         let answers: Vec<_> = futures::stream::iter(reads).buffered(LANDING_READS_MAX).collect().await;
         let mut found = Vec::with_capacity(landed.len());
         for (watch, answer) in landed.iter().zip(answers) {
@@ -161,18 +158,24 @@ impl SolanaChain {
         found
     }
 
-    async fn read_landing(
-        &self,
-        endpoint: &Arc<dyn Rpc>,
-        watch: &SolanaWatch,
-    ) -> Result<Option<Evidence>, SolanaError> {
+    /// The answer of one endpoint is the whole evidence; where the one that
+    /// knew the status does not answer (no transaction history, say), another
+    /// may. A contradiction is not asked away.
+    async fn read_landing(&self, at: usize, watch: &SolanaWatch) -> Result<Option<Evidence>, SolanaError> {
         let params = json!([watch.transaction, {
             "encoding": "base64",
             "commitment": self.commitment.as_str(),
             "maxSupportedTransactionVersion": 0,
         }]);
-        let answer = endpoint.call(TRANSACTION, params).await?;
-        judge_landing(&self.rules, watch, &answer)
+        let mut failure = SolanaError::NoEndpoint;
+        let others = (0..self.endpoints.len()).filter(|other| *other != at);
+        for at in std::iter::once(at).chain(others) {
+            match self.endpoint(at)?.call(TRANSACTION, params.clone()).await {
+                Ok(answer) => return judge_landing(&self.rules, watch, &answer),
+                Err(error) => failure = error.into(),
+            }
+        }
+        Err(failure)
     }
 
     /// Invariant I5: the finalized height has passed the deadline *and then* a

@@ -217,6 +217,10 @@ async fn an_endpoint_that_fails_is_passed_over() {
     up.set("getSignatureStatuses", Ok(status("confirmed", Value::Null)));
     up.set("getTransaction", Ok(landed(&case, Value::Null)));
     assert_eq!(chain.scan(watched, 0).await.unwrap().len(), 1);
+    // The first knows the status but keeps no transactions.
+    down.set("getSignatureStatuses", Ok(status("confirmed", Value::Null)));
+    assert_eq!(chain.scan(watched, 0).await.unwrap().len(), 1);
+    down.set("getSignatureStatuses", Err(RpcFailure::Http { status: 502 }));
     // An answer for fewer signatures than were asked is no answer.
     up.set("getSignatureStatuses", Ok(json!({"context": {"slot": 1}, "value": []})));
     assert!(chain.scan(watched, 0).await.is_err());

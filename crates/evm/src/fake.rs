@@ -297,11 +297,11 @@ impl Rpc for FakeRpc {
 }
 
 /// A chain connected to fake endpoints; the calls of connecting are forgotten.
-pub(crate) async fn connect(endpoints: &[Arc<FakeRpc>], change: impl FnOnce(&mut EvmConfig)) -> EvmChain {
+pub(crate) async fn connect(endpoints: &[&Arc<FakeRpc>], change: impl FnOnce(&mut EvmConfig)) -> EvmChain {
     let network: Network = Network::BASE.parse().unwrap();
     let mut config = EvmConfig::new(network, vec![], TOKEN.to_string(), PAY_TO.to_string());
     change(&mut config);
-    let rpcs = endpoints.iter().map(|rpc| rpc.clone() as Arc<dyn Rpc>).collect();
+    let rpcs = endpoints.iter().map(|rpc| Arc::clone(rpc) as Arc<dyn Rpc>).collect();
     let chain = EvmChain::connect_with(config, &Secret::new(WALLET_KEY), rpcs).await.unwrap();
     for rpc in endpoints {
         rpc.take_calls();

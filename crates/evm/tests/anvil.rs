@@ -3,6 +3,8 @@
 //! Needs `anvil` (on the path, or `QUITTANCE_ANVIL`) and `QUITTANCE_STABLECOIN_ARTIFACTS`; fails
 //! without them unless `QUITTANCE_SKIP_CHAINS=1`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail tests")]
+
 mod support;
 
 use alloy::primitives::{Address, B256, Bytes};

@@ -38,7 +38,7 @@ fn hash(id: u8) -> String {
 #[tokio::test]
 async fn an_unchanged_chain_costs_one_call() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let watched = [watch(&payment(1, 1, FAR), 10)];
     let mut cursor = ScanCursor::default();
     scan(&chain, &watched, &mut cursor).await;
@@ -50,7 +50,7 @@ async fn an_unchanged_chain_costs_one_call() {
 #[tokio::test]
 async fn a_block_of_sixteen_costs_one_log_query_and_their_receipts() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let payments: Vec<EvmPayment> = (1..=16).map(|n| payment(n, n, FAR)).collect();
     let watched: Vec<EvmWatch> = payments.iter().map(|p| attempted(p, 10, 200)).collect();
     let mut cursor = ScanCursor::default();
@@ -70,7 +70,7 @@ async fn a_block_of_sixteen_costs_one_log_query_and_their_receipts() {
 #[tokio::test]
 async fn the_landing_says_where_and_what_it_cost() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let p = payment(1, 1, FAR);
     let mut cursor = ScanCursor::default();
     scan(&chain, &[watch(&p, 10)], &mut cursor).await;
@@ -88,7 +88,7 @@ async fn the_landing_says_where_and_what_it_cost() {
 #[tokio::test]
 async fn a_batch_settles_each_of_its_payments() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let (a, b, missing) = (payment(1, 1, FAR), payment(1, 2, FAR), payment(1, 3, FAR));
     let watched = [watch(&a, 10), watch(&b, 10), watch(&missing, 10)];
     let mut cursor = ScanCursor::default();
@@ -110,7 +110,7 @@ async fn a_restart_finds_what_landed_meanwhile() {
     for _ in 0..5_000 {
         rpc.mine(vec![]);
     }
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let found = scan(&chain, &[attempted(&p, 10, 5)], &mut ScanCursor::default()).await;
     assert_eq!(settled(&found), [(hash(5), 11, true)]);
     let logs = rpc.take_calls().iter().filter(|c| *c == "eth_getLogs").count();
@@ -120,7 +120,7 @@ async fn a_restart_finds_what_landed_meanwhile() {
 #[tokio::test]
 async fn a_payment_watched_late_is_searched_backwards() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let p = payment(1, 1, FAR);
     let mut cursor = ScanCursor::default();
     scan(&chain, &[], &mut cursor).await;
@@ -134,7 +134,7 @@ async fn a_payment_watched_late_is_searched_backwards() {
 #[tokio::test]
 async fn a_gap_of_blocks_is_searched_whole() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let p = payment(1, 1, FAR);
     let mut cursor = ScanCursor::default();
     scan(&chain, &[watch(&p, 10)], &mut cursor).await;
@@ -148,7 +148,7 @@ async fn a_gap_of_blocks_is_searched_whole() {
 #[tokio::test]
 async fn nothing_counts_above_the_configured_depth() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |c| c.confirmations = 2).await;
+    let chain = connect(&[&rpc], |c| c.confirmations = 2).await;
     let p = payment(1, 1, FAR);
     let watched = [attempted(&p, 10, 5)];
     let mut cursor = ScanCursor::default();
@@ -165,7 +165,7 @@ async fn nothing_counts_above_the_configured_depth() {
 async fn after_a_reorganisation_the_landing_is_found_where_it_is_now() {
     for depth in [1, 3] {
         let rpc = FakeRpc::new(10);
-        let chain = connect(&[rpc.clone()], |_| {}).await;
+        let chain = connect(&[&rpc], |_| {}).await;
         let p = payment(1, 1, FAR);
         let watched = [watch(&p, 12)];
         let mut cursor = ScanCursor::default();
@@ -182,7 +182,7 @@ async fn after_a_reorganisation_the_landing_is_found_where_it_is_now() {
 #[tokio::test]
 async fn a_node_without_the_receipt_yet_loses_nothing() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let p = payment(1, 1, FAR);
     let mut cursor = ScanCursor::default();
     scan(&chain, &[watch(&p, 10)], &mut cursor).await;
@@ -197,7 +197,7 @@ async fn a_node_without_the_receipt_yet_loses_nothing() {
 #[tokio::test]
 async fn a_log_index_that_is_behind_hides_nothing_for_long() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let (ours, foreign) = (payment(1, 1, FAR), payment(2, 2, FAR));
     let watched = [attempted(&ours, 10, 5), watch(&foreign, 10)];
     let mut cursor = ScanCursor::default();
@@ -217,7 +217,7 @@ async fn a_log_index_that_is_behind_hides_nothing_for_long() {
 #[tokio::test]
 async fn a_revert_is_reported_once_and_a_foreign_landing_after_it_still_counts() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let p = payment(1, 1, FAR);
     let watched = [attempted(&p, 10, 5)];
     let mut cursor = ScanCursor::default();
@@ -236,7 +236,7 @@ async fn a_revert_is_reported_once_and_a_foreign_landing_after_it_still_counts()
 #[tokio::test]
 async fn pending_attempts_cost_no_receipts() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let watched = [attempted(&payment(1, 1, FAR), 10, 5)];
     let mut cursor = ScanCursor::default();
     scan(&chain, &watched, &mut cursor).await;
@@ -251,7 +251,7 @@ async fn pending_attempts_cost_no_receipts() {
 #[tokio::test]
 async fn i5_cancelled_counts_when_it_is_finalized() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let p = payment(1, 1, FAR);
     let watched = [watch(&p, 10)];
     let mut cursor = ScanCursor::default();
@@ -268,7 +268,7 @@ async fn i5_cancelled_counts_when_it_is_finalized() {
 #[tokio::test]
 async fn a_cancellation_that_vanishes_is_none() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let p = payment(1, 1, FAR);
     let watched = [watch(&p, 10)];
     let mut cursor = ScanCursor::default();
@@ -283,7 +283,7 @@ async fn a_cancellation_that_vanishes_is_none() {
 #[tokio::test]
 async fn the_same_nonce_used_for_something_else_ends_the_payment() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let p = payment(1, 1, FAR);
     let elsewhere = EvmPayment { to: STRANGER, ..p.clone() };
     let watched = [watch(&p, 10)];
@@ -299,7 +299,7 @@ async fn the_same_nonce_used_for_something_else_ends_the_payment() {
 #[tokio::test]
 async fn i5_expired_needs_a_finalized_block_at_the_deadline() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let p = payment(1, 1, GENESIS + 2 * 12);
     let watched = [attempted(&p, 10, 5)];
     let mut cursor = ScanCursor::default();
@@ -316,7 +316,7 @@ async fn i5_expired_needs_a_finalized_block_at_the_deadline() {
 #[tokio::test]
 async fn no_finality_is_asked_for_before_a_deadline_has_passed() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let mut cursor = ScanCursor::default();
     scan(&chain, &[watch(&payment(1, 1, FAR), 10)], &mut cursor).await;
     let calls = rpc.take_calls();
@@ -327,7 +327,7 @@ async fn no_finality_is_asked_for_before_a_deadline_has_passed() {
 #[tokio::test]
 async fn a_used_nonce_never_expires() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let p = payment(1, 1, GENESIS + 24);
     let watched = [watch(&p, 10)];
     let mut cursor = ScanCursor::default();
@@ -345,7 +345,7 @@ async fn a_used_nonce_never_expires() {
 async fn two_endpoints(second: Arc<FakeRpc>) -> Vec<Evidence> {
     let first = FakeRpc::new(20);
     first.state().finalized = Some(20);
-    let chain = connect(&[first, second], |_| {}).await;
+    let chain = connect(&[&first, &second], |_| {}).await;
     let p = payment(1, 1, GENESIS + 24);
     scan(&chain, &[watch(&p, 10)], &mut ScanCursor::default()).await
 }
@@ -370,7 +370,7 @@ async fn i7_expired_needs_two_endpoints_that_agree() {
 async fn a_silent_second_endpoint_agrees_to_nothing() {
     let (first, second) = (FakeRpc::new(20), FakeRpc::new(20));
     first.state().finalized = Some(20);
-    let chain = connect(&[first, second.clone()], |_| {}).await;
+    let chain = connect(&[&first, &second], |_| {}).await;
     second.state().fail = Some(RpcError::Timeout);
     let p = payment(1, 1, GENESIS + 24);
     assert!(scan(&chain, &[watch(&p, 10)], &mut ScanCursor::default()).await.is_empty());
@@ -379,7 +379,7 @@ async fn a_silent_second_endpoint_agrees_to_nothing() {
 #[tokio::test]
 async fn a_scan_moves_to_the_next_endpoint_as_a_whole() {
     let (first, second) = (FakeRpc::new(10), FakeRpc::new(10));
-    let chain = connect(&[first.clone(), second.clone()], |_| {}).await;
+    let chain = connect(&[&first, &second], |_| {}).await;
     let p = payment(1, 1, FAR);
     let mut cursor = ScanCursor::default();
     scan(&chain, &[watch(&p, 10)], &mut cursor).await;
@@ -400,7 +400,7 @@ async fn a_scan_moves_to_the_next_endpoint_as_a_whole() {
 #[tokio::test]
 async fn the_cursor_keeps_nothing_about_payments_that_are_done() {
     let rpc = FakeRpc::new(10);
-    let chain = connect(&[rpc.clone()], |_| {}).await;
+    let chain = connect(&[&rpc], |_| {}).await;
     let mut cursor = ScanCursor::default();
     let watched: Vec<EvmWatch> = (1..=100).map(|n| attempted(&payment(n, n, FAR), 10, n)).collect();
     scan(&chain, &watched, &mut cursor).await;
@@ -410,4 +410,20 @@ async fn the_cursor_keeps_nothing_about_payments_that_are_done() {
     scan(&chain, &[], &mut cursor).await;
     assert!(cursor.searched.is_empty() && cursor.reported.is_empty());
     assert!(cursor.asked.is_empty() && cursor.burned.is_empty());
+}
+
+/// The engine spawns these on a runtime of many threads.
+#[tokio::test]
+async fn every_future_can_be_spawned() {
+    fn spawnable<F: Future + Send>(_: F) {}
+    let chain = connect(&[&FakeRpc::new(1)], |_| {}).await;
+    let p = payment(1, 1, FAR);
+    let attempt = crate::fake::Recorded(vec![], String::new());
+    spawnable(chain.scan(&[], &mut ScanCursor::default()));
+    spawnable(chain.check_chain(&p));
+    spawnable(chain.refresh_fees(0));
+    spawnable(chain.send(&attempt));
+    spawnable(chain.head());
+    spawnable(chain.transaction_count());
+    spawnable(EvmChain::connect(chain.config().clone(), &quittance_protocol::Secret::new("")));
 }

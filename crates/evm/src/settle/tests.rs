@@ -24,7 +24,7 @@ fn fees() -> FeeSnapshot {
 
 #[tokio::test]
 async fn a_settlement_calls_the_token_with_the_payers_terms() {
-    let chain = connect(&[FakeRpc::new(1)], |_| {}).await;
+    let chain = connect(&[&FakeRpc::new(1)], |_| {}).await;
     let p = payment(1, 1, 1_800_000_120);
     let signed = chain.sign_settlement(&p, 7, &fees(), u128::MAX).unwrap();
     assert_eq!(signed.transaction, format!("{:#x}", keccak256(&signed.raw)));
@@ -42,7 +42,7 @@ async fn a_settlement_calls_the_token_with_the_payers_terms() {
 
 #[tokio::test]
 async fn i10_no_signature_above_its_cost_bound() {
-    let chain = connect(&[FakeRpc::new(1)], |_| {}).await;
+    let chain = connect(&[&FakeRpc::new(1)], |_| {}).await;
     let p = payment(1, 1, 1_800_000_120);
     let cost = 150_000 * 201_000_000 + 2 * 5_000;
     assert_eq!(chain.sign_settlement(&p, 0, &fees(), cost).unwrap().cost_bound_wei, cost);
@@ -57,7 +57,7 @@ async fn i10_no_signature_above_its_cost_bound() {
 /// A contract's long signature is data on L1 that somebody must pay for.
 #[tokio::test]
 async fn i10_a_long_signature_counts() {
-    let chain = connect(&[FakeRpc::new(1)], |_| {}).await;
+    let chain = connect(&[&FakeRpc::new(1)], |_| {}).await;
     let mut p = payment(1, 1, 1_800_000_120);
     p.signature = crate::signature::PayerSignature::Contract(vec![1; 2_000].into());
     let signed = chain.sign_settlement(&p, 0, &fees(), u128::MAX).unwrap();
@@ -68,7 +68,7 @@ async fn i10_a_long_signature_counts() {
 
 #[tokio::test]
 async fn i8_no_signature_above_the_fee_cap() {
-    let chain = connect(&[FakeRpc::new(1)], |c| c.max_fee_per_gas_wei = 300_000_000).await;
+    let chain = connect(&[&FakeRpc::new(1)], |c| c.max_fee_per_gas_wei = 300_000_000).await;
     let p = payment(1, 1, 1_800_000_120);
     let above = FeeSnapshot { max_fee_per_gas_wei: 300_000_001, ..fees() };
     assert!(matches!(chain.sign_settlement(&p, 0, &above, u128::MAX), Err(EvmError::FeeAboveCap { .. })));
@@ -79,13 +79,13 @@ async fn i8_no_signature_above_the_fee_cap() {
 
 #[tokio::test]
 async fn fees_are_twice_the_base_fee_and_never_above_the_cap() {
-    let chain = connect(&[FakeRpc::new(3)], |_| {}).await;
+    let chain = connect(&[&FakeRpc::new(3)], |_| {}).await;
     assert_eq!(chain.fees(), None);
     let read = chain.refresh_fees(5).await.unwrap();
     assert_eq!((read.base_fee_wei, read.max_fee_per_gas_wei), (100_000_000, 201_000_000));
     assert_eq!((read.l1_fee_wei, read.block, read.taken_at_ms), (0, 3, 5));
     assert_eq!(chain.fees(), Some(read));
-    let capped = connect(&[FakeRpc::new(3)], |c| c.max_fee_per_gas_wei = 150_000_000).await;
+    let capped = connect(&[&FakeRpc::new(3)], |c| c.max_fee_per_gas_wei = 150_000_000).await;
     assert_eq!(capped.refresh_fees(5).await.unwrap().max_fee_per_gas_wei, 150_000_000);
 }
 
@@ -94,7 +94,7 @@ async fn the_l1_fee_comes_from_the_oracle_there_is() {
     for (oracle, expected) in [(None, 0), (Some(true), 4_800), (Some(false), 3_360)] {
         let rpc = FakeRpc::new(3);
         rpc.state().oracle = oracle;
-        let chain = connect(&[rpc], |_| {}).await;
+        let chain = connect(&[&rpc], |_| {}).await;
         assert_eq!(chain.refresh_fees(0).await.unwrap().l1_fee_wei, expected, "{oracle:?}");
     }
 }
@@ -120,7 +120,7 @@ async fn i3_what_two_endpoints_say_about_a_send() {
     ];
     for (first, second, expected, asked) in rows {
         let (a, b) = (FakeRpc::new(1), FakeRpc::new(1));
-        let chain = connect(&[a.clone(), b.clone()], |_| {}).await;
+        let chain = connect(&[&a, &b], |_| {}).await;
         a.state().send = Some(first.clone());
         b.state().send = Some(second.clone());
         let outcome = chain.send(&Recorded(vec![1], hash.clone())).await;

@@ -356,7 +356,3 @@ pub(crate) async fn evidence(
     }
     panic!("no evidence; found so far: {found:?}");
 }
-impl Devnet { pub(crate) async fn mint_fast(&self, to: &str, amount: u64) {
-  let call = Token::mintCall { to: to.parse().unwrap(), amount: U256::from(amount) };
-  let request = json!({"from": self.owner, "to": self.token, "data": Bytes::from(call.abi_encode()), "gas": "0x7a120"});
-  self.rpc.call("eth_sendTransaction", json!([request])).await.unwrap(); } }

@@ -55,6 +55,14 @@ impl Backend {
         }
     }
 
+    /// Checks the lock that keeps other processes from being us.
+    pub(crate) async fn keep_name(&self) -> Result<(), LedgerError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(backend) => backend.keep_name().await,
+        }
+    }
+
     pub(crate) fn commits(&self) -> u64 {
         match self {
             Self::Sqlite(backend) => backend.commits.get(),

@@ -16,6 +16,8 @@ use crate::ops::instances;
 use crate::types::LedgerOptions;
 
 /// The durable record of payments; see the crate documentation. Clones share one ledger.
+///
+/// A mutation that was started is finished even if its caller stops waiting for it.
 #[derive(Clone)]
 pub struct Ledger {
     inner: Arc<Inner>,
@@ -94,6 +96,10 @@ impl Ledger {
 
     pub(crate) fn me(&self) -> Me {
         self.inner.me.clone()
+    }
+
+    pub(crate) async fn keep_name(&self) -> Result<(), LedgerError> {
+        self.inner.backend.keep_name().await
     }
 
     pub(crate) fn renewed_until(&self, lease_until_ms: i64) {

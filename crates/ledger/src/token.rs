@@ -10,12 +10,12 @@ use crate::types::{AttemptId, Payment};
 /// Proof that this caller won the race for a payment key (invariant I1).
 ///
 /// Comes out of [`Ledger::claim`](crate::Ledger::claim) alone and cannot be copied.
-pub struct Claim(pub(crate) Payment);
+pub struct Claim(pub(crate) Box<Payment>);
 
 impl Claim {
     /// Gives up the proof and keeps the payment.
     pub fn into_payment(self) -> Payment {
-        self.0
+        *self.0
     }
 }
 

@@ -1,4 +1,5 @@
 //! A process killed in the middle of its work: what it was told is stored.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod common;
 

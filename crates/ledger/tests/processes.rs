@@ -1,4 +1,5 @@
 //! Crashes, leases, group commit, tariffs, costs, the journal: on both backends.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;
 
@@ -228,7 +229,8 @@ mod cases {
 
 /// Several processes on one ledger, which only PostgreSQL allows.
 mod leases {
-    use quittance_ledger::{DeliveryStart, DeliveryState, LedgerError, PaymentState};
+    use quittance_ledger::testing::tamper;
+    use quittance_ledger::{DeliveryStart, DeliveryState, Ledger, LedgerError, LedgerOptions, PaymentState};
     use quittance_protocol::ErrorCode;
 
     use crate::common::*;
@@ -288,6 +290,24 @@ mod leases {
         two.heartbeat(late).await.unwrap();
         assert!(two.adopt_orphans(late).await.unwrap().is_empty());
         assert_eq!(one.unfinished().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_broken_connection_does_not_give_the_name_away() {
+        const BREAK: &str = "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database d \
+            ON d.oid = database WHERE locktype = 'advisory' AND d.datname = current_database()";
+        let Some(store) = Store::postgres().await else { return };
+        let one = store.open_as("one", NOW).await.unwrap();
+        tamper(&store.url, BREAK).await.unwrap();
+        one.heartbeat(NOW).await.unwrap();
+        let options = LedgerOptions { open_wait_ms: 0, ..LedgerOptions::new("one") };
+        let second = Ledger::open(&store.url, options.clone(), NOW).await;
+        assert!(matches!(second, Err(LedgerError::InUse(_))), "the heartbeat took the name again");
+        // Somebody else is quicker: the first must stop.
+        tamper(&store.url, BREAK).await.unwrap();
+        let two = store.open_as("one", NOW).await.unwrap();
+        assert!(matches!(one.heartbeat(NOW).await, Err(LedgerError::LeaseLost)));
+        two.heartbeat(NOW).await.unwrap();
     }
 
     #[tokio::test(flavor = "multi_thread")]

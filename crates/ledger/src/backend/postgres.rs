@@ -24,7 +24,8 @@ const MIGRATIONS: &[(i64, &str, &str)] =
 
 pub(crate) struct PostgresBackend {
     pool: PgPool,
-    read_only: bool,
+    connect: PgConnectOptions,
+    options: LedgerOptions,
     /// The session that holds the advisory lock on our instance name.
     name_lock: Mutex<Option<PgConnection>>,
     pub(crate) commits: Commits,
@@ -51,14 +52,15 @@ impl PostgresBackend {
             .max_connections(options.connections_max.max(1))
             .acquire_timeout(Duration::from_millis(ACQUIRE_TIMEOUT_MS))
             .test_before_acquire(false)
-            .connect_with(connect)
+            .connect_with(connect.clone())
             .await?;
         if !options.read_only {
             migrator(MIGRATIONS).run(&pool).await.map_err(|e| LedgerError::Migration(Box::new(e)))?;
         }
         Ok(Self {
             pool,
-            read_only: options.read_only,
+            connect,
+            options: options.clone(),
             name_lock: Mutex::new(name_lock),
             commits: Commits::default(),
         })
@@ -67,7 +69,7 @@ impl PostgresBackend {
     /// On a task of its own: a caller that goes away (its HTTP client hung up)
     /// must not leave a connection inside an open transaction.
     pub(crate) async fn write<T: Send + 'static>(&self, op: Op<T>) -> Result<T, LedgerError> {
-        if self.read_only {
+        if self.options.read_only {
             return Err(LedgerError::ReadOnly);
         }
         let (pool, commits) = (self.pool.clone(), self.commits.clone());
@@ -79,6 +81,27 @@ impl PostgresBackend {
     pub(crate) async fn read<T: Send + 'static>(&self, op: Op<T>) -> Result<T, LedgerError> {
         let mut tx = Tx::new(Conn::Postgres(self.pool.acquire().await?));
         op(&mut tx).await
+    }
+
+    /// Makes sure that the name is still ours: a broken connection drops the
+    /// lock, and another process may have taken the name since.
+    pub(crate) async fn keep_name(&self) -> Result<(), LedgerError> {
+        if self.options.read_only {
+            return Err(LedgerError::ReadOnly);
+        }
+        let mut session = self.name_lock.lock().await;
+        if let Some(held) = session.as_mut() {
+            if held.ping().await.is_ok() {
+                return Ok(());
+            }
+        }
+        *session = None;
+        *session = match lock_name(&self.connect, &self.options).await {
+            Ok(held) => Some(held),
+            Err(LedgerError::InUse(_)) => return Err(LedgerError::LeaseLost),
+            Err(error) => return Err(error),
+        };
+        Ok(())
     }
 
     pub(crate) async fn close(&self) {

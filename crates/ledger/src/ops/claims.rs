@@ -113,7 +113,7 @@ async fn claim(tx: &mut Tx, me: Me, new: NewClaim, now_ms: i64) -> Result<ClaimO
     };
     let detail = json!({"amount": new.amount, "payer": new.payer, "resource": new.resource, "key": new.key.to_string()});
     journal(tx, &me, now_ms, Some(&new.id), "claimed", detail).await?;
-    Ok(ClaimOutcome::Won(Claim(codec::payment(&row)?)))
+    Ok(ClaimOutcome::Won(Claim(Box::new(codec::payment(&row)?))))
 }
 
 async fn by_key(tx: &mut Tx, key: &PaymentKey) -> Result<Option<Payment>, LedgerError> {

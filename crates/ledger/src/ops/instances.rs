@@ -50,6 +50,7 @@ impl Ledger {
     /// Renews this instance's lease. [`LedgerError::LeaseLost`] means that
     /// another instance has taken its payments: stop, and open the ledger again.
     pub async fn heartbeat(&self, now_ms: i64) -> Result<(), LedgerError> {
+        self.keep_name().await?;
         let me = self.me();
         let lease_until_ms = now_ms.saturating_add(self.options().lease_ms);
         self.write_unleased(Box::new(move |tx| {

@@ -54,6 +54,20 @@ fn what_honest_clients_send_is_accepted() {
     }
 }
 
+/// Made by `ExactSvmScheme` of the npm package `@x402/svm` 2.27.0 with this
+/// crate's test keys, `extra.feePayer`, `extra.recentBlockhash` and `extra.memo`.
+const OFFICIAL_CLIENT: &str = "AgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABDZCxFlA2AvC2kYkMOToFVhuEr3r1xdvI5etk0g+vtxPZlqxRn1R5r6Cz9xUtAE+cxgptj7DXjYR7gDDaTajwDgAIBBAiKiOPddAnxlf1S2y08ul1yymcJvx2UEhvzdIgBtA9vXIE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOUOY71FUVuuTFkpmS/eMuv2hLhx54B8yEz/n4VskhOyPj3w7zD5Bzgc0VAmmA1BTmvgR6lkpj9smaDcIK6sQG8HwMGRm/lIRcy/+ytunLDm+e8jOW7xfcSayxDmzpAAAAA/RckOFqgx1tk+3jNYC+h2ZH96/drE8WO1wLqyDXp9hgFSlNamSkhBk0k6HFg2jh8fDW13bySu4HkH6hAQQVEjQbd9uHXZaGT2cvhRs7reawctIXtX1s3kTqM9YV+/wCpBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcEBAAFAiBOAAAEAAkDAQAAAAAAAAAHBAIFAwEKDOwsAAAAAAAABgYAD29mZmljaWFsIGNsaWVudAA=";
+
+#[test]
+fn the_official_clients_own_bytes_are_accepted() {
+    let mut payload = payload(&[]);
+    payload.payload["transaction"] = json!(OFFICIAL_CLIENT);
+    let payment = rules().check(&payload).unwrap();
+    assert_eq!(payment.payer(), payer().pubkey().to_string());
+    assert_eq!(payment.priority_fee_lamports(), 1);
+    assert_eq!(payment.check_memo("official client"), Ok(()));
+}
+
 #[test]
 fn a_legacy_message_and_a_separate_recipient_are_accepted() {
     let raw = sign(&legacy_message(&wallet().pubkey(), &official()));

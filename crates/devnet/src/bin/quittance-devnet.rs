@@ -68,15 +68,12 @@ fn parse_seconds(text: &str) -> Result<String, String> {
 #[cfg(feature = "solana")]
 use quittance_devnet::solana::{self, SolanaInfo, SolanaOptions, Surfnet};
 
+/// Nothing: this build has no Solana.
 #[cfg(not(feature = "solana"))]
-mod without_solana {
-    /// Nothing: this build has no Solana.
-    pub(crate) type SolanaInfo = std::convert::Infallible;
-    /// Nothing: this build has no Solana.
-    pub(crate) type Surfnet = std::convert::Infallible;
-}
+type SolanaInfo = ();
+/// Nothing: this build has no Solana.
 #[cfg(not(feature = "solana"))]
-use without_solana::{SolanaInfo, Surfnet};
+type Surfnet = ();
 
 #[derive(Serialize)]
 struct Ready {

@@ -35,7 +35,7 @@ impl Commits {
 
 pub(crate) enum Backend {
     Sqlite(sqlite::SqliteBackend),
-    Postgres(postgres::PostgresBackend),
+    Postgres(Box<postgres::PostgresBackend>),
 }
 
 impl Backend {

@@ -55,7 +55,7 @@ impl Ledger {
         let backend = if url.starts_with("sqlite:") {
             Backend::Sqlite(SqliteBackend::open(url, &options).await?)
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            Backend::Postgres(PostgresBackend::open(url, &options).await?)
+            Backend::Postgres(Box::new(PostgresBackend::open(url, &options).await?))
         } else {
             // The text may be a mistyped URL with a password in it.
             return Err(LedgerError::Url("unknown scheme".to_owned()));

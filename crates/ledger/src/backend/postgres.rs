@@ -90,10 +90,10 @@ impl PostgresBackend {
             return Err(LedgerError::ReadOnly);
         }
         let mut session = self.name_lock.lock().await;
-        if let Some(held) = session.as_mut() {
-            if held.ping().await.is_ok() {
-                return Ok(());
-            }
+        if let Some(held) = session.as_mut()
+            && held.ping().await.is_ok()
+        {
+            return Ok(());
         }
         *session = None;
         *session = match lock_name(&self.connect, &self.options).await {

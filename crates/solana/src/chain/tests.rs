@@ -208,3 +208,31 @@ async fn i3_sends_over_two_endpoints() {
     assert_eq!(chain.send(&attempt).await, SendOutcome::Accepted);
     assert_eq!(chain.rebroadcast(&attempt).await, SendOutcome::Accepted);
 }
+
+/// The engine spawns these: every future must be `Send`, whatever it borrows.
+#[tokio::test]
+async fn every_future_can_be_spawned() {
+    let node = FakeRpc::new();
+    let chain = Arc::new(chain(&[&node]).await);
+    let payment = inspect(&chain, false);
+    let attempt = Attempt(chain.co_sign(&payment, u64::MAX).unwrap());
+    let spawned = tokio::spawn(async move {
+        let recorded: &dyn DurableAttempt = &attempt;
+        let _ = chain.send(recorded).await;
+        let _ = chain.rebroadcast(recorded).await;
+        let _ = chain.check_chain(&payment).await;
+        let _ = chain.deadline(&SolanaView { endpoint: 0, slot: 0, units_consumed: 0 }).await;
+        let _ = chain.ensure_token_account().await;
+        let _ = chain.latest_blockhash().await;
+        let _ = chain.wallet_lamports().await;
+        let _ = chain.finality(&[attempt.0.transaction.clone()]).await;
+        let watch = crate::SolanaWatch {
+            key: payment.key(),
+            payment,
+            transaction: attempt.0.transaction.clone(),
+            deadline: Deadline::BlockHeight(0),
+        };
+        chain.scan(&[watch], 0).await
+    });
+    assert!(spawned.await.unwrap().is_err(), "the node answers nothing");
+}

@@ -225,7 +225,7 @@ async fn every_future_can_be_spawned() {
         let _ = chain.ensure_token_account().await;
         let _ = chain.latest_blockhash().await;
         let _ = chain.wallet_lamports().await;
-        let _ = chain.finality(&[attempt.0.transaction.clone()]).await;
+        let _ = chain.finality(std::slice::from_ref(&attempt.0.transaction)).await;
         let watch = crate::SolanaWatch {
             key: payment.key(),
             payment,

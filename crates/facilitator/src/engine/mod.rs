@@ -26,8 +26,9 @@ pub struct State {
     pub phase: Phase,
     /// Attempts with signed bytes in the ledger.
     pub attempts: u32,
-    /// Attempts that were included and failed.
-    pub reverted: u32,
+    /// Our transactions that were included and failed, each counted once
+    /// however often a poller reports it.
+    pub reverted: Vec<String>,
     /// Broadcasts of the newest attempt.
     pub sends: u32,
     /// A verdict whose commit is under way; nothing else may be decided meanwhile.
@@ -137,7 +138,7 @@ pub enum Alert {
 impl State {
     /// A payment that was just claimed.
     pub fn claimed() -> Self {
-        Self { phase: Phase::Claimed, attempts: 0, reverted: 0, sends: 0, committing: None }
+        Self { phase: Phase::Claimed, attempts: 0, reverted: Vec::new(), sends: 0, committing: None }
     }
 
     /// A payment found in the ledger with `attempts` recorded attempts.
@@ -225,7 +226,10 @@ fn seen(state: &mut State, evidence: Evidence) -> Vec<Effect> {
             decided
         }
         Evidence::Reverted(landing) => {
-            state.reverted = state.reverted.saturating_add(1);
+            if state.reverted.contains(&landing.transaction) {
+                return Vec::new();
+            }
+            state.reverted.push(landing.transaction.clone());
             let mut effects = vec![Effect::BookCost { landing, earned: false }];
             if state.attempts < ATTEMPTS_MAX {
                 effects.push(Effect::Recheck);

@@ -74,9 +74,12 @@ fn a_revert_costs_but_does_not_end_the_payment() {
     assert_eq!(effects, [Effect::BookCost { landing: landing(true), earned: false }, Effect::Recheck]);
     assert_eq!(step(&mut state, Event::Rechecked { still_good: true }), [Effect::Record]);
     assert_eq!(step(&mut state, Event::Recorded), [Effect::Announce, Effect::Send]);
+    // The poller sees the same failure at every look; it costs once.
+    assert_eq!(step(&mut state, Event::Seen(Evidence::Reverted(landing(true)))), []);
     // I10: attempts that earn nothing are bounded.
-    let effects = step(&mut state, Event::Seen(Evidence::Reverted(landing(true))));
-    assert_eq!(effects, [Effect::BookCost { landing: landing(true), earned: false }]);
+    let second = Landing { transaction: "0xdef".into(), ..landing(true) };
+    let effects = step(&mut state, Event::Seen(Evidence::Reverted(second.clone())));
+    assert_eq!(effects, [Effect::BookCost { landing: second, earned: false }]);
     assert!(!state.is_done());
     assert!(matches!(step(&mut state, Event::Seen(expired()))[0], Effect::Commit(Verdict::Expired(_))));
 }

@@ -1,0 +1,102 @@
+//! `quittance payments`: the books, for people. Opens the ledger for reading.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use quittance_facilitator::Clock;
+use quittance_facilitator::config::{Config, read_secret};
+use quittance_ledger::{Ledger, LedgerOptions, Payment, PaymentFilter};
+use quittance_protocol::PaymentId;
+use serde_json::{Value, json};
+
+use crate::{CommandError, print};
+
+#[derive(Subcommand)]
+pub(crate) enum PaymentsCommand {
+    /// The newest payments, one JSON document a line.
+    List {
+        /// Configuration file (TOML).
+        #[arg(long)]
+        config: PathBuf,
+        /// How many.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// One payment with its journal.
+    Show {
+        /// Configuration file (TOML).
+        #[arg(long)]
+        config: PathBuf,
+        /// Payment id (`pay_…`).
+        id: String,
+    },
+}
+
+pub(crate) fn run(command: &PaymentsCommand) -> Result<ExitCode, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            PaymentsCommand::List { config, limit } => list(config, *limit).await,
+            PaymentsCommand::Show { config, id } => show(config, id).await,
+        }
+    })
+}
+
+async fn open(path: &Path) -> Result<Ledger, CommandError> {
+    let config = Config::load(path)?;
+    let url = if config.ledger.url.starts_with("env:") || config.ledger.url.starts_with("file:") {
+        read_secret(&config.ledger.url)?.expose_str().unwrap_or_default().to_owned()
+    } else {
+        config.ledger.url.clone()
+    };
+    let mut options = LedgerOptions::new("payments-command");
+    options.read_only = true;
+    Ok(Ledger::open(&url, options, Clock::system().now_ms()).await?)
+}
+
+async fn list(config: &Path, limit: u32) -> Result<ExitCode, CommandError> {
+    let ledger = open(config).await?;
+    for payment in ledger.payments(PaymentFilter { limit, ..PaymentFilter::default() }).await? {
+        print(&shown(&payment).to_string())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(config: &Path, id: &str) -> Result<ExitCode, CommandError> {
+    let ledger = open(config).await?;
+    let id = PaymentId::from_stored(id);
+    let payment = ledger.payment(&id).await?.ok_or_else(|| format!("no payment {id}"))?;
+    let mut value = shown(&payment);
+    let lines: Vec<Value> = ledger
+        .journal(&id)
+        .await?
+        .into_iter()
+        .map(|line| json!({ "at_ms": line.at_ms, "event": line.event, "detail": line.detail }))
+        .collect();
+    value["journal"] = json!(lines);
+    print(&serde_json::to_string_pretty(&value)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What people see; the payer's signature is not in it.
+fn shown(payment: &Payment) -> Value {
+    json!({
+        "id": payment.id,
+        "network": payment.network,
+        "state": payment.state,
+        "delivery": payment.delivery,
+        "payer": payment.payer,
+        "pay_to": payment.pay_to,
+        "amount": payment.amount,
+        "service": payment.service,
+        "gas": payment.gas,
+        "transaction": payment.transaction,
+        "resource": payment.resource,
+        "request_id": payment.request_id,
+        "runs": payment.runs,
+        "created_at_ms": payment.created_at_ms,
+        "verdict_at_ms": payment.verdict_at_ms,
+        "refusal": payment.refusal.as_ref().map(|(code, reason)| json!({ "code": code, "reason": reason })),
+    })
+}

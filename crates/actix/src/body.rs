@@ -68,12 +68,20 @@ pub(crate) struct Relay {
     pieces: mpsc::Receiver<Piece>,
     size: BodySize,
     on_sent: Option<OnSent>,
-    over: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// To be cut as soon as what was sent before has left the connection's buffer.
+    Breaking,
+    Over,
 }
 
 impl Relay {
     pub(crate) fn new(pieces: mpsc::Receiver<Piece>, size: BodySize, on_sent: OnSent) -> Self {
-        Self { pieces, size, on_sent: Some(on_sent), over: false }
+        Self { pieces, size, on_sent: Some(on_sent), state: State::Open }
     }
 }
 
@@ -85,25 +93,32 @@ impl MessageBody for Relay {
     }
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
-        if self.over {
-            return Poll::Ready(None);
+        match self.state {
+            State::Over => return Poll::Ready(None),
+            State::Breaking => {
+                self.state = State::Over;
+                return Poll::Ready(Some(Err(BrokenOff)));
+            }
+            State::Open => {}
         }
-        let piece = std::task::ready!(self.pieces.poll_recv(cx));
-        Poll::Ready(match piece {
-            Some(Piece::Chunk(chunk)) => Some(Ok(chunk)),
+        match std::task::ready!(self.pieces.poll_recv(cx)) {
+            Some(Piece::Chunk(chunk)) => Poll::Ready(Some(Ok(chunk))),
             Some(Piece::End) => {
-                self.over = true;
+                self.state = State::Over;
                 if let Some(on_sent) = self.on_sent.take() {
                     on_sent();
                 }
-                None
+                Poll::Ready(None)
             }
             // A channel that closes without an end is a run that went on
-            // without this client, or a task that died.
+            // without this client, or a task that died. On an error actix
+            // throws away what it has not written yet, the receipt in the head
+            // included; pending once lets it write first.
             Some(Piece::Broken) | None => {
-                self.over = true;
-                Some(Err(BrokenOff))
+                self.state = State::Breaking;
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
-        })
+        }
     }
 }

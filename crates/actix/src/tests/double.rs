@@ -1,0 +1,288 @@
+//! A till that keeps its books in memory and fails on command.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use quittance_facilitator::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Sale, StoredAnswer};
+use quittance_protocol::{
+    Amount, PaymentId, PaymentPayload, PaymentRequired, RequestId, ResourceInfo, SettleResponse,
+};
+use quittance_quote::{EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route};
+use serde_json::{Map, json};
+use tokio::sync::{Semaphore, watch};
+
+use crate::till::NotBooked;
+
+/// What the gate did to the till, in order.
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    Pay(Sale),
+    Finish(StoredAnswer),
+    Credit(String),
+    Sent(String),
+}
+
+#[derive(Clone, Default)]
+enum Books {
+    #[default]
+    Unpaid,
+    Running,
+    Delivered(StoredAnswer),
+    Credited,
+}
+
+/// One payment's books. `pay` hands out at most one grant at a time; copies
+/// wait for the run's end, as they do at the real facilitator.
+pub(super) struct Till {
+    books: watch::Sender<(Books, u32)>,
+    log: watch::Sender<Vec<Entry>>,
+    /// Outcomes to give before the books are asked.
+    pub(super) script: Mutex<VecDeque<PayOutcome>>,
+    pub(super) nothing_to_offer: AtomicBool,
+    pub(super) ledger_down: AtomicBool,
+    /// `pay` takes one of these before it answers.
+    pub(super) settlements: Semaphore,
+}
+
+/// Fails a test that would otherwise hang; nothing waits for it when all is well.
+pub(super) const STUCK: Duration = Duration::from_secs(20);
+
+impl Default for Till {
+    fn default() -> Self {
+        Self {
+            books: watch::Sender::new((Books::Unpaid, 0)),
+            log: watch::Sender::new(Vec::new()),
+            script: Mutex::default(),
+            nothing_to_offer: AtomicBool::default(),
+            ledger_down: AtomicBool::default(),
+            settlements: Semaphore::new(Semaphore::MAX_PERMITS),
+        }
+    }
+}
+
+impl Till {
+    pub(super) fn scripted(outcome: PayOutcome) -> std::sync::Arc<Self> {
+        let till = Self::default();
+        till.script.lock().unwrap().push_back(outcome);
+        std::sync::Arc::new(till)
+    }
+
+    /// Settles nothing until `settlements` gets permits.
+    pub(super) fn waiting() -> std::sync::Arc<Self> {
+        std::sync::Arc::new(Self { settlements: Semaphore::new(0), ..Self::default() })
+    }
+
+    pub(super) fn log(&self) -> Vec<Entry> {
+        self.log.borrow().clone()
+    }
+
+    /// Waits until the log has `wanted`.
+    pub(super) async fn until(&self, wanted: impl Fn(&Entry) -> bool) {
+        let mut log = self.log.subscribe();
+        let seen = log.wait_for(|log| log.iter().any(&wanted));
+        tokio::time::timeout(STUCK, seen).await.expect("the till never saw it").unwrap();
+    }
+
+    pub(super) fn finished(&self) -> Option<StoredAnswer> {
+        self.log().into_iter().find_map(|entry| match entry {
+            Entry::Finish(answer) => Some(answer),
+            _ => None,
+        })
+    }
+
+    pub(super) fn credited(&self) -> Option<String> {
+        self.log().into_iter().find_map(|entry| match entry {
+            Entry::Credit(reason) => Some(reason),
+            _ => None,
+        })
+    }
+
+    pub(super) fn sent(&self) -> usize {
+        self.log().iter().filter(|entry| matches!(entry, Entry::Sent(_))).count()
+    }
+
+    fn note(&self, entry: Entry) {
+        self.log.send_modify(|log| log.push(entry));
+    }
+
+    fn check_ledger(&self) -> Result<(), NotBooked> {
+        if self.ledger_down.load(Ordering::SeqCst) { Err("disk full".into()) } else { Ok(()) }
+    }
+
+    async fn from_books(&self) -> PayOutcome {
+        let mut books = self.books.subscribe();
+        loop {
+            let mut outcome = None;
+            self.books.send_if_modified(|(books, runs)| match books {
+                Books::Unpaid | Books::Credited => {
+                    *books = Books::Running;
+                    *runs += 1;
+                    outcome = Some(PayOutcome::Granted(grant(*runs)));
+                    true
+                }
+                Books::Running => false,
+                Books::Delivered(answer) => {
+                    outcome = Some(PayOutcome::Answered { answer: answer.clone(), receipt: receipt() });
+                    false
+                }
+            });
+            match outcome {
+                Some(outcome) => return outcome,
+                None => books.changed().await.unwrap(),
+            }
+        }
+    }
+}
+
+/// What a settled payment looks like.
+pub(super) fn receipt() -> SettleResponse {
+    SettleResponse {
+        success: true,
+        error_reason: None,
+        error_message: None,
+        payer: Some("0xpayer".to_owned()),
+        transaction: "0xhash".to_owned(),
+        network: "eip155:8453".to_owned(),
+        amount: Some("12000".to_owned()),
+        payment_state: Some("settled".to_owned()),
+        retry_action: None,
+        retry_after_seconds: None,
+        other: Map::new(),
+    }
+}
+
+pub(super) fn grant(run: u32) -> Grant {
+    let facts = PaidFacts {
+        payment_id: PaymentId::from_stored("pay_1"),
+        request_id: RequestId::from_stored("req_1"),
+        payer: "0xpayer".to_owned(),
+        amount: Amount::new(12_000),
+        service: Amount::new(10_000),
+        network: "eip155:8453".parse().unwrap(),
+        transaction: "0xhash".to_owned(),
+        run,
+    };
+    Grant::for_testing(facts, receipt())
+}
+
+impl crate::till::Till for Till {
+    fn offer(
+        &self,
+        service: Amount,
+        resource: ResourceInfo,
+        error: &str,
+    ) -> Result<PaymentRequired, NothingToOffer> {
+        if self.nothing_to_offer.load(Ordering::SeqCst) {
+            return Err(NothingToOffer { retry_after_seconds: 7 });
+        }
+        let total = service.checked_add(Amount::new(2_000)).unwrap();
+        let offer = json!({
+            "x402Version": 2,
+            "error": error,
+            "resource": resource,
+            "accepts": [{"scheme": "exact", "network": "eip155:8453", "asset": "0xa", "payTo": "0xb",
+                "amount": total, "maxAmountRequired": total, "maxTimeoutSeconds": 120,
+                "extra": {"name": "USD Coin", "version": "2"}}],
+        });
+        Ok(serde_json::from_value(offer).unwrap())
+    }
+
+    fn pay(&self, _: PaymentPayload, sale: Sale) -> LocalBoxFuture<'_, PayOutcome> {
+        async move {
+            self.note(Entry::Pay(sale));
+            self.settlements.acquire().await.unwrap().forget();
+            let scripted = self.script.lock().unwrap().pop_front();
+            match scripted {
+                Some(outcome) => outcome,
+                None => self.from_books().await,
+            }
+        }
+        .boxed_local()
+    }
+
+    fn finish(&self, _: Grant, answer: StoredAnswer) -> LocalBoxFuture<'_, Result<(), NotBooked>> {
+        async move {
+            self.check_ledger()?;
+            self.note(Entry::Finish(answer.clone()));
+            self.books.send_modify(|(books, _)| *books = Books::Delivered(answer));
+            Ok(())
+        }
+        .boxed_local()
+    }
+
+    fn credit<'a>(&'a self, _: Grant, reason: &'a str) -> LocalBoxFuture<'a, Result<(), NotBooked>> {
+        async move {
+            self.check_ledger()?;
+            self.note(Entry::Credit(reason.to_owned()));
+            self.books.send_modify(|(books, _)| *books = Books::Credited);
+            Ok(())
+        }
+        .boxed_local()
+    }
+
+    fn answer_sent(&self, payment: &PaymentId) {
+        self.note(Entry::Sent(payment.to_string()));
+    }
+
+    fn networks(&self) -> Vec<NetworkInfo> {
+        vec![NetworkInfo {
+            network: "eip155:8453".parse().unwrap(),
+            asset: "0xa".to_owned(),
+            pay_to: "0xb".to_owned(),
+            scheme: "exact".to_owned(),
+            gas: Some(Amount::new(2_000)),
+            extra: Map::new(),
+        }]
+    }
+}
+
+/// Sells `POST /gen` and `POST /items/{id}` at 0.01 USDC; `GET /free` is free.
+/// A body with the letters `bad` is refused in the host's own words.
+pub(super) struct Menu;
+
+impl Pricer for Menu {
+    fn route(&self, method: &str, path: &str) -> Route {
+        match (method, path) {
+            ("POST", "/gen") => Route::Paid(0),
+            ("POST", path) if path.strip_prefix("/items/").is_some_and(|id| !id.contains('/')) => {
+                Route::Paid(1)
+            }
+            ("GET", "/free") => Route::Free,
+            _ => Route::Unknown,
+        }
+    }
+
+    fn price(&self, request: &PriceRequest<'_>) -> Result<Price, Refusal> {
+        if request.body.windows(3).any(|word| word == b"bad") {
+            return Err(Refusal {
+                status: 400,
+                code: "bad_word".to_owned(),
+                field: None,
+                message: "no".to_owned(),
+                choices: Vec::new(),
+                body: json!({"detail": "the host's own words"}),
+            });
+        }
+        Ok(Price { service: Amount::new(10_000), lines: Vec::new(), reserve: None })
+    }
+
+    fn endpoints(&self) -> Vec<EndpointInfo> {
+        let endpoint = |method: &str, path: &str, pricing| EndpointInfo {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            pricing,
+            summary: "0.01 USDC".to_owned(),
+            description: "Makes things".to_owned(),
+            mime_type: "application/json".to_owned(),
+        };
+        vec![
+            endpoint("POST", "/gen", Pricing::Paid),
+            endpoint("POST", "/items/{id}", Pricing::Paid),
+            endpoint("GET", "/free", Pricing::Free),
+        ]
+    }
+}

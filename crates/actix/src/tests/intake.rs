@@ -1,0 +1,269 @@
+//! Routes, bodies, payment headers, and the 402 itself.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use actix_web::test::TestRequest;
+use actix_web::{HttpRequest, HttpResponse, web};
+use quittance_protocol::HEADER_BYTES_MAX;
+use serde_json::{Value, json};
+
+use super::double::Till;
+use super::{Answer, Runs, app, call, gate, limits, paid, payment, signed};
+use crate::Limits;
+use crate::intake::canonical_path;
+
+/// Every path of the application counts its runs.
+fn count_all(runs: &Runs) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
+    let runs = runs.clone();
+    move |config| {
+        config.default_service(web::to(move || {
+            runs.count();
+            std::future::ready(HttpResponse::Ok().body("served"))
+        }));
+    }
+}
+
+async fn unpaid_answer(request: TestRequest) -> Answer {
+    let (till, runs) = (Arc::new(Till::default()), Runs::default());
+    let app = app(gate(&till), count_all(&runs)).await;
+    let answer = call(&app, request).await;
+    assert_eq!(runs.get(), 0, "an unpaid request reached the handler");
+    assert!(till.log().is_empty(), "an unpaid request was taken to the till");
+    answer
+}
+
+#[actix_web::test]
+async fn a_402_carries_the_offer_in_header_and_body_and_pays_nothing() {
+    let request = TestRequest::post().uri("/gen?wait=true").set_payload("{}");
+    let answer = unpaid_answer(request.insert_header(("host", "evil.test"))).await;
+    assert_eq!(answer.status, 402);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let offer = answer.decoded("payment-required");
+    assert_eq!(offer["x402Version"], 2);
+    assert_eq!(offer["error"], "Payment required");
+    assert_eq!(offer["resource"]["url"], "https://api.test/gen?wait=true");
+    assert_eq!(offer["resource"]["description"], "Makes things");
+    assert_eq!(offer["resource"]["mimeType"], "application/json");
+    assert_eq!(offer["accepts"][0]["amount"], "12000");
+    let body = answer.json();
+    for field in ["x402Version", "error", "resource", "accepts"] {
+        assert_eq!(body[field], offer[field], "{field}");
+    }
+    assert_eq!(body["code"], "payment_required");
+    assert_eq!(body["retry_action"], "pay");
+    assert_eq!(body["payment_state"], "none");
+}
+
+#[actix_web::test]
+async fn without_a_public_url_the_connection_names_the_resource() {
+    let till = Arc::new(Till::default());
+    let gate = crate::Gate::over(till.clone(), Arc::new(super::double::Menu));
+    let app = app(gate, count_all(&Runs::default())).await;
+    let request = TestRequest::post().uri("/gen").insert_header(("host", "here.test"));
+    let answer = call(&app, request).await;
+    assert_eq!(answer.decoded("payment-required")["resource"]["url"], "http://here.test/gen");
+}
+
+#[actix_web::test]
+async fn nothing_to_offer_is_503_with_retry_after() {
+    let till = Arc::new(Till::default());
+    till.nothing_to_offer.store(true, Ordering::SeqCst);
+    let app = app(gate(&till), count_all(&Runs::default())).await;
+    let answer = call(&app, TestRequest::post().uri("/gen")).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("7")));
+    assert_eq!(answer.json()["error"], "network_unavailable");
+    assert!(till.log().is_empty());
+}
+
+#[actix_web::test]
+async fn routes_not_listed_are_404_whatever_is_mounted_behind() {
+    for (method, path) in [
+        ("POST", "/other"),
+        ("GET", "/gen"),
+        ("PUT", "/gen"),
+        ("OPTIONS", "/gen"),
+        ("HEAD", "/gen"),
+        ("POST", "/"),
+        ("POST", "//gen"),
+        ("POST", "/gen/"),
+        ("POST", "/./gen"),
+        ("POST", "/x/../gen"),
+        ("POST", "/free/../gen"),
+        ("GET", "/free/%2e%2e/gen"),
+        ("POST", "/items/a%2Fb"),
+        ("POST", "/items/a%5Cb"),
+        ("POST", "/items/%00"),
+        ("POST", "/GEN"),
+    ] {
+        let request = TestRequest::default().method(method.parse().unwrap()).uri(path);
+        let answer = unpaid_answer(request).await;
+        assert_eq!(answer.status, 404, "{method} {path}");
+        if method != "HEAD" {
+            assert_eq!(answer.json()["error"], "unknown_endpoint", "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn a_path_has_one_spelling() {
+    for good in ["/", "/a", "/a/b.c", "/a/..b", "/a/b+c", "/ü"] {
+        assert_eq!(canonical_path(good), Some(good));
+    }
+    for bad in ["", "a", "//", "/a/", "/a//b", "/.", "/../a", "/a/.", "/a%2Fb", "/a\\b", "/a\0", "/\u{fffd}"]
+    {
+        assert_eq!(canonical_path(bad), None, "{bad:?}");
+    }
+}
+
+#[actix_web::test]
+async fn an_escaped_letter_is_the_same_route() {
+    let answer = unpaid_answer(TestRequest::post().uri("/%67en")).await;
+    assert_eq!(answer.status, 402);
+}
+
+#[actix_web::test]
+async fn a_free_route_goes_straight_through() {
+    let (till, runs) = (Arc::new(Till::default()), Runs::default());
+    let app = app(gate(&till), count_all(&runs)).await;
+    let answer = call(&app, TestRequest::get().uri("/free").insert_header(signed(&payment()))).await;
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"served"[..]));
+    assert_eq!(runs.get(), 1);
+    assert!(till.log().is_empty(), "a free route takes no payment");
+    assert!(answer.header("payment-response").is_none());
+}
+
+#[actix_web::test]
+async fn a_body_above_the_limit_is_413_before_anything_else() {
+    let long = "x".repeat(1_001);
+    let announced = |body| paid("/gen").set_payload(body).insert_header(("content-length", "1001"));
+    for request in [paid("/gen").set_payload(long), announced("{}"), announced("bad")] {
+        let answer = unpaid_answer(request).await;
+        assert_eq!(answer.status, 413);
+        assert_eq!(answer.json()["error"], "body_too_large");
+        assert!(answer.header("payment-required").is_none(), "no price for a body nobody read");
+    }
+    let fits = TestRequest::post().uri("/gen").set_payload("x".repeat(1_000));
+    assert_eq!(unpaid_answer(fits).await.status, 402);
+}
+
+#[actix_web::test]
+async fn an_encoded_body_and_a_long_url_are_refused() {
+    let encoded = paid("/gen").insert_header(("content-encoding", "gzip"));
+    assert_eq!(unpaid_answer(encoded).await.status, 415);
+    let long = format!("/gen?{}", "x".repeat(limits().url_bytes_max));
+    assert_eq!(unpaid_answer(paid(&long)).await.status, 414);
+}
+
+#[actix_web::test]
+async fn a_bad_body_is_the_hosts_400_with_or_without_a_payment() {
+    for request in [TestRequest::post().uri("/gen"), paid("/gen")] {
+        let answer = unpaid_answer(request.set_payload("a bad one")).await;
+        assert_eq!(answer.status, 400);
+        assert_eq!(answer.json(), json!({"detail": "the host's own words"}));
+        assert!(answer.header("payment-required").is_none());
+    }
+}
+
+#[actix_web::test]
+async fn unreadable_payments_get_a_fresh_offer_and_write_nothing() {
+    let with = |version: Value| {
+        let mut value = payment();
+        value["x402Version"] = version;
+        signed(&value).1
+    };
+    let long = "A".repeat(HEADER_BYTES_MAX + 4);
+    let version_1 = signed(&json!({"x402Version": 1, "scheme": "exact", "network": "base", "payload": {}})).1;
+    for (header, code) in [
+        ("".to_owned(), "invalid_payload"),
+        ("not base64!".to_owned(), "invalid_payload"),
+        ("bm90IGpzb24=".to_owned(), "invalid_payload"),
+        (long, "invalid_payload"),
+        (signed(&json!({"x402Version": 2})).1, "invalid_payload"),
+        (signed(&json!([])).1, "invalid_payload"),
+        (signed(&json!({})).1, "invalid_payload"),
+        (with(json!(3)), "invalid_x402_version"),
+        (with(json!("2")), "invalid_x402_version"),
+        (with(json!(-2)), "invalid_x402_version"),
+        (version_1, "invalid_x402_version"),
+    ] {
+        let request = TestRequest::post().uri("/gen").insert_header(("payment-signature", header.clone()));
+        let answer = unpaid_answer(request).await;
+        assert_eq!(answer.status, 402, "{header}");
+        assert_eq!(answer.decoded("payment-required")["error"], code, "{header}");
+        assert_eq!(answer.json()["code"], code);
+        assert_eq!(answer.decoded("payment-required")["accepts"][0]["amount"], "12000");
+    }
+}
+
+#[actix_web::test]
+async fn two_payment_headers_are_none() {
+    let request = paid("/gen").append_header(signed(&payment()));
+    let answer = unpaid_answer(request).await;
+    assert_eq!(answer.status, 402);
+    assert_eq!(answer.decoded("payment-required")["error"], "invalid_payload");
+}
+
+#[actix_web::test]
+async fn a_version_1_payment_header_is_told_the_version() {
+    let answer = unpaid_answer(TestRequest::post().uri("/gen").insert_header(("x-payment", "e30="))).await;
+    assert_eq!(answer.decoded("payment-required")["error"], "invalid_x402_version");
+}
+
+#[actix_web::test]
+async fn discovery_lists_networks_and_endpoints_on_both_paths() {
+    let till = Arc::new(Till::default());
+    let built = gate(&till).build();
+    let nested = actix_web::App::new()
+        .service(web::scope("/api").wrap(built.middleware()))
+        .configure(built.discovery());
+    let nested = actix_web::test::init_service(nested).await;
+    let whole = app(gate(&till), |_| {}).await;
+    let mut documents = Vec::new();
+    for path in ["/v1/x402", "/.well-known/x402"] {
+        documents.push(call(&nested, TestRequest::get().uri(path)).await);
+        documents.push(call(&whole, TestRequest::get().uri(path)).await);
+    }
+    for document in documents {
+        assert_eq!(document.status, 200);
+        assert_eq!(document.header("access-control-allow-origin"), Some("*"));
+        let json = document.json();
+        assert_eq!(json["x402Version"], 2);
+        assert_eq!(json["networks"][0]["network"], "eip155:8453");
+        assert_eq!(json["networks"][0]["payTo"], "0xb");
+        assert_eq!(json["endpoints"][1]["method"], "POST");
+        assert_eq!(json["endpoints"][1]["path"], "/items/{id}");
+        assert_eq!(json["endpoints"][1]["pricing"], "paid");
+        assert_eq!(json["endpoints"][2]["pricing"], "free");
+    }
+}
+
+#[actix_web::test]
+async fn handlers_behind_the_gate_read_the_body_the_price_was_made_from() {
+    let till = Arc::new(Till::default());
+    let app = app(gate(&till), |config| {
+        config.route(
+            "/items/{id}",
+            web::post().to(|id: web::Path<String>, body: web::Bytes, req: HttpRequest| async move {
+                let query = req.query_string().to_owned();
+                format!("{id} {query} {}", String::from_utf8_lossy(&body))
+            }),
+        );
+    })
+    .await;
+    let answer = call(&app, paid("/items/7?a=b").set_payload("{\"n\":1}")).await;
+    assert_eq!(&answer.body[..], b"7 a=b {\"n\":1}");
+}
+
+#[test]
+fn limits_come_from_the_configuration() {
+    let config = quittance_facilitator::config::GateConfig {
+        body_bytes_max: 1,
+        answer_body_bytes_max: 2,
+        concurrency_max: 3,
+        ..Default::default()
+    };
+    let limits = Limits::from(&config);
+    assert_eq!((limits.body_bytes_max, limits.answer_body_bytes_max, limits.concurrency_max), (1, 2, 3));
+}

@@ -1,0 +1,149 @@
+//! Every outcome of a payment and its answer (table in the crate's README).
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use quittance_facilitator::{PayOutcome, Rejection, StoredAnswer};
+use quittance_protocol::{ErrorCode, Fingerprint, IdentifierHash};
+use serde_json::json;
+
+use super::double::{Entry, Till, receipt};
+use super::{Answer, Runs, app, call, gate, paid};
+
+/// The answer to one paid call with a scripted outcome; no handler may run.
+async fn answer_to(outcome: PayOutcome) -> Answer {
+    let (till, runs) = (Till::scripted(outcome), Runs::default());
+    let counted = runs.clone();
+    let app = app(gate(&till), |config| {
+        config.default_service(web::to(move || {
+            counted.count();
+            std::future::ready(HttpResponse::Ok())
+        }));
+    })
+    .await;
+    let answer = call(&app, paid("/gen")).await;
+    assert_eq!(runs.get(), 0, "a handler ran without a grant");
+    answer
+}
+
+#[actix_web::test]
+async fn the_payment_is_bound_to_method_path_query_and_body() {
+    let till = Arc::new(Till::default());
+    let app = app(gate(&till), |config| {
+        config.default_service(web::to(HttpResponse::Ok));
+    })
+    .await;
+    call(&app, paid("/gen?b=2&a=1").set_payload("{\"x\": 1}")).await;
+    let Some(Entry::Pay(sale)) = till.log().into_iter().next() else { panic!("no payment") };
+    assert_eq!(sale.fingerprint, Fingerprint::of_request("POST", "/gen", "b=2&a=1", b"{\"x\": 1}"));
+    assert_eq!(sale.service.atomic(), 10_000);
+    assert_eq!(sale.resource, "POST /gen");
+    assert_eq!(sale.identifier, Some(IdentifierHash::of("pay_0123456789abcdef")));
+}
+
+#[actix_web::test]
+async fn refused_is_402_with_a_fresh_offer_and_the_reason() {
+    let answer = answer_to(PayOutcome::Refused(Rejection {
+        code: ErrorCode::InvalidExactEvmNonceAlreadyUsed,
+        message: "sign a new authorization".to_owned(),
+        payer: None,
+    }))
+    .await;
+    assert_eq!(answer.status, 402);
+    let offer = answer.decoded("payment-required");
+    assert_eq!(offer["error"], "invalid_exact_evm_nonce_already_used");
+    assert_eq!(offer["accepts"][0]["amount"], "12000");
+    let body = answer.json();
+    assert_eq!(body["error"], "invalid_exact_evm_nonce_already_used");
+    assert_eq!(body["message"], "sign a new authorization");
+    assert_eq!(body["retry_action"], "pay");
+}
+
+#[actix_web::test]
+async fn pending_is_503_with_the_hash_and_no_offer() {
+    let mut pending = receipt();
+    pending.success = false;
+    pending.error_reason = Some(ErrorCode::SettlementPending);
+    pending.payment_state = Some("pending".to_owned());
+    let answer = answer_to(PayOutcome::Pending { receipt: pending, retry_after_seconds: 5 }).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
+    assert!(answer.header("payment-required").is_none(), "P5: no second offer while one may land");
+    let receipt = answer.decoded("payment-response");
+    assert_eq!(receipt["success"], false);
+    assert_eq!(receipt["errorReason"], "settlement_pending");
+    assert_eq!(receipt["transaction"], "0xhash");
+    let expected = json!({"error": "settlement_pending", "payment_state": "pending",
+        "retry_action": "retry_same_payment", "retry_after_seconds": 5, "transaction": "0xhash"});
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(&answer.json()[field], value, "{field}");
+    }
+}
+
+#[actix_web::test]
+async fn conflict_is_409_with_the_receipt() {
+    let answer = answer_to(PayOutcome::Conflict {
+        code: ErrorCode::RequestMismatch,
+        message: "this payment bought another request".to_owned(),
+        receipt: Some(receipt()),
+    })
+    .await;
+    assert_eq!(answer.status, 409);
+    assert_eq!(answer.json()["error"], "request_mismatch");
+    assert_eq!(answer.json()["retry_action"], "do_not_retry");
+    assert_eq!(answer.decoded("payment-response")["transaction"], "0xhash");
+}
+
+#[actix_web::test]
+async fn unavailable_is_503_with_retry_after() {
+    let answer = answer_to(PayOutcome::Unavailable { retry_after_seconds: 9 }).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("9")));
+    assert_eq!(answer.json()["error"], "network_unavailable");
+    assert_eq!(answer.json()["retry_action"], "retry_same_payment");
+}
+
+fn stored(status: u16) -> StoredAnswer {
+    StoredAnswer {
+        status,
+        headers: vec![
+            ("content-type".to_owned(), b"image/png".to_vec()),
+            ("x-two".to_owned(), b"a".to_vec()),
+            ("x-two".to_owned(), b"b\xff".to_vec()),
+            ("bad name".to_owned(), b"dropped".to_vec()),
+        ],
+        body: b"the picture".to_vec(),
+        truncated: false,
+        refundable: false,
+    }
+}
+
+#[actix_web::test]
+async fn answered_is_the_same_answer_again() {
+    let answer = answer_to(PayOutcome::Answered { answer: stored(201), receipt: receipt() }).await;
+    assert_eq!((answer.status, &answer.body[..]), (201, &b"the picture"[..]));
+    assert_eq!(answer.header("content-type"), Some("image/png"));
+    let two: Vec<_> = answer.headers.get_all("x-two").map(|value| value.as_bytes().to_vec()).collect();
+    assert_eq!(two, [b"a".to_vec(), b"b\xff".to_vec()]);
+    assert_eq!(answer.decoded("payment-response")["success"], true);
+    assert_eq!(answer.header("payment-state"), Some("delivered"));
+    assert_eq!(answer.header("cache-control"), Some("private"));
+}
+
+#[actix_web::test]
+async fn answered_with_a_refundable_answer_says_so_again() {
+    let mut stored = stored(422);
+    stored.refundable = true;
+    let answer = answer_to(PayOutcome::Answered { answer: stored, receipt: receipt() }).await;
+    assert_eq!((answer.status, answer.header("payment-state")), (422, Some("refundable")));
+}
+
+#[actix_web::test]
+async fn an_answer_that_was_not_kept_is_410_with_the_receipt() {
+    let mut stored = stored(200);
+    stored.truncated = true;
+    stored.body.clear();
+    let answer = answer_to(PayOutcome::Answered { answer: stored, receipt: receipt() }).await;
+    assert_eq!(answer.status, 410);
+    assert_eq!(answer.json()["error"], "answer_not_kept");
+    assert_eq!(answer.json()["transaction"], "0xhash");
+    assert_eq!(answer.decoded("payment-response")["success"], true);
+}

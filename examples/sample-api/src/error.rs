@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 /// An answer that is not what was asked for, as `{"error": {…}}`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ApiError {
+pub struct ApiError(Box<Parts>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Parts {
     status: StatusCode,
     code: String,
     message: String,
@@ -21,14 +24,14 @@ pub struct ApiError {
 impl ApiError {
     /// An answer with this status, a stable code and a sentence for people.
     pub fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Parts {
             status,
             code: code.to_owned(),
             message: message.into(),
             field: None,
             choices: Vec::new(),
             body: None,
-        }
+        }))
     }
 
     /// 400: the request must change.
@@ -49,30 +52,31 @@ impl ApiError {
     /// Names the field to change.
     #[must_use]
     pub fn at(mut self, field: impl Into<String>) -> Self {
-        self.field = Some(field.into());
+        self.0.field = Some(field.into());
         self
     }
 
     /// Lists what would have been accepted.
     #[must_use]
     pub fn choices(mut self, choices: &[&str]) -> Self {
-        self.choices = choices.iter().map(|c| (*c).to_owned()).collect();
+        self.0.choices = choices.iter().map(|c| (*c).to_owned()).collect();
         self
     }
 
     /// The stable code.
     pub fn code(&self) -> &str {
-        &self.code
+        &self.0.code
     }
 
     fn json(&self) -> Value {
-        self.body.clone().unwrap_or_else(|| {
-            let mut error = json!({ "code": self.code, "message": self.message });
-            if let Some(field) = &self.field {
+        let Parts { code, message, field, choices, .. } = &*self.0;
+        self.0.body.clone().unwrap_or_else(|| {
+            let mut error = json!({ "code": code, "message": message });
+            if let Some(field) = field {
                 error["field"] = json!(field);
             }
-            if !self.choices.is_empty() {
-                error["choices"] = json!(self.choices);
+            if !choices.is_empty() {
+                error["choices"] = json!(choices);
             }
             json!({ "error": error })
         })
@@ -81,36 +85,37 @@ impl ApiError {
 
 impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
+        write!(f, "{}: {}", self.0.code, self.0.message)
     }
 }
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     fn error_response(&self) -> HttpResponse {
-        HttpResponse::build(self.status).content_type(ContentType::json()).body(self.json().to_string())
+        HttpResponse::build(self.0.status).content_type(ContentType::json()).body(self.json().to_string())
     }
 }
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        Self {
+        Self(Box::new(Parts {
             status: StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST),
             code: refusal.code,
             message: refusal.message,
             field: refusal.field,
             choices: refusal.choices,
             body: Some(refusal.body),
-        }
+        }))
     }
 }
 
 impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Self {
         let body = error.json();
+        let error = *error.0;
         Self {
             status: error.status.as_u16(),
             code: error.code,

@@ -72,3 +72,35 @@ fn hooks_need_a_catalogue_that_sells_gen() {
     let Err(error) = Host::new(other, ApiKeys::default(), true, 1024) else { panic!("started") };
     assert_eq!(error.code(), "unknown_model");
 }
+
+/// Every image and film that the shipped catalogue sells can be made here.
+#[test]
+fn the_shipped_catalogue_sells_nothing_that_this_host_cannot_make() {
+    let text = include_str!("../../../../catalogs/imgnai.toml");
+    let models: toml::Table = toml::from_str(text).unwrap();
+    let pricer = HostPricer::new(Arc::new(Catalogue::from_toml(text).unwrap()), true);
+    let mut made = 0;
+    for (name, model) in models["models"].as_table().unwrap() {
+        let kind = model["type"].as_str().unwrap();
+        let aspects = model.get("aspects").and_then(toml::Value::as_array).cloned().unwrap_or_default();
+        let lengths: Vec<Option<i64>> = match model.get("durations").and_then(toml::Value::as_array) {
+            Some(durations) => durations.iter().map(|d| d["seconds"].as_integer()).collect(),
+            None => vec![None],
+        };
+        for aspect in aspects.iter().filter_map(toml::Value::as_str) {
+            for seconds in &lengths {
+                let item = serde_json::json!({
+                    "type": kind, "model": name, "prompt": "x", "aspect_ratio": aspect, "duration_seconds": seconds,
+                });
+                let body = serde_json::json!({ "requests": [item] }).to_string();
+                match pricer.price(&request("POST", "/v1/generation-requests", &body)) {
+                    Ok(_) => made += 1,
+                    // A model that needs an image says so in the catalogue's words.
+                    Err(refusal) => assert_eq!(refusal.code, "image_required", "{name} {aspect} {seconds:?}"),
+                }
+            }
+        }
+    }
+    assert!(made > 400, "only {made}");
+    assert!(Host::new(Arc::new(Catalogue::from_toml(text).unwrap()), ApiKeys::default(), true, 1024).is_ok());
+}

@@ -155,10 +155,10 @@ fn default_poll_interval_ms() -> u64 {
     100
 }
 fn default_gas_limit() -> u64 {
-    120_000
+    150_000
 }
 fn default_gas_expected() -> u64 {
-    90_000
+    88_000
 }
 fn default_max_fee_per_gas_wei() -> u64 {
     20_000_000_000
@@ -219,12 +219,12 @@ impl Default for QuoteConfig {
     fn default() -> Self {
         Self {
             markup: "1.25".to_owned(),
-            base_fee_headroom: "1.25".to_owned(),
+            base_fee_headroom: "1.125".to_owned(),
             grace_seconds: 30,
             refresh_seconds: 5,
             fall_per_minute: "0.10".to_owned(),
             gas_ceiling_usdc: "0.50".to_owned(),
-            cost_budget_usdc: "0.001".to_owned(),
+            cost_budget_usdc: "0.005".to_owned(),
         }
     }
 }

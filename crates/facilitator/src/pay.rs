@@ -141,30 +141,43 @@ impl Inner {
         notice: &Arc<Notice>,
     ) -> Result<Payment, LedgerError> {
         failpoint::hit("before_claim").await;
-        let outcome = self.tools.ledger.claim(new, self.tools.clock.now_ms()).await?;
-        failpoint::hit("after_claim").await;
-        match outcome {
-            ClaimOutcome::Won(claim) => {
-                let payment = claim.into_payment();
-                self.tools.metrics.reached(&payment.network, "claimed");
-                let driver = Driver::claimed(
-                    Arc::clone(&self.tools),
-                    Arc::clone(desk),
-                    payment.clone(),
-                    Arc::clone(notice),
-                );
-                self.drivers.spawn(driver.run());
-                Ok(payment)
+        let (key, id) = (new.key, new.id.clone());
+        let outcome = match self.tools.ledger.claim(new, self.tools.clock.now_ms()).await {
+            Ok(ClaimOutcome::Won(claim)) => ClaimOutcome::Won(claim),
+            Ok(ClaimOutcome::Exists(payment)) => return Ok(*payment),
+            // The commit's answer was lost: a claim of this very id is ours.
+            Err(error @ LedgerError::CommitUnknown(_)) => {
+                let found = self.tools.ledger.payment_by_key(&key).await?;
+                let Some(payment) = found else { return Err(error) };
+                if payment.id != id {
+                    return Ok(payment);
+                }
+                ClaimOutcome::Exists(Box::new(payment))
             }
-            ClaimOutcome::Exists(payment) => Ok(*payment),
-        }
+            Err(error) => return Err(error),
+        };
+        failpoint::hit("after_claim").await;
+        let payment = match outcome {
+            ClaimOutcome::Won(claim) => claim.into_payment(),
+            ClaimOutcome::Exists(payment) => *payment,
+        };
+        self.tools.metrics.reached(&payment.network, "claimed");
+        let driver =
+            Driver::claimed(Arc::clone(&self.tools), Arc::clone(desk), payment.clone(), Arc::clone(notice));
+        self.drivers.spawn(driver.run());
+        Ok(payment)
     }
 
     /// A `payment-identifier` names one payment; with another it is a mistake or an attack.
     async fn check_identifier(&self, sale: &Sale, payment: &ChainPayment) -> Result<(), PayOutcome> {
         let Some(identifier) = &sale.identifier else { return Ok(()) };
         match self.tools.ledger.payment_by_identifier(identifier).await {
-            Ok(others) if others.iter().all(|other| other.key == payment.key) => Ok(()),
+            // Identifiers are the clients' choice: another payer's is none of ours.
+            Ok(others)
+                if others.iter().all(|other| other.key == payment.key || other.payer != payment.payer) =>
+            {
+                Ok(())
+            }
             Ok(_) => Err(PayOutcome::Conflict {
                 code: ErrorCode::RequestMismatch,
                 message: "this payment-identifier was used with another payment; send a new one".to_owned(),

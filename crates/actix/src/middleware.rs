@@ -188,6 +188,7 @@ async fn quote(
     Ok(Job { payment, sale, price, resource })
 }
 
+#[allow(clippy::result_large_err)] // an answer, not a rare error
 fn price(
     shared: &Shared,
     req: &ServiceRequest,

@@ -113,7 +113,7 @@ impl Till {
         if self.ledger_down.load(Ordering::SeqCst) { Err("disk full".into()) } else { Ok(()) }
     }
 
-    async fn from_books(&self) -> PayOutcome {
+    async fn ask_books(&self) -> PayOutcome {
         let mut books = self.books.subscribe();
         loop {
             let mut outcome = None;
@@ -198,7 +198,7 @@ impl crate::till::Till for Till {
             let scripted = self.script.lock().unwrap().pop_front();
             match scripted {
                 Some(outcome) => outcome,
-                None => self.from_books().await,
+                None => self.ask_books().await,
             }
         }
         .boxed_local()

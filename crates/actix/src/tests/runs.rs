@@ -212,7 +212,7 @@ async fn a_run_that_takes_too_long_is_stopped_and_credited() {
     let till = Arc::new(Till::default());
     let gate = gate(&till).limits(Limits { run_seconds_max: 0, ..limits() });
     let app = app(gate, |config| {
-        config.default_service(web::to(|| std::future::pending::<HttpResponse>()));
+        config.default_service(web::to(std::future::pending::<HttpResponse>));
     })
     .await;
     let response = app_call(&app).await.unwrap_err().error_response();

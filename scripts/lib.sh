@@ -48,3 +48,11 @@ build_devnet() {
   cargo build --quiet --manifest-path "$ROOT/Cargo.toml" -p quittance-devnet >&2 ||
     die "the devnet does not build"
 }
+
+# Builds the program and the sample API into $CARGO_TARGET_DIR/debug.
+build_programs() {
+  need cargo "install Rust with rustup; rust-toolchain.toml names the version"
+  log "building the program and the sample API"
+  cargo build --quiet --manifest-path "$ROOT/Cargo.toml" -p quittance -p sample-api >&2 ||
+    die "the program does not build"
+}

@@ -3,11 +3,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 export const BASE = 'eip155:8453';
@@ -213,3 +214,8 @@ export async function json(url, options) {
   if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
   return answer.json();
 }
+
+const fromClients = createRequire(join(CLIENTS, 'package.json'));
+
+/** A package of tests/clients, which has the only node_modules here. */
+export const clients = name => import(pathToFileURL(fromClients.resolve(name)));

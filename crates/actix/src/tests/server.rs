@@ -9,6 +9,7 @@ use quittance_protocol::encode_header;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use super::double::{Entry, STUCK, Till};
 use super::{gate, limits, payment};
@@ -129,7 +130,7 @@ async fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = connect(address, request).await;
     let mut answer = Vec::new();
     // A reset after the answer is a close, too.
-    let _ = stream.read_to_end(&mut answer).await;
+    let _ = timeout(STUCK, stream.read_to_end(&mut answer)).await.expect("never closed");
     String::from_utf8(answer).unwrap()
 }
 
@@ -137,7 +138,7 @@ async fn read_until(stream: &mut TcpStream, wanted: &str) -> String {
     let mut seen = Vec::new();
     while !String::from_utf8_lossy(&seen).contains(wanted) {
         let mut chunk = [0; 1_024];
-        let n = stream.read(&mut chunk).await.unwrap();
+        let n = timeout(STUCK, stream.read(&mut chunk)).await.expect("never said").unwrap();
         assert!(n > 0, "closed before {wanted:?}: {}", String::from_utf8_lossy(&seen));
         seen.extend_from_slice(&chunk[..n]);
     }
@@ -147,7 +148,7 @@ async fn read_until(stream: &mut TcpStream, wanted: &str) -> String {
 async fn reaches(counter: &watch::Sender<usize>, n: usize) {
     let mut counter = counter.subscribe();
     let reached = counter.wait_for(|count| *count >= n);
-    tokio::time::timeout(STUCK, reached).await.expect("never reached").unwrap();
+    timeout(STUCK, reached).await.expect("never reached").unwrap();
 }
 
 /// Resets the connection. After a mere end of its sending half, a client could

@@ -76,9 +76,23 @@ pub(crate) async fn refresh(
     metrics: &Metrics,
     now_ms: i64,
 ) -> Result<(), TariffError> {
+    let made = make(desk, ledger, policy, metrics, now_ms).await;
+    // Also when none was made: a network that is not offered must show zero,
+    // not the last tariff it had.
+    let offered = desk.current(now_ms).map_or(quittance_protocol::Amount::ZERO, |tariff| tariff.gas);
+    metrics.tariff(desk.chain.network(), offered);
+    made
+}
+
+async fn make(
+    desk: &Desk,
+    ledger: &Ledger,
+    policy: &TariffPolicy,
+    metrics: &Metrics,
+    now_ms: i64,
+) -> Result<(), TariffError> {
     let costs = desk.chain.refresh_costs(now_ms).await?;
     metrics.wallet_balance(desk.chain.as_ref(), costs.wallet_native);
-    metrics.tariff(desk.chain.network(), desk.newest().map_or(quittance_protocol::Amount::ZERO, |t| t.gas));
     reload(desk, ledger, policy, now_ms).await?;
     let rate = desk.rates.rate(desk.coin, now_ms).ok_or(TariffError::NoRate)?;
     let decimals = i64::from(desk.chain.native_decimals());

@@ -149,8 +149,8 @@ function secrets(net, wallets = {}) {
 }
 
 /** The sample API with an embedded facilitator. */
-export async function sampleApi(net, config, { hooks = true, env = {} } = {}) {
-  const args = ['--config', config, ...(hooks ? ['--test-hooks'] : [])];
+export async function sampleApi(net, config, { hooks = true, env = {}, args: more = [] } = {}) {
+  const args = ['--config', config, ...(hooks ? ['--test-hooks'] : []), ...more];
   const child = start(join(BIN, 'sample-api'), args, { env: { ...secrets(net), ...env } });
   const [, url] = await firstLine(child, 'stderr', /listening on (http:\/\/\S+)/);
   return { child, url };

@@ -48,10 +48,13 @@ impl Inner {
             let (sale, notice) = (sale.clone(), Arc::clone(&notice));
             self.drivers.spawn(async move { inner.find_or_claim(&desk, &payment, &sale, &notice).await })
         };
-        let found = found.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "claiming task failed");
-            Err(PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS })
-        });
+        let found = match found.await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "claiming task failed");
+                return PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS };
+            }
+        };
         let known = match found {
             Ok(known) => known,
             Err(outcome) => {

@@ -1,0 +1,483 @@
+// Holds deploy/ and the running program together: a real Prometheus scrapes a
+// `quittance serve` that settles real payments with the shipped configuration,
+// and every query of the dashboard and of the alerts is asked there.
+//
+// Needs `prometheus` and `promtool` (scripts/setup --with-prometheus).
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+import { client } from './clients/common.mjs';
+import { rpc } from './lib/chain.mjs';
+import { BASE, ROOT, SOLANA, devnet, facilitator, freePort, json, say, stop, withStack } from './lib/stack.mjs';
+
+const { parse: parseYaml } = createRequire(join(ROOT, 'tests/clients/package.json'))('yaml');
+
+const DEPLOY = join(ROOT, 'deploy');
+const CONFIG = join(DEPLOY, 'quittance.toml');
+const PROGRAM = join(process.env.CARGO_TARGET_DIR ?? join(process.env.HOME, '.cache/quittance/target'), 'debug/quittance');
+const WAIT_MS = 60_000;
+
+let passed = 0;
+let failed = 0;
+async function test(name, body) {
+  try {
+    await body();
+    passed += 1;
+    say(`ok   ${name}`);
+  } catch (error) {
+    failed += 1;
+    say(`FAIL ${name}\n${error.stack ?? error}`);
+  }
+}
+
+/** Polls until `look` gives something truthy; says what it waited for when it never does. */
+async function until(what, look, ms = WAIT_MS) {
+  const deadline = Date.now() + ms;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (Date.now() > deadline) throw new Error(`waited ${ms / 1000} s for ${what}`);
+    await new Promise(resolve => setTimeout(resolve, 250));
+  }
+}
+
+const text = path => readFileSync(join(DEPLOY, path), 'utf8');
+const yaml = path => parseYaml(text(path));
+const dashboard = JSON.parse(text('grafana/dashboards/quittance.json'));
+const rules = yaml('prometheus/alerts.yml').groups.flatMap(group => group.rules);
+const panels = dashboard.panels.flatMap(panel => panel.targets.map(({ expr }) => ({ title: panel.title, expr })));
+
+// ---------------------------------------------------------------- files
+
+function tool(command, args, options) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8', ...options });
+  if (error?.code === 'ENOENT') throw new Error(`${command} is missing: run scripts/setup --with-prometheus`);
+  assert.equal(status, 0, `${command} ${args.join(' ')}: ${stdout}${stderr}`);
+  return stdout;
+}
+
+async function files() {
+  await test('promtool accepts the scrape configuration and the alerts', () => {
+    const cwd = join(DEPLOY, 'prometheus');
+    tool('promtool', ['check', 'config', 'prometheus.yml'], { cwd });
+    tool('promtool', ['check', 'rules', 'alerts.yml'], { cwd });
+  });
+
+  await test('each alert fires on the series it is for', () => {
+    tool('promtool', ['test', 'rules', 'alerts_test.yml'], { cwd: join(DEPLOY, 'prometheus') });
+    const tried = yaml('prometheus/alerts_test.yml').tests.flatMap(entry => entry.alert_rule_test ?? []);
+    const names = new Set(tried.filter(entry => entry.exp_alerts.length > 0).map(entry => entry.alertname));
+    assert.deepEqual([...names].sort(), rules.map(rule => rule.alert).sort());
+  });
+
+  await test('compose.yaml: pinned images, loopback ports, files that exist', compose);
+  await test('compose.yaml and its configurations agree on names and ports', agreement);
+  await test('the Dockerfile builds the pinned toolchain and runs as nobody special', dockerfile);
+  await test('docs/operations.md speaks of every metric and every alert', documentation);
+}
+
+function compose() {
+  const { services, secrets, volumes } = yaml('compose.yaml');
+  assert.deepEqual(Object.keys(services), ['quittance', 'prometheus', 'grafana']);
+  const named = new Set(Object.keys(volumes));
+  for (const [name, service] of Object.entries(services)) {
+    assert.match(service.image, /^[a-z0-9/]+:v?\d+\.\d+\.\d+$/, `${name}: image with a full version`);
+    assert.ok(service.ports.length > 0);
+    for (const port of service.ports) assert.match(port, /^127\.0\.0\.1:\d+:\d+$/, `${name}: ${port}`);
+    for (const volume of service.volumes) {
+      const [source, target, mode] = volume.split(':');
+      assert.ok(target.startsWith('/'));
+      if (source.startsWith('.')) {
+        assert.ok(existsSync(join(DEPLOY, source)), `${name}: ${source} does not exist`);
+        assert.equal(mode, 'ro', `${name}: ${source}`);
+      } else {
+        assert.ok(named.delete(source), `${name}: volume ${source} is not declared, or used twice`);
+      }
+    }
+    for (const secret of service.secrets ?? []) assert.ok(secrets[secret], `${name}: secret ${secret}`);
+    assert.ok(!service.privileged && !service.network_mode);
+    assert.deepEqual(service.cap_drop, ['ALL']);
+  }
+  assert.equal(named.size, 0, `volumes nobody mounts: ${[...named]}`);
+  const ignored = text('.gitignore').split('\n');
+  for (const { file } of Object.values(secrets)) {
+    assert.ok(ignored.includes(`/${dirname(file).slice(2)}/`), `${file} could be committed`);
+  }
+  const found = spawnSync('docker', ['compose', 'version']);
+  if (found.status === 0) tool('docker', ['compose', '--file', 'compose.yaml', 'config', '--quiet'], { cwd: DEPLOY });
+  else say('     skipped: "docker compose config", no docker client with the compose plugin here');
+}
+
+function agreement() {
+  const { services, secrets } = yaml('compose.yaml');
+  const shipped = text('quittance.toml');
+  for (const [, name] of shipped.matchAll(/"file:\/run\/secrets\/(\w+)"/g)) {
+    assert.ok(secrets[name] && services.quittance.secrets.includes(name), `secret ${name}`);
+  }
+  const port = services.quittance.environment.QUITTANCE__SERVER__LISTEN.split(':')[1];
+  const { scrape_configs: jobs } = yaml('prometheus/prometheus.yml');
+  assert.deepEqual(jobs.map(job => job.static_configs[0].targets), [[`quittance:${port}`]]);
+  assert.ok(text('Dockerfile').includes(`http://127.0.0.1:${port}/healthz`));
+  assert.ok(text('Dockerfile').includes('"/etc/quittance/quittance.toml"'));
+  const seconds = Number(/shutdown_seconds = (\d+)/.exec(shipped)[1]);
+  assert.ok(Number.parseInt(services.quittance.stop_grace_period, 10) > seconds, 'killed before it has stopped');
+
+  const ledger = /sqlite:\/\/(\/[^"]+)"/.exec(shipped)[1];
+  assert.ok(services.quittance.volumes.includes(`ledger:${dirname(ledger)}`), 'the ledger must be on the volume');
+
+  const { datasources } = yaml('grafana/provisioning/datasources/prometheus.yaml');
+  assert.equal(datasources[0].url, 'http://prometheus:9090');
+  assert.equal(datasources[0].jsonData.timeInterval, yaml('prometheus/prometheus.yml').global.scrape_interval);
+  const sources = dashboard.panels.flatMap(panel => [panel, ...panel.targets]).map(part => part.datasource.uid);
+  assert.deepEqual([...new Set(sources)], [datasources[0].uid]);
+  const { providers } = yaml('grafana/provisioning/dashboards/quittance.yaml');
+  assert.ok(services.grafana.volumes.includes(`./grafana/dashboards:${providers[0].options.path}:ro`));
+  const home = services.grafana.environment.GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH;
+  assert.deepEqual(readdirSync(join(DEPLOY, 'grafana/dashboards')), [home.slice(providers[0].options.path.length + 1)]);
+  assert.equal(new Set(dashboard.panels.map(panel => panel.id)).size, dashboard.panels.length);
+}
+
+function dockerfile() {
+  const lines = text('Dockerfile').split('\n').filter(line => line && !line.startsWith('#'));
+  const channel = /channel = "(.+)"/.exec(readFileSync(join(ROOT, 'rust-toolchain.toml'), 'utf8'))[1];
+  const from = lines.filter(line => line.startsWith('FROM '));
+  assert.equal(from.length, 2, 'two stages');
+  assert.ok(from[0].startsWith(`FROM rust:${channel}-`), from[0]);
+  assert.match(from[1], /:\d+\.\d+-slim$/);
+  assert.ok(lines.includes(`ENV RUSTUP_TOOLCHAIN=${channel}`));
+  assert.ok(lines.some(line => /^USER [1-9]\d*$/.test(line)), 'USER is a number and not root');
+  assert.ok(lines.some(line => line.startsWith('HEALTHCHECK ')));
+  for (const line of lines.filter(entry => entry.startsWith('COPY ') && !entry.includes('--from'))) {
+    assert.equal(line, 'COPY . .');
+  }
+  // The build sees only what .dockerignore lets through: all that cargo needs, no secrets.
+  const allowed = text('Dockerfile.dockerignore').split('\n').filter(line => line.startsWith('!'));
+  for (const line of allowed) assert.ok(existsSync(join(ROOT, line.slice(1))), line);
+  const manifest = readFileSync(join(ROOT, 'Cargo.toml'), 'utf8');
+  const members = /^members = \[(.*?)\]/ms.exec(manifest)[1].match(/"[^"]+"/g).map(entry => JSON.parse(entry));
+  for (const needed of [...members.map(member => member.split('/')[0]), 'migrations', 'Cargo.lock', 'Cargo.toml']) {
+    assert.ok(allowed.includes(`!${needed}`), `${needed} is not let into the build`);
+  }
+}
+
+function documentation() {
+  const page = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
+  for (const { alert } of rules) assert.ok(page.includes(`\`${alert}\``), alert);
+  for (const name of used()) assert.ok(page.includes(`\`${name}\``), name);
+  for (const { title } of dashboard.panels) assert.ok(page.includes(title), title);
+}
+
+// ---------------------------------------------------------------- configuration
+
+/** Runs `quittance serve`, which is expected to give up; resolves to its words. */
+async function gaveUp(net, env, config = CONFIG) {
+  const started = facilitator(net, config, { env });
+  return started.then(
+    async ({ child }) => {
+      await stop(child);
+      throw new Error('it started');
+    },
+    error => error.message,
+  );
+}
+
+/** What stands in for mainnet and for the secrets; everything else is as shipped. */
+function overrides(folder, net, port) {
+  return {
+    QUITTANCE__SERVER__LISTEN: `127.0.0.1:${port}`,
+    QUITTANCE__LEDGER__URL: `sqlite://${join(folder, 'operations.sqlite')}`,
+    QUITTANCE__NETWORKS__BASE__RPC_URLS: JSON.stringify([net.base.rpc_url]),
+    QUITTANCE__NETWORKS__BASE__WALLETS: '["env:BASE_WALLET"]',
+    QUITTANCE__NETWORKS__BASE__PAY_TO: net.base.pay_to,
+    QUITTANCE__NETWORKS__SOLANA__RPC_URLS: JSON.stringify([net.solana.rpc_url]),
+    QUITTANCE__NETWORKS__SOLANA__WALLETS: '["env:SOLANA_WALLET"]',
+    QUITTANCE__NETWORKS__SOLANA__PAY_TO: net.solana.pay_to,
+    QUITTANCE__QUOTE__REFRESH_SECONDS: '1',
+  };
+}
+
+async function configuration(folder, net) {
+  const own = overrides(folder, net, await freePort());
+  const without = (...names) => Object.fromEntries(Object.entries(own).filter(([name]) => !names.includes(name)));
+
+  await test('quittance.toml as it stands lacks nothing but the secrets', async () => {
+    const { QUITTANCE__LEDGER__URL } = own;
+    const words = await gaveUp(net, { QUITTANCE__LEDGER__URL });
+    assert.match(words, /secret file:\/run\/secrets\/base_wallet: cannot read the file/);
+  });
+
+  await test('quittance.toml pays nobody until pay_to is filled in', async () => {
+    for (const family of ['BASE', 'SOLANA']) {
+      const words = await gaveUp(net, without(`QUITTANCE__NETWORKS__${family}__PAY_TO`));
+      assert.match(words, new RegExp(`networks\\.${family.toLowerCase()}: .*pay_to`), words);
+    }
+  });
+
+  await test('quittance.toml shows every key, and every default it shows is accepted', async () => {
+    const shipped = readFileSync(CONFIG, 'utf8');
+    const source = readFileSync(join(ROOT, 'crates/facilitator/src/config.rs'), 'utf8');
+    const structs = [...source.matchAll(/pub struct (\w+Config) \{(.*?)\n\}/gs)];
+    assert.ok(structs.length >= 6, 'the structs are found');
+    for (const [, name, body] of structs) {
+      const keys = [...body.matchAll(/^ {4}pub (\w+):/gm)].map(match => match[1]);
+      assert.ok(keys.length > 0, name);
+      for (const key of keys) assert.match(shipped, new RegExp(`^(# )?${key} = `, 'm'), `${name}.${key}`);
+    }
+    // Every commented default taken at its word.
+    const all = join(folder, 'all.toml');
+    writeFileSync(all, shipped.replaceAll(/^# (?=[a-z_]+ = )/gm, ''));
+    assert.notEqual(readFileSync(all, 'utf8'), shipped);
+    const { QUITTANCE__LEDGER__URL } = own;
+    assert.match(await gaveUp(net, { QUITTANCE__LEDGER__URL }, all), /secret file:\/run\/secrets\/base_wallet/);
+    writeFileSync(all, shipped.replace('[rates]', '[rates]\nbtc_usd = "1"'));
+    assert.match(await gaveUp(net, { QUITTANCE__LEDGER__URL }, all), /btc_usd/, 'an unknown key would have been noticed');
+  });
+}
+
+// ---------------------------------------------------------------- metrics
+
+/** Names of metric families in a text of queries. */
+function names(queries) {
+  return new Set([...queries.matchAll(/\bquittance_\w+/g)].map(([name]) => name.replace(/_(bucket|sum|count)$/, '')));
+}
+const used = () => names([...panels, ...rules].map(({ expr }) => expr).join('\n'));
+
+/** A query as Grafana sends it. */
+const filled = expr => expr.replaceAll('$__rate_interval', '1m').replaceAll('$network', '.+');
+
+async function startPrometheus(folder, target) {
+  const home = join(folder, 'prometheus');
+  mkdirSync(home);
+  const config = yaml('prometheus/prometheus.yml');
+  Object.assign(config.global, { scrape_interval: '1s', evaluation_interval: '1s' });
+  config.rule_files = [join(DEPLOY, 'prometheus/alerts.yml')];
+  config.scrape_configs[0].static_configs[0].targets = [target];
+  // JSON is YAML.
+  writeFileSync(join(home, 'prometheus.yml'), JSON.stringify(config));
+  const address = `127.0.0.1:${await freePort()}`;
+  const child = spawn('prometheus', [
+    `--config.file=${join(home, 'prometheus.yml')}`, `--storage.tsdb.path=${join(home, 'data')}`,
+    `--web.listen-address=${address}`, '--log.level=warn',
+  ], { stdio: ['ignore', 'ignore', 'pipe'] });
+  // An interrupted test must not leave it behind.
+  process.once('exit', () => child.kill('SIGKILL'));
+  const log = [];
+  child.stderr.on('data', chunk => log.push(chunk));
+  await Promise.race([
+    once(child, 'spawn'),
+    once(child, 'error').then(([error]) => { throw new Error(`prometheus: ${error.message}; scripts/setup --with-prometheus`); }),
+  ]);
+  const url = `http://${address}`;
+  const ready = await until('Prometheus to be ready', async () => {
+    if (child.exitCode !== null) throw new Error(`prometheus ended: ${Buffer.concat(log)}`);
+    return (await fetch(`${url}/-/ready`).catch(() => null))?.ok;
+  });
+  assert.ok(ready);
+  return { child, url };
+}
+
+/** One instant query; a query that Prometheus does not understand throws. */
+async function ask(prometheus, query) {
+  const answer = await fetch(`${prometheus.url}/api/v1/query?${new URLSearchParams({ query })}`);
+  const { status, data, error } = await answer.json();
+  assert.equal(status, 'success', `${query}: ${error}`);
+  return data.result.map(({ metric, value }) => ({ ...metric, value: Number(value[1]) }));
+}
+
+/** Requirements as a foreign server would write them, from what the facilitator says of itself. */
+async function requirements(program, net) {
+  const { kinds } = await json(`${program.url}/supported`);
+  const made = network => {
+    const { extra } = kinds.find(kind => kind.network === network);
+    const [asset, payTo] = network === BASE ? [net.base.usdc, net.base.pay_to] : [net.solana.mint, net.solana.pay_to];
+    return { scheme: 'exact', network, asset, payTo, amount: '20000', maxTimeoutSeconds: 120, extra };
+  };
+  return { [BASE]: made(BASE), [SOLANA]: made(SOLANA) };
+}
+
+/** A payment signed by the official client. */
+async function signed(net, accepted) {
+  const buyer = await client({
+    network: 'any', 'evm-key': net.base.payer_key, 'svm-key': net.solana.payer_key,
+    'solana-rpc': net.solana.rpc_url, 'spend-controls': 'off',
+  });
+  const resource = { url: 'http://merchant.test/thing', description: '', mimeType: 'application/json' };
+  return buyer.createPaymentPayload({ x402Version: 2, resource, accepts: [accepted] });
+}
+
+/** The backup of docs/operations.md, taken while the program runs. */
+async function backup(folder, net) {
+  if (spawnSync('sqlite3', ['--version']).error) {
+    say('     skipped: the backup of a running ledger, no sqlite3 here');
+    return;
+  }
+  await test('a backup of the running ledger holds the settled payments', async () => {
+    const env = overrides(folder, net, 0);
+    const copy = join(folder, 'backup.sqlite');
+    tool('sqlite3', [env.QUITTANCE__LEDGER__URL.slice('sqlite://'.length), `VACUUM INTO '${copy}'`]);
+    env.QUITTANCE__LEDGER__URL = `sqlite://${copy}`;
+    const listed = tool(PROGRAM, ['payments', 'list', '--config', CONFIG], { env: { ...process.env, ...env } });
+    const found = listed.split('\n').filter(Boolean).map(line => JSON.parse(line));
+    assert.deepEqual(found.map(({ network, state }) => [network, state]).sort(), [[BASE, 'settled'], [SOLANA, 'settled']]);
+  });
+}
+
+const settle = (program, paymentPayload, paymentRequirements) => json(`${program.url}/settle`, {
+  method: 'POST',
+  headers: { 'Content-Type': 'application/json' },
+  body: JSON.stringify({ x402Version: 2, paymentPayload, paymentRequirements }),
+});
+
+async function payments(program, net) {
+  const wanted = await requirements(program, net);
+  await test('real payments settle on both networks', async () => {
+    for (const network of [BASE, SOLANA]) {
+      const answer = await settle(program, await signed(net, wanted[network]), wanted[network]);
+      assert.equal(answer.success, true, JSON.stringify(answer));
+      assert.ok(answer.transaction);
+    }
+  });
+  await test('payments that are not what was asked for are refused', async () => {
+    for (const network of [BASE, SOLANA]) {
+      const payment = await signed(net, wanted[network]);
+      const answer = await settle(program, payment, { ...wanted[network], amount: '30000' });
+      assert.equal(answer.success, false);
+      assert.match(answer.errorReason, /amount|value/, JSON.stringify(answer));
+    }
+  });
+}
+
+async function queries(program, prometheus) {
+  await test('every metric is on the dashboard or in an alert, and no other is', async () => {
+    const exposed = await (await fetch(`${program.url}/metrics`)).text();
+    const families = [...exposed.matchAll(/^# TYPE (\S+) /gm)].map(match => match[1]);
+    assert.deepEqual([...used()].sort(), families.filter(name => name.startsWith('quittance_')).sort());
+    assert.deepEqual(families.filter(name => !name.startsWith('quittance_')), []);
+  });
+
+  await test('Prometheus sees the payments', async () => {
+    const twoEach = async query => {
+      const found = await ask(prometheus, query);
+      return [BASE, SOLANA].every(network => found.some(series => series.network === network));
+    };
+    await until('settled payments', () => twoEach('increase(quittance_payments_total{state="settled"}[1m]) > 0'));
+    // An increase needs two samples of a series that the first refusal created.
+    await until('refusals', () => twoEach('count_over_time(quittance_refusals_total[1m]) >= 2'));
+    await until('costs from receipts', () => twoEach('increase(quittance_spent_usdc_atomic_total{earned="true"}[1m]) > 0'));
+    await until('no open payments', async () => (await ask(prometheus, 'sum(quittance_payments_open) == 0')).length === 1);
+  });
+
+  for (const { title, expr } of panels) {
+    await test(`panel "${title}": ${expr}`, async () => {
+      const found = await ask(prometheus, filled(expr));
+      assert.ok(found.length > 0, 'no series');
+      for (const { value, ...labels } of found) assert.ok(Number.isFinite(value), `${JSON.stringify(labels)}: ${value}`);
+      if (expr.includes('$network')) {
+        for (const network of [BASE, SOLANA]) assert.ok(found.some(series => series.network === network), `no ${network}`);
+      }
+      // What a legend names, a series has.
+      const target = dashboard.panels.flatMap(panel => panel.targets).find(entry => entry.expr === expr);
+      for (const [, label] of target.legendFormat.matchAll(/\{\{(\w+)\}\}/g)) assert.ok(found[0][label], `label ${label}`);
+    });
+  }
+
+  await test('the dashboard offers the networks to choose from', async () => {
+    for (const { query } of dashboard.templating.list) {
+      const [, metric, label] = /^label_values\((\w+), (\w+)\)$/.exec(query.query);
+      const found = await ask(prometheus, `group by (${label}) (${metric})`);
+      assert.deepEqual(found.map(series => series[label]).sort(), [BASE, SOLANA]);
+    }
+  });
+
+  for (const { alert, expr } of rules) {
+    await test(`alert ${alert} is understood and quiet`, async () => {
+      // Quiet is what a healthy program must be; that each can fire is shown by promtool.
+      assert.deepEqual(await ask(prometheus, expr), []);
+      const metrics = [...names(expr)];
+      for (const metric of metrics) {
+        const any = await ask(prometheus, `{__name__=~"${metric}(_count)?"}`);
+        assert.ok(any.length > 0, `${metric}: quiet only because there is no such series`);
+      }
+    });
+  }
+
+  await test('Prometheus evaluates the alerts without errors', async () => {
+    const loaded = await until('rule evaluations', async () => {
+      const { data } = await json(`${prometheus.url}/api/v1/rules`);
+      const all = data.groups.flatMap(group => group.rules);
+      return all.every(rule => rule.health !== 'unknown') && all;
+    });
+    assert.deepEqual(loaded.map(({ name, health }) => [name, health]), rules.map(({ alert }) => [alert, 'ok']));
+  });
+}
+
+/** Alerts that would fire if it went on like this: `["name network"]`. */
+async function raised(prometheus) {
+  const { data } = await json(`${prometheus.url}/api/v1/alerts`);
+  return data.alerts.map(({ labels }) => `${labels.alertname} ${labels.network ?? ''}`.trim()).sort();
+}
+
+async function trouble(net, program, prometheus) {
+  await test('a wallet that runs low is seen', async () => {
+    const { signers } = await json(`${program.url}/supported`);
+    await rpc(net.base.rpc_url, 'anvil_setBalance', signers['eip155:*'][0], `0x${(10n ** 15n).toString(16)}`);
+    await until('the alert', async () => (await raised(prometheus)).length > 0);
+    assert.deepEqual(await raised(prometheus), [`QuittanceWalletLow ${BASE}`]);
+  });
+
+  await test('networks without a tariff are seen once the last one is stale', async () => {
+    await stop(net.child);
+    const wanted = [`QuittanceNoTariff ${BASE}`, `QuittanceNoTariff ${SOLANA}`];
+    await until('the alerts', async () => {
+      const now = await raised(prometheus);
+      return wanted.every(alert => now.includes(alert));
+    });
+    assert.equal((await fetch(`${program.url}/healthz`)).status, 200, 'alive without its chains');
+    assert.equal((await fetch(`${program.url}/readyz`)).status, 503, 'not ready without its chains');
+  });
+
+  await test('a program that is gone is seen', async () => {
+    await stop(program.child);
+    await until('the alert', async () => (await raised(prometheus)).includes('QuittanceDown'));
+  });
+}
+
+await withStack(async folder => {
+  await files();
+  const net = await devnet('--base-block-time', '1');
+  await configuration(folder, net);
+  const port = await freePort();
+  const program = await facilitator(net, CONFIG, { env: overrides(folder, net, port) });
+  let prometheus;
+  try {
+    await test('with chains and secrets the shipped configuration becomes ready, its tariffs shown at once', async () => {
+      await until('readiness', async () => (await fetch(`${program.url}/readyz`)).ok);
+      const exposed = await (await fetch(`${program.url}/metrics`)).text();
+      const tariffs = [...exposed.matchAll(/^quittance_tariff_usdc_atomic\{.*\} (\d+)$/gm)].map(match => Number(match[1]));
+      assert.equal(tariffs.length, 2);
+      assert.ok(tariffs.every(tariff => tariff > 0), `${tariffs}`);
+    });
+    prometheus = await startPrometheus(folder, `127.0.0.1:${port}`);
+    // Counters must be seen at zero before they rise.
+    await until('two scrapes', async () => {
+      const seen = await ask(prometheus, 'count_over_time(quittance_payments_open[1m]) >= 2');
+      return seen.length === 2;
+    });
+    await payments(program, net);
+    await queries(program, prometheus);
+    await backup(folder, net);
+    await trouble(net, program, prometheus);
+  } catch (error) {
+    failed += 1;
+    say(`FAIL ${error.stack ?? error}\n${program.child.log.slice(-20).join('\n')}`);
+  } finally {
+    if (prometheus) await stop(prometheus.child);
+  }
+});
+
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed > 0 ? 1 : 0;

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { rpc } from './chain.mjs';
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 export const BASE = 'eip155:8453';
@@ -148,10 +149,10 @@ function secrets(net, wallets = {}) {
   };
 }
 
-/** The sample API with an embedded facilitator. */
-export async function sampleApi(net, config, { hooks = true, env = {}, args: more = [] } = {}) {
+/** The sample API with an embedded facilitator; `bin` is another folder to take it from. */
+export async function sampleApi(net, config, { hooks = true, env = {}, args: more = [], bin = BIN } = {}) {
   const args = ['--config', config, ...(hooks ? ['--test-hooks'] : []), ...more];
-  const child = start(join(BIN, 'sample-api'), args, { env: { ...secrets(net), ...env } });
+  const child = start(join(bin, 'sample-api'), args, { env: { ...secrets(net), ...env } });
   const [, url] = await firstLine(child, 'stderr', /listening on (http:\/\/\S+)/);
   return { child, url };
 }
@@ -163,6 +164,18 @@ export async function facilitator(net, config, { wallets, env = {} } = {}) {
   });
   const [, url] = await firstLine(child, 'stderr', /listening on (http:\/\/[0-9.:]+)/);
   return { child, url };
+}
+
+/**
+ * `quittance serve` beside a sample API: it needs a wallet of its own on Base,
+ * because two processes with two ledgers would spend the same nonces.
+ */
+export async function facilitatorBeside(folder, net, options = {}) {
+  const [wallet] = net.base.payers;
+  const { privateKeyToAccount } = await clients('viem/accounts');
+  await rpc(net.base.rpc_url, 'anvil_setBalance', privateKeyToAccount(wallet).address, '0xde0b6b3a7640000');
+  const config = configure(folder, net, { name: 'facilitator', port: await freePort(), ...options });
+  return { config, ...(await facilitator(net, config, { wallets: { base: wallet } })) };
 }
 
 /** Runs a program to its end; resolves to its standard output. */
@@ -202,6 +215,9 @@ export async function quittancePay(net, url, network, body) {
   const env = { BASE_PAYER: net.base.payer_key, SOLANA_PAYER: net.solana.payer_key };
   return JSON.parse(await run(join(BIN, 'quittance'), args, env));
 }
+
+/** Runs the program to its end; resolves to its standard output. */
+export const program = (...args) => run(join(BIN, 'quittance'), args);
 
 /** The books, newest first. */
 export async function books(config) {

@@ -113,8 +113,29 @@ async function killedWhileSettling(net, config, network, first) {
   return api;
 }
 
+/** A foreign server's copies: each `success: true` would run a handler of its own. */
+async function settleCopies(net, api, program, network) {
+  const { header } = await stack.officialSign(net, api.url, network, '--what', 'image');
+  const paymentPayload = JSON.parse(Buffer.from(header, 'base64'));
+  const body = JSON.stringify({ x402Version: 2, paymentPayload, paymentRequirements: paymentPayload.accepted });
+  const post = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body };
+  const verified = await stack.json(`${program.url}/verify`, post);
+  assert.equal(verified.isValid, true, JSON.stringify(verified));
+  const answers = await Promise.all(Array.from({ length: COPIES }, () => stack.json(`${program.url}/settle`, post)));
+  const granted = answers.filter(answer => answer.success);
+  assert.equal(granted.length, 1, 'one success');
+  const [{ transaction }] = granted;
+  for (const answer of answers.filter(other => !other.success)) {
+    assert.ok(['duplicate_settlement', 'settlement_pending'].includes(answer.errorReason), answer.errorReason);
+    assert.equal(answer.transaction, transaction, 'every copy is told the one transaction');
+  }
+  const late = await stack.json(`${program.url}/verify`, post);
+  assert.deepEqual([late.isValid, late.invalidReason], [false, 'duplicate_settlement']);
+  assert.equal((await transfers(net, network)).filter(landed => landed === transaction).length, 1);
+}
+
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '2');
+  const net = await stack.devnet('--base-block-time', '2', '--payers', '1');
   const config = stack.configure(folder, net, { port: await stack.freePort() });
   let api = await stack.sampleApi(net, config);
   let settled = 0;
@@ -156,6 +177,16 @@ await stack.withStack(async folder => {
   await test('the books hold these payments and no other', async () => {
     const payments = await stack.books(config);
     assert.deepEqual(payments.map(payment => payment.state), Array(settled).fill('settled'));
+  });
+  const program = await stack.facilitatorBeside(folder, net);
+  for (const network of ['base', 'solana']) {
+    await test(`${COPIES} copies of one /settle on ${network}: one success`, () => settleCopies(net, api, program, network));
+  }
+  await test('SIGTERM ends both programs with 0', async () => {
+    for (const { child } of [program, api]) {
+      await stack.stop(child);
+      assert.equal(child.exitCode, 0, child.log.slice(-5).join('\n'));
+    }
   });
 });
 console.log(`${passed} passed, 0 failed`);

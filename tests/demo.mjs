@@ -22,7 +22,7 @@ await stack.withStack(async folder => {
   say('starting the sample API with its gate');
   const api = await stack.sampleApi(net, config);
   say('starting the facilitator for foreign servers');
-  const program = await startFacilitator(folder, net);
+  const program = await stack.facilitatorBeside(folder, net);
   const setup = seconds();
 
   const before = await balances(net);
@@ -53,15 +53,6 @@ await stack.withStack(async folder => {
     await once(net.child, 'exit');
   }
 });
-
-/** A second process needs a wallet of its own on Base: two would spend the same nonces. */
-async function startFacilitator(folder, net) {
-  const [wallet] = net.base.payers;
-  const config = stack.configure(folder, net, { name: 'facilitator', port: await stack.freePort() });
-  const { privateKeyToAccount } = await stack.clients('viem/accounts');
-  await chain.rpc(net.base.rpc_url, 'anvil_setBalance', privateKeyToAccount(wallet).address, '0xde0b6b3a7640000');
-  return stack.facilitator(net, config, { wallets: { base: wallet } });
-}
 
 async function buyOurselves(net, api, network) {
   const path = '/v1/generation-requests?wait=true';

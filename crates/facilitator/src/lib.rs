@@ -9,6 +9,7 @@ pub mod config;
 mod desk;
 pub mod engine;
 mod failpoint;
+mod lane;
 mod merchant;
 mod metrics;
 mod pay;
@@ -99,6 +100,16 @@ impl Inner {
         self.wake(&facts.payment_id).await;
     }
 
+    pub(crate) fn answer_sent(self: &Arc<Self>, payment: &PaymentId) {
+        let (inner, payment) = (Arc::clone(self), payment.clone());
+        self.drivers.spawn(async move {
+            let now_ms = inner.tools.clock.now_ms();
+            if let Err(error) = inner.tools.ledger.mark_answer_sent(&payment, now_ms).await {
+                tracing::warn!(%payment, %error, "the replay window is not marked");
+            }
+        });
+    }
+
     /// Wakes copies of a payment that wait for its delivery.
     async fn wake(&self, id: &PaymentId) {
         if let Ok(Some(payment)) = self.tools.ledger.payment(id).await {
@@ -170,13 +181,7 @@ impl Facilitator {
     /// The answer reached the client completely: the replay window starts.
     /// In the background; losing it only keeps the window open longer.
     pub fn answer_sent(&self, payment: &PaymentId) {
-        let (inner, payment) = (Arc::clone(&self.inner), payment.clone());
-        self.inner.drivers.spawn(async move {
-            let now_ms = inner.tools.clock.now_ms();
-            if let Err(error) = inner.tools.ledger.mark_answer_sent(&payment, now_ms).await {
-                tracing::warn!(%payment, %error, "the replay window is not marked");
-            }
-        });
+        self.inner.answer_sent(payment);
     }
 
     /// The configured networks, Base first, for discovery.

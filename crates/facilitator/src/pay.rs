@@ -363,10 +363,13 @@ impl Inner {
             .is_none_or(|first| self.tools.clock.now_ms().saturating_sub(first) <= self.limits.replay_ms)
     }
 
-    async fn replay(&self, known: &Payment, refundable: bool) -> PayOutcome {
+    async fn replay(self: &Arc<Self>, known: &Payment, refundable: bool) -> PayOutcome {
         match self.tools.ledger.answer(&known.id).await {
             Ok(Some(answer)) => {
                 self.tools.metrics.delivery("replayed");
+                // A first delivery that broke off started no replay window: a
+                // replay does, or it would stay open to whoever reads the chain.
+                self.answer_sent(&known.id);
                 PayOutcome::Answered { answer, receipt: receipt(known) }
             }
             Ok(None) => conflict(

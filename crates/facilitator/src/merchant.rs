@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::Inner;
 use crate::api::{PayOutcome, Rejection};
 use crate::board::Notice;
-use crate::chain::ChainPayment;
+use crate::chain::{ChainPayment, CheckError};
 use crate::desk::Desk;
 use crate::pay::{pending_receipt, receipt, reject};
 
@@ -45,6 +45,7 @@ impl Inner {
         }
     }
 
+    /// One RPC call: nothing is claimed, so no deadline is read.
     async fn verify_inner(self: &Arc<Self>, request: &VerifyRequest) -> Result<ChainPayment, Rejection> {
         let (desk, payment) = self.check_terms(request)?;
         match self.tools.ledger.payment_by_key(&payment.key).await {
@@ -56,8 +57,15 @@ impl Inner {
             }
         }
         self.covers_cost(&desk, &payment)?;
-        self.check_chain_alone(&desk, &payment).await?;
-        Ok(payment)
+        self.check_payer_alone(&desk, &payment).await?;
+        match desk.chain.check_chain(&payment).await {
+            Ok(_) => Ok(payment),
+            Err(CheckError::Rejected(rejection)) => Err(rejection),
+            Err(CheckError::Unreachable(reason)) => {
+                tracing::warn!(network = %desk.chain.network(), reason, "chain check impossible");
+                Err(unreachable_chain())
+            }
+        }
     }
 
     /// What needs neither ledger nor chain.
@@ -114,6 +122,13 @@ impl Inner {
         Ok(tariff.gas)
     }
 
+    async fn check_payer_alone(&self, desk: &Desk, payment: &ChainPayment) -> Result<(), Rejection> {
+        self.check_payer(desk, &payment.payer).await.map_err(|outcome| match outcome {
+            PayOutcome::Refused(rejection) => rejection,
+            _ => reject(ErrorCode::NetworkUnavailable, "the ledger cannot be read now; try again"),
+        })
+    }
+
     async fn check_chain_alone(
         &self,
         desk: &Desk,
@@ -121,7 +136,7 @@ impl Inner {
     ) -> Result<crate::pay::Checked, Rejection> {
         self.check_chain(desk, payment).await.map_err(|outcome| match outcome {
             PayOutcome::Refused(rejection) => rejection,
-            _ => reject(ErrorCode::NetworkUnavailable, "the chain cannot be reached now; try again"),
+            _ => unreachable_chain(),
         })
     }
 
@@ -184,6 +199,7 @@ impl Inner {
             return Err(rejection.clone());
         }
         let gas = self.covers_cost(desk, payment)?;
+        self.check_payer_alone(desk, payment).await?;
         let checked = match self.check_chain_alone(desk, payment).await {
             Ok(checked) => checked,
             Err(rejection) => {
@@ -302,6 +318,10 @@ impl Inner {
         }
         SupportedResponse { kinds, extensions: vec!["payment-identifier".to_owned()], signers }
     }
+}
+
+fn unreachable_chain() -> Rejection {
+    reject(ErrorCode::NetworkUnavailable, "the chain cannot be reached now; try again")
 }
 
 fn duplicate(payment: &ChainPayment) -> Rejection {

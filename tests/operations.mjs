@@ -219,15 +219,17 @@ async function configuration(folder, net) {
 
   await test('quittance.toml shows every key, and every default it shows is accepted', async () => {
     const shipped = readFileSync(CONFIG, 'utf8');
-    const source = readFileSync(join(ROOT, 'crates/facilitator/src/config.rs'), 'utf8');
+    const crate = join(ROOT, 'crates/facilitator/src');
+    const parts = readdirSync(crate, { recursive: true }).filter(name => name.endsWith('.rs'));
+    const source = parts.map(name => readFileSync(join(crate, name), 'utf8')).join('\n');
     const structs = [...source.matchAll(/pub struct (\w+Config) \{(.*?)\n\}/gs)];
     assert.ok(structs.length >= 6, 'the structs are found');
     for (const [, name, body] of structs) {
       const keys = [...body.matchAll(/^ {4}pub (\w+):/gm)].map(match => match[1]);
       assert.ok(keys.length > 0, name);
-      for (const key of keys) assert.match(shipped, new RegExp(`^(# )?${key} = `, 'm'), `${name}.${key}`);
+      for (const key of keys) assert.match(shipped, new RegExp(`^(# +)?${key} = `, 'm'), `${name}.${key}`);
     }
-    // Every commented default taken at its word.
+    // Every commented default taken at its word; further indented lines are examples.
     const all = join(folder, 'all.toml');
     writeFileSync(all, shipped.replaceAll(/^# (?=[a-z_]+ = )/gm, ''));
     assert.notEqual(readFileSync(all, 'utf8'), shipped);

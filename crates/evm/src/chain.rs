@@ -16,6 +16,7 @@ use crate::config::{ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, EvmConfig};
 use crate::error::EvmError;
 use crate::keys::SigningKey;
 use crate::payment::{EvmPayment, domain};
+use crate::proof::parse_receipt;
 use crate::rpc::{HttpRpc, Rpc, RpcError};
 use crate::settle::{FeeSnapshot, SETTLEMENT_BYTES};
 use crate::simulate::{Simulation, call};
@@ -156,6 +157,18 @@ impl EvmChain {
         let params = json!([self.key.address(), "pending"]);
         let count = self.ask("eth_getTransactionCount", params).await?;
         Ok(text::quantity64(&count)?)
+    }
+
+    /// How many nonces of the wallet the newest block has seen used.
+    pub async fn used_nonces(&self) -> Result<u64, EvmError> {
+        let count = self.ask("eth_getTransactionCount", json!([self.key.address(), "latest"])).await?;
+        Ok(text::quantity64(&count)?)
+    }
+
+    /// What an included transaction cost in wei, whatever it did; `None` while it is not included.
+    pub async fn transaction_cost_wei(&self, transaction: &str) -> Result<Option<u128>, EvmError> {
+        let answer = self.ask("eth_getTransactionReceipt", json!([transaction])).await?;
+        Ok(parse_receipt(&answer, self.terms().token)?.map(|receipt| receipt.cost_wei))
     }
 
     /// The wallet's balance in wei at the newest block.

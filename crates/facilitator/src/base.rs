@@ -164,6 +164,14 @@ impl Chain for BaseChain {
         self.chain.transaction_count().await.map_err(|error| ChainFault(error.to_string()))
     }
 
+    async fn used_nonces(&self) -> Result<u64, ChainFault> {
+        self.chain.used_nonces().await.map_err(|error| ChainFault(error.to_string()))
+    }
+
+    async fn transaction_cost(&self, transaction: &str) -> Result<Option<u128>, ChainFault> {
+        self.chain.transaction_cost_wei(transaction).await.map_err(|error| ChainFault(error.to_string()))
+    }
+
     fn sign(
         &self,
         form: &Value,

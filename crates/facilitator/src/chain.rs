@@ -129,6 +129,12 @@ pub trait Chain: Send + Sync + 'static {
     /// The wallet's next nonce as the chain sees it, for boot.
     async fn next_nonce(&self) -> Result<u64, ChainFault>;
 
+    /// How many wallet nonces the newest block has seen used; 0 where there are none.
+    async fn used_nonces(&self) -> Result<u64, ChainFault>;
+
+    /// What an included transaction cost, in wei or lamports; `None` while it is not included.
+    async fn transaction_cost(&self, transaction: &str) -> Result<Option<u128>, ChainFault>;
+
     /// Signs without I/O, if the cost cannot exceed `allowed_native` (I10) nor
     /// the operator's fee cap (I8).
     fn sign(

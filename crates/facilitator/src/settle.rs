@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quittance_ledger::{CostEntry, Ledger, LedgerError, Payment, PaymentState, Recorded, SignFn};
+use quittance_ledger::{CostEntry, Ledger, LedgerError, Payment, PaymentState, Recorded, SignFn, Slot};
 use quittance_protocol::{DurableAttempt as _, Evidence, Landing};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +42,7 @@ pub(crate) struct Driver {
     transactions: Vec<String>,
     evidence: Option<mpsc::Receiver<Evidence>>,
     wake_at: Option<tokio::time::Instant>,
+    first: Event,
 }
 
 impl Driver {
@@ -57,6 +58,7 @@ impl Driver {
             transactions: Vec::new(),
             evidence: None,
             wake_at: None,
+            first: Event::Started,
         }
     }
 
@@ -69,6 +71,7 @@ impl Driver {
     ) -> Result<Self, LedgerError> {
         let mut driver = Self::claimed(tools, desk, payment, notice);
         driver.load_attempts().await?;
+        driver.first = Event::Found;
         if driver.payment.state == PaymentState::Recorded {
             let attempts = u32::try_from(driver.transactions.len()).unwrap_or(u32::MAX);
             driver.state = State::recorded(attempts);
@@ -79,7 +82,7 @@ impl Driver {
     /// Runs until there is a verdict, or the process stops.
     pub(crate) async fn run(mut self) {
         self.tools.metrics.open_add(&self.payment.network, 1);
-        let mut events = VecDeque::from([Event::Started]);
+        let mut events = VecDeque::from([self.first.clone()]);
         while !self.state.is_done() {
             let event = match events.pop_front() {
                 Some(event) => event,
@@ -147,7 +150,15 @@ impl Driver {
                 chain.sign(&form, Some(nonce), allowed).map_err(|refusal| tell(&told, refusal))
             });
             let wallet = self.desk.chain.wallet().to_owned();
-            self.tools.ledger.record_with_nonce(&self.payment.id, &wallet, sign, now_ms).await
+            let ledger = &self.tools.ledger;
+            match &self.newest {
+                None => ledger.record_with_nonce(&self.payment.id, &wallet, sign, now_ms).await,
+                // The earlier attempt was included and failed: its nonce is gone.
+                Some(_) => {
+                    let payments = std::slice::from_ref(&self.payment.id);
+                    ledger.record_again(payments, Slot::Fresh { wallet }, sign, now_ms).await
+                }
+            }
         } else {
             match self.desk.chain.sign(&self.payment.payload, None, allowed) {
                 Ok(signed) => self.tools.ledger.record(&self.payment.id, signed, now_ms).await,
@@ -229,6 +240,11 @@ impl Driver {
     }
 
     async fn recheck(&self) -> Event {
+        if !self.desk.chain.takes_nonce() {
+            // Bytes that cannot land cost nothing here, their expiry is found
+            // through them, and signing again would make the same bytes.
+            return Event::Rechecked { still_good: self.newest.is_none() };
+        }
         let payment = ChainPayment {
             key: self.payment.key,
             payer: self.payment.payer.clone(),

@@ -145,6 +145,15 @@ impl Chain for SvmChain {
         Ok(0)
     }
 
+    async fn used_nonces(&self) -> Result<u64, ChainFault> {
+        Ok(0)
+    }
+
+    async fn transaction_cost(&self, _transaction: &str) -> Result<Option<u128>, ChainFault> {
+        // Only asked for attempts that take a nonce.
+        Ok(None)
+    }
+
     fn sign(
         &self,
         form: &Value,

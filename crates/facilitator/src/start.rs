@@ -121,6 +121,7 @@ impl Facilitator {
         });
         inner.start_tariffs().await;
         inner.resume().await?;
+        inner.start_lane_keepers();
         inner.start_heartbeat(Duration::from_secs(config.ledger.lease_seconds.max(3) / 3));
         Ok(Self { inner })
     }

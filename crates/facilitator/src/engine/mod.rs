@@ -19,6 +19,9 @@ pub const REBROADCAST_MS_MIN: u64 = 1_000;
 /// Longest pause between broadcasts of the same bytes.
 pub const REBROADCAST_MS_MAX: u64 = 16_000;
 
+/// Pause before the chain is asked again about a claim it did not like.
+pub const RECHECK_MS: u64 = 2_000;
+
 /// Where a payment stands, as far as settlement is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
@@ -67,8 +70,10 @@ pub enum Verdict {
 /// What happened.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The claim was won, or found again at boot.
+    /// The claim was won just now.
     Started,
+    /// The payment was found unfinished: at boot, or left behind by another process.
+    Found,
     /// Signed bytes are durable.
     Recorded,
     /// Signing was refused before anything was written (fee cap I8, cost bound
@@ -166,16 +171,22 @@ pub fn step(state: &mut State, event: Event) -> Vec<Effect> {
         (_, _) if state.committing.is_some() => Vec::new(),
         (_, Event::Seen(evidence)) => seen(state, evidence),
         (Phase::Claimed, Event::Started) => vec![Effect::Watch, Effect::Record],
-        (Phase::Recorded, Event::Started) => vec![Effect::Watch, Effect::Send],
+        // Time has passed: the authorization may be used, cancelled or too late
+        // by now, and signing it then would only burn gas (I10).
+        (Phase::Claimed, Event::Found) => vec![Effect::Watch, Effect::Recheck],
+        (Phase::Recorded, Event::Started | Event::Found) => vec![Effect::Watch, Effect::Send],
         (_, Event::Recorded) => recorded(state),
         (_, Event::NotRecorded { retry, reason }) => not_recorded(state, retry, reason),
         (Phase::Recorded, Event::Sent(outcome)) => sent(state, outcome),
         (Phase::Recorded, Event::Due) => vec![Effect::Send],
-        (Phase::Claimed, Event::Due) => vec![Effect::Record],
+        (Phase::Claimed, Event::Due) => vec![Effect::Recheck],
+        (Phase::Claimed, Event::Rechecked { still_good: true }) => vec![Effect::Record],
+        // Or no node answered. Evidence ends it (I5); until then it is asked again.
+        (Phase::Claimed, Event::Rechecked { still_good: false }) => vec![Effect::Wake(RECHECK_MS)],
         (Phase::Recorded, Event::Rechecked { still_good: true }) => vec![Effect::Record],
         // It can no longer land now; only its deadline ends it (I5).
         (Phase::Recorded, Event::Rechecked { still_good: false }) => Vec::new(),
-        (Phase::Claimed, Event::Sent(_) | Event::Rechecked { .. }) => Vec::new(),
+        (Phase::Claimed, Event::Sent(_)) => Vec::new(),
     }
 }
 

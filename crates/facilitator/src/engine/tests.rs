@@ -133,3 +133,16 @@ fn rebroadcasts_slow_down_to_a_bound() {
     }
     assert_eq!(last, REBROADCAST_MS_MAX);
 }
+
+/// I10: a claim that was found again is not signed before the chain was asked.
+#[test]
+fn a_claim_found_again_is_checked_before_it_is_signed() {
+    let mut state = State::claimed();
+    assert_eq!(step(&mut state, Event::Found), [Effect::Watch, Effect::Recheck]);
+    assert_eq!(step(&mut state, Event::Rechecked { still_good: false }), [Effect::Wake(RECHECK_MS)]);
+    assert_eq!(step(&mut state, Event::Due), [Effect::Recheck]);
+    assert_eq!(step(&mut state, Event::Rechecked { still_good: true }), [Effect::Record]);
+    let mut state = State::claimed();
+    step(&mut state, Event::Found);
+    assert!(matches!(step(&mut state, Event::Seen(expired()))[0], Effect::Commit(Verdict::Expired(_))));
+}

@@ -1,0 +1,195 @@
+//! The lane keeper: no wallet nonce that was reserved stays unused (I2).
+//!
+//! A driver broadcasts its attempt until its payment has a verdict. That verdict
+//! may come from elsewhere while no node has ever taken our bytes: a stranger
+//! landed the authorization, the payer cancelled it, the deadline passed. Every
+//! later nonce of the wallet would then wait behind ours for ever. So the keeper
+//! goes on broadcasting durable bytes of finished payments until the chain has
+//! used their nonce, and books what that cost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quittance_ledger::{CostEntry, LedgerError, Payment, PaymentState, Recorded};
+use quittance_protocol::DurableAttempt as _;
+
+use crate::Inner;
+use crate::chain::ChainFault;
+use crate::desk::Desk;
+use crate::settle::Tools;
+
+/// Pause between two looks at a wallet's open slots.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Slots of finished payments that one look broadcasts at most.
+const BROADCASTS_MAX: usize = 32;
+
+/// How long the cost of an attempt is asked for: another attempt may have taken
+/// its nonce, and then there is none.
+const UNBOOKED_MS_MAX: i64 = 3_600_000;
+
+/// Why one look failed; the next one starts where this one did.
+#[derive(Debug, thiserror::Error)]
+enum LaneFault {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Chain(#[from] ChainFault),
+}
+
+/// One wallet's lane.
+struct Lane {
+    tools: Arc<Tools>,
+    desk: Arc<Desk>,
+    /// Nonces below this were dealt with.
+    used: u64,
+    /// Attempts whose nonce is used, and whose payment was not final or whose
+    /// receipt was not there yet.
+    unbooked: Vec<Recorded>,
+}
+
+impl Inner {
+    /// One keeper for each wallet with nonces.
+    pub(crate) fn start_lane_keepers(self: &Arc<Self>) {
+        for desk in self.desks.iter().filter(|desk| desk.chain.takes_nonce()) {
+            let lane = Lane {
+                tools: Arc::clone(&self.tools),
+                desk: Arc::clone(desk),
+                used: 0,
+                unbooked: Vec::new(),
+            };
+            self.drivers.spawn(lane.keep());
+        }
+    }
+}
+
+impl Lane {
+    async fn keep(mut self) {
+        let mut known = false;
+        loop {
+            let looked = if known { self.look().await } else { self.begin().await };
+            match looked {
+                Ok(()) => known = true,
+                Err(fault) => {
+                    tracing::warn!(network = %self.desk.chain.network(), %fault, "cannot keep the wallet's lane")
+                }
+            }
+            tokio::select! {
+                () = self.tools.stop.cancelled() => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    /// What the chain used before this process began is the past.
+    async fn begin(&mut self) -> Result<(), LaneFault> {
+        self.used = self.desk.chain.used_nonces().await?;
+        Ok(())
+    }
+
+    /// One look: a read of the ledger, and one call only if there are open slots.
+    async fn look(&mut self) -> Result<(), LaneFault> {
+        let (network, wallet) = (self.desk.chain.network(), self.desk.chain.wallet());
+        let attempts = self.tools.ledger.attempts_from_nonce(network, wallet, self.used).await?;
+        if !attempts.is_empty() {
+            let used = self.desk.chain.used_nonces().await?;
+            let (gone, open): (Vec<_>, Vec<_>) =
+                attempts.into_iter().partition(|attempt| attempt.nonce().is_some_and(|nonce| nonce < used));
+            self.broadcast(open).await?;
+            self.unbooked.extend(gone);
+            // A node behind the one that answered before does not undo what is known.
+            self.used = self.used.max(used);
+        }
+        self.book().await
+    }
+
+    /// The newest bytes of every open slot that no driver works for any more.
+    async fn broadcast(&self, open: Vec<Recorded>) -> Result<(), LaneFault> {
+        let mut sent = 0;
+        let mut attempts = open.into_iter().peekable();
+        while let Some(attempt) = attempts.next() {
+            // By nonce, then oldest first: the last one of a nonce is the newest.
+            let newest = attempts.peek().is_none_or(|next| next.nonce() != attempt.nonce());
+            if !newest || sent >= BROADCASTS_MAX || !self.is_over(&attempt).await? {
+                continue;
+            }
+            sent = sent.saturating_add(1);
+            let outcome = self.desk.chain.send(&attempt).await;
+            tracing::info!(
+                nonce = attempt.nonce(),
+                transaction = attempt.transaction(),
+                ?outcome,
+                "using up a slot"
+            );
+            self.tools.metrics.sent(self.desk.chain.network(), &outcome);
+        }
+        Ok(())
+    }
+
+    async fn is_over(&self, attempt: &Recorded) -> Result<bool, LaneFault> {
+        Ok(self.payments(attempt).await?.iter().all(|payment| payment.state.is_final()))
+    }
+
+    async fn payments(&self, attempt: &Recorded) -> Result<Vec<Payment>, LaneFault> {
+        let mut payments = Vec::with_capacity(attempt.payments().len());
+        for id in attempt.payments() {
+            payments.extend(self.tools.ledger.payment(id).await?);
+        }
+        Ok(payments)
+    }
+
+    /// Books attempts that landed without earning anything after their driver
+    /// had gone; what a driver booked stays as it is.
+    async fn book(&mut self) -> Result<(), LaneFault> {
+        let mut later = Vec::new();
+        let too_old = self.tools.clock.now_ms().saturating_sub(UNBOOKED_MS_MAX);
+        self.unbooked.retain(|attempt| attempt.at_ms() > too_old);
+        for attempt in std::mem::take(&mut self.unbooked) {
+            match self.book_one(&attempt).await {
+                Ok(true) => {}
+                Ok(false) => later.push(attempt),
+                Err(fault) => {
+                    tracing::debug!(%fault, "a cost is not booked yet");
+                    later.push(attempt);
+                }
+            }
+        }
+        self.unbooked = later;
+        Ok(())
+    }
+
+    /// Whether nothing is left to do for this attempt.
+    async fn book_one(&self, attempt: &Recorded) -> Result<bool, LaneFault> {
+        let payments = self.payments(attempt).await?;
+        if !payments.iter().all(|payment| payment.state.is_final()) {
+            return Ok(false);
+        }
+        let transaction = attempt.transaction();
+        let earned = |payment: &Payment| {
+            payment.state == PaymentState::Settled && payment.transaction.as_deref() == Some(transaction)
+        };
+        if payments.iter().any(earned) {
+            return Ok(true);
+        }
+        let Some(native) = self.desk.chain.transaction_cost(transaction).await? else {
+            // Another attempt took the nonce, or the node is behind.
+            return Ok(false);
+        };
+        let now_ms = self.tools.clock.now_ms();
+        let usdc = self.desk.cost_usdc(native, now_ms);
+        let entry = CostEntry {
+            network: self.desk.chain.network().clone(),
+            transaction: transaction.to_owned(),
+            payment: payments.first().map(|payment| payment.id.clone()),
+            native,
+            usdc,
+            earned: false,
+        };
+        if self.tools.ledger.book_cost(entry, now_ms).await?
+            && let Some(usdc) = usdc
+        {
+            self.tools.metrics.spent(self.desk.chain.network(), usdc, false);
+        }
+        Ok(true)
+    }
+}

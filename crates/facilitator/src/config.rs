@@ -7,8 +7,27 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format as _, Toml};
-use quittance_protocol::{Family, Network, Secret};
+use quittance_protocol::{Amount, Family, Network, Secret};
 use serde::Deserialize;
+
+use crate::rates::Coin;
+use crate::units::usdc;
+
+pub use crate::rates::settings::{RateKind, RatePair, RateSourceConfig, RatesConfig};
+
+/// What the environment's names start with.
+const ENV_PREFIX: &str = "QUITTANCE__";
+
+/// Keys (beside all `…_usdc`) whose text looks like a number.
+const TEXT_KEYS: &[&str] = &[
+    "eth_usd",
+    "sol_usd",
+    "markup",
+    "base_fee_headroom",
+    "fall_per_minute",
+    "deviation_max",
+    "asset_version",
+];
 
 /// Everything `quittance serve` and an embedding host read.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +41,7 @@ pub struct Config {
     /// Networks by a name of the operator's choice.
     pub networks: BTreeMap<String, NetworkConfig>,
     /// Exchange rates.
+    #[serde(default)]
     pub rates: RatesConfig,
     /// Surcharges.
     #[serde(default)]
@@ -184,16 +204,6 @@ pub enum TokenAccount {
     InPayment,
 }
 
-/// `[rates]`: exact decimals as text.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RatesConfig {
-    /// US dollars for one ether.
-    pub eth_usd: String,
-    /// US dollars for one SOL.
-    pub sol_usd: String,
-}
-
 /// `[quote]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -208,11 +218,22 @@ pub struct QuoteConfig {
     pub refresh_seconds: u64,
     /// How much a tariff may fall in a minute, as a part of itself.
     pub fall_per_minute: String,
+    /// The least surcharge (USDC), however cheap settling is.
+    pub gas_floor_usdc: String,
     /// Above this surcharge a network is not offered (USDC).
     pub gas_ceiling_usdc: String,
     /// What the operator adds per payment to what the payer was charged before a
     /// signature is refused as too costly (USDC, I10).
     pub cost_budget_usdc: String,
+    /// What one payer's attempts on one network may cost without earning, within
+    /// 24 hours, before that payer is refused there (USDC, I10).
+    pub uncollected_payer_day_usdc: String,
+    /// What all attempts on one network may cost without earning, within 24
+    /// hours, before it is not offered (USDC, I10).
+    pub uncollected_network_day_usdc: String,
+    /// What settling on one network may cost at all, within 24 hours, before it
+    /// is not offered (USDC): the most a mistake can burn in a day.
+    pub spent_network_day_usdc: String,
 }
 
 impl Default for QuoteConfig {
@@ -223,8 +244,12 @@ impl Default for QuoteConfig {
             grace_seconds: 30,
             refresh_seconds: 5,
             fall_per_minute: "0.10".to_owned(),
+            gas_floor_usdc: "0".to_owned(),
             gas_ceiling_usdc: "0.50".to_owned(),
             cost_budget_usdc: "0.005".to_owned(),
+            uncollected_payer_day_usdc: "0.10".to_owned(),
+            uncollected_network_day_usdc: "2.00".to_owned(),
+            spent_network_day_usdc: "100.00".to_owned(),
         }
     }
 }
@@ -291,8 +316,11 @@ impl Config {
                 path.display()
             )));
         }
-        let figment =
-            Figment::new().merge(Toml::file_exact(path)).merge(Env::prefixed("QUITTANCE__").split("__"));
+        let mut figment =
+            Figment::new().merge(Toml::file_exact(path)).merge(Env::prefixed(ENV_PREFIX).split("__"));
+        for override_ in text_overrides(std::env::vars()) {
+            figment = figment.merge(override_);
+        }
         let config: Self = figment.extract().map_err(|e| ConfigError::Read(Box::new(e)))?;
         config.check()?;
         Ok(config)
@@ -310,8 +338,35 @@ impl Config {
             }
             network.check(name)?;
         }
+        let coins: Vec<_> = self.networks.values().map(|network| Coin::of(&network.network)).collect();
+        self.rates.check(&coins)?;
+        self.quote.check()?;
         if self.gate.runs_max == 0 {
             return Err(ConfigError::Invalid("gate.runs_max must be at least 1".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl QuoteConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let floor = usdc("quote.gas_floor_usdc", &self.gas_floor_usdc)?;
+        let ceiling = usdc("quote.gas_ceiling_usdc", &self.gas_ceiling_usdc)?;
+        if floor > ceiling {
+            return Err(ConfigError::Invalid(
+                "quote.gas_floor_usdc is above gas_ceiling_usdc: nothing would ever be offered".to_owned(),
+            ));
+        }
+        for (key, value) in [
+            ("uncollected_payer_day_usdc", &self.uncollected_payer_day_usdc),
+            ("uncollected_network_day_usdc", &self.uncollected_network_day_usdc),
+            ("spent_network_day_usdc", &self.spent_network_day_usdc),
+        ] {
+            if usdc(&format!("quote.{key}"), value)? == Amount::ZERO {
+                return Err(ConfigError::Invalid(format!(
+                    "quote.{key} must be above zero; a large number means no ceiling"
+                )));
+            }
         }
         Ok(())
     }
@@ -338,6 +393,31 @@ impl NetworkConfig {
         }
         Ok(())
     }
+}
+
+/// Decimals that the environment gives for keys that hold text. The environment
+/// has no types: `2500.00` would be read as a float, and refused or worse.
+fn text_overrides(vars: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let path = |name: &str| Some(name.strip_prefix(ENV_PREFIX)?.to_ascii_lowercase().replace("__", "."));
+    vars.filter_map(|(name, value)| Some((path(&name)?, value)))
+        .filter(|(path, _)| {
+            let key = path.rsplit('.').next().unwrap_or_default();
+            key.ends_with("_usdc") || TEXT_KEYS.contains(&key)
+        })
+        .map(|(path, value)| (path, value.trim().trim_matches('"').to_owned()))
+        .collect()
+}
+
+/// `text` itself, or the secret that `env:NAME` or `file:PATH` refers to.
+pub(crate) fn resolve(key: &str, text: &str) -> Result<String, ConfigError> {
+    if !text.starts_with("env:") && !text.starts_with("file:") {
+        return Ok(text.to_owned());
+    }
+    let secret = read_secret(text)?;
+    secret
+        .expose_str()
+        .map(str::to_owned)
+        .ok_or_else(|| ConfigError::Invalid(format!("{key} refers to something that is not text")))
 }
 
 fn invalid(name: &str, problem: &str) -> ConfigError {

@@ -1,6 +1,6 @@
 //! One network's desk: its chain, its terms, its recent tariffs, its poller.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use quittance_protocol::{Amount, PaymentRequirements};
 use quittance_quote::{
@@ -10,7 +10,53 @@ use quittance_quote::{
 use crate::api::NetworkInfo;
 use crate::chain::Chain;
 use crate::rates::{Coin, RateSource};
+use crate::spending::{Ceilings, Spending};
 use crate::watch::Poller;
+
+/// `Retry-After` of a network that waits for a rate, a chain or lower fees.
+const SOON_SECONDS: u64 = 5;
+
+/// `Retry-After` of a network that spent its day's allowance: costs leave the
+/// window one by one.
+const CEILING_SECONDS: u64 = 60;
+
+/// Why a network is not offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// No fresh exchange rate: nothing could be priced.
+    NoRate,
+    /// No tariff, or a stale one: the chain or the ledger does not answer.
+    NoTariff,
+    /// Settling is dearer than the operator wants to sell.
+    AboveCeiling,
+    /// Attempts that earned nothing cost too much today.
+    Uncollected,
+    /// Settling cost too much today altogether.
+    Spent,
+}
+
+impl Closed {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::NoRate, Self::NoTariff, Self::AboveCeiling, Self::Uncollected, Self::Spent];
+
+    /// For metrics and logs.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::NoRate => "no_rate",
+            Self::NoTariff => "no_tariff",
+            Self::AboveCeiling => "above_ceiling",
+            Self::Uncollected => "uncollected_ceiling",
+            Self::Spent => "spent_ceiling",
+        }
+    }
+
+    pub(crate) fn retry_after_seconds(self) -> u64 {
+        match self {
+            Self::NoRate | Self::NoTariff | Self::AboveCeiling => SOON_SECONDS,
+            Self::Uncollected | Self::Spent => CEILING_SECONDS,
+        }
+    }
+}
 
 /// Everything about one network.
 pub(crate) struct Desk {
@@ -20,17 +66,45 @@ pub(crate) struct Desk {
     pub(crate) rates: Arc<dyn RateSource>,
     pub(crate) poller: Poller,
     pub(crate) window: RwLock<TariffWindow>,
+    pub(crate) gas_floor: Amount,
     pub(crate) gas_ceiling: Amount,
+    pub(crate) ceilings: Ceilings,
+    pub(crate) spending: Spending,
+    /// Why the network was closed when the last tariff was due; for logs and alerts.
+    pub(crate) closed: Mutex<Option<Closed>>,
     pub(crate) cost_budget: Amount,
     /// A markup of one.
     pub(crate) at_cost: Markup,
 }
 
 impl Desk {
-    /// The tariff to offer now; `None` when it is stale or above the ceiling.
+    /// The tariff to offer now.
     pub(crate) fn current(&self, now_ms: i64) -> Option<Tariff> {
+        self.open(now_ms).ok()
+    }
+
+    /// The tariff to offer now, or why there is none. No I/O (P4).
+    pub(crate) fn open(&self, now_ms: i64) -> Result<Tariff, Closed> {
+        let (spent, uncollected) = self.spending.now();
+        if uncollected >= self.ceilings.uncollected_network {
+            return Err(Closed::Uncollected);
+        }
+        if spent >= self.ceilings.spent_network {
+            return Err(Closed::Spent);
+        }
+        // A tariff outlives the rate it was made from, but is not offered
+        // without one: the coin may be at any price by now.
+        if self.rates.rate(self.coin, now_ms).is_none() {
+            return Err(Closed::NoRate);
+        }
         let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
-        window.current(now_ms).filter(|tariff| tariff.gas <= self.gas_ceiling).cloned()
+        let tariff = window.current(now_ms).ok_or(Closed::NoTariff)?;
+        if tariff.gas > self.gas_ceiling { Err(Closed::AboveCeiling) } else { Ok(tariff.clone()) }
+    }
+
+    /// What `Retry-After` says while the network is closed.
+    pub(crate) fn retry_after_seconds(&self, now_ms: i64) -> u64 {
+        self.open(now_ms).err().map_or(SOON_SECONDS, Closed::retry_after_seconds)
     }
 
     /// The tariff in the window that makes `amount` the price of `service`.
@@ -64,9 +138,11 @@ impl Desk {
         usdc_to_native(dollars, i64::from(self.chain.native_decimals()), &rate).ok()
     }
 
-    /// What `native` wei or lamports are worth, without markup, rounded up.
+    /// What `native` wei or lamports are worth, without markup, rounded up. At
+    /// the last known rate if need be: a cost booked without a value would slip
+    /// past the ceilings.
     pub(crate) fn cost_usdc(&self, native: u128, now_ms: i64) -> Option<Amount> {
-        let rate = self.rates.rate(self.coin, now_ms)?;
+        let rate = self.rates.last_known(self.coin, now_ms)?;
         native_to_usdc(native, i64::from(self.chain.native_decimals()), &rate, &self.at_cost).ok()
     }
 

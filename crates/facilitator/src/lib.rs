@@ -16,8 +16,10 @@ mod pay;
 mod rates;
 mod settle;
 mod solana;
+mod spending;
 mod start;
 mod tariffs;
+mod units;
 mod watch;
 
 use std::sync::Arc;
@@ -35,7 +37,7 @@ pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejecti
 pub use clock::Clock;
 pub use metrics::Metrics;
 pub use quittance_ledger::StoredAnswer;
-pub use rates::{Coin, RateSource, StaticRates};
+pub use rates::{Coin, LiveRates, RateSource, StaticRates};
 pub use start::StartError;
 
 use crate::board::Board;
@@ -131,7 +133,10 @@ impl Facilitator {
         let accepts: Vec<_> =
             self.inner.desks.iter().filter_map(|desk| desk.offer(service, now_ms)).collect();
         if accepts.is_empty() {
-            return Err(NothingToOffer { retry_after_seconds: pay::UNAVAILABLE_RETRY_SECONDS });
+            let soonest = self.inner.desks.iter().map(|desk| desk.retry_after_seconds(now_ms)).min();
+            return Err(NothingToOffer {
+                retry_after_seconds: soonest.unwrap_or(pay::UNAVAILABLE_RETRY_SECONDS),
+            });
         }
         let mut extensions = Map::new();
         extensions.insert("payment-identifier".to_owned(), json!({ "info": { "required": false } }));

@@ -7,6 +7,7 @@ use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeV
 use quittance_protocol::{Amount, ErrorCode, Network, SendOutcome};
 
 use crate::chain::Chain;
+use crate::desk::Closed;
 
 /// Upper bounds of the verdict histogram in seconds.
 const VERDICT_BUCKETS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 30.0, 60.0, 120.0, 600.0];
@@ -25,6 +26,11 @@ pub struct Metrics {
     tariff: IntGaugeVec,
     deliveries: IntCounterVec,
     alerts: IntCounterVec,
+    closed: IntGaugeVec,
+    day_costs: IntGaugeVec,
+    rate: GaugeVec,
+    rate_sources: IntGaugeVec,
+    rate_reads: IntCounterVec,
 }
 
 impl Metrics {
@@ -65,6 +71,25 @@ impl Metrics {
         let deliveries = counter("quittance_deliveries_total", "Handler runs by outcome", &["outcome"])?;
         let alerts =
             counter("quittance_alerts_total", "Things an operator must look at", &["network", "kind"])?;
+        let closed = int_gauge(
+            "quittance_network_closed",
+            "1 while a network is not offered, by reason",
+            &["network", "reason"],
+        )?;
+        let day_costs = int_gauge(
+            "quittance_day_cost_usdc_atomic",
+            "Real settlement cost of the last 24 hours, atomic USDC, as the ceilings see it",
+            &["network", "kind"],
+        )?;
+        let rate_sources =
+            int_gauge("quittance_rate_sources_fresh", "Sources with a fresh exchange rate", &["pair"])?;
+        let rate_reads =
+            counter("quittance_rate_reads_total", "Readings of a rate source", &["source", "outcome"])?;
+        let rate = GaugeVec::new(
+            Opts::new("quittance_rate_usd", "US dollars for one coin; 0 while there is no fresh rate"),
+            &["pair"],
+        )?;
+        registry.register(Box::new(rate.clone()))?;
         let wallet = GaugeVec::new(
             Opts::new("quittance_wallet_balance", "Oracle wallet balance in whole native coins"),
             &["network", "wallet"],
@@ -89,6 +114,11 @@ impl Metrics {
             tariff,
             deliveries,
             alerts,
+            closed,
+            day_costs,
+            rate,
+            rate_sources,
+            rate_reads,
         })
     }
 
@@ -110,7 +140,7 @@ impl Metrics {
         for outcome in ["accepted", "refused", "unknown"] {
             self.sends.with_label_values(&[network, outcome]);
         }
-        for kind in ["send_refused", "waiting", "contradiction"] {
+        for kind in ["send_refused", "waiting", "contradiction", "uncollected_ceiling", "spent_ceiling"] {
             self.alerts.with_label_values(&[network, kind]);
         }
         for outcome in ["delivered", "credited", "replayed"] {
@@ -167,6 +197,34 @@ impl Metrics {
 
     pub(crate) fn alert(&self, network: &Network, kind: &str) {
         self.alerts.with_label_values(&[network.as_str(), kind]).inc();
+    }
+
+    /// Sets one reason, or none, and clears the others.
+    pub(crate) fn closed(&self, network: &Network, reason: Option<Closed>) {
+        for each in Closed::ALL {
+            let value = i64::from(reason == Some(each));
+            self.closed.with_label_values(&[network.as_str(), each.as_str()]).set(value);
+        }
+    }
+
+    pub(crate) fn day_costs(&self, network: &Network, total: Amount, uncollected: Amount) {
+        for (kind, value) in [("total", total), ("uncollected", uncollected)] {
+            let value = i64::try_from(value.atomic()).unwrap_or(i64::MAX);
+            self.day_costs.with_label_values(&[network.as_str(), kind]).set(value);
+        }
+    }
+
+    pub(crate) fn rate_read(&self, source: &str, ok: bool) {
+        for (outcome, count) in [("ok", ok), ("failed", !ok)] {
+            self.rate_reads.with_label_values(&[source, outcome]).inc_by(u64::from(count));
+        }
+    }
+
+    /// A display value: tariffs are made from the exact one.
+    pub(crate) fn rate(&self, pair: &str, rate: Option<&str>, fresh: usize) {
+        let shown = rate.and_then(|rate| rate.parse().ok()).unwrap_or(0.0);
+        self.rate.with_label_values(&[pair]).set(shown);
+        self.rate_sources.with_label_values(&[pair]).set(i64::try_from(fresh).unwrap_or(i64::MAX));
     }
 
     /// A display value: the books themselves never hold a float.

@@ -104,6 +104,7 @@ impl Inner {
         }
         self.check_identifier(sale, payment).await?;
         let (gas, tariff) = self.match_offer(desk, payment, sale).await?;
+        self.check_payer(desk, &payment.payer).await?;
         let claim = match self.check_chain(desk, payment).await {
             Ok(view) => view,
             Err(PayOutcome::Refused(rejection)) => {
@@ -223,7 +224,7 @@ impl Inner {
             }));
         }
         match desk.current(now_ms) {
-            None => Err(PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS }),
+            None => Err(PayOutcome::Unavailable { retry_after_seconds: desk.retry_after_seconds(now_ms) }),
             // An old tariff is honoured unless it no longer covers the bound.
             Some(current) if !covers(desk, tariff.gas, &current, payment.needs_rent, now_ms) => {
                 Err(PayOutcome::Refused(Rejection {
@@ -233,6 +234,23 @@ impl Inner {
                 }))
             }
             Some(_) => Ok((tariff.gas, tariff.number)),
+        }
+    }
+
+    /// Whose attempts cost gas and earned nothing, again and again, is refused
+    /// before the next one (I10).
+    pub(crate) async fn check_payer(&self, desk: &Desk, payer: &str) -> Result<(), PayOutcome> {
+        let network = desk.chain.network();
+        let now_ms = self.tools.clock.now_ms();
+        match desk.ceilings.payer_is_over(&self.tools.ledger, network, payer, now_ms).await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(PayOutcome::Refused(Rejection {
+                code: ErrorCode::InvalidTransactionState,
+                message: "too many of this payer's transactions failed at our cost today; try again tomorrow"
+                    .to_owned(),
+                payer: Some(payer.to_owned()),
+            })),
+            Err(error) => Err(unavailable(&error)),
         }
     }
 

@@ -299,6 +299,7 @@ impl Driver {
         let usdc = self.desk.cost_usdc(landing.cost_native, self.tools.clock.now_ms());
         if let Some(usdc) = usdc {
             self.tools.metrics.spent(&self.payment.network, usdc, earned);
+            self.desk.spending.add(usdc, earned);
         }
         let entry = CostEntry {
             network: self.payment.network.clone(),

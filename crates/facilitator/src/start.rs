@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quittance_evm::EvmError;
 use quittance_ledger::{Ledger, LedgerError, LedgerOptions, Payment};
-use quittance_protocol::{Amount, Family, USDC_DECIMALS};
+use quittance_protocol::{Family, USDC_DECIMALS};
 use quittance_quote::{Markup, NetworkTerms, QuoteError, TariffWindow};
 use quittance_solana::SolanaError;
 use tokio_util::sync::CancellationToken;
@@ -15,21 +15,20 @@ use crate::base::BaseChain;
 use crate::board::Board;
 use crate::chain::{Chain, ChainFault};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, NetworkConfig, read_secret};
+use crate::config::{Config, ConfigError, NetworkConfig, read_secret, resolve};
 use crate::desk::Desk;
 use crate::metrics::Metrics;
-use crate::rates::{Coin, RateSource, StaticRates};
+use crate::rates::{Coin, LiveRates, RateSource};
 use crate::settle::{Driver, Tools};
 use crate::solana::SvmChain;
+use crate::spending::{Ceilings, Spending};
 use crate::tariffs::{self, TariffPolicy};
+use crate::units::{basis_points, usdc};
 use crate::watch::Poller;
 use crate::{Facilitator, Inner, Limits, order_of};
 
 /// A tariff that could not be refreshed this many times in a row is stale.
 const STALE_AFTER_REFRESHES: u64 = 12;
-
-/// Denominator of decimals kept as basis points.
-const BASIS_POINTS_DIGITS: usize = 4;
 
 /// Why the facilitator did not start.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +75,14 @@ impl Facilitator {
     /// Connects chains, opens the ledger, resumes unfinished payments and
     /// starts the background tasks.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        let rates = StaticRates::parse(&config.rates.eth_usd, &config.rates.sol_usd)?;
-        Self::start_with(config, Arc::new(rates), Clock::system()).await
+        config.check()?;
+        let (metrics, clock, stop) = (Arc::new(Metrics::new()?), Clock::system(), CancellationToken::new());
+        let rates = LiveRates::start(&config.rates, Arc::clone(&metrics), clock.clone(), &stop).await?;
+        let started = Self::assemble(config, rates, clock, metrics, stop.clone()).await;
+        if started.is_err() {
+            stop.cancel();
+        }
+        started
     }
 
     /// As [`Self::start`], with the caller's exchange rates and clock.
@@ -87,9 +92,17 @@ impl Facilitator {
         clock: Clock,
     ) -> Result<Self, StartError> {
         config.check()?;
-        let metrics = Arc::new(Metrics::new()?);
+        Self::assemble(config, rates, clock, Arc::new(Metrics::new()?), CancellationToken::new()).await
+    }
+
+    async fn assemble(
+        config: &Config,
+        rates: Arc<dyn RateSource>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) -> Result<Self, StartError> {
         let policy = policy(config)?;
-        let stop = CancellationToken::new();
         let ledger = open_ledger(config, &clock).await?;
         let mut desks = Vec::new();
         for (name, network) in &config.networks {
@@ -207,18 +220,7 @@ impl Inner {
 }
 
 async fn open_ledger(config: &Config, clock: &Clock) -> Result<Ledger, StartError> {
-    let url = &config.ledger.url;
-    let url = if url.starts_with("env:") || url.starts_with("file:") {
-        let secret = read_secret(url)?;
-        secret
-            .expose_str()
-            .ok_or_else(|| {
-                ConfigError::Invalid("ledger.url refers to something that is not text".to_owned())
-            })?
-            .to_owned()
-    } else {
-        url.clone()
-    };
+    let url = resolve("ledger.url", &config.ledger.url)?;
     let mut options = LedgerOptions::new(config.ledger.instance.clone());
     options.lease_ms = i64::try_from(config.ledger.lease_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
     options.answer_body_bytes_max = config.gate.answer_body_bytes_max;
@@ -274,10 +276,7 @@ fn desk(
             extra: chain.offer_extra(),
             payment_flow_upfront: true,
         },
-        coin: match network.network.family() {
-            Family::Eip155(_) => Coin::Eth,
-            Family::Solana => Coin::Sol,
-        },
+        coin: Coin::of(&network.network),
         rates: Arc::clone(rates),
         poller: Poller::start(
             Arc::clone(&chain),
@@ -290,7 +289,18 @@ fn desk(
             quote.grace_seconds,
             age_max_seconds,
         )),
+        gas_floor: usdc("quote.gas_floor_usdc", &quote.gas_floor_usdc)?,
         gas_ceiling: usdc("quote.gas_ceiling_usdc", &quote.gas_ceiling_usdc)?,
+        ceilings: Ceilings {
+            uncollected_payer: usdc("quote.uncollected_payer_day_usdc", &quote.uncollected_payer_day_usdc)?,
+            uncollected_network: usdc(
+                "quote.uncollected_network_day_usdc",
+                &quote.uncollected_network_day_usdc,
+            )?,
+            spent_network: usdc("quote.spent_network_day_usdc", &quote.spent_network_day_usdc)?,
+        },
+        spending: Spending::default(),
+        closed: std::sync::Mutex::new(None),
         cost_budget: usdc("quote.cost_budget_usdc", &quote.cost_budget_usdc)?,
         at_cost: "1".parse::<Markup>()?,
         chain,
@@ -310,44 +320,4 @@ fn policy(config: &Config) -> Result<TariffPolicy, StartError> {
         fall_bps_per_minute: basis_points("quote.fall_per_minute", &quote.fall_per_minute)?,
         payable_ms: ms(timeout.saturating_add(quote.grace_seconds)),
     })
-}
-
-/// `"1.25"` as 12,500: exact, and never a float.
-fn basis_points(name: &str, text: &str) -> Result<u32, ConfigError> {
-    let value = scaled(text, BASIS_POINTS_DIGITS).and_then(|value| u32::try_from(value).ok());
-    value.ok_or_else(|| {
-        ConfigError::Invalid(format!("{name} must be a decimal such as \"1.25\" with at most four places"))
-    })
-}
-
-/// `"0.50"` as 500,000 atomic units.
-fn usdc(name: &str, text: &str) -> Result<Amount, ConfigError> {
-    scaled(text, 6)
-        .map(Amount::new)
-        .ok_or_else(|| ConfigError::Invalid(format!("{name} must be a decimal of USDC such as \"0.50\"")))
-}
-
-/// Digits with at most one dot, as an integer of `places` decimals.
-fn scaled(text: &str, places: usize) -> Option<u64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > places {
-        return None;
-    }
-    format!("{whole}{fraction:0<places$}").parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn decimals_are_exact() {
-        assert_eq!(scaled("1.25", 4), Some(12_500));
-        assert_eq!(scaled("0.5", 6), Some(500_000));
-        assert_eq!(scaled("2", 4), Some(20_000));
-        for bad in ["", ".5", "1.", "-1", "1e3", "1.00001", "99999999999999999999"] {
-            assert!(bad == "1." || scaled(bad, 4).is_none(), "{bad}");
-        }
-    }
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::CostSnapshot;
 use crate::clock::Clock;
-use crate::desk::Desk;
+use crate::desk::{Closed, Desk};
 use crate::metrics::Metrics;
 
 /// How tariffs are made.
@@ -76,12 +76,38 @@ pub(crate) async fn refresh(
     metrics: &Metrics,
     now_ms: i64,
 ) -> Result<(), TariffError> {
+    let network = desk.chain.network();
+    let spending = desk.spending.refresh(ledger, network, now_ms).await;
     let made = make(desk, ledger, policy, metrics, now_ms).await;
     // Also when none was made: a network that is not offered must show zero,
     // not the last tariff it had.
-    let offered = desk.current(now_ms).map_or(quittance_protocol::Amount::ZERO, |tariff| tariff.gas);
-    metrics.tariff(desk.chain.network(), offered);
+    let open = desk.open(now_ms);
+    metrics.tariff(network, open.as_ref().map_or(quittance_protocol::Amount::ZERO, |tariff| tariff.gas));
+    let (spent, uncollected) = desk.spending.now();
+    metrics.day_costs(network, spent, uncollected);
+    tell(desk, metrics, open.err());
+    spending?;
     made
+}
+
+/// Tells operators when a network closes or opens, once each.
+fn tell(desk: &Desk, metrics: &Metrics, closed: Option<Closed>) {
+    let network = desk.chain.network();
+    metrics.closed(network, closed);
+    let mut known = desk.closed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if *known == closed {
+        return;
+    }
+    match closed {
+        None => tracing::info!(%network, "offered again"),
+        Some(reason) => {
+            tracing::warn!(%network, reason = reason.as_str(), "not offered");
+            if matches!(reason, Closed::Uncollected | Closed::Spent) {
+                metrics.alert(network, reason.as_str());
+            }
+        }
+    }
+    *known = closed;
 }
 
 async fn make(
@@ -96,14 +122,17 @@ async fn make(
     reload(desk, ledger, policy, now_ms).await?;
     let rate = desk.rates.rate(desk.coin, now_ms).ok_or(TariffError::NoRate)?;
     let decimals = i64::from(desk.chain.native_decimals());
-    let wanted = native_to_usdc(costs.cost_native, decimals, &rate, &policy.markup)?;
+    let wanted = native_to_usdc(costs.cost_native, decimals, &rate, &policy.markup)?.max(desk.gas_floor);
     let rent_included = costs.rent_native > 0;
     let newest = desk.newest();
     let gas = match &newest {
         // A missing account's rent comes and goes in one step; only fees move slowly.
         Some(previous) if previous.rent_included == rent_included => {
             let elapsed = now_ms.saturating_sub(previous.created_at_ms);
-            next_gas(Some(previous.gas), wanted, elapsed, policy.fall_bps_per_minute)
+            // Nobody could buy above the ceiling, so nothing is to be spread
+            // over minutes there: the fall starts at the ceiling.
+            let from = previous.gas.min(desk.gas_ceiling);
+            next_gas(Some(from), wanted, elapsed, policy.fall_bps_per_minute)
         }
         _ => wanted,
     };

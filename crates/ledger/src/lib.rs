@@ -16,9 +16,9 @@ pub use ledger::Ledger;
 pub use ops::attempts::BATCH_PAYMENTS_MAX;
 pub use token::{Claim, ClaimOutcome, Recorded, SignFn, SignedBytes};
 pub use types::{
-    AnswerMeta, AttemptId, CostEntry, DeliveryStart, DeliveryState, JournalLine, LedgerOptions,
-    MerchantAnswer, NewClaim, Origin, Payment, PaymentFilter, PaymentState, Retention, Slot, StoredAnswer,
-    TariffRow,
+    AnswerMeta, AttemptId, CostEntry, DeliveryStart, DeliveryState, JournalLine, LedgerOptions, Margin,
+    MerchantAnswer, NewClaim, Origin, Payment, PaymentFilter, PaymentState, Retention, Slot, Spent,
+    StoredAnswer, TariffRow,
 };
 
 /// Most payments or journal lines that one call lists.

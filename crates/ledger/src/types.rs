@@ -406,6 +406,40 @@ pub struct JournalLine {
     pub detail: serde_json::Value,
 }
 
+/// What transactions cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// All of them.
+    pub total: Amount,
+    /// Those that earned nothing.
+    pub uncollected: Amount,
+}
+
+/// What settling one hour's payments on one network brought and cost, atomic USDC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Margin {
+    /// Where.
+    pub network: Network,
+    /// Start of the hour (UTC), milliseconds since the Unix epoch.
+    pub hour_ms: i64,
+    /// Settled payments that were claimed in this hour.
+    pub payments: u64,
+    /// Surcharges they paid.
+    pub charged: Amount,
+    /// What landing payments cost.
+    pub earned_cost: Amount,
+    /// What attempts cost that earned nothing.
+    pub uncollected_cost: Amount,
+    /// Costs without a value in USDC: no exchange rate was ever known.
+    pub unpriced: u64,
+    /// The least that landing a payment cost.
+    pub cost_least: Option<Amount>,
+    /// The lower median.
+    pub cost_median: Option<Amount>,
+    /// 95 of 100 landings cost no more.
+    pub cost_p95: Option<Amount>,
+}
+
 /// Which payments to list, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PaymentFilter {

@@ -19,8 +19,10 @@ const LOCK_TIMEOUT: &str = "5s";
 /// First half of the advisory lock key of an instance name ("quit").
 const NAME_LOCK_CLASS: i32 = 0x7175_6974;
 
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "ledger", include_str!("../../../../migrations/postgres/0001_ledger.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "ledger", include_str!("../../../../migrations/postgres/0001_ledger.sql")),
+    (2, "costs recent", include_str!("../../../../migrations/postgres/0002_costs_recent.sql")),
+];
 
 pub(crate) struct PostgresBackend {
     pool: PgPool,

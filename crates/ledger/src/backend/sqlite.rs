@@ -22,8 +22,10 @@ const QUEUE_MAX: usize = 4_096;
 /// How long a statement waits for a lock of another connection (a backup, say).
 const BUSY_TIMEOUT_MS: u64 = 5_000;
 
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "ledger", include_str!("../../../../migrations/sqlite/0001_ledger.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "ledger", include_str!("../../../../migrations/sqlite/0001_ledger.sql")),
+    (2, "costs recent", include_str!("../../../../migrations/sqlite/0002_costs_recent.sql")),
+];
 
 /// An operation in the writer's queue, its result type erased.
 #[async_trait]

@@ -1,14 +1,75 @@
 //! What operators look at, and what may be dropped.
 
-use quittance_protocol::{Network, PaymentId};
+use quittance_protocol::{Amount, Network, PaymentId};
 use serde_json::json;
 
 use crate::LIST_MAX;
 use crate::codec;
-use crate::conn::params;
+use crate::conn::{Row, params};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, journal};
-use crate::types::{JournalLine, Payment, PaymentFilter, PaymentState, Retention};
+use crate::types::{JournalLine, Margin, Payment, PaymentFilter, PaymentState, Retention, Spent};
+
+/// Ranks are nearest-rank: of n costs the ⌈n·p⌉-th.
+const MARGINS: &str = "\
+    WITH booked AS ( \
+        SELECT c.network AS network, COALESCE(p.created_at_ms, c.at_ms) / 3600000 AS hour, c.usdc AS usdc, \
+               c.earned AS earned \
+        FROM costs c LEFT JOIN payments p ON p.id = c.payment \
+        WHERE COALESCE(p.created_at_ms, c.at_ms) >= $1 \
+    ), ranked AS ( \
+        SELECT network, hour, usdc, ROW_NUMBER() OVER (PARTITION BY network, hour ORDER BY usdc) AS place, \
+               COUNT(*) OVER (PARTITION BY network, hour) AS size \
+        FROM booked WHERE earned AND usdc IS NOT NULL \
+    ), spread AS ( \
+        SELECT network, hour, MIN(usdc) AS least, \
+               MAX(CASE WHEN place = (size + 1) / 2 THEN usdc END) AS median, \
+               MAX(CASE WHEN place = (size * 95 + 99) / 100 THEN usdc END) AS p95 \
+        FROM ranked GROUP BY network, hour \
+    ), spent AS ( \
+        SELECT network, hour, SUM(CASE WHEN earned THEN usdc ELSE 0 END) AS earned, \
+               SUM(CASE WHEN earned THEN 0 ELSE usdc END) AS uncollected, \
+               SUM(CASE WHEN usdc IS NULL THEN 1 ELSE 0 END) AS unpriced \
+        FROM booked GROUP BY network, hour \
+    ), charged AS ( \
+        SELECT network, created_at_ms / 3600000 AS hour, COUNT(*) AS payments, SUM(gas) AS charged \
+        FROM payments WHERE state = 'settled' AND created_at_ms >= $1 GROUP BY network, created_at_ms / 3600000 \
+    ), hours AS ( \
+        SELECT network, hour FROM charged UNION SELECT network, hour FROM spent \
+    ) \
+    SELECT h.network AS network, CAST(h.hour AS BIGINT) AS hour, \
+           CAST(COALESCE(c.payments, 0) AS BIGINT) AS payments, \
+           CAST(COALESCE(c.charged, 0) AS BIGINT) AS charged, \
+           CAST(COALESCE(s.earned, 0) AS BIGINT) AS earned, \
+           CAST(COALESCE(s.uncollected, 0) AS BIGINT) AS uncollected, \
+           CAST(COALESCE(s.unpriced, 0) AS BIGINT) AS unpriced, \
+           CAST(r.least AS BIGINT) AS least, CAST(r.median AS BIGINT) AS median, CAST(r.p95 AS BIGINT) AS p95 \
+    FROM hours h \
+    LEFT JOIN charged c ON c.network = h.network AND c.hour = h.hour \
+    LEFT JOIN spent s ON s.network = h.network AND s.hour = h.hour \
+    LEFT JOIN spread r ON r.network = h.network AND r.hour = h.hour \
+    ORDER BY h.network, h.hour";
+
+const HOUR_MS: i64 = 3_600_000;
+
+fn margin(row: &Row) -> Result<Margin, LedgerError> {
+    let optional = |field: &'static str| {
+        let value = row.int_opt(field)?.map(u64::try_from).transpose();
+        Ok::<_, LedgerError>(value.map_err(|_| LedgerError::Corrupt { field })?.map(Amount::new))
+    };
+    Ok(Margin {
+        network: row.network()?,
+        hour_ms: row.int("hour")?.saturating_mul(HOUR_MS),
+        payments: row.unsigned("payments")?,
+        charged: row.amount("charged")?,
+        earned_cost: row.amount("earned")?,
+        uncollected_cost: row.amount("uncollected")?,
+        unpriced: row.unsigned("unpriced")?,
+        cost_least: optional("least")?,
+        cost_median: optional("median")?,
+        cost_p95: optional("p95")?,
+    })
+}
 
 impl Ledger {
     /// How many payments there are, by network and state.
@@ -85,6 +146,37 @@ impl Ledger {
                     .await?;
                 codec::payments(&rows)
             })
+        })
+        .await
+    }
+
+    /// What transactions on a network cost since `since_ms`. Costs without a
+    /// rate count as zero.
+    pub async fn spent_usdc(&self, network: &Network, since_ms: i64) -> Result<Spent, LedgerError> {
+        let network = network.clone();
+        self.read(move |tx| {
+            Box::pin(async move {
+                let row = tx
+                    .one(
+                        "SELECT CAST(COALESCE(SUM(usdc), 0) AS BIGINT) AS total, \
+                         CAST(COALESCE(SUM(CASE WHEN earned THEN 0 ELSE usdc END), 0) AS BIGINT) AS uncollected \
+                         FROM costs WHERE network = $1 AND at_ms >= $2",
+                        params![network.as_str(), since_ms],
+                    )
+                    .await?
+                    .ok_or(LedgerError::Corrupt { field: "costs" })?;
+                Ok(Spent { total: row.amount("total")?, uncollected: row.amount("uncollected")? })
+            })
+        })
+        .await
+    }
+
+    /// Charged against spent, by network and hour of the claim, oldest first:
+    /// what was charged in an hour stands beside what just these payments cost.
+    /// A transaction for no single payment counts in the hour it was booked in.
+    pub async fn margins(&self, since_ms: i64) -> Result<Vec<Margin>, LedgerError> {
+        self.read(move |tx| {
+            Box::pin(async move { tx.all(MARGINS, params![since_ms]).await?.iter().map(margin).collect() })
         })
         .await
     }

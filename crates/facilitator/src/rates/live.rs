@@ -1,0 +1,259 @@
+//! Rates from live sources: each is read in the background on its own, so a
+//! slow one delays nobody, and every question is answered from memory.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures::future::join_all;
+use quittance_quote::Rate;
+use tokio_util::sync::CancellationToken;
+
+use super::chainlink::Chainlink;
+use super::combine::{NoRate, Seen, combine};
+use super::error::SourceError;
+use super::fetch::Fetcher;
+use super::http::HttpJson;
+use super::price::Price;
+use super::pyth::Pyth;
+use super::settings::{RateKind, RateSourceConfig, RatesConfig};
+use super::{Coin, RateSource, Reading};
+use crate::clock::Clock;
+use crate::config::{ConfigError, resolve};
+use crate::metrics::Metrics;
+use crate::units::basis_points;
+
+/// Rates as the configuration says: fixed values, or the median of live sources.
+pub struct LiveRates {
+    eth: Pair,
+    sol: Pair,
+    refresh: Duration,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+struct Pair {
+    coin: Coin,
+    fixed: Option<Rate>,
+    sources: Vec<Arc<Source>>,
+    read_age_max_ms: i64,
+    deviation_bps: u32,
+    sources_min: usize,
+    last: RwLock<Option<Rate>>,
+    missing: AtomicBool,
+}
+
+struct Source {
+    name: String,
+    reader: Reader,
+    dated_age_max_ms: i64,
+    seen: RwLock<Option<Seen>>,
+    failing: AtomicBool,
+}
+
+enum Reader {
+    Fixed(Price),
+    Chainlink(Chainlink),
+    Pyth(Pyth),
+    Http(HttpJson),
+}
+
+impl LiveRates {
+    /// Reads every source once, so that offers need not wait for the first
+    /// pause, and goes on reading until `stop`.
+    pub(crate) async fn start(
+        config: &RatesConfig,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        stop: &CancellationToken,
+    ) -> Result<Arc<Self>, ConfigError> {
+        let rates = Arc::new(Self {
+            eth: Pair::new(Coin::Eth, config)?,
+            sol: Pair::new(Coin::Sol, config)?,
+            refresh: Duration::from_secs(config.refresh_seconds),
+            metrics,
+            clock,
+        });
+        let all = || {
+            let pairs = [(Coin::Eth, &rates.eth), (Coin::Sol, &rates.sol)];
+            pairs
+                .into_iter()
+                .flat_map(|(coin, pair)| pair.sources.iter().map(move |source| (coin, Arc::clone(source))))
+        };
+        join_all(all().map(|(coin, source)| {
+            let rates = Arc::clone(&rates);
+            async move { rates.look(coin, &source).await }
+        }))
+        .await;
+        for (coin, source) in all() {
+            tokio::spawn(Arc::clone(&rates).poll(coin, source, stop.clone()));
+        }
+        for pair in [&rates.eth, &rates.sol] {
+            rates.show(pair);
+        }
+        Ok(rates)
+    }
+
+    async fn poll(self: Arc<Self>, coin: Coin, source: Arc<Source>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(self.refresh) => {}
+            }
+            self.look(coin, &source).await;
+        }
+    }
+
+    async fn look(&self, coin: Coin, source: &Source) {
+        let outcome = source.read().await;
+        let now_ms = self.clock.now_ms();
+        self.metrics.rate_read(&source.name, outcome.is_ok());
+        source.note(outcome, now_ms);
+        let pair = self.pair(coin);
+        match pair.now(now_ms) {
+            Ok(rate) => {
+                *pair.last.write().unwrap_or_else(PoisonError::into_inner) = Some(rate);
+                if pair.missing.swap(false, Ordering::Relaxed) {
+                    tracing::info!(pair = coin.pair(), "exchange rate is back");
+                }
+            }
+            // Once, not at every look of an outage.
+            Err(reason) => {
+                if !pair.missing.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(pair = coin.pair(), %reason, "no exchange rate: its networks are not offered");
+                }
+            }
+        }
+        self.show(pair);
+    }
+
+    fn show(&self, pair: &Pair) {
+        let now_ms = self.clock.now_ms();
+        let rate = pair.now(now_ms).ok().map(|rate| rate.to_string());
+        let fresh = if pair.fixed.is_some() { 1 } else { pair.fresh(now_ms).len() };
+        self.metrics.rate(pair.coin.pair(), rate.as_deref(), fresh);
+    }
+
+    fn pair(&self, coin: Coin) -> &Pair {
+        match coin {
+            Coin::Eth => &self.eth,
+            Coin::Sol => &self.sol,
+        }
+    }
+}
+
+impl RateSource for LiveRates {
+    fn rate(&self, coin: Coin, now_ms: i64) -> Option<Rate> {
+        self.pair(coin).now(now_ms).ok()
+    }
+
+    fn last_known(&self, coin: Coin, now_ms: i64) -> Option<Rate> {
+        let pair = self.pair(coin);
+        pair.now(now_ms).ok().or_else(|| pair.last.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+impl Pair {
+    fn new(coin: Coin, config: &RatesConfig) -> Result<Self, ConfigError> {
+        let fetcher = Fetcher::new(Duration::from_millis(config.timeout_ms))
+            .map_err(|error| ConfigError::Invalid(format!("rates: no HTTP client: {error}")))?;
+        let sources = config.sources_of(coin).map(|(index, source)| {
+            let age_max_seconds = source.dated_age_max_seconds(config.age_max_seconds);
+            Ok(Arc::new(Source {
+                name: source.label(index),
+                reader: Reader::new(index, source, &fetcher)?,
+                dated_age_max_ms: milliseconds(age_max_seconds),
+                seen: RwLock::new(None),
+                failing: AtomicBool::new(false),
+            }))
+        });
+        Ok(Self {
+            coin,
+            fixed: config
+                .fixed(coin)
+                .map(str::parse)
+                .transpose()
+                .map_err(|error| ConfigError::Invalid(format!("rates.{}: {error}", coin.pair())))?,
+            sources: sources.collect::<Result<_, ConfigError>>()?,
+            read_age_max_ms: milliseconds(config.age_max_seconds),
+            deviation_bps: basis_points("rates.deviation_max", &config.deviation_max)?,
+            sources_min: config.sources_min,
+            last: RwLock::new(None),
+            missing: AtomicBool::new(false),
+        })
+    }
+
+    fn fresh(&self, now_ms: i64) -> Vec<Price> {
+        let fresh = |source: &Arc<Source>| {
+            let seen = source.seen.read().unwrap_or_else(PoisonError::into_inner);
+            seen.as_ref()
+                .filter(|seen| seen.is_fresh(self.read_age_max_ms, source.dated_age_max_ms, now_ms))
+                .map(|seen| seen.price.clone())
+        };
+        self.sources.iter().filter_map(fresh).collect()
+    }
+
+    fn now(&self, now_ms: i64) -> Result<Rate, NoRate> {
+        if let Some(fixed) = &self.fixed {
+            return Ok(fixed.clone());
+        }
+        let fresh = self.fresh(now_ms);
+        combine(&fresh.iter().collect::<Vec<_>>(), self.deviation_bps, self.sources_min)
+    }
+}
+
+impl Source {
+    async fn read(&self) -> Result<Reading, SourceError> {
+        match &self.reader {
+            Reader::Fixed(price) => Ok(Reading { price: price.clone(), dated_ms: None }),
+            Reader::Chainlink(feed) => feed.read().await,
+            Reader::Pyth(feed) => feed.read().await,
+            Reader::Http(document) => document.read().await,
+        }
+    }
+
+    /// A failed reading keeps the last one: it ages out by itself.
+    fn note(&self, outcome: Result<Reading, SourceError>, read_ms: i64) {
+        let failed_before = self.failing.swap(outcome.is_err(), Ordering::Relaxed);
+        match outcome {
+            Ok(Reading { price, dated_ms }) => {
+                let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+                *seen = Some(Seen { price, dated_ms, read_ms });
+                if failed_before {
+                    tracing::info!(source = self.name, "rate source is back");
+                }
+            }
+            Err(error) if failed_before => {
+                tracing::debug!(source = self.name, %error, "rate source failed again");
+            }
+            Err(error) => tracing::warn!(source = self.name, %error, "rate source failed"),
+        }
+    }
+}
+
+impl Reader {
+    fn new(index: usize, config: &RateSourceConfig, fetcher: &Fetcher) -> Result<Self, ConfigError> {
+        let coin = config.pair.coin();
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let url = resolve(&format!("rates.sources[{index}].url"), &text(&config.url))?;
+        Ok(match config.kind {
+            RateKind::Chainlink => {
+                Self::Chainlink(Chainlink::new(fetcher.clone(), url, text(&config.address), coin))
+            }
+            RateKind::Pyth => Self::Pyth(Pyth::new(fetcher.clone(), url, text(&config.account), coin)),
+            RateKind::Http => Self::Http(HttpJson::new(
+                fetcher.clone(),
+                url,
+                text(&config.pointer),
+                config.time_pointer.clone(),
+            )),
+            RateKind::Static => Self::Fixed(Price::parse(&text(&config.value)).map_err(|_| {
+                ConfigError::Invalid(format!("rates.sources[{index}]: value is not a price"))
+            })?),
+        })
+    }
+}
+
+fn milliseconds(seconds: u64) -> i64 {
+    i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX)
+}

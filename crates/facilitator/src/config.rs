@@ -11,7 +11,7 @@ use quittance_protocol::{Amount, Family, Network, Secret};
 use serde::Deserialize;
 
 use crate::rates::Coin;
-use crate::units::usdc;
+use crate::units::{basis_points, usdc};
 
 pub use crate::rates::settings::{RateKind, RatePair, RateSourceConfig, RatesConfig};
 
@@ -349,6 +349,11 @@ impl Config {
 }
 
 impl QuoteConfig {
+    /// The markup in basis points: 12,500 for `"1.25"`.
+    pub fn markup_bps(&self) -> Result<u32, ConfigError> {
+        basis_points("quote.markup", &self.markup)
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let floor = usdc("quote.gas_floor_usdc", &self.gas_floor_usdc)?;
         let ceiling = usdc("quote.gas_ceiling_usdc", &self.gas_ceiling_usdc)?;
@@ -498,12 +503,47 @@ mod tests {
     }
 
     #[test]
+    fn decimals_from_the_environment_stay_text() {
+        let vars = [
+            ("QUITTANCE__RATES__ETH_USD", "2500.00"),
+            ("QUITTANCE__QUOTE__GAS_CEILING_USDC", "\"0.50\""),
+            ("QUITTANCE__QUOTE__MARKUP", "1.25"),
+            ("QUITTANCE__NETWORKS__BASE__ASSET_VERSION", "2"),
+            ("QUITTANCE__QUOTE__REFRESH_SECONDS", "5"),
+            ("MARKUP", "1"),
+        ];
+        let found =
+            text_overrides(vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let expected = [
+            ("rates.eth_usd", "2500.00"),
+            ("quote.gas_ceiling_usdc", "0.50"),
+            ("quote.markup", "1.25"),
+            ("networks.base.asset_version", "2"),
+        ];
+        assert_eq!(found, expected.map(|(path, value)| (path.to_owned(), value.to_owned())));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("quittance.toml");
+        std::fs::write(&path, MINIMAL).unwrap();
+        let mut figment = Figment::new().merge(Toml::file_exact(path));
+        for each in found {
+            figment = figment.merge(each);
+        }
+        let config: Config = figment.extract().unwrap();
+        assert_eq!(config.rates.eth_usd.as_deref(), Some("2500.00"));
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         for (from, to) in [
             ("rpc_urls = [\"http://127.0.0.1:1\"]", "rpc_urls = []"),
             ("wallets = [\"env:BASE_WALLET\"]", "wallets = []"),
             ("eip155:8453", "eip155:base"),
             ("[rates]", "[gate]\nruns_max = 0\n[rates]"),
+            ("eth_usd = \"2500\"", ""),
+            ("eth_usd = \"2500\"", "eth_usd = \"-1\""),
+            ("[rates]", "[quote]\ngas_floor_usdc = \"0.6\"\n[rates]"),
+            ("[rates]", "[quote]\nspent_network_day_usdc = \"0\"\n[rates]"),
+            ("[rates]", "[quote]\nuncollected_payer_day_usdc = \"0.0000001\"\n[rates]"),
         ] {
             assert!(load(&MINIMAL.replace(from, to)).is_err(), "{to}");
         }

@@ -1,1 +1,6 @@
+//! Rates from sources that lie, hang, age and disagree.
 
+mod feeds;
+mod server;
+mod settings;
+mod table;

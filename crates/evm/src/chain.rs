@@ -116,7 +116,18 @@ impl EvmChain {
 
     /// Everything that can be said about a payment without asking anyone. No I/O.
     pub fn check_local(&self, payload: &PaymentPayload, now: UnixSeconds) -> Result<EvmPayment, EvmError> {
-        check::check(&self.terms, payload, now)
+        check::check(&self.terms, payload, Some(now))
+    }
+
+    /// [`check_local`](Self::check_local) without the time window: a payment that is on record
+    /// already stays what it is when its window has closed.
+    pub fn check_timeless(&self, payload: &PaymentPayload) -> Result<EvmPayment, EvmError> {
+        check::check(&self.terms, payload, None)
+    }
+
+    /// Whether there is time to settle the payment, and not too much of it.
+    pub fn check_window(&self, payment: &EvmPayment, now: UnixSeconds) -> Result<(), EvmError> {
+        check::check_time_window(&self.terms, payment.valid_after, payment.valid_before, now)
     }
 
     /// Simulates the settlement at the newest block and reads balance and authorization state:

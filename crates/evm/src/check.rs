@@ -23,11 +23,11 @@ pub(crate) struct Terms {
     pub(crate) contract_payers: bool,
 }
 
-/// Runs every local check.
+/// Runs every local check; without `now`, all but the time window.
 pub(crate) fn check(
     terms: &Terms,
     payload: &PaymentPayload,
-    now: UnixSeconds,
+    now: Option<UnixSeconds>,
 ) -> Result<EvmPayment, EvmError> {
     check_version(payload)?;
     check_scheme(payload)?;
@@ -38,7 +38,9 @@ pub(crate) fn check(
     check_recipient(terms, payload, &fields)?;
     check_self_payment(terms, &fields)?;
     check_value(payload, &fields)?;
-    check_time_window(terms, &fields, now)?;
+    if let Some(now) = now {
+        check_time_window(terms, fields.valid_after, fields.valid_before, now)?;
+    }
     let read = signature::read(&exact.signature)?;
     let signature = check_signature(terms, &fields, read)?;
     Ok(EvmPayment {
@@ -121,14 +123,19 @@ fn check_value(payload: &PaymentPayload, fields: &Fields) -> Result<(), EvmError
     if amount == Amount::ZERO { Err(EvmError::Value) } else { Ok(()) }
 }
 
-fn check_time_window(terms: &Terms, fields: &Fields, now: UnixSeconds) -> Result<(), EvmError> {
-    if fields.valid_after > now {
+pub(crate) fn check_time_window(
+    terms: &Terms,
+    valid_after: UnixSeconds,
+    valid_before: UnixSeconds,
+    now: UnixSeconds,
+) -> Result<(), EvmError> {
+    if valid_after > now {
         return Err(EvmError::NotYetValid);
     }
-    if fields.valid_before < now.saturating_add(terms.valid_before_margin_seconds) {
+    if valid_before < now.saturating_add(terms.valid_before_margin_seconds) {
         return Err(EvmError::Expired);
     }
-    if fields.valid_before > now.saturating_add(terms.authorization_seconds_max) {
+    if valid_before > now.saturating_add(terms.authorization_seconds_max) {
         return Err(EvmError::TooFarAhead);
     }
     Ok(())

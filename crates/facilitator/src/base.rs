@@ -125,8 +125,8 @@ impl Chain for BaseChain {
         ErrorCode::InvalidExactEvmNetworkMismatch
     }
 
-    fn check_local(&self, payload: &PaymentPayload, now: UnixSeconds) -> Result<ChainPayment, Rejection> {
-        let payment = self.chain.check_local(payload, now).map_err(|error| reject(&error, None))?;
+    fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
+        let payment = self.chain.check_timeless(payload).map_err(|error| reject(&error, None))?;
         let form = serde_json::to_value(&payment).map_err(|error| Rejection {
             code: ErrorCode::InvalidPayload,
             message: error.to_string(),
@@ -140,6 +140,16 @@ impl Chain for BaseChain {
             needs_rent: false,
             form,
         })
+    }
+
+    fn check_window(&self, payment: &ChainPayment, now: UnixSeconds) -> Result<(), Rejection> {
+        let unreadable = |error: serde_json::Error| Rejection {
+            code: ErrorCode::InvalidPayload,
+            message: error.to_string(),
+            payer: None,
+        };
+        let stored = stored(&payment.form).map_err(unreadable)?;
+        self.chain.check_window(&stored, now).map_err(|error| reject(&error, Some(payment.payer.clone())))
     }
 
     async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError> {

@@ -114,8 +114,12 @@ pub trait Chain: Send + Sync + 'static {
     /// The code for a payment that names another network.
     fn network_mismatch(&self) -> ErrorCode;
 
-    /// Checks that need no chain: shape, terms, time window, signature.
-    fn check_local(&self, payload: &PaymentPayload, now: UnixSeconds) -> Result<ChainPayment, Rejection>;
+    /// Checks that need neither chain nor clock: shape, terms, signature.
+    fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection>;
+
+    /// Whether a new payment comes in time. One that is on record is never
+    /// asked: its window closing says nothing about its outcome (P5).
+    fn check_window(&self, payment: &ChainPayment, now: UnixSeconds) -> Result<(), Rejection>;
 
     /// Asks the chain whether the payment would land; exactly one RPC call.
     async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError>;

@@ -49,7 +49,7 @@ impl Inner {
     async fn verify_inner(self: &Arc<Self>, request: &VerifyRequest) -> Result<ChainPayment, Rejection> {
         let (desk, payment) = self.check_terms(request)?;
         match self.tools.ledger.payment_by_key(&payment.key).await {
-            Ok(None) => {}
+            Ok(None) => desk.chain.check_window(&payment, self.tools.clock.now())?,
             Ok(Some(_)) => return Err(duplicate(&payment)),
             Err(error) => {
                 tracing::error!(%error, "ledger");
@@ -193,6 +193,7 @@ impl Inner {
         if let Some(known) = self.tools.ledger.payment_by_key(&payment.key).await.map_err(ledger_trouble)? {
             return Ok(known);
         }
+        desk.chain.check_window(payment, self.tools.clock.now())?;
         if let Some((digest, rejection)) = &turn.refused
             && *digest == payment.signature_digest
         {

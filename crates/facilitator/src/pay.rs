@@ -67,7 +67,7 @@ impl Inner {
         self.answer_known(known, &payment, &sale, &notice, until).await
     }
 
-    /// Version, network and whatever the chain crate can check without a chain.
+    /// Version, network and whatever the chain crate can check without a chain or a clock.
     pub(crate) fn check_local(
         &self,
         payload: &PaymentPayload,
@@ -78,7 +78,7 @@ impl Inner {
         let desk = self.desk(&payload.accepted.network).ok_or_else(|| {
             reject(ErrorCode::InvalidNetwork, "choose a network from this answer's `accepts`")
         })?;
-        let payment = desk.chain.check_local(payload, self.tools.clock.now())?;
+        let payment = desk.chain.check_local(payload)?;
         Ok((desk, payment))
     }
 
@@ -97,6 +97,7 @@ impl Inner {
             Ok(None) => {}
             Err(error) => return Err(unavailable(&error)),
         }
+        desk.chain.check_window(payment, self.tools.clock.now()).map_err(PayOutcome::Refused)?;
         if let Some((digest, rejection)) = &turn.refused
             && *digest == payment.signature_digest
         {

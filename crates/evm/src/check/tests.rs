@@ -91,7 +91,7 @@ fn sign_again(payload: &mut PaymentPayload) {
 fn run(change: impl FnOnce(&mut PaymentPayload)) -> Result<EvmPayment, EvmError> {
     let mut payload = payload();
     change(&mut payload);
-    check(&terms(), &payload, NOW)
+    check(&terms(), &payload, Some(NOW))
 }
 
 fn authorization(payload: &mut PaymentPayload) -> &mut Value {
@@ -300,7 +300,7 @@ fn a_malleated_signature_is_refused_even_where_contracts_may_pay() {
         let mut malleated = payload();
         with_signature(&bytes)(&mut malleated);
         let terms = Terms { contract_payers, ..terms() };
-        assert_eq!(check(&terms, &malleated, NOW), Err(EvmError::SignatureHighS));
+        assert_eq!(check(&terms, &malleated, Some(NOW)), Err(EvmError::SignatureHighS));
     }
 }
 
@@ -339,9 +339,9 @@ fn signature_forms() {
     for (name, text, keys_only, with_contracts) in rows {
         let mut changed = payload();
         changed.payload["signature"] = json!(text);
-        assert_eq!(check(&terms(), &changed, NOW).err(), keys_only, "{name}, keys only");
+        assert_eq!(check(&terms(), &changed, Some(NOW)).err(), keys_only, "{name}, keys only");
         let open = Terms { contract_payers: true, ..terms() };
-        let outcome = check(&open, &changed, NOW);
+        let outcome = check(&open, &changed, Some(NOW));
         assert_eq!(outcome.clone().err(), with_contracts, "{name}, contracts too");
         if let Ok(payment) = outcome {
             assert_eq!(payment.signature_kind(), SignatureKind::Contract, "{name}");
@@ -371,7 +371,7 @@ fn a_payment_survives_the_ledger() {
     assert_eq!(serde_json::from_str::<EvmPayment>(&json).unwrap(), payment);
     let mut changed = payload();
     changed.payload["signature"] = json!("0x0102");
-    let contract = check(&Terms { contract_payers: true, ..terms() }, &changed, NOW).unwrap();
+    let contract = check(&Terms { contract_payers: true, ..terms() }, &changed, Some(NOW)).unwrap();
     let json = serde_json::to_string(&contract).unwrap();
     assert_eq!(serde_json::from_str::<EvmPayment>(&json).unwrap(), contract);
     assert_ne!(contract.signature_digest(), payment.signature_digest());

@@ -295,9 +295,12 @@ async function landings(net, folder) {
       final = buyer.insist(api, signed);
       const { transaction } = await recorded();
       await until('ours in the pool', () => rpc(net.base.rpc_url, 'eth_getTransactionByHash', transaction));
-      const gone = stranger().address;
-      await third.call(net, payer, 'transfer', [gone, BigInt(amount)], { tip: 3_000_000_000n, landed: false });
-      await third.call(net, rich, 'transfer', [payer.address, BigInt(amount)], { tip: 1n, landed: false });
+      // In this order in one block: the money goes, ours fails, the money comes.
+      const { baseFeePerGas } = await rpc(net.base.rpc_url, 'eth_getBlockByNumber', 'latest', false);
+      const gone = [stranger().address, BigInt(amount)];
+      await third.call(net, payer, 'transfer', gone, { fee: 9_000_000_000n, landed: false });
+      const back = [payer.address, BigInt(amount)];
+      await third.call(net, rich, 'transfer', back, { fee: BigInt(baseFeePerGas), landed: false });
       await rpc(net.base.rpc_url, 'evm_mine');
       const receipt = await rpc(net.base.rpc_url, 'eth_getTransactionReceipt', transaction);
       assert.equal(receipt.status, '0x0', 'the first attempt reverts');

@@ -35,11 +35,14 @@ export async function person(net) {
   return someone;
 }
 
-/** Sends a call of the token; resolves to the hash at once, or to a mined one with `landed`. */
-export async function call(net, sender, functionName, args, { tip, landed = true } = {}) {
+/**
+ * Sends a call of the token; resolves to its hash when it is mined, or at once
+ * without `landed`. `fee` is all it may cost per gas; anvil orders by it.
+ */
+export async function call(net, sender, functionName, args, { fee, landed = true } = {}) {
   const transport = viem.http(net.base.rpc_url);
   const client = viem.createWalletClient({ account: sender, chain, transport });
-  const fees = tip === undefined ? {} : { maxPriorityFeePerGas: tip, maxFeePerGas: tip + 10_000_000_000n };
+  const fees = fee === undefined ? {} : { maxPriorityFeePerGas: 0n, maxFeePerGas: fee };
   const hash = await client.writeContract({ address: net.base.usdc, abi: ABI, functionName, args, gas: 200_000n, ...fees });
   if (!landed) return hash;
   const reader = viem.createPublicClient({ chain, transport, pollingInterval: 50, cacheTime: 0 });

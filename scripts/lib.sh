@@ -7,6 +7,15 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/qui
 CLIENTS="$ROOT/tests/clients"
 export QUITTANCE_NODE_MODULES="${QUITTANCE_NODE_MODULES:-$CLIENTS/node_modules}"
 
+# Debian keeps initdb and pg_ctl off the PATH.
+if ! command -v initdb >/dev/null 2>&1; then
+  for folder in /usr/lib/postgresql/*/bin; do
+    if [[ -x "$folder/initdb" ]]; then
+      PATH="$folder:$PATH"
+    fi
+  done
+fi
+
 log() {
   printf '%s\n' "$*" >&2
 }

@@ -9,6 +9,8 @@ on_both!(
     two_processes_do_not_share_a_name,
     tariffs_are_numbered_and_overlap,
     costs_are_booked_once,
+    recent_costs_are_summed,
+    margins_stand_by_network_and_hour,
     the_journal_is_append_only,
     a_read_only_ledger_changes_nothing,
     a_closed_ledger_says_so,
@@ -19,10 +21,10 @@ mod cases {
     use futures::future::join_all;
     use quittance_ledger::testing::tamper;
     use quittance_ledger::{
-        CostEntry, DeliveryStart, DeliveryState, Ledger, LedgerError, LedgerOptions, PaymentFilter,
-        PaymentState,
+        ClaimOutcome, CostEntry, DeliveryStart, DeliveryState, Ledger, LedgerError, LedgerOptions, Margin,
+        PaymentFilter, PaymentState, Spent,
     };
-    use quittance_protocol::{Amount, DurableAttempt as _};
+    use quittance_protocol::{Amount, DurableAttempt as _, PaymentId};
     use serde_json::json;
 
     use crate::common::*;
@@ -168,6 +170,91 @@ mod cases {
         }
     }
 
+    fn cost(transaction: String, payment: Option<&PaymentId>, usdc: Option<u64>, earned: bool) -> CostEntry {
+        let payment = payment.cloned();
+        CostEntry { network: base(), transaction, payment, native: 1, usdc: usdc.map(Amount::new), earned }
+    }
+
+    pub(super) async fn recent_costs_are_summed(store: Store) {
+        let ledger = store.open().await;
+        for (number, usdc, earned, at_ms) in [
+            (1, Some(100), true, NOW - 1),
+            (2, Some(40), true, NOW),
+            (3, Some(7), false, NOW),
+            (4, None, false, NOW),
+            (5, Some(2), false, NOW + 9),
+        ] {
+            ledger.book_cost(cost(format!("t{number}"), None, usdc, earned), at_ms).await.unwrap();
+        }
+        for (network, since_ms, total, uncollected) in
+            [(base(), NOW - 1, 149, 9), (base(), NOW, 49, 9), (base(), NOW + 10, 0, 0), (solana(), 0, 0, 0)]
+        {
+            let spent = ledger.spent_usdc(&network, since_ms).await.unwrap();
+            assert_eq!(spent, Spent { total: Amount::new(total), uncollected: Amount::new(uncollected) });
+        }
+    }
+
+    /// Settles a payment claimed at `at_ms`, with what its landing cost.
+    async fn sold(ledger: &Ledger, key: u64, at_ms: i64, usdc: Option<u64>) -> PaymentId {
+        let claim = match ledger.claim(new_claim(key, 0), at_ms).await.unwrap() {
+            ClaimOutcome::Won(claim) => claim,
+            ClaimOutcome::Exists(payment) => panic!("claimed before: {payment:?}"),
+        };
+        let id = claim.into_payment().id;
+        let landing = landing(&format!("landed{key}"));
+        ledger.settle(&id, &landing, at_ms).await.unwrap();
+        // Booked an hour later: the cost still counts in the hour of the claim.
+        let entry = cost(landing.transaction, Some(&id), usdc, true);
+        ledger.book_cost(entry, at_ms + 3_600_000).await.unwrap();
+        id
+    }
+
+    pub(super) async fn margins_stand_by_network_and_hour(store: Store) {
+        let ledger = store.open().await;
+        assert_eq!(ledger.margins(0).await.unwrap(), []);
+        let hour_ms = NOW - NOW % 3_600_000 - 3 * 3_600_000;
+        for key in 1..=40_u64 {
+            sold(&ledger, key, hour_ms + i64::try_from(key).unwrap(), Some(1_000 - key)).await;
+        }
+        let id = sold(&ledger, 41, hour_ms + 3_600_000, None).await;
+        ledger.book_cost(cost("reverted".to_owned(), Some(&id), Some(77), false), NOW).await.unwrap();
+        ledger.book_cost(cost("no-op".to_owned(), None, Some(5), false), hour_ms + 7_200_000).await.unwrap();
+        // Claimed, never settled: nothing was charged.
+        ledger.claim(new_claim(42, 0), hour_ms).await.unwrap();
+        let first = Margin {
+            network: base(),
+            hour_ms,
+            payments: 40,
+            charged: Amount::new(40 * 3_938),
+            earned_cost: Amount::new((960..1_000).sum()),
+            uncollected_cost: Amount::ZERO,
+            unpriced: 0,
+            cost_least: Some(Amount::new(960)),
+            cost_median: Some(Amount::new(979)),
+            cost_p95: Some(Amount::new(997)),
+        };
+        let bare = Margin {
+            payments: 0,
+            charged: Amount::ZERO,
+            earned_cost: Amount::ZERO,
+            cost_least: None,
+            cost_median: None,
+            cost_p95: None,
+            ..first.clone()
+        };
+        let second = Margin {
+            hour_ms: hour_ms + 3_600_000,
+            payments: 1,
+            charged: Amount::new(3_938),
+            uncollected_cost: Amount::new(77),
+            unpriced: 1,
+            ..bare.clone()
+        };
+        let third = Margin { hour_ms: hour_ms + 7_200_000, uncollected_cost: Amount::new(5), ..bare };
+        assert_eq!(ledger.margins(hour_ms).await.unwrap(), [first, second.clone(), third.clone()]);
+        assert_eq!(ledger.margins(hour_ms + 3_600_000).await.unwrap(), [second, third]);
+    }
+
     pub(super) async fn the_journal_is_append_only(store: Store) {
         let ledger = store.open().await;
         let id = settled(&ledger, 1).await;
@@ -273,6 +360,29 @@ mod leases {
         // Evidence of an arrival is taken from anybody.
         let settled = one.settle(&claimed, &landing("b"), NOW).await.unwrap();
         assert_eq!(settled.state, PaymentState::Settled);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_instance_that_slept_joins_again_and_leaves_others_what_they_took() {
+        let Some(store) = Store::postgres().await else { return };
+        let one = store.open_as("one", NOW).await.unwrap();
+        let two = store.open_as("two", NOW).await.unwrap();
+        let claimed = won(&one, new_claim(1, 0)).await.into_payment().id;
+        let late = NOW + LEASE_MS + 1;
+        two.heartbeat(late).await.unwrap();
+        assert_eq!(two.adopt_orphans(late).await.unwrap().len(), 1);
+        assert!(matches!(one.heartbeat(late).await, Err(LedgerError::LeaseLost)));
+
+        one.rejoin(late).await.unwrap();
+        one.heartbeat(late).await.unwrap();
+        assert!(one.unfinished().await.unwrap().is_empty());
+        let refused = one.record(&claimed, signed("a"), late).await;
+        assert!(matches!(refused, Err(LedgerError::NotOwner { .. })));
+        assert_eq!(two.unfinished().await.unwrap().len(), 1);
+        let Ok(ClaimOutcome::Won(fresh)) = one.claim(new_claim(2, 0), late).await else {
+            panic!("it claims again")
+        };
+        one.record(&fresh.into_payment().id, signed("b"), late).await.unwrap();
     }
 
     #[tokio::test(flavor = "multi_thread")]

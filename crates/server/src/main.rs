@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod catalog;
+mod margin;
 mod pay;
 mod payments;
 mod serve;

@@ -10,7 +10,7 @@ use quittance_ledger::{Ledger, LedgerOptions, Payment, PaymentFilter};
 use quittance_protocol::PaymentId;
 use serde_json::{Value, json};
 
-use crate::{CommandError, print};
+use crate::{CommandError, margin, print};
 
 #[derive(Subcommand)]
 pub(crate) enum PaymentsCommand {
@@ -31,7 +31,24 @@ pub(crate) enum PaymentsCommand {
         /// Payment id (`pay_…`).
         id: String,
     },
+    /// What settling cost against what was charged, by network and hour.
+    Margin {
+        /// Configuration file (TOML).
+        #[arg(long)]
+        config: PathBuf,
+        /// How far to look back.
+        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=HOURS_MAX))]
+        hours: u32,
+        /// One JSON document, amounts in atomic units, instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
 }
+
+/// Longest look back of `margin`: a year.
+const HOURS_MAX: i64 = 8_784;
+
+const HOUR_MS: i64 = 3_600_000;
 
 pub(crate) fn run(command: &PaymentsCommand) -> Result<ExitCode, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -39,12 +56,16 @@ pub(crate) fn run(command: &PaymentsCommand) -> Result<ExitCode, CommandError> {
         match command {
             PaymentsCommand::List { config, limit } => list(config, *limit).await,
             PaymentsCommand::Show { config, id } => show(config, id).await,
+            PaymentsCommand::Margin { config, hours, json } => show_margin(config, *hours, *json).await,
         }
     })
 }
 
 async fn open(path: &Path) -> Result<Ledger, CommandError> {
-    let config = Config::load(path)?;
+    open_ledger(&Config::load(path)?).await
+}
+
+async fn open_ledger(config: &Config) -> Result<Ledger, CommandError> {
     let url = if config.ledger.url.starts_with("env:") || config.ledger.url.starts_with("file:") {
         read_secret(&config.ledger.url)?.expose_str().unwrap_or_default().to_owned()
     } else {
@@ -76,6 +97,21 @@ async fn show(config: &Path, id: &str) -> Result<ExitCode, CommandError> {
         .collect();
     value["journal"] = json!(lines);
     print(&serde_json::to_string_pretty(&value)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whole hours: the one under way, and those before it.
+async fn show_margin(path: &Path, hours: u32, as_json: bool) -> Result<ExitCode, CommandError> {
+    let config = Config::load(path)?;
+    let markup_bps = config.quote.markup_bps()?;
+    let hour = Clock::system().now_ms().div_euclid(HOUR_MS);
+    let since_ms = hour.saturating_add(1).saturating_sub(i64::from(hours)).saturating_mul(HOUR_MS);
+    let rows = open_ledger(&config).await?.margins(since_ms).await?;
+    if as_json {
+        print(&serde_json::to_string_pretty(&margin::document(&rows, markup_bps))?)?;
+    } else {
+        print(margin::table(&rows, markup_bps).trim_end())?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

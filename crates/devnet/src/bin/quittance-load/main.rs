@@ -1,0 +1,59 @@
+//! The load generator of `scripts/bench`: one thread, keep-alive connections,
+//! closed loop. Prints one JSON document; times are integers, rates are left to
+//! the reader.
+//!
+//! `same` sends one request over and over. `pay` sends payments, each signed
+//! freshly: to `/verify`, to `/settle`, or through a gate.
+
+mod blocks;
+mod http;
+mod pay;
+mod plan;
+mod same;
+mod signer;
+mod tally;
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use serde_json::Value;
+
+/// Anything that ends a run; shown to a person, so text is all it needs.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Loads a server and prints what happened as JSON.
+#[derive(Debug, Parser)]
+#[command(name = "quittance-load")]
+enum Arguments {
+    /// Sends one and the same request over every connection.
+    Same(same::SameArguments),
+    /// Sends payments, each signed once.
+    Pay {
+        /// What to do, as JSON.
+        #[arg(long, value_name = "FILE")]
+        plan: PathBuf,
+    },
+}
+
+async fn run(arguments: Arguments) -> Result<Value, Failure> {
+    match arguments {
+        Arguments::Same(arguments) => same::run(arguments).await,
+        Arguments::Pay { plan } => pay::run(serde_json::from_slice(&std::fs::read(plan)?)?).await,
+    }
+}
+
+fn main() -> ExitCode {
+    let result = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::from)
+        .and_then(|runtime| runtime.block_on(run(Arguments::parse())))
+        .and_then(|report| Ok(writeln!(std::io::stdout().lock(), "{report}")?));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("load: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -190,6 +190,19 @@ impl Inner {
         Ok(())
     }
 
+    /// A process that slept longer than its lease comes back with nothing of
+    /// its own: another finishes what it had, and its drivers learn the verdict
+    /// from the ledger when they report theirs.
+    async fn keep_lease(&self, now_ms: i64) -> Result<(), LedgerError> {
+        match self.tools.ledger.heartbeat(now_ms).await {
+            Err(LedgerError::LeaseLost) => {
+                tracing::warn!("the lease on the ledger was lost; joining again");
+                self.tools.ledger.rejoin(now_ms).await
+            }
+            other => other,
+        }
+    }
+
     /// Keeps this process's lease and takes over what dead ones left.
     fn start_heartbeat(self: &Arc<Self>, pause: Duration) {
         let inner = Arc::clone(self);
@@ -200,7 +213,7 @@ impl Inner {
                     () = tokio::time::sleep(pause) => {}
                 }
                 let now_ms = inner.tools.clock.now_ms();
-                if let Err(error) = inner.tools.ledger.heartbeat(now_ms).await {
+                if let Err(error) = inner.keep_lease(now_ms).await {
                     tracing::error!(%error, "heartbeat");
                     continue;
                 }

@@ -37,7 +37,7 @@ pub enum LedgerError {
     #[error("ledger is closed")]
     Closed,
     /// This instance's lease ran out or was taken by another instance. It must
-    /// stop working on payments and open the ledger again.
+    /// stop working on payments and join again.
     #[error("this instance lost its lease on the ledger")]
     LeaseLost,
     /// No such payment.

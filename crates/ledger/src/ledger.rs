@@ -26,7 +26,9 @@ pub struct Ledger {
 struct Inner {
     backend: Backend,
     options: LedgerOptions,
-    me: Me,
+    instance: Arc<str>,
+    /// Counts the lives of this instance; moves on when it comes back after a lost lease.
+    epoch: AtomicI64,
     /// Until when this instance may act; `i64::MAX` where no other can exist (SQLite).
     lease_until_ms: AtomicI64,
 }
@@ -40,7 +42,7 @@ pub(crate) struct Me {
 
 impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ledger").field("instance", &self.inner.me.instance).finish_non_exhaustive()
+        f.debug_struct("Ledger").field("instance", &self.inner.instance).finish_non_exhaustive()
     }
 }
 
@@ -75,8 +77,8 @@ impl Ledger {
             }
         };
         let lease_until_ms = AtomicI64::new(if shared { lease_until_ms } else { i64::MAX });
-        let me = Me { instance, epoch };
-        Ok(Self { inner: Arc::new(Inner { backend, options, me, lease_until_ms }) })
+        let epoch = AtomicI64::new(epoch);
+        Ok(Self { inner: Arc::new(Inner { backend, options, instance, epoch, lease_until_ms }) })
     }
 
     /// Durable commits since this ledger was opened, its own opening included.
@@ -95,11 +97,15 @@ impl Ledger {
     }
 
     pub(crate) fn me(&self) -> Me {
-        self.inner.me.clone()
+        Me { instance: Arc::clone(&self.inner.instance), epoch: self.inner.epoch.load(Ordering::Relaxed) }
     }
 
     pub(crate) async fn keep_name(&self) -> Result<(), LedgerError> {
         self.inner.backend.keep_name().await
+    }
+
+    pub(crate) fn began_life(&self, epoch: i64) {
+        self.inner.epoch.store(epoch, Ordering::Relaxed);
     }
 
     pub(crate) fn renewed_until(&self, lease_until_ms: i64) {

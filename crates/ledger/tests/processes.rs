@@ -363,6 +363,29 @@ mod leases {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn an_instance_that_slept_joins_again_and_leaves_others_what_they_took() {
+        let Some(store) = Store::postgres().await else { return };
+        let one = store.open_as("one", NOW).await.unwrap();
+        let two = store.open_as("two", NOW).await.unwrap();
+        let claimed = won(&one, new_claim(1, 0)).await.into_payment().id;
+        let late = NOW + LEASE_MS + 1;
+        two.heartbeat(late).await.unwrap();
+        assert_eq!(two.adopt_orphans(late).await.unwrap().len(), 1);
+        assert!(matches!(one.heartbeat(late).await, Err(LedgerError::LeaseLost)));
+
+        one.rejoin(late).await.unwrap();
+        one.heartbeat(late).await.unwrap();
+        assert!(one.unfinished().await.unwrap().is_empty());
+        let refused = one.record(&claimed, signed("a"), late).await;
+        assert!(matches!(refused, Err(LedgerError::NotOwner { .. })));
+        assert_eq!(two.unfinished().await.unwrap().len(), 1);
+        let Ok(ClaimOutcome::Won(fresh)) = one.claim(new_claim(2, 0), late).await else {
+            panic!("it claims again")
+        };
+        one.record(&fresh.into_payment().id, signed("b"), late).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn a_heartbeat_keeps_the_lease() {
         let Some(store) = Store::postgres().await else { return };
         let one = store.open_as("one", NOW).await.unwrap();

@@ -48,7 +48,7 @@ impl Ledger {
     }
 
     /// Renews this instance's lease. [`LedgerError::LeaseLost`] means that
-    /// another instance has taken its payments: stop, and open the ledger again.
+    /// another instance has taken its payments: [`rejoin`](Self::rejoin).
     pub async fn heartbeat(&self, now_ms: i64) -> Result<(), LedgerError> {
         self.keep_name().await?;
         let me = self.me();
@@ -65,6 +65,22 @@ impl Ledger {
             })
         }))
         .await?;
+        self.renewed_until(lease_until_ms);
+        Ok(())
+    }
+
+    /// Begins a new life after a lost lease: this process slept, or could not
+    /// reach the database, for longer than its lease. What others took stays
+    /// theirs; operations on it are [`LedgerError::NotOwner`] from now on. Fails
+    /// with [`LedgerError::LeaseLost`] while another process uses our name.
+    pub async fn rejoin(&self, now_ms: i64) -> Result<(), LedgerError> {
+        self.keep_name().await?;
+        let name = self.me().instance;
+        let lease_until_ms = now_ms.saturating_add(self.options().lease_ms);
+        let epoch = self
+            .write_unleased(Box::new(move |tx| Box::pin(enter(tx, name, lease_until_ms, true, now_ms))))
+            .await?;
+        self.began_life(epoch);
         self.renewed_until(lease_until_ms);
         Ok(())
     }

@@ -2,6 +2,8 @@
 // until the gate says something final, across crashes and lying nodes. And the
 // bookkeeper that holds the books against the chain afterwards.
 import assert from 'node:assert/strict';
+import { once as event } from 'node:events';
+import { connect } from 'node:net';
 
 import * as chain from './chain.mjs';
 import * as http from './http.mjs';
@@ -61,6 +63,39 @@ export async function once(api, { header }) {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Sends all of `[{ api, header }]` in one turn of the event loop: every
+ * connection is open before the first request is written.
+ */
+export async function release(copies) {
+  const sockets = await Promise.all(copies.map(async ({ api }) => {
+    const { hostname, port } = new URL(api.url);
+    const socket = connect({ host: hostname, port: Number(port), noDelay: true });
+    await event(socket, 'connect');
+    return socket;
+  }));
+  const answers = sockets.map(everything);
+  for (const [index, { api, header }] of copies.entries()) {
+    sockets[index].write([
+      `POST ${PATH} HTTP/1.1`, `Host: ${new URL(api.url).host}`, 'Content-Type: application/json', 'Connection: close',
+      `Content-Length: ${Buffer.byteLength(BODY)}`, `PAYMENT-SIGNATURE: ${header}`, '', BODY,
+    ].join('\r\n'));
+  }
+  return Promise.all(answers);
+}
+
+/** What comes until the connection closes; `undefined` if it dies without an answer. */
+async function everything(socket) {
+  const chunks = [];
+  socket.on('data', chunk => chunks.push(chunk));
+  await new Promise(resolve => socket.once('close', resolve).on('error', () => resolve()));
+  const text = Buffer.concat(chunks).toString('latin1');
+  if (!text.startsWith('HTTP/1.1 ')) return undefined;
+  const [head] = text.split('\r\n\r\n', 1);
+  const receipt = http.decode(/^payment-response: *(\S+)/im.exec(head)?.[1]);
+  return { status: Number(text.slice(9, 12)), receipt, text: text.slice(head.length + 4) };
 }
 
 /** Sends the same payment until the answer is final. P5: what is not final is 503, never a new 402. */

@@ -60,7 +60,7 @@ impl Catalogue {
         let file: file::File =
             toml::from_str(text).map_err(|e| CatalogueError::Syntax(e.to_string().trim_end().to_owned()))?;
         let templates = check::check(&file)?;
-        Ok(Self {
+        let catalogue = Self {
             name: file.catalogue.name,
             unit: file.catalogue.unit,
             usd_per_unit: file.catalogue.usd_per_unit.0,
@@ -68,7 +68,35 @@ impl Catalogue {
             models: file.models.into_iter().collect(),
             endpoints: file.endpoints,
             templates,
-        })
+        };
+        catalogue.check_examples()?;
+        Ok(catalogue)
+    }
+
+    /// An example that is refused, or priced differently than its endpoint,
+    /// would teach agents to send it.
+    fn check_examples(&self) -> Result<(), CatalogueError> {
+        for endpoint in self.endpoints() {
+            let Some(example) = &endpoint.example else { continue };
+            let place = || format!("endpoint {} {}", endpoint.method, endpoint.path);
+            if let Err(problem) =
+                quittance_protocol::parse_json_strict(example.as_bytes(), body::BODY_JSON_DEPTH_MAX)
+            {
+                return Err(CatalogueError::rule(place(), format!("the example is not JSON: {problem}")));
+            }
+            let request = PriceRequest {
+                method: &endpoint.method,
+                path: &endpoint.example_path(),
+                query: "",
+                content_type: Some("application/json"),
+                body: example.as_bytes(),
+            };
+            if let Err(refusal) = self.price(&request) {
+                let problem = format!("the example has no price: {}; correct or remove it", refusal.message);
+                return Err(CatalogueError::rule(place(), problem));
+            }
+        }
+        Ok(())
     }
 
     /// Loads the tokenizer when text is sold here, so that the first customer
@@ -98,10 +126,21 @@ impl Catalogue {
             summary: self.summary(&endpoint.price),
             description: endpoint.description.clone(),
             mime_type: endpoint.mime_type.clone(),
+            example: endpoint.example.clone(),
         }
     }
 
+    /// How it is priced, with what a unit costs where prices are not in dollars.
     fn summary(&self, rule: &Rule) -> String {
+        let units = self.summary_in_units(rule);
+        let dollars = self.usd_per_unit == BigDecimal::from(1);
+        if dollars || matches!(rule, Rule::Free(_)) {
+            return units;
+        }
+        format!("{units}; 1 {} = {} USD", self.unit, crate::decimal::plain(&self.usd_per_unit))
+    }
+
+    fn summary_in_units(&self, rule: &Rule) -> String {
         let unit = &self.unit;
         match rule {
             Rule::Free(_) => "free".to_owned(),

@@ -112,6 +112,17 @@ pub struct EndpointInfo {
     pub description: String,
     /// Media type of its answer.
     pub mime_type: String,
+    /// A request body that has a price, JSON as text; `None` where a paid
+    /// request takes no body, where it is free, or where nobody wrote one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub example: Option<String>,
+}
+
+impl EndpointInfo {
+    /// A path that the template matches: each `{name}` stands for itself.
+    pub fn example_path(&self) -> String {
+        self.path.replace(['{', '}'], "")
+    }
 }
 
 /// Something that prices requests: a [`crate::Catalogue`], or a host's own code.

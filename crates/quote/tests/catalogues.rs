@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::result_large_err)] // helpers of tests, too
 
-use quittance_quote::{Catalogue, CatalogueError, PriceRequest, Route, catalogue_schema};
+use quittance_quote::{Catalogue, CatalogueError, PriceRequest, Pricing, Route, catalogue_schema};
 use serde_json::{Value, json};
 
 const NFT: &str = include_str!("../../../catalogs/chaingpt-nft.toml");
@@ -220,6 +220,14 @@ fn broken_catalogues_are_refused_with_advice() {
             "undeclared",
         ),
         (endpoint(r#"{ kind = "gift" }"#), "gift"),
+        (endpoint("{ kind = \"call\", units = \"1\" }\nexample = '{'"), "example is not JSON"),
+        (
+            endpoint(
+                "{ kind = \"call\", units = \"1\", fields = { a = { type = \"string\" } } }\nexample = '{\"a\": 1}'",
+            ),
+            "example has no price",
+        ),
+        (endpoint("{ kind = \"free\" }\nexample = '{}'"), "example has no price"),
         (format!("endpoints = []\n{HEAD}"), "at least one"),
         (format!("endpoints = []\n{HEAD}surprise = 1\n"), "surprise"),
         (endpoint(r#"{ kind = "free" }"#).replace("/a", "/a/../b"), "canonical"),
@@ -241,6 +249,25 @@ fn broken_catalogues_are_refused_with_advice() {
     }
     let long = " ".repeat(quittance_quote::CATALOGUE_BYTES_MAX + 1);
     assert_eq!(Catalogue::from_toml(&long).unwrap_err(), CatalogueError::TooLong);
+}
+
+#[test]
+fn every_paid_endpoint_with_a_body_shows_a_priced_example() {
+    for text in [
+        include_str!("../../../catalogs/imgnai.toml"),
+        include_str!("../../../catalogs/chaingpt-nft.toml"),
+        include_str!("../../../catalogs/chaingpt-contracts.toml"),
+        include_str!("../../../catalogs/nanogpt-images.toml"),
+    ] {
+        let catalogue = Catalogue::from_toml(text).unwrap();
+        for endpoint in catalogue.endpoints() {
+            let shown = endpoint.pricing == Pricing::Paid && endpoint.method != "GET";
+            assert_eq!(endpoint.example.is_some(), shown, "{} {}", catalogue.name(), endpoint.path);
+            let Some(example) = endpoint.example else { continue };
+            let body = serde_json::from_str(&example).unwrap();
+            assert!(ask(&catalogue, &endpoint.method, &endpoint.path, "", &body).is_ok(), "{example}");
+        }
+    }
 }
 
 #[test]

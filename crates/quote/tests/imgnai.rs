@@ -44,6 +44,23 @@ fn image(model: &str, aspect: &Value) -> Value {
     json!({"type": "image", "model": model, "prompt": "a mug", "aspect_ratio": aspect})
 }
 
+const LINK: &str = "https://example.com/a.png";
+
+/// Adds the one image that a model cannot work without.
+fn with_required_image(model: &Value, mut item: Value) -> Value {
+    if model["image_required"] == json!(true) {
+        item["image_url"] = json!(LINK);
+    }
+    item
+}
+
+/// How many images the catalogue lets the model take: its published limit,
+/// but never less than it needs.
+fn images_max(model: &Value) -> usize {
+    let published = usize::try_from(model["max_reference_images"].as_u64().unwrap()).unwrap();
+    published.max(usize::from(model["image_required"] == json!(true)))
+}
+
 fn video(model: &str, seconds: &Value, aspect: &Value) -> Value {
     json!({"type": "video", "model": model, "prompt": "a mug", "duration_seconds": seconds, "aspect_ratio": aspect})
 }
@@ -61,10 +78,12 @@ fn every_image_costs_its_figure_at_every_aspect() {
         let name = model["model"].as_str().unwrap();
         let expected = Amount::new(atomic(model["credits_per_image"].as_str().unwrap()));
         for aspect in model["aspects"].as_array().unwrap() {
-            let price = generate(&catalogue, &[image(name, aspect)]).unwrap();
+            let item = with_required_image(&model, image(name, aspect));
+            let price = generate(&catalogue, &[item]).unwrap();
             assert_eq!(price.service, expected, "{name} {aspect}");
         }
-        let refused = generate(&catalogue, &[image(name, &json!("17:3"))]).unwrap_err();
+        let item = with_required_image(&model, image(name, &json!("17:3")));
+        let refused = generate(&catalogue, &[item]).unwrap_err();
         assert_eq!(refused.choices.len(), model["aspects"].as_array().unwrap().len(), "{name}");
     }
 }
@@ -74,7 +93,7 @@ fn images_up_to_the_models_limit_and_no_more() {
     let catalogue = catalogue();
     for model in figures("image") {
         let name = model["model"].as_str().unwrap();
-        let max = usize::try_from(model["max_reference_images"].as_u64().unwrap()).unwrap();
+        let max = images_max(&model);
         let mut item = image(name, &model["aspects"][0]);
         let urls = |count| (0..count).map(|i| format!("https://example.com/{i}.png")).collect::<Vec<_>>();
         item["image_urls"] = json!(urls(max));
@@ -94,13 +113,41 @@ fn every_video_costs_its_figure_at_every_duration() {
         let aspect = &model["aspects"][0];
         for duration in model["durations"].as_array().unwrap() {
             let expected = Amount::new(atomic(duration[1].as_str().unwrap()));
-            let price = generate(&catalogue, &[video(name, &duration[0], aspect)]).unwrap();
+            let item = with_required_image(&model, video(name, &duration[0], aspect));
+            let price = generate(&catalogue, &[item]).unwrap();
             assert_eq!(price.service, expected, "{name} {duration}");
         }
-        let refusal = generate(&catalogue, &[video(name, &json!(7), aspect)]).unwrap_err();
+        let item = with_required_image(&model, video(name, &json!(7), aspect));
+        let refusal = generate(&catalogue, &[item]).unwrap_err();
         assert_eq!(refusal.code, "unsupported_duration", "{name}");
         assert_eq!(refusal.choices.len(), model["durations"].as_array().unwrap().len(), "{name}");
     }
+}
+
+#[test]
+fn models_that_need_an_image_are_not_sold_without_one() {
+    let catalogue = catalogue();
+    let mut needing = [0, 0];
+    for (count, kind) in needing.iter_mut().zip(["image", "video"]) {
+        for model in figures(kind) {
+            let name = model["model"].as_str().unwrap();
+            let aspect = &model["aspects"][0];
+            let item = match kind {
+                "image" => image(name, aspect),
+                _ => video(name, &model["durations"][0][0], aspect),
+            };
+            let bare = generate(&catalogue, std::slice::from_ref(&item));
+            if model["image_required"] != json!(true) {
+                assert!(bare.is_ok(), "{name}");
+                continue;
+            }
+            *count += 1;
+            let refusal = bare.unwrap_err();
+            assert_eq!((refusal.status, refusal.code.as_str()), (400, "image_required"), "{name}");
+            assert!(generate(&catalogue, &[with_required_image(&model, item)]).is_ok(), "{name}");
+        }
+    }
+    assert_eq!(needing, [4, 8]);
 }
 
 #[test]

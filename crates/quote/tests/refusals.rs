@@ -281,7 +281,7 @@ fn video_inputs_and_their_rules() {
                 Err(("media_rule", audio)),
             ),
             (
-                on("seedance-pro", json!({"reference_image_urls": [LINK]})),
+                on("seedance-pro", json!({"reference_image_urls": [LINK], first: LINK})),
                 Err(("too_many_images", references)),
             ),
             (json!({"aspect_ratio": "21:9"}), Err(("unsupported_aspect_ratio", "requests[0].aspect_ratio"))),

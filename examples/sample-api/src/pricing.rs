@@ -57,6 +57,7 @@ pub(crate) fn endpoint(
         summary: summary.to_owned(),
         description: description.to_owned(),
         mime_type: "application/json".to_owned(),
+        example: (pricing == Pricing::Paid).then(|| "{}".to_owned()),
     }
 }
 

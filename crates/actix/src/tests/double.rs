@@ -278,6 +278,7 @@ impl Pricer for Menu {
             summary: "0.01 USDC".to_owned(),
             description: "Makes things".to_owned(),
             mime_type: "application/json".to_owned(),
+            example: (pricing == Pricing::Paid).then(|| format!(r#"{{"at": "{path}"}}"#)),
         };
         vec![
             endpoint("POST", "/gen", Pricing::Paid),

@@ -288,6 +288,8 @@ pub(crate) struct Endpoint {
     /// Media type of its answer.
     #[serde(default = "json_type")]
     pub(crate) mime_type: String,
+    /// A request body for the documentation, JSON as text. It must have a price.
+    pub(crate) example: Option<String>,
     /// How it is priced.
     pub(crate) price: Rule,
 }

@@ -1,32 +1,255 @@
-//! What is sold here, and on which networks.
+//! What is sold here, and how to pay for it: four documents from one source.
+//!
+//! Endpoints and example prices come from the host's `Pricer`, networks and
+//! example offers from the facilitator, as a real 402 does. Nothing here knows
+//! a price. Answering does no I/O (P4).
+
+mod llms;
+mod openapi;
+
+use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
 use actix_web::body::BoxBody;
-use actix_web::http::header::CACHE_CONTROL;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use quittance_facilitator::NetworkInfo;
-use quittance_protocol::X402_VERSION;
-use quittance_quote::EndpointInfo;
+use quittance_protocol::{Amount, PaymentRequired, ResourceInfo, X402_VERSION};
+use quittance_quote::{EndpointInfo, PriceRequest, Pricer, Pricing};
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 
+use crate::answers::PAYMENT_REQUIRED_TEXT;
 use crate::gate::Shared;
 
-/// Where discovery is answered.
-pub(crate) const PATHS: [&str; 2] = ["/v1/x402", "/.well-known/x402"];
+/// How long caches may keep a document. Its surcharges move with the networks;
+/// only a 402 is binding.
+const MAX_AGE_SECONDS: u32 = 5;
 
+/// A document that the gate answers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Document {
+    /// `GET /v1/x402`: networks, endpoints and example prices as JSON.
+    X402,
+    /// `GET /.well-known/x402`: the same.
+    WellKnown,
+    /// `GET /openapi.json`: OpenAPI 3.1, each paid operation with `x-402`.
+    OpenApi,
+    /// `GET /llms.txt`: all an agent without context needs to pay.
+    Llms,
+}
+
+impl Document {
+    /// All of them; what a gate answers unless it is told otherwise.
+    pub const ALL: [Self; 4] = [Self::X402, Self::WellKnown, Self::OpenApi, Self::Llms];
+
+    /// Where it is answered.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::X402 => "/v1/x402",
+            Self::WellKnown => "/.well-known/x402",
+            Self::OpenApi => "/openapi.json",
+            Self::Llms => "/llms.txt",
+        }
+    }
+}
+
+/// Credentials that let a request through unpaid, in OpenAPI's words: name →
+/// security scheme object. All schemes of one alternative are sent together.
+pub type AccountSecurity = BTreeMap<String, Value>;
+
+/// What does not change while the gate runs.
+pub(crate) struct Listed {
+    info: EndpointInfo,
+    example: Option<PricedExample>,
+    /// Whether a hook may let the host's own customers through.
+    accounts: bool,
+}
+
+struct PricedExample {
+    body: Option<Value>,
+    service: Amount,
+}
+
+/// Prices every example once, with the host's own rules.
+pub(crate) fn list(pricer: &dyn Pricer, accounts: impl Fn(&str, &str) -> bool) -> Vec<Listed> {
+    let listed = |info: EndpointInfo| {
+        let paid = info.pricing == Pricing::Paid;
+        let example = if paid { priced_example(pricer, &info) } else { None };
+        let accounts = paid && accounts(&info.method, &info.example_path());
+        Listed { info, example, accounts }
+    };
+    pricer.endpoints().into_iter().map(listed).collect()
+}
+
+/// Without an example body only a request without any body is tried.
+fn priced_example(pricer: &dyn Pricer, info: &EndpointInfo) -> Option<PricedExample> {
+    let body = info.example.as_deref();
+    let request = PriceRequest {
+        method: &info.method,
+        path: &info.example_path(),
+        query: "",
+        content_type: body.map(|_| "application/json"),
+        body: body.unwrap_or_default().as_bytes(),
+    };
+    let priced = pricer.price(&request).map_err(|refusal| refusal.message);
+    let parsed = body.map(serde_json::from_str).transpose().map_err(|error| error.to_string());
+    match (priced, parsed) {
+        (Ok(price), Ok(body)) => Some(PricedExample { body, service: price.service }),
+        (Err(reason), _) | (_, Err(reason)) => {
+            if body.is_some() {
+                tracing::warn!(method = info.method, path = info.path, reason, "the example has no price");
+            }
+            None
+        }
+    }
+}
+
+/// One moment's truth, from which every document is written.
 #[derive(Serialize)]
-struct Discovery {
+struct Snapshot {
     #[serde(rename = "x402Version")]
     x402_version: u64,
     networks: Vec<NetworkInfo>,
-    endpoints: Vec<EndpointInfo>,
+    endpoints: Vec<Shown>,
+    /// Where the other documents are.
+    documents: Map<String, Value>,
+    #[serde(skip)]
+    base_url: String,
+    #[serde(skip)]
+    offer: Option<PaymentRequired>,
 }
 
-/// The same document for both paths. The settlement surcharge in it moves with
-/// the network, so caches must ask again.
-pub(crate) fn answer(shared: &Shared) -> HttpResponse<BoxBody> {
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-cache")).json(Discovery {
-        x402_version: X402_VERSION,
-        networks: shared.till.networks(),
-        endpoints: shared.pricer.endpoints(),
-    })
+/// One endpoint.
+#[derive(Serialize)]
+struct Shown {
+    method: String,
+    path: String,
+    pricing: Pricing,
+    summary: String,
+    description: String,
+    mime_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    example: Option<ShownExample>,
+    #[serde(skip)]
+    accounts: bool,
+}
+
+/// A request that has a price, and what it costs at this moment.
+#[derive(Serialize)]
+struct ShownExample {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<Value>,
+    /// Price of the service in atomic units.
+    service: Amount,
+    /// One for each network that can be paid on now.
+    offers: Vec<ShownOffer>,
+}
+
+/// What one network asks for the example, in atomic units.
+#[derive(Serialize)]
+struct ShownOffer {
+    network: String,
+    asset: String,
+    amount: String,
+    /// The part of it that pays for settlement.
+    gas: Amount,
+}
+
+impl Snapshot {
+    fn take(shared: &Shared) -> Self {
+        let base_url = shared.public_url.clone().unwrap_or_default();
+        let mut first = None;
+        let mut shown = |listed: &Listed| {
+            let info = &listed.info;
+            let example = listed.example.as_ref().map(|example| {
+                let offer = offer(shared, &base_url, info, example.service);
+                let shown = show_example(info, example, offer.as_ref());
+                first = first.take().or(offer);
+                shown
+            });
+            Shown {
+                method: info.method.clone(),
+                path: info.path.clone(),
+                pricing: info.pricing,
+                summary: info.summary.clone(),
+                description: info.description.clone(),
+                mime_type: info.mime_type.clone(),
+                example,
+                accounts: listed.accounts,
+            }
+        };
+        let endpoints = shared.listed.iter().map(&mut shown).collect();
+        let document = |document: Document, name: &str| {
+            shared.documents.contains(&document).then(|| (name.to_owned(), json!(document.path())))
+        };
+        let documents = [document(Document::Llms, "llms"), document(Document::OpenApi, "openapi")];
+        Self {
+            x402_version: X402_VERSION,
+            networks: shared.till.networks(),
+            endpoints,
+            documents: documents.into_iter().flatten().collect(),
+            base_url,
+            offer: first,
+        }
+    }
+
+    /// The paid endpoints that show a priced request.
+    fn examples(&self) -> impl Iterator<Item = (&Shown, &ShownExample)> {
+        self.endpoints.iter().filter_map(|shown| Some((shown, shown.example.as_ref()?)))
+    }
+}
+
+/// The offer a real request for the example would get; `None` while nothing can be paid.
+fn offer(shared: &Shared, base_url: &str, info: &EndpointInfo, service: Amount) -> Option<PaymentRequired> {
+    let resource = ResourceInfo {
+        url: format!("{base_url}{}", info.example_path()),
+        description: Some(info.description.clone()),
+        mime_type: Some(info.mime_type.clone()),
+        ..ResourceInfo::default()
+    };
+    shared.till.offer(service, resource, PAYMENT_REQUIRED_TEXT).ok()
+}
+
+fn show_example(
+    info: &EndpointInfo,
+    example: &PricedExample,
+    offer: Option<&PaymentRequired>,
+) -> ShownExample {
+    let accepts = offer.map(|offer| offer.accepts.as_slice()).unwrap_or_default();
+    let offers = accepts.iter().filter_map(|accept| {
+        let amount = accept.amount.parse::<u64>().ok().map(Amount::new)?;
+        Some(ShownOffer {
+            network: accept.network.clone(),
+            asset: accept.asset.clone(),
+            amount: accept.amount.clone(),
+            gas: amount.checked_sub(example.service).ok()?,
+        })
+    });
+    ShownExample {
+        path: info.example_path(),
+        body: example.body.clone(),
+        service: example.service,
+        offers: offers.collect(),
+    }
+}
+
+/// The document at `path`, if this gate answers it.
+pub(crate) fn document_at(shared: &Shared, path: &str) -> Option<Document> {
+    shared.documents.iter().copied().find(|document| document.path() == path)
+}
+
+/// A document, written now.
+pub(crate) fn answer(shared: &Shared, document: Document) -> HttpResponse<BoxBody> {
+    let snapshot = Snapshot::take(shared);
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((CACHE_CONTROL, format!("public, max-age={MAX_AGE_SECONDS}")));
+    match document {
+        Document::X402 | Document::WellKnown => answer.json(snapshot),
+        Document::OpenApi => answer.json(openapi::write(&snapshot, &shared.account_security)),
+        Document::Llms => answer
+            .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
+            .body(llms::write(&snapshot, &shared.limits)),
+    }
 }

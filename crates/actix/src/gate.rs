@@ -12,7 +12,7 @@ use quittance_facilitator::Facilitator;
 use quittance_quote::Pricer;
 use tokio::sync::Semaphore;
 
-use crate::discovery;
+use crate::discovery::{self, AccountSecurity, Document, Listed};
 use crate::middleware::GateMiddleware;
 use crate::till::Till;
 use crate::{Cors, Identity, Limits};
@@ -32,6 +32,9 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) cors: Cors,
     pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) listed: Vec<Listed>,
+    pub(crate) documents: Vec<Document>,
+    pub(crate) account_security: Vec<AccountSecurity>,
     hooks: Vec<Hook>,
 }
 
@@ -59,11 +62,13 @@ impl Gate {
             limits: Limits::default(),
             cors: Cors::default(),
             hooks: Vec::new(),
+            documents: Document::ALL.to_vec(),
+            account_security: Vec::new(),
         }
     }
 
-    /// The middleware, for `Scope::wrap` or `App::wrap`. It also answers
-    /// `GET /v1/x402` and `GET /.well-known/x402` where its scope covers them.
+    /// The middleware, for `Scope::wrap` or `App::wrap`. It also answers the
+    /// discovery documents where its scope covers them.
     pub fn middleware(&self) -> GateMiddleware {
         GateMiddleware::new(Arc::clone(&self.shared))
     }
@@ -73,12 +78,12 @@ impl Gate {
     pub fn discovery(&self) -> impl FnOnce(&mut ServiceConfig) + use<> {
         let shared = Arc::clone(&self.shared);
         move |config| {
-            for path in discovery::PATHS {
+            for document in shared.documents.clone() {
                 let shared = Arc::clone(&shared);
                 config.route(
-                    path,
+                    document.path(),
                     web::get().to(move |req: actix_web::HttpRequest| {
-                        let mut answer = discovery::answer(&shared);
+                        let mut answer = discovery::answer(&shared, document);
                         shared.cors.verdict(req.headers()).apply(answer.headers_mut());
                         std::future::ready(answer)
                     }),
@@ -109,6 +114,8 @@ pub struct GateBuilder {
     limits: Limits,
     cors: Cors,
     hooks: Vec<Hook>,
+    documents: Vec<Document>,
+    account_security: Vec<AccountSecurity>,
 }
 
 impl GateBuilder {
@@ -160,8 +167,32 @@ impl GateBuilder {
         self
     }
 
+    /// Which discovery documents the gate answers; all of them without this, none
+    /// with an empty list. The paths of the others go the way of any other path,
+    /// so a host that serves its own lists them as free.
+    #[must_use]
+    pub fn documents(mut self, documents: impl IntoIterator<Item = Document>) -> Self {
+        self.documents = documents.into_iter().collect();
+        self
+    }
+
+    /// What `/openapi.json` says about the credentials that the hooks of
+    /// [`Self::authenticate`] take; the gate cannot know. Each alternative lets a
+    /// request through; without any, the document only says that accounts exist.
+    #[must_use]
+    pub fn account_security(mut self, alternatives: impl IntoIterator<Item = AccountSecurity>) -> Self {
+        self.account_security = alternatives.into_iter().collect();
+        self
+    }
+
     /// The gate.
+    ///
+    /// Prices the pricer's examples once, for the discovery documents.
     pub fn build(self) -> Gate {
+        let hooks = &self.hooks;
+        let listed = discovery::list(&*self.pricer, |method, path| {
+            hooks.iter().any(|hook| hook.method == method && hook.path.is_match(path))
+        });
         let permits = self.limits.concurrency_max.min(Semaphore::MAX_PERMITS);
         Gate {
             shared: Arc::new(Shared {
@@ -172,6 +203,9 @@ impl GateBuilder {
                 limits: self.limits,
                 cors: self.cors,
                 hooks: self.hooks,
+                listed,
+                documents: self.documents,
+                account_security: self.account_security,
             }),
         }
     }

@@ -18,6 +18,7 @@ mod till;
 mod tests;
 
 pub use cors::Cors;
+pub use discovery::{AccountSecurity, Document};
 pub use error::GateError;
 pub use gate::{Gate, GateBuilder};
 pub use limits::Limits;

@@ -112,8 +112,10 @@ where
     let Some(path) = path else {
         return Ok(Served::early(req, answers::trouble(&GateError::UnknownEndpoint)));
     };
-    if req.method() == Method::GET && discovery::PATHS.contains(&path.as_str()) {
-        return Ok(Served::early(req, discovery::answer(shared)));
+    if req.method() == Method::GET
+        && let Some(document) = discovery::document_at(shared, &path)
+    {
+        return Ok(Served::early(req, discovery::answer(shared, document)));
     }
     match shared.pricer.route(req.method().as_str(), &path) {
         Route::Unknown => Ok(Served::early(req, answers::trouble(&GateError::UnknownEndpoint))),

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use quittance_actix::AccountSecurity;
 use serde::Deserialize;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -99,6 +101,19 @@ impl ApiKeys {
             accounts.push(Account { name: entry.name.clone(), key_hash, secret_hash });
         }
         Ok(Self(accounts))
+    }
+
+    /// How [`Self::authenticate`] is asked, for `/openapi.json`.
+    pub fn openapi() -> [AccountSecurity; 2] {
+        let header = |name: &str| json!({ "type": "apiKey", "in": "header", "name": name });
+        let bearer = json!({ "type": "http", "scheme": "bearer", "description": "key:secret" });
+        [
+            AccountSecurity::from([
+                ("apiKey".to_owned(), header("X-API-Key")),
+                ("apiSecret".to_owned(), header("X-API-Secret")),
+            ]),
+            AccountSecurity::from([("bearer".to_owned(), bearer)]),
+        ]
     }
 
     /// The account these headers prove, if any.

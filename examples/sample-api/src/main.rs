@@ -121,6 +121,7 @@ fn gate(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> Gate {
                 std::future::ready(identity)
             });
         }
+        gate = gate.account_security(ApiKeys::openapi());
     }
     gate.build()
 }

@@ -2,6 +2,7 @@
 
 mod bypass;
 mod cors;
+mod discovery;
 mod double;
 mod intake;
 mod outcomes;

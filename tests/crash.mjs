@@ -3,9 +3,10 @@
 //
 //   node tests/crash.mjs [--long] [--only crash,faults,late]
 //
-// The API must have been built with fail points (docs/faults.md); it is taken
-// from $QUITTANCE_FAILPOINTS_BIN, else from where the other programs are.
+// The API must have been built with fail points (build_failpoints in
+// scripts/lib.sh); $QUITTANCE_FAILPOINTS_BIN is another folder to take it from.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import * as buyer from './lib/buyer.mjs';
@@ -19,7 +20,7 @@ import { until } from './lib/buyer.mjs';
 const { values: { long, only } } = parseArgs({
   options: { long: { type: 'boolean', default: false }, only: { type: 'string', default: 'crash,faults,late' } },
 });
-const BIN = process.env.QUITTANCE_FAILPOINTS_BIN;
+const BIN = process.env.QUITTANCE_FAILPOINTS_BIN ?? join(stack.BIN, '../failpoints');
 const NETWORKS = ['base', 'solana'];
 
 /** The places of crates/facilitator/src/failpoint.rs, and how often the handler is granted in the end. */
@@ -67,7 +68,7 @@ async function world(net, folder, name, { rpc: through = {}, timeoutMs = 5_000 }
     more: { base: section('base'), solana: section('solana'), gate: { pending_wait_seconds: 5 } },
   });
   const start = env =>
-    stack.sampleApi(net, config, { ...(BIN && { bin: BIN }), env: { BASE_WALLET: wallet.key, ...env } });
+    stack.sampleApi(net, config, { bin: BIN, env: { BASE_WALLET: wallet.key, ...env } });
   return { net, folder, name, config, wallet, payTo, start };
 }
 

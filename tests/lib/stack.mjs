@@ -17,7 +17,7 @@ export const SOLANA = 'solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp';
 const CLIENTS = join(ROOT, 'tests/clients');
 
 /** Where cargo put the programs; scripts/lib.sh sets it. */
-const BIN = join(process.env.CARGO_TARGET_DIR ?? join(process.env.HOME, '.cache/quittance/target'), 'debug');
+export const BIN = join(process.env.CARGO_TARGET_DIR ?? join(process.env.HOME, '.cache/quittance/target'), 'debug');
 
 const children = new Set();
 

@@ -37,7 +37,7 @@ impl Fetcher {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("quittance/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| unreachable(error))?;
+            .map_err(unreachable)?;
         Ok(Self { client, timeout })
     }
 
@@ -59,13 +59,13 @@ impl Fetcher {
 
     async fn body(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, SourceError> {
         let read = async {
-            let mut answer = request.send().await.map_err(|error| unreachable(error))?;
+            let mut answer = request.send().await.map_err(unreachable)?;
             let status = answer.status().as_u16();
             if status != 200 {
                 return Err(SourceError::Status(status));
             }
             let mut body = Vec::new();
-            while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(error))? {
+            while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
                 if body.len().saturating_add(chunk.len()) > BODY_BYTES_MAX {
                     return Err(SourceError::TooLong(BODY_BYTES_MAX));
                 }

@@ -89,6 +89,9 @@ impl LiveRates {
             tokio::spawn(Arc::clone(&rates).poll(coin, source, stop.clone()));
         }
         for pair in [&rates.eth, &rates.sol] {
+            if pair.fixed.is_some() {
+                rates.metrics.rate_read(&format!("fixed-{}", pair.coin.pair()), true);
+            }
             rates.show(pair);
         }
         Ok(rates)

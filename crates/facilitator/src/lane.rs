@@ -189,6 +189,7 @@ impl Lane {
             && let Some(usdc) = usdc
         {
             self.tools.metrics.spent(self.desk.chain.network(), usdc, false);
+            self.desk.spending.add(usdc, false);
         }
         Ok(true)
     }

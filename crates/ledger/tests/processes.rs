@@ -317,7 +317,9 @@ mod cases {
 /// Several processes on one ledger, which only PostgreSQL allows.
 mod leases {
     use quittance_ledger::testing::tamper;
-    use quittance_ledger::{DeliveryStart, DeliveryState, Ledger, LedgerError, LedgerOptions, PaymentState};
+    use quittance_ledger::{
+        ClaimOutcome, DeliveryStart, DeliveryState, Ledger, LedgerError, LedgerOptions, PaymentState,
+    };
     use quittance_protocol::ErrorCode;
 
     use crate::common::*;

@@ -133,7 +133,7 @@ impl Catalogue {
     /// How it is priced, with what a unit costs where prices are not in dollars.
     fn summary(&self, rule: &Rule) -> String {
         let units = self.summary_in_units(rule);
-        let dollars = self.usd_per_unit == BigDecimal::from(1);
+        let dollars = crate::decimal::plain(&self.usd_per_unit) == "1";
         if dollars || matches!(rule, Rule::Free(_)) {
             return units;
         }

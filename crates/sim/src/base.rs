@@ -1,0 +1,200 @@
+//! A model of Base: one wallet of ours, one token, blocks, a mempool, reorganisations.
+
+use crate::random::Random;
+
+/// What a transaction does to a payment's authorization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Uses it and moves the money.
+    Pay,
+    /// Cancels it: the token then calls it used as well.
+    Cancel,
+    /// Names it and does nothing, within a transaction that succeeds.
+    Nothing,
+}
+
+/// A transaction on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tx {
+    /// Stands for the hash.
+    pub id: u32,
+    /// Whose authorization.
+    pub key: usize,
+    /// What it does.
+    pub act: Act,
+    /// Our wallet's nonce; `None` when somebody else sends it.
+    pub nonce: Option<u64>,
+    /// Fees it may pay per gas.
+    pub fee_cap: u64,
+    /// Several calls, of which each may fail alone: its own status says nothing.
+    pub wrapped: bool,
+}
+
+/// A transaction in a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Included {
+    /// Which.
+    pub tx: Tx,
+    /// Where.
+    pub block: u64,
+    /// Whether its logs say that it did what it wanted.
+    pub effective: bool,
+    /// Its own status.
+    pub status: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    time_ms: u64,
+    fork: u32,
+}
+
+/// What decides whether an authorization can be used; the payer's doing.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Exclusive.
+    pub valid_before_ms: u64,
+    /// From when to when the payer has no money.
+    pub broke_ms: Option<(u64, u64)>,
+}
+
+impl Terms {
+    /// Whether the payer's balance does not suffice.
+    pub fn broke(&self, at_ms: u64) -> bool {
+        self.broke_ms.is_some_and(|(from, to)| at_ms >= from && at_ms < to)
+    }
+}
+
+/// The chain.
+#[derive(Clone, Debug)]
+pub struct Base {
+    blocks: Vec<Block>,
+    included: Vec<Included>,
+    /// Taken by nodes, not in a block.
+    pub pool: Vec<Tx>,
+    fork: u32,
+    /// What a unit of gas costs now.
+    pub base_fee: u64,
+    /// Transactions that moved money on any branch, for the auditor.
+    pub moved_ever: Vec<(usize, u32)>,
+    /// Blocks between the head and the finalized block.
+    pub finality: u64,
+}
+
+impl Base {
+    /// A chain with one block.
+    pub fn new(finality: u64) -> Self {
+        Self {
+            blocks: vec![Block { time_ms: 0, fork: 0 }],
+            included: Vec::new(),
+            pool: Vec::new(),
+            fork: 0,
+            base_fee: 10,
+            moved_ever: Vec::new(),
+            finality,
+        }
+    }
+
+    /// Number of the newest block.
+    pub fn head(&self) -> u64 {
+        (self.blocks.len() as u64).saturating_sub(1)
+    }
+
+    /// Number of the finalized block, as seen with this head.
+    pub fn finalized(&self, head: u64) -> u64 {
+        head.saturating_sub(self.finality)
+    }
+
+    /// Time of a block.
+    pub fn time_ms(&self, block: u64) -> u64 {
+        usize::try_from(block).ok().and_then(|at| self.blocks.get(at)).map_or(0, |block| block.time_ms)
+    }
+
+    /// Stands for a block's hash.
+    pub fn hash(&self, block: u64) -> String {
+        let fork = usize::try_from(block).ok().and_then(|at| self.blocks.get(at)).map_or(0, |b| b.fork);
+        format!("0xb{block}f{fork}")
+    }
+
+    /// What used up or cancelled this authorization, at this block.
+    pub fn used(&self, key: usize, head: u64) -> Option<&Included> {
+        self.included.iter().find(|i| i.tx.key == key && i.effective && i.block <= head)
+    }
+
+    /// A transaction's place, at this block.
+    pub fn place(&self, id: u32, head: u64) -> Option<&Included> {
+        self.included.iter().find(|i| i.tx.id == id && i.block <= head)
+    }
+
+    /// Everything that names this authorization, at this block.
+    pub fn naming(&self, key: usize, head: u64) -> impl Iterator<Item = &Included> {
+        self.included.iter().filter(move |i| i.tx.key == key && i.block <= head)
+    }
+
+    /// How many nonces of our wallet are used at this block.
+    pub fn nonces_used(&self, head: u64) -> u64 {
+        let ours = self.included.iter().filter(|i| i.block <= head).filter_map(|i| i.tx.nonce);
+        ours.max().map_or(0, |nonce| nonce.saturating_add(1))
+    }
+
+    /// A node takes a transaction. False if it is known already.
+    pub fn take(&mut self, tx: Tx) -> bool {
+        let gone = tx.nonce.is_some_and(|nonce| nonce < self.nonces_used(self.head()));
+        if gone || self.pool.contains(&tx) || self.place(tx.id, self.head()).is_some() {
+            return false;
+        }
+        self.pool.push(tx);
+        true
+    }
+
+    /// A block; `omit` per mille of the transactions that could be in it are not.
+    pub fn mine(&mut self, now_ms: u64, omit: u64, random: &mut Random, terms: impl Fn(usize) -> Terms) {
+        self.blocks.push(Block { time_ms: now_ms, fork: self.fork });
+        let head = self.head();
+        let mut pool = std::mem::take(&mut self.pool);
+        pool.sort_by_key(|tx| (tx.nonce, tx.id));
+        let mut next = self.nonces_used(head);
+        for tx in pool {
+            let in_turn = tx.nonce.is_none_or(|nonce| nonce == next);
+            if !in_turn || tx.fee_cap < self.base_fee || random.chance(omit) {
+                if tx.nonce.is_none_or(|nonce| nonce >= next) {
+                    self.pool.push(tx);
+                }
+                continue;
+            }
+            next = tx.nonce.map_or(next, |nonce| nonce.saturating_add(1));
+            let terms = terms(tx.key);
+            let open = self.used(tx.key, head).is_none();
+            let effective = match tx.act {
+                Act::Pay => open && now_ms < terms.valid_before_ms && !terms.broke(now_ms),
+                Act::Cancel => open,
+                Act::Nothing => false,
+            };
+            if effective && tx.act == Act::Pay {
+                self.moved_ever.push((tx.key, tx.id));
+            }
+            let status = effective || tx.wrapped;
+            self.included.push(Included { tx, block: head, effective, status });
+        }
+    }
+
+    /// The newest blocks are replaced by empty ones; their transactions go back
+    /// to the nodes, except those that get lost.
+    pub fn reorganise(&mut self, depth: u64, lose: u64, random: &mut Random) -> usize {
+        let first = self.head().saturating_add(1).saturating_sub(depth.min(self.finality.saturating_sub(1))).max(1);
+        self.fork = self.fork.saturating_add(1);
+        let from = usize::try_from(first).unwrap_or(usize::MAX);
+        for block in self.blocks.iter_mut().skip(from) {
+            block.fork = self.fork;
+        }
+        let (kept, gone): (Vec<_>, Vec<_>) = self.included.iter().partition(|i| i.block < first);
+        self.included = kept;
+        let undone = gone.len();
+        for included in gone {
+            if !random.chance(lose) {
+                self.pool.push(included.tx);
+            }
+        }
+        undone
+    }
+}

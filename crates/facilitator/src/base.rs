@@ -17,6 +17,10 @@ use crate::chain::{
 };
 use crate::config::NetworkConfig;
 
+/// A settlement's bytes in multiples of an ordinary one, at most: a contract
+/// payer's signature makes it longer, and the L1 fee with it.
+const SIZES_MAX: u128 = 8;
+
 /// Denominator of `headroom_bps`.
 const BASIS_POINTS: u128 = 10_000;
 
@@ -70,20 +74,29 @@ impl BaseChain {
         })
     }
 
-    /// The last fees read, with the fee cap lowered until the cost bound fits
-    /// what the payment was charged (I10).
-    fn fees_within(&self, allowed_wei: u128) -> Result<FeeSnapshot, SignRefused> {
+    /// The last fees read, with the fee cap lowered until the expected gas at
+    /// that cap fits what the payment was charged; and the most the signature
+    /// can cost with the whole gas limit, which is the bound that is signed for.
+    ///
+    /// The gap between expected gas and gas limit is the operator's explicit
+    /// budget (I10): the configured limit says how large it is, and only a
+    /// payer's contract or a first transfer to an empty recipient uses it.
+    fn fees_within(&self, allowed_wei: u128) -> Result<(FeeSnapshot, u128), SignRefused> {
         let later = |reason: &str| SignRefused { retry: true, reason: reason.to_owned() };
         let mut fees = self.chain.fees().ok_or_else(|| later("no fees read yet"))?;
         let l1 = fees.l1_fee_wei.saturating_mul(L1_FEE_HEADROOM);
         let for_gas =
             allowed_wei.checked_sub(l1).ok_or_else(|| later("the L1 fee is above what was charged"))?;
-        let affordable = for_gas / u128::from(self.gas_limit.max(1));
+        let affordable = for_gas / u128::from(self.gas_expected.max(1));
         fees.max_fee_per_gas_wei = fees.max_fee_per_gas_wei.min(affordable);
         if fees.max_fee_per_gas_wei <= fees.base_fee_wei {
             return Err(later("the base fee is above what was charged"));
         }
-        Ok(fees)
+        let bound_wei = u128::from(self.gas_limit)
+            .checked_mul(fees.max_fee_per_gas_wei)
+            .and_then(|gas| gas.checked_add(l1.checked_mul(SIZES_MAX)?))
+            .ok_or_else(|| later("fees out of range"))?;
+        Ok((fees, bound_wei))
     }
 }
 
@@ -191,10 +204,10 @@ impl Chain for BaseChain {
         let never = |reason: String| SignRefused { retry: false, reason };
         let payment = stored(form).map_err(|error| never(error.to_string()))?;
         let nonce = nonce.ok_or_else(|| never("a settlement needs a wallet nonce".to_owned()))?;
-        let fees = self.fees_within(allowed_native)?;
+        let (fees, bound_wei) = self.fees_within(allowed_native)?;
         let signed = self
             .chain
-            .sign_settlement(&payment, nonce, &fees, allowed_native)
+            .sign_settlement(&payment, nonce, &fees, bound_wei)
             .map_err(|error| SignRefused { retry: error.retry(), reason: error.to_string() })?;
         Ok(SignedBytes {
             detail: json!({

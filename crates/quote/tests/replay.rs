@@ -56,8 +56,15 @@ fn solana_sells_every_day_at_or_above_cost_through_price_shocks() {
 #[ignore = "half a minute of comparison; scripts/replay runs it"]
 fn what_other_policies_would_do() {
     let market = Market::base();
-    let wide = replay("Base, gas limit 150,000", &market, Policy { gas_limit: 150_000, ..Policy::base() });
-    assert!(wide.sold_bps() < SOLD_MIN_BPS, "the tighter gas limit buys nothing; decision 0004 is void");
+    let wide = replay(
+        "Base, whole limit of 150,000 charged",
+        &market,
+        Policy { gas_bounded: 150_000, ..Policy::base() },
+    );
+    assert!(
+        wide.sold_bps() < SOLD_MIN_BPS,
+        "charging the whole gas limit sells as well; decision 0004 is void"
+    );
     let strict = replay("Base, no cost budget", &market, Policy { cost_budget: 0, ..Policy::base() });
     assert!(strict.days.iter().all(|books| books.charged >= books.spent));
 }

@@ -67,7 +67,10 @@ fn check(file: &Path) -> (String, u8) {
                     Pricing::Paid => "paid",
                     Pricing::Free => "free",
                 };
-                lines.push(format!("{pricing}  {:6} {}  {}", endpoint.method, endpoint.path, endpoint.summary));
+                lines.push(format!(
+                    "{pricing}  {:6} {}  {}",
+                    endpoint.method, endpoint.path, endpoint.summary
+                ));
             }
             (lines.join("\n"), 0)
         }

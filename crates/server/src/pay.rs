@@ -95,9 +95,11 @@ async fn buy(args: PayArgs) -> Result<ExitCode, CommandError> {
     let paid = request.send_until_known(&client, &header, args.wait_seconds).await?;
     let status = paid.status();
     let receipt = receipt_of(&paid);
-    let reason = paid.headers().get(PAYMENT_REQUIRED).and_then(|value| value.to_str().ok()).and_then(|text| {
-        decode_header::<PaymentRequired>(text).ok().and_then(|required| required.error)
-    });
+    let reason = paid
+        .headers()
+        .get(PAYMENT_REQUIRED)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| decode_header::<PaymentRequired>(text).ok().and_then(|required| required.error));
     let body = body_of(paid).await?;
     let mut bill = bill;
     if let Some(reason) = reason {
@@ -195,7 +197,10 @@ async fn offers(response: Response) -> Result<PaymentRequired, CommandError> {
 }
 
 /// The first offer that matches the wanted network and for which a key is given.
-fn choose<'a>(required: &'a PaymentRequired, args: &PayArgs) -> Result<&'a PaymentRequirements, CommandError> {
+fn choose<'a>(
+    required: &'a PaymentRequired,
+    args: &PayArgs,
+) -> Result<&'a PaymentRequirements, CommandError> {
     let wanted = args.network.as_deref();
     let found = required.accepts.iter().find(|offer| {
         let Ok(network) = offer.network.parse::<Network>() else { return false };
@@ -222,12 +227,9 @@ fn check_price(offer: &PaymentRequirements, args: &PayArgs) -> Result<Map<String
     let amount = offer.amount().ok_or("the offer's amount is not a number of atomic units")?;
     let limit = parse_usdc(&args.max_usdc).ok_or("--max-usdc must be a decimal such as 1.00")?;
     if amount > limit {
-        return Err(format!(
-            "the price is {} USDC, above --max-usdc {}",
-            amount.to_usdc(),
-            limit.to_usdc()
-        )
-        .into());
+        return Err(
+            format!("the price is {} USDC, above --max-usdc {}", amount.to_usdc(), limit.to_usdc()).into()
+        );
     }
     let breakdown = offer.extra.get("breakdown");
     let part = |name: &str| breakdown.and_then(|value| value.get(name)).cloned().unwrap_or(Value::Null);
@@ -254,7 +256,8 @@ async fn sign(offer: &PaymentRequirements, args: &PayArgs) -> Result<PaymentPayl
     let payload = match network.family() {
         Family::Eip155(_) => {
             let key = secret(args.evm_key.as_deref(), "--evm-key")?;
-            let signed = EvmPayer::new(&key)?.sign_authorization(offer, Clock::system().now(), rand::random())?;
+            let signed =
+                EvmPayer::new(&key)?.sign_authorization(offer, Clock::system().now(), rand::random())?;
             serde_json::to_value(with_numbers(signed))?
         }
         Family::Solana => {

@@ -26,7 +26,8 @@ const GAS_MEASURED: u64 = 85_800;
 pub(crate) struct Policy {
     pub(crate) markup: Markup,
     pub(crate) headroom_bps: u128,
-    pub(crate) gas_limit: u64,
+    /// The gas that a fee cap is charged for; the gas limit above it is the operator's budget.
+    pub(crate) gas_bounded: u64,
     pub(crate) gas_expected: u64,
     pub(crate) tip_wei: u128,
     pub(crate) refresh_seconds: u64,
@@ -44,7 +45,7 @@ impl Policy {
         Self {
             markup: "1.25".parse().unwrap(),
             headroom_bps: 11_250,
-            gas_limit: 110_000,
+            gas_bounded: 88_000,
             gas_expected: 88_000,
             tip_wei: 1_000_000,
             refresh_seconds: 5,
@@ -263,7 +264,7 @@ impl<'a> Shop<'a> {
         }
         let for_gas = allowed.checked_sub(L1_FEE_WEI * L1_FEE_HEADROOM)?;
         let wanted = (now.fee_wei * 2 + self.policy.tip_wei).min(MAX_FEE_PER_GAS_WEI);
-        let cap = wanted.min(for_gas / u128::from(self.policy.gas_limit));
+        let cap = wanted.min(for_gas / u128::from(self.policy.gas_bounded));
         (cap > now.fee_wei).then_some(cap)
     }
 

@@ -8,29 +8,34 @@ import { fixed, table, whole } from './report.mjs';
 
 const PAGES = 256;
 
-/** Overwrites 4 KiB in place, as a write-ahead log does, and makes it durable; for a second. */
+/** Overwrites 4 KiB in place, as a write-ahead log does, and makes it durable. The best half second of three:
+ * another writer on the disk makes it slower, nothing makes it faster. */
 function syncsPerSecond() {
   const path = join(tmpdir(), `quittance-bench-${process.pid}`);
   const file = openSync(path, 'w');
   const page = Buffer.alloc(4096, 1);
-  for (let at = 0; at < PAGES; at += 1) writeSync(file, page, 0, page.length, at * page.length);
+  const write = at => writeSync(file, page, 0, page.length, (at % PAGES) * page.length);
+  for (let at = 0; at < PAGES; at += 1) write(at);
   fdatasyncSync(file);
-  const begun = performance.now();
-  let syncs = 0;
-  while (performance.now() - begun < 1_000) {
-    writeSync(file, page, 0, page.length, (syncs % PAGES) * page.length);
-    fdatasyncSync(file);
-    syncs += 1;
-  }
-  const seconds = (performance.now() - begun) / 1_000;
+  const rates = [1, 2, 3].map(() => {
+    const begun = performance.now();
+    let syncs = 0;
+    while (performance.now() - begun < 500) {
+      write(syncs);
+      fdatasyncSync(file);
+      syncs += 1;
+    }
+    return (syncs * 1000) / (performance.now() - begun);
+  });
   closeSync(file);
   rmSync(path);
-  return syncs / seconds;
+  return Math.max(...rates);
 }
 
 export async function ledger() {
-  const syncs = syncsPerSecond();
+  const before = syncsPerSecond();
   const { text } = await run(program('examples/claims'), []);
+  const syncs = Math.max(before, syncsPerSecond());
   const lines = [...text.matchAll(/^(\w+)\s+(\d+) callers\s+(\d+) claims\/s\s+(\d+) commits$/gm)];
   const claims = lines.map(([, database, callers, perSecond, commits]) => ({
     database, callers: Number(callers), per_second: Number(perSecond), commits: Number(commits), ratio: { to_syncs: Number(perSecond) / syncs },

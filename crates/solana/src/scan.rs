@@ -71,7 +71,17 @@ enum Seen {
     Shallow,
     Landed {
         finalized: bool,
+        /// It was executed and moved nothing; its message is used up.
+        failed: bool,
     },
+}
+
+impl Seen {
+    /// Nothing there, or a failure that is final: it cannot land any more
+    /// once its deadline has passed.
+    fn is_without_landing(self) -> bool {
+        matches!(self, Self::Nowhere | Self::Landed { finalized: true, failed: true })
+    }
 }
 
 impl SolanaChain {
@@ -84,7 +94,8 @@ impl SolanaChain {
     /// chain: the height interval is shared.
     ///
     /// On Solana `Reverted` cannot be followed by a landing of the same
-    /// payment: its message is used up.
+    /// payment: its message is used up. It ends as expired, like one that was
+    /// never executed, when its failure is final and its deadline has passed.
     pub async fn scan(
         &self,
         watched: &[SolanaWatch],
@@ -129,7 +140,7 @@ impl SolanaChain {
             watched.iter().zip(&seen).filter(move |(_, seen)| wanted(**seen)).map(|(watch, _)| watch)
         };
         let landed: Vec<_> = with(|seen| matches!(seen, Seen::Landed { .. })).collect();
-        let missing: Vec<_> = with(|seen| seen == Seen::Nowhere).collect();
+        let missing: Vec<_> = with(Seen::is_without_landing).collect();
         let mut found = self.read_landings(at, &landed).await;
         if !missing.is_empty() && self.height_gate.open(now_ms) {
             match self.expired(at, &missing).await {
@@ -179,7 +190,7 @@ impl SolanaChain {
     }
 
     /// Invariant I5: the finalized height has passed the deadline *and then* a
-    /// history search finds nothing.
+    /// history search finds nothing, or a failure that is final.
     async fn expired(
         &self,
         at: usize,
@@ -214,7 +225,8 @@ async fn judge_expired<'w>(
         // Behind a load balancer another node answered, one that has not seen that height yet.
         return Ok((reading, Vec::new()));
     }
-    let gone = late.into_iter().zip(seen).filter(|(_, seen)| *seen == Seen::Nowhere).map(|(watch, _)| watch);
+    let gone =
+        late.into_iter().zip(seen).filter(|(_, seen)| seen.is_without_landing()).map(|(watch, _)| watch);
     Ok((reading, gone.collect()))
 }
 
@@ -256,9 +268,10 @@ fn seen_of(status: &Value, commitment: Commitment) -> Seen {
     if status.is_null() {
         return Seen::Nowhere;
     }
+    let failed = status.get("err").is_some_and(|err| !err.is_null());
     match (status.get("confirmationStatus").and_then(Value::as_str), commitment) {
-        (Some("finalized"), _) => Seen::Landed { finalized: true },
-        (Some("confirmed"), Commitment::Confirmed) => Seen::Landed { finalized: false },
+        (Some("finalized"), _) => Seen::Landed { finalized: true, failed },
+        (Some("confirmed"), Commitment::Confirmed) => Seen::Landed { finalized: false, failed },
         _ => Seen::Shallow,
     }
 }
@@ -266,8 +279,8 @@ fn seen_of(status: &Value, commitment: Commitment) -> Seen {
 fn finality_of(seen: Seen) -> Finality {
     match seen {
         Seen::Nowhere | Seen::Shallow => Finality::Missing,
-        Seen::Landed { finalized: false } => Finality::Landed,
-        Seen::Landed { finalized: true } => Finality::Finalized,
+        Seen::Landed { finalized: false, .. } => Finality::Landed,
+        Seen::Landed { finalized: true, .. } => Finality::Finalized,
     }
 }
 

@@ -102,6 +102,29 @@ async fn a_failed_transaction_is_reverted_never_settled() {
     assert!(matches!(&found[..], [(_, Evidence::Reverted(landing))] if landing.cost_native == 10_001));
 }
 
+/// Found by the simulator: a transaction that was executed and failed has a
+/// status for ever, so it was never missing and its payment never ended.
+#[tokio::test]
+async fn i5_a_failed_transaction_expires_once_its_failure_is_final() {
+    let (node, chain, case) = fixture().await;
+    let error = json!({"InstructionError": [2, {"Custom": 1}]});
+    node.set("getTransaction", Ok(landed(&case, error.clone())));
+    node.set("getEpochInfo", Ok(epoch(501)));
+    let mut now_ms = 0;
+    for (level, err, expires) in
+        [("confirmed", error.clone(), false), ("finalized", Value::Null, false), ("finalized", error, true)]
+    {
+        node.set("getSignatureStatuses", Ok(status(level, err)));
+        let found = chain.scan(std::slice::from_ref(&case.watch), now_ms).await.unwrap_or_default();
+        let expired = found.iter().any(|(_, evidence)| matches!(evidence, Evidence::Expired { .. }));
+        assert_eq!(expired, expires, "{level}: {found:?}");
+        now_ms += HEIGHT_READ_INTERVAL_MS;
+    }
+    node.set("getEpochInfo", Ok(epoch(500)));
+    let found = chain.scan(std::slice::from_ref(&case.watch), now_ms).await.unwrap();
+    assert!(matches!(&found[..], [(_, Evidence::Reverted(_))]), "not before its deadline: {found:?}");
+}
+
 #[tokio::test]
 async fn i4_evidence_that_contradicts_the_payment_proves_nothing() {
     let (node, chain, case) = fixture().await;

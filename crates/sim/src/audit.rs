@@ -9,11 +9,18 @@ use crate::gate::Answer;
 use crate::ledger::{Delivery, Owner, State, proof};
 use crate::ops::{FEE_CAP, RUNS_MAX};
 use crate::plan::Net;
-use crate::solana::{FINALIZED_SLOTS, slot};
+use crate::solana::{FINALIZED_SLOTS, SLOT_MS, slot};
 use crate::world::World;
 
 /// Violations kept of one seed.
 const VIOLATIONS_MAX: usize = 8;
+
+/// Good weather in which a payment that can land must have landed: two of the
+/// longest pauses between broadcasts, and a few blocks.
+const CHANCE_MS: u64 = 45_000;
+
+/// Found by the simulator in `facilitator::lane`.
+const LANE_GAP: &str = "a reorganisation reopened a nonce, and the wallet's lane waited for the next start";
 
 /// A handler at work.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +37,8 @@ pub(crate) struct Auditor {
     pub(crate) violations: Vec<(&'static str, String)>,
     pub(crate) gaps: Vec<&'static str>,
     pub(crate) runs: Vec<Run>,
+    /// Keys whose claim may stand without a driver: see the known gaps.
+    pub(crate) orphaned: Vec<usize>,
     verdicts: Vec<Option<State>>,
     attempts_seen: usize,
 }
@@ -94,7 +103,12 @@ impl World {
     fn audit_attempt(&mut self, at: usize) {
         let attempt = self.ledger.attempts[at].clone();
         let key = self.ledger.payments[attempt.payment].key;
-        self.say(|| format!("ledger: key {key} recorded transaction {} at nonce {:?}", attempt.transaction, attempt.nonce));
+        self.say(|| {
+            format!(
+                "ledger: key {key} recorded transaction {} at nonce {:?}",
+                attempt.transaction, attempt.nonce
+            )
+        });
         let same = |other: &crate::ledger::Attempt| attempt.nonce.is_some() && other.nonce == attempt.nonce;
         if self.ledger.attempts[..at].iter().any(same) {
             self.broken("I2", format!("nonce {:?} was used for two payloads", attempt.nonce));
@@ -125,14 +139,21 @@ impl World {
             Verdict::Settled(landing) => {
                 if !self.really_moved(key, landing) {
                     let rule = if self.only_wrapped(key, landing) { "I9" } else { "I4" };
-                    self.broken(rule, format!("key {key} counts as paid by {} and is not", landing.transaction));
+                    self.broken(
+                        rule,
+                        format!("key {key} counts as paid by {} and is not", landing.transaction),
+                    );
                 }
             }
             Verdict::Refused { .. } => match proof(verdict) {
                 None if self.ledger.attempts_of(row).is_empty() => {}
-                None => self.broken("I3", format!("key {key} was refused without evidence after it was signed")),
+                None => {
+                    self.broken("I3", format!("key {key} was refused without evidence after it was signed"))
+                }
                 Some(Evidence::Canceled(_)) if self.really_cancelled(key) => {}
-                Some(_) => self.broken("I5", format!("key {key} was refused without a finalized cancellation")),
+                Some(_) => {
+                    self.broken("I5", format!("key {key} was refused without a finalized cancellation"))
+                }
             },
             Verdict::Expired(_) => self.audit_expiry(key),
         }
@@ -160,6 +181,7 @@ impl World {
 
     fn audit_expiry(&mut self, key: usize) {
         let fact = self.facts[key];
+        self.audit_chance(key);
         let (past, used) = match fact.net {
             Net::Base => {
                 let head = self.base.head();
@@ -176,6 +198,35 @@ impl World {
             self.broken("I7", format!("key {key} expires although its authorization is used"));
         } else if !past {
             self.broken("I5", format!("key {key} expires before its deadline is finalized"));
+        }
+    }
+
+    /// A keeper believes that a nonce is used which a reorganisation freed again.
+    fn lane_is_blocked(&self) -> bool {
+        let used = self.base.nonces_used(self.base.head());
+        self.processes.iter().any(|process| process.lane_used.is_some_and(|seen| seen > used))
+    }
+
+    /// A payment that could have been settled in good weather must not expire.
+    fn audit_chance(&mut self, key: usize) {
+        let fact = self.facts[key];
+        let enough = self.plan.calm_ms.saturating_add(CHANCE_MS);
+        let (lasts, spoiled) = match fact.net {
+            Net::Base => {
+                let spoiled = self.base.naming(key, self.base.head()).next().is_some();
+                (fact.terms.valid_before_ms > enough, spoiled)
+            }
+            Net::Solana => {
+                let spoiled = self.solana.status(key, slot(self.now)).is_some();
+                (fact.last_valid_slot.saturating_mul(SLOT_MS) > enough, spoiled)
+            }
+        };
+        let payable =
+            fact.terms.broke_ms.is_none() && !fact.unsignable && !self.audit.orphaned.contains(&key);
+        if lasts && payable && !spoiled && fact.net == Net::Base && self.lane_is_blocked() {
+            self.audit.gap(LANE_GAP);
+        } else if lasts && payable && !spoiled {
+            self.broken("P2", format!("key {key} expires although nothing kept it from landing"));
         }
     }
 
@@ -210,7 +261,8 @@ impl World {
         let Some(owner) = self.processes[process].me else { return };
         let beside: Vec<Run> = self.audit.runs.iter().filter(|other| other.row == row).copied().collect();
         for other in beside {
-            let fenced = self.ledger.instances.get(other.owner.process).is_none_or(|i| i.epoch != other.owner.epoch);
+            let fenced =
+                self.ledger.instances.get(other.owner.process).is_none_or(|i| i.epoch != other.owner.epoch);
             match fenced {
                 true => self.audit.gap("a paused process, fenced meanwhile, still ran a handler"),
                 false => self.broken("P1", format!("row {row}: runs {} and {run} at once", other.run)),
@@ -222,12 +274,15 @@ impl World {
     /// What a client was told.
     pub(crate) fn audit_answer(&mut self, client: usize, row: Option<usize>, answer: Answer) {
         let client = self.clients[client];
+        let unclaimed = row.is_none();
         let row = row.or_else(|| self.ledger.by_key(client.key));
         let Some(row) = row else { return };
         let payment = self.ledger.payments[row].clone();
         let key = payment.key;
         let same_request = payment.fingerprint == client.fingerprint;
-        if answer == Answer::Refused && same_request {
+        if answer == Answer::Refused && same_request && unclaimed {
+            self.audit.gap("the chain refused a copy while another copy was being claimed");
+        } else if answer == Answer::Refused && same_request {
             match payment.state {
                 State::Claimed | State::Recorded => {
                     self.broken("P5", format!("key {key} got a fresh offer while its outcome is unknown"));
@@ -259,6 +314,18 @@ impl World {
         for row in 0..self.ledger.payments.len() {
             if self.open(row) {
                 let (key, state) = (self.ledger.payments[row].key, self.ledger.payments[row].state);
+                let owner = self.ledger.payments[row].owner;
+                let late = self.ledger.instances.get(owner.process).is_some_and(|i| i.epoch > owner.epoch);
+                if late && state == State::Claimed {
+                    self.audit.gap(
+                        "a claim of an earlier life, committed after the restart, waited for the next start",
+                    );
+                    continue;
+                }
+                if self.audit.orphaned.contains(&key) && state == State::Claimed {
+                    self.audit.gap("a claim without a driver waited for the next start of its process");
+                    continue;
+                }
                 self.broken("P2", format!("key {key} is still {} at {bound} ms", state.word()));
             }
         }
@@ -269,7 +336,8 @@ impl World {
         let over_before = self.now.saturating_sub(30_000);
         let mut stuck = 0;
         for driver in self.processes.iter().flat_map(|process| &process.drivers) {
-            let ended = self.ledger.payments[driver.row].verdict.as_ref().is_some_and(|(at, _)| *at < over_before);
+            let ended =
+                self.ledger.payments[driver.row].verdict.as_ref().is_some_and(|(at, _)| *at < over_before);
             if !driver.over && ended {
                 stuck += 1;
             }
@@ -289,14 +357,28 @@ impl World {
         }
     }
 
+    /// A payment made in good weather, after all the others.
+    pub(crate) fn audit_probes(&mut self) {
+        for key in 0..self.facts.len() {
+            let state = self.ledger.by_key(key).map(|row| self.ledger.payments[row].state);
+            if self.facts[key].probe && state != Some(State::Settled) {
+                let net = self.facts[key].net;
+                if net == Net::Base && self.lane_is_blocked() {
+                    self.audit.gap(LANE_GAP);
+                    continue;
+                }
+                self.broken("lane", format!("a payment made in good weather is {state:?} on {net:?}"));
+            }
+        }
+    }
+
     /// When all is over.
     pub(crate) fn audit_end(&mut self) {
         for key in 0..self.facts.len() {
-            let fact = self.facts[key];
             let row = self.ledger.by_key(key);
             let state = row.map(|row| self.ledger.payments[row].state);
-            if fact.probe && state != Some(State::Settled) {
-                self.broken("lane", format!("a payment made in good weather is {state:?} on {:?}", fact.net));
+            if row.is_some_and(|row| self.open(row)) {
+                self.broken("P2", format!("key {key} never ended"));
             }
             self.audit_landing(key, row);
             if let Some(row) = row.filter(|_| state == Some(State::Settled)) {

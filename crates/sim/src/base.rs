@@ -56,12 +56,15 @@ pub struct Terms {
     pub valid_before_ms: u64,
     /// From when to when the payer has no money.
     pub broke_ms: Option<(u64, u64)>,
+    /// The money comes and goes, every three seconds.
+    pub flickers: bool,
 }
 
 impl Terms {
     /// Whether the payer's balance does not suffice.
     pub fn broke(&self, at_ms: u64) -> bool {
-        self.broke_ms.is_some_and(|(from, to)| at_ms >= from && at_ms < to)
+        let gone = |from: u64| !self.flickers || (at_ms.saturating_sub(from) / 3_000).is_multiple_of(2);
+        self.broke_ms.is_some_and(|(from, to)| at_ms >= from && at_ms < to && gone(from))
     }
 }
 
@@ -181,7 +184,8 @@ impl Base {
     /// The newest blocks are replaced by empty ones; their transactions go back
     /// to the nodes, except those that get lost.
     pub fn reorganise(&mut self, depth: u64, lose: u64, random: &mut Random) -> usize {
-        let first = self.head().saturating_add(1).saturating_sub(depth.min(self.finality.saturating_sub(1))).max(1);
+        let first =
+            self.head().saturating_add(1).saturating_sub(depth.min(self.finality.saturating_sub(1))).max(1);
         self.fork = self.fork.saturating_add(1);
         let from = usize::try_from(first).unwrap_or(usize::MAX);
         for block in self.blocks.iter_mut().skip(from) {

@@ -58,6 +58,32 @@ canaries! {
 }
 
 impl Canary {
+    /// Violations that show it. A defect of one rule may show at another's place:
+    /// what is never resumed is a payment that does not end.
+    pub fn signs(self) -> &'static [&'static str] {
+        match self {
+            Self::FailedStaysOpen => &["P2"],
+            Self::ExpiredAtHead => &["I5", "I7"],
+            _ => match self.breaks() {
+                "I1" => &["I1"],
+                "I2" => &["I2"],
+                "I3" => &["I3"],
+                "I4" => &["I4"],
+                "I5" => &["I5"],
+                "I6" => &["I6"],
+                "I7" => &["I7"],
+                "I8" => &["I8"],
+                "I9" => &["I9"],
+                "I10" => &["I10"],
+                "P1" => &["P1"],
+                "P2" => &["P2"],
+                "P3" => &["P3"],
+                "P5" => &["P5"],
+                _ => &["P6"],
+            },
+        }
+    }
+
     /// By its name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|canary| canary.name() == name)
@@ -72,7 +98,9 @@ pub fn advance(canary: Option<Canary>, state: &mut State, event: Event) -> Vec<E
         evidence,
     };
     match (canary, &event) {
-        (Some(Canary::RefusalIsVerdict), Event::Sent(SendOutcome::Refused { reason })) if state.committing.is_none() && !state.is_done() => {
+        (Some(Canary::RefusalIsVerdict), Event::Sent(SendOutcome::Refused { reason }))
+            if state.committing.is_none() && !state.is_done() =>
+        {
             let verdict = refusal(reason, None);
             state.committing = Some(verdict.clone());
             vec![Effect::Commit(verdict)]
@@ -95,7 +123,9 @@ pub fn advance(canary: Option<Canary>, state: &mut State, event: Event) -> Vec<E
         (Some(Canary::SignWithoutAsking), Event::Found) if state.phase == Phase::Claimed => {
             vec![Effect::Watch, Effect::Record]
         }
-        (Some(Canary::NeverRebroadcast), Event::Found) if state.phase == Phase::Recorded => vec![Effect::Watch],
+        (Some(Canary::NeverRebroadcast), Event::Found) if state.phase == Phase::Recorded => {
+            vec![Effect::Watch]
+        }
         (Some(Canary::NeverRebroadcast), Event::Sent(_)) => {
             let effects = step(state, event);
             effects.into_iter().filter(|effect| !matches!(effect, Effect::Wake(_))).collect()

@@ -21,17 +21,17 @@ impl World {
         let w = self.plan.weather;
         let valid_before_ms = at.saturating_add(self.random.range(25_000, 90_000));
         let broke_ms = self.fault(w.broke, Fault::Drained).then(|| {
-            let from = at.saturating_add(self.random.range(50, 8_000));
+            let from = at.saturating_add(self.random.range(50, 4_000));
             (from, from.saturating_add(self.random.range(2_000, 60_000)))
         });
+        let flickers = self.random.chance(500);
         let valid_before_ms = if probe { at.saturating_add(120_000) } else { valid_before_ms };
         let identifier = (probe || self.random.chance(600)).then(|| (key as u64).saturating_add(77));
         let unsignable = self.fault(w.unsignable, Fault::NeverSignable);
         self.facts.push(Fact {
             net,
-            terms: Terms { valid_before_ms, broke_ms },
+            terms: Terms { valid_before_ms, broke_ms, flickers },
             last_valid_slot: slot(at).saturating_add(BLOCKHASH_SLOTS),
-            identifier,
             unsignable,
             probe,
         });
@@ -83,7 +83,9 @@ impl World {
 
     /// Once a second.
     pub(crate) fn chaos(&mut self) {
-        if self.plan.forced.is_some() {
+        // What goes wrong while nothing is under way is no test.
+        let busy = self.requests_under_way() || (0..self.ledger.payments.len()).any(|row| self.open(row));
+        if self.plan.forced.is_some() || !busy {
             return;
         }
         let w = self.plan.weather;
@@ -106,6 +108,12 @@ impl World {
         if self.fault(w.ledger_down, Fault::LedgerDown) {
             self.ledger_down_until = self.now.saturating_add(self.random.range(200, 6_000));
         }
+        if self.wallet_empty_until <= self.now && self.fault(w.wallet_empty, Fault::WalletEmpty) {
+            self.wallet_empty_until = self.now.saturating_add(self.random.range(2_000, 20_000));
+        }
+        if self.lies_until <= self.now && self.fault(w.false_unused, Fault::FalselyUnused) {
+            self.lies_until = self.now.saturating_add(self.random.range(10_000, 90_000));
+        }
         self.base_weather();
     }
 
@@ -118,7 +126,9 @@ impl World {
         if self.plan.reorg_depth_max > 0 && self.random.chance(w.reorg) {
             let depth = self.random.range(1, self.plan.reorg_depth_max);
             let undone = self.base.reorganise(depth, 200, &mut self.random);
-            self.report.count(Fault::Reorganisation);
+            if undone > 0 {
+                self.report.count(Fault::Reorganisation);
+            }
             self.say(|| format!("base: reorganisation of {depth} blocks, {undone} transactions undone"));
         }
         if self.base.base_fee > 50 {

@@ -182,7 +182,8 @@ impl World {
             None => crate::ledger::State::Claimed,
         };
         if unasked {
-            self.audit.violation("I10", format!("key {key} was found again and signed without asking the chain"));
+            self.audit
+                .violation("I10", format!("key {key} was found again and signed without asking the chain"));
         }
         if self.crash_point(p, Crash::BeforeRecord, key) {
             return;
@@ -244,16 +245,20 @@ impl World {
             return;
         }
         let event = match (busy, reply) {
-            (Busy::Record, Reply::Recorded(_)) => self.recorded(p, d),
+            (Busy::Record, Reply::Recorded) => self.recorded(p, d),
             (Busy::Record, Reply::NotSigned { retry, reason }) => {
                 Event::NotRecorded { retry, reason: reason.to_owned() }
             }
             (Busy::Record, _) => self.recover_record(p, d),
             (Busy::Send, Reply::Sent(outcome)) => Event::Sent(outcome),
-            (Busy::Recheck, Reply::Checked(checked)) => Event::Rechecked { still_good: checked == Checked::Good },
+            (Busy::Recheck, Reply::Checked(checked)) => {
+                Event::Rechecked { still_good: checked == Checked::Good }
+            }
             (Busy::Commit(_), Reply::Done) => Event::Committed,
             // An earlier try of this commit worked although its answer was lost.
-            (Busy::Commit(verdict), Reply::Fault(LedgerFault::Transition(state))) if says(state, &verdict) => {
+            (Busy::Commit(verdict), Reply::Fault(LedgerFault::Transition(state)))
+                if says(state, &verdict) =>
+            {
                 Event::Committed
             }
             (Busy::Commit(_), _) => {
@@ -295,7 +300,8 @@ impl World {
         let key = self.ledger.payments[row].key;
         let ours = landing.paid_by_us;
         if earned && !ours {
-            self.audit.violation("I10", format!("key {key}: a stranger's transaction was booked as our cost"));
+            self.audit
+                .violation("I10", format!("key {key}: a stranger's transaction was booked as our cost"));
         }
     }
 }

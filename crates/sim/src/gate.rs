@@ -82,6 +82,10 @@ impl World {
         self.clients.iter().all(|client| !client.open)
     }
 
+    pub(crate) fn requests_under_way(&self) -> bool {
+        self.requests.iter().any(|request| !request.over)
+    }
+
     pub(crate) fn add_client(&mut self, at: u64, client: Client) {
         self.clients.push(client);
         let client = self.clients.len().saturating_sub(1);
@@ -155,7 +159,9 @@ impl World {
             }
             (Stage::Claiming, reply) => self.claimed(p, r, reply),
             (Stage::Starting, reply) => self.started(p, r, reply),
-            (Stage::Ending { run, delivered, failed }, reply) => self.run_ended(r, (run, delivered, failed), reply),
+            (Stage::Ending { run, delivered, failed }, reply) => {
+                self.run_ended(r, (run, delivered, failed), reply)
+            }
             (stage, reply) => self.audit.violation("simulator", format!("{reply:?} while {stage:?}")),
         }
     }
@@ -166,10 +172,18 @@ impl World {
             Reply::Won(row) => Some((row, true)),
             Reply::Exists(row) => Some((row, false)),
             // The answer was lost: a claim of this very request is ours to drive.
-            Reply::Fault(LedgerFault::CommitUnknown) if self.can_read() => self.ledger.by_key(key).map(|row| {
-                let driven = self.processes.iter().any(|process| process.drivers.iter().any(|d| d.row == row));
-                (row, self.ledger.payments[row].owner.process == p && !driven)
-            }),
+            Reply::Fault(LedgerFault::CommitUnknown) if self.can_read() => {
+                self.ledger.by_key(key).map(|row| {
+                    let driven =
+                        self.processes.iter().any(|process| process.drivers.iter().any(|d| d.row == row));
+                    (row, self.ledger.payments[row].owner.process == p && !driven)
+                })
+            }
+            Reply::Fault(LedgerFault::CommitUnknown) => {
+                // As the real gate: it gives up, and if the claim is there nobody works on it.
+                self.audit.orphaned.push(key);
+                None
+            }
             _ => None,
         };
         let Some((row, won)) = mine else { return self.answer(r, Answer::Unavailable) };
@@ -241,7 +255,11 @@ impl World {
                 self.answer(r, Answer::Conflict);
                 true
             }
-            State::Settled if delivery == Delivery::Running && self.plan.canary != Some(Canary::DoubleRun) => false,
+            State::Settled
+                if delivery == Delivery::Running && self.plan.canary != Some(Canary::DoubleRun) =>
+            {
+                false
+            }
             State::Settled => {
                 if !self.crash_point(p, Crash::BeforeDelivery, key) {
                     self.requests[r].stage = Stage::Starting;
@@ -370,7 +388,8 @@ impl World {
             Net::Solana => self.solana.status(key, slot(self.now)).is_some(),
         };
         if landed {
-            let thief = Client { key, fingerprint: 1, identifier: None, thief: true, open: true, last: false };
+            let thief =
+                Client { key, fingerprint: 1, identifier: None, thief: true, open: true, last: false };
             self.add_client(self.now, thief);
         } else if tries > 0 && !self.calm {
             self.after(3_000, What::Thief { key, tries: tries.saturating_sub(1) });

@@ -165,7 +165,13 @@ impl Ledger {
     }
 
     /// Claims a key; `Err` holds the row that has it already (I1).
-    pub fn claim(&mut self, key: usize, sale: (u64, Option<u64>), owner: Owner, now_ms: u64) -> Result<usize, usize> {
+    pub fn claim(
+        &mut self,
+        key: usize,
+        sale: (u64, Option<u64>),
+        owner: Owner,
+        now_ms: u64,
+    ) -> Result<usize, usize> {
         if let Some(row) = self.by_key(key)
             && self.canary != Some(Canary::ClaimNotUnique)
         {
@@ -222,7 +228,13 @@ impl Ledger {
 
     /// A verdict (I6). `settled` is accepted from any instance, because evidence
     /// of an arrival is true whoever brings it.
-    pub fn verdict(&mut self, row: usize, verdict: &Verdict, owner: Owner, now_ms: u64) -> Result<(), LedgerFault> {
+    pub fn verdict(
+        &mut self,
+        row: usize,
+        verdict: &Verdict,
+        owner: Owner,
+        now_ms: u64,
+    ) -> Result<(), LedgerFault> {
         let payment = &mut self.payments[row];
         let to = match verdict {
             Verdict::Settled(_) => State::Settled,
@@ -264,10 +276,17 @@ impl Ledger {
     }
 
     /// Ends this run and no other.
-    pub fn end_run(&mut self, row: usize, run: u32, delivered: bool, owner: Owner) -> Result<(), LedgerFault> {
+    pub fn end_run(
+        &mut self,
+        row: usize,
+        run: u32,
+        delivered: bool,
+        owner: Owner,
+    ) -> Result<(), LedgerFault> {
         let loose = self.canary == Some(Canary::AnyRunMayFinish);
         let payment = &mut self.payments[row];
-        let mine = payment.delivery == Delivery::Running && payment.runs == run && payment.runner == Some(owner);
+        let mine =
+            payment.delivery == Delivery::Running && payment.runs == run && payment.runner == Some(owner);
         if !mine && !loose {
             return Err(LedgerFault::Delivery(payment.delivery));
         }

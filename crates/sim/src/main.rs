@@ -14,7 +14,7 @@ const FAILURES_SHOWN: usize = 10;
 #[derive(Parser)]
 struct Arguments {
     /// How many seeds to play.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 100_000)]
     seeds: u64,
     /// First seed.
     #[arg(long, default_value_t = 0)]
@@ -61,7 +61,12 @@ fn one(seed: u64, canary: Option<Canary>, trace: bool) -> ExitCode {
     for line in &report.trace {
         println!("{line}");
     }
-    println!("seed {seed}: {} faults, {} events, hash {:016x}", report.fault_count(), report.events, report.hash);
+    println!(
+        "seed {seed}: {} faults, {} events, hash {:016x}",
+        report.fault_count(),
+        report.events,
+        report.hash
+    );
     for gap in &report.gaps {
         println!("known gap: {gap}");
     }

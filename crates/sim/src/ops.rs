@@ -71,7 +71,7 @@ impl Op {
 pub(crate) enum Reply {
     Won(usize),
     Exists(usize),
-    Recorded(usize),
+    Recorded,
     NotSigned { retry: bool, reason: &'static str },
     Done,
     Started(Start),
@@ -102,7 +102,8 @@ impl World {
         }
         if self.ledger_down_until > self.now {
             let wait = self.random.range(100, 3_000);
-            return self.after(wait, What::Reply { p, life, who, reply: Reply::Fault(LedgerFault::Unreachable) });
+            return self
+                .after(wait, What::Reply { p, life, who, reply: Reply::Fault(LedgerFault::Unreachable) });
         }
         let slow = self.fault(self.plan.weather.slow / 4, Fault::Slow);
         let way = if slow { self.random.range(100, 4_000) } else { self.random.range(1, 15) };
@@ -173,9 +174,9 @@ impl World {
             None => (solana_tx(key), fee_cap),
         });
         match recorded {
-            Ok(attempt) => {
+            Ok(_) => {
                 self.next_tx = self.next_tx.saturating_add(1);
-                Reply::Recorded(attempt)
+                Reply::Recorded
             }
             Err(fault) => Reply::Fault(fault),
         }
@@ -186,7 +187,8 @@ impl World {
         let (life, Some(by)) = (self.processes[p].life, self.processes[p].me) else { return };
         let net = self.facts[key].net;
         let way = self.random.range(5, 60);
-        let lost = self.endpoint(net).is_none() || self.fault(self.plan.weather.request_lost, Fault::RequestLost);
+        let lost =
+            self.endpoint(net).is_none() || self.fault(self.plan.weather.request_lost, Fault::RequestLost);
         if lost {
             let reply = Reply::Checked(Checked::Unreachable);
             return self.after(way.saturating_add(2_000), What::Reply { p, life, who, reply });
@@ -200,7 +202,9 @@ impl World {
             Net::Base => {
                 let head = self.base.head().saturating_sub(self.lag(Net::Base));
                 let time = self.base.time_ms(head);
-                self.base.used(key, head).is_none() && time < fact.terms.valid_before_ms && !fact.terms.broke(time)
+                self.base.used(key, head).is_none()
+                    && time < fact.terms.valid_before_ms
+                    && !fact.terms.broke(time)
             }
             Net::Solana => {
                 let slot = crate::solana::slot(self.now);
@@ -232,7 +236,9 @@ impl World {
     pub(crate) fn broadcast(&mut self, p: usize, who: Who, attempt: usize) {
         let life = self.processes[p].life;
         let Some(durable) = self.ledger.attempts.get(attempt).cloned() else {
-            return self.audit.violation("I2", format!("attempt {attempt} was sent and is not in the ledger"));
+            return self
+                .audit
+                .violation("I2", format!("attempt {attempt} was sent and is not in the ledger"));
         };
         let key = self.ledger.payments[durable.payment].key;
         let tx = Tx {
@@ -249,9 +255,8 @@ impl World {
             joined = Some(match (joined, outcome) {
                 (None, outcome) => outcome,
                 (Some(SendOutcome::Accepted), _) | (_, SendOutcome::Accepted) => SendOutcome::Accepted,
-                (Some(unknown @ SendOutcome::Unknown { .. }), _) | (_, unknown @ SendOutcome::Unknown { .. }) => {
-                    unknown
-                }
+                (Some(unknown @ SendOutcome::Unknown { .. }), _)
+                | (_, unknown @ SendOutcome::Unknown { .. }) => unknown,
                 (Some(refused), _) => refused,
             });
         }
@@ -270,6 +275,9 @@ impl World {
         let net = self.facts[tx.key].net;
         if self.down_until.get(&(net, at)).is_some_and(|until| *until > self.now) {
             return unknown("connection refused");
+        }
+        if self.wallet_empty_until > self.now && !self.known(tx) {
+            return SendOutcome::Refused { reason: "insufficient funds for gas * price + value".to_owned() };
         }
         match self.fate_of_bytes() {
             Broadcast::RequestLost => unknown("timeout"),

@@ -61,9 +61,8 @@ impl World {
 
     fn watched(&self, p: usize, net: Net) -> Vec<Watched> {
         let drivers = self.processes[p].drivers.iter().enumerate();
-        let mine = drivers.filter(|(_, driver)| {
-            driver.watching && !driver.over && self.facts[driver.key].net == net
-        });
+        let mine = drivers
+            .filter(|(_, driver)| driver.watching && !driver.over && self.facts[driver.key].net == net);
         mine.map(|(d, driver)| Watched {
             d,
             key: driver.key,
@@ -77,7 +76,7 @@ impl World {
         let target = head.saturating_sub(self.plan.confirmations);
         // Only where a second endpoint can contradict: against a lie of the only
         // endpoint there is no defence.
-        let lies = at == 0 && self.plan.endpoints > 1 && self.fault(self.plan.weather.false_unused, Fault::FalselyUnused);
+        let lies = at == 0 && self.plan.endpoints > 1 && self.lies_until > self.now;
         let mut found = Vec::new();
         for watched in watched {
             if let Some(evidence) = self.look_base(watched, (head, target), lies) {
@@ -105,7 +104,11 @@ impl World {
         };
         let place = self.base.naming(watched.key, target).find(used).copied();
         if let Some(place) = place.filter(|_| !lies) {
-            let paid = place.tx.act == Act::Pay || canary == Some(Canary::UsedMeansPaid);
+            let paid = match canary {
+                Some(Canary::UsedMeansPaid) => true,
+                Some(Canary::OuterStatus) => place.tx.act != Act::Cancel,
+                _ => place.tx.act == Act::Pay,
+            };
             return match paid {
                 true => Some(Evidence::Settled(self.landing(&place))),
                 false if place.block <= finalized => Some(Evidence::Canceled(self.landing(&place))),
@@ -118,7 +121,10 @@ impl World {
         if clock_ms < self.facts[watched.key].terms.valid_before_ms || (used_at_head && !lies) {
             return None;
         }
-        if self.plan.endpoints > 1 && canary != Some(Canary::NoSecondOpinion) && !self.another_agrees(watched.key) {
+        if self.plan.endpoints > 1
+            && canary != Some(Canary::NoSecondOpinion)
+            && !self.another_agrees(watched.key)
+        {
             return None;
         }
         Some(Evidence::Expired { block: finalized, clock: clock_ms / 1_000 })

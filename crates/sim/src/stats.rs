@@ -35,6 +35,7 @@ faults! {
     FalselyKnown "falsely \"already known\"",
     FalselyTaken "accepted and dropped",
     Refused "bytes refused",
+    WalletEmpty "our wallet empty for a while",
     Slow "slow answer",
     Reordered "bytes late or out of order",
     Duplicated "delivered twice",
@@ -84,6 +85,9 @@ impl Kind {
 
 /// State of the payment, place of the crash, newest answer to a broadcast.
 pub type Cell = (Option<State>, Crash, Option<Kind>);
+
+/// How often a cell of the coverage table must be seen in a default run.
+pub const COVERED: u64 = 100;
 
 /// What one seed did.
 #[derive(Clone, Debug, Default)]
@@ -244,6 +248,37 @@ impl Totals {
         out
     }
 
+    /// Where a crash must have been seen often: each place in the state that
+    /// belongs to it, with every answer that a broadcast can have had by then.
+    pub fn natural_cells() -> Vec<Cell> {
+        let sent = [Kind::Accepted, Kind::Refused, Kind::Unknown].map(Some);
+        let mut cells = vec![
+            (None, Crash::BeforeClaim, None),
+            (Some(State::Claimed), Crash::AfterClaim, None),
+            (Some(State::Claimed), Crash::BeforeRecord, None),
+            (Some(State::Claimed), Crash::AfterRecord, None),
+            (Some(State::Claimed), Crash::BeforeVerdict, None),
+            (Some(State::Recorded), Crash::AfterRecord, None),
+            (Some(State::Recorded), Crash::BeforeSend, None),
+        ];
+        for kind in sent {
+            cells.push((Some(State::Recorded), Crash::BeforeSend, kind));
+            cells.push((Some(State::Recorded), Crash::AfterSend, kind));
+            cells.push((Some(State::Recorded), Crash::BeforeVerdict, kind));
+            cells.push((Some(State::Settled), Crash::AfterVerdict, kind));
+            for place in &Crash::ALL[8..] {
+                cells.push((Some(State::Settled), *place, kind));
+            }
+        }
+        cells
+    }
+
+    /// Natural cells that were seen less often than this.
+    pub fn thin_cells(&self, wanted: u64) -> Vec<Cell> {
+        let thin = |cell: &Cell| self.coverage.get(cell).copied().unwrap_or(0) < wanted;
+        Self::natural_cells().into_iter().filter(thin).collect()
+    }
+
     fn coverage_table(&self, out: &mut String) {
         let _ = writeln!(out, "crashes by state and crash point, by the newest answer to a broadcast");
         let _ = writeln!(
@@ -266,5 +301,11 @@ impl Totals {
                 cell(Some(Kind::Unknown)),
             );
         }
+        let (all, thin) = (Self::natural_cells().len(), self.thin_cells(COVERED).len());
+        let _ = writeln!(
+            out,
+            "cells seen at least {COVERED} times, of those that belong to a payment's usual way: {} of {all}",
+            all - thin
+        );
     }
 }

@@ -32,7 +32,6 @@ pub(crate) struct Fact {
     pub(crate) net: Net,
     pub(crate) terms: Terms,
     pub(crate) last_valid_slot: u64,
-    pub(crate) identifier: Option<u64>,
     /// The signer will never sign it.
     pub(crate) unsignable: bool,
     /// Made after the weather ended: must be served.
@@ -111,6 +110,10 @@ pub struct World {
     pub(crate) report: Report,
     pub(crate) calm: bool,
     pub(crate) ledger_down_until: u64,
+    /// Nodes refuse what the wallet cannot pay for.
+    pub(crate) wallet_empty_until: u64,
+    /// Until when the first endpoint of Base denies every landing.
+    pub(crate) lies_until: u64,
     /// Until when each endpoint of each chain does not answer.
     pub(crate) down_until: BTreeMap<(Net, usize), u64>,
     /// Broadcast answers seen per key: for the coverage table only.
@@ -145,6 +148,8 @@ impl World {
             report: Report::default(),
             calm: false,
             ledger_down_until: 0,
+            wallet_empty_until: 0,
+            lies_until: 0,
             down_until: BTreeMap::new(),
             last_send: BTreeMap::new(),
             struck_ms: BTreeMap::new(),
@@ -173,8 +178,9 @@ impl World {
 
     /// Lets everything happen; the report says what was found.
     pub fn run(mut self) -> Report {
-        let bound = self.settle_everything();
-        self.restart_everything(bound);
+        self.settle_everything();
+        self.probe();
+        self.restart_everything();
         self.finish()
     }
 
@@ -211,31 +217,40 @@ impl World {
     }
 
     /// Until the weather is over and every payment has ended, or should have.
-    fn settle_everything(&mut self) -> u64 {
+    fn settle_everything(&mut self) {
         let calm = self.plan.calm_ms;
         self.run_until(calm, |world| world.calm);
         let bound = self.deadline_of_all();
         let done = self.run_until(bound, |world| {
-            world.calm && world.requests_over() && world.ledger.payments.iter().all(|row| row.state.is_final())
+            world.calm
+                && world.requests_over()
+                && world.ledger.payments.iter().all(|row| row.state.is_final())
         });
         if !done {
             self.audit_unfinished(bound);
         }
         self.audit_drivers();
-        self.now
     }
 
-    /// New payments must go through (the lanes are open), and after one more
-    /// start of every process each settled payment must buy something.
-    fn restart_everything(&mut self, from: u64) {
+    /// New payments must go through: no wallet waits behind a lost nonce.
+    fn probe(&mut self) {
+        let (from, first) = (self.now, self.facts.len());
+        for key in [first, first.saturating_add(1)] {
+            self.new_payment(from.saturating_add(1_000), key, true);
+        }
+        self.run_until(from.saturating_add(90_000), |world| {
+            world.clients.iter().all(|client| !client.open || !world.facts[client.key].probe)
+        });
+        self.audit_probes();
+    }
+
+    /// After one more start of every process each settled payment must buy something.
+    fn restart_everything(&mut self) {
+        let from = self.now;
         self.count_stuck_runs();
         for p in 0..self.plan.processes {
             self.kill(p);
             self.at(from.saturating_add(10), What::Boot { p });
-        }
-        let first = self.facts.len();
-        for key in [first, first.saturating_add(1)] {
-            self.new_payment(from.saturating_add(1_000), key, true);
         }
         let keys: Vec<usize> = self.ledger.payments.iter().map(|row| row.key).collect();
         for key in keys {
@@ -262,7 +277,9 @@ impl World {
         for word in [self.now, tag, a, b] {
             self.hash = (self.hash ^ word).wrapping_mul(0x0000_0100_0000_01b3);
         }
-        if self.trace.is_some() && !matches!(what, What::Block | What::Chaos | What::Beat { .. } | What::Lane { .. }) {
+        if self.trace.is_some()
+            && !matches!(what, What::Block | What::Chaos | What::Beat { .. } | What::Lane { .. })
+        {
             self.say(|| format!("{what:?}"));
         }
     }
@@ -331,7 +348,7 @@ impl World {
 
     fn block(&mut self) {
         let facts = self.facts.clone();
-        let broken = Terms { valid_before_ms: 0, broke_ms: None };
+        let broken = Terms { valid_before_ms: 0, broke_ms: None, flickers: false };
         let omit = if self.calm { 0 } else { self.plan.weather.omitted };
         let waiting = self.base.pool.len();
         self.base.mine(self.now, omit, &mut self.random, |key| facts.get(key).map_or(broken, |f| f.terms));
@@ -381,7 +398,8 @@ impl World {
     }
 
     pub(crate) fn kill(&mut self, p: usize) {
-        let struck: Vec<usize> = self.processes[p].drivers.iter().filter(|d| !d.over).map(|d| d.key).collect();
+        let struck: Vec<usize> =
+            self.processes[p].drivers.iter().filter(|d| !d.over).map(|d| d.key).collect();
         for key in struck {
             self.struck_ms.insert(key, self.now);
         }
@@ -463,6 +481,8 @@ impl World {
         self.calm = true;
         self.base.base_fee = 10;
         self.ledger_down_until = 0;
+        self.wallet_empty_until = 0;
+        self.lies_until = 0;
         self.down_until.clear();
         for p in 0..self.plan.processes {
             self.processes[p].paused_until_ms = 0;
@@ -477,7 +497,8 @@ impl World {
     /// When every payment must have ended: its deadline or the end of the
     /// weather, the finality lag, and a minute to recover.
     fn deadline_of_all(&self) -> u64 {
-        let finality = self.plan.finality.saturating_mul(BLOCK_MS).max(crate::solana::FINALIZED_SLOTS * SLOT_MS);
+        let finality =
+            self.plan.finality.saturating_mul(BLOCK_MS).max(crate::solana::FINALIZED_SLOTS * SLOT_MS);
         let deadlines = self.facts.iter().map(|fact| match fact.net {
             Net::Base => fact.terms.valid_before_ms,
             Net::Solana => fact.last_valid_slot.saturating_mul(SLOT_MS),

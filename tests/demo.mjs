@@ -45,7 +45,7 @@ await stack.withStack(async folder => {
   say('checking every row against the two chains');
   await checkReceipts(net, report);
   if (asJson) console.log(JSON.stringify(report));
-  else print(report, bought, before, after);
+  else print(report, bought, before, after, hold ? console.error : console.log);
   if (hold) {
     const { base, solana } = net;
     console.log(JSON.stringify({ api_url: api.url, facilitator_url: program.url, devnet: { base, solana } }));
@@ -124,7 +124,8 @@ function usdc(units) {
   return `${BigInt(units) / 1_000_000n}.${(BigInt(units) % 1_000_000n).toString().padStart(6, '0')}`;
 }
 
-function print(report, bought, before, after) {
+/** With --hold, standard output holds nothing but the line with the URLs. */
+function print(report, bought, before, after, write) {
   const head = ['bought', 'client', 'network', 'price', '= service', '+ gas', 'transaction', 'state', 'runs'];
   const lines = report.payments.map((row, index) => [
     bought[index].what,
@@ -135,9 +136,9 @@ function print(report, bought, before, after) {
     row.state,
     String(row.handler_runs),
   ]);
-  table([head, ...lines]);
-  console.log('');
-  table([
+  table(write, [head, ...lines]);
+  write('');
+  table(write, [
     ['USDC', 'before', 'after', 'change'],
     ...Object.keys(before).map(name => {
       const change = BigInt(after[name]) - BigInt(before[name]);
@@ -146,10 +147,10 @@ function print(report, bought, before, after) {
     }),
   ]);
   const { setup, first_receipt, total } = report.seconds;
-  console.log(`\nready after ${setup} s, first receipt after ${first_receipt} s, done after ${total} s`);
+  write(`\nready after ${setup} s, first receipt after ${first_receipt} s, done after ${total} s`);
 }
 
-function table(lines) {
+function table(write, lines) {
   const widths = lines[0].map((_, column) => Math.max(...lines.map(line => line[column].length)));
-  for (const line of lines) console.log(line.map((cell, column) => cell.padEnd(widths[column])).join('  ').trimEnd());
+  for (const line of lines) write(line.map((cell, column) => cell.padEnd(widths[column])).join('  ').trimEnd());
 }

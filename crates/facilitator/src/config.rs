@@ -79,15 +79,12 @@ pub struct LedgerConfig {
     /// secret that holds the URL.
     pub url: String,
     /// This process's name among several on one database.
-    #[serde(default = "default_instance")]
-    pub instance: String,
+    /// Default: the host's name and `server.listen`, so that a process that
+    /// comes back is the same one, and a second one on the host is another.
+    pub instance: Option<String>,
     /// How long a silent process keeps its payments.
     #[serde(default = "default_lease_seconds")]
     pub lease_seconds: u64,
-}
-
-fn default_instance() -> String {
-    "main".to_owned()
 }
 
 fn default_lease_seconds() -> u64 {
@@ -209,30 +206,39 @@ pub enum TokenAccount {
 #[serde(deny_unknown_fields, default)]
 pub struct QuoteConfig {
     /// Factor on the estimated settlement cost.
+    #[serde(deserialize_with = "decimal_text")]
     pub markup: String,
     /// Factor on the base fee: how much it may rise before the payment lands.
+    #[serde(deserialize_with = "decimal_text")]
     pub base_fee_headroom: String,
     /// How long a replaced tariff stays payable beyond `max_timeout_seconds`.
     pub grace_seconds: u64,
     /// Pause between two tariffs.
     pub refresh_seconds: u64,
     /// How much a tariff may fall in a minute, as a part of itself.
+    #[serde(deserialize_with = "decimal_text")]
     pub fall_per_minute: String,
     /// The least surcharge (USDC), however cheap settling is.
+    #[serde(deserialize_with = "decimal_text")]
     pub gas_floor_usdc: String,
     /// Above this surcharge a network is not offered (USDC).
+    #[serde(deserialize_with = "decimal_text")]
     pub gas_ceiling_usdc: String,
     /// What the operator adds per payment to what the payer was charged before a
     /// signature is refused as too costly (USDC, I10).
+    #[serde(deserialize_with = "decimal_text")]
     pub cost_budget_usdc: String,
     /// What one payer's attempts on one network may cost without earning, within
     /// 24 hours, before that payer is refused there (USDC, I10).
+    #[serde(deserialize_with = "decimal_text")]
     pub uncollected_payer_day_usdc: String,
     /// What all attempts on one network may cost without earning, within 24
     /// hours, before it is not offered (USDC, I10).
+    #[serde(deserialize_with = "decimal_text")]
     pub uncollected_network_day_usdc: String,
     /// What settling on one network may cost at all, within 24 hours, before it
     /// is not offered (USDC): the most a mistake can burn in a day.
+    #[serde(deserialize_with = "decimal_text")]
     pub spent_network_day_usdc: String,
 }
 
@@ -400,6 +406,30 @@ impl NetworkConfig {
     }
 }
 
+/// An exact decimal: text as it stands, or a TOML number by its shortest
+/// spelling, which is the one in the file. No arithmetic is done on it.
+pub(crate) fn decimal_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Decimal {
+        Text(String),
+        Whole(u64),
+        Fraction(f64),
+    }
+    Ok(match Decimal::deserialize(deserializer)? {
+        Decimal::Text(text) => text,
+        Decimal::Whole(number) => number.to_string(),
+        Decimal::Fraction(number) => number.to_string(),
+    })
+}
+
+/// As [`decimal_text`], for a key that may be absent.
+pub(crate) fn optional_decimal_text<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    decimal_text(deserializer).map(Some)
+}
+
 /// Decimals that the environment gives for keys that hold text. The environment
 /// has no types: `2500.00` would be read as a float, and refused or worse.
 fn text_overrides(vars: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
@@ -530,6 +560,15 @@ mod tests {
         }
         let config: Config = figment.extract().unwrap();
         assert_eq!(config.rates.eth_usd.as_deref(), Some("2500.00"));
+    }
+
+    #[test]
+    fn decimals_may_be_toml_numbers() {
+        let numbers = MINIMAL.replace("\"2500\"", "2500.25").replace("\"150\"", "150");
+        let config = load(&format!("{numbers}\n[quote]\nmarkup = 1.25\n")).unwrap();
+        assert_eq!(config.rates.eth_usd.as_deref(), Some("2500.25"));
+        assert_eq!(config.rates.sol_usd.as_deref(), Some("150"));
+        assert_eq!(config.quote.markup, "1.25");
     }
 
     #[test]

@@ -232,9 +232,17 @@ impl Inner {
     }
 }
 
+/// See [`crate::config::LedgerConfig::instance`].
+fn instance_name(config: &Config) -> String {
+    config.ledger.instance.clone().unwrap_or_else(|| {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        format!("{}@{}", host.trim(), config.server.listen)
+    })
+}
+
 async fn open_ledger(config: &Config, clock: &Clock) -> Result<Ledger, StartError> {
     let url = resolve("ledger.url", &config.ledger.url)?;
-    let mut options = LedgerOptions::new(config.ledger.instance.clone());
+    let mut options = LedgerOptions::new(instance_name(config));
     options.lease_ms = i64::try_from(config.ledger.lease_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
     options.answer_body_bytes_max = config.gate.answer_body_bytes_max;
     Ok(Ledger::open(&url, options, clock.now_ms()).await?)

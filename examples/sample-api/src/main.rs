@@ -34,6 +34,9 @@ struct Arguments {
     test_hooks: bool,
 }
 
+/// The catalogue that is used when the configuration names none.
+const IMGNAI: &str = include_str!("../../../catalogs/imgnai.toml");
+
 type Failure = Box<dyn std::error::Error>;
 
 #[actix_web::main]
@@ -51,16 +54,21 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let config = Config::load(&arguments.config)?;
-    let catalogue = config.gate.catalogue.as_deref();
-    let catalogue = read_catalogue(catalogue.ok_or("set [gate] catalogue to the price catalogue's path")?)?;
+    let mut config = Config::load(&arguments.config)?;
+    if let Some(listen) = &arguments.listen {
+        config.server.listen.clone_from(listen);
+    }
+    let catalogue = match config.gate.catalogue.as_deref() {
+        Some(path) => read_catalogue(path)?,
+        None => Catalogue::from_toml(IMGNAI)?,
+    };
     let keys = arguments.api_keys.as_deref().map(ApiKeys::load).transpose()?.unwrap_or_default();
     let host = Host::new(Arc::new(catalogue), keys, arguments.test_hooks, config.gate.body_bytes_max)
         .map_err(|error| format!("--test-hooks need a price for one image of the model gen: {error}"))?;
     let host = Arc::new(host);
 
     let facilitator = Facilitator::start(&config).await?;
-    let served = serve(&config, &arguments, &host, facilitator.clone()).await;
+    let served = serve(&config, &host, facilitator.clone()).await;
     facilitator.shutdown().await;
     served
 }
@@ -71,14 +79,9 @@ fn read_catalogue(path: &Path) -> Result<Catalogue, Failure> {
     Ok(Catalogue::from_toml(&text).map_err(|e| format!("[gate] catalogue {shown}: {e}"))?)
 }
 
-async fn serve(
-    config: &Config,
-    arguments: &Arguments,
-    host: &Arc<Host>,
-    facilitator: Facilitator,
-) -> Result<(), Failure> {
+async fn serve(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> Result<(), Failure> {
     let gate = gate(config, host, facilitator);
-    let listen = arguments.listen.as_ref().unwrap_or(&config.server.listen);
+    let listen = &config.server.listen;
     let routes = Arc::clone(host);
     let server = HttpServer::new(move || {
         let routes = Arc::clone(&routes);

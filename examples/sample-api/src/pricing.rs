@@ -24,21 +24,20 @@ pub const CHAT_PATH: &str = "/v1/chat/completions";
 pub struct HostPricer {
     catalogue: Arc<dyn Pricer>,
     test_hooks: bool,
+    /// Endpoints of the host itself, listed after the catalogue's.
+    own: Vec<EndpointInfo>,
+    /// How many the catalogue lists.
+    before: usize,
 }
 
 impl HostPricer {
     /// Wraps `catalogue`; `test_hooks` adds the `/test/` endpoints.
     pub fn new(catalogue: Arc<dyn Pricer>, test_hooks: bool) -> Self {
-        Self { catalogue, test_hooks }
-    }
-
-    /// Endpoints of the host itself.
-    fn own(&self) -> Vec<EndpointInfo> {
         let mut own = vec![endpoint("GET", "/healthz", Pricing::Free, "free", "Whether the process answers")];
-        if self.test_hooks {
+        if test_hooks {
             own.extend(hooks::endpoints());
         }
-        own
+        Self { before: catalogue.endpoints().len(), catalogue, test_hooks, own }
     }
 }
 
@@ -63,14 +62,11 @@ pub(crate) fn endpoint(
 
 impl Pricer for HostPricer {
     fn route(&self, method: &str, path: &str) -> Route {
-        let own = self.own();
-        let Some(place) = own.iter().position(|own| own.method == method && own.path == path) else {
-            return self.catalogue.route(method, path);
-        };
-        match own[place].pricing {
-            Pricing::Free => Route::Free,
-            // Our endpoints are listed after the catalogue's.
-            Pricing::Paid => Route::Paid(self.catalogue.endpoints().len().saturating_add(place)),
+        let ours = self.own.iter().enumerate().find(|(_, own)| own.method == method && own.path == path);
+        match ours {
+            None => self.catalogue.route(method, path),
+            Some((_, endpoint)) if endpoint.pricing == Pricing::Free => Route::Free,
+            Some((place, _)) => Route::Paid(self.before.saturating_add(place)),
         }
     }
 
@@ -85,7 +81,7 @@ impl Pricer for HostPricer {
 
     fn endpoints(&self) -> Vec<EndpointInfo> {
         let mut all = self.catalogue.endpoints();
-        all.extend(self.own());
+        all.extend(self.own.iter().cloned());
         all
     }
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::Coin;
 use super::price::Price;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, decimal_text, optional_decimal_text};
 use crate::units::basis_points;
 
 /// Most sources; every offer looks at all of a pair's.
@@ -21,8 +21,10 @@ const CHAINLINK_AGE_MAX_SECONDS: u64 = 1_500;
 #[serde(deny_unknown_fields, default)]
 pub struct RatesConfig {
     /// US dollars for one ether, fixed while the program runs.
+    #[serde(deserialize_with = "optional_decimal_text")]
     pub eth_usd: Option<String>,
     /// US dollars for one SOL, fixed while the program runs.
+    #[serde(deserialize_with = "optional_decimal_text")]
     pub sol_usd: Option<String>,
     /// Live sources. A pair has either these or a fixed value.
     pub sources: Vec<RateSourceConfig>,
@@ -30,6 +32,7 @@ pub struct RatesConfig {
     /// unless the source sets a limit of its own.
     pub age_max_seconds: u64,
     /// How far a source may lie from the median, as a part of it.
+    #[serde(deserialize_with = "decimal_text")]
     pub deviation_max: String,
     /// Pause between two readings of a source.
     pub refresh_seconds: u64,

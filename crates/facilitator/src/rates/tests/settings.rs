@@ -22,6 +22,7 @@ fn what_makes_sense_is_taken() {
     for good in [
         "eth_usd = \"2500.00\"",
         "eth_usd = \"2500.00\"\nsol_usd = \"150\"",
+        "eth_usd = 2500.5\nsol_usd = 150",
         CHAINLINK,
         HTTP,
         STATIC,
@@ -43,7 +44,7 @@ fn every_refusal_says_what_to_do() {
         ("sol_usd = \"150\"", "rates.eth_usd"),
         ("eth_usd = \"0\"", "decimal above zero"),
         ("eth_usd = \"1e3\"", "decimal above zero"),
-        ("eth_usd = 2500.0", "expected a string"),
+        ("eth_usd = -2500.0", "decimal above zero"),
         ("btc_usd = \"1\"", "btc_usd"),
         (&format!("eth_usd = \"2500\"\n{CHAINLINK}"), "remove one of them"),
         (&format!("{CHAINLINK}{STATIC}"), "never goes stale"),

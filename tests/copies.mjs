@@ -5,16 +5,10 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import * as stack from './lib/stack.mjs';
 import * as chain from './lib/chain.mjs';
+import { finish, test } from './lib/tally.mjs';
 
 const COPIES = 50;
 const DEADLINE_MS = 60_000;
-
-let passed = 0;
-async function test(name, body) {
-  await body();
-  passed += 1;
-  stack.say(`ok  ${name}`);
-}
 
 /** Opens every connection first, then releases all requests in one turn of the event loop. */
 async function releaseCopies(api, signed, copies = COPIES) {
@@ -189,4 +183,4 @@ await stack.withStack(async folder => {
     }
   });
 });
-console.log(`${passed} passed, 0 failed`);
+finish();

@@ -16,6 +16,7 @@ import * as third from './lib/third-party.mjs';
 import { account, seconds, stranger } from './lib/base-payment.mjs';
 import { baseBalance, rpc } from './lib/chain.mjs';
 import { until } from './lib/buyer.mjs';
+import { finish, test } from './lib/tally.mjs';
 
 const { values: { long, only } } = parseArgs({
   options: { long: { type: 'boolean', default: false }, only: { type: 'string', default: 'crash,faults,late' } },
@@ -39,19 +40,6 @@ const FAILPOINTS = {
   before_delivered: 2,
   after_delivered: 1,
 };
-
-let passed = 0;
-async function test(name, body) {
-  const begun = Date.now();
-  try {
-    await body();
-  } catch (error) {
-    stack.say(`FAILED  ${name}`);
-    throw error;
-  }
-  passed += 1;
-  stack.say(`ok  ${name} (${((Date.now() - begun) / 1_000).toFixed(1)} s)`);
-}
 
 /**
  * One facilitator's world: its own wallet, recipients and books, so that several
@@ -363,4 +351,4 @@ await stack.withStack(async folder => {
   if (parts.includes('late')) lanes.push(landings(net, folder));
   await Promise.all(lanes);
 });
-console.log(`${passed} passed, 0 failed`);
+finish();

@@ -4,13 +4,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import * as stack from './lib/stack.mjs';
 import * as chain from './lib/chain.mjs';
-
-let passed = 0;
-async function test(name, body) {
-  await body();
-  passed += 1;
-  stack.say(`ok  ${name}`);
-}
+import { finish, test } from './lib/tally.mjs';
 
 const NAMES = { [stack.BASE]: 'base', [stack.SOLANA]: 'solana' };
 const decode = text => JSON.parse(Buffer.from(text, 'base64'));
@@ -154,4 +148,4 @@ await stack.withStack(async folder => {
   }
   await test('a payment made by hand from the page alone is taken', () => signByThePage(net, api));
 });
-console.log(`${passed} passed, 0 failed`);
+finish();

@@ -8,13 +8,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import * as stack from './lib/stack.mjs';
 import * as chain from './lib/chain.mjs';
-
-let passed = 0;
-async function test(name, body) {
-  await body();
-  passed += 1;
-  stack.say(`ok  ${name}`);
-}
+import { finish, test } from './lib/tally.mjs';
 
 const IMAGE = { type: 'image', model: 'gen', prompt: 'A brass key', aspect_ratio: '1:1', output_format: 'png' };
 const decode = text => text && JSON.parse(Buffer.from(text, 'base64'));
@@ -218,4 +212,4 @@ await stack.withStack(async folder => {
   feed.server.close();
   feed.server.closeAllConnections();
 });
-console.log(`${passed} passed, 0 failed`);
+finish();

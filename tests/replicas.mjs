@@ -13,25 +13,13 @@ import { account, stranger } from './lib/base-payment.mjs';
 import { rpc } from './lib/chain.mjs';
 import { until } from './lib/buyer.mjs';
 import { withCluster } from './lib/cluster.mjs';
+import { finish, test } from './lib/tally.mjs';
 
 const COPIES = 500;
 const PAYMENTS = 30;
 const LEFT_BEHIND = 8;
 const LEASE_SECONDS = 3;
 const NETWORKS = ['base', 'solana'];
-
-let passed = 0;
-async function test(name, body) {
-  const begun = Date.now();
-  try {
-    await body();
-  } catch (error) {
-    stack.say(`FAILED  ${name}`);
-    throw error;
-  }
-  passed += 1;
-  stack.say(`ok  ${name} (${((Date.now() - begun) / 1_000).toFixed(1)} s)`);
-}
 
 /** A replica: its own name and port; ledger, wallets and recipients are shared. */
 async function replica(here, name, rpcUrls = {}) {
@@ -220,4 +208,4 @@ await stack.withStack(folder => withCluster(async cluster => {
     });
   }
 }));
-console.log(`${passed} passed, 0 failed`);
+finish();

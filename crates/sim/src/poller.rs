@@ -194,7 +194,7 @@ impl World {
                 None => {}
             }
         }
-        debug_assert!(CONFIRMED_SLOTS < FINALIZED_SLOTS, "confirmed comes first");
+        const { assert!(CONFIRMED_SLOTS < FINALIZED_SLOTS, "confirmed comes first") };
         found
     }
 

@@ -258,12 +258,16 @@ impl World {
     /// P1: never two handlers at once. A process that was fenced while it was
     /// paused may still be in one: no database can stop that.
     pub(crate) fn audit_run_begins(&mut self, process: usize, row: usize, run: u32) {
-        let Some(owner) = self.processes[process].me else { return };
+        // A grant that reached a paused process may be somebody else's by now.
+        let payment = &self.ledger.payments[row];
+        let current = payment.delivery == Delivery::Running && payment.runs == run;
+        let lost = Owner { process, epoch: 0 };
+        let owner = payment.runner.filter(|_| current).unwrap_or(lost);
         let beside: Vec<Run> = self.audit.runs.iter().filter(|other| other.row == row).copied().collect();
         for other in beside {
             let fenced =
-                self.ledger.instances.get(other.owner.process).is_none_or(|i| i.epoch != other.owner.epoch);
-            match fenced {
+                |of: Owner| self.ledger.instances.get(of.process).is_none_or(|i| i.epoch != of.epoch);
+            match fenced(other.owner) || fenced(owner) {
                 true => self.audit.gap("a paused process, fenced meanwhile, still ran a handler"),
                 false => self.broken("P1", format!("row {row}: runs {} and {run} at once", other.run)),
             }
@@ -317,6 +321,7 @@ impl World {
                 let owner = self.ledger.payments[row].owner;
                 let late = self.ledger.instances.get(owner.process).is_some_and(|i| i.epoch > owner.epoch);
                 if late && state == State::Claimed {
+                    self.audit.orphaned.push(key);
                     self.audit.gap(
                         "a claim of an earlier life, committed after the restart, waited for the next start",
                     );
@@ -334,16 +339,24 @@ impl World {
     /// A driver that works on a finished payment works for ever.
     pub(crate) fn audit_drivers(&mut self) {
         let over_before = self.now.saturating_sub(30_000);
-        let mut stuck = 0;
-        for driver in self.processes.iter().flat_map(|process| &process.drivers) {
-            let ended =
-                self.ledger.payments[driver.row].verdict.as_ref().is_some_and(|(at, _)| *at < over_before);
-            if !driver.over && ended {
-                stuck += 1;
+        if self.plan.calm_ms > over_before {
+            return;
+        }
+        let (mut fenced, mut stuck) = (0, 0);
+        for (p, process) in self.processes.iter().enumerate() {
+            let lost = process.me.is_some_and(|me| self.ledger.instances[p].epoch != me.epoch);
+            for driver in process.drivers.iter().filter(|driver| !driver.over) {
+                let ended = self.ledger.payments[driver.row].verdict.as_ref();
+                if ended.is_some_and(|(at, _)| *at < over_before) {
+                    *(if lost { &mut fenced } else { &mut stuck }) += 1;
+                }
             }
         }
-        for _ in 0..stuck {
-            self.audit.gap("a driver goes on after another process ended its payment differently");
+        if fenced > 0 {
+            self.broken("driver", "a fenced process goes on, unable to write".to_owned());
+        }
+        if stuck > 0 {
+            self.broken("driver", "a driver goes on half a minute after its payment ended".to_owned());
         }
     }
 

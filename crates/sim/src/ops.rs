@@ -126,6 +126,11 @@ impl World {
 
     /// The operation takes place, whether or not its process still lives.
     pub(crate) fn arrive(&mut self, of: (usize, u32), by: Owner, who: Who, op: Op, answered: bool) {
+        let dead = !self.processes[of.0].alive || self.processes[of.0].life != of.1;
+        // A shared database finishes what a dead process asked for; an embedded one dies with it.
+        if dead && !self.shared() && !matches!(op, Op::Check { .. }) {
+            return;
+        }
         let reply = match op {
             Op::Claim { key, fingerprint, identifier } => {
                 match self.ledger.claim(key, (fingerprint, identifier), by, self.now) {

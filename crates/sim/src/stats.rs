@@ -116,8 +116,8 @@ pub struct Report {
     pub sends: [u64; 3],
     /// Broadcasts by the lane keeper.
     pub lane_sends: u64,
-    /// Heartbeats that found the process fenced.
-    pub zombies: u64,
+    /// Heartbeats that found the process fenced, and joined again.
+    pub rejoined: u64,
     /// Times a payment waited for fees or rates.
     pub waiting: u64,
 }

@@ -229,7 +229,6 @@ impl World {
         if !done {
             self.audit_unfinished(bound);
         }
-        self.audit_drivers();
     }
 
     /// New payments must go through: no wallet waits behind a lost nonce.
@@ -247,6 +246,7 @@ impl World {
     /// After one more start of every process each settled payment must buy something.
     fn restart_everything(&mut self) {
         let from = self.now;
+        self.audit_drivers();
         self.count_stuck_runs();
         for p in 0..self.plan.processes {
             self.kill(p);
@@ -458,11 +458,13 @@ impl World {
         }
         let lease = self.lease_end();
         if !self.ledger.heartbeat(me, lease) {
-            // As the real heartbeat: it says so and goes on; an operator restarts it.
-            self.report.zombies = self.report.zombies.saturating_add(1);
-            return;
+            // Fenced while it slept: it joins again, and what others took stays theirs.
+            self.report.rejoined = self.report.rejoined.saturating_add(1);
+            let me = self.ledger.enter(p, lease, true);
+            self.processes[p].me = Some(me);
         }
         self.processes[p].lease_until_ms = lease;
+        let Some(me) = self.processes[p].me else { return };
         for row in self.ledger.adopt_orphans(me, self.now) {
             self.resume(p, row);
         }
@@ -476,7 +478,7 @@ impl World {
         if self.shared() { self.now.saturating_add(self.plan.lease_ms) } else { u64::MAX }
     }
 
-    /// The weather ends: what is dead comes back, what was fenced is restarted.
+    /// The weather ends, and what is dead comes back.
     fn calm_down(&mut self) {
         self.calm = true;
         self.base.base_fee = 10;
@@ -486,10 +488,6 @@ impl World {
         self.down_until.clear();
         for p in 0..self.plan.processes {
             self.processes[p].paused_until_ms = 0;
-            let fenced = self.processes[p].me.is_none_or(|me| self.ledger.instances[p].epoch != me.epoch);
-            if self.processes[p].alive && fenced {
-                self.kill(p);
-            }
             self.after(10, What::Boot { p });
         }
     }

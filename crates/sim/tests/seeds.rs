@@ -5,6 +5,10 @@ use quittance_sim::{Plan, Totals, World, play};
 
 const SEEDS: u64 = 2_000;
 
+/// Cells of the coverage table that so few seeds may miss; the default run must
+/// see each of them a hundred times, which takes too long here.
+const THIN_MAX: usize = 2;
+
 #[test]
 fn a_seed_is_a_whole_story() {
     for seed in [0, 1, 77, 4_242] {
@@ -34,5 +38,5 @@ fn two_thousand_seeds_keep_every_promise() {
         "a kind of fault never happened: {:?}",
         totals.faults
     );
-    assert!(totals.thin_cells(1).len() <= 2, "never struck: {:?}", totals.thin_cells(1));
+    assert!(totals.thin_cells(1).len() <= THIN_MAX, "never struck: {:?}", totals.thin_cells(1));
 }

@@ -4,6 +4,7 @@
 //! what is claimed, settled or delivered, so losing the board loses nothing.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use quittance_protocol::PaymentKey;
@@ -25,6 +26,17 @@ pub(crate) struct Notice {
     /// cost one chain check (single flight).
     pub(crate) turn: tokio::sync::Mutex<Turn>,
     changed: watch::Sender<u64>,
+    /// Whether a driver of this process works on the payment.
+    driven: AtomicBool,
+}
+
+/// The right to drive a payment in this process; ends when dropped.
+pub(crate) struct Driving(Arc<Notice>);
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        self.0.driven.store(false, Ordering::Release);
+    }
 }
 
 /// What the last holder of the turn learned.
@@ -47,6 +59,7 @@ impl Board {
             home: Arc::clone(&self.notices),
             turn: tokio::sync::Mutex::default(),
             changed: watch::Sender::new(0),
+            driven: AtomicBool::new(false),
         });
         notices.insert(key, Arc::downgrade(&notice));
         notice
@@ -62,6 +75,14 @@ impl Notice {
     /// Wakes everyone who waits for this payment.
     pub(crate) fn announce(&self) {
         self.changed.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// The right to drive, unless a driver of this process has it: a process
+    /// that lost its lease and joined again may find its own payment orphaned
+    /// while its driver still lives, and two would sign twice (I10).
+    pub(crate) fn drive(self: &Arc<Self>) -> Option<Driving> {
+        let taken = self.driven.swap(true, Ordering::AcqRel);
+        (!taken).then(|| Driving(Arc::clone(self)))
     }
 
     /// Changes from now on.
@@ -95,6 +116,17 @@ mod tests {
         assert_eq!(board.len(), 1);
         drop(second);
         assert_eq!(board.len(), 0, "the board does not grow with the payments it has seen");
+    }
+
+    #[test]
+    fn one_driver_at_a_time_in_this_process() {
+        let board = Board::default();
+        let notice = board.notice(PaymentKey::from_bytes([3; 32]));
+        let driving = notice.drive();
+        assert!(driving.is_some());
+        assert!(board.notice(PaymentKey::from_bytes([3; 32])).drive().is_none());
+        drop(driving);
+        assert!(notice.drive().is_some());
     }
 
     #[tokio::test]

@@ -45,6 +45,9 @@ use crate::desk::Desk;
 use crate::settle::Tools;
 use crate::tariffs::TariffPolicy;
 
+/// Pause before a credit that could not be stored is tried again.
+const CREDIT_RETRY: Duration = Duration::from_secs(1);
+
 /// Limits of the gate's way, from `[gate]`.
 pub(crate) struct Limits {
     pub(crate) pending_wait: Duration,
@@ -91,15 +94,42 @@ impl Inner {
         rand::random()
     }
 
-    /// running → credited (P6). A failure is repaired at the next boot.
-    pub(crate) async fn credit(&self, facts: &PaidFacts, reason: &str) {
-        let now_ms = self.tools.clock.now_ms();
+    /// running → credited (P6). What cannot be stored now is tried again until
+    /// the ledger answers: a run that nobody holds would keep its payer waiting.
+    pub(crate) async fn credit(self: &Arc<Self>, facts: &PaidFacts, reason: &str) {
         self.tools.metrics.delivery("credited");
+        if self.try_credit(facts, reason).await {
+            return;
+        }
+        let (inner, facts, reason) = (Arc::clone(self), facts.clone(), reason.to_owned());
+        self.drivers.spawn(async move {
+            loop {
+                tokio::select! {
+                    // The next start makes it a credit.
+                    () = inner.tools.stop.cancelled() => return,
+                    () = tokio::time::sleep(CREDIT_RETRY) => {}
+                }
+                if inner.try_credit(&facts, &reason).await {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Whether there is nothing more to do.
+    async fn try_credit(&self, facts: &PaidFacts, reason: &str) -> bool {
+        let now_ms = self.tools.clock.now_ms();
         let credited = self.tools.ledger.credit_delivery(&facts.payment_id, facts.run, reason, now_ms).await;
-        if let Err(error) = credited {
-            tracing::error!(payment = %facts.payment_id, %error, "a credit waits for the next start");
+        let done = match &credited {
+            Ok(_) => true,
+            // Somebody ended this run already, or it is no longer ours.
+            Err(error) => error.payment().is_some() || matches!(error, LedgerError::Closed),
+        };
+        if let Err(error) = &credited {
+            tracing::warn!(payment = %facts.payment_id, %error, "a credit is not stored");
         }
         self.wake(&facts.payment_id).await;
+        done
     }
 
     pub(crate) fn answer_sent(self: &Arc<Self>, payment: &PaymentId) {

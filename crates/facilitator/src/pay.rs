@@ -109,6 +109,11 @@ impl Inner {
         let claim = match self.check_chain(desk, payment).await {
             Ok(view) => view,
             Err(PayOutcome::Refused(rejection)) => {
+                // Another replica may have claimed and landed it meanwhile: then
+                // the chain refuses what the ledger knows (P5).
+                if let Ok(Some(known)) = self.tools.ledger.payment_by_key(&payment.key).await {
+                    return Ok(known);
+                }
                 turn.refused = Some((payment.signature_digest, rejection.clone()));
                 return Err(PayOutcome::Refused(rejection));
             }

@@ -43,6 +43,8 @@ pub(crate) struct Driver {
     evidence: Option<mpsc::Receiver<Evidence>>,
     wake_at: Option<tokio::time::Instant>,
     first: Event,
+    /// Somebody else owns the payment now, or it has its verdict already.
+    ended: bool,
 }
 
 impl Driver {
@@ -59,6 +61,7 @@ impl Driver {
             evidence: None,
             wake_at: None,
             first: Event::Started,
+            ended: false,
         }
     }
 
@@ -81,9 +84,10 @@ impl Driver {
 
     /// Runs until there is a verdict, or the process stops.
     pub(crate) async fn run(mut self) {
+        let Some(_driving) = self.notice.drive() else { return };
         self.tools.metrics.open_add(&self.payment.network, 1);
         let mut events = VecDeque::from([self.first.clone()]);
-        while !self.state.is_done() {
+        while !self.state.is_done() && !self.ended {
             let event = match events.pop_front() {
                 Some(event) => event,
                 None => tokio::select! {
@@ -185,6 +189,13 @@ impl Driver {
     async fn recover_record(&mut self, error: LedgerError) -> Event {
         let before = self.transactions.len();
         tracing::warn!(payment = %self.payment.id, %error, "recording failed; reading the ledger");
+        if matches!(error, LedgerError::NotOwner { .. })
+            || error.payment().is_some_and(|payment| payment.state.is_final())
+        {
+            // Nothing is left to do here, and trying again would go on for ever.
+            self.ended = true;
+            self.notice.announce();
+        }
         match self.load_attempts().await {
             Ok(()) if self.transactions.len() > before => {
                 self.watch().await;

@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use quittance_ledger::{Ledger, LedgerError};
 use quittance_protocol::{
-    Amount, ErrorCode, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceInfo, SettleRequest,
-    SettleResponse, SupportedResponse, VerifyRequest, VerifyResponse, X402_VERSION,
+    Amount, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceInfo, SettleRequest, SettleResponse,
+    SupportedResponse, VerifyRequest, VerifyResponse, X402_VERSION,
 };
 use serde_json::{Map, json};
 use tokio_util::task::TaskTracker;
@@ -267,9 +267,6 @@ impl Facilitator {
         self.inner.tools.ledger.clone().close().await;
     }
 }
-
-/// A code for metrics and bodies where the reference has only words.
-pub const PAYMENT_REQUIRED_CODE: ErrorCode = ErrorCode::PaymentRequired;
 
 /// Networks in the order of offers: EVM chains first, as clients expect.
 pub(crate) fn order_of(network: &Network) -> u8 {

@@ -148,6 +148,7 @@ pub async fn start(options: &BaseOptions) -> Result<(Anvil, BaseInfo), DevnetErr
     Ok((anvil, info))
 }
 
+#[allow(clippy::disallowed_methods, reason = "local chains run on the machine's clock")]
 fn wall_clock_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }

@@ -1,5 +1,5 @@
 //! The proxy against an upstream that echoes and counts.
-
+#![allow(clippy::disallowed_methods, reason = "tests measure real time")]
 #![allow(clippy::unwrap_used)]
 
 use std::{

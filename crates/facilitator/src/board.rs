@@ -3,7 +3,7 @@
 //! It saves work and wakes waiters; it decides nothing. The ledger alone says
 //! what is claimed, settled or delivered, so losing the board loses nothing.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -15,13 +15,13 @@ use crate::api::Rejection;
 /// All notices of this process.
 #[derive(Default)]
 pub(crate) struct Board {
-    notices: Arc<Mutex<HashMap<PaymentKey, Weak<Notice>>>>,
+    notices: Arc<Mutex<BTreeMap<PaymentKey, Weak<Notice>>>>,
 }
 
 /// One payment's notice; lives as long as somebody holds it.
 pub(crate) struct Notice {
     key: PaymentKey,
-    home: Arc<Mutex<HashMap<PaymentKey, Weak<Notice>>>>,
+    home: Arc<Mutex<BTreeMap<PaymentKey, Weak<Notice>>>>,
     /// Taken for look-up, chain check and claim, so that copies of one payment
     /// cost one chain check (single flight).
     pub(crate) turn: tokio::sync::Mutex<Turn>,

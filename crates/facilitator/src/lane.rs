@@ -75,6 +75,7 @@ impl Lane {
                 }
             }
             tokio::select! {
+                biased;
                 () = self.tools.stop.cancelled() => return,
                 () = tokio::time::sleep(PAUSE) => {}
             }

@@ -13,6 +13,7 @@ mod lane;
 mod merchant;
 mod metrics;
 mod pay;
+mod random;
 mod rates;
 mod settle;
 mod solana;
@@ -25,7 +26,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::{Ledger, LedgerError};
+use quittance_ledger::LedgerError;
 use quittance_protocol::{
     Amount, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceInfo, SettleRequest, SettleResponse,
     SupportedResponse, VerifyRequest, VerifyResponse, X402_VERSION,
@@ -37,8 +38,9 @@ pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejecti
 pub use clock::Clock;
 pub use metrics::Metrics;
 pub use quittance_ledger::StoredAnswer;
+pub use random::Random;
 pub use rates::{Coin, LiveRates, RateSource, StaticRates};
-pub use start::StartError;
+pub use start::{Parts, StartError};
 
 use crate::board::Board;
 use crate::desk::Desk;
@@ -90,10 +92,6 @@ impl Inner {
         if self.desk(network).is_some() { network } else { "other" }
     }
 
-    pub(crate) fn random(&self) -> [u8; 16] {
-        rand::random()
-    }
-
     /// running → credited (P6). What cannot be stored now is tried again until
     /// the ledger answers: a run that nobody holds would keep its payer waiting.
     pub(crate) async fn credit(self: &Arc<Self>, facts: &PaidFacts, reason: &str) {
@@ -105,6 +103,7 @@ impl Inner {
         self.drivers.spawn(async move {
             loop {
                 tokio::select! {
+                    biased;
                     // The next start makes it a credit.
                     () = inner.tools.stop.cancelled() => return,
                     () = tokio::time::sleep(CREDIT_RETRY) => {}
@@ -253,18 +252,13 @@ impl Facilitator {
         self.inner.tools.metrics.registry()
     }
 
-    /// The books, for operators' commands.
-    pub fn ledger(&self) -> &Ledger {
-        &self.inner.tools.ledger
-    }
-
     /// Stops background work and closes the ledger. Unfinished payments go on
     /// at the next start.
     pub async fn shutdown(&self) {
         self.inner.tools.stop.cancel();
         self.inner.drivers.close();
         self.inner.drivers.wait().await;
-        self.inner.tools.ledger.clone().close().await;
+        self.inner.tools.ledger.close().await;
     }
 }
 

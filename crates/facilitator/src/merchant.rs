@@ -212,8 +212,8 @@ impl Inner {
         };
         let service = payment.amount.checked_sub(gas).unwrap_or(Amount::ZERO);
         let new = NewClaim {
-            id: PaymentId::from_random(self.random()),
-            request_id: RequestId::from_random(self.random()),
+            id: PaymentId::from_random(self.tools.random.draw()),
+            request_id: RequestId::from_random(self.tools.random.draw()),
             key: payment.key,
             network: desk.chain.network().clone(),
             origin: Origin::Merchant(merchant.to_owned()),
@@ -246,6 +246,7 @@ impl Inner {
         while !known.state.is_final() && Instant::now() < until {
             let reread = tokio::time::sleep(std::time::Duration::from_millis(500));
             tokio::select! {
+                biased;
                 _ = changes.changed() => {}
                 () = reread => {}
                 () = tokio::time::sleep_until(until) => {}

@@ -120,8 +120,8 @@ impl Inner {
             Err(outcome) => return Err(outcome),
         };
         let new = NewClaim {
-            id: PaymentId::from_random(self.random()),
-            request_id: RequestId::from_random(self.random()),
+            id: PaymentId::from_random(self.tools.random.draw()),
+            request_id: RequestId::from_random(self.tools.random.draw()),
             key: payment.key,
             network: desk.chain.network().clone(),
             origin: Origin::Gate,
@@ -210,7 +210,8 @@ impl Inner {
         if found.is_none() {
             // Another replica may have offered a tariff we have not seen; the
             // signature is checked already, so this read cannot be had for free.
-            if let Err(error) = crate::tariffs::reload(desk, &self.tools.ledger, &self.policy, now_ms).await {
+            if let Err(error) = crate::tariffs::reload(desk, &*self.tools.ledger, &self.policy, now_ms).await
+            {
                 tracing::warn!(%error, "cannot reread tariffs");
             }
             found = desk.matching(payment.amount, sale.service, now_ms);
@@ -248,7 +249,7 @@ impl Inner {
     pub(crate) async fn check_payer(&self, desk: &Desk, payer: &str) -> Result<(), PayOutcome> {
         let network = desk.chain.network();
         let now_ms = self.tools.clock.now_ms();
-        match desk.ceilings.payer_is_over(&self.tools.ledger, network, payer, now_ms).await {
+        match desk.ceilings.payer_is_over(&*self.tools.ledger, network, payer, now_ms).await {
             Ok(false) => Ok(()),
             Ok(true) => Err(PayOutcome::Refused(Rejection {
                 code: ErrorCode::InvalidTransactionState,
@@ -304,6 +305,7 @@ impl Inner {
             }
             let pause = tokio::time::sleep_until(until.min(Instant::now() + REREAD_PAUSE));
             tokio::select! {
+                biased;
                 _ = changes.changed() => {}
                 () = pause => {}
             }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quittance_ledger::{CostEntry, Ledger, LedgerError, Payment, PaymentState, Recorded, SignFn, Slot};
+use quittance_ledger::{CostEntry, LedgerError, Payment, PaymentState, Recorded, SignFn, Slot, Store};
 use quittance_protocol::{DurableAttempt as _, Evidence, Landing};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,15 +19,17 @@ use crate::desk::Desk;
 use crate::engine::{Alert, Effect, Event, State, Verdict, step};
 use crate::failpoint;
 use crate::metrics::Metrics;
+use crate::random::Random;
 
 /// Pause before a ledger commit that failed is tried again.
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
 
 /// Everything a driver shares with the rest of the process.
 pub(crate) struct Tools {
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
+    pub(crate) random: Random,
     pub(crate) stop: CancellationToken,
 }
 
@@ -91,6 +93,7 @@ impl Driver {
             let event = match events.pop_front() {
                 Some(event) => event,
                 None => tokio::select! {
+                    biased;
                     () = self.tools.stop.cancelled() => break,
                     event = next_event(&mut self.evidence, self.wake_at) => {
                         if matches!(event, Event::Due) {
@@ -226,7 +229,7 @@ impl Driver {
         let outcome = self.desk.chain.send(recorded).await;
         failpoint::hit("after_send").await;
         self.tools.metrics.sent(&self.payment.network, &outcome);
-        let (ledger, attempt) = (self.tools.ledger.clone(), recorded.attempt());
+        let (ledger, attempt) = (Arc::clone(&self.tools.ledger), recorded.attempt());
         let (noted, now_ms) = (outcome.clone(), self.tools.clock.now_ms());
         // Journaled in the background: a recorded attempt counts as possibly
         // sent, so nothing depends on this line.
@@ -320,7 +323,7 @@ impl Driver {
             usdc,
             earned,
         };
-        let (ledger, now_ms) = (self.tools.ledger.clone(), self.tools.clock.now_ms());
+        let (ledger, now_ms) = (Arc::clone(&self.tools.ledger), self.tools.clock.now_ms());
         tokio::spawn(async move {
             if let Err(error) = ledger.book_cost(entry, now_ms).await {
                 tracing::warn!(%error, "a cost is missing in the books");
@@ -360,6 +363,7 @@ async fn next_event(
         }
     };
     tokio::select! {
+        biased;
         evidence = seen => Event::Seen(evidence),
         () = due => Event::Due,
     }

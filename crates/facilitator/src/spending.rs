@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quittance_ledger::{Ledger, LedgerError};
+use quittance_ledger::{LedgerError, Store};
 use quittance_protocol::{Amount, Network};
 
 /// The ceilings' rolling window.
@@ -44,7 +44,7 @@ impl Spending {
     /// Reads the ledger.
     pub(crate) async fn refresh(
         &self,
-        ledger: &Ledger,
+        ledger: &dyn Store,
         network: &Network,
         now_ms: i64,
     ) -> Result<(), LedgerError> {
@@ -60,7 +60,7 @@ impl Ceilings {
     /// the ledger: only for who proved a signature.
     pub(crate) async fn payer_is_over(
         &self,
-        ledger: &Ledger,
+        ledger: &dyn Store,
         network: &Network,
         payer: &str,
         now_ms: i64,
@@ -73,7 +73,7 @@ impl Ceilings {
 
 #[cfg(test)]
 mod tests {
-    use quittance_ledger::{ClaimOutcome, CostEntry, LedgerOptions, NewClaim, Origin};
+    use quittance_ledger::{ClaimOutcome, CostEntry, Ledger, LedgerOptions, NewClaim, Origin};
     use quittance_protocol::{Deadline, Fingerprint, PaymentId, PaymentKey, RequestId};
 
     use super::*;

@@ -1,10 +1,11 @@
 //! From a configuration to a running facilitator.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use quittance_evm::EvmError;
-use quittance_ledger::{Ledger, LedgerError, LedgerOptions, Payment};
+use quittance_ledger::{Ledger, LedgerError, LedgerOptions, Payment, Store};
 use quittance_protocol::{Family, USDC_DECIMALS};
 use quittance_quote::{Markup, NetworkTerms, QuoteError, TariffWindow};
 use quittance_solana::SolanaError;
@@ -18,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, NetworkConfig, read_secret, resolve};
 use crate::desk::Desk;
 use crate::metrics::Metrics;
+use crate::random::Random;
 use crate::rates::{Coin, LiveRates, RateSource};
 use crate::settle::{Driver, Tools};
 use crate::solana::SvmChain;
@@ -71,6 +73,24 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
 }
 
+/// What a facilitator is made of: everything that touches the world.
+pub struct Parts {
+    /// The books.
+    pub store: Arc<dyn Store>,
+    /// The chain behind each of the configuration's networks, by its name there.
+    pub chains: BTreeMap<String, Arc<dyn Chain>>,
+    /// Exchange rates.
+    pub rates: Arc<dyn RateSource>,
+    /// The time.
+    pub clock: Clock,
+    /// Randomness.
+    pub random: Random,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
+    /// Ends the background tasks.
+    pub stop: CancellationToken,
+}
+
 impl Facilitator {
     /// Connects chains, opens the ledger, resumes unfinished payments and
     /// starts the background tasks.
@@ -78,57 +98,48 @@ impl Facilitator {
         config.check()?;
         let (metrics, clock, stop) = (Arc::new(Metrics::new()?), Clock::system(), CancellationToken::new());
         let rates = LiveRates::start(&config.rates, Arc::clone(&metrics), clock.clone(), &stop).await?;
-        let started = Self::assemble(config, rates, clock, metrics, stop.clone()).await;
+        let started = async {
+            let store: Arc<dyn Store> = Arc::new(open_ledger(config, &clock).await?);
+            let mut chains = BTreeMap::new();
+            for (name, network) in &config.networks {
+                chains.insert(name.clone(), connect(name, network, config, &clock).await?);
+            }
+            let (random, stop) = (Random::system(), stop.clone());
+            Self::assemble(config, Parts { store, chains, rates, clock, random, metrics, stop }).await
+        };
+        let started = started.await;
         if started.is_err() {
             stop.cancel();
         }
         started
     }
 
-    /// As [`Self::start`], with the caller's exchange rates and clock.
-    pub async fn start_with(
-        config: &Config,
-        rates: Arc<dyn RateSource>,
-        clock: Clock,
-    ) -> Result<Self, StartError> {
-        config.check()?;
-        Self::assemble(config, rates, clock, Arc::new(Metrics::new()?), CancellationToken::new()).await
-    }
-
-    async fn assemble(
-        config: &Config,
-        rates: Arc<dyn RateSource>,
-        clock: Clock,
-        metrics: Arc<Metrics>,
-        stop: CancellationToken,
-    ) -> Result<Self, StartError> {
+    /// As [`Self::start`], from parts that are ready: terms, limits and policies
+    /// are the configuration's, and nothing is opened or connected. Networks
+    /// without a chain are left out.
+    pub async fn assemble(config: &Config, parts: Parts) -> Result<Self, StartError> {
+        let Parts { store, mut chains, rates, clock, random, metrics, stop } = parts;
         let policy = policy(config)?;
-        let ledger = open_ledger(config, &clock).await?;
         let mut desks = Vec::new();
         for (name, network) in &config.networks {
-            let chain = connect(name, network, config, &clock).await?;
+            let Some(chain) = chains.remove(name) else { continue };
             if chain.takes_nonce() {
                 let nonce = chain
                     .next_nonce()
                     .await
                     .map_err(|source| StartError::Chain { name: name.clone(), source })?;
-                ledger.ensure_wallet(chain.network(), chain.wallet(), nonce, clock.now_ms()).await?;
+                store.ensure_wallet(chain.network(), chain.wallet(), nonce, clock.now_ms()).await?;
             }
             metrics.introduce(chain.network());
             desks.push(Arc::new(desk(network, config, chain, &rates, &policy, &stop)?));
         }
         desks.sort_by_key(|desk| order_of(desk.chain.network()));
-        let tools = Arc::new(Tools { ledger, metrics, clock, stop });
+        let tools = Arc::new(Tools { ledger: store, metrics, clock, random, stop });
         let inner = Arc::new(Inner {
             tools,
             desks,
             board: Board::default(),
-            limits: Limits {
-                pending_wait: Duration::from_secs(config.gate.pending_wait_seconds),
-                replay_ms: i64::try_from(config.gate.replay_seconds.saturating_mul(1_000))
-                    .unwrap_or(i64::MAX),
-                runs_max: config.gate.runs_max,
-            },
+            limits: limits(config),
             policy,
             drivers: TaskTracker::new(),
         });
@@ -140,20 +151,28 @@ impl Facilitator {
     }
 }
 
+fn limits(config: &Config) -> Limits {
+    Limits {
+        pending_wait: Duration::from_secs(config.gate.pending_wait_seconds),
+        replay_ms: i64::try_from(config.gate.replay_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX),
+        runs_max: config.gate.runs_max,
+    }
+}
+
 impl Inner {
     async fn start_tariffs(self: &Arc<Self>) {
         let tools = &self.tools;
         for desk in &self.desks {
             let now_ms = tools.clock.now_ms();
             // Before the first offer, so that a restart honours older ones.
-            let loaded = tariffs::reload(desk, &tools.ledger, &self.policy, now_ms).await;
-            let made = tariffs::refresh(desk, &tools.ledger, &self.policy, &tools.metrics, now_ms).await;
+            let loaded = tariffs::reload(desk, &*tools.ledger, &self.policy, now_ms).await;
+            let made = tariffs::refresh(desk, &*tools.ledger, &self.policy, &tools.metrics, now_ms).await;
             if let Err(error) = loaded.and(made) {
                 tracing::warn!(network = %desk.chain.network(), %error, "not offered until a tariff can be made");
             }
             self.drivers.spawn(tariffs::run(
                 Arc::clone(desk),
-                tools.ledger.clone(),
+                Arc::clone(&tools.ledger),
                 self.policy.clone(),
                 Arc::clone(&tools.metrics),
                 tools.clock.clone(),
@@ -209,6 +228,7 @@ impl Inner {
         self.drivers.spawn(async move {
             loop {
                 tokio::select! {
+                    biased;
                     () = inner.tools.stop.cancelled() => return,
                     () = tokio::time::sleep(pause) => {}
                 }

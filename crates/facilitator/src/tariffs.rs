@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::{Ledger, LedgerError, TariffRow};
+use quittance_ledger::{LedgerError, Store, TariffRow};
 use quittance_quote::{Markup, Tariff, native_to_usdc, next_gas};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,7 @@ pub(crate) enum TariffError {
 /// Reads the ledger's tariffs into the desk's window.
 pub(crate) async fn reload(
     desk: &Desk,
-    ledger: &Ledger,
+    ledger: &dyn Store,
     policy: &TariffPolicy,
     now_ms: i64,
 ) -> Result<(), TariffError> {
@@ -71,7 +71,7 @@ fn from_row(row: TariffRow) -> Tariff {
 /// Makes the next tariff, if one is due.
 pub(crate) async fn refresh(
     desk: &Desk,
-    ledger: &Ledger,
+    ledger: &dyn Store,
     policy: &TariffPolicy,
     metrics: &Metrics,
     now_ms: i64,
@@ -112,7 +112,7 @@ fn tell(desk: &Desk, metrics: &Metrics, closed: Option<Closed>) {
 
 async fn make(
     desk: &Desk,
-    ledger: &Ledger,
+    ledger: &dyn Store,
     policy: &TariffPolicy,
     metrics: &Metrics,
     now_ms: i64,
@@ -171,7 +171,7 @@ fn detail(costs: &CostSnapshot, rent_included: bool) -> Value {
 /// Refreshes until told to stop.
 pub(crate) async fn run(
     desk: Arc<Desk>,
-    ledger: Ledger,
+    ledger: Arc<dyn Store>,
     policy: TariffPolicy,
     metrics: Arc<Metrics>,
     clock: Clock,
@@ -179,10 +179,11 @@ pub(crate) async fn run(
 ) {
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(policy.refresh) => {}
         }
-        if let Err(error) = refresh(&desk, &ledger, &policy, &metrics, clock.now_ms()).await {
+        if let Err(error) = refresh(&desk, &*ledger, &policy, &metrics, clock.now_ms()).await {
             tracing::warn!(network = %desk.chain.network(), %error, "no new tariff");
         }
     }

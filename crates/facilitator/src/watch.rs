@@ -3,7 +3,7 @@
 //! A watcher per transaction would ask the node once per payment and block;
 //! this asks once per block, and not at all while nothing is watched.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,13 +62,14 @@ async fn poll(
     mut incoming: mpsc::Receiver<Registration>,
     stop: CancellationToken,
 ) {
-    let mut list: HashMap<PaymentKey, Registration> = HashMap::new();
+    let mut list: BTreeMap<PaymentKey, Registration> = BTreeMap::new();
     let mut fault_pause_ms = 0_u64;
     loop {
         list.retain(|_, entry| !entry.evidence.is_closed());
         if list.is_empty() {
             // Nothing to look for: wait for work without asking the node.
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 registration = incoming.recv() => match registration {
                     Some(registration) => { list.insert(registration.watched.key, registration); }
@@ -97,6 +98,7 @@ async fn poll(
         }
         let pause = interval.max(Duration::from_millis(fault_pause_ms));
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }

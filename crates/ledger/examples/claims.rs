@@ -1,5 +1,6 @@
 //! Claims per second, durable, on SQLite and PostgreSQL:
 //! `cargo run --release -p quittance-ledger --example claims`.
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::float_arithmetic, reason = "a measurement")]
 
 use std::time::Instant;

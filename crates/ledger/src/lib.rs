@@ -6,6 +6,7 @@ mod conn;
 mod error;
 mod ledger;
 mod ops;
+mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token;
@@ -14,6 +15,7 @@ mod types;
 pub use error::LedgerError;
 pub use ledger::Ledger;
 pub use ops::attempts::BATCH_PAYMENTS_MAX;
+pub use store::Store;
 pub use token::{Claim, ClaimOutcome, Recorded, SignFn, SignedBytes};
 pub use types::{
     AnswerMeta, AttemptId, CostEntry, DeliveryStart, DeliveryState, JournalLine, LedgerOptions, Margin,

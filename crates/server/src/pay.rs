@@ -251,6 +251,7 @@ fn parse_usdc(text: &str) -> Option<Amount> {
     format!("{whole}{fraction:0<6}").parse().ok().map(Amount::new)
 }
 
+#[allow(clippy::disallowed_methods, reason = "a payer's own nonce")]
 async fn sign(offer: &PaymentRequirements, args: &PayArgs) -> Result<PaymentPayload, CommandError> {
     let network: Network = offer.network.parse()?;
     let payload = match network.family() {
@@ -294,6 +295,7 @@ fn with_numbers(mut signed: EvmExactPayload) -> EvmExactPayload {
     signed
 }
 
+#[allow(clippy::disallowed_methods, reason = "a payer's own identifier")]
 fn random_hex() -> String {
     rand::random::<[u8; 16]>().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,6 +4,7 @@
 //! `quittance-devnet --solana-only --solana-slot-ms 20`; its cheat methods fund
 //! the actors. Each test has keys and a mint of its own, so they may share the
 //! node and run in any order. `QUITTANCE_SKIP_CHAINS=1` skips them.
+#![allow(clippy::disallowed_methods, reason = "tests measure real time")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
 
 use std::sync::Arc;

@@ -100,6 +100,7 @@ impl LiveRates {
     async fn poll(self: Arc<Self>, coin: Coin, source: Arc<Source>, stop: CancellationToken) {
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(self.refresh) => {}
             }

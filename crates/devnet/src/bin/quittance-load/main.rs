@@ -4,6 +4,7 @@
 //!
 //! `same` sends one request over and over. `pay` sends payments, each signed
 //! freshly: to `/verify`, to `/settle`, or through a gate.
+#![allow(clippy::disallowed_methods, reason = "a load generator measures real time and plays many payers")]
 
 mod blocks;
 mod http;

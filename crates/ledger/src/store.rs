@@ -1,0 +1,98 @@
+//! The port through which everything above sees a ledger.
+
+use async_trait::async_trait;
+use quittance_protocol::{
+    Amount, ErrorCode, Evidence, IdentifierHash, Landing, Network, PaymentId, PaymentKey, SendOutcome,
+};
+
+use crate::error::LedgerError;
+use crate::ledger::Ledger;
+use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
+use crate::types::{
+    AttemptId, CostEntry, DeliveryStart, MerchantAnswer, NewClaim, Payment, PaymentState, Slot, Spent,
+    StoredAnswer, TariffRow,
+};
+
+/// One list of operations makes the trait and its implementation for
+/// [`Ledger`], so that the two cannot drift apart.
+macro_rules! operations {
+    ($(async fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $answer:ty;)*) => {
+        /// A ledger, as far as facilitating payments goes: each operation does
+        /// and promises what the method of the same name does for [`Ledger`].
+        /// A simulator implements it over a model.
+        #[async_trait]
+        pub trait Store: Send + Sync + 'static {
+            $(
+                #[doc = concat!("See [`Ledger::", stringify!($name), "`].")]
+                async fn $name(&self, $($argument: $type),*) -> Result<$answer, LedgerError>;
+            )*
+
+            /// See [`Ledger::close`].
+            async fn close(&self);
+        }
+
+        #[async_trait]
+        impl Store for Ledger {
+            $(
+                async fn $name(&self, $($argument: $type),*) -> Result<$answer, LedgerError> {
+                    Ledger::$name(self, $($argument),*).await
+                }
+            )*
+
+            async fn close(&self) {
+                Ledger::close(self.clone()).await;
+            }
+        }
+    };
+}
+
+operations! {
+    // Claims.
+    async fn claim(new: NewClaim, now_ms: i64) -> ClaimOutcome;
+    async fn payment(id: &PaymentId) -> Option<Payment>;
+    async fn payment_by_key(key: &PaymentKey) -> Option<Payment>;
+    async fn payment_by_identifier(id: &IdentifierHash) -> Vec<Payment>;
+
+    // Attempts.
+    async fn ensure_wallet(network: &Network, wallet: &str, chain_nonce: u64, now_ms: i64) -> u64;
+    async fn record(payment: &PaymentId, signed: SignedBytes, now_ms: i64) -> Recorded;
+    async fn record_with_nonce(payment: &PaymentId, wallet: &str, sign: SignFn, now_ms: i64) -> Recorded;
+    async fn record_again(payments: &[PaymentId], slot: Slot, sign: SignFn, now_ms: i64) -> Recorded;
+    async fn journal_send(attempt: AttemptId, outcome: &SendOutcome, now_ms: i64) -> ();
+    async fn recorded_attempts(payment: &PaymentId) -> Vec<Recorded>;
+    async fn attempts_from_nonce(network: &Network, wallet: &str, nonce: u64) -> Vec<Recorded>;
+
+    // Verdicts.
+    async fn settle(payment: &PaymentId, landing: &Landing, now_ms: i64) -> Payment;
+    async fn refuse(
+        payment: &PaymentId,
+        code: ErrorCode,
+        why: &str,
+        evidence: Option<&Evidence>,
+        now_ms: i64,
+    ) -> Payment;
+    async fn expire(payment: &PaymentId, evidence: &Evidence, now_ms: i64) -> Payment;
+
+    // Deliveries.
+    async fn start_delivery(payment: &PaymentId, runs_max: u32, now_ms: i64) -> DeliveryStart;
+    async fn finish_delivery(payment: &PaymentId, run: u32, answer: &StoredAnswer, now_ms: i64) -> ();
+    async fn credit_delivery(payment: &PaymentId, run: u32, why: &str, now_ms: i64) -> ();
+    async fn mark_answer_sent(payment: &PaymentId, now_ms: i64) -> ();
+    async fn answer(payment: &PaymentId) -> Option<StoredAnswer>;
+    async fn answer_merchant(payment: &PaymentId, now_ms: i64) -> MerchantAnswer;
+    async fn note_pending_answer(payment: &PaymentId, now_ms: i64) -> ();
+
+    // Books.
+    async fn book_cost(entry: CostEntry, now_ms: i64) -> bool;
+    async fn uncollected_cost_usdc(network: &Network, payer: Option<&str>, since_ms: i64) -> Amount;
+    async fn spent_usdc(network: &Network, since_ms: i64) -> Spent;
+    async fn counts() -> Vec<(Network, PaymentState, u64)>;
+    async fn put_tariff(network: &Network, gas: Amount, detail: serde_json::Value, now_ms: i64) -> i64;
+    async fn tariffs_since(network: &Network, replaced_after_ms: i64) -> Vec<TariffRow>;
+
+    // Instances.
+    async fn unfinished() -> Vec<Payment>;
+    async fn adopt_orphans(now_ms: i64) -> Vec<Payment>;
+    async fn heartbeat(now_ms: i64) -> ();
+    async fn rejoin(now_ms: i64) -> ();
+}

@@ -4,7 +4,7 @@ use quittance_protocol::{Deadline, Fingerprint, IdentifierHash, PaymentId, Payme
 
 use crate::conn::Row;
 use crate::error::LedgerError;
-use crate::types::{DeliveryState, Origin, Payment, PaymentState};
+use crate::types::{DeliveryState, Finality, Origin, Payment, PaymentState};
 
 fn corrupt<T>(value: Option<T>, field: &'static str) -> Result<T, LedgerError> {
     value.ok_or(LedgerError::Corrupt { field })
@@ -57,6 +57,8 @@ pub(crate) fn payment(row: &Row) -> Result<Payment, LedgerError> {
         transaction: row.text_opt("tx")?,
         landing: corrupt(landing.ok(), "landing")?,
         refusal,
+        finality: finality(row)?,
+        finality_at_ms: row.int_opt("finality_at_ms")?,
         owner: row.text("owner")?,
         owner_epoch: row.int("owner_epoch")?,
         delivery_owner: row.text_opt("delivery_owner")?,
@@ -69,6 +71,13 @@ pub(crate) fn payment(row: &Row) -> Result<Payment, LedgerError> {
         merchant_answer_at_ms: row.int_opt("merchant_answer_at_ms")?,
         pending_answer_at_ms: row.int_opt("pending_answer_at_ms")?,
     })
+}
+
+fn finality(row: &Row) -> Result<Option<Finality>, LedgerError> {
+    match row.text_opt("finality")? {
+        Some(text) => corrupt(Finality::from_stored(&text), "finality").map(Some),
+        None => Ok(None),
+    }
 }
 
 pub(crate) fn runs(row: &Row) -> Result<u32, LedgerError> {

@@ -108,8 +108,13 @@ impl Ledger {
         self.inner.epoch.store(epoch, Ordering::Relaxed);
     }
 
+    /// Whether other instances may work on the same payments.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.inner.backend, Backend::Postgres(_))
+    }
+
     pub(crate) fn renewed_until(&self, lease_until_ms: i64) {
-        if matches!(self.inner.backend, Backend::Postgres(_)) {
+        if self.is_shared() {
             self.inner.lease_until_ms.store(lease_until_ms, Ordering::Relaxed);
         }
     }

@@ -18,8 +18,8 @@ pub use ops::attempts::BATCH_PAYMENTS_MAX;
 pub use store::Store;
 pub use token::{Claim, ClaimOutcome, Recorded, SignFn, SignedBytes};
 pub use types::{
-    AnswerMeta, AttemptId, CostEntry, DeliveryStart, DeliveryState, JournalLine, LedgerOptions, Margin,
-    MerchantAnswer, NewClaim, Origin, Payment, PaymentFilter, PaymentState, Retention, Slot, Spent,
+    AnswerMeta, AttemptId, CostEntry, DeliveryStart, DeliveryState, Finality, JournalLine, LedgerOptions,
+    Margin, MerchantAnswer, NewClaim, Origin, Payment, PaymentFilter, PaymentState, Retention, Slot, Spent,
     StoredAnswer, TariffRow,
 };
 

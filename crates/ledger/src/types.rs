@@ -65,6 +65,17 @@ text_enum!(
     }
 );
 
+text_enum!(
+    /// What became of a settled payment's landing (invariant I6). The grant
+    /// stands either way.
+    Finality {
+        /// It is in a finalized block and cannot vanish.
+        Finalized => "finalized",
+        /// A reorganisation took it away and it cannot land again.
+        ReorgedLoss => "reorged_loss",
+    }
+);
+
 impl PaymentState {
     /// Whether this state is a verdict (invariant I6).
     pub const fn is_final(self) -> bool {
@@ -225,6 +236,10 @@ pub struct Payment {
     pub landing: Option<Landing>,
     /// Why it was refused.
     pub refusal: Option<(ErrorCode, String)>,
+    /// What became of the landing; none while it is not final.
+    pub finality: Option<Finality>,
+    /// When that was found.
+    pub finality_at_ms: Option<i64>,
     /// The instance that works on it.
     pub owner: String,
     /// That instance's epoch when it took the payment.

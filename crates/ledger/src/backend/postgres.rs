@@ -22,6 +22,7 @@ const NAME_LOCK_CLASS: i32 = 0x7175_6974;
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "ledger", include_str!("../../../../migrations/postgres/0001_ledger.sql")),
     (2, "costs recent", include_str!("../../../../migrations/postgres/0002_costs_recent.sql")),
+    (3, "finality", include_str!("../../../../migrations/postgres/0003_finality.sql")),
 ];
 
 pub(crate) struct PostgresBackend {

@@ -25,6 +25,7 @@ const BUSY_TIMEOUT_MS: u64 = 5_000;
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "ledger", include_str!("../../../../migrations/sqlite/0001_ledger.sql")),
     (2, "costs recent", include_str!("../../../../migrations/sqlite/0002_costs_recent.sql")),
+    (3, "finality", include_str!("../../../../migrations/sqlite/0003_finality.sql")),
 ];
 
 /// An operation in the writer's queue, its result type erased.

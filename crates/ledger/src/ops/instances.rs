@@ -30,14 +30,44 @@ impl Ledger {
         .await
     }
 
+    /// Handler runs that this instance has under way, by the books: a run that
+    /// nobody in the process works on became nobody's when a commit's answer was lost.
+    pub async fn running(&self) -> Result<Vec<(PaymentId, u32)>, LedgerError> {
+        let me = self.me();
+        self.read(move |tx| {
+            Box::pin(async move {
+                tx.all(
+                    "SELECT id, runs FROM payments WHERE delivery = 'running' AND delivery_owner = $1 \
+                     AND delivery_epoch = $2 ORDER BY id",
+                    params![&*me.instance, me.epoch],
+                )
+                .await?
+                .iter()
+                .map(|row| Ok((PaymentId::from_stored(row.text("id")?), codec::runs(row)?)))
+                .collect()
+            })
+        })
+        .await
+    }
+
+    /// How long this instance counts as alive after a heartbeat; none where no
+    /// other instance can exist (SQLite).
+    pub fn lease_ms(&self) -> Option<i64> {
+        self.is_shared().then(|| self.options().lease_ms)
+    }
+
     /// Takes over the unfinished payments of instances whose lease has passed,
-    /// and turns the handler runs they left into credits. Returns the payments
+    /// and of earlier lives of this one, and turns the handler runs they left
+    /// into credits. Returns the payments
     /// that are now ours to finish.
     pub async fn adopt_orphans(&self, now_ms: i64) -> Result<Vec<Payment>, LedgerError> {
         let me = self.me();
         self.write(now_ms, move |tx| {
             Box::pin(async move {
-                let mut adopted = Vec::new();
+                // A commit of an earlier life of this instance may come after that
+                // life was taken over: the database finishes what a dead client began.
+                let earlier = Left::By(me.instance.to_string());
+                let mut adopted = take_over(tx, &me, earlier, now_ms).await?;
                 for name in fence_dead(tx, &me, now_ms).await? {
                     adopted.extend(take_over(tx, &me, Left::By(name), now_ms).await?);
                 }
@@ -118,6 +148,7 @@ async fn fence_dead(tx: &mut Tx, me: &Me, now_ms: i64) -> Result<Vec<String>, Le
         .all(
             "SELECT name FROM instances WHERE lease_until_ms < $1 AND name <> $2 AND (\
              EXISTS (SELECT 1 FROM payments WHERE owner = name AND state IN ('claimed', 'recorded')) OR \
+             EXISTS (SELECT 1 FROM payments WHERE owner = name AND state = 'settled' AND finality IS NULL) OR \
              EXISTS (SELECT 1 FROM payments WHERE delivery_owner = name AND delivery = 'running')) \
              ORDER BY name",
             params![now_ms, &*me.instance],
@@ -162,6 +193,14 @@ async fn take_over(tx: &mut Tx, me: &Me, left: Left, now_ms: i64) -> Result<Vec<
     for payment in &adopted {
         journal(tx, me, now_ms, Some(&payment.id), "adopted", json!({"epoch": me.epoch})).await?;
     }
+    // Landings that are not final yet go on being watched; nobody drives them,
+    // so they are not returned and not journaled one by one.
+    tx.execute(
+        "UPDATE payments SET owner = $1, owner_epoch = $2 WHERE state = 'settled' AND finality IS NULL \
+         AND (owner = $3 OR $4) AND NOT (owner = $1 AND owner_epoch = $2)",
+        params![&*me.instance, me.epoch, from.as_str(), anybody],
+    )
+    .await?;
     let cut_off = tx
         .change(
             "UPDATE payments SET delivery = 'credited' WHERE delivery = 'running' \

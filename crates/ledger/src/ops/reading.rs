@@ -33,7 +33,8 @@ const MARGINS: &str = "\
         FROM booked GROUP BY network, hour \
     ), charged AS ( \
         SELECT network, created_at_ms / 3600000 AS hour, COUNT(*) AS payments, SUM(gas) AS charged \
-        FROM payments WHERE state = 'settled' AND created_at_ms >= $1 GROUP BY network, created_at_ms / 3600000 \
+        FROM payments WHERE state = 'settled' AND finality IS DISTINCT FROM 'reorged_loss' \
+        AND created_at_ms >= $1 GROUP BY network, created_at_ms / 3600000 \
     ), hours AS ( \
         SELECT network, hour FROM charged UNION SELECT network, hour FROM spent \
     ) \

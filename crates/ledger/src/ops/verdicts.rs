@@ -4,7 +4,7 @@ use quittance_protocol::{ErrorCode, Evidence, Landing, PaymentId};
 use serde_json::json;
 
 use super::attempts::{changed, refused};
-use crate::conn::{Row, Tx, params, reason};
+use crate::conn::{Row, Tx, params, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Me, journal};
 use crate::types::{Payment, PaymentState};
@@ -21,15 +21,16 @@ impl Ledger {
         now_ms: i64,
     ) -> Result<Payment, LedgerError> {
         let (me, id) = (self.me(), payment.clone());
-        let transaction = landing.transaction.clone();
+        let (transaction, block) = (landing.transaction.clone(), unsigned(landing.block, "block")?);
         let landing = stored(landing, "landing")?;
         self.write(now_ms, move |tx| {
             Box::pin(async move {
                 let row = tx
                     .change_one(
                         "UPDATE payments SET state = 'settled', tx = $2, landing = $3, settled_at_ms = $4, \
-                         verdict_at_ms = $4 WHERE id = $1 AND state IN ('claimed', 'recorded') RETURNING *",
-                        params![id.as_str(), transaction.as_str(), landing, now_ms],
+                         verdict_at_ms = $4, landed_block = $5 \
+                         WHERE id = $1 AND state IN ('claimed', 'recorded') RETURNING *",
+                        params![id.as_str(), transaction.as_str(), landing, now_ms, block],
                     )
                     .await?;
                 let detail = json!({"transaction": transaction});
@@ -104,7 +105,7 @@ impl Ledger {
 }
 
 /// To text and not to a JSON value first: costs in wei do not fit 64 bits.
-fn stored<T: serde::Serialize>(value: &T, field: &'static str) -> Result<String, LedgerError> {
+pub(crate) fn stored<T: serde::Serialize>(value: &T, field: &'static str) -> Result<String, LedgerError> {
     serde_json::to_string(value).map_err(|_| LedgerError::OutOfRange { field })
 }
 

@@ -1,6 +1,6 @@
 //! A JSON-RPC proxy that counts calls, adds a fixed delay and injects faults.
 //!
-//! Control calls: `GET /__proxy/counts`, `POST /__proxy/reset`,
+//! Control calls: `GET /__proxy/counts`, `GET /__proxy/sent`, `POST /__proxy/reset`,
 //! `GET|POST|DELETE /__proxy/faults`. Every other `POST` goes upstream.
 
 mod faults;
@@ -110,6 +110,7 @@ impl Proxy {
         let mut state = self.state();
         match (method, command) {
             ("GET", "counts") => ok(json!(state.counts())),
+            ("GET", "sent") => ok(json!(state.sent())),
             ("GET", "faults") => ok(json!(state.waiting())),
             ("POST", "faults") => match serde_json::from_slice::<OneOrMany>(body) {
                 Ok(faults) => match state.add(faults.into()) {
@@ -126,7 +127,7 @@ impl Proxy {
                 state.reset();
                 ok(json!(state.counts()))
             }
-            _ => Response::json(404, r#"{"error":"counts, faults or reset"}"#),
+            _ => Response::json(404, r#"{"error":"counts, sent, faults or reset"}"#),
         }
     }
 
@@ -134,8 +135,7 @@ impl Proxy {
         let Ok(parsed) = Parsed::read(&body) else {
             return Outcome::Answer(Response::json(400, r#"{"error":"not a JSON-RPC request"}"#));
         };
-        let methods: Vec<&str> = parsed.calls.iter().map(|(_, call)| call.method.as_ref()).collect();
-        let actions = self.state().arrive(&methods);
+        let actions = self.state().arrive(parsed.calls.iter().map(|(_, call)| call));
         let plan = Plan::make(&parsed, actions);
         let delay = self.options.delay.saturating_add(plan.delay);
         if !delay.is_zero() {

@@ -177,6 +177,22 @@ async fn a_fault_meets_only_its_call_of_a_batch() {
 }
 
 #[tokio::test]
+async fn broadcasts_are_told_apart_by_their_bytes() {
+    let bench = Bench::start(0).await;
+    let send = |id: u64, method: &str, bytes: &str| json!({"id": id, "method": method, "params": [bytes, {"encoding": "base64"}]});
+    bench.post("/", &send(1, "eth_sendRawTransaction", "0x02aa")).await.unwrap();
+    bench.post("/", &send(2, "eth_call", "0x02ff")).await.unwrap();
+    bench.fault(json!({"method": "sendTransaction", "action": "drop_request"})).await;
+    assert!(bench.post("/", &send(3, "sendTransaction", "AQAB")).await.is_err());
+    let batch =
+        json!([send(4, "eth_sendRawTransaction", "0x02aa"), send(5, "eth_sendRawTransaction", "0x02bb")]);
+    bench.post("/", &batch).await.unwrap();
+    let sent: Value =
+        bench.client.get(format!("{}/__proxy/sent", bench.url)).send().await.unwrap().json().await.unwrap();
+    assert_eq!(sent, json!({"0x02aa": 2, "0x02bb": 1, "AQAB": 1}));
+}
+
+#[tokio::test]
 async fn skip_lets_the_first_calls_pass() {
     let bench = Bench::start(0).await;
     bench.fault(json!([{"method": "send", "action": "drop_request", "skip": 1}])).await;

@@ -10,6 +10,10 @@ pub(crate) const METHODS_MAX: usize = 256;
 /// More faults than this may not wait at once.
 pub(crate) const FAULTS_MAX: usize = 256;
 const DELAY_MS_MAX: u64 = 600_000;
+/// Methods whose first parameter is a signed transaction.
+const BROADCASTS: [&str; 3] = ["eth_sendRawTransaction", "eth_sendRawTransactionSync", "sendTransaction"];
+/// More distinct transactions than this are not told apart.
+const SENT_MAX: usize = 4_096;
 
 /// What happens to a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,13 +98,31 @@ pub struct Counts {
 pub struct State {
     counts: Counts,
     waiting: Vec<Fault>,
+    /// Broadcasts of each signed transaction, whatever became of them.
+    sent: BTreeMap<String, u64>,
 }
 
 impl State {
     /// Counts one HTTP request and says, call by call, what happens to it.
-    pub fn arrive(&mut self, methods: &[&str]) -> Vec<Option<Action>> {
+    pub fn arrive<'c>(&mut self, calls: impl IntoIterator<Item = &'c Call<'c>>) -> Vec<Option<Action>> {
         self.counts.http_requests = self.counts.http_requests.saturating_add(1);
-        methods.iter().map(|method| self.arrive_one(method)).collect()
+        let mut actions = Vec::new();
+        for call in calls {
+            if let Some(transaction) = call.broadcast() {
+                self.sent_one(transaction);
+            }
+            actions.push(self.arrive_one(&call.method));
+        }
+        actions
+    }
+
+    fn sent_one(&mut self, transaction: String) {
+        let room = self.sent.len() < SENT_MAX;
+        if let Some(count) = self.sent.get_mut(&transaction) {
+            *count = count.saturating_add(1);
+        } else if room {
+            self.sent.insert(transaction, 1);
+        }
     }
 
     fn arrive_one(&mut self, method: &str) -> Option<Action> {
@@ -124,6 +146,11 @@ impl State {
     /// The counters.
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// Signed transactions that were to be broadcast, and how often each.
+    pub fn sent(&self) -> &BTreeMap<String, u64> {
+        &self.sent
     }
 
     /// The faults that still wait, first come, first served.
@@ -173,9 +200,21 @@ pub struct Call<'a> {
     /// The id, to be echoed as it came.
     #[serde(borrow, default)]
     pub id: Option<&'a RawValue>,
+    /// The parameters as they came.
+    #[serde(borrow, default)]
+    pub params: Option<&'a RawValue>,
 }
 
 impl Call<'_> {
+    /// The signed transaction that this call broadcasts.
+    fn broadcast(&self) -> Option<String> {
+        if !BROADCASTS.contains(&self.method.as_ref()) {
+            return None;
+        }
+        let params: Vec<Value> = serde_json::from_str(self.params?.get()).ok()?;
+        params.first()?.as_str().map(str::to_owned)
+    }
+
     /// The answer to this call that carries `error`.
     pub fn refuse(&self, error: &Value) -> String {
         let id = self.id.map_or("null", RawValue::get);

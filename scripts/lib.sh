@@ -58,16 +58,16 @@ build_devnet() {
     die "the devnet does not build"
 }
 
-# Builds the sample API with fail points (docs/faults.md) into
-# $CARGO_TARGET_DIR/failpoints. It passes through debug/, where build_programs
-# must put the ordinary one back afterwards.
+# Builds the program and the sample API with fail points (docs/faults.md) into
+# $CARGO_TARGET_DIR/failpoints. They pass through debug/, where build_programs
+# must put the ordinary ones back afterwards.
 build_failpoints() {
   need cargo "install Rust with rustup; rust-toolchain.toml names the version"
-  log "building the sample API with fail points"
-  cargo build --quiet --manifest-path "$ROOT/Cargo.toml" -p sample-api \
-    --features quittance-facilitator/failpoints >&2 || die "the sample API does not build with fail points"
+  log "building the program and the sample API with fail points"
+  cargo build --quiet --manifest-path "$ROOT/Cargo.toml" -p quittance -p sample-api \
+    --features quittance-facilitator/failpoints >&2 || die "the program does not build with fail points"
   mkdir -p "$CARGO_TARGET_DIR/failpoints"
-  cp "$CARGO_TARGET_DIR/debug/sample-api" "$CARGO_TARGET_DIR/failpoints/"
+  cp "$CARGO_TARGET_DIR/debug/quittance" "$CARGO_TARGET_DIR/debug/sample-api" "$CARGO_TARGET_DIR/failpoints/"
 }
 
 # Builds the program and the sample API into $CARGO_TARGET_DIR/debug.

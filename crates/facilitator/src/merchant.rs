@@ -14,12 +14,12 @@ use quittance_protocol::{
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use crate::Inner;
 use crate::api::{PayOutcome, Rejection};
 use crate::board::Notice;
 use crate::chain::{ChainPayment, CheckError};
 use crate::desk::Desk;
 use crate::pay::{pending_receipt, receipt, reject};
+use crate::{Inner, failpoint};
 
 impl Inner {
     /// See [`crate::Facilitator::verify`].
@@ -50,7 +50,7 @@ impl Inner {
         let (desk, payment) = self.check_terms(request)?;
         match self.tools.ledger.payment_by_key(&payment.key).await {
             Ok(None) => desk.chain.check_window(&payment, self.tools.clock.now())?,
-            Ok(Some(_)) => return Err(duplicate(&payment)),
+            Ok(Some(known)) => return self.verify_known(&known, payment, identifier_of(request)),
             Err(error) => {
                 tracing::error!(%error, "ledger");
                 return Err(reject(ErrorCode::UnexpectedVerifyError, "the ledger cannot be read; try again"));
@@ -65,6 +65,29 @@ impl Inner {
                 tracing::warn!(network = %desk.chain.network(), reason, "chain check impossible");
                 Err(unreachable_chain())
             }
+        }
+    }
+
+    /// A known payment is valid while `/settle` would still say `success: true`:
+    /// a server that works before it settles must get past this after a crash,
+    /// and nobody may make it work again once it was told.
+    fn verify_known(
+        &self,
+        known: &Payment,
+        payment: ChainPayment,
+        identifier: Option<IdentifierHash>,
+    ) -> Result<ChainPayment, Rejection> {
+        let same = known.signature_digest == payment.signature_digest;
+        match known.state {
+            _ if !same || matches!(known.origin, Origin::Gate) => Err(duplicate(&payment)),
+            PaymentState::Claimed | PaymentState::Recorded => Err(Rejection {
+                code: ErrorCode::SettlementPending,
+                message: "this payment is being settled; send it again".to_owned(),
+                payer: Some(payment.payer),
+            }),
+            PaymentState::Settled if self.may_hear(known, identifier) => Ok(payment),
+            PaymentState::Settled => Err(duplicate(&payment)),
+            PaymentState::Refused | PaymentState::Expired => Err(ended(known)),
         }
     }
 
@@ -149,7 +172,7 @@ impl Inner {
             Err(rejection) => return self.refused(&network, rejection),
         };
         let notice = self.board.notice(payment.key);
-        let identifier = request.payment_payload.payment_identifier().map(IdentifierHash::of);
+        let identifier = identifier_of(&request);
         // Detached, so that a server that hangs up cannot strand a claim.
         let found = {
             let (inner, desk, payment) = (Arc::clone(self), Arc::clone(&desk), payment.clone());
@@ -205,6 +228,11 @@ impl Inner {
             Ok(checked) => checked,
             Err(rejection) => {
                 if rejection.code != ErrorCode::NetworkUnavailable {
+                    // Another replica may have claimed and landed it meanwhile.
+                    let known = self.tools.ledger.payment_by_key(&payment.key).await;
+                    if let Ok(Some(known)) = known {
+                        return Ok(known);
+                    }
                     turn.refused = Some((payment.signature_digest, rejection.clone()));
                 }
                 return Err(rejection);
@@ -263,36 +291,43 @@ impl Inner {
                 pending_receipt(&known)
             }
             PaymentState::Settled => self.first_success(&known, identifier).await,
-            PaymentState::Refused | PaymentState::Expired => {
-                let (code, message) = known
-                    .refusal
-                    .clone()
-                    .unwrap_or((ErrorCode::PaymentExpired, "the payment expired without landing".to_owned()));
-                failure(
-                    known.network.as_str(),
-                    &Rejection { code, message, payer: Some(known.payer.clone()) },
-                )
-            }
+            PaymentState::Refused | PaymentState::Expired => failure(known.network.as_str(), &ended(&known)),
         }
     }
 
     async fn first_success(&self, known: &Payment, identifier: Option<IdentifierHash>) -> SettleResponse {
+        // The bytes are public by now: they are not the customer.
+        if !shows_identifier(known, identifier) {
+            return duplicate_of(known);
+        }
+        failpoint::hit("before_merchant_answer").await;
         let now_ms = self.tools.clock.now_ms();
-        match self.tools.ledger.answer_merchant(&known.id, now_ms).await {
+        let answered = self.tools.ledger.answer_merchant(&known.id, now_ms).await;
+        failpoint::hit("after_merchant_answer").await;
+        match answered {
             Ok(MerchantAnswer::First) => receipt(known),
-            Ok(MerchantAnswer::Again { .. }) => {
-                let same_client = known.identifier.is_some() && known.identifier == identifier;
-                let after_pending = known
-                    .pending_answer_at_ms
-                    .is_some_and(|at| now_ms.saturating_sub(at) <= self.limits.replay_ms);
-                if same_client || after_pending { receipt(known) } else { duplicate_of(known) }
-            }
+            Ok(MerchantAnswer::Again { .. }) if self.may_hear_again(known) => receipt(known),
+            Ok(MerchantAnswer::Again { .. }) => duplicate_of(known),
             // Not journaled, so not said: the server asks again.
             Err(error) => {
                 tracing::error!(%error, "ledger");
                 pending_receipt(known)
             }
         }
+    }
+
+    /// Whether the next `/settle` of a settled payment succeeds.
+    fn may_hear(&self, known: &Payment, identifier: Option<IdentifierHash>) -> bool {
+        shows_identifier(known, identifier)
+            && (known.merchant_answer_at_ms.is_none() || self.may_hear_again(known))
+    }
+
+    /// Who sent an identifier, or was told to come back, may hear it twice.
+    fn may_hear_again(&self, known: &Payment) -> bool {
+        let now_ms = self.tools.clock.now_ms();
+        let after_pending =
+            known.pending_answer_at_ms.is_some_and(|at| now_ms.saturating_sub(at) <= self.limits.replay_ms);
+        known.identifier.is_some() || after_pending
     }
 
     fn refused(&self, network: &str, rejection: Rejection) -> SettleResponse {
@@ -324,6 +359,24 @@ impl Inner {
 
 fn unreachable_chain() -> Rejection {
     reject(ErrorCode::NetworkUnavailable, "the chain cannot be reached now; try again")
+}
+
+fn identifier_of(request: &VerifyRequest) -> Option<IdentifierHash> {
+    request.payment_payload.payment_identifier().map(IdentifierHash::of)
+}
+
+/// A claim's identifier is the customer's alone; without one, whoever has the bytes.
+fn shows_identifier(known: &Payment, identifier: Option<IdentifierHash>) -> bool {
+    known.identifier.is_none() || known.identifier == identifier
+}
+
+/// Why a payment that will never land did not.
+fn ended(known: &Payment) -> Rejection {
+    let (code, message) = known
+        .refusal
+        .clone()
+        .unwrap_or((ErrorCode::PaymentExpired, "the payment expired without landing".to_owned()));
+    Rejection { code, message, payer: Some(known.payer.clone()) }
 }
 
 fn duplicate(payment: &ChainPayment) -> Rejection {

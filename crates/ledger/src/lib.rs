@@ -5,6 +5,8 @@ mod codec;
 mod conn;
 mod error;
 mod ledger;
+#[cfg(feature = "model")]
+pub mod model;
 mod ops;
 mod store;
 #[cfg(feature = "testing")]

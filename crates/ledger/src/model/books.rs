@@ -1,0 +1,94 @@
+//! Costs and tariffs: as `ops::{books, reading}`.
+
+use std::collections::BTreeMap;
+
+use quittance_protocol::{Amount, Network};
+use serde_json::{Value as Json, json};
+
+use super::rows::{Cost, Database};
+use crate::conn::{amount, plain};
+use crate::error::LedgerError;
+use crate::ledger::Me;
+use crate::types::{CostEntry, PaymentState, Spent, TariffRow};
+
+impl Database {
+    pub(super) fn book_cost(&mut self, me: &Me, entry: CostEntry, now_ms: i64) -> Result<bool, LedgerError> {
+        let payer = match &entry.payment {
+            Some(id) => Some(self.get(id)?.payment.payer.clone()),
+            None => None,
+        };
+        if let Some(usdc) = entry.usdc {
+            amount(usdc, "usdc")?;
+        }
+        plain(&entry.transaction, "transaction")?;
+        let place = (entry.network.clone(), entry.transaction.clone());
+        if self.costs.contains_key(&place) {
+            return Ok(false);
+        }
+        let detail = json!({"network": entry.network, "transaction": entry.transaction,
+            "native": entry.native.to_string(), "usdc": entry.usdc, "earned": entry.earned});
+        let CostEntry { payment, native, usdc, earned, .. } = entry;
+        let cost = Cost { payment: payment.clone(), payer, native, usdc, earned, at_ms: now_ms };
+        self.costs.insert(place, cost);
+        self.line(me, now_ms, payment.as_ref(), "cost", detail);
+        Ok(true)
+    }
+
+    pub(super) fn uncollected(&self, network: &Network, payer: Option<&str>, since_ms: i64) -> Amount {
+        self.sum(network, since_ms, |cost| {
+            !cost.earned && payer.is_none_or(|payer| cost.payer.as_deref() == Some(payer))
+        })
+    }
+
+    pub(super) fn spent(&self, network: &Network, since_ms: i64) -> Spent {
+        Spent {
+            total: self.sum(network, since_ms, |_| true),
+            uncollected: self.sum(network, since_ms, |cost| !cost.earned),
+        }
+    }
+
+    fn sum(&self, network: &Network, since_ms: i64, counts: impl Fn(&Cost) -> bool) -> Amount {
+        let mut total = 0_u64;
+        for ((of, _), cost) in &self.costs {
+            if of == network && cost.at_ms >= since_ms && counts(cost) {
+                total = total.saturating_add(cost.usdc.map_or(0, |usdc| usdc.atomic()));
+            }
+        }
+        Amount::new(total)
+    }
+
+    pub(super) fn counts(&self) -> Vec<(Network, PaymentState, u64)> {
+        // By network, then by the state's word, as the SQL sorts them.
+        let mut counts: BTreeMap<(Network, &'static str), (PaymentState, u64)> = BTreeMap::new();
+        for payment in self.payments() {
+            let place = (payment.network.clone(), payment.state.as_str());
+            let count = counts.entry(place).or_insert((payment.state, 0));
+            count.1 = count.1.saturating_add(1);
+        }
+        counts.into_iter().map(|((network, _), (state, count))| (network, state, count)).collect()
+    }
+
+    pub(super) fn put_tariff(
+        &mut self,
+        network: &Network,
+        gas: Amount,
+        detail: Json,
+        now_ms: i64,
+    ) -> Result<i64, LedgerError> {
+        amount(gas, "gas")?;
+        let tariffs = self.tariffs.entry(network.clone()).or_default();
+        for tariff in tariffs.iter_mut().filter(|tariff| tariff.replaced_at_ms.is_none()) {
+            tariff.replaced_at_ms = Some(now_ms.max(tariff.created_at_ms));
+        }
+        let number = tariffs.last().map_or(0, |tariff| tariff.number).saturating_add(1);
+        let network = network.clone();
+        tariffs.push(TariffRow { number, network, gas, detail, created_at_ms: now_ms, replaced_at_ms: None });
+        Ok(number)
+    }
+
+    pub(super) fn tariffs_since(&self, network: &Network, replaced_after_ms: i64) -> Vec<TariffRow> {
+        let tariffs = self.tariffs.get(network).map(Vec::as_slice).unwrap_or_default();
+        let payable = |tariff: &&TariffRow| tariff.replaced_at_ms.is_none_or(|at| at > replaced_after_ms);
+        tariffs.iter().filter(payable).cloned().collect()
+    }
+}

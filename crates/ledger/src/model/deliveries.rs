@@ -1,0 +1,220 @@
+//! Deliveries: as `ops::delivery`.
+
+use std::sync::Arc;
+
+use quittance_protocol::PaymentId;
+use serde_json::json;
+
+use super::rows::{Answer, Database, Defect};
+use crate::conn::{plain, reason, unsigned};
+use crate::error::LedgerError;
+use crate::ledger::Me;
+use crate::types::{
+    AnswerMeta, DeliveryStart, DeliveryState, MerchantAnswer, Origin, Payment, PaymentState, StoredAnswer,
+};
+
+impl Database {
+    pub(super) fn start_delivery(
+        &mut self,
+        me: &Me,
+        id: &PaymentId,
+        runs_max: u32,
+        now_ms: i64,
+    ) -> Result<DeliveryStart, LedgerError> {
+        let reckless = self.has(Defect::DoubleRun);
+        let row = self.get_mut(id)?;
+        let payment = &mut row.payment;
+        let free = match payment.delivery {
+            DeliveryState::None | DeliveryState::Credited => true,
+            DeliveryState::Running => reckless,
+            DeliveryState::Delivered => false,
+        };
+        if payment.state != PaymentState::Settled
+            || payment.origin != Origin::Gate
+            || !free
+            || payment.runs >= runs_max
+        {
+            return self.not_started(id);
+        }
+        let run = payment.runs.saturating_add(1);
+        payment.runs = run;
+        payment.delivery = DeliveryState::Running;
+        payment.delivery_owner = Some(me.instance.to_string());
+        payment.delivery_since_ms = Some(now_ms);
+        row.delivery_epoch = Some(me.epoch);
+        self.line(me, now_ms, Some(id), "running", json!({"run": run}));
+        Ok(DeliveryStart::Run { run })
+    }
+
+    /// Why a run was not granted.
+    fn not_started(&self, id: &PaymentId) -> Result<DeliveryStart, LedgerError> {
+        let at = self.at(id)?;
+        let payment = &self.payments[at].payment;
+        if payment.origin != Origin::Gate {
+            return Err(LedgerError::WrongOrigin { payment: Box::new(payment.clone()) });
+        }
+        if payment.state != PaymentState::Settled {
+            return Err(not_settled(payment));
+        }
+        match payment.delivery {
+            DeliveryState::Running => Ok(DeliveryStart::Running {
+                owner: payment.delivery_owner.clone().unwrap_or_default(),
+                since_ms: payment.delivery_since_ms.unwrap_or(payment.created_at_ms),
+            }),
+            DeliveryState::Delivered => {
+                let answer = self.answers.get(&at).ok_or(LedgerError::Corrupt { field: "answers" })?;
+                Ok(DeliveryStart::Delivered(AnswerMeta {
+                    status: answer.status,
+                    body_bytes: answer.body_bytes,
+                    truncated: answer.truncated,
+                    refundable: answer.refundable,
+                    kept: answer.kept.is_some(),
+                }))
+            }
+            DeliveryState::None | DeliveryState::Credited => {
+                Ok(DeliveryStart::Exhausted { runs: payment.runs })
+            }
+        }
+    }
+
+    pub(super) fn finish_delivery(
+        &mut self,
+        me: &Me,
+        id: &PaymentId,
+        run: u32,
+        answer: &StoredAnswer,
+        body_bytes_max: usize,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        let body_bytes = answer.body.len() as u64;
+        unsigned(body_bytes, "body")?;
+        for (name, _) in &answer.headers {
+            plain(name, "headers")?;
+        }
+        let truncated = answer.truncated || answer.body.len() > body_bytes_max;
+        let at = self.end_run(me, id, run, DeliveryState::Delivered)?;
+        let body = if truncated { Vec::new() } else { answer.body.clone() };
+        let (status, refundable) = (answer.status, answer.refundable);
+        let kept = StoredAnswer { body, truncated, ..answer.clone() };
+        let kept = Answer { kept: Some(kept), status, body_bytes, truncated, refundable, at_ms: now_ms };
+        self.answers.insert(at, kept);
+        let detail = json!({"run": run, "status": status, "body_bytes": body_bytes,
+            "truncated": truncated, "refundable": refundable});
+        self.line(me, now_ms, Some(id), "delivered", detail);
+        Ok(())
+    }
+
+    pub(super) fn credit_delivery(
+        &mut self,
+        me: &Me,
+        id: &PaymentId,
+        run: u32,
+        why: &str,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        self.end_run(me, id, run, DeliveryState::Credited)?;
+        self.line(me, now_ms, Some(id), "credited", json!({"run": run, "reason": reason(why)}));
+        Ok(())
+    }
+
+    /// This run and no other: its number, its instance and that instance's epoch.
+    fn end_run(
+        &mut self,
+        me: &Me,
+        id: &PaymentId,
+        run: u32,
+        to: DeliveryState,
+    ) -> Result<usize, LedgerError> {
+        let careless = self.has(Defect::AnyRunMayFinish);
+        let at = self.at(id)?;
+        let row = &mut self.payments[at];
+        let payment = &mut row.payment;
+        let current = payment.delivery == DeliveryState::Running
+            && payment.runs == run
+            && payment.delivery_owner.as_deref() == Some(&*me.instance)
+            && row.delivery_epoch == Some(me.epoch);
+        if !current && !careless {
+            return Err(delivery_error(payment, to));
+        }
+        payment.delivery = to;
+        Ok(at)
+    }
+
+    pub(super) fn mark_answer_sent(
+        &mut self,
+        me: &Me,
+        id: &PaymentId,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        let payment = &mut self.get_mut(id)?.payment;
+        if payment.first_answer_at_ms.is_some() {
+            return Ok(());
+        }
+        if payment.delivery != DeliveryState::Delivered {
+            return Err(delivery_error(payment, DeliveryState::Delivered));
+        }
+        payment.first_answer_at_ms = Some(now_ms);
+        self.line(me, now_ms, Some(id), "answer_sent", json!({}));
+        Ok(())
+    }
+
+    pub(super) fn answer_of(&self, id: &PaymentId) -> Option<StoredAnswer> {
+        let at = self.by_id.get(id)?;
+        self.answers.get(at)?.kept.clone()
+    }
+
+    pub(super) fn answer_merchant(
+        &mut self,
+        me: &Me,
+        id: &PaymentId,
+        now_ms: i64,
+    ) -> Result<MerchantAnswer, LedgerError> {
+        let payment = &mut self.get_mut(id)?.payment;
+        if let Some(first_at_ms) = payment.merchant_answer_at_ms {
+            return Ok(MerchantAnswer::Again { first_at_ms });
+        }
+        if payment.origin == Origin::Gate {
+            return Err(LedgerError::WrongOrigin { payment: Box::new(payment.clone()) });
+        }
+        if payment.state != PaymentState::Settled {
+            return Err(not_settled(payment));
+        }
+        payment.merchant_answer_at_ms = Some(now_ms);
+        self.line(me, now_ms, Some(id), "merchant_answered", json!({}));
+        Ok(MerchantAnswer::First)
+    }
+
+    pub(super) fn note_pending(&mut self, me: &Me, id: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {
+        let payment = &mut self.get_mut(id)?.payment;
+        let before = payment.pending_answer_at_ms;
+        payment.pending_answer_at_ms = Some(now_ms.max(before.unwrap_or(now_ms)));
+        if before.is_none() {
+            self.line(me, now_ms, Some(id), "pending_answered", json!({}));
+        }
+        Ok(())
+    }
+
+    /// As [`Ledger::prune`](crate::Ledger::prune): drops bodies of old answers.
+    pub(super) fn prune(&mut self, instance: Arc<str>, before_ms: i64, now_ms: i64) -> u64 {
+        let mut dropped = 0_u64;
+        for answer in self.answers.values_mut() {
+            if answer.at_ms < before_ms && answer.kept.take().is_some() {
+                dropped = dropped.saturating_add(1);
+            }
+        }
+        if dropped > 0 {
+            let detail = json!({"answers": dropped, "before_ms": before_ms});
+            self.line(&Me { instance, epoch: 0 }, now_ms, None, "pruned", detail);
+        }
+        dropped
+    }
+}
+
+fn not_settled(payment: &Payment) -> LedgerError {
+    let (from, to) = (payment.state, PaymentState::Settled);
+    LedgerError::Transition { from, to, payment: Box::new(payment.clone()) }
+}
+
+fn delivery_error(payment: &Payment, to: DeliveryState) -> LedgerError {
+    LedgerError::DeliveryTransition { from: payment.delivery, to, payment: Box::new(payment.clone()) }
+}

@@ -1,0 +1,107 @@
+//! A ledger in memory (feature `model`): what the SQL does, in as few words as
+//! possible. For simulators, which need thousands of ledgers a second, and for
+//! the test that holds it and both databases to the same answers.
+//!
+//! It keeps nothing: a [`ModelDatabase`] lives as long as somebody holds it.
+
+mod books;
+mod deliveries;
+mod instances;
+mod payments;
+mod rows;
+mod store;
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::LedgerError;
+use crate::ledger::Me;
+use crate::types::LedgerOptions;
+
+pub use rows::{Attempt, Cost, Database, Defect};
+
+/// A database that several [`ModelLedger`]s may share.
+#[derive(Clone, Debug)]
+pub struct ModelDatabase {
+    rows: Arc<Mutex<Database>>,
+    /// As PostgreSQL: several instances with leases. As SQLite: one, for ever.
+    shared: bool,
+}
+
+impl ModelDatabase {
+    /// An empty database for several instances, as PostgreSQL is.
+    pub fn shared() -> Self {
+        Self { rows: Arc::default(), shared: true }
+    }
+
+    /// An empty database for one instance, as SQLite is.
+    pub fn embedded() -> Self {
+        Self { rows: Arc::default(), shared: false }
+    }
+
+    /// Opens it as [`Ledger::open`](crate::Ledger::open) does: a new life of
+    /// this instance begins, and takes over what earlier ones left.
+    pub fn open(&self, options: &LedgerOptions, now_ms: i64) -> Result<ModelLedger, LedgerError> {
+        let instance: Arc<str> = options.instance.as_str().into();
+        let lease_until_ms = now_ms.saturating_add(options.lease_ms);
+        let epoch =
+            self.with(|rows| rows.enter(Arc::clone(&instance), lease_until_ms, self.shared, now_ms))?;
+        Ok(ModelLedger {
+            database: self.clone(),
+            instance,
+            epoch: AtomicI64::new(epoch),
+            lease_until_ms: AtomicI64::new(if self.shared { lease_until_ms } else { i64::MAX }),
+            lease_ms: options.lease_ms,
+            answer_body_bytes_max: options.answer_body_bytes_max,
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Looks at the rows, or breaks them on purpose.
+    pub fn with<T>(&self, look: impl FnOnce(&mut Database) -> T) -> T {
+        look(&mut self.rows.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// One instance's access to a [`ModelDatabase`]; a [`Store`](crate::Store).
+#[derive(Debug)]
+pub struct ModelLedger {
+    database: ModelDatabase,
+    instance: Arc<str>,
+    epoch: AtomicI64,
+    lease_until_ms: AtomicI64,
+    lease_ms: i64,
+    answer_body_bytes_max: usize,
+    closed: AtomicBool,
+}
+
+impl ModelLedger {
+    fn me(&self) -> Me {
+        Me { instance: Arc::clone(&self.instance), epoch: self.epoch.load(Ordering::Relaxed) }
+    }
+
+    fn read<T>(&self, op: impl FnOnce(&mut Database) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(LedgerError::Closed);
+        }
+        self.database.with(op)
+    }
+
+    fn write<T>(
+        &self,
+        now_ms: i64,
+        op: impl FnOnce(&mut Database, &Me) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        if now_ms > self.lease_until_ms.load(Ordering::Relaxed) {
+            return Err(LedgerError::LeaseLost);
+        }
+        let me = self.me();
+        self.read(|rows| op(rows, &me))
+    }
+
+    fn renewed_until(&self, lease_until_ms: i64) {
+        if self.database.shared {
+            self.lease_until_ms.store(lease_until_ms, Ordering::Relaxed);
+        }
+    }
+}

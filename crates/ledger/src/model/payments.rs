@@ -1,0 +1,363 @@
+//! Claims, attempts and verdicts: as `ops::{claims, attempts, verdicts}`.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use quittance_protocol::{ErrorCode, Evidence, IdentifierHash, Landing, Network, PaymentId, SendOutcome};
+use serde_json::json;
+
+use super::rows::{Attempt, Database, Defect, Row};
+use crate::conn::{amount, plain, reason, unsigned};
+use crate::error::LedgerError;
+use crate::ledger::Me;
+use crate::ops::attempts::BATCH_PAYMENTS_MAX;
+use crate::token::{Claim, ClaimOutcome, Recorded, SignFn};
+use crate::types::{AttemptId, DeliveryState, NewClaim, Origin, Payment, PaymentState, Slot};
+
+const IDENTIFIER_PAYMENTS_MAX: usize = 16;
+const ATTEMPTS_MAX: usize = 1_000;
+
+/// Where the bytes will go.
+struct Place {
+    network: Network,
+    wallet: Option<String>,
+    nonce: Option<u64>,
+    replaces: Option<AttemptId>,
+}
+
+impl Database {
+    pub(super) fn claim(&mut self, me: &Me, new: NewClaim, now_ms: i64) -> Result<ClaimOutcome, LedgerError> {
+        check(&new)?;
+        if let Some(at) = self.by_key.get(&new.key).copied()
+            && !self.has(Defect::ClaimNotUnique)
+        {
+            return Ok(ClaimOutcome::Exists(Box::new(self.payments[at].payment.clone())));
+        }
+        let taken = |payment: &Payment| payment.id == new.id || payment.request_id == new.request_id;
+        if self.by_id.contains_key(&new.id) || self.payments().any(taken) {
+            return Err(LedgerError::Database("UNIQUE (id), UNIQUE (request_id)".into()));
+        }
+        let detail = json!({"amount": new.amount, "payer": new.payer, "resource": new.resource, "key": new.key.to_string()});
+        let at = self.payments.len();
+        let payment = claimed(me, new, now_ms);
+        self.by_key.insert(payment.key, at);
+        self.by_id.insert(payment.id.clone(), at);
+        if let Some(identifier) = payment.identifier {
+            self.by_identifier.entry(identifier).or_default().push(at);
+        }
+        self.payments.push(Row { payment: payment.clone(), delivery_epoch: None });
+        self.line(me, now_ms, Some(&payment.id), "claimed", detail);
+        Ok(ClaimOutcome::Won(Claim(Box::new(payment))))
+    }
+
+    pub(super) fn of_identifier(&self, identifier: &IdentifierHash) -> Vec<Payment> {
+        let rows = self.by_identifier.get(identifier).map(Vec::as_slice).unwrap_or_default();
+        let mut found: Vec<Payment> = rows.iter().map(|at| self.payments[*at].payment.clone()).collect();
+        found.sort_by(|a, b| (b.created_at_ms, &b.id).cmp(&(a.created_at_ms, &a.id)));
+        found.truncate(IDENTIFIER_PAYMENTS_MAX);
+        found
+    }
+
+    pub(super) fn ensure_wallet(
+        &mut self,
+        me: &Me,
+        network: &Network,
+        wallet: &str,
+        chain_nonce: u64,
+        now_ms: i64,
+    ) -> Result<u64, LedgerError> {
+        unsigned(chain_nonce, "chain_nonce")?;
+        plain(wallet, "wallet")?;
+        let place = (network.clone(), wallet.to_owned());
+        let before = self.wallets.get(&place).copied();
+        if before.is_none_or(|next| next < chain_nonce) {
+            self.wallets.insert(place, chain_nonce);
+            let detail = json!({"network": network, "wallet": wallet, "next_nonce": chain_nonce});
+            self.line(me, now_ms, None, "wallet_counter", detail);
+            return Ok(chain_nonce);
+        }
+        Ok(before.unwrap_or(chain_nonce))
+    }
+
+    pub(super) fn record(
+        &mut self,
+        me: &Me,
+        payments: &[PaymentId],
+        from: PaymentState,
+        slot: Slot,
+        sign: SignFn,
+        now_ms: i64,
+    ) -> Result<Recorded, LedgerError> {
+        if payments.len() > BATCH_PAYMENTS_MAX {
+            return Err(LedgerError::OutOfRange { field: "payments" });
+        }
+        if payments.is_empty() && !matches!(slot, Slot::Same { .. }) {
+            return Err(LedgerError::OutOfRange { field: "payments" });
+        }
+        let network = self.may_record(me, payments, from)?;
+        let fresh = matches!(slot, Slot::Fresh { .. });
+        let place = self.reserve(network, slot)?;
+        let signed = catch_unwind(AssertUnwindSafe(|| sign(place.nonce.unwrap_or(0))))
+            .map_err(|_| LedgerError::Panicked)?
+            .map_err(LedgerError::Sign)?;
+        plain(&signed.transaction, "transaction")?;
+        let same = |a: &Attempt| a.network == place.network && a.signed.transaction == signed.transaction;
+        if self.attempts.iter().any(same) {
+            return Err(LedgerError::Database("UNIQUE (network, tx)".into()));
+        }
+        if fresh && !self.has(Defect::NonceNotReserved) {
+            let wallet = (place.network.clone(), place.wallet.clone().unwrap_or_default());
+            self.wallets.insert(wallet, place.nonce.unwrap_or(0).saturating_add(1));
+        }
+        let id = AttemptId(i64::try_from(self.attempts.len()).unwrap_or(i64::MAX).saturating_add(1));
+        let detail = json!({
+            "attempt": id.0, "transaction": signed.transaction, "wallet": place.wallet,
+            "nonce": place.nonce, "replaces": place.replaces.map(AttemptId::get), "payments": payments.len(),
+        });
+        for payment in payments {
+            let row = &mut self.get_mut(payment)?.payment;
+            row.state = PaymentState::Recorded;
+            row.transaction = Some(signed.transaction.clone());
+            row.recorded_at_ms = row.recorded_at_ms.or(Some(now_ms));
+            self.line(me, now_ms, Some(payment), "recorded", detail.clone());
+        }
+        if payments.is_empty() {
+            self.line(me, now_ms, None, "recorded", detail);
+        }
+        let Place { network, wallet, nonce, replaces } = place;
+        let payments = payments.to_vec();
+        let attempt = Attempt { id, payments, network, wallet, nonce, signed, replaces, at_ms: now_ms };
+        let recorded = attempt.recorded();
+        self.attempts.push(attempt);
+        Ok(recorded)
+    }
+
+    /// Whether each payment may take this step, in the order in which the SQL asks.
+    fn may_record(
+        &self,
+        me: &Me,
+        payments: &[PaymentId],
+        from: PaymentState,
+    ) -> Result<Option<Network>, LedgerError> {
+        let mut network: Option<Network> = None;
+        let ordered: BTreeSet<&PaymentId> = payments.iter().collect();
+        for id in ordered {
+            let payment = &self.get(id)?.payment;
+            if payment.state != from {
+                let (from, to) = (payment.state, PaymentState::Recorded);
+                return Err(LedgerError::Transition { from, to, payment: Box::new(payment.clone()) });
+            }
+            if !me.owns(payment) && !self.has(Defect::NotFenced) {
+                return Err(LedgerError::NotOwner { payment: Box::new(payment.clone()) });
+            }
+            if network.as_ref().is_some_and(|network| *network != payment.network) {
+                return Err(LedgerError::OutOfRange { field: "network of a batch" });
+            }
+            network = Some(payment.network.clone());
+        }
+        Ok(network)
+    }
+
+    fn reserve(&self, network: Option<Network>, slot: Slot) -> Result<Place, LedgerError> {
+        let no_network = || LedgerError::OutOfRange { field: "payments" };
+        match slot {
+            Slot::Unnumbered => {
+                let network = network.ok_or_else(no_network)?;
+                Ok(Place { network, wallet: None, nonce: None, replaces: None })
+            }
+            Slot::Fresh { wallet } => {
+                let place = (network.ok_or_else(no_network)?, wallet);
+                let nonce = self.wallets.get(&place).copied();
+                let (network, wallet) = place;
+                match nonce {
+                    Some(_) => Ok(Place { network, wallet: Some(wallet), nonce, replaces: None }),
+                    None => Err(LedgerError::UnknownWallet { network: network.to_string(), wallet }),
+                }
+            }
+            Slot::Same { attempt } => {
+                let old = self.attempt(attempt)?;
+                if old.nonce.is_none() || network.is_some_and(|network| network != old.network) {
+                    return Err(LedgerError::OutOfRange { field: "attempt to replace" });
+                }
+                Ok(Place {
+                    network: old.network.clone(),
+                    wallet: old.wallet.clone(),
+                    nonce: old.nonce,
+                    replaces: Some(attempt),
+                })
+            }
+        }
+    }
+
+    fn attempt(&self, id: AttemptId) -> Result<&Attempt, LedgerError> {
+        self.attempts.iter().find(|attempt| attempt.id == id).ok_or(LedgerError::UnknownAttempt(id))
+    }
+
+    pub(super) fn journal_send(
+        &mut self,
+        me: &Me,
+        attempt: AttemptId,
+        outcome: &SendOutcome,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        let (outcome, why) = match outcome {
+            SendOutcome::Accepted => ("accepted", None),
+            SendOutcome::Refused { reason: why } => ("refused", Some(reason(why))),
+            SendOutcome::Unknown { reason: why } => ("unknown", Some(reason(why))),
+        };
+        let detail = json!({"attempt": attempt.0, "outcome": outcome, "reason": why});
+        let payments = self.attempt(attempt)?.payments.clone();
+        if payments.is_empty() {
+            self.line(me, now_ms, None, "broadcast", detail.clone());
+        }
+        for payment in &payments {
+            self.line(me, now_ms, Some(payment), "broadcast", detail.clone());
+        }
+        Ok(())
+    }
+
+    pub(super) fn attempts_of(&self, payment: &PaymentId) -> Vec<Recorded> {
+        let mine = self.attempts.iter().filter(|attempt| attempt.payments.contains(payment));
+        mine.take(ATTEMPTS_MAX).map(Attempt::recorded).collect()
+    }
+
+    pub(super) fn attempts_from(&self, network: &Network, wallet: &str, nonce: u64) -> Vec<Recorded> {
+        let open = |attempt: &&Attempt| {
+            attempt.network == *network
+                && attempt.wallet.as_deref() == Some(wallet)
+                && attempt.nonce.is_some_and(|at| at >= nonce)
+        };
+        let mut found: Vec<&Attempt> = self.attempts.iter().filter(open).collect();
+        found.sort_by_key(|attempt| (attempt.nonce, attempt.id));
+        found.into_iter().take(ATTEMPTS_MAX).map(Attempt::recorded).collect()
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        me: &Me,
+        id: &PaymentId,
+        landing: &Landing,
+        now_ms: i64,
+    ) -> Result<Payment, LedgerError> {
+        let payment = self.verdict(me, id, PaymentState::Settled, true, now_ms)?;
+        payment.transaction = Some(landing.transaction.clone());
+        payment.landing = Some(landing.clone());
+        payment.settled_at_ms = Some(now_ms);
+        let payment = payment.clone();
+        let detail = json!({"transaction": landing.transaction});
+        self.line(me, now_ms, Some(id), "settled", detail);
+        Ok(payment)
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        me: &Me,
+        id: &PaymentId,
+        why: (ErrorCode, &str),
+        evidence: Option<&Evidence>,
+        now_ms: i64,
+    ) -> Result<Payment, LedgerError> {
+        let (code, why) = (why.0, reason(why.1));
+        let evidence = evidence.map(stored).transpose()?;
+        let payment = self.verdict(me, id, PaymentState::Refused, false, now_ms)?;
+        payment.refusal = Some((code, why.clone()));
+        let payment = payment.clone();
+        let detail = json!({"code": code.as_str(), "reason": why, "evidence": evidence});
+        self.line(me, now_ms, Some(id), "refused", detail);
+        Ok(payment)
+    }
+
+    pub(super) fn expire(
+        &mut self,
+        me: &Me,
+        id: &PaymentId,
+        evidence: &Evidence,
+        now_ms: i64,
+    ) -> Result<Payment, LedgerError> {
+        let evidence = stored(evidence)?;
+        let payment = self.verdict(me, id, PaymentState::Expired, false, now_ms)?.clone();
+        self.line(me, now_ms, Some(id), "expired", json!({"evidence": evidence}));
+        Ok(payment)
+    }
+
+    fn verdict(
+        &mut self,
+        me: &Me,
+        id: &PaymentId,
+        to: PaymentState,
+        anybody: bool,
+        now_ms: i64,
+    ) -> Result<&mut Payment, LedgerError> {
+        let careless = self.has(Defect::VerdictOverwritten);
+        let payment = &mut self.get_mut(id)?.payment;
+        if payment.state.is_final() && !careless {
+            let from = payment.state;
+            return Err(LedgerError::Transition { from, to, payment: Box::new(payment.clone()) });
+        }
+        if !anybody && !me.owns(payment) {
+            return Err(LedgerError::NotOwner { payment: Box::new(payment.clone()) });
+        }
+        payment.state = to;
+        payment.verdict_at_ms = Some(now_ms);
+        Ok(payment)
+    }
+}
+
+fn stored(evidence: &Evidence) -> Result<String, LedgerError> {
+    serde_json::to_string(evidence).map_err(|_| LedgerError::OutOfRange { field: "evidence" })
+}
+
+fn check(new: &NewClaim) -> Result<(), LedgerError> {
+    let texts = [(&new.payer, "payer"), (&new.pay_to, "pay_to"), (&new.asset, "asset")];
+    for (text, field) in texts.into_iter().chain([(&new.resource, "resource")]) {
+        plain(text, field)?;
+    }
+    if let Origin::Merchant(name) = &new.origin {
+        plain(name, "merchant")?;
+    }
+    for (value, field) in [(new.amount, "amount"), (new.service, "service"), (new.gas, "gas")] {
+        amount(value, field)?;
+    }
+    unsigned(new.watch_from, "watch_from").map(drop)
+}
+
+fn claimed(me: &Me, new: NewClaim, now_ms: i64) -> Payment {
+    Payment {
+        id: new.id,
+        request_id: new.request_id,
+        key: new.key,
+        network: new.network,
+        origin: new.origin,
+        fingerprint: new.fingerprint,
+        signature_digest: new.signature_digest,
+        identifier: new.identifier,
+        payer: new.payer,
+        pay_to: new.pay_to,
+        asset: new.asset,
+        amount: new.amount,
+        service: new.service,
+        gas: new.gas,
+        tariff: new.tariff,
+        deadline: new.deadline,
+        watch_from: new.watch_from,
+        payload: new.payload,
+        resource: new.resource,
+        state: PaymentState::Claimed,
+        delivery: DeliveryState::None,
+        runs: 0,
+        transaction: None,
+        landing: None,
+        refusal: None,
+        owner: me.instance.to_string(),
+        owner_epoch: me.epoch,
+        delivery_owner: None,
+        delivery_since_ms: None,
+        created_at_ms: now_ms,
+        recorded_at_ms: None,
+        settled_at_ms: None,
+        verdict_at_ms: None,
+        first_answer_at_ms: None,
+        merchant_answer_at_ms: None,
+        pending_answer_at_ms: None,
+    }
+}

@@ -1,0 +1,199 @@
+//! The tables.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use quittance_protocol::{Amount, IdentifierHash, Network, PaymentId, PaymentKey};
+use serde_json::Value as Json;
+
+use crate::error::LedgerError;
+use crate::ledger::Me;
+use crate::token::{Recorded, SignedBytes};
+use crate::types::{AttemptId, JournalLine, Payment, StoredAnswer, TariffRow};
+
+/// Every row there is.
+#[derive(Debug, Default)]
+pub struct Database {
+    pub(super) payments: Vec<Row>,
+    pub(super) by_key: BTreeMap<PaymentKey, usize>,
+    pub(super) by_id: BTreeMap<PaymentId, usize>,
+    pub(super) by_identifier: BTreeMap<IdentifierHash, Vec<usize>>,
+    pub(super) wallets: BTreeMap<(Network, String), u64>,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) answers: BTreeMap<usize, Answer>,
+    pub(super) costs: BTreeMap<(Network, String), Cost>,
+    pub(super) tariffs: BTreeMap<Network, Vec<TariffRow>>,
+    pub(super) instances: BTreeMap<Arc<str>, Instance>,
+    pub(super) journal: Vec<(Option<PaymentId>, JournalLine)>,
+    pub(super) defect: Option<Defect>,
+}
+
+/// A payment, with the columns that [`Payment`] does not show.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) payment: Payment,
+    pub(super) delivery_epoch: Option<i64>,
+}
+
+/// A signed transaction.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Its number.
+    pub id: AttemptId,
+    /// The payments in it.
+    pub payments: Vec<PaymentId>,
+    /// Where.
+    pub network: Network,
+    /// Whose nonce it uses.
+    pub wallet: Option<String>,
+    /// Which nonce.
+    pub nonce: Option<u64>,
+    /// The bytes and their hash.
+    pub signed: SignedBytes,
+    /// What it replaces.
+    pub replaces: Option<AttemptId>,
+    /// When it was recorded.
+    pub at_ms: i64,
+}
+
+/// A booked cost.
+#[derive(Clone, Debug)]
+pub struct Cost {
+    /// The payment it was for.
+    pub payment: Option<PaymentId>,
+    /// That payment's payer.
+    pub payer: Option<String>,
+    /// In wei or lamports.
+    pub native: u128,
+    /// In USDC, when a rate was known.
+    pub usdc: Option<Amount>,
+    /// Whether it brought a payment in.
+    pub earned: bool,
+    /// When it was booked.
+    pub at_ms: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// `None` once pruned.
+    pub(super) kept: Option<StoredAnswer>,
+    pub(super) status: u16,
+    pub(super) body_bytes: u64,
+    pub(super) truncated: bool,
+    pub(super) refundable: bool,
+    pub(super) at_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Instance {
+    pub(super) epoch: i64,
+    pub(super) lease_until_ms: i64,
+}
+
+/// What the database can be made to get wrong, so that an auditor can show
+/// that it would notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// A payment key can be claimed again (I1).
+    ClaimNotUnique,
+    /// Recording does not advance the wallet's counter (I2).
+    NonceNotReserved,
+    /// A verdict can be written over a verdict (I6).
+    VerdictOverwritten,
+    /// A run is granted while another is under way (P1).
+    DoubleRun,
+    /// A run that is not the current one may end (P1).
+    AnyRunMayFinish,
+    /// Runs of a process that died stay `running` (P6).
+    RunningForgotten,
+    /// An instance that was fenced may go on signing (I2, P1).
+    NotFenced,
+}
+
+impl Database {
+    /// Every payment, oldest first.
+    pub fn payments(&self) -> impl Iterator<Item = &Payment> {
+        self.payments.iter().map(|row| &row.payment)
+    }
+
+    /// How many payments there are.
+    pub fn payment_count(&self) -> usize {
+        self.payments.len()
+    }
+
+    /// Every attempt, oldest first.
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// Every cost, by network and transaction.
+    pub fn costs(&self) -> impl Iterator<Item = (&Network, &str, &Cost)> {
+        self.costs.iter().map(|((network, transaction), cost)| (network, transaction.as_str(), cost))
+    }
+
+    /// Lives of an instance so far.
+    pub fn epoch(&self, instance: &str) -> i64 {
+        self.instances.get(instance).map_or(0, |instance| instance.epoch)
+    }
+
+    /// The journal of one payment.
+    pub fn journal(&self, payment: &PaymentId) -> Vec<JournalLine> {
+        let mine = self.journal.iter().filter(|(of, _)| of.as_ref() == Some(payment));
+        mine.map(|(_, line)| line.clone()).collect()
+    }
+
+    /// Builds a defect in.
+    pub fn set_defect(&mut self, defect: Defect) {
+        self.defect = Some(defect);
+    }
+
+    pub(super) fn has(&self, defect: Defect) -> bool {
+        self.defect == Some(defect)
+    }
+
+    pub(super) fn at(&self, id: &PaymentId) -> Result<usize, LedgerError> {
+        self.by_id.get(id).copied().ok_or_else(|| LedgerError::UnknownPayment(id.clone()))
+    }
+
+    pub(super) fn get(&self, id: &PaymentId) -> Result<&Row, LedgerError> {
+        self.at(id).map(|at| &self.payments[at])
+    }
+
+    pub(super) fn get_mut(&mut self, id: &PaymentId) -> Result<&mut Row, LedgerError> {
+        self.at(id).map(|at| &mut self.payments[at])
+    }
+
+    pub(super) fn line(
+        &mut self,
+        me: &Me,
+        now_ms: i64,
+        payment: Option<&PaymentId>,
+        event: &str,
+        detail: Json,
+    ) {
+        let sequence = i64::try_from(self.journal.len()).unwrap_or(i64::MAX).saturating_add(1);
+        let line = JournalLine {
+            sequence,
+            at_ms: now_ms,
+            instance: me.instance.to_string(),
+            event: event.to_owned(),
+            detail,
+        };
+        self.journal.push((payment.cloned(), line));
+    }
+}
+
+impl Attempt {
+    pub(super) fn recorded(&self) -> Recorded {
+        Recorded {
+            attempt: self.id,
+            payments: self.payments.clone(),
+            network: self.network.clone(),
+            wallet: self.wallet.clone(),
+            nonce: self.nonce,
+            signed: self.signed.clone(),
+            replaces: self.replaces,
+            at_ms: self.at_ms,
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The port over the tables.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use quittance_protocol::{
+    Amount, ErrorCode, Evidence, IdentifierHash, Landing, Network, PaymentId, PaymentKey, SendOutcome,
+};
+use serde_json::Value as Json;
+
+use super::ModelLedger;
+use crate::LIST_MAX;
+use crate::error::LedgerError;
+use crate::store::Store;
+use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
+use crate::types::{
+    AttemptId, CostEntry, DeliveryStart, JournalLine, MerchantAnswer, NewClaim, Payment, PaymentState,
+    Retention, Slot, Spent, StoredAnswer, TariffRow,
+};
+
+/// What no facilitator asks for, and the comparison with the databases does.
+impl ModelLedger {
+    /// See [`Ledger::journal`](crate::Ledger::journal).
+    pub fn journal(&self, payment: &PaymentId) -> Result<Vec<JournalLine>, LedgerError> {
+        self.read(|rows| {
+            let mut lines = rows.journal(payment);
+            lines.truncate(usize::try_from(LIST_MAX).unwrap_or(usize::MAX));
+            Ok(lines)
+        })
+    }
+
+    /// See [`Ledger::prune`](crate::Ledger::prune).
+    pub fn prune(&self, policy: Retention, now_ms: i64) -> Result<u64, LedgerError> {
+        let before_ms = now_ms.saturating_sub(policy.answers_ms);
+        self.write(now_ms, |rows, me| Ok(rows.prune(Arc::clone(&me.instance), before_ms, now_ms)))
+    }
+}
+
+#[async_trait]
+impl Store for ModelLedger {
+    async fn claim(&self, new: NewClaim, now_ms: i64) -> Result<ClaimOutcome, LedgerError> {
+        self.write(now_ms, |rows, me| rows.claim(me, new, now_ms))
+    }
+
+    async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, LedgerError> {
+        self.read(|rows| Ok(rows.get(id).ok().map(|row| row.payment.clone())))
+    }
+
+    async fn payment_by_key(&self, key: &PaymentKey) -> Result<Option<Payment>, LedgerError> {
+        self.read(|rows| Ok(rows.by_key.get(key).map(|at| rows.payments[*at].payment.clone())))
+    }
+
+    async fn payment_by_identifier(&self, id: &IdentifierHash) -> Result<Vec<Payment>, LedgerError> {
+        self.read(|rows| Ok(rows.of_identifier(id)))
+    }
+
+    async fn ensure_wallet(
+        &self,
+        network: &Network,
+        wallet: &str,
+        chain_nonce: u64,
+        now_ms: i64,
+    ) -> Result<u64, LedgerError> {
+        self.write(now_ms, |rows, me| rows.ensure_wallet(me, network, wallet, chain_nonce, now_ms))
+    }
+
+    async fn record(
+        &self,
+        payment: &PaymentId,
+        signed: SignedBytes,
+        now_ms: i64,
+    ) -> Result<Recorded, LedgerError> {
+        let payments = std::slice::from_ref(payment);
+        let sign: SignFn = Box::new(move |_| Ok(signed));
+        self.write(now_ms, |rows, me| {
+            rows.record(me, payments, PaymentState::Claimed, Slot::Unnumbered, sign, now_ms)
+        })
+    }
+
+    async fn record_with_nonce(
+        &self,
+        payment: &PaymentId,
+        wallet: &str,
+        sign: SignFn,
+        now_ms: i64,
+    ) -> Result<Recorded, LedgerError> {
+        let (payments, slot) = (std::slice::from_ref(payment), Slot::Fresh { wallet: wallet.to_owned() });
+        self.write(now_ms, |rows, me| rows.record(me, payments, PaymentState::Claimed, slot, sign, now_ms))
+    }
+
+    async fn record_again(
+        &self,
+        payments: &[PaymentId],
+        slot: Slot,
+        sign: SignFn,
+        now_ms: i64,
+    ) -> Result<Recorded, LedgerError> {
+        self.write(now_ms, |rows, me| rows.record(me, payments, PaymentState::Recorded, slot, sign, now_ms))
+    }
+
+    async fn journal_send(
+        &self,
+        attempt: AttemptId,
+        outcome: &SendOutcome,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        self.write(now_ms, |rows, me| rows.journal_send(me, attempt, outcome, now_ms))
+    }
+
+    async fn recorded_attempts(&self, payment: &PaymentId) -> Result<Vec<Recorded>, LedgerError> {
+        self.read(|rows| Ok(rows.attempts_of(payment)))
+    }
+
+    async fn attempts_from_nonce(
+        &self,
+        network: &Network,
+        wallet: &str,
+        nonce: u64,
+    ) -> Result<Vec<Recorded>, LedgerError> {
+        self.read(|rows| Ok(rows.attempts_from(network, wallet, nonce)))
+    }
+
+    async fn settle(
+        &self,
+        payment: &PaymentId,
+        landing: &Landing,
+        now_ms: i64,
+    ) -> Result<Payment, LedgerError> {
+        self.write(now_ms, |rows, me| rows.settle(me, payment, landing, now_ms))
+    }
+
+    async fn refuse(
+        &self,
+        payment: &PaymentId,
+        code: ErrorCode,
+        why: &str,
+        evidence: Option<&Evidence>,
+        now_ms: i64,
+    ) -> Result<Payment, LedgerError> {
+        self.write(now_ms, |rows, me| rows.refuse(me, payment, (code, why), evidence, now_ms))
+    }
+
+    async fn expire(
+        &self,
+        payment: &PaymentId,
+        evidence: &Evidence,
+        now_ms: i64,
+    ) -> Result<Payment, LedgerError> {
+        self.write(now_ms, |rows, me| rows.expire(me, payment, evidence, now_ms))
+    }
+
+    async fn start_delivery(
+        &self,
+        payment: &PaymentId,
+        runs_max: u32,
+        now_ms: i64,
+    ) -> Result<DeliveryStart, LedgerError> {
+        self.write(now_ms, |rows, me| rows.start_delivery(me, payment, runs_max, now_ms))
+    }
+
+    async fn finish_delivery(
+        &self,
+        payment: &PaymentId,
+        run: u32,
+        answer: &StoredAnswer,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        let kept_max = self.answer_body_bytes_max;
+        self.write(now_ms, |rows, me| rows.finish_delivery(me, payment, run, answer, kept_max, now_ms))
+    }
+
+    async fn credit_delivery(
+        &self,
+        payment: &PaymentId,
+        run: u32,
+        why: &str,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        self.write(now_ms, |rows, me| rows.credit_delivery(me, payment, run, why, now_ms))
+    }
+
+    async fn mark_answer_sent(&self, payment: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {
+        self.write(now_ms, |rows, me| rows.mark_answer_sent(me, payment, now_ms))
+    }
+
+    async fn answer(&self, payment: &PaymentId) -> Result<Option<StoredAnswer>, LedgerError> {
+        self.read(|rows| Ok(rows.answer_of(payment)))
+    }
+
+    async fn answer_merchant(&self, payment: &PaymentId, now_ms: i64) -> Result<MerchantAnswer, LedgerError> {
+        self.write(now_ms, |rows, me| rows.answer_merchant(me, payment, now_ms))
+    }
+
+    async fn note_pending_answer(&self, payment: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {
+        self.write(now_ms, |rows, me| rows.note_pending(me, payment, now_ms))
+    }
+
+    async fn book_cost(&self, entry: CostEntry, now_ms: i64) -> Result<bool, LedgerError> {
+        self.write(now_ms, |rows, me| rows.book_cost(me, entry, now_ms))
+    }
+
+    async fn uncollected_cost_usdc(
+        &self,
+        network: &Network,
+        payer: Option<&str>,
+        since_ms: i64,
+    ) -> Result<Amount, LedgerError> {
+        self.read(|rows| Ok(rows.uncollected(network, payer, since_ms)))
+    }
+
+    async fn spent_usdc(&self, network: &Network, since_ms: i64) -> Result<Spent, LedgerError> {
+        self.read(|rows| Ok(rows.spent(network, since_ms)))
+    }
+
+    async fn counts(&self) -> Result<Vec<(Network, PaymentState, u64)>, LedgerError> {
+        self.read(|rows| Ok(rows.counts()))
+    }
+
+    async fn put_tariff(
+        &self,
+        network: &Network,
+        gas: Amount,
+        detail: Json,
+        now_ms: i64,
+    ) -> Result<i64, LedgerError> {
+        self.write(now_ms, |rows, _| rows.put_tariff(network, gas, detail, now_ms))
+    }
+
+    async fn tariffs_since(
+        &self,
+        network: &Network,
+        replaced_after_ms: i64,
+    ) -> Result<Vec<TariffRow>, LedgerError> {
+        self.read(|rows| Ok(rows.tariffs_since(network, replaced_after_ms)))
+    }
+
+    async fn unfinished(&self) -> Result<Vec<Payment>, LedgerError> {
+        self.read(|rows| Ok(rows.unfinished(&self.me())))
+    }
+
+    async fn adopt_orphans(&self, now_ms: i64) -> Result<Vec<Payment>, LedgerError> {
+        self.write(now_ms, |rows, me| Ok(rows.adopt_orphans(me, now_ms)))
+    }
+
+    async fn heartbeat(&self, now_ms: i64) -> Result<(), LedgerError> {
+        let (me, until_ms) = (self.me(), now_ms.saturating_add(self.lease_ms));
+        self.read(|rows| rows.heartbeat(&me, until_ms))?;
+        self.renewed_until(until_ms);
+        Ok(())
+    }
+
+    async fn rejoin(&self, now_ms: i64) -> Result<(), LedgerError> {
+        let until_ms = now_ms.saturating_add(self.lease_ms);
+        let epoch = self.read(|rows| rows.enter(Arc::clone(&self.instance), until_ms, true, now_ms))?;
+        self.epoch.store(epoch, Ordering::Relaxed);
+        self.renewed_until(until_ms);
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+}

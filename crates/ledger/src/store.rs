@@ -1,5 +1,7 @@
 //! The port through which everything above sees a ledger.
 
+use std::ops::RangeInclusive;
+
 use async_trait::async_trait;
 use quittance_protocol::{
     Amount, ErrorCode, Evidence, IdentifierHash, Landing, Network, PaymentId, PaymentKey, SendOutcome,
@@ -27,6 +29,9 @@ macro_rules! operations {
                 async fn $name(&self, $($argument: $type),*) -> Result<$answer, LedgerError>;
             )*
 
+            /// See [`Ledger::lease_ms`].
+            fn lease_ms(&self) -> Option<i64>;
+
             /// See [`Ledger::close`].
             async fn close(&self);
         }
@@ -38,6 +43,10 @@ macro_rules! operations {
                     Ledger::$name(self, $($argument),*).await
                 }
             )*
+
+            fn lease_ms(&self) -> Option<i64> {
+                Ledger::lease_ms(self)
+            }
 
             async fn close(&self) {
                 Ledger::close(self.clone()).await;
@@ -73,6 +82,12 @@ operations! {
     ) -> Payment;
     async fn expire(payment: &PaymentId, evidence: &Evidence, now_ms: i64) -> Payment;
 
+    // What becomes of landings.
+    async fn unfinal(network: &Network, blocks: RangeInclusive<u64>) -> Vec<Payment>;
+    async fn finalize(landings: Vec<(PaymentId, Landing)>, now_ms: i64) -> u64;
+    async fn move_landing(payment: &PaymentId, landing: &Landing, now_ms: i64) -> bool;
+    async fn book_reorged_loss(payment: &PaymentId, evidence: &Evidence, now_ms: i64) -> bool;
+
     // Deliveries.
     async fn start_delivery(payment: &PaymentId, runs_max: u32, now_ms: i64) -> DeliveryStart;
     async fn finish_delivery(payment: &PaymentId, run: u32, answer: &StoredAnswer, now_ms: i64) -> ();
@@ -92,6 +107,7 @@ operations! {
 
     // Instances.
     async fn unfinished() -> Vec<Payment>;
+    async fn running() -> Vec<(PaymentId, u32)>;
     async fn adopt_orphans(now_ms: i64) -> Vec<Payment>;
     async fn heartbeat(now_ms: i64) -> ();
     async fn rejoin(now_ms: i64) -> ();

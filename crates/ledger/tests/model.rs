@@ -1,19 +1,27 @@
-//! Random sequences of operations: SQLite, PostgreSQL and a model in memory agree.
+//! Random sequences of operations: the model and the databases give the same
+//! answers and end in the same state. SQLite has one instance that comes and
+//! goes; on PostgreSQL three share a ledger, sleep, lose leases and take over.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use common::*;
+use quittance_ledger::model::{ModelDatabase, ModelLedger};
 use quittance_ledger::{
-    ClaimOutcome, DeliveryStart, DeliveryState, Ledger, LedgerError, MerchantAnswer, Origin, PaymentState,
+    AttemptId, ClaimOutcome, CostEntry, DeliveryStart, JournalLine, Ledger, LedgerError, LedgerOptions,
+    NewClaim, Origin, Payment, Recorded, Retention, SignFn, Slot, Store as Port,
 };
-use quittance_protocol::{ErrorCode, Evidence};
+use quittance_protocol::{
+    Amount, DurableAttempt as _, ErrorCode, Evidence, IdentifierHash, PaymentId, SendOutcome,
+};
+use serde_json::{Value, json};
 
-const CASES: u64 = 8;
-const STEPS: usize = 100;
-const KEYS: u64 = 5;
+const CASES: u64 = 12;
+const STEPS: u64 = 160;
+const KEYS: u64 = 6;
+const LEASE_MS: i64 = 1_000;
 const RUNS_MAX: u32 = 3;
 
 /// SplitMix64: the whole sequence follows from the seed.
@@ -29,277 +37,332 @@ impl Random {
     }
 }
 
+/// Attempts by the order in which they were made: PostgreSQL's numbers have gaps.
+type Attempts = Arc<Mutex<Vec<AttemptId>>>;
+
+/// One step's choices, drawn before anything happens so that both sides make the same.
 #[derive(Clone, Copy, Debug)]
-enum Step {
-    Claim(u64),
-    RecordNonce(u64, bool),
-    Record(u64),
-    Settle(u64),
-    Refuse(u64),
-    Expire(u64),
-    Start(u64),
-    Finish(u64, u32),
-    Credit(u64, u32),
-    Sent(u64),
-    Merchant(u64),
-    Raise(u64),
-    Reopen,
+struct Step {
+    kind: u64,
+    key: u64,
+    number: u64,
+    pick: u64,
+    now_ms: i64,
 }
 
-fn random_step(random: &mut Random) -> Step {
-    let key = random.below(KEYS);
-    match random.below(26) {
-        0..=3 => Step::Claim(key),
-        4..=6 => Step::RecordNonce(key, random.below(4) > 0),
-        7 => Step::Record(key),
-        8..=10 => Step::Settle(key),
-        11 if random.below(3) == 0 => Step::Refuse(key),
-        12 if random.below(3) == 0 => Step::Expire(key),
-        11..=16 => Step::Start(key),
-        17..=18 => Step::Finish(key, random.below(4) as u32),
-        19..=21 => Step::Credit(key, random.below(4) as u32),
-        22 => Step::Sent(key),
-        23 => Step::Merchant(key),
-        24 => Step::Raise(random.below(8)),
-        _ => Step::Reopen,
+struct Pair {
+    real: Ledger,
+    model: ModelLedger,
+}
+
+fn claim_of(key: u64, copy: u64) -> NewClaim {
+    let mut new = new_claim(key, copy);
+    new.identifier = key.is_multiple_of(3).then(|| IdentifierHash::of("same"));
+    if key + 1 == KEYS {
+        new.origin = Origin::Merchant("shop".to_owned());
+    }
+    new
+}
+
+fn show(payment: &Payment) -> String {
+    let p = payment;
+    format!(
+        "{p:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {}",
+        p.origin,
+        p.identifier,
+        p.deadline,
+        p.owner_epoch,
+        p.delivery_owner,
+        p.delivery_since_ms,
+        p.created_at_ms,
+        p.recorded_at_ms,
+        p.settled_at_ms,
+        p.verdict_at_ms,
+        p.first_answer_at_ms,
+        p.merchant_answer_at_ms,
+        p.pending_answer_at_ms,
+        p.landing,
+        p.refusal,
+        p.finality,
+        p.finality_at_ms,
+        p.payload,
+    )
+}
+
+fn place(attempts: &Attempts, id: AttemptId) -> usize {
+    attempts.lock().unwrap().iter().position(|known| *known == id).unwrap()
+}
+
+fn show_recorded(attempts: &Attempts, recorded: &Recorded) -> String {
+    let replaces = recorded.replaces().map(|id| place(attempts, id));
+    let (raw, hash) = (recorded.raw_bytes(), recorded.transaction());
+    format!(
+        "{:?} {:?} {:?} {raw:?} {hash} {} {replaces:?} {}",
+        recorded.payments(),
+        recorded.wallet(),
+        recorded.nonce(),
+        recorded.detail(),
+        recorded.at_ms()
+    )
+}
+
+fn fault(error: &LedgerError) -> String {
+    match (error, error.payment()) {
+        (_, Some(payment)) => format!("{error} {}", show(payment)),
+        // The databases' own words.
+        (LedgerError::Database(_), _) => "database".to_owned(),
+        _ => error.to_string(),
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct Known {
-    state: PaymentState,
-    delivery: DeliveryState,
-    runs: u32,
-    attempts: usize,
-    sent: bool,
-    told: bool,
-}
-
-/// What the ledger should do, in as few words as possible.
-#[derive(Default)]
-struct Model {
-    payments: BTreeMap<u64, Known>,
-    next_nonce: u64,
-}
-
-/// The last key belongs to a merchant, the others to the gate.
-fn is_gate(key: u64) -> bool {
-    key + 1 < KEYS
-}
-
-fn claim_of(key: u64) -> quittance_ledger::NewClaim {
-    if is_gate(key) { new_claim(key, 0) } else { merchant_claim(key) }
-}
-
-impl Model {
-    fn apply(&mut self, step: Step) -> String {
-        use DeliveryState as D;
-        use PaymentState as S;
-        let unknown = "unknown".to_owned();
-        match step {
-            Step::Raise(to) => {
-                self.next_nonce = self.next_nonce.max(to);
-                format!("next {}", self.next_nonce)
-            }
-            Step::Reopen => {
-                for known in self.payments.values_mut().filter(|k| k.delivery == D::Running) {
-                    known.delivery = D::Credited;
-                }
-                let open = self.payments.values().filter(|k| !k.state.is_final()).count();
-                format!("unfinished {open}")
-            }
-            Step::Claim(key) => match self.payments.get(&key) {
-                Some(known) => format!("exists {}", known.state),
-                None => {
-                    let (state, delivery) = (S::Claimed, D::None);
-                    let known = Known { state, delivery, runs: 0, attempts: 0, sent: false, told: false };
-                    self.payments.insert(key, known);
-                    "won".to_owned()
-                }
-            },
-            Step::RecordNonce(key, signs) => {
-                let nonce = self.next_nonce;
-                let Some(known) = self.payments.get_mut(&key) else { return unknown };
-                match (known.state, signs) {
-                    (S::Claimed, false) => "not signed".to_owned(),
-                    (S::Claimed, true) => {
-                        (known.state, known.attempts) = (S::Recorded, 1);
-                        self.next_nonce += 1;
-                        format!("nonce {nonce}")
-                    }
-                    (from, _) => format!("from {from}"),
-                }
-            }
-            Step::Record(key) => self.verdict(key, S::Recorded),
-            Step::Settle(key) => self.verdict(key, S::Settled),
-            Step::Refuse(key) => self.verdict(key, S::Refused),
-            Step::Expire(key) => self.verdict(key, S::Expired),
-            Step::Start(key) => {
-                let Some(known) = self.payments.get_mut(&key) else { return unknown };
-                match (known.state, known.delivery) {
-                    _ if !is_gate(key) => "origin".to_owned(),
-                    (S::Settled, D::Running) => "running".to_owned(),
-                    (S::Settled, D::Delivered) => "delivered".to_owned(),
-                    (S::Settled, _) if known.runs >= RUNS_MAX => format!("exhausted {}", known.runs),
-                    (S::Settled, _) => {
-                        (known.delivery, known.runs) = (D::Running, known.runs + 1);
-                        format!("run {}", known.runs)
-                    }
-                    (from, _) => format!("from {from}"),
-                }
-            }
-            Step::Finish(key, run) => self.end_run(key, run, D::Delivered),
-            Step::Credit(key, run) => self.end_run(key, run, D::Credited),
-            Step::Sent(key) => {
-                let Some(known) = self.payments.get_mut(&key) else { return unknown };
-                known.sent |= known.delivery == D::Delivered;
-                if known.sent { "ok".to_owned() } else { format!("delivery {}", known.delivery) }
-            }
-            Step::Merchant(key) => {
-                let Some(known) = self.payments.get_mut(&key) else { return unknown };
-                match known.state {
-                    _ if is_gate(key) => "origin".to_owned(),
-                    S::Settled if known.told => "again".to_owned(),
-                    S::Settled => {
-                        known.told = true;
-                        "first".to_owned()
-                    }
-                    from => format!("from {from}"),
-                }
-            }
-        }
-    }
-
-    fn verdict(&mut self, key: u64, to: PaymentState) -> String {
-        use PaymentState as S;
-        let Some(known) = self.payments.get_mut(&key) else { return "unknown".to_owned() };
-        match (known.state, to) {
-            (S::Claimed, _) | (S::Recorded, S::Settled | S::Refused | S::Expired) => {
-                known.state = to;
-                known.attempts += usize::from(to == S::Recorded);
-                "ok".to_owned()
-            }
-            (from, _) => format!("from {from}"),
-        }
-    }
-
-    fn end_run(&mut self, key: u64, run: u32, to: DeliveryState) -> String {
-        let Some(known) = self.payments.get_mut(&key) else { return "unknown".to_owned() };
-        if known.delivery == DeliveryState::Running && known.runs == run {
-            known.delivery = to;
-            return "ok".to_owned();
-        }
-        format!("delivery {}", known.delivery)
-    }
-}
-
-fn word<T>(result: Result<T, LedgerError>, ok: impl FnOnce(T) -> String) -> String {
+fn said<T>(result: Result<T, LedgerError>, ok: impl FnOnce(T) -> String) -> String {
     match result {
         Ok(value) => ok(value),
-        Err(LedgerError::UnknownPayment(_)) => "unknown".to_owned(),
-        Err(LedgerError::Transition { from, .. }) => format!("from {from}"),
-        Err(LedgerError::DeliveryTransition { from, .. }) => format!("delivery {from}"),
-        Err(LedgerError::WrongOrigin { .. }) => "origin".to_owned(),
-        Err(LedgerError::Sign(_)) => "not signed".to_owned(),
-        Err(other) => format!("unexpected: {other}"),
+        Err(error) => fault(&error),
     }
 }
 
-fn ok<T>(_: T) -> String {
-    "ok".to_owned()
+fn all(payments: Vec<Payment>) -> String {
+    payments.iter().map(show).collect::<Vec<_>>().join("\n")
 }
 
-async fn apply(store: &Store, slot: &mut Option<Ledger>, number: usize, step: Step) -> String {
-    if matches!(step, Step::Reopen) {
-        if let Some(ledger) = slot.take() {
-            ledger.close().await;
-        }
-        let ledger = store.open().await;
-        let open = ledger.unfinished().await.unwrap().len();
-        *slot = Some(ledger);
-        return format!("unfinished {open}");
-    }
-    let ledger = slot.as_ref().unwrap();
-    let id = |key| claim_of(key).id;
-    let hash = format!("tx{number}");
-    match step {
-        Step::Claim(key) => word(ledger.claim(claim_of(key), NOW).await, |outcome| match outcome {
-            ClaimOutcome::Won(_) => "won".to_owned(),
-            ClaimOutcome::Exists(payment) => format!("exists {}", payment.state),
+/// The step on one side, in words that are equal when the answers are.
+async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
+    let Step { kind, key, number, pick, now_ms } = step;
+    let id = claim_of(key, 0).id;
+    match kind {
+        0..=3 => said(store.claim(claim_of(key, pick % 2), now_ms).await, |outcome| match outcome {
+            ClaimOutcome::Won(claim) => format!("won {}", show(&claim)),
+            ClaimOutcome::Exists(payment) => format!("exists {}", show(&payment)),
         }),
-        Step::RecordNonce(key, signs) => {
-            let sign = if signs { signer(hash) } else { broken_signer() };
-            let recorded = ledger.record_with_nonce(&id(key), WALLET, sign, NOW).await;
-            word(recorded, |recorded| format!("nonce {}", recorded.nonce().unwrap()))
-        }
-        Step::Record(key) => word(ledger.record(&id(key), signed(hash), NOW).await, ok),
-        Step::Settle(key) => word(ledger.settle(&id(key), &landing(&hash), NOW).await, ok),
-        Step::Refuse(key) => {
-            word(ledger.refuse(&id(key), ErrorCode::InsufficientFunds, "broke", None, NOW).await, ok)
-        }
-        Step::Expire(key) => {
-            word(ledger.expire(&id(key), &Evidence::Expired { block: 1, clock: 2 }, NOW).await, ok)
-        }
-        Step::Start(key) => word(ledger.start_delivery(&id(key), RUNS_MAX, NOW).await, |start| match start {
-            DeliveryStart::Run { run } => format!("run {run}"),
-            DeliveryStart::Running { .. } => "running".to_owned(),
-            DeliveryStart::Delivered(_) => "delivered".to_owned(),
-            DeliveryStart::Exhausted { runs } => format!("exhausted {runs}"),
-        }),
-        Step::Finish(key, run) => word(ledger.finish_delivery(&id(key), run, &answer(b"png"), NOW).await, ok),
-        Step::Credit(key, run) => word(ledger.credit_delivery(&id(key), run, "500", NOW).await, ok),
-        Step::Sent(key) => word(ledger.mark_answer_sent(&id(key), NOW).await, ok),
-        Step::Merchant(key) => word(ledger.answer_merchant(&id(key), NOW).await, |answer| match answer {
-            MerchantAnswer::First => "first".to_owned(),
-            MerchantAnswer::Again { .. } => "again".to_owned(),
-        }),
-        Step::Raise(to) => {
-            word(ledger.ensure_wallet(&base(), WALLET, to, NOW).await, |next| format!("next {next}"))
-        }
-        Step::Reopen => unreachable!("handled above"),
-    }
-}
-
-async fn check_states(ledger: &Ledger, model: &Model, context: &str) {
-    for key in 0..KEYS {
-        let id = claim_of(key).id;
-        let stored = ledger.payment(&id).await.unwrap();
-        let attempts = ledger.recorded_attempts(&id).await.unwrap().len();
-        let found = stored.map(|payment| {
-            assert_eq!(payment.origin == Origin::Gate, is_gate(key));
-            Known {
-                state: payment.state,
-                delivery: payment.delivery,
-                runs: payment.runs,
-                attempts,
-                sent: payment.first_answer_at_ms.is_some(),
-                told: payment.merchant_answer_at_ms.is_some(),
+        4..=9 => record(store, attempts, &id, step).await,
+        10..=13 => {
+            let mut landing = landing(&format!("tx{}", pick % 50));
+            landing.block = 100 + pick % 5;
+            match kind {
+                13 => said(store.move_landing(&id, &landing, now_ms).await, |done| done.to_string()),
+                _ => said(store.settle(&id, &landing, now_ms).await, |p| show(&p)),
             }
-        });
-        assert_eq!(found.as_ref(), model.payments.get(&key), "{context}, key {key}");
+        }
+        14 if pick % 3 == 0 => {
+            let evidence = Evidence::Canceled(landing("cancel"));
+            let evidence = (pick % 2 == 0).then_some(&evidence);
+            said(store.refuse(&id, ErrorCode::InsufficientFunds, "broke", evidence, now_ms).await, |p| {
+                show(&p)
+            })
+        }
+        14 => {
+            said(store.expire(&id, &Evidence::Expired { block: pick, clock: 2 }, now_ms).await, |p| show(&p))
+        }
+        15..=19 => said(store.start_delivery(&id, RUNS_MAX, now_ms).await, |start| match start {
+            DeliveryStart::Delivered(meta) => format!("{meta:?}"),
+            other => format!("{other:?}"),
+        }),
+        20 => {
+            let long = vec![7; if pick % 4 == 0 { 2_000 } else { 20 }];
+            let run = (pick % 4) as u32;
+            said(store.finish_delivery(&id, run, &answer(&long), now_ms).await, |()| "ok".to_owned())
+        }
+        21..=22 => {
+            said(store.credit_delivery(&id, (pick % 4) as u32, "500", now_ms).await, |()| "ok".to_owned())
+        }
+        23 => said(store.mark_answer_sent(&id, now_ms).await, |()| "ok".to_owned()),
+        24 => said(store.answer_merchant(&id, now_ms).await, |answer| format!("{answer:?}")),
+        25 => said(store.note_pending_answer(&id, now_ms).await, |()| "ok".to_owned()),
+        26 => {
+            let entry = CostEntry {
+                network: base(),
+                transaction: format!("tx{}", pick % 20),
+                payment: (pick % 3 > 0).then(|| id.clone()),
+                native: u128::from(u64::MAX) + u128::from(number),
+                usdc: (pick % 4 > 0).then(|| Amount::new(pick)),
+                earned: pick % 2 == 0,
+            };
+            said(store.book_cost(entry, now_ms).await, |new| new.to_string())
+        }
+        27 => {
+            let detail = json!({"cost": number});
+            said(store.put_tariff(&base(), Amount::new(pick), detail, now_ms).await, |number| {
+                number.to_string()
+            })
+        }
+        28 => said(store.ensure_wallet(&base(), WALLET, pick % 12, now_ms).await, |next| next.to_string()),
+        29 => said(store.finalize(vec![(id, landing("final"))], now_ms).await, |count| count.to_string()),
+        30 if pick % 3 == 0 => {
+            let evidence = Evidence::Expired { block: number, clock: 1 };
+            said(store.book_reorged_loss(&id, &evidence, now_ms).await, |done| done.to_string())
+        }
+        30..=32 => said(store.heartbeat(now_ms).await, |()| "ok".to_owned()),
+        33..=34 => said(store.adopt_orphans(now_ms).await, all),
+        35 => said(store.rejoin(now_ms).await, |()| "ok".to_owned()),
+        _ => read(store, attempts, step).await,
     }
 }
 
-async fn compare(store: Store, seed: u64) {
-    let mut random = Random(seed);
-    let mut model = Model::default();
-    let mut ledger = Some(store.open().await);
-    ledger.as_ref().unwrap().ensure_wallet(&base(), WALLET, 0, NOW).await.unwrap();
-    for number in 0..STEPS {
-        let step = random_step(&mut random);
-        let expected = model.apply(step);
-        let context = format!("seed {seed}, step {number}: {step:?}");
-        assert_eq!(apply(&store, &mut ledger, number, step).await, expected, "{context}");
-        if number % 10 == 9 {
-            check_states(ledger.as_ref().unwrap(), &model, &context).await;
+async fn record(store: &dyn Port, attempts: &Attempts, id: &PaymentId, step: Step) -> String {
+    let Step { kind, number, pick, now_ms, .. } = step;
+    // Now and then a hash that exists already.
+    let label = if pick % 13 == 0 { "same".to_owned() } else { format!("bytes{number}") };
+    let sign: SignFn = if pick % 5 == 0 { broken_signer() } else { signer(label.clone()) };
+    let known = attempts.lock().unwrap().clone();
+    let old = known.get((pick % 7) as usize).copied();
+    let wallet = if pick % 17 == 0 { "0xunknown" } else { WALLET };
+    let result = match (kind, old) {
+        (4..=6, _) => store.record_with_nonce(id, wallet, sign, now_ms).await,
+        (7, _) => store.record(id, signed(label), now_ms).await,
+        (8, Some(attempt)) if pick % 2 == 0 => {
+            store.record_again(&[], Slot::Same { attempt }, sign, now_ms).await
+        }
+        (8, Some(attempt)) => {
+            store.record_again(std::slice::from_ref(id), Slot::Same { attempt }, sign, now_ms).await
+        }
+        (8, None) => store.record_again(&[], Slot::Unnumbered, sign, now_ms).await,
+        (_, Some(attempt)) if pick % 2 == 0 => {
+            let outcome = SendOutcome::Refused { reason: "no\0 funds".to_owned() };
+            return said(store.journal_send(attempt, &outcome, now_ms).await, |()| "ok".to_owned());
+        }
+        _ => {
+            let slot = Slot::Fresh { wallet: wallet.to_owned() };
+            store.record_again(std::slice::from_ref(id), slot, sign, now_ms).await
+        }
+    };
+    if let Ok(recorded) = &result {
+        attempts.lock().unwrap().push(recorded.attempt());
+    }
+    said(result, |recorded| show_recorded(attempts, &recorded))
+}
+
+async fn read(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
+    let Step { kind, pick, now_ms, .. } = step;
+    let since = now_ms - 500;
+    let recorded = |list: Vec<Recorded>| {
+        list.iter().map(|one| show_recorded(attempts, one)).collect::<Vec<_>>().join("\n")
+    };
+    match kind {
+        36 => said(store.unfinished().await, all),
+        37 => said(store.running().await, |runs| format!("{runs:?}")),
+        38 => said(store.unfinal(&base(), 100..=100 + pick % 5).await, all),
+        39 => said(store.attempts_from_nonce(&base(), WALLET, pick % 6).await, recorded),
+        40 => said(store.payment_by_identifier(&IdentifierHash::of("same")).await, all),
+        41 => said(store.counts().await, |counts| format!("{counts:?}")),
+        42 => said(store.spent_usdc(&base(), since).await, |spent| format!("{spent:?}")),
+        43 => {
+            let payer = claim_of(0, 0).payer;
+            let payer = (pick % 2 == 0).then_some(payer.as_str());
+            said(store.uncollected_cost_usdc(&base(), payer, since).await, |sum| sum.to_string())
+        }
+        _ => said(store.tariffs_since(&base(), since).await, |rows| format!("{rows:?}")),
+    }
+}
+
+/// What an old attempt's number looks like in the journal.
+fn renumbered(attempts: &Attempts, lines: Vec<JournalLine>) -> Vec<String> {
+    let number = |value: &Value| {
+        let id = value.as_i64()?;
+        attempts.lock().unwrap().iter().position(|known| known.get() == id)
+    };
+    let show = |line: JournalLine| {
+        let mut detail = line.detail;
+        for field in ["attempt", "replaces"] {
+            if let Some(place) = detail.get(field).and_then(number) {
+                detail[field] = json!(place);
+            }
+        }
+        format!("{} {} {} {detail}", line.at_ms, line.instance, line.event)
+    };
+    lines.into_iter().map(show).collect()
+}
+
+/// Everything that is stored about every payment.
+async fn compare_states(pair: &Pair, sides: &[Attempts; 2], context: &str) {
+    for key in 0..KEYS {
+        for copy in 0..2 {
+            let id = claim_of(key, copy).id;
+            let (real, model): (&dyn Port, &dyn Port) = (&pair.real, &pair.model);
+            let mut found = Vec::new();
+            for (store, attempts) in [(real, &sides[0]), (model, &sides[1])] {
+                let payment = store.payment(&id).await.unwrap().as_ref().map(show);
+                let recorded = store.recorded_attempts(&id).await.unwrap();
+                let recorded: Vec<_> = recorded.iter().map(|one| show_recorded(attempts, one)).collect();
+                let answer = store.answer(&id).await.unwrap();
+                let answer = answer.map(|answer| (format!("{answer:?}"), answer.headers, answer.body));
+                found.push((payment, recorded, answer));
+            }
+            assert_eq!(found[0], found[1], "{context}, key {key}, copy {copy}");
+            let real = renumbered(&sides[0], pair.real.journal(&id).await.unwrap());
+            let model = renumbered(&sides[1], pair.model.journal(&id).unwrap());
+            assert_eq!(real, model, "{context}, journal of key {key}, copy {copy}");
         }
     }
+}
+
+struct World {
+    store: Store,
+    database: ModelDatabase,
+    pairs: Vec<Option<Pair>>,
+}
+
+impl World {
+    async fn open(&mut self, at: usize, now_ms: i64) {
+        if let Some(pair) = self.pairs[at].take() {
+            pair.real.close().await;
+            Port::close(&pair.model).await;
+            let after = Port::counts(&pair.model).await;
+            assert!(matches!(after, Err(LedgerError::Closed)));
+        }
+        let options = LedgerOptions {
+            lease_ms: LEASE_MS,
+            answer_body_bytes_max: 1_000,
+            connections_max: 2,
+            ..LedgerOptions::new(format!("instance-{at}"))
+        };
+        let real = Ledger::open(&self.store.url, options.clone(), now_ms).await.unwrap();
+        let model = self.database.open(&options, now_ms).unwrap();
+        assert_eq!(real.lease_ms(), model.lease_ms());
+        self.pairs[at] = Some(Pair { real, model });
+    }
+}
+
+async fn compare(store: Store, database: ModelDatabase, instances: usize, seed: u64) {
+    let mut random = Random(seed);
+    let mut world = World { store, database, pairs: (0..instances).map(|_| None).collect() };
+    let mut now_ms = NOW;
+    for at in 0..instances {
+        world.open(at, now_ms).await;
+    }
+    let first = world.pairs[0].as_ref().unwrap();
+    first.real.ensure_wallet(&base(), WALLET, 0, now_ms).await.unwrap();
+    first.model.ensure_wallet(&base(), WALLET, 0, now_ms).await.unwrap();
+    let sides: [Attempts; 2] = Default::default();
+    for number in 0..STEPS {
+        now_ms += [0, 1, 7, 150, 600][random.below(5) as usize];
+        let at = random.below(instances as u64) as usize;
+        if random.below(40) == 0 {
+            world.open(at, now_ms).await;
+        }
+        let (kind, key, pick) = (random.below(46), random.below(KEYS), random.below(10_000));
+        let step = Step { kind, key, number, pick, now_ms };
+        let context = format!("seed {seed}, instance {at}, {step:?}");
+        let pair = world.pairs[at].as_ref().unwrap();
+        if kind == 45 {
+            let policy = Retention { answers_ms: 300 };
+            let real = said(pair.real.prune(policy, now_ms).await, |count| count.to_string());
+            let model = said(pair.model.prune(policy, now_ms), |count| count.to_string());
+            assert_eq!(real, model, "{context}");
+            continue;
+        }
+        let real = apply(&pair.real, &sides[0], step).await;
+        let model = apply(&pair.model, &sides[1], step).await;
+        assert_eq!(real, model, "{context}");
+    }
+    let pair = world.pairs[0].as_ref().unwrap();
+    compare_states(pair, &sides, &format!("seed {seed}, at the end")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_agrees_with_the_model() {
     for seed in 0..CASES {
-        compare(Store::sqlite(), seed).await;
+        compare(Store::sqlite(), ModelDatabase::embedded(), 1, seed).await;
     }
 }
 
@@ -307,6 +370,6 @@ async fn sqlite_agrees_with_the_model() {
 async fn postgres_agrees_with_the_model() {
     for seed in 0..CASES {
         let Some(store) = Store::postgres().await else { return };
-        compare(store, seed).await;
+        compare(store, ModelDatabase::shared(), 3, 1_000 + seed).await;
     }
 }

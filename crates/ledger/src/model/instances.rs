@@ -5,11 +5,26 @@ use std::sync::Arc;
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
-use super::rows::{Database, Defect, Instance};
+use super::rows::{Database, Defect, Instance, Row};
 use crate::conn::plain;
 use crate::error::LedgerError;
 use crate::ledger::Me;
-use crate::types::{DeliveryState, Payment};
+use crate::types::{DeliveryState, Payment, PaymentState};
+
+/// Whether nobody has to work on it or watch it any more.
+fn is_over(payment: &Payment) -> bool {
+    payment.state.is_final() && !is_unfinal(payment)
+}
+
+fn is_unfinal(payment: &Payment) -> bool {
+    payment.state == PaymentState::Settled && payment.finality.is_none()
+}
+
+fn runs_here(row: &Row, me: &Me) -> bool {
+    row.payment.delivery == DeliveryState::Running
+        && row.payment.delivery_owner.as_deref() == Some(&*me.instance)
+        && row.delivery_epoch == Some(me.epoch)
+}
 
 /// Whose leftovers.
 enum Left<'a> {
@@ -61,8 +76,16 @@ impl Database {
         found
     }
 
+    pub(super) fn running(&self, me: &Me) -> Vec<(PaymentId, u32)> {
+        let mut found: Vec<_> = self.payments.iter().filter(|row| runs_here(row, me)).collect();
+        found.sort_by(|a, b| a.payment.id.cmp(&b.payment.id));
+        found.into_iter().map(|row| (row.payment.id.clone(), row.payment.runs)).collect()
+    }
+
     pub(super) fn adopt_orphans(&mut self, me: &Me, now_ms: i64) -> Vec<Payment> {
-        let mut adopted = Vec::new();
+        // A commit of an earlier life may come after that life was taken over.
+        let earlier = Arc::clone(&me.instance);
+        let mut adopted = self.take_over(me, Left::By(&earlier), now_ms);
         for name in self.fence_dead(me, now_ms) {
             adopted.extend(self.take_over(me, Left::By(&name), now_ms));
         }
@@ -75,7 +98,7 @@ impl Database {
         let left = |name: &str| {
             payments.iter().any(|row| {
                 let payment = &row.payment;
-                (payment.owner == name && !payment.state.is_final())
+                (payment.owner == name && !is_over(payment))
                     || (payment.delivery_owner.as_deref() == Some(name)
                         && payment.delivery == DeliveryState::Running)
             })
@@ -95,10 +118,13 @@ impl Database {
         let (mut adopted, mut cut_off): (Vec<Payment>, Vec<(PaymentId, u32)>) = Default::default();
         for row in &mut self.payments {
             let payment = &mut row.payment;
-            if !payment.state.is_final() && left.covers(&payment.owner) && !me.owns(payment) {
+            if !is_over(payment) && left.covers(&payment.owner) && !me.owns(payment) {
                 payment.owner = me.instance.to_string();
                 payment.owner_epoch = me.epoch;
-                adopted.push(payment.clone());
+                // Settled ones go on being watched; nobody drives them.
+                if !payment.state.is_final() {
+                    adopted.push(payment.clone());
+                }
             }
             let runner = payment.delivery_owner.as_deref().unwrap_or_default();
             let ours = runner == &*me.instance && row.delivery_epoch == Some(me.epoch);

@@ -6,6 +6,7 @@
 
 mod books;
 mod deliveries;
+mod finality;
 mod instances;
 mod payments;
 mod rows;

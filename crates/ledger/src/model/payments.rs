@@ -10,7 +10,6 @@ use super::rows::{Attempt, Database, Defect, Row};
 use crate::conn::{amount, plain, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::Me;
-use crate::ops::attempts::BATCH_PAYMENTS_MAX;
 use crate::token::{Claim, ClaimOutcome, Recorded, SignFn};
 use crate::types::{AttemptId, DeliveryState, NewClaim, Origin, Payment, PaymentState, Slot};
 
@@ -88,12 +87,6 @@ impl Database {
         sign: SignFn,
         now_ms: i64,
     ) -> Result<Recorded, LedgerError> {
-        if payments.len() > BATCH_PAYMENTS_MAX {
-            return Err(LedgerError::OutOfRange { field: "payments" });
-        }
-        if payments.is_empty() && !matches!(slot, Slot::Same { .. }) {
-            return Err(LedgerError::OutOfRange { field: "payments" });
-        }
         let network = self.may_record(me, payments, from)?;
         let fresh = matches!(slot, Slot::Fresh { .. });
         let place = self.reserve(network, slot)?;
@@ -239,6 +232,7 @@ impl Database {
         landing: &Landing,
         now_ms: i64,
     ) -> Result<Payment, LedgerError> {
+        unsigned(landing.block, "block")?;
         let payment = self.verdict(me, id, PaymentState::Settled, true, now_ms)?;
         payment.transaction = Some(landing.transaction.clone());
         payment.landing = Some(landing.clone());
@@ -303,7 +297,7 @@ impl Database {
     }
 }
 
-fn stored(evidence: &Evidence) -> Result<String, LedgerError> {
+pub(super) fn stored(evidence: &Evidence) -> Result<String, LedgerError> {
     serde_json::to_string(evidence).map_err(|_| LedgerError::OutOfRange { field: "evidence" })
 }
 
@@ -348,6 +342,8 @@ fn claimed(me: &Me, new: NewClaim, now_ms: i64) -> Payment {
         transaction: None,
         landing: None,
         refusal: None,
+        finality: None,
+        finality_at_ms: None,
         owner: me.instance.to_string(),
         owner_epoch: me.epoch,
         delivery_owner: None,

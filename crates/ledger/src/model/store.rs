@@ -1,5 +1,6 @@
 //! The port over the tables.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,12 +13,31 @@ use serde_json::Value as Json;
 use super::ModelLedger;
 use crate::LIST_MAX;
 use crate::error::LedgerError;
+use crate::ops::attempts::BATCH_PAYMENTS_MAX;
 use crate::store::Store;
 use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
 use crate::types::{
     AttemptId, CostEntry, DeliveryStart, JournalLine, MerchantAnswer, NewClaim, Payment, PaymentState,
     Retention, Slot, Spent, StoredAnswer, TariffRow,
 };
+
+impl ModelLedger {
+    /// What is wrong with the arguments is said before anybody looks at the lease.
+    fn record_in(
+        &self,
+        payments: &[PaymentId],
+        from: PaymentState,
+        slot: Slot,
+        sign: SignFn,
+        now_ms: i64,
+    ) -> Result<Recorded, LedgerError> {
+        let nothing = payments.is_empty() && !matches!(slot, Slot::Same { .. });
+        if nothing || payments.len() > BATCH_PAYMENTS_MAX {
+            return Err(LedgerError::OutOfRange { field: "payments" });
+        }
+        self.write(now_ms, |rows, me| rows.record(me, payments, from, slot, sign, now_ms))
+    }
+}
 
 /// What no facilitator asks for, and the comparison with the databases does.
 impl ModelLedger {
@@ -71,11 +91,8 @@ impl Store for ModelLedger {
         signed: SignedBytes,
         now_ms: i64,
     ) -> Result<Recorded, LedgerError> {
-        let payments = std::slice::from_ref(payment);
         let sign: SignFn = Box::new(move |_| Ok(signed));
-        self.write(now_ms, |rows, me| {
-            rows.record(me, payments, PaymentState::Claimed, Slot::Unnumbered, sign, now_ms)
-        })
+        self.record_in(std::slice::from_ref(payment), PaymentState::Claimed, Slot::Unnumbered, sign, now_ms)
     }
 
     async fn record_with_nonce(
@@ -85,8 +102,8 @@ impl Store for ModelLedger {
         sign: SignFn,
         now_ms: i64,
     ) -> Result<Recorded, LedgerError> {
-        let (payments, slot) = (std::slice::from_ref(payment), Slot::Fresh { wallet: wallet.to_owned() });
-        self.write(now_ms, |rows, me| rows.record(me, payments, PaymentState::Claimed, slot, sign, now_ms))
+        let slot = Slot::Fresh { wallet: wallet.to_owned() };
+        self.record_in(std::slice::from_ref(payment), PaymentState::Claimed, slot, sign, now_ms)
     }
 
     async fn record_again(
@@ -96,7 +113,7 @@ impl Store for ModelLedger {
         sign: SignFn,
         now_ms: i64,
     ) -> Result<Recorded, LedgerError> {
-        self.write(now_ms, |rows, me| rows.record(me, payments, PaymentState::Recorded, slot, sign, now_ms))
+        self.record_in(payments, PaymentState::Recorded, slot, sign, now_ms)
     }
 
     async fn journal_send(
@@ -148,6 +165,36 @@ impl Store for ModelLedger {
         now_ms: i64,
     ) -> Result<Payment, LedgerError> {
         self.write(now_ms, |rows, me| rows.expire(me, payment, evidence, now_ms))
+    }
+
+    async fn unfinal(
+        &self,
+        network: &Network,
+        blocks: RangeInclusive<u64>,
+    ) -> Result<Vec<Payment>, LedgerError> {
+        self.read(|rows| Ok(rows.unfinal(&self.me(), network, &blocks)))
+    }
+
+    async fn finalize(&self, landings: Vec<(PaymentId, Landing)>, now_ms: i64) -> Result<u64, LedgerError> {
+        self.write(now_ms, |rows, me| rows.finalize(me, &landings, now_ms))
+    }
+
+    async fn move_landing(
+        &self,
+        payment: &PaymentId,
+        landing: &Landing,
+        now_ms: i64,
+    ) -> Result<bool, LedgerError> {
+        self.write(now_ms, |rows, me| rows.move_landing(me, payment, landing, now_ms))
+    }
+
+    async fn book_reorged_loss(
+        &self,
+        payment: &PaymentId,
+        evidence: &Evidence,
+        now_ms: i64,
+    ) -> Result<bool, LedgerError> {
+        self.write(now_ms, |rows, me| rows.book_reorged_loss(me, payment, evidence, now_ms))
     }
 
     async fn start_delivery(
@@ -239,6 +286,10 @@ impl Store for ModelLedger {
         self.read(|rows| Ok(rows.unfinished(&self.me())))
     }
 
+    async fn running(&self) -> Result<Vec<(PaymentId, u32)>, LedgerError> {
+        self.read(|rows| Ok(rows.running(&self.me())))
+    }
+
     async fn adopt_orphans(&self, now_ms: i64) -> Result<Vec<Payment>, LedgerError> {
         self.write(now_ms, |rows, me| Ok(rows.adopt_orphans(me, now_ms)))
     }
@@ -256,6 +307,10 @@ impl Store for ModelLedger {
         self.epoch.store(epoch, Ordering::Relaxed);
         self.renewed_until(until_ms);
         Ok(())
+    }
+
+    fn lease_ms(&self) -> Option<i64> {
+        self.database.shared.then_some(self.lease_ms)
     }
 
     async fn close(&self) {

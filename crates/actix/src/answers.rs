@@ -3,21 +3,24 @@
 
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
 use quittance_facilitator::{NothingToOffer, Rejection};
 use quittance_protocol::{
-    ErrorCode, PAYMENT_REQUIRED, PAYMENT_RESPONSE, PaymentRequired, RetryAction, SettleResponse,
-    encode_header,
+    ErrorCode, PAYMENT_REQUIRED, PAYMENT_RESPONSE, RetryAction, SettleResponse, encode_header,
+    encode_header_json,
 };
 use quittance_quote::Refusal;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::GateError;
 
 /// What `error` says when nothing was paid: the reference's words.
 pub(crate) const PAYMENT_REQUIRED_TEXT: &str = "Payment required";
+
+/// [`PAYMENT_REQUIRED`], parsed.
+const PAYMENT_REQUIRED_NAME: HeaderName = HeaderName::from_static(PAYMENT_REQUIRED);
 
 /// Where the payment stands, for clients that read headers only.
 pub(crate) const PAYMENT_STATE: HeaderName = HeaderName::from_static("payment-state");
@@ -76,26 +79,44 @@ pub(crate) fn trouble_after(
     answer.json(trouble)
 }
 
-/// The offer, with the machine-readable reason in the body (402).
+/// What the body of a 402 says besides the offer.
+#[derive(Serialize)]
+struct Reason<'a> {
+    code: &'a str,
+    message: &'a str,
+    payment_state: &'a str,
+    retry_action: RetryAction,
+}
+
+/// The offer, with the machine-readable reason in the body (402). `offer` is
+/// the JSON of a [`quittance_protocol::PaymentRequired`].
 ///
 /// The header carries the offer exactly; official clients read only that. The
 /// body repeats it for people and for agents whose HTTP library hides headers.
-pub(crate) fn offer(offer: &PaymentRequired, code: ErrorCode, message: &str) -> HttpResponse<BoxBody> {
-    let Ok(header) = encode_header(offer) else {
+pub(crate) fn offer(offer: Vec<u8>, code: ErrorCode, message: &str) -> HttpResponse<BoxBody> {
+    let Ok(header) = HeaderValue::try_from(encode_header_json(&offer)) else {
         return trouble(&GateError::Gate);
     };
-    let mut body = match serde_json::to_value(offer) {
-        Ok(Value::Object(body)) => body,
-        _ => return trouble(&GateError::Gate),
+    let reason =
+        Reason { code: code.as_str(), message, payment_state: "none", retry_action: RetryAction::Pay };
+    let Some(body) = joined(offer, &reason) else {
+        return trouble(&GateError::Gate);
     };
-    body.insert("code".to_owned(), code.as_str().into());
-    body.insert("message".to_owned(), message.into());
-    body.insert("payment_state".to_owned(), "none".into());
-    body.insert("retry_action".to_owned(), serde_json::json!(RetryAction::Pay));
-    HttpResponse::PaymentRequired()
-        .insert_header((PAYMENT_REQUIRED, header))
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .json(body)
+    let mut answer = HttpResponse::with_body(StatusCode::PAYMENT_REQUIRED, BoxBody::new(body));
+    let headers = answer.headers_mut();
+    headers.insert(PAYMENT_REQUIRED_NAME, header);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// The text of a JSON object with the members of another at its end.
+fn joined<T: Serialize>(mut object: Vec<u8>, more: &T) -> Option<Bytes> {
+    let end = object.pop_if(|last| *last == b'}').map(|_| object.len())?;
+    serde_json::to_writer(&mut object, more).ok()?;
+    // The second opening brace becomes the comma between them.
+    *object.get_mut(end).filter(|brace| **brace == b'{')? = b',';
+    Some(Bytes::from(object))
 }
 
 /// No network can be offered (503). Whatever the caller sent was not taken.

@@ -13,7 +13,7 @@ use actix_web::HttpResponse;
 use actix_web::body::BoxBody;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use quittance_facilitator::NetworkInfo;
-use quittance_protocol::{Amount, PaymentRequired, ResourceInfo, X402_VERSION};
+use quittance_protocol::{Amount, PaymentRequired, ResourceRef, X402_VERSION};
 use quittance_quote::{EndpointInfo, PriceRequest, Pricer, Pricing};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -60,7 +60,7 @@ pub type AccountSecurity = BTreeMap<String, Value>;
 
 /// What does not change while the gate runs.
 pub(crate) struct Listed {
-    info: EndpointInfo,
+    pub(crate) info: EndpointInfo,
     example: Option<PricedExample>,
     /// Whether a hook may let the host's own customers through.
     accounts: bool,
@@ -203,11 +203,10 @@ impl Snapshot {
 
 /// The offer a real request for the example would get; `None` while nothing can be paid.
 fn offer(shared: &Shared, base_url: &str, info: &EndpointInfo, service: Amount) -> Option<PaymentRequired> {
-    let resource = ResourceInfo {
-        url: format!("{base_url}{}", info.example_path()),
-        description: Some(info.description.clone()),
-        mime_type: Some(info.mime_type.clone()),
-        ..ResourceInfo::default()
+    let resource = ResourceRef {
+        url: &format!("{base_url}{}", info.example_path()),
+        description: Some(&info.description),
+        mime_type: Some(&info.mime_type),
     };
     shared.till.offer(service, resource, PAYMENT_REQUIRED_TEXT).ok()
 }

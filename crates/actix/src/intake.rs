@@ -1,8 +1,14 @@
 //! Reading a request as if an attacker wrote it: path, body, payment header.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use actix_web::HttpMessage as _;
 use actix_web::dev::{Payload, ServiceRequest};
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
+use actix_web::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, X_FORWARDED_HOST, X_FORWARDED_PROTO,
+};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use quittance_protocol::{
@@ -54,28 +60,83 @@ pub(crate) fn check_head(req: &ServiceRequest, limits: &Limits) -> Result<(), Ga
     Ok(())
 }
 
-/// Reads the whole body and puts it back for the handler.
+/// Reads the whole body. A handler finds it again after [`put_back`] only.
 pub(crate) async fn read_body(req: &mut ServiceRequest, limits: &Limits) -> Result<Bytes, GateError> {
-    let payload = req.take_payload();
-    let reading = collect(payload, limits.body_bytes_max);
-    let body =
-        tokio::time::timeout(limits.body_read(), reading).await.map_err(|_| GateError::BodyTooSlow)??;
+    let mut reading = pin!(collect(req.take_payload(), limits.body_bytes_max));
+    // The connection decodes the head before the body and asks us in between,
+    // so a body that came in the same packet is there at the second look. Only
+    // what has to be waited for is worth a timer.
+    let mut looked = false;
+    let arrived = poll_fn(|cx| match reading.as_mut().poll(cx) {
+        Poll::Ready(body) => Poll::Ready(Some(body)),
+        Poll::Pending if looked => Poll::Ready(None),
+        Poll::Pending => {
+            looked = true;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    });
+    match arrived.await {
+        Some(body) => body,
+        None => {
+            tokio::time::timeout(limits.body_read(), reading).await.map_err(|_| GateError::BodyTooSlow)?
+        }
+    }
+}
+
+/// Lets the handler read the body that the price was made from.
+pub(crate) fn put_back(req: &mut ServiceRequest, body: &Bytes) {
     if !body.is_empty() {
         req.set_payload(Payload::from(body.clone()));
     }
-    Ok(body)
 }
 
 async fn collect(mut payload: Payload, max: usize) -> Result<Bytes, GateError> {
-    let mut body = BytesMut::new();
+    let mut first = Bytes::new();
+    let mut joined = BytesMut::new();
+    let mut length = 0_usize;
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| GateError::BodyBroken)?;
-        if chunk.len() > max.saturating_sub(body.len()) {
+        if chunk.len() > max.saturating_sub(length) {
             return Err(GateError::BodyTooLarge { max });
         }
-        body.extend_from_slice(&chunk);
+        // Most bodies come in one piece, which needs no copy.
+        if length == 0 {
+            first = chunk.clone();
+        } else {
+            if joined.is_empty() {
+                joined.extend_from_slice(&first);
+            }
+            joined.extend_from_slice(&chunk);
+        }
+        length = length.saturating_add(chunk.len());
     }
-    Ok(body.freeze())
+    Ok(if joined.is_empty() { first } else { joined.freeze() })
+}
+
+/// The absolute URL that an offer names: under `public_url`, or under what the
+/// connection says, as [`ServiceRequest::connection_info`] reads it.
+pub(crate) fn resource_url(req: &ServiceRequest, public_url: Option<&str>) -> String {
+    let target = req.uri().path_and_query().map_or("/", |target| target.as_str());
+    if let Some(origin) = public_url {
+        return [origin, target].concat();
+    }
+    let headers = req.headers();
+    let proxied = headers.contains_key(FORWARDED)
+        || headers.contains_key(X_FORWARDED_HOST)
+        || headers.contains_key(X_FORWARDED_PROTO);
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    match (host, req.uri().scheme()) {
+        // The usual case, without the cost of looking for the rest.
+        (Some(host), None) if !proxied => {
+            let scheme = if req.app_config().secure() { "https://" } else { "http://" };
+            [scheme, host, target].concat()
+        }
+        _ => {
+            let connection = req.connection_info();
+            [connection.scheme(), "://", connection.host(), target].concat()
+        }
+    }
 }
 
 /// Whether the request tries to pay. Credentials beside it do not count then.

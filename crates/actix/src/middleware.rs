@@ -13,7 +13,7 @@ use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, rt};
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
 use quittance_facilitator::Sale;
-use quittance_protocol::{ErrorCode, Fingerprint, IdentifierHash, PaymentPayload, ResourceInfo};
+use quittance_protocol::{Amount, ErrorCode, Fingerprint, IdentifierHash, PaymentPayload, ResourceRef};
 use quittance_quote::{Price, PriceRequest, Route};
 use tokio::sync::oneshot;
 
@@ -21,6 +21,12 @@ use crate::answers::{self, PAYMENT_REQUIRED_TEXT};
 use crate::gate::Shared;
 use crate::paid::Bypassed;
 use crate::{GateError, discovery, intake, run};
+
+/// What an agent that did not pay should do.
+const PAYMENT_REQUIRED_MESSAGE: &str = "sign one of `accepts` and repeat the request with PAYMENT-SIGNATURE";
+
+/// Room for an offer on two networks and its reason; a longer one grows.
+const OFFER_BYTES: usize = 2_048;
 
 /// The gate as actix-web middleware; see [`crate::Gate::middleware`].
 #[derive(Clone)]
@@ -122,8 +128,8 @@ where
         Route::Free => pass(service, req).await,
         Route::Paid(endpoint) => {
             if !intake::has_payment(req.headers()) {
-                let method = req.method().as_str().to_owned();
-                if let Some(identity) = shared.authenticate(&method, &path, req.headers()).await {
+                let method = req.method().as_str();
+                if let Some(identity) = shared.authenticate(method, &path, req.headers()).await {
                     req.extensions_mut().insert(Bypassed(identity));
                     return pass(service, req).await;
                 }
@@ -152,7 +158,14 @@ pub(crate) struct Job {
     pub(crate) sale: Sale,
     pub(crate) price: Price,
     /// What a fresh offer would be for, if this payment is refused.
-    pub(crate) resource: ResourceInfo,
+    pub(crate) resource: Resource,
+}
+
+/// What the offer says is sold.
+pub(crate) struct Resource {
+    url: String,
+    /// Index into [`Shared::listed`].
+    endpoint: usize,
 }
 
 /// From the request to its price and payment, or to the answer it gets without
@@ -165,20 +178,23 @@ async fn quote(
 ) -> Result<Job, HttpResponse<BoxBody>> {
     intake::check_head(req, &shared.limits).map_err(|error| answers::trouble(&error))?;
     let body = intake::read_body(req, &shared.limits).await.map_err(|error| answers::trouble(&error))?;
+    let resource = Resource { url: intake::resource_url(req, shared.public_url.as_deref()), endpoint };
+    let request = price_request(req, path, &body);
+    if !intake::has_payment(req.headers()) {
+        // Without a payment only the sum is of use.
+        let service = shared.pricer.service(&request).map_err(answers::refusal)?;
+        return Err(match intake::payment(req.headers()) {
+            Err(error) => unpaid_because(shared, service, &resource, &error),
+            Ok(_) => unpaid(shared, service, &resource, None, PAYMENT_REQUIRED_MESSAGE),
+        });
+    }
     // The price comes first even when a payment is there: a request that would
     // be refused must get the host's 400 before anything is claimed.
-    let price = price(shared, req, path, &body)?;
-    let resource = resource(shared, req, endpoint);
+    let price = shared.pricer.price(&request).map_err(answers::refusal)?;
     let payment = match intake::payment(req.headers()) {
         Ok(Some(payment)) => payment,
-        Ok(None) => {
-            let message = "sign one of `accepts` and repeat the request with PAYMENT-SIGNATURE";
-            return Err(unpaid(shared, &price, resource, None, message));
-        }
-        Err(error) => {
-            let code = error.wire_code().unwrap_or(ErrorCode::InvalidPayload);
-            return Err(unpaid(shared, &price, resource, Some(code), &error.to_string()));
-        }
+        Ok(None) => return Err(unpaid(shared, price.service, &resource, None, PAYMENT_REQUIRED_MESSAGE)),
+        Err(error) => return Err(unpaid_because(shared, price.service, &resource, &error)),
     };
     let method = req.method().as_str();
     let sale = Sale {
@@ -187,37 +203,30 @@ async fn quote(
         resource: format!("{method} {path}"),
         identifier: payment.payment_identifier().map(IdentifierHash::of),
     };
+    // Only a request that may reach the handler gets its body back.
+    intake::put_back(req, &body);
     Ok(Job { payment, sale, price, resource })
 }
 
-#[allow(clippy::result_large_err)] // an answer, not a rare error
-fn price(
-    shared: &Shared,
-    req: &ServiceRequest,
-    path: &str,
-    body: &Bytes,
-) -> Result<Price, HttpResponse<BoxBody>> {
-    let request = PriceRequest {
+fn price_request<'a>(req: &'a ServiceRequest, path: &'a str, body: &'a Bytes) -> PriceRequest<'a> {
+    PriceRequest {
         method: req.method().as_str(),
         path,
         query: req.query_string(),
         content_type: req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()),
         body,
-    };
-    shared.pricer.price(&request).map_err(answers::refusal)
+    }
 }
 
-/// What the offer says is sold.
-fn resource(shared: &Shared, req: &ServiceRequest, endpoint: usize) -> ResourceInfo {
-    let origin = shared.public_url.clone().unwrap_or_else(|| {
-        let connection = req.connection_info();
-        format!("{}://{}", connection.scheme(), connection.host())
-    });
-    let target = req.uri().path_and_query().map_or("/", |target| target.as_str());
-    let endpoint = shared.pricer.endpoints().into_iter().nth(endpoint);
-    let (description, mime_type) =
-        endpoint.map_or((None, None), |endpoint| (Some(endpoint.description), Some(endpoint.mime_type)));
-    ResourceInfo { url: format!("{origin}{target}"), description, mime_type, ..ResourceInfo::default() }
+/// A fresh offer because of what is wrong with the payment.
+fn unpaid_because(
+    shared: &Shared,
+    service: Amount,
+    resource: &Resource,
+    error: &GateError,
+) -> HttpResponse<BoxBody> {
+    let code = error.wire_code().unwrap_or(ErrorCode::InvalidPayload);
+    unpaid(shared, service, resource, Some(code), &error.to_string())
 }
 
 /// A fresh offer (402), or 503 when there is none.
@@ -225,14 +234,21 @@ fn resource(shared: &Shared, req: &ServiceRequest, endpoint: usize) -> ResourceI
 /// `code` is the reason a payment was refused; `None` when there was none.
 pub(crate) fn unpaid(
     shared: &Shared,
-    price: &Price,
-    resource: ResourceInfo,
+    service: Amount,
+    resource: &Resource,
     code: Option<ErrorCode>,
     message: &str,
 ) -> HttpResponse<BoxBody> {
     let error = code.map_or(PAYMENT_REQUIRED_TEXT, ErrorCode::as_str);
-    match shared.till.offer(price.service, resource, error) {
-        Ok(offer) => answers::offer(&offer, code.unwrap_or(ErrorCode::PaymentRequired), message),
+    let listed = shared.listed.get(resource.endpoint).map(|listed| &listed.info);
+    let resource = ResourceRef {
+        url: &resource.url,
+        description: listed.map(|info| info.description.as_str()),
+        mime_type: listed.map(|info| info.mime_type.as_str()),
+    };
+    let mut offer = Vec::with_capacity(OFFER_BYTES);
+    match shared.till.write_offer(service, resource, error, &mut offer) {
+        Ok(()) => answers::offer(offer, code.unwrap_or(ErrorCode::PaymentRequired), message),
         Err(nothing) => answers::nothing_to_offer(nothing),
     }
 }

@@ -50,7 +50,7 @@ pub(crate) async fn serve<S, B>(
         }
         PayOutcome::Refused(rejection) => {
             let message = answers::rejection_message(&rejection);
-            unpaid(&shared, &price, resource, Some(rejection.code), &message)
+            unpaid(&shared, price.service, &resource, Some(rejection.code), &message)
         }
         PayOutcome::Conflict { code, message, receipt } => {
             answers::conflict(code, &message, receipt.as_ref())

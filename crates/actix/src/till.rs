@@ -10,7 +10,7 @@ use futures::future::LocalBoxFuture;
 use quittance_facilitator::{
     Facilitator, Grant, NetworkInfo, NothingToOffer, PayOutcome, Sale, StoredAnswer,
 };
-use quittance_protocol::{Amount, PaymentId, PaymentPayload, PaymentRequired, ResourceInfo};
+use quittance_protocol::{Amount, PaymentId, PaymentPayload, PaymentRequired, ResourceRef};
 
 /// Why the books did not take an entry; only ever logged.
 pub(crate) type NotBooked = Box<dyn Error + Send + Sync>;
@@ -20,9 +20,16 @@ pub(crate) trait Till: Send + Sync {
     fn offer(
         &self,
         service: Amount,
-        resource: ResourceInfo,
+        resource: ResourceRef<'_>,
         error: &str,
     ) -> Result<PaymentRequired, NothingToOffer>;
+    fn write_offer(
+        &self,
+        service: Amount,
+        resource: ResourceRef<'_>,
+        error: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<(), NothingToOffer>;
     fn pay(&self, payload: PaymentPayload, sale: Sale) -> LocalBoxFuture<'_, PayOutcome>;
     fn finish(&self, grant: Grant, answer: StoredAnswer) -> LocalBoxFuture<'_, Result<(), NotBooked>>;
     fn credit<'a>(&'a self, grant: Grant, reason: &'a str) -> LocalBoxFuture<'a, Result<(), NotBooked>>;
@@ -34,10 +41,20 @@ impl Till for Facilitator {
     fn offer(
         &self,
         service: Amount,
-        resource: ResourceInfo,
+        resource: ResourceRef<'_>,
         error: &str,
     ) -> Result<PaymentRequired, NothingToOffer> {
         Facilitator::offer(self, service, resource, error)
+    }
+
+    fn write_offer(
+        &self,
+        service: Amount,
+        resource: ResourceRef<'_>,
+        error: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<(), NothingToOffer> {
+        Facilitator::write_offer(self, service, resource, error, out)
     }
 
     fn pay(&self, payload: PaymentPayload, sale: Sale) -> LocalBoxFuture<'_, PayOutcome> {

@@ -9,6 +9,7 @@ use quittance_quote::{
 
 use crate::api::NetworkInfo;
 use crate::chain::Chain;
+use crate::offer::Prepared;
 use crate::rates::{Coin, RateSource};
 use crate::spending::{Ceilings, Spending};
 use crate::watch::Poller;
@@ -66,6 +67,7 @@ pub(crate) struct Desk {
     pub(crate) rates: Arc<dyn RateSource>,
     pub(crate) poller: Poller,
     pub(crate) window: RwLock<TariffWindow>,
+    pub(crate) prepared: Prepared,
     pub(crate) gas_floor: Amount,
     pub(crate) gas_ceiling: Amount,
     pub(crate) ceilings: Ceilings,
@@ -85,6 +87,11 @@ impl Desk {
 
     /// The tariff to offer now, or why there is none. No I/O (P4).
     pub(crate) fn open(&self, now_ms: i64) -> Result<Tariff, Closed> {
+        self.if_open(now_ms, Tariff::clone)
+    }
+
+    /// The same, for who needs only a part of the tariff.
+    fn if_open<T>(&self, now_ms: i64, read: impl FnOnce(&Tariff) -> T) -> Result<T, Closed> {
         let (spent, uncollected) = self.spending.now();
         if uncollected >= self.ceilings.uncollected_network {
             return Err(Closed::Uncollected);
@@ -94,12 +101,12 @@ impl Desk {
         }
         // A tariff outlives the rate it was made from, but is not offered
         // without one: the coin may be at any price by now.
-        if self.rates.rate(self.coin, now_ms).is_none() {
+        if !self.rates.is_known(self.coin, now_ms) {
             return Err(Closed::NoRate);
         }
         let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
         let tariff = window.current(now_ms).ok_or(Closed::NoTariff)?;
-        if tariff.gas > self.gas_ceiling { Err(Closed::AboveCeiling) } else { Ok(tariff.clone()) }
+        if tariff.gas > self.gas_ceiling { Err(Closed::AboveCeiling) } else { Ok(read(tariff)) }
     }
 
     /// What `Retry-After` says while the network is closed.
@@ -128,6 +135,12 @@ impl Desk {
     pub(crate) fn offer(&self, service: Amount, now_ms: i64) -> Option<PaymentRequirements> {
         let tariff = self.current(now_ms)?;
         requirements(service, tariff.gas, &self.terms).ok()
+    }
+
+    /// Appends the JSON of [`Self::offer`] to `out`; nothing where that is `None`.
+    pub(crate) fn write_offer(&self, service: Amount, now_ms: i64, out: &mut Vec<u8>) -> Option<()> {
+        let gas = self.if_open(now_ms, |tariff| tariff.gas).ok()?;
+        self.prepared.at(gas, &self.terms).ok()?.write(service, out).ok()
     }
 
     /// The most a settlement may cost in wei or lamports, for a payment that

@@ -12,6 +12,7 @@ mod failpoint;
 mod lane;
 mod merchant;
 mod metrics;
+mod offer;
 mod pay;
 mod random;
 mod rates;
@@ -28,10 +29,9 @@ use std::time::Duration;
 
 use quittance_ledger::LedgerError;
 use quittance_protocol::{
-    Amount, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceInfo, SettleRequest, SettleResponse,
-    SupportedResponse, VerifyRequest, VerifyResponse, X402_VERSION,
+    Amount, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceRef, SettleRequest, SettleResponse,
+    SupportedResponse, VerifyRequest, VerifyResponse,
 };
-use serde_json::{Map, json};
 use tokio_util::task::TaskTracker;
 
 pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejection, Sale};
@@ -155,28 +155,23 @@ impl Facilitator {
     pub fn offer(
         &self,
         service: Amount,
-        resource: ResourceInfo,
+        resource: ResourceRef<'_>,
         error: &str,
     ) -> Result<PaymentRequired, NothingToOffer> {
+        offer::offer(&self.inner.desks, self.inner.tools.clock.now_ms(), service, resource, error)
+    }
+
+    /// Appends the JSON of [`Self::offer`] to `out`, byte for byte, from texts
+    /// that were prepared when the tariffs changed. Nothing on an error.
+    pub fn write_offer(
+        &self,
+        service: Amount,
+        resource: ResourceRef<'_>,
+        error: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<(), NothingToOffer> {
         let now_ms = self.inner.tools.clock.now_ms();
-        let accepts: Vec<_> =
-            self.inner.desks.iter().filter_map(|desk| desk.offer(service, now_ms)).collect();
-        if accepts.is_empty() {
-            let soonest = self.inner.desks.iter().map(|desk| desk.retry_after_seconds(now_ms)).min();
-            return Err(NothingToOffer {
-                retry_after_seconds: soonest.unwrap_or(pay::UNAVAILABLE_RETRY_SECONDS),
-            });
-        }
-        let mut extensions = Map::new();
-        extensions.insert("payment-identifier".to_owned(), json!({ "info": { "required": false } }));
-        Ok(PaymentRequired {
-            x402_version: X402_VERSION,
-            error: Some(error.to_owned()),
-            resource: Some(resource),
-            accepts,
-            extensions,
-            other: Map::new(),
-        })
+        offer::write_offer(&self.inner.desks, now_ms, service, resource, error, out)
     }
 
     /// Takes a payment for a sale to its end, or to what can be said within

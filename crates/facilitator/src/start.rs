@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, NetworkConfig, read_secret, resolve};
 use crate::desk::Desk;
 use crate::metrics::Metrics;
+use crate::offer::Prepared;
 use crate::random::Random;
 use crate::rates::{Coin, LiveRates, RateSource};
 use crate::settle::{Driver, Tools};
@@ -330,6 +331,7 @@ fn desk(
             quote.grace_seconds,
             age_max_seconds,
         )),
+        prepared: Prepared::default(),
         gas_floor: usdc("quote.gas_floor_usdc", &quote.gas_floor_usdc)?,
         gas_ceiling: usdc("quote.gas_ceiling_usdc", &quote.gas_ceiling_usdc)?,
         ceilings: Ceilings {

@@ -70,6 +70,32 @@ impl Amount {
     pub fn to_usdc(self) -> String {
         format!("{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
     }
+
+    /// Appends the number of atomic units in decimal digits, without an
+    /// allocation of its own.
+    pub fn write_digits(self, out: &mut Vec<u8>) {
+        push_digits(self.0, 1, out);
+    }
+
+    /// Appends what [`Self::to_usdc`] gives.
+    pub fn write_usdc(self, out: &mut Vec<u8>) {
+        push_digits(self.0 / 1_000_000, 1, out);
+        out.push(b'.');
+        push_digits(self.0 % 1_000_000, USDC_DECIMALS as usize, out);
+    }
+}
+
+/// Appends decimal digits, zeros in front up to `width`.
+fn push_digits(mut value: u64, width: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    while value > 0 || out.len() - start < width {
+        #[allow(clippy::cast_possible_truncation)] // a digit
+        out.push(b'0' + (value % 10) as u8);
+        value /= 10;
+    }
+    if let Some(digits) = out.get_mut(start..) {
+        digits.reverse();
+    }
 }
 
 impl fmt::Display for Amount {
@@ -150,5 +176,18 @@ mod tests {
     fn usdc_has_six_decimals() {
         assert_eq!(Amount::new(13_938).to_usdc(), "0.013938");
         assert_eq!(Amount::new(12_000_000).to_usdc(), "12.000000");
+    }
+
+    #[test]
+    fn appended_digits_are_the_formatted_ones() {
+        let powers = (0..20).map(|exponent| 10u64.pow(exponent));
+        for atomic in powers.flat_map(|power| [power - 1, power, power + 1]).chain([u64::MAX]) {
+            let amount = Amount::new(atomic);
+            let mut out = b"x".to_vec();
+            amount.write_digits(&mut out);
+            out.push(b' ');
+            amount.write_usdc(&mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("x{amount} {}", amount.to_usdc()));
+        }
     }
 }

@@ -4,7 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use crate::Json;
 
 /// Header of a 402 answer: base64(JSON) of [`crate::PaymentRequired`].
 pub const PAYMENT_REQUIRED: &str = "payment-required";
@@ -40,7 +42,12 @@ pub enum HeaderError {
 /// Encodes a value as header text.
 pub fn encode_header<T: Serialize>(value: &T) -> Result<String, HeaderError> {
     let json = serde_json::to_vec(value).map_err(|e| HeaderError::WrongShape(e.to_string()))?;
-    Ok(STANDARD.encode(json))
+    Ok(encode_header_json(&json))
+}
+
+/// Encodes what is JSON text already.
+pub fn encode_header_json(json: &[u8]) -> String {
+    base64_simd::STANDARD.encode_to_string(json)
 }
 
 /// Decodes header text.
@@ -53,98 +60,9 @@ pub fn decode_header<T: DeserializeOwned>(text: &str) -> Result<T, HeaderError> 
     serde_json::from_value(value).map_err(|e| HeaderError::WrongShape(e.to_string()))
 }
 
-/// Parses JSON, refusing duplicate keys and nesting deeper than `depth_max`.
-///
-/// A duplicate key is an attack: two readers of one body may see two prices.
+/// Parses JSON as [`Json::parse_strict`] does, to a tree that owns its strings.
 pub fn parse_json_strict(bytes: &[u8], depth_max: usize) -> Result<Value, String> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let seed = Strict { depth_left: depth_max };
-    let value =
-        serde::de::DeserializeSeed::deserialize(seed, &mut deserializer).map_err(|e| e.to_string())?;
-    deserializer.end().map_err(|e| e.to_string())?;
-    Ok(value)
-}
-
-#[derive(Clone, Copy)]
-struct Strict {
-    depth_left: usize,
-}
-
-impl Strict {
-    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
-        let depth_left = self.depth_left.checked_sub(1).ok_or_else(|| E::custom("nested too deeply"))?;
-        Ok(Self { depth_left })
-    }
-}
-
-impl<'de> serde::de::DeserializeSeed<'de> for Strict {
-    type Value = Value;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> serde::de::Visitor<'de> for Strict {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
-        Ok(Value::Bool(v))
-    }
-
-    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
-        Ok(Value::from(v))
-    }
-
-    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
-        Ok(Value::from(v))
-    }
-
-    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
-        Ok(Value::from(v))
-    }
-
-    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
-        Ok(Value::String(v.to_owned()))
-    }
-
-    fn visit_string<E>(self, v: String) -> Result<Value, E> {
-        Ok(Value::String(v))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(inner)? {
-            items.push(item);
-        }
-        Ok(Value::Array(items))
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut fields = Map::new();
-        while let Some(key) = map.next_key::<String>()? {
-            if fields.contains_key(&key) {
-                return Err(serde::de::Error::custom(format_args!("key {key:?} stands twice")));
-            }
-            let value = map.next_value_seed(inner)?;
-            fields.insert(key, value);
-        }
-        Ok(Value::Object(fields))
-    }
+    Json::parse_strict(bytes, depth_max).map(Json::into_value)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod error_code;
 mod evidence;
 mod exact;
 mod header;
+mod json;
 mod key;
 mod network;
 mod secret;
@@ -18,13 +19,14 @@ pub use evidence::{Deadline, Evidence, Landing};
 pub use exact::{EvmAuthorization, EvmExactPayload, NumberText, SvmExactPayload};
 pub use header::{
     HEADER_BYTES_MAX, HEADER_JSON_DEPTH_MAX, HeaderError, PAYMENT_REQUIRED, PAYMENT_RESPONSE,
-    PAYMENT_SIGNATURE, decode_header, encode_header, parse_json_strict,
+    PAYMENT_SIGNATURE, decode_header, encode_header, encode_header_json, parse_json_strict,
 };
+pub use json::{Json, JsonObject};
 pub use key::{Fingerprint, IdentifierHash, PaymentId, PaymentKey, RequestId};
 pub use network::{Family, Network, NetworkError};
 pub use secret::Secret;
 pub use wire::{
-    Breakdown, PaymentPayload, PaymentRequired, PaymentRequirements, ResourceInfo, RetryAction,
+    Breakdown, PaymentPayload, PaymentRequired, PaymentRequirements, ResourceInfo, ResourceRef, RetryAction,
     SettleRequest, SettleResponse, SupportedKind, SupportedResponse, VerifyRequest, VerifyResponse,
     X402_VERSION,
 };

@@ -31,6 +31,31 @@ pub struct ResourceInfo {
     pub other: Map<String, Value>,
 }
 
+/// A [`ResourceInfo`] by reference; writes the same JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ResourceRef<'a> {
+    /// Absolute URL of the resource.
+    pub url: &'a str,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<&'a str>,
+    /// Media type of the paid answer.
+    #[serde(rename = "mimeType", skip_serializing_if = "Option::is_none")]
+    pub mime_type: Option<&'a str>,
+}
+
+impl ResourceRef<'_> {
+    /// The same, owned.
+    pub fn to_info(self) -> ResourceInfo {
+        ResourceInfo {
+            url: self.url.to_owned(),
+            description: self.description.map(str::to_owned),
+            mime_type: self.mime_type.map(str::to_owned),
+            other: Map::new(),
+        }
+    }
+}
+
 /// One way to pay; an element of `accepts`, or `accepted` in a payment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PaymentRequirements {

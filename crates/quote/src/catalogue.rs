@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use bigdecimal::BigDecimal;
+use quittance_protocol::Amount;
 use serde_json::{Map, Value};
 
-use crate::{CatalogueError, EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route};
+use crate::{Body, CatalogueError, EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route};
 
 mod bill;
 mod body;
@@ -21,11 +22,12 @@ mod text;
 mod tokens;
 mod video;
 
+use bill::Bill;
 use file::{Endpoint, Model, Rule};
 use refusal::Fault;
 use route::Template;
 
-pub use body::{BODY_BYTES_MAX, BODY_JSON_DEPTH_MAX};
+pub use body::BODY_BYTES_MAX;
 pub use generation::{ITEMS_MAX, PROMPT_BYTES_MAX};
 pub use refusal::CHOICES_MAX;
 pub use route::PATH_BYTES_MAX;
@@ -80,7 +82,7 @@ impl Catalogue {
             let Some(example) = &endpoint.example else { continue };
             let place = || format!("endpoint {} {}", endpoint.method, endpoint.path);
             if let Err(problem) =
-                quittance_protocol::parse_json_strict(example.as_bytes(), body::BODY_JSON_DEPTH_MAX)
+                quittance_protocol::parse_json_strict(example.as_bytes(), crate::BODY_JSON_DEPTH_MAX)
             {
                 return Err(CatalogueError::rule(place(), format!("the example is not JSON: {problem}")));
             }
@@ -184,18 +186,46 @@ impl Catalogue {
     /// order or spacing has the same price. A free endpoint has no price: 404.
     #[allow(clippy::result_large_err)] // a refusal is an answer, not a rare error
     pub fn price(&self, request: &PriceRequest<'_>) -> Result<Price, Refusal> {
-        self.price_or_fault(request).map_err(|fault| fault.into_refusal(self.error_shape.as_ref()))
+        self.price_body(request, &Body::new(request.body))
     }
 
-    fn price_or_fault(&self, request: &PriceRequest<'_>) -> Result<Price, Fault> {
+    /// The same for a body that others read too, so that it is parsed once.
+    #[allow(clippy::result_large_err)] // a refusal is an answer, not a rare error
+    pub fn price_body(&self, request: &PriceRequest<'_>, body: &Body<'_>) -> Result<Price, Refusal> {
+        self.price_or_refuse(request, body, Bill::itemised(self))
+    }
+
+    /// Only [`Price::service`]: an unpaid request needs no lines.
+    #[allow(clippy::result_large_err)] // a refusal is an answer, not a rare error
+    pub fn service_body(&self, request: &PriceRequest<'_>, body: &Body<'_>) -> Result<Amount, Refusal> {
+        self.price_or_refuse(request, body, Bill::sum(self)).map(|price| price.service)
+    }
+
+    #[allow(clippy::result_large_err)] // a refusal is an answer, not a rare error
+    fn price_or_refuse(
+        &self,
+        request: &PriceRequest<'_>,
+        body: &Body<'_>,
+        bill: Bill<'_>,
+    ) -> Result<Price, Refusal> {
+        self.price_or_fault(request, body, bill)
+            .map_err(|fault| fault.into_refusal(self.error_shape.as_ref()))
+    }
+
+    fn price_or_fault(
+        &self,
+        request: &PriceRequest<'_>,
+        body: &Body<'_>,
+        bill: Bill<'_>,
+    ) -> Result<Price, Fault> {
         let Some((_, endpoint)) = self.find(request.method, request.path) else {
             return Err(Fault::not_found("no such endpoint"));
         };
         match &endpoint.price {
             Rule::Free(_) => Err(Fault::not_found("this endpoint is free and has no price")),
-            Rule::Call(rule) => self.price_call(rule, request),
-            Rule::Generation(rule) => self.price_generation(rule, request),
-            Rule::Text(rule) => self.price_text(rule, request),
+            Rule::Call(rule) => self.price_call(rule, request, body, bill),
+            Rule::Generation(rule) => self.price_generation(rule, request, body, bill),
+            Rule::Text(rule) => self.price_text(rule, request, body, bill),
         }
     }
 
@@ -219,6 +249,10 @@ impl Pricer for Catalogue {
 
     fn price(&self, request: &PriceRequest<'_>) -> Result<Price, Refusal> {
         Self::price(self, request)
+    }
+
+    fn service(&self, request: &PriceRequest<'_>) -> Result<Amount, Refusal> {
+        self.service_body(request, &Body::new(request.body))
     }
 
     fn endpoints(&self) -> Vec<EndpointInfo> {

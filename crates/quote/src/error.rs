@@ -30,6 +30,9 @@ pub enum QuoteError {
     /// An offer of nothing.
     #[error("an offer must ask for at least one atomic unit")]
     NothingToPay,
+    /// Terms that cannot be written as JSON.
+    #[error("the offer cannot be written as JSON")]
+    NoTemplate,
     /// A tariff for another network than the window's.
     #[error("a tariff of {got} was handed to the window of {expected}")]
     WrongNetwork {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod body;
 mod catalogue;
 mod decimal;
 mod error;
@@ -7,14 +8,15 @@ mod offer;
 mod pricer;
 mod tariff;
 
+pub use body::{BODY_JSON_DEPTH_MAX, Body};
 pub use catalogue::{
-    BODY_BYTES_MAX, BODY_JSON_DEPTH_MAX, CATALOGUE_BYTES_MAX, CHOICES_MAX, COUNT_MAX, Catalogue,
-    IMAGE_TOKENS_DEFAULT, ITEMS_MAX, MESSAGES_MAX, MODELS_MAX, OUTPUT_TOKENS_DEFAULT, PATH_BYTES_MAX,
-    PROMPT_BYTES_MAX, TOKENIZED_BYTES_MAX, UNBROKEN_RUN_BYTES_MAX, catalogue_schema,
+    BODY_BYTES_MAX, CATALOGUE_BYTES_MAX, CHOICES_MAX, COUNT_MAX, Catalogue, IMAGE_TOKENS_DEFAULT, ITEMS_MAX,
+    MESSAGES_MAX, MODELS_MAX, OUTPUT_TOKENS_DEFAULT, PATH_BYTES_MAX, PROMPT_BYTES_MAX, TOKENIZED_BYTES_MAX,
+    UNBROKEN_RUN_BYTES_MAX, catalogue_schema,
 };
 pub use decimal::{Markup, Rate};
 pub use error::{CatalogueError, QuoteError};
-pub use offer::{NetworkTerms, requirements};
+pub use offer::{NetworkTerms, OfferTemplate, requirements};
 pub use pricer::{
     EndpointInfo, Price, PriceLine, PriceRequest, Pricer, Pricing, Refusal, Route, TextReserve,
 };

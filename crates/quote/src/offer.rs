@@ -66,5 +66,87 @@ pub fn requirements(
     })
 }
 
+/// The offer of one network at one surcharge as JSON text, finished but for the
+/// service price: an unpaid request costs a copy and a few digits.
+///
+/// It knows no time: whoever uses it asks for the tariff of the moment first
+/// and compares [`OfferTemplate::gas`], so that it never outlives its tariff.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferTemplate {
+    gas: Amount,
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    /// `amount` and `maxAmountRequired`.
+    Total,
+    /// `breakdown.service_usdc`
+    ServiceUsdc,
+    /// `breakdown.total_usdc`
+    TotalUsdc,
+}
+
+impl OfferTemplate {
+    /// Prepares what [`requirements`] makes of `gas` and `terms`.
+    pub fn new(gas: Amount, terms: &NetworkTerms) -> Result<Self, QuoteError> {
+        let probe = requirements(Amount::new(1), gas, terms)?;
+        let plain = json_text(&probe)?;
+        // Names that stand nowhere else in the text, so that each one found is ours.
+        let mark = (0..=plain.len())
+            .map(|number| format!("hole-{number}-"))
+            .find(|mark| !plain.contains(mark.as_str()))
+            .ok_or(QuoteError::NoTemplate)?;
+        let holes = [("total", Part::Total), ("service", Part::ServiceUsdc), ("usdc", Part::TotalUsdc)];
+        let name = |at: usize| holes.get(at).map(|(name, _)| format!("{mark}{name}")).unwrap_or_default();
+        let mut marked = probe;
+        marked.amount = name(0);
+        marked.max_amount_required = Some(name(0));
+        let breakdown = Breakdown { service_usdc: name(1), gas_usdc: gas.to_usdc(), total_usdc: name(2) };
+        marked.extra.insert("breakdown".into(), json!(breakdown));
+        let text = json_text(&marked)?;
+        let mut parts = Vec::new();
+        for (index, piece) in text.split(mark.as_str()).enumerate() {
+            let mut rest = piece;
+            if index > 0 {
+                let (name, hole) =
+                    holes.iter().find(|(name, _)| piece.starts_with(name)).ok_or(QuoteError::NoTemplate)?;
+                parts.push(hole.clone());
+                rest = piece.get(name.len()..).unwrap_or("");
+            }
+            parts.push(Part::Text(rest.to_owned()));
+        }
+        Ok(Self { gas, parts })
+    }
+
+    /// The surcharge it was made for.
+    pub fn gas(&self) -> Amount {
+        self.gas
+    }
+
+    /// Appends the offer of `service`: byte for byte the JSON of
+    /// [`requirements`]. Nothing is appended on an error.
+    pub fn write(&self, service: Amount, out: &mut Vec<u8>) -> Result<(), QuoteError> {
+        let total = service.checked_add(self.gas)?;
+        if total == Amount::ZERO {
+            return Err(QuoteError::NothingToPay);
+        }
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Part::Total => total.write_digits(out),
+                Part::ServiceUsdc => service.write_usdc(out),
+                Part::TotalUsdc => total.write_usdc(out),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn json_text(offer: &PaymentRequirements) -> Result<String, QuoteError> {
+    serde_json::to_string(offer).map_err(|_| QuoteError::NoTemplate)
+}
+
 #[cfg(test)]
 mod tests;

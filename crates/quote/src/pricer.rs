@@ -136,6 +136,13 @@ pub trait Pricer: Send + Sync {
     #[allow(clippy::result_large_err)] // a refusal is an answer, not a rare error
     fn price(&self, request: &PriceRequest<'_>) -> Result<Price, Refusal>;
 
+    /// Only [`Price::service`], or the same refusal: all that an unpaid request
+    /// needs. The default asks for the whole price.
+    #[allow(clippy::result_large_err)] // a refusal is an answer, not a rare error
+    fn service(&self, request: &PriceRequest<'_>) -> Result<Amount, Refusal> {
+        self.price(request).map(|price| price.service)
+    }
+
     /// Every endpoint, for discovery; [`Route::Paid`] holds indices into it.
     fn endpoints(&self) -> Vec<EndpointInfo>;
 }

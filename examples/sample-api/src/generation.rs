@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use quittance_actix::Paid;
+use quittance_quote::Body;
 
 pub use order::{ITEMS_MAX, Item, Make, Order, Wait};
 
@@ -18,7 +19,7 @@ use crate::buyer::Buyer;
 use crate::error::ApiError;
 use crate::jobs::{Job, JobFacts, Output, Started, State, Ticket};
 use crate::media::{self, MediaError};
-use crate::pricing::parse_body;
+use crate::pricing;
 
 /// Makes images and films, now or in the background.
 pub(crate) async fn submit(
@@ -31,7 +32,7 @@ pub(crate) async fn submit(
     // The catalogue's rules once more: a way around the gate is not a way around them.
     host.price(&req, &body)?;
     let wait = Wait::parse(req.query_string())?;
-    let order = Order::read(&parse_body(&body)?)?;
+    let order = Order::read(pricing::read(&Body::new(&body))?)?;
     host.runs.count(&buyer);
     let job = start(&host, &buyer, order)?;
     answer(job, wait).await

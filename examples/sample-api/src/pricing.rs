@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use quittance_protocol::{Amount, Json};
 use quittance_quote::{
-    BODY_JSON_DEPTH_MAX, EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route,
+    BODY_JSON_DEPTH_MAX, Body, Catalogue, EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route,
 };
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ pub const CHAT_PATH: &str = "/v1/chat/completions";
 
 /// A catalogue wrapped in this host's own rules and endpoints.
 pub struct HostPricer {
-    catalogue: Arc<dyn Pricer>,
+    catalogue: Arc<Catalogue>,
     test_hooks: bool,
     /// Endpoints of the host itself, listed after the catalogue's.
     own: Vec<EndpointInfo>,
@@ -32,7 +33,7 @@ pub struct HostPricer {
 
 impl HostPricer {
     /// Wraps `catalogue`; `test_hooks` adds the `/test/` endpoints.
-    pub fn new(catalogue: Arc<dyn Pricer>, test_hooks: bool) -> Self {
+    pub fn new(catalogue: Arc<Catalogue>, test_hooks: bool) -> Self {
         let mut own = vec![endpoint("GET", "/healthz", Pricing::Free, "free", "Whether the process answers")];
         if test_hooks {
             own.extend(hooks::endpoints());
@@ -74,9 +75,20 @@ impl Pricer for HostPricer {
         if self.test_hooks && hooks::is_paid(request.method, request.path) {
             return self.catalogue.price(&hooks::priced_as());
         }
-        let price = self.catalogue.price(request)?;
-        rules(request)?;
+        let body = Body::new(request.body);
+        let price = self.catalogue.price_body(request, &body)?;
+        rules(request, &body)?;
         Ok(price)
+    }
+
+    fn service(&self, request: &PriceRequest<'_>) -> Result<Amount, Refusal> {
+        if self.test_hooks && hooks::is_paid(request.method, request.path) {
+            return self.price(request).map(|price| price.service);
+        }
+        let body = Body::new(request.body);
+        let service = self.catalogue.service_body(request, &body)?;
+        rules(request, &body)?;
+        Ok(service)
     }
 
     fn endpoints(&self) -> Vec<EndpointInfo> {
@@ -87,15 +99,24 @@ impl Pricer for HostPricer {
 }
 
 /// What this host cannot make, although the catalogue has a price for it.
-fn rules(request: &PriceRequest<'_>) -> Result<(), ApiError> {
+fn rules(request: &PriceRequest<'_>, body: &Body<'_>) -> Result<(), ApiError> {
     match request.path {
         GENERATION_PATH => {
             generation::Wait::parse(request.query)?;
-            generation::Order::read(&parse_body(request.body)?).map(|_| ())
+            generation::Order::check(read(body)?)
         }
         CHAT_PATH => chat::Question::read(&parse_body(request.body)?).map(|_| ()),
         _ => Ok(()),
     }
+}
+
+/// The body as JSON, read at most once.
+pub(crate) fn read<'b, 'a>(body: &'b Body<'a>) -> Result<&'b Json<'a>, ApiError> {
+    body.json().map_err(not_json)
+}
+
+fn not_json(problem: &str) -> ApiError {
+    ApiError::bad_request("invalid_json", format!("the body is not valid JSON: {problem}"))
 }
 
 /// The body as JSON, read as strictly as the price was.
@@ -103,7 +124,5 @@ fn rules(request: &PriceRequest<'_>) -> Result<(), ApiError> {
 /// # Errors
 /// 400 for anything that is not one JSON value without duplicate keys.
 pub fn parse_body(body: &[u8]) -> Result<Value, ApiError> {
-    quittance_protocol::parse_json_strict(body, BODY_JSON_DEPTH_MAX).map_err(|problem| {
-        ApiError::bad_request("invalid_json", format!("the body is not valid JSON: {problem}"))
-    })
+    quittance_protocol::parse_json_strict(body, BODY_JSON_DEPTH_MAX).map_err(|problem| not_json(&problem))
 }

@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use quittance_facilitator::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Sale, StoredAnswer};
 use quittance_protocol::{
-    Amount, PaymentId, PaymentPayload, PaymentRequired, RequestId, ResourceInfo, SettleResponse,
+    Amount, PaymentId, PaymentPayload, PaymentRequired, RequestId, ResourceRef, SettleResponse,
 };
 use quittance_quote::{EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route};
 use serde_json::{Map, json};
@@ -173,7 +173,7 @@ impl crate::till::Till for Till {
     fn offer(
         &self,
         service: Amount,
-        resource: ResourceInfo,
+        resource: ResourceRef<'_>,
         error: &str,
     ) -> Result<PaymentRequired, NothingToOffer> {
         if self.nothing_to_offer.load(Ordering::SeqCst) {
@@ -189,6 +189,18 @@ impl crate::till::Till for Till {
                 "extra": {"name": "USD Coin", "version": "2"}}],
         });
         Ok(serde_json::from_value(offer).unwrap())
+    }
+
+    fn write_offer(
+        &self,
+        service: Amount,
+        resource: ResourceRef<'_>,
+        error: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<(), NothingToOffer> {
+        let offer = self.offer(service, resource, error)?;
+        serde_json::to_writer(out, &offer).unwrap();
+        Ok(())
     }
 
     fn pay(&self, _: PaymentPayload, sale: Sale) -> LocalBoxFuture<'_, PayOutcome> {

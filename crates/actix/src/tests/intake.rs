@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 
 use actix_web::test::TestRequest;
 use actix_web::{HttpRequest, HttpResponse, web};
+use futures::StreamExt as _;
 use quittance_protocol::HEADER_BYTES_MAX;
 use serde_json::{Value, json};
 
 use super::double::Till;
 use super::{Answer, Runs, app, call, gate, limits, paid, payment, signed};
 use crate::Limits;
-use crate::intake::canonical_path;
+use crate::intake::{canonical_path, put_back, read_body, resource_url};
 
 /// Every path of the application counts its runs.
 fn count_all(runs: &Runs) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
@@ -64,6 +65,51 @@ async fn without_a_public_url_the_connection_names_the_resource() {
     let request = TestRequest::post().uri("/gen").insert_header(("host", "here.test"));
     let answer = call(&app, request).await;
     assert_eq!(answer.decoded("payment-required")["resource"]["url"], "http://here.test/gen");
+}
+
+/// The short way to the URL must not name another host or scheme than actix does.
+#[test]
+fn the_url_is_the_one_that_the_connection_info_gives() {
+    for headers in [
+        &[][..],
+        &[("host", "a.test")],
+        &[("host", "a.test:8080"), ("forwarded", "for=1.1.1.1;proto=https;host=b.test")],
+        &[("host", "a.test"), ("forwarded", "for=1.1.1.1")],
+        &[("host", "a.test"), ("x-forwarded-host", "c.test")],
+        &[("host", "a.test"), ("x-forwarded-proto", "https")],
+        &[("host", "a.test"), ("x-forwarded-for", "1.1.1.1")],
+        &[("host", "")],
+    ] {
+        for uri in ["/", "/gen", "/gen?a=b&c=%20", "http://d.test/gen", "https://d.test"] {
+            let mut request = TestRequest::post().uri(uri);
+            for header in headers {
+                request = request.insert_header(*header);
+            }
+            let request = request.to_srv_request();
+            let url = resource_url(&request, None);
+            let connection = request.connection_info();
+            let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+            let expected = format!("{}://{}{target}", connection.scheme(), connection.host());
+            assert_eq!(url, expected, "{uri} {headers:?}");
+            assert_eq!(resource_url(&request, Some("https://api.test")), format!("https://api.test{target}"));
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_body_in_pieces_is_the_same_body() {
+    let pieces = ["", "{\"n\"", "", ":1", "}"];
+    for count in 0..=pieces.len() {
+        let whole = pieces[..count].concat();
+        let sent = pieces.into_iter().take(count).map(|piece| Ok(bytes::Bytes::from(piece)));
+        let stream: actix_web::dev::Payload = futures::stream::iter(sent).boxed_local().into();
+        let mut request = TestRequest::post().uri("/gen").to_srv_request();
+        request.set_payload(stream);
+        let body = read_body(&mut request, &limits()).await.unwrap();
+        assert_eq!(body, whole.as_bytes());
+        put_back(&mut request, &body);
+        assert_eq!(read_body(&mut request, &limits()).await.unwrap(), whole.as_bytes(), "for the handler");
+    }
 }
 
 #[actix_web::test]

@@ -2,7 +2,7 @@
 //! slow one delays nobody, and every question is answered from memory.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -41,6 +41,8 @@ struct Pair {
     sources_min: usize,
     last: RwLock<Option<Rate>>,
     missing: AtomicBool,
+    /// Whether there was a rate at this millisecond; forgotten with every reading.
+    known: Mutex<Option<(i64, bool)>>,
 }
 
 struct Source {
@@ -112,8 +114,8 @@ impl LiveRates {
         let outcome = source.read().await;
         let now_ms = self.clock.now_ms();
         self.metrics.rate_read(&source.name, outcome.is_ok());
-        source.note(outcome, now_ms);
         let pair = self.pair(coin);
+        pair.note(source, outcome, now_ms);
         match pair.now(now_ms) {
             Ok(rate) => {
                 *pair.last.write().unwrap_or_else(PoisonError::into_inner) = Some(rate);
@@ -151,6 +153,10 @@ impl RateSource for LiveRates {
         self.pair(coin).now(now_ms).ok()
     }
 
+    fn is_known(&self, coin: Coin, now_ms: i64) -> bool {
+        self.pair(coin).is_known(now_ms)
+    }
+
     fn last_known(&self, coin: Coin, now_ms: i64) -> Option<Rate> {
         let pair = self.pair(coin);
         pair.now(now_ms).ok().or_else(|| pair.last.read().unwrap_or_else(PoisonError::into_inner).clone())
@@ -184,7 +190,31 @@ impl Pair {
             sources_min: config.sources_min,
             last: RwLock::new(None),
             missing: AtomicBool::new(false),
+            known: Mutex::new(None),
         })
+    }
+
+    /// Every unpaid request asks. The answer follows from the moment and the
+    /// readings alone, so within a millisecond it is worked out once.
+    fn is_known(&self, now_ms: i64) -> bool {
+        if self.fixed.is_some() {
+            return true;
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match *known {
+            Some((at_ms, rate)) if at_ms == now_ms => rate,
+            _ => {
+                let rate = self.now(now_ms).is_ok();
+                *known = Some((now_ms, rate));
+                rate
+            }
+        }
+    }
+
+    fn note(&self, source: &Source, outcome: Result<Reading, SourceError>, now_ms: i64) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        source.note(outcome, now_ms);
+        *known = None;
     }
 
     fn fresh(&self, now_ms: i64) -> Vec<Price> {

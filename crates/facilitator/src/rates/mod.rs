@@ -48,6 +48,11 @@ pub trait RateSource: Send + Sync + 'static {
     /// US dollars for one coin, if a fresh rate is known. No I/O: every offer asks.
     fn rate(&self, coin: Coin, now_ms: i64) -> Option<Rate>;
 
+    /// Whether [`Self::rate`] would be `Some`, for who does not need the rate itself.
+    fn is_known(&self, coin: Coin, now_ms: i64) -> bool {
+        self.rate(coin, now_ms).is_some()
+    }
+
     /// The last rate there was, however old: good for booking what was spent,
     /// never for an offer.
     fn last_known(&self, coin: Coin, now_ms: i64) -> Option<Rate> {
@@ -70,6 +75,10 @@ impl StaticRates {
 }
 
 impl RateSource for StaticRates {
+    fn is_known(&self, _: Coin, _: i64) -> bool {
+        true
+    }
+
     fn rate(&self, coin: Coin, _now_ms: i64) -> Option<Rate> {
         Some(match coin {
             Coin::Eth => self.eth_usd.clone(),

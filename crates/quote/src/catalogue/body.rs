@@ -1,34 +1,33 @@
 //! Reading a customer's JSON as if an attacker wrote it.
 
-use quittance_protocol::parse_json_strict;
-use serde_json::{Map, Value};
+use quittance_protocol::{Json, JsonObject};
 
 use super::refusal::{Fault, echo};
-use crate::PriceRequest;
+use crate::{Body, PriceRequest};
 
 /// Longest body that is priced.
 pub const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
-
-/// Deepest nesting of a priced body; tool schemas nest, bombs nest deeper.
-pub const BODY_JSON_DEPTH_MAX: usize = 64;
 
 /// Whole numbers that every JSON reader represents exactly.
 const SAFE_INTEGER_MAX: u64 = 9_007_199_254_740_991;
 
 /// The body as a JSON object.
-pub(super) fn object(request: &PriceRequest<'_>) -> Result<Map<String, Value>, Fault> {
+pub(super) fn object<'b, 'a>(
+    request: &PriceRequest<'_>,
+    body: &'b Body<'a>,
+) -> Result<&'b JsonObject<'a>, Fault> {
     check_content_type(request.content_type)?;
-    if request.body.len() > BODY_BYTES_MAX {
+    if body.bytes().len() > BODY_BYTES_MAX {
         return Err(Fault::whole(
             "body_too_large",
             format!("the body is longer than {BODY_BYTES_MAX} bytes"),
         ));
     }
-    match parse_json_strict(request.body, BODY_JSON_DEPTH_MAX) {
-        Ok(Value::Object(map)) => Ok(map),
+    match body.json() {
+        Ok(Json::Object(map)) => Ok(map),
         Ok(_) => Err(Fault::whole("invalid_json", "the body must be a JSON object")),
         Err(problem) => {
-            Err(Fault::whole("invalid_json", format!("the body is not valid JSON: {}", echo(&problem))))
+            Err(Fault::whole("invalid_json", format!("the body is not valid JSON: {}", echo(problem))))
         }
     }
 }
@@ -49,19 +48,19 @@ fn check_content_type(content_type: Option<&str>) -> Result<(), Fault> {
 }
 
 /// A member that is present and not null: clients send null placeholders.
-pub(super) fn present<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+pub(super) fn present<'a>(map: &'a JsonObject<'a>, name: &str) -> Option<&'a Json<'a>> {
     map.get(name).filter(|value| !value.is_null())
 }
 
 /// Refuses members that are in none of `known`: a field we do not know may
 /// change what the host does, and so what the request should cost.
 pub(super) fn refuse_unknown(
-    map: &Map<String, Value>,
+    map: &JsonObject<'_>,
     known: &[&[&str]],
     passthrough: &[String],
 ) -> Result<(), Fault> {
-    for (name, value) in map {
-        let listed = known.iter().any(|names| names.contains(&name.as_str()));
+    for (name, value) in map.iter() {
+        let listed = known.iter().any(|names| names.contains(&name));
         if !listed && !value.is_null() && !passthrough.iter().any(|other| other == name) {
             let choices =
                 known.iter().copied().flatten().copied().chain(passthrough.iter().map(String::as_str));
@@ -74,17 +73,17 @@ pub(super) fn refuse_unknown(
 }
 
 /// A non-empty string.
-pub(super) fn text<'a>(map: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, Fault> {
+pub(super) fn text<'a>(map: &'a JsonObject<'a>, name: &str) -> Result<Option<&'a str>, Fault> {
     match present(map, name) {
         None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Json::String(text)) => Ok(Some(text)),
         Some(_) => Err(Fault::new("invalid_type", name, format!("`{name}` must be a string"))),
     }
 }
 
 /// A whole number, also when written `5.0`; JSON has only one kind of number.
-pub(super) fn whole(value: &Value) -> Option<i64> {
-    let Value::Number(number) = value else { return None };
+pub(super) fn whole(value: &Json<'_>) -> Option<i64> {
+    let Json::Number(number) = value else { return None };
     if let Some(int) = number.as_i64() {
         return (int.unsigned_abs() <= SAFE_INTEGER_MAX).then_some(int);
     }
@@ -96,14 +95,14 @@ pub(super) fn whole(value: &Value) -> Option<i64> {
 }
 
 /// A flag as loosely typed hosts read it; `None` for shapes no host reads as one.
-pub(super) fn truthy(value: &Value) -> Option<bool> {
+pub(super) fn truthy(value: &Json<'_>) -> Option<bool> {
     match value {
-        Value::Null => Some(false),
-        Value::Bool(flag) => Some(*flag),
-        Value::Number(number) => Some(number.as_f64() != Some(0.0)),
-        Value::String(text) => {
+        Json::Null => Some(false),
+        Json::Bool(flag) => Some(*flag),
+        Json::Number(number) => Some(number.as_f64() != Some(0.0)),
+        Json::String(text) => {
             Some(!["", "0", "false", "no", "off"].iter().any(|no| text.trim().eq_ignore_ascii_case(no)))
         }
-        Value::Array(_) | Value::Object(_) => None,
+        Json::Array(_) | Json::Object(_) => None,
     }
 }

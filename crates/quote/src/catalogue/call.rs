@@ -1,7 +1,7 @@
 //! Calls: a flat price or a model's, surcharges, factors, a count.
 
 use bigdecimal::BigDecimal;
-use serde_json::{Map, Value};
+use quittance_protocol::JsonObject;
 
 use super::Catalogue;
 use super::bill::Bill;
@@ -9,52 +9,36 @@ use super::body::{self, refuse_unknown, text};
 use super::field::{Resolved, Values};
 use super::file::{CallRule, Model, PlainModel};
 use super::refusal::{Fault, echo};
-use crate::{Price, PriceRequest};
+use crate::{Body, Price, PriceRequest};
 
 impl Catalogue {
-    pub(super) fn price_call(&self, rule: &CallRule, request: &PriceRequest<'_>) -> Result<Price, Fault> {
+    pub(super) fn price_call(
+        &self,
+        rule: &CallRule,
+        request: &PriceRequest<'_>,
+        body: &Body<'_>,
+        bill: Bill<'_>,
+    ) -> Result<Price, Fault> {
         Values::check_query(&rule.query, request.query)?;
         let reads_body = !rule.fields.is_empty() || rule.model_field.is_some();
-        let body = if reads_body { body::object(request)? } else { Map::new() };
+        let nothing = JsonObject::default();
+        let body = if reads_body { body::object(request, body)? } else { &nothing };
         let known = known_fields(rule);
-        refuse_unknown(&body, &[&known], &rule.passthrough)?;
-        let (name, model) = self.call_model(rule, &body)?;
-        let values = Values::read(&rule.fields, &body)?;
+        refuse_unknown(body, &[&known], &rule.passthrough)?;
+        let (name, model) = self.call_model(rule, body)?;
+        let values = Values::read(&rule.fields, body)?;
         let units = match (model, &rule.units) {
             (Some(model), _) => model_units(name, model, &values)?,
             (None, Some(units)) => &units.0,
             (None, None) => return Err(Fault::whole("unpriced", "this call has no price")),
         };
-        self.bill_call(rule, name, units, &values)
-    }
-
-    fn bill_call(
-        &self,
-        rule: &CallRule,
-        name: &str,
-        units: &BigDecimal,
-        values: &Values<'_>,
-    ) -> Result<Price, Fault> {
-        let count = match rule.count_field.as_deref().and_then(|field| values.get(field)) {
-            Some(Resolved::Int(count)) => u64::try_from(count).unwrap_or(1).max(1),
-            _ => 1,
-        };
-        let mut factor = BigDecimal::from(1);
-        for applied in rule.factors.iter().filter(|factor| values.hold(&factor.when)) {
-            factor *= &applied.by.0;
-        }
-        let mut bill = Bill::default();
-        bill.add(name, count, &(units * &factor));
-        for surcharge in rule.surcharges.iter().filter(|surcharge| values.hold(&surcharge.when)) {
-            bill.add(&surcharge.label, count, &(&surcharge.units.0 * &factor));
-        }
-        bill.total(self, None)
+        bill_call(rule, name, units, &values, bill)
     }
 
     fn call_model<'a>(
         &'a self,
         rule: &'a CallRule,
-        body: &'a Map<String, Value>,
+        body: &'a JsonObject<'a>,
     ) -> Result<(&'a str, Option<&'a PlainModel>), Fault> {
         let Some(field) = rule.model_field.as_deref() else { return Ok(("call", None)) };
         let sold = || match &rule.models {
@@ -77,6 +61,28 @@ impl Catalogue {
             }
         }
     }
+}
+
+fn bill_call(
+    rule: &CallRule,
+    name: &str,
+    units: &BigDecimal,
+    values: &Values<'_>,
+    mut bill: Bill<'_>,
+) -> Result<Price, Fault> {
+    let count = match rule.count_field.as_deref().and_then(|field| values.get(field)) {
+        Some(Resolved::Int(count)) => u64::try_from(count).unwrap_or(1).max(1),
+        _ => 1,
+    };
+    let mut factor = BigDecimal::from(1);
+    for applied in rule.factors.iter().filter(|factor| values.hold(&factor.when)) {
+        factor *= &applied.by.0;
+    }
+    bill.add(|| name.to_owned(), count, &(units * &factor));
+    for surcharge in rule.surcharges.iter().filter(|surcharge| values.hold(&surcharge.when)) {
+        bill.add(|| surcharge.label.clone(), count, &(&surcharge.units.0 * &factor));
+    }
+    bill.total(None)
 }
 
 fn known_fields(rule: &CallRule) -> Vec<&str> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use quittance_protocol::{Json, JsonObject};
 
 use super::body::{present, whole};
 use super::file::{Field, FieldLimit, FieldType, Scalar, When};
@@ -55,10 +55,7 @@ impl<'a> Values<'a> {
     }
 
     /// Reads and checks every declared field of a body.
-    pub(super) fn read(
-        fields: &'a BTreeMap<String, Field>,
-        body: &'a Map<String, Value>,
-    ) -> Result<Self, Fault> {
+    pub(super) fn read(fields: &'a BTreeMap<String, Field>, body: &'a JsonObject<'a>) -> Result<Self, Fault> {
         let mut values = Self::default();
         for (name, field) in fields {
             let Some((sent_as, value)) = agreed(name, field, body)? else {
@@ -113,10 +110,10 @@ impl<'a> Values<'a> {
         Ok(())
     }
 
-    fn check(&mut self, name: &str, field: &Field, value: &'a Value) -> Result<Resolved<'a>, Fault> {
+    fn check(&mut self, name: &str, field: &Field, value: &'a Json<'a>) -> Result<Resolved<'a>, Fault> {
         let wrong = || Fault::new("invalid_type", name, format!("`{name}` must be {}", describe(field.kind)));
         let resolved = match (field.kind, value) {
-            (FieldType::String, Value::String(text)) => {
+            (FieldType::String, Json::String(text)) => {
                 check_text(name, field, text)?;
                 Resolved::Text(text)
             }
@@ -125,22 +122,22 @@ impl<'a> Values<'a> {
                 check_bounds(name, value, field.min, field.max)?;
                 Resolved::Int(value)
             }
-            (FieldType::Number, Value::Number(number)) => {
+            (FieldType::Number, Json::Number(number)) => {
                 check_number(name, number.as_f64().ok_or_else(wrong)?, field)?;
                 Resolved::Other
             }
-            (FieldType::Boolean, Value::Bool(flag)) => Resolved::Bool(*flag),
-            (FieldType::Array, Value::Array(items)) => {
+            (FieldType::Boolean, Json::Bool(flag)) => Resolved::Bool(*flag),
+            (FieldType::Array, Json::Array(items)) => {
                 check_length(name, field, items.len())?;
                 Resolved::Other
             }
-            (FieldType::Object, Value::Object(_)) => Resolved::Other,
+            (FieldType::Object, Json::Object(_)) => Resolved::Other,
             (FieldType::DataUrl, url) => {
                 check_inline(name, field, url)?;
                 self.images += 1;
                 Resolved::Other
             }
-            (FieldType::DataUrls, Value::Array(urls)) => {
+            (FieldType::DataUrls, Json::Array(urls)) => {
                 check_length(name, field, urls.len())?;
                 for url in urls {
                     check_inline(name, field, url)?;
@@ -177,9 +174,9 @@ impl<'a> Values<'a> {
 fn agreed<'a>(
     name: &'a str,
     field: &'a Field,
-    body: &'a Map<String, Value>,
-) -> Result<Option<(&'a str, &'a Value)>, Fault> {
-    let mut found: Option<(&str, &Value)> = None;
+    body: &'a JsonObject<'a>,
+) -> Result<Option<(&'a str, &'a Json<'a>)>, Fault> {
+    let mut found: Option<(&str, &Json<'_>)> = None;
     for alias in std::iter::once(name).chain(field.aliases.iter().map(String::as_str)) {
         let Some(value) = present(body, alias) else { continue };
         match found {
@@ -234,7 +231,7 @@ fn check_length(name: &str, field: &Field, items: usize) -> Result<(), Fault> {
     Err(Fault::new("too_many_items", name, format!("`{name}` holds more than {items_max} elements")))
 }
 
-fn check_inline(name: &str, field: &Field, url: &Value) -> Result<(), Fault> {
+fn check_inline(name: &str, field: &Field, url: &Json<'_>) -> Result<(), Fault> {
     let data_url =
         url.as_str().filter(|url| url.get(..5).is_some_and(|head| head.eq_ignore_ascii_case("data:")));
     let Some(data_url) = data_url else {

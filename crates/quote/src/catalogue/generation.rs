@@ -1,7 +1,7 @@
 //! `requests: [...]` of images and videos: media rules first, then the price.
 
 use bigdecimal::BigDecimal;
-use serde_json::{Map, Value};
+use quittance_protocol::{Json, JsonObject};
 
 use super::bill::Bill;
 use super::body::{self, present, refuse_unknown, text, truthy};
@@ -9,7 +9,7 @@ use super::file::{GenerationRule, ImageModel, Model};
 use super::media::{self, Kind};
 use super::refusal::{Fault, echo};
 use super::{Catalogue, video};
-use crate::{Price, PriceRequest};
+use crate::{Body, Price, PriceRequest};
 
 /// Most items of one request, unless the catalogue says less.
 pub const ITEMS_MAX: usize = 16;
@@ -62,39 +62,40 @@ impl Catalogue {
         &self,
         rule: &GenerationRule,
         request: &PriceRequest<'_>,
+        body: &Body<'_>,
+        mut bill: Bill<'_>,
     ) -> Result<Price, Fault> {
-        let body = body::object(request)?;
-        refuse_unknown(&body, &[&TOP_FIELDS], &rule.passthrough)?;
-        text(&body, "client_request_id")?;
-        check_output_format(&body)?;
+        let body = body::object(request, body)?;
+        refuse_unknown(body, &[&TOP_FIELDS], &rule.passthrough)?;
+        text(body, "client_request_id")?;
+        check_output_format(body)?;
         let items_max = rule.items_max.unwrap_or(ITEMS_MAX);
-        let items = match present(&body, "requests") {
+        let items = match present(body, "requests") {
             None => return Err(Fault::missing("requests")),
-            Some(Value::Array(items)) if items.is_empty() => {
+            Some(Json::Array(items)) if items.is_empty() => {
                 return Err(Fault::new(
                     "empty_requests",
                     "requests",
                     "`requests` must hold at least one item",
                 ));
             }
-            Some(Value::Array(items)) if items.len() > items_max => {
+            Some(Json::Array(items)) if items.len() > items_max => {
                 let message =
                     format!("`requests` holds {} items; at most {items_max} are allowed", items.len());
                 return Err(Fault::new("too_many_items", "requests", message));
             }
-            Some(Value::Array(items)) => items,
+            Some(Json::Array(items)) => items,
             Some(_) => return Err(Fault::new("invalid_type", "requests", "`requests` must be an array")),
         };
-        let mut bill = Bill::default();
         for (index, item) in items.iter().enumerate() {
             self.add_item(rule, item, &mut bill)
                 .map_err(|fault| fault.within(&format!("requests[{index}]")))?;
         }
-        bill.total(self, None)
+        bill.total(None)
     }
 
-    fn add_item(&self, rule: &GenerationRule, item: &Value, bill: &mut Bill) -> Result<(), Fault> {
-        let Value::Object(item) = item else {
+    fn add_item(&self, rule: &GenerationRule, item: &Json<'_>, bill: &mut Bill<'_>) -> Result<(), Fault> {
+        let Json::Object(item) = item else {
             return Err(Fault::whole("invalid_type", "an item must be an object"));
         };
         let kind = text(item, "type")?.ok_or_else(|| Fault::missing("type").choices(["image", "video"]))?;
@@ -108,14 +109,15 @@ impl Catalogue {
             (Some(Model::Image(model)), "image") => {
                 refuse_unknown(item, &[&ITEM_FIELDS, &IMAGE_FIELDS], &rule.item_passthrough)?;
                 check_common(item)?;
-                let (label, units) = price_image(item, name, model)?;
+                let (mode, units) = price_image(item, name, model)?;
+                let label = || mode.map_or_else(|| name.to_owned(), |mode| format!("{name} ({mode})"));
                 bill.add(label, 1, units);
             }
             (Some(Model::Video(model)), "video") => {
                 refuse_unknown(item, &[&ITEM_FIELDS, &video::FIELDS], &rule.item_passthrough)?;
                 check_common(item)?;
-                let (label, units) = video::price(item, name, model)?;
-                bill.add(label, 1, units);
+                let (seconds, units) = video::price(item, model)?;
+                bill.add(|| format!("{name}, {seconds} s"), 1, units);
             }
             (known, _) => return Err(self.wrong_model(name, kind, known.is_some(), "model")),
         }
@@ -156,7 +158,7 @@ impl Model {
     }
 }
 
-fn check_common(item: &Map<String, Value>) -> Result<(), Fault> {
+fn check_common(item: &JsonObject<'_>) -> Result<(), Fault> {
     let prompt = text(item, "prompt")?.unwrap_or("");
     if prompt.trim().is_empty() {
         return Err(Fault::missing("prompt"));
@@ -173,7 +175,7 @@ fn check_common(item: &Map<String, Value>) -> Result<(), Fault> {
     check_output_format(item)
 }
 
-fn check_output_format(map: &Map<String, Value>) -> Result<(), Fault> {
+fn check_output_format(map: &JsonObject<'_>) -> Result<(), Fault> {
     match text(map, "output_format")? {
         Some(format) if !OUTPUT_FORMATS.contains(&format) => {
             let message = format!("output format `{}` is not supported", echo(format));
@@ -184,11 +186,7 @@ fn check_output_format(map: &Map<String, Value>) -> Result<(), Fault> {
 }
 
 /// `auto` picks a supported ratio from the first image input; with none it is 1:1.
-pub(super) fn check_aspect(
-    item: &Map<String, Value>,
-    aspects: &[String],
-    has_image: bool,
-) -> Result<(), Fault> {
+pub(super) fn check_aspect(item: &JsonObject<'_>, aspects: &[String], has_image: bool) -> Result<(), Fault> {
     const FIELD: &str = "aspect_ratio";
     let aspect = text(item, FIELD)?.ok_or_else(|| Fault::missing(FIELD).choices(aspects))?;
     let supported = if aspect.eq_ignore_ascii_case(AUTO_ASPECT) {
@@ -203,11 +201,12 @@ pub(super) fn check_aspect(
     Err(Fault::new("unsupported_aspect_ratio", FIELD, message).choices(aspects))
 }
 
+/// The mode, if it is not the normal one, and the price.
 fn price_image<'a>(
-    item: &Map<String, Value>,
+    item: &JsonObject<'_>,
     name: &str,
     model: &'a ImageModel,
-) -> Result<(String, &'a BigDecimal), Fault> {
+) -> Result<(Option<&'static str>, &'a BigDecimal), Fault> {
     let images = count_images(item, model)?;
     check_aspect(item, &model.aspects, images > 0)?;
     let uhd = mode(item, "is_uhd", "uhd_mode")?;
@@ -219,18 +218,18 @@ fn price_image<'a>(
     match (uhd, fast) {
         (Some(field), _) => priced_mode(name, "uhd", field, model.uhd_units.as_ref().map(|d| &d.0)),
         (None, Some(field)) => priced_mode(name, "fast", field, model.fast_units.as_ref().map(|d| &d.0)),
-        (None, None) => Ok((name.to_owned(), &model.units.0)),
+        (None, None) => Ok((None, &model.units.0)),
     }
 }
 
 fn priced_mode<'a>(
     name: &str,
-    mode: &str,
+    mode: &'static str,
     field: &'static str,
     units: Option<&'a BigDecimal>,
-) -> Result<(String, &'a BigDecimal), Fault> {
+) -> Result<(Option<&'static str>, &'a BigDecimal), Fault> {
     match units {
-        Some(units) => Ok((format!("{name} ({mode})"), units)),
+        Some(units) => Ok((Some(mode), units)),
         None => {
             let message = format!("{mode} mode is not sold for `{name}`; leave `{field}` out");
             Err(Fault::new("unsupported_mode", field, message).choices(["false"]))
@@ -238,7 +237,7 @@ fn priced_mode<'a>(
     }
 }
 
-fn flag(item: &Map<String, Value>, name: &'static str) -> Result<Option<bool>, Fault> {
+fn flag(item: &JsonObject<'_>, name: &'static str) -> Result<Option<bool>, Fault> {
     match present(item, name) {
         None => Ok(None),
         Some(value) => truthy(value)
@@ -249,7 +248,7 @@ fn flag(item: &Map<String, Value>, name: &'static str) -> Result<Option<bool>, F
 
 /// Which of two names switches a mode on, if any; both must agree.
 fn mode(
-    item: &Map<String, Value>,
+    item: &JsonObject<'_>,
     first: &'static str,
     second: &'static str,
 ) -> Result<Option<&'static str>, Fault> {
@@ -261,7 +260,7 @@ fn mode(
     }
 }
 
-fn count_images(item: &Map<String, Value>, model: &ImageModel) -> Result<usize, Fault> {
+fn count_images(item: &JsonObject<'_>, model: &ImageModel) -> Result<usize, Fault> {
     let list = media::list(item, &IMAGE_LISTS, Kind::Image)?;
     let single = media::single(item, &IMAGE_SINGLES)?;
     let assets = media::assets(item, &IMAGE_ASSETS, &[])?;

@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde_json::{Map, Value};
+use quittance_protocol::{Json, JsonObject};
 
 use super::body::present;
 use super::refusal::Fault;
@@ -33,8 +33,8 @@ pub(super) enum Kind {
 }
 
 /// Checks one media value: an HTTPS URL, a data URL, or (images) raw base64.
-pub(super) fn check(value: &Value, kind: Kind, field: &str) -> Result<(), Fault> {
-    let Value::String(text) = value else {
+pub(super) fn check(value: &Json<'_>, kind: Kind, field: &str) -> Result<(), Fault> {
+    let Json::String(text) = value else {
         return Err(Fault::new("invalid_type", field, format!("`{field}` must be a string")));
     };
     if is_scheme(text, "https:") {
@@ -115,19 +115,19 @@ fn is_image(header: &[u8]) -> bool {
 /// The elements of one list under several names, all of which must agree.
 /// A single string counts as a list of one.
 pub(super) fn list<'a>(
-    map: &'a Map<String, Value>,
+    map: &'a JsonObject<'a>,
     names: &[&str],
     kind: Kind,
-) -> Result<Vec<&'a Value>, Fault> {
-    let mut found: Option<(&str, Vec<&Value>)> = None;
+) -> Result<Vec<&'a Json<'a>>, Fault> {
+    let mut found: Option<(&str, Vec<&Json<'_>>)> = None;
     for name in names {
         let Some(value) = present(map, name) else { continue };
         let items = match value {
-            Value::Array(items) if items.len() > MEDIA_ITEMS_MAX => {
+            Json::Array(items) if items.len() > MEDIA_ITEMS_MAX => {
                 let message = format!("`{name}` holds more than {MEDIA_ITEMS_MAX} elements");
                 return Err(Fault::new("too_many_media", *name, message));
             }
-            Value::Array(items) => items.iter().collect(),
+            Json::Array(items) => items.iter().collect(),
             single => vec![single],
         };
         for item in &items {
@@ -143,8 +143,8 @@ pub(super) fn list<'a>(
 }
 
 /// One image under several names, all of which must agree.
-pub(super) fn single<'a>(map: &'a Map<String, Value>, names: &[&str]) -> Result<Option<&'a Value>, Fault> {
-    let mut found: Option<(&str, &Value)> = None;
+pub(super) fn single<'a>(map: &'a JsonObject<'a>, names: &[&str]) -> Result<Option<&'a Json<'a>>, Fault> {
+    let mut found: Option<(&str, &Json<'_>)> = None;
     for name in names {
         let Some(value) = present(map, name) else { continue };
         check(value, Kind::Image, name)?;
@@ -166,22 +166,22 @@ pub(super) fn disagree(first: &str, second: &str) -> Fault {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asset<'a> {
     pub(super) kind: &'a str,
-    pub(super) value: &'a Value,
+    pub(super) value: &'a Json<'a>,
 }
 
 const ASSET_FIELDS: [&str; 6] = ["kind", "url", "base64_data", "id", "label", "mime_type"];
 
 /// The elements of `reference_assets`, whose kind must be in `images` or `audio`.
 pub(super) fn assets<'a>(
-    map: &'a Map<String, Value>,
+    map: &'a JsonObject<'a>,
     images: &[&str],
     audio: &[&str],
 ) -> Result<Vec<Asset<'a>>, Fault> {
     const FIELD: &str = "reference_assets";
     let items = match present(map, FIELD) {
         None => return Ok(Vec::new()),
-        Some(Value::Array(items)) if items.len() <= MEDIA_ITEMS_MAX => items,
-        Some(Value::Array(_)) => {
+        Some(Json::Array(items)) if items.len() <= MEDIA_ITEMS_MAX => items,
+        Some(Json::Array(_)) => {
             let message = format!("`{FIELD}` holds more than {MEDIA_ITEMS_MAX} elements");
             return Err(Fault::new("too_many_media", FIELD, message));
         }
@@ -194,8 +194,8 @@ pub(super) fn assets<'a>(
     Ok(assets)
 }
 
-fn asset<'a>(item: &'a Value, images: &[&str], audio: &[&str]) -> Result<Asset<'a>, Fault> {
-    let Value::Object(map) = item else {
+fn asset<'a>(item: &'a Json<'a>, images: &[&str], audio: &[&str]) -> Result<Asset<'a>, Fault> {
+    let Json::Object(map) = item else {
         return Err(Fault::whole("invalid_type", "an asset must be an object"));
     };
     super::body::refuse_unknown(map, &[&ASSET_FIELDS], &[])?;

@@ -3,7 +3,7 @@
 use bigdecimal::BigDecimal;
 use bigdecimal::num_bigint::BigInt;
 use bigdecimal::rounding::RoundingMode;
-use serde_json::{Map, Value};
+use quittance_protocol::{Json, JsonObject};
 
 use super::Catalogue;
 use super::bill::Bill;
@@ -13,7 +13,7 @@ use super::media::{self, Kind};
 use super::refusal::{Fault, echo};
 use super::tokens::Texts;
 use crate::decimal::plain;
-use crate::{Price, PriceRequest, TextReserve};
+use crate::{Body, Price, PriceRequest, TextReserve};
 
 /// Most messages of one request.
 pub const MESSAGES_MAX: usize = 1_024;
@@ -54,19 +54,25 @@ const FIELDS: [&str; 13] = [
 const PROMPT_FIELDS: [&str; 5] = ["tools", "tool_choice", "functions", "function_call", "response_format"];
 
 impl Catalogue {
-    pub(super) fn price_text(&self, rule: &TextRule, request: &PriceRequest<'_>) -> Result<Price, Fault> {
-        let body = body::object(request)?;
-        refuse_unknown(&body, &[&FIELDS], &rule.passthrough)?;
+    pub(super) fn price_text(
+        &self,
+        rule: &TextRule,
+        request: &PriceRequest<'_>,
+        body: &Body<'_>,
+        mut bill: Bill<'_>,
+    ) -> Result<Price, Fault> {
+        let body = body::object(request, body)?;
+        refuse_unknown(body, &[&FIELDS], &rule.passthrough)?;
         let name =
-            text(&body, "model")?.ok_or_else(|| Fault::missing("model").choices(self.model_names("text")))?;
+            text(body, "model")?.ok_or_else(|| Fault::missing("model").choices(self.model_names("text")))?;
         let model = match self.models.get(name) {
             Some(Model::Text(model)) => model,
             known => return Err(self.wrong_model(name, "text", known.is_some(), "model")),
         };
-        check_stream(&body)?;
-        let output_tokens_max = output_cap(rule, model, &body)?;
-        let count = choice_count(rule, &body)?;
-        let prompt = Prompt::read(rule, model, &body)?;
+        check_stream(body)?;
+        let output_tokens_max = output_cap(rule, model, body)?;
+        let count = choice_count(rule, body)?;
+        let prompt = Prompt::read(rule, model, body)?;
         let (counted_tokens, counted) = prompt.texts.tokens();
         // A prompt above the context is refused by the model: it cannot cost more.
         let prompt_tokens = counted_tokens.saturating_add(prompt.framing).min(model.context_tokens);
@@ -74,13 +80,10 @@ impl Catalogue {
         let cost = token_cost(model, prompt_tokens, output_tokens);
         let units = tenth_up(&cost).max(tenth_up(&rule.reserve_units_min.0));
         let reserve = TextReserve { units: plain(&units), output_tokens_max, prompt_tokens, counted };
-        let mut bill = Bill::default();
-        bill.add(
-            format!("{name}: reserve for {prompt_tokens} prompt and {output_tokens} output tokens"),
-            1,
-            &units,
-        );
-        bill.total(self, Some(reserve))
+        let label =
+            || format!("{name}: reserve for {prompt_tokens} prompt and {output_tokens} output tokens");
+        bill.add(label, 1, &units);
+        bill.total(Some(reserve))
     }
 }
 
@@ -103,18 +106,18 @@ pub(super) fn charge(rule: &TextRule, model: &TextModel, prompt_tokens: u64, out
     plain(&cost.max(tenth_up(&rule.charge_units_min.0)))
 }
 
-fn check_stream(body: &Map<String, Value>) -> Result<(), Fault> {
-    if present(body, "stream").is_some_and(|value| !value.is_boolean()) {
+fn check_stream(body: &JsonObject<'_>) -> Result<(), Fault> {
+    if present(body, "stream").is_some_and(|value| !matches!(value, Json::Bool(_))) {
         return Err(Fault::new("invalid_type", "stream", "`stream` must be true or false"));
     }
-    if present(body, "stream_options").is_some_and(|value| !value.is_object()) {
+    if present(body, "stream_options").is_some_and(|value| !matches!(value, Json::Object(_))) {
         return Err(Fault::new("invalid_type", "stream_options", "`stream_options` must be an object"));
     }
     Ok(())
 }
 
 /// The larger of the two caps: the host may read either.
-fn output_cap(rule: &TextRule, model: &TextModel, body: &Map<String, Value>) -> Result<u64, Fault> {
+fn output_cap(rule: &TextRule, model: &TextModel, body: &JsonObject<'_>) -> Result<u64, Fault> {
     let limit = model.output_tokens_max.unwrap_or(model.context_tokens);
     let mut cap = None;
     for name in ["max_tokens", "max_completion_tokens"] {
@@ -132,7 +135,7 @@ fn output_cap(rule: &TextRule, model: &TextModel, body: &Map<String, Value>) -> 
 }
 
 /// Each choice is an answer of its own.
-fn choice_count(rule: &TextRule, body: &Map<String, Value>) -> Result<u64, Fault> {
+fn choice_count(rule: &TextRule, body: &JsonObject<'_>) -> Result<u64, Fault> {
     let Some(value) = present(body, "n") else { return Ok(1) };
     let max = rule.choices_max.unwrap_or(COUNT_MAX);
     match whole(value).and_then(|count| u64::try_from(count).ok()) {
@@ -154,7 +157,7 @@ struct Prompt<'a> {
 }
 
 impl<'a> Prompt<'a> {
-    fn read(rule: &TextRule, model: &TextModel, body: &'a Map<String, Value>) -> Result<Self, Fault> {
+    fn read(rule: &TextRule, model: &TextModel, body: &'a JsonObject<'a>) -> Result<Self, Fault> {
         let mut prompt = Self {
             texts: Texts::default(),
             framing: PROMPT_TOKENS,
@@ -193,9 +196,9 @@ impl<'a> Prompt<'a> {
         self.framing = self.framing.saturating_add(tokens);
     }
 
-    fn messages(&mut self, messages: &'a Value) -> Result<(), Fault> {
+    fn messages(&mut self, messages: &'a Json<'a>) -> Result<(), Fault> {
         const FIELD: &str = "messages";
-        let Value::Array(messages) = messages else {
+        let Json::Array(messages) = messages else {
             return Err(Fault::new("invalid_type", FIELD, "`messages` must be an array"));
         };
         if messages.is_empty() || messages.len() > MESSAGES_MAX {
@@ -208,8 +211,8 @@ impl<'a> Prompt<'a> {
         Ok(())
     }
 
-    fn message(&mut self, message: &'a Value) -> Result<(), Fault> {
-        let Value::Object(message) = message else {
+    fn message(&mut self, message: &'a Json<'a>) -> Result<(), Fault> {
+        let Json::Object(message) = message else {
             return Err(Fault::whole("invalid_type", "a message must be an object"));
         };
         let role = text(message, "role")?.ok_or_else(|| Fault::missing("role").choices(ROLES))?;
@@ -218,8 +221,8 @@ impl<'a> Prompt<'a> {
             return Err(Fault::new("unsupported_value", "role", words).choices(ROLES));
         }
         self.frame(MESSAGE_TOKENS);
-        for (name, value) in message {
-            match name.as_str() {
+        for (name, value) in message.iter() {
+            match name {
                 "role" | "content" => {}
                 _ => {
                     self.texts.push(name);
@@ -228,17 +231,17 @@ impl<'a> Prompt<'a> {
             }
         }
         match present(message, "content") {
-            Some(Value::String(content)) => {
+            Some(Json::String(content)) => {
                 self.texts.push(content);
                 Ok(())
             }
-            Some(Value::Array(parts)) if parts.len() <= PARTS_MAX => {
+            Some(Json::Array(parts)) if parts.len() <= PARTS_MAX => {
                 for (index, part) in parts.iter().enumerate() {
                     self.part(part).map_err(|fault| fault.within(&format!("content[{index}]")))?;
                 }
                 Ok(())
             }
-            Some(Value::Array(_)) => Err(Fault::new(
+            Some(Json::Array(_)) => Err(Fault::new(
                 "too_many_items",
                 "content",
                 format!("a message holds more than {PARTS_MAX} parts"),
@@ -252,8 +255,8 @@ impl<'a> Prompt<'a> {
         }
     }
 
-    fn part(&mut self, part: &'a Value) -> Result<(), Fault> {
-        let Value::Object(part) = part else {
+    fn part(&mut self, part: &'a Json<'a>) -> Result<(), Fault> {
+        let Json::Object(part) = part else {
             return Err(Fault::whole("invalid_type", "a content part must be an object"));
         };
         self.frame(VALUE_TOKENS);
@@ -267,7 +270,7 @@ impl<'a> Prompt<'a> {
             "image_url" if self.takes_images => {
                 let image = present(part, "image_url").ok_or_else(|| Fault::missing("image_url"))?;
                 let (url, field) = match image {
-                    Value::Object(map) => {
+                    Json::Object(map) => {
                         (present(map, "url").ok_or_else(|| Fault::missing("image_url.url"))?, "image_url.url")
                     }
                     url => (url, "image_url"),
@@ -288,15 +291,15 @@ impl<'a> Prompt<'a> {
 
     /// Counts any JSON value, leaf by leaf, so that key order and spacing do
     /// not matter. The body's depth is bounded, so the recursion is too.
-    fn value(&mut self, value: &'a Value) {
+    fn value(&mut self, value: &'a Json<'a>) {
         self.frame(VALUE_TOKENS);
         match value {
-            Value::Null | Value::Bool(_) => {}
-            Value::Number(_) => self.frame(NUMBER_TOKENS),
-            Value::String(text) => self.texts.push(text),
-            Value::Array(items) => items.iter().for_each(|item| self.value(item)),
-            Value::Object(map) => {
-                for (key, item) in map {
+            Json::Null | Json::Bool(_) => {}
+            Json::Number(_) => self.frame(NUMBER_TOKENS),
+            Json::String(text) => self.texts.push(text),
+            Json::Array(items) => items.iter().for_each(|item| self.value(item)),
+            Json::Object(map) => {
+                for (key, item) in map.iter() {
                     self.texts.push(key);
                     self.value(item);
                 }
@@ -307,8 +310,8 @@ impl<'a> Prompt<'a> {
 
 /// Whether `messages` is exactly one user message with this text, which is
 /// what `prompt` stands for.
-fn says_only(messages: &Value, prompt: &str) -> bool {
-    let Some([message]) = messages.as_array().map(Vec::as_slice) else { return false };
-    message.get("role").and_then(Value::as_str) == Some("user")
-        && message.get("content").and_then(Value::as_str) == Some(prompt)
+fn says_only(messages: &Json<'_>, prompt: &str) -> bool {
+    let Some([message]) = messages.as_array() else { return false };
+    message.get("role").and_then(Json::as_str) == Some("user")
+        && message.get("content").and_then(Json::as_str) == Some(prompt)
 }

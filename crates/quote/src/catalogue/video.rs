@@ -2,7 +2,7 @@
 //! rules between them.
 
 use bigdecimal::BigDecimal;
-use serde_json::{Map, Value};
+use quittance_protocol::{Json, JsonObject};
 
 use super::body::{present, refuse_unknown, whole};
 use super::file::{Frame, MediaRule, VideoModel};
@@ -40,11 +40,11 @@ const MEDIA_FIELDS: [&str; 5] = [
 const REFERENCE_ASSETS: [&str; 3] = ["reference_image", "style_reference", "image"];
 const AUDIO_ASSETS: [&str; 4] = ["audio", "source_audio", "reference_audio", "audio_reference"];
 
+/// Seconds and price.
 pub(super) fn price<'a>(
-    item: &Map<String, Value>,
-    name: &str,
+    item: &JsonObject<'_>,
     model: &'a VideoModel,
-) -> Result<(String, &'a BigDecimal), Fault> {
+) -> Result<(i64, &'a BigDecimal), Fault> {
     let (field, seconds) = duration(item, model)?;
     let inputs = Inputs::read(item)?;
     inputs.check_support(model)?;
@@ -52,7 +52,7 @@ pub(super) fn price<'a>(
     check_aspect(item, &model.aspects, inputs.first || inputs.references > 0)?;
     let priced = model.durations.iter().find(|known| i64::try_from(known.seconds) == Ok(seconds));
     match priced {
-        Some(known) => Ok((format!("{name}, {seconds} s"), &known.units.0)),
+        Some(known) => Ok((seconds, &known.units.0)),
         None => {
             let message = format!("this model does not make videos of {seconds} seconds");
             Err(Fault::new("unsupported_duration", field, message).choices(lengths(model)))
@@ -66,7 +66,7 @@ fn lengths(model: &VideoModel) -> impl Iterator<Item = u64> {
 
 /// The duration in seconds. Every name that is present must say the same:
 /// the host may read another one than we do.
-fn duration(item: &Map<String, Value>, model: &VideoModel) -> Result<(&'static str, i64), Fault> {
+fn duration(item: &JsonObject<'_>, model: &VideoModel) -> Result<(&'static str, i64), Fault> {
     let mut found: Option<(&'static str, i64)> = None;
     for name in DURATIONS {
         let Some(value) = present(item, name) else { continue };
@@ -88,14 +88,14 @@ fn duration(item: &Map<String, Value>, model: &VideoModel) -> Result<(&'static s
 }
 
 /// `5`, `"5"` or `"5s"`.
-fn seconds(value: &Value) -> Option<i64> {
-    let Value::String(text) = value else { return whole(value) };
+fn seconds(value: &Json<'_>) -> Option<i64> {
+    let Json::String(text) = value else { return whole(value) };
     let digits = text.strip_suffix('s').unwrap_or(text);
     let plain = !digits.is_empty() && digits.len() <= 6 && digits.bytes().all(|b| b.is_ascii_digit());
     if plain { digits.parse().ok() } else { None }
 }
 
-fn frames_to_seconds(value: &Value) -> Option<i64> {
+fn frames_to_seconds(value: &Json<'_>) -> Option<i64> {
     let between = whole(value)?.checked_sub(1)?;
     (between > 0 && between % FRAMES_PER_SECOND == 0).then_some(between / FRAMES_PER_SECOND)
 }
@@ -110,11 +110,11 @@ struct Inputs {
 }
 
 impl Inputs {
-    fn read(item: &Map<String, Value>) -> Result<Self, Fault> {
-        let empty = Map::new();
+    fn read(item: &JsonObject<'_>) -> Result<Self, Fault> {
+        let empty = JsonObject::default();
         let slots = match present(item, "video_image_data") {
             None => &empty,
-            Some(Value::Object(slots)) => slots,
+            Some(Json::Object(slots)) => slots,
             Some(_) => {
                 let message = "`video_image_data` must be an object";
                 return Err(Fault::new("invalid_type", "video_image_data", message));
@@ -142,7 +142,7 @@ impl Inputs {
         let (reference_assets, audio_assets): (Vec<_>, Vec<_>) =
             assets.into_iter().partition(|asset| REFERENCE_ASSETS.contains(&asset.kind));
         // The same file named in both places is one file.
-        let added = |known: &[&Value], assets: &[media::Asset<'_>]| {
+        let added = |known: &[&Json<'_>], assets: &[media::Asset<'_>]| {
             assets.iter().filter(|asset| !known.contains(&asset.value)).count()
         };
         let images = if references.is_empty() { top } else { references };

@@ -65,3 +65,49 @@ proptest! {
         prop_assert_eq!(atomic(&parts["total_usdc"]), service + gas);
     }
 }
+
+fn written(template: &OfferTemplate, service: u64) -> String {
+    let mut out = Vec::new();
+    template.write(Amount::new(service), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_template_survives_terms_that_look_like_its_own_marks() {
+    let extra =
+        json!({"name": "hole-0-total", "hole-1-usdc": "hole-2-", "breakdown": "old", "quote": "\"{}\\"});
+    let terms =
+        NetworkTerms { extra: extra.as_object().unwrap().clone(), asset: "hole-3-service".into(), ..terms() };
+    let template = OfferTemplate::new(Amount::new(7), &terms).unwrap();
+    let offer = requirements(Amount::new(13_938), Amount::new(7), &terms).unwrap();
+    assert_eq!(written(&template, 13_938), serde_json::to_string(&offer).unwrap());
+}
+
+#[test]
+fn a_template_refuses_what_the_offer_refuses_and_appends_nothing() {
+    let free = OfferTemplate::new(Amount::ZERO, &terms()).unwrap();
+    let dear = OfferTemplate::new(Amount::new(1), &terms()).unwrap();
+    let mut out = b"before".to_vec();
+    assert_eq!(free.write(Amount::ZERO, &mut out), Err(QuoteError::NothingToPay));
+    assert_eq!(dear.write(Amount::new(u64::MAX), &mut out), Err(QuoteError::OutOfRange));
+    assert_eq!(out, b"before");
+    let eighteen = NetworkTerms { asset_decimals: 18, ..terms() };
+    assert_eq!(OfferTemplate::new(Amount::ZERO, &eighteen), Err(QuoteError::Decimals(18)));
+}
+
+proptest! {
+    #[test]
+    fn a_template_writes_the_offer_byte_for_byte(
+        services in prop::collection::vec(1u64..=u64::MAX / 2, 1..8), gas in 0u64..=u64::MAX / 2,
+        upfront in any::<bool>(), name in ".{0,20}", seconds in any::<u64>(),
+    ) {
+        let extra = json!({"name": name, "version": "2"}).as_object().unwrap().clone();
+        let terms = NetworkTerms { payment_flow_upfront: upfront, max_timeout_seconds: seconds, extra, ..terms() };
+        let template = OfferTemplate::new(Amount::new(gas), &terms).unwrap();
+        prop_assert_eq!(template.gas(), Amount::new(gas));
+        for service in services {
+            let offer = requirements(Amount::new(service), Amount::new(gas), &terms).unwrap();
+            prop_assert_eq!(written(&template, service), serde_json::to_string(&offer).unwrap());
+        }
+    }
+}

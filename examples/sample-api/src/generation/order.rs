@@ -1,6 +1,6 @@
 //! What a generation request asks for, read as this host understands it.
 
-use serde_json::{Map, Value};
+use quittance_protocol::{Json, JsonObject};
 
 use crate::error::ApiError;
 use crate::media::{self, Detail, FILM_SECONDS_MAX};
@@ -105,30 +105,66 @@ impl Order {
     ///
     /// # Errors
     /// 400, naming the field.
-    pub fn read(body: &Value) -> Result<Self, ApiError> {
-        let top = object(body, "the body")?;
-        format(top, "output_format")?;
-        let requests = top.get("requests").and_then(Value::as_array);
-        let requests = requests.filter(|items| !items.is_empty()).ok_or_else(|| {
-            ApiError::bad_request("missing_field", "requests is a list of items").at("requests")
-        })?;
-        if requests.len() > ITEMS_MAX {
-            let message = format!("at most {ITEMS_MAX} items in one request; send several requests");
-            return Err(ApiError::bad_request("too_many_items", message).at("requests"));
-        }
-        let client_request_id = top.get("client_request_id").and_then(Value::as_str).map(str::to_owned);
-        let items =
-            requests.iter().enumerate().map(|(nth, item)| Item::read(nth, item)).collect::<Result<_, _>>()?;
-        Ok(Self { client_request_id, items })
+    pub fn read(body: &Json<'_>) -> Result<Self, ApiError> {
+        let (top, requests) = parts(body)?;
+        let client_request_id = top.get("client_request_id").and_then(Json::as_str).map(str::to_owned);
+        let items = requests.iter().enumerate().map(|(nth, item)| Draft::read(nth, item).map(Item::from));
+        Ok(Self { client_request_id, items: items.collect::<Result<_, _>>()? })
+    }
+
+    /// Whether [`Self::read`] would succeed, without a copy of anything.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn check(body: &Json<'_>) -> Result<(), ApiError> {
+        let (_, requests) = parts(body)?;
+        requests.iter().enumerate().try_for_each(|(nth, item)| Draft::read(nth, item).map(|_| ()))
     }
 }
 
-impl Item {
-    fn read(nth: usize, item: &Value) -> Result<Self, ApiError> {
+/// The members of a request, and its items.
+fn parts<'a>(body: &'a Json<'a>) -> Result<(&'a JsonObject<'a>, &'a [Json<'a>]), ApiError> {
+    let top = object(body, || "the body".to_owned())?;
+    format(top, || "output_format".to_owned())?;
+    let requests = top.get("requests").and_then(Json::as_array);
+    let requests = requests.filter(|items| !items.is_empty()).ok_or_else(|| {
+        ApiError::bad_request("missing_field", "requests is a list of items").at("requests")
+    })?;
+    if requests.len() > ITEMS_MAX {
+        let message = format!("at most {ITEMS_MAX} items in one request; send several requests");
+        return Err(ApiError::bad_request("too_many_items", message).at("requests"));
+    }
+    Ok((top, requests))
+}
+
+/// An [`Item`] that still stands in the body.
+struct Draft<'a> {
+    item: &'a JsonObject<'a>,
+    model: &'a str,
+    prompt: &'a str,
+    aspect: &'a str,
+    make: Make,
+}
+
+impl From<Draft<'_>> for Item {
+    fn from(draft: Draft<'_>) -> Self {
+        Self {
+            id: draft.item.get("id").and_then(Json::as_str).map(str::to_owned),
+            model: draft.model.to_owned(),
+            prompt: draft.prompt.to_owned(),
+            seed: variation(draft.item),
+            aspect: draft.aspect.to_owned(),
+            make: draft.make,
+        }
+    }
+}
+
+impl<'a> Draft<'a> {
+    fn read(nth: usize, item: &'a Json<'a>) -> Result<Self, ApiError> {
         let place = |name: &str| format!("requests[{nth}].{name}");
-        let item = object(item, &format!("requests[{nth}]"))?;
+        let item = object(item, || format!("requests[{nth}]"))?;
         let text = |name: &str| {
-            item.get(name).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| {
+            item.get(name).and_then(Json::as_str).ok_or_else(|| {
                 ApiError::bad_request("missing_field", format!("{name} is missing or not text"))
                     .at(place(name))
             })
@@ -140,9 +176,9 @@ impl Item {
             }
         }
         let kind = text("type")?;
-        let make = match kind.as_str() {
+        let make = match kind {
             "image" => {
-                format(item, &place("output_format"))?;
+                format(item, || place("output_format"))?;
                 Make::Image { detail: detail(item) }
             }
             "video" => Make::Video { seconds: seconds(item, nth)? },
@@ -153,48 +189,42 @@ impl Item {
             }
         };
         let aspect = aspect(item);
-        media::size(&aspect, Detail::Normal.side()).map_err(|error| {
+        media::size(aspect, Detail::Normal.side()).map_err(|error| {
             ApiError::bad_request("invalid_aspect_ratio", error.to_string()).at(place("aspect_ratio"))
         })?;
-        Ok(Self {
-            id: item.get("id").and_then(Value::as_str).map(str::to_owned),
-            model: text("model")?,
-            prompt: text("prompt")?,
-            seed: variation(item),
-            aspect,
-            make,
-        })
+        Ok(Self { item, model: text("model")?, prompt: text("prompt")?, aspect, make })
     }
 }
 
-fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String, Value>, ApiError> {
-    value
-        .as_object()
-        .ok_or_else(|| ApiError::bad_request("invalid_body", format!("{what} is a JSON object")).at(what))
+fn object<'a>(value: &'a Json<'a>, what: impl Fn() -> String) -> Result<&'a JsonObject<'a>, ApiError> {
+    value.as_object().ok_or_else(|| {
+        let what = what();
+        ApiError::bad_request("invalid_body", format!("{what} is a JSON object")).at(what)
+    })
 }
 
 /// This host writes PNG only; a caller who needs another format must not pay for one.
-fn format(fields: &Map<String, Value>, place: &str) -> Result<(), ApiError> {
+fn format(fields: &JsonObject<'_>, place: impl Fn() -> String) -> Result<(), ApiError> {
     match fields.get("output_format") {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::String(format)) if format.eq_ignore_ascii_case("png") => Ok(()),
+        None | Some(Json::Null) => Ok(()),
+        Some(Json::String(format)) if format.eq_ignore_ascii_case("png") => Ok(()),
         Some(_) => Err(ApiError::bad_request("unsupported_output_format", "this host makes PNG images only")
-            .at(place)
+            .at(place())
             .choices(&["png"])),
     }
 }
 
 /// Nothing is fetched or decoded here, so `auto` is what it is without an image.
-fn aspect(item: &Map<String, Value>) -> String {
-    match item.get("aspect_ratio").and_then(Value::as_str) {
-        None => "1:1".to_owned(),
-        Some(text) if text.trim().eq_ignore_ascii_case("auto") => "1:1".to_owned(),
-        Some(text) => text.trim().to_owned(),
+fn aspect<'a>(item: &'a JsonObject<'a>) -> &'a str {
+    match item.get("aspect_ratio").and_then(Json::as_str) {
+        None => "1:1",
+        Some(text) if text.trim().eq_ignore_ascii_case("auto") => "1:1",
+        Some(text) => text.trim(),
     }
 }
 
-fn detail(item: &Map<String, Value>) -> Detail {
-    let set = |names: [&str; 2]| names.iter().any(|name| item.get(*name).is_some_and(truthy));
+fn detail(item: &JsonObject<'_>) -> Detail {
+    let set = |names: [&str; 2]| names.iter().any(|name| item.get(name).is_some_and(truthy));
     if set(["is_uhd", "uhd_mode"]) {
         Detail::Uhd
     } else if set(["is_fast", "fast_mode"]) {
@@ -205,11 +235,11 @@ fn detail(item: &Map<String, Value>) -> Detail {
 }
 
 /// `true` in all the spellings that switch a mode on for the catalogue.
-fn truthy(value: &Value) -> bool {
+fn truthy(value: &Json<'_>) -> bool {
     match value {
-        Value::Bool(set) => *set,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => {
+        Json::Bool(set) => *set,
+        Json::Number(number) => number.as_f64() != Some(0.0),
+        Json::String(text) => {
             !["", "0", "false", "no", "off"].iter().any(|no| text.trim().eq_ignore_ascii_case(no))
         }
         _ => false,
@@ -218,7 +248,7 @@ fn truthy(value: &Value) -> bool {
 
 /// The duration under any of its names. The catalogue has already refused
 /// names that disagree and durations the model does not sell.
-fn seconds(item: &Map<String, Value>, nth: usize) -> Result<u32, ApiError> {
+fn seconds(item: &JsonObject<'_>, nth: usize) -> Result<u32, ApiError> {
     let field = ["duration_seconds", "seconds", "duration", "num_frames"]
         .into_iter()
         .find_map(|name| item.get(name).filter(|value| !value.is_null()).map(|value| (name, value)));
@@ -227,8 +257,8 @@ fn seconds(item: &Map<String, Value>, nth: usize) -> Result<u32, ApiError> {
             .at(format!("requests[{nth}].duration_seconds")));
     };
     let seconds = match value {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => {
+        Json::Number(number) => number.as_u64(),
+        Json::String(text) => {
             let digits = text.strip_suffix('s').unwrap_or(text);
             digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
         }
@@ -250,7 +280,7 @@ fn seconds(item: &Map<String, Value>, nth: usize) -> Result<u32, ApiError> {
 
 /// Everything else in the item varies the drawing. References do so as text:
 /// nothing is fetched.
-fn variation(item: &Map<String, Value>) -> String {
+fn variation(item: &JsonObject<'_>) -> String {
     const READ_ELSEWHERE: [&str; 17] = [
         "id",
         "type",
@@ -270,10 +300,8 @@ fn variation(item: &Map<String, Value>) -> String {
         "is_uhd",
         "uhd_mode",
     ];
-    let mut rest: Vec<(&String, &Value)> = item
-        .iter()
-        .filter(|(name, value)| !value.is_null() && !READ_ELSEWHERE.contains(&name.as_str()))
-        .collect();
+    let mut rest: Vec<(&str, &Json<'_>)> =
+        item.iter().filter(|(name, value)| !value.is_null() && !READ_ELSEWHERE.contains(name)).collect();
     rest.sort_by_key(|(name, _)| *name);
     rest.iter().map(|(name, value)| format!("{name}={value}\n")).collect()
 }

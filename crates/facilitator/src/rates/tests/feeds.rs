@@ -249,6 +249,11 @@ impl Lab {
         self.rates.rate(Coin::Eth, self.now_ms.load(Ordering::Relaxed)).map(|rate| rate.to_string())
     }
 
+    /// What every offer asks.
+    fn eth_is_known(&self) -> bool {
+        self.rates.is_known(Coin::Eth, self.now_ms.load(Ordering::Relaxed))
+    }
+
     /// Waits until the background task has seen it.
     async fn until(&self, expected: Option<&str>) {
         let wait = async {
@@ -258,6 +263,7 @@ impl Lab {
         };
         let arrived = tokio::time::timeout(Duration::from_secs(10), wait).await;
         assert!(arrived.is_ok(), "still {:?}, not {expected:?}", self.eth());
+        assert_eq!(self.eth_is_known(), expected.is_some());
     }
 }
 
@@ -290,8 +296,10 @@ async fn a_rate_goes_stale_and_comes_back() {
     server.now_answers(|_| Reply::Status(503));
     lab.now_ms.fetch_add(30_000, Ordering::Relaxed);
     assert_eq!(lab.eth().as_deref(), Some("2500"), "an outage within the age limit closes nothing");
+    assert!(lab.eth_is_known());
     lab.now_ms.fetch_add(1, Ordering::Relaxed);
     assert_eq!(lab.eth(), None);
+    assert!(!lab.eth_is_known(), "no answer outlives its millisecond");
     let now_ms = lab.now_ms.load(Ordering::Relaxed);
     let last = lab.rates.last_known(Coin::Eth, now_ms).map(|rate| rate.to_string());
     assert_eq!(last.as_deref(), Some("2500"), "good enough to book what was spent");
@@ -304,7 +312,7 @@ async fn sources_that_disagree_give_no_rate_until_they_agree() {
     let (one, two) = (FaultyServer::start(price("2500")).await, FaultyServer::start(price("2600")).await);
     let config = format!("refresh_seconds = 1\n{}{}", http_source(&one.url), http_source(&two.url));
     let lab = Lab::start(&config).await;
-    assert_eq!(lab.eth(), None);
+    assert_eq!((lab.eth(), lab.eth_is_known()), (None, false));
     two.now_answers(price("2501"));
     lab.until(Some("2501")).await;
 }
@@ -329,5 +337,7 @@ async fn fixed_values_need_no_network_and_never_age() {
     let lab = Lab::start("eth_usd = \"2500.00\"").await;
     lab.now_ms.fetch_add(1_000_000_000, Ordering::Relaxed);
     assert_eq!(lab.eth().as_deref(), Some("2500"));
+    assert!(lab.eth_is_known());
     assert_eq!(lab.rates.rate(Coin::Sol, NOW), None, "a coin nobody configured has no rate");
+    assert!(!lab.rates.is_known(Coin::Sol, NOW));
 }

@@ -1,0 +1,111 @@
+//! What a customer is offered: as a value for discovery and tests, and as text
+//! for the 402 itself. Pure, from memory (P4).
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use quittance_protocol::{Amount, PaymentRequired, ResourceRef, X402_VERSION};
+use quittance_quote::{NetworkTerms, OfferTemplate, QuoteError};
+use serde::Serialize;
+use serde_json::{Map, json};
+
+use crate::api::NothingToOffer;
+use crate::desk::Desk;
+use crate::pay::UNAVAILABLE_RETRY_SECONDS;
+
+/// What every offer says after its networks; the JSON of [`PaymentRequired::extensions`].
+const EXTENSIONS: &str = r#"{"payment-identifier":{"info":{"required":false}}}"#;
+
+/// One network's offer as text, prepared once for each surcharge.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared(RwLock<Option<Arc<OfferTemplate>>>);
+
+impl Prepared {
+    /// The template for `gas`, the surcharge of this moment's tariff: one made
+    /// for another surcharge is replaced, never used.
+    pub(crate) fn at(&self, gas: Amount, terms: &NetworkTerms) -> Result<Arc<OfferTemplate>, QuoteError> {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).as_ref()
+            && known.gas() == gas
+        {
+            return Ok(Arc::clone(known));
+        }
+        let template = Arc::new(OfferTemplate::new(gas, terms)?);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&template));
+        Ok(template)
+    }
+}
+
+/// The offer of `service` on every network that is open now.
+pub(crate) fn offer(
+    desks: &[Arc<Desk>],
+    now_ms: i64,
+    service: Amount,
+    resource: ResourceRef<'_>,
+    error: &str,
+) -> Result<PaymentRequired, NothingToOffer> {
+    let accepts: Vec<_> = desks.iter().filter_map(|desk| desk.offer(service, now_ms)).collect();
+    if accepts.is_empty() {
+        return Err(nothing(desks, now_ms));
+    }
+    let mut extensions = Map::new();
+    extensions.insert("payment-identifier".to_owned(), json!({ "info": { "required": false } }));
+    Ok(PaymentRequired {
+        x402_version: X402_VERSION,
+        error: Some(error.to_owned()),
+        resource: Some(resource.to_info()),
+        accepts,
+        extensions,
+        other: Map::new(),
+    })
+}
+
+/// Appends the JSON of [`offer`], byte for byte; nothing when there is no offer.
+pub(crate) fn write_offer(
+    desks: &[Arc<Desk>],
+    now_ms: i64,
+    service: Amount,
+    resource: ResourceRef<'_>,
+    error: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), NothingToOffer> {
+    let start = out.len();
+    out.extend_from_slice(br#"{"x402Version":2,"error":"#);
+    push_json(&error, out);
+    out.extend_from_slice(br#","resource":"#);
+    push_json(&resource, out);
+    out.extend_from_slice(br#","accepts":["#);
+    let none = out.len();
+    for desk in desks {
+        let before = out.len();
+        if before > none {
+            out.push(b',');
+        }
+        if desk.write_offer(service, now_ms, out).is_none() {
+            out.truncate(before);
+        }
+    }
+    if out.len() == none {
+        out.truncate(start);
+        return Err(nothing(desks, now_ms));
+    }
+    out.extend_from_slice(br#"],"extensions":"#);
+    out.extend_from_slice(EXTENSIONS.as_bytes());
+    out.push(b'}');
+    Ok(())
+}
+
+/// Text and plain structs of text always have a JSON form, and memory takes it.
+fn push_json<T: Serialize>(value: &T, out: &mut Vec<u8>) {
+    let start = out.len();
+    if serde_json::to_writer(&mut *out, value).is_err() {
+        out.truncate(start);
+        out.extend_from_slice(b"null");
+    }
+}
+
+fn nothing(desks: &[Arc<Desk>], now_ms: i64) -> NothingToOffer {
+    let soonest = desks.iter().map(|desk| desk.retry_after_seconds(now_ms)).min();
+    NothingToOffer { retry_after_seconds: soonest.unwrap_or(UNAVAILABLE_RETRY_SECONDS) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use proptest::prelude::*;
+use quittance_ledger::{Recorded, SignedBytes};
+use quittance_protocol::{
+    Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, SendOutcome, UnixSeconds,
+};
+use quittance_quote::{Rate, Tariff, TariffWindow};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::api::Rejection;
+use crate::chain::{
+    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, SignRefused, Watched,
+};
+use crate::rates::{Coin, RateSource};
+use crate::spending::{Ceilings, Spending};
+use crate::watch::Poller;
+
+const NOW: i64 = 1_800_000_000_000;
+/// How long a tariff is offered.
+const AGE_MAX_SECONDS: u64 = 60;
+
+/// A chain that must not be asked: offers do no I/O (P4).
+struct Silent(Network);
+
+#[async_trait]
+impl Chain for Silent {
+    fn network(&self) -> &Network {
+        &self.0
+    }
+    fn wallet(&self) -> &str {
+        unreachable!()
+    }
+    fn offer_extra(&self) -> Map<String, Value> {
+        unreachable!()
+    }
+    fn native_decimals(&self) -> u32 {
+        unreachable!()
+    }
+    fn amount_mismatch(&self) -> ErrorCode {
+        unreachable!()
+    }
+    fn network_mismatch(&self) -> ErrorCode {
+        unreachable!()
+    }
+    fn check_local(&self, _: &PaymentPayload) -> Result<ChainPayment, Rejection> {
+        unreachable!()
+    }
+    fn check_window(&self, _: &ChainPayment, _: UnixSeconds) -> Result<(), Rejection> {
+        unreachable!()
+    }
+    async fn check_chain(&self, _: &ChainPayment) -> Result<ChainView, CheckError> {
+        unreachable!()
+    }
+    async fn deadline(&self, _: &ChainPayment, _: &ChainView) -> Result<Deadline, CheckError> {
+        unreachable!()
+    }
+    fn takes_nonce(&self) -> bool {
+        unreachable!()
+    }
+    async fn next_nonce(&self) -> Result<u64, ChainFault> {
+        unreachable!()
+    }
+    async fn used_nonces(&self) -> Result<u64, ChainFault> {
+        unreachable!()
+    }
+    async fn transaction_cost(&self, _: &str) -> Result<Option<u128>, ChainFault> {
+        unreachable!()
+    }
+    fn sign(&self, _: &Value, _: Option<u64>, _: u128) -> Result<SignedBytes, SignRefused> {
+        unreachable!()
+    }
+    async fn send(&self, _: &Recorded) -> SendOutcome {
+        unreachable!()
+    }
+    async fn scan(&self, _: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
+        unreachable!()
+    }
+    async fn refresh_costs(&self, _: i64) -> Result<CostSnapshot, ChainFault> {
+        unreachable!()
+    }
+}
+
+/// Rates that can be taken away.
+#[derive(Default)]
+struct Rates {
+    missing: AtomicBool,
+}
+
+impl RateSource for Rates {
+    fn rate(&self, _: Coin, _: i64) -> Option<Rate> {
+        (!self.missing.load(Ordering::SeqCst)).then(|| "2500".parse().unwrap())
+    }
+}
+
+struct Shop {
+    desks: Vec<Arc<Desk>>,
+    rates: Arc<Rates>,
+}
+
+fn desk(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<Desk> {
+    let network: Network = network.parse().unwrap();
+    let chain: Arc<dyn Chain> = Arc::new(Silent(network.clone()));
+    let stop = CancellationToken::new();
+    stop.cancel();
+    Arc::new(Desk {
+        poller: Poller::start(Arc::clone(&chain), Duration::from_secs(1), stop),
+        chain,
+        terms: NetworkTerms {
+            network: network.clone(),
+            asset: "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913".to_owned(),
+            pay_to: "0x1111111111111111111111111111111111111111".to_owned(),
+            asset_decimals: 6,
+            asset_symbol: "USDC".to_owned(),
+            max_timeout_seconds: 120,
+            extra: extra.as_object().unwrap().clone(),
+            payment_flow_upfront: true,
+        },
+        coin: Coin::of(&network),
+        rates: rates.clone(),
+        window: RwLock::new(TariffWindow::new(network, 120, 30, AGE_MAX_SECONDS)),
+        prepared: Prepared::default(),
+        gas_floor: Amount::new(1),
+        gas_ceiling: Amount::new(1_000_000),
+        ceilings: Ceilings {
+            uncollected_payer: Amount::new(1_000),
+            uncollected_network: Amount::new(1_000),
+            spent_network: Amount::new(1_000_000),
+        },
+        spending: Spending::default(),
+        closed: Mutex::new(None),
+        cost_budget: Amount::ZERO,
+        at_cost: "1".parse().unwrap(),
+    })
+}
+
+impl Shop {
+    fn open() -> Self {
+        let rates = Arc::<Rates>::default();
+        let desks = vec![
+            desk(Network::BASE, json!({"name": "USD Coin", "version": "2"}), &rates),
+            desk(
+                Network::SOLANA,
+                json!({"feePayer": "2wKupLR9q6wXYppw8Gr2NvWxKBUqm4PPJKkQfoxHDBg4"}),
+                &rates,
+            ),
+        ];
+        let shop = Self { desks, rates };
+        shop.tariff(0, 1, 3_938, NOW);
+        shop.tariff(1, 1, 1_500, NOW);
+        shop
+    }
+
+    fn tariff(&self, desk: usize, number: i64, gas: u64, created_at_ms: i64) {
+        let desk = &self.desks[desk];
+        let network = desk.terms.network.clone();
+        let (gas, cost_native) = (Amount::new(gas), 1);
+        let tariff = Tariff {
+            network,
+            number,
+            gas,
+            cost_native,
+            rent_included: false,
+            created_at_ms,
+            replaced_at_ms: None,
+        };
+        desk.push(tariff).unwrap();
+    }
+
+    /// The text, after it was found to be the value's own JSON.
+    fn text(&self, service: u64, url: &str, now_ms: i64) -> Result<String, NothingToOffer> {
+        let resource =
+            ResourceRef { url, description: Some("Makes \"things\""), mime_type: Some("application/json") };
+        let mut out = b"before".to_vec();
+        let written =
+            write_offer(&self.desks, now_ms, Amount::new(service), resource, "why \\ not", &mut out);
+        let value = offer(&self.desks, now_ms, Amount::new(service), resource, "why \\ not");
+        let text = String::from_utf8(out).unwrap();
+        match (written, value) {
+            (Ok(()), Ok(value)) => {
+                let text = text.strip_prefix("before").unwrap().to_owned();
+                assert_eq!(text, serde_json::to_string(&value).unwrap());
+                let read: PaymentRequired = serde_json::from_str(&text).unwrap();
+                assert_eq!(read, value);
+                Ok(text)
+            }
+            (Err(written), Err(value)) => {
+                assert_eq!(text, "before", "nothing is appended without an offer");
+                assert_eq!(written, value);
+                Err(written)
+            }
+            (written, value) => panic!("{written:?} but {value:?}"),
+        }
+    }
+
+    /// Network and amount of each offer.
+    fn amounts(&self, now_ms: i64) -> Vec<(String, u64)> {
+        let Ok(text) = self.text(10_000, "https://api.test/gen", now_ms) else { return Vec::new() };
+        let read: PaymentRequired = serde_json::from_str(&text).unwrap();
+        let amount = |one: &quittance_protocol::PaymentRequirements| one.amount.parse().unwrap();
+        read.accepts.iter().map(|one| (one.network.clone(), amount(one))).collect()
+    }
+}
+
+fn base(amount: u64) -> (String, u64) {
+    (Network::BASE.to_owned(), amount)
+}
+
+fn solana(amount: u64) -> (String, u64) {
+    (Network::SOLANA.to_owned(), amount)
+}
+
+#[tokio::test]
+async fn the_next_402_shows_a_changed_tariff_and_no_other() {
+    let shop = Shop::open();
+    assert_eq!(shop.amounts(NOW), [base(13_938), solana(11_500)]);
+    assert_eq!(shop.amounts(NOW), [base(13_938), solana(11_500)], "prepared once, the same again");
+    shop.tariff(0, 2, 5_000, NOW + 1_000);
+    assert_eq!(shop.amounts(NOW + 1_000), [base(15_000), solana(11_500)]);
+    shop.tariff(1, 2, 1_400, NOW + 2_000);
+    assert_eq!(shop.amounts(NOW + 2_000), [base(15_000), solana(11_400)]);
+    shop.tariff(0, 3, 3_938, NOW + 3_000);
+    assert_eq!(shop.amounts(NOW + 3_000), [base(13_938), solana(11_400)], "back to an earlier surcharge");
+}
+
+#[tokio::test]
+async fn a_stale_tariff_is_not_offered_however_well_prepared() {
+    let shop = Shop::open();
+    let stale = NOW + i64::try_from(AGE_MAX_SECONDS).unwrap() * 1_000 + 1;
+    assert_eq!(shop.amounts(stale - 1), [base(13_938), solana(11_500)]);
+    shop.tariff(1, 2, 1_500, stale);
+    assert_eq!(shop.amounts(stale), [solana(11_500)], "the same surcharge under a fresh tariff is offered");
+    let shop = Shop::open();
+    assert_eq!(shop.amounts(NOW).len(), 2);
+    assert_eq!(shop.text(10_000, "/", stale), Err(NothingToOffer { retry_after_seconds: 5 }));
+}
+
+#[tokio::test]
+async fn a_network_that_closes_is_not_offered_and_comes_back() {
+    let shop = Shop::open();
+    assert_eq!(shop.amounts(NOW).len(), 2);
+    shop.rates.missing.store(true, Ordering::SeqCst);
+    assert_eq!(shop.text(10_000, "/", NOW), Err(NothingToOffer { retry_after_seconds: 5 }), "no rate");
+    shop.rates.missing.store(false, Ordering::SeqCst);
+    assert_eq!(shop.amounts(NOW), [base(13_938), solana(11_500)]);
+    shop.tariff(0, 2, 1_000_001, NOW + 1);
+    assert_eq!(shop.amounts(NOW + 1), [solana(11_500)], "above the ceiling");
+    shop.tariff(0, 3, 3_938, NOW + 2);
+    shop.desks[1].spending.add(Amount::new(1_000), false);
+    assert_eq!(shop.amounts(NOW + 2), [base(13_938)], "the day's uncollected costs are at their ceiling");
+    shop.desks[0].spending.add(Amount::new(1_000_000), true);
+    assert_eq!(shop.text(10_000, "/", NOW + 2), Err(NothingToOffer { retry_after_seconds: 60 }));
+}
+
+#[tokio::test]
+async fn a_price_that_overflows_on_every_network_is_no_offer() {
+    let shop = Shop::open();
+    assert!(shop.text(u64::MAX, "/", NOW).is_err());
+    // 1,500 fits, 3,938 does not.
+    let text = shop.text(u64::MAX - 2_000, "/", NOW).unwrap();
+    assert!(!text.contains(Network::BASE) && text.contains(Network::SOLANA), "{text}");
+}
+
+proptest! {
+    #[test]
+    fn the_text_is_the_values_json(
+        prices in prop::collection::vec((1u64..1_000_000_000, 0u64..1_000_000), 1..6), url in ".{0,60}",
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _inside = runtime.enter();
+        let shop = Shop::open();
+        for (number, (service, gas)) in prices.into_iter().enumerate() {
+            let number = i64::try_from(number).unwrap() + 2;
+            shop.tariff(0, number, gas, NOW + number);
+            prop_assert!(shop.text(service, &url, NOW + number).is_ok());
+        }
+    }
+}

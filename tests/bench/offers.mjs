@@ -1,25 +1,64 @@
 // What a 402 costs: the gate against a bare handler of the same size, in turns.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { configure, freePort } from '../lib/stack.mjs';
-import { bare, cpuMs, loadSame, memory, proxy, sampleApi, stop, writtenBytes } from './programs.mjs';
+import { ROOT, configure, freePort } from '../lib/stack.mjs';
+import { bare, cpuNs, loadSame, memory, proxy, sampleApi, stop, writtenBytes } from './programs.mjs';
 import { fixed, median, ms, percent, table, whole } from './report.mjs';
 
 const PATH = '/v1/generation-requests';
 const BODY_BYTES = 1024;
+/** Different bodies, so that nobody measures a cache of whole ones. */
+const BODIES = 4096;
 const CONNECTIONS = 64;
+/** Headers of the answer that are its own on both sides. */
+const OWN_HEADERS = ['connection', 'content-length', 'content-type', 'date', 'keep-alive', 'payment-required'];
+const WORDS = 'a mug on wooden table in the evening light with steam rising from it and rain behind glass'.split(' ');
 
-function body() {
-  const order = prompt => JSON.stringify({ requests: [{ type: 'image', model: 'gen', prompt, aspect_ratio: '1:1' }] });
-  const words = 'a mug on a wooden table in the evening light, ';
-  return order(words.repeat(40).slice(0, BODY_BYTES - order('').length));
+/** The same numbers in every run (a linear congruential generator). */
+function numbers(seed) {
+  let state = seed >>> 0;
+  return below => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+/** Models of the catalogue that make something square out of a prompt alone. */
+function models() {
+  const found = { image: [], video: [] };
+  for (const part of readFileSync(join(ROOT, 'catalogs/imgnai.toml'), 'utf8').split(/^\[models\./m).slice(1)) {
+    const name = /^"?([^"\]]+)"?\]/.exec(part)[1];
+    const type = /^type = "(image|video)"/m.exec(part)?.[1];
+    if (!type || !/^aspects = .*"1:1"/m.test(part) || /^(image|first_frame)_required = true/m.test(part)) continue;
+    const seconds = [...part.matchAll(/\{ seconds = (\d+)/g)].map(match => Number(match[1])).filter(length => length <= 10);
+    if (type === 'image' || seconds.length > 0) found[type].push({ name, seconds });
+  }
+  return found;
+}
+
+/** One order of exactly so many bytes; every fourth is a video. */
+function order(pick, known) {
+  const type = pick(4) === 0 ? 'video' : 'image';
+  const model = known[type][pick(known[type].length)];
+  const item = { type, model: model.name, prompt: '', aspect_ratio: '1:1', seed: pick(1e9) };
+  if (type === 'video') item.duration_seconds = model.seconds[pick(model.seconds.length)];
+  const text = () => JSON.stringify({ requests: [item], client_request_id: `order-${String(pick(1e9)).padStart(9, '0')}` });
+  let words = '';
+  while (words.length < BODY_BYTES) words += `${WORDS[pick(WORDS.length)]} `;
+  item.prompt = words.slice(0, BODY_BYTES - text().length);
+  return text();
+}
+
+function orders() {
+  const [pick, known] = [numbers(402), models()];
+  return Array.from({ length: BODIES }, () => order(pick, known));
 }
 
 async function once(running, file, seconds, cpu) {
-  const before = { cpu: cpuMs(running.pid), written: writtenBytes(running.pid) };
-  const load = await loadSame({ url: running.url + PATH, body: file, connections: CONNECTIONS, seconds }, cpu);
-  const served = cpuMs(running.pid) - before.cpu;
+  const before = { cpu: cpuNs(running.pid), written: writtenBytes(running.pid) };
+  const load = await loadSame({ url: running.url + PATH, bodies: file, connections: CONNECTIONS, seconds }, cpu);
+  const served = (cpuNs(running.pid) - before.cpu) / 1e6;
   const answers = load.latency_us.samples;
   if (load.statuses['402'] !== answers) throw new Error(`not all were 402: ${JSON.stringify(load.statuses)}`);
   return {
@@ -27,7 +66,7 @@ async function once(running, file, seconds, cpu) {
     cpu_us_per_request: (served * 1000) / answers,
     p50_us: load.latency_us.p50,
     p95_us: load.latency_us.p95,
-    answer_bytes: load.answer_bytes,
+    answer_bytes: load.answer_bytes / answers,
     server_share: served / load.wall_ms,
     generator_share: load.generator_cpu_ms / load.wall_ms,
     written_bytes: writtenBytes(running.pid) - before.written,
@@ -35,10 +74,16 @@ async function once(running, file, seconds, cpu) {
 }
 
 function summary(runs) {
-  const names = ['per_second', 'cpu_us_per_request', 'p50_us', 'p95_us', 'server_share', 'generator_share'];
+  const names = ['per_second', 'cpu_us_per_request', 'p50_us', 'p95_us', 'answer_bytes', 'server_share', 'generator_share'];
   const middle = Object.fromEntries(names.map(name => [name, median(runs.map(run => run[name]))]));
   const written = runs.reduce((sum, run) => sum + run.written_bytes, 0);
-  return { ...middle, answer_bytes: runs[0].answer_bytes, written_bytes: written, runs: runs.map(run => run.per_second) };
+  return { ...middle, written_bytes: written, runs };
+}
+
+/** The gate's cost over the bare handler's, round by round: what else the machine did then met both. */
+function ratio(runs, name) {
+  const each = runs.gate.map((run, round) => run[name] / runs.bare[round][name]);
+  return { median: median(each), least: Math.min(...each), most: Math.max(...each) };
 }
 
 /** `pinned`: server with one worker on one core, generator on the other. */
@@ -53,31 +98,35 @@ async function compare(folder, net, proxies, file, { workers, pinned, rounds, se
   });
   const cpus = pinned ? [0, 1] : [undefined, undefined];
   const gate = await sampleApi(net, config, cpus[0]);
-  const answer = await fetch(gate.url + PATH, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: body() });
+  const [body] = readFileSync(file, 'utf8').split('\n');
+  const answer = await fetch(gate.url + PATH, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
   const text = await answer.text();
   if (answer.status !== 402) throw new Error(`expected an offer, got ${answer.status}: ${text}`);
-  const base = await bare(workers, answer.headers.get('payment-required').length, Buffer.byteLength(text), cpus[0]);
+  const networks = JSON.parse(text).accepts.length;
+  if (networks !== 2) throw new Error(`expected an offer on both networks: ${text}`);
+  const headers = [...answer.headers].filter(([name]) => !OWN_HEADERS.includes(name));
+  const base = await bare(workers, answer.headers.get('payment-required').length, Buffer.byteLength(text), headers, cpus[0]);
   const runs = { gate: [], bare: [] };
+  const round = async (who, server) => runs[who].push(await once(server, file, seconds, cpus[1]));
   await once(gate, file, 1, cpus[1]);
   await once(base, file, 1, cpus[1]);
   await Promise.all([proxies.base.reset(), proxies.solana.reset()]);
-  for (let round = 0; round < rounds; round += 1) {
-    runs.gate.push(await once(gate, file, seconds, cpus[1]));
-    runs.bare.push(await once(base, file, seconds, cpus[1]));
+  for (let number = 0; number < rounds; number += 1) {
+    const both = [['gate', gate], ['bare', base]];
+    for (const [who, server] of number % 2 === 0 ? both : both.reverse()) await round(who, server);
   }
   const rpc = (await proxies.base.counts()).calls + (await proxies.solana.counts()).calls;
-  const found = { workers, pinned, gate: summary(runs.gate), bare: summary(runs.bare), rpc_calls: rpc, ...memory(gate.pid) };
+  const found = { workers, pinned, rounds, seconds, networks, gate: summary(runs.gate), bare: summary(runs.bare), rpc_calls: rpc, ...memory(gate.pid) };
   await stop(gate.child);
   await stop(base.child);
-  found.ratio = { per_second: found.gate.per_second / found.bare.per_second, cpu: found.gate.cpu_us_per_request / found.bare.cpu_us_per_request };
-  return found;
+  return { ...found, ratio: { cpu: ratio(runs, 'cpu_us_per_request'), per_second: ratio(runs, 'per_second') } };
 }
 
 export async function offers(folder, net, { quick }) {
-  const file = join(folder, 'order.json');
-  writeFileSync(file, body());
+  const file = join(folder, 'orders.jsonl');
+  writeFileSync(file, `${orders().join('\n')}\n`);
   const proxies = { base: await proxy(net.base.rpc_url, 0), solana: await proxy(net.solana.rpc_url, 0) };
-  const effort = quick ? { rounds: 1, seconds: 2 } : { rounds: 5, seconds: 4 };
+  const effort = quick ? { rounds: 1, seconds: 2 } : { rounds: 9, seconds: 3 };
   const found = [
     await compare(folder, net, proxies, file, { workers: 1, pinned: true, ...effort }),
     await compare(folder, net, proxies, file, { workers: 2, pinned: false, ...effort }),
@@ -89,19 +138,18 @@ export async function offers(folder, net, { quick }) {
 
 export function offersTable(found) {
   const rows = [];
+  const spread = one => `${fixed(one.median)} (${fixed(one.least)}–${fixed(one.most)})`;
   for (const one of found) {
     const where = one.pinned ? '1 worker on its own core' : `${one.workers} workers, shared cores`;
     for (const who of ['gate', 'bare']) {
       const run = one[who];
       rows.push([
-        `${who === 'gate' ? 'gate' : 'bare handler'}, ${where}`, whole(run.per_second), fixed(run.cpu_us_per_request, 1), ms(run.p50_us), ms(run.p95_us),
-        run.answer_bytes, percent(run.server_share), percent(run.generator_share), run.written_bytes, who === 'gate' ? one.rpc_calls : '–',
+        `${who === 'gate' ? 'gate' : 'bare handler'}, ${where}`, fixed(run.cpu_us_per_request, 1), whole(run.per_second), ms(run.p50_us), ms(run.p95_us),
+        whole(run.answer_bytes), percent(run.server_share), percent(run.generator_share), run.written_bytes, who === 'gate' ? one.rpc_calls : '–',
       ]);
     }
-    rows.push([
-      `ratio, ${where}`, fixed(one.ratio.per_second), fixed(one.ratio.cpu), '', '', '', '', '', '', '',
-    ]);
+    rows.push([`ratio, ${where}`, spread(one.ratio.cpu), spread(one.ratio.per_second), '', '', '', '', '', '', '']);
   }
-  const head = ['402 offers, 64 connections', 'per second', 'CPU µs each', 'p50 ms', 'p95 ms', 'bytes', 'server core', 'generator core', 'bytes written', 'RPC calls'];
+  const head = [`402 offers, ${CONNECTIONS} connections`, 'CPU µs each', 'per second', 'p50 ms', 'p95 ms', 'bytes', 'server core', 'generator core', 'bytes written', 'RPC calls'];
   return table('402 offers', head, rows);
 }

@@ -83,7 +83,7 @@ async function floor(setup, network, connections, seconds) {
   const file = join(setup.place, 'call.json');
   const method = side === 'base' ? 'eth_chainId' : 'getSlot';
   writeFileSync(file, JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: [] }));
-  const load = await loadSame({ url: `${setup.proxies[side].url}/`, body: file, connections, seconds });
+  const load = await loadSame({ url: `${setup.proxies[side].url}/`, bodies: file, connections, seconds });
   return { per_second: (load.latency_us.samples * 1000) / load.wall_ms, p50_us: load.latency_us.p50 };
 }
 

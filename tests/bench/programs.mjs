@@ -86,10 +86,13 @@ export const sampleApi = (net, config, cpu) => server(program('sample-api'), ['-
 export const facilitator = (net, config) => server(program('quittance'), ['serve', '--config', config], secrets(net));
 
 /** The baseline: a bare handler that answers 402. */
-export const bare = (workers, headerBytes, bodyBytes, cpu) =>
+export const bare = (workers, headerBytes, bodyBytes, headers, cpu) =>
   server(
     program('examples/bare402'),
-    ['--workers', String(workers), '--header-bytes', String(headerBytes), '--body-bytes', String(bodyBytes)],
+    [
+      '--workers', String(workers), '--header-bytes', String(headerBytes), '--body-bytes', String(bodyBytes),
+      ...headers.flatMap(([name, value]) => ['--header', `${name}=${value}`]),
+    ],
     {},
     cpu,
   );
@@ -105,7 +108,7 @@ export async function run(command, args, env = {}) {
   return { text: Buffer.concat(out).toString(), log: child.log };
 }
 
-/** The load generator on one request. */
+/** The load generator on unpaid requests to one place. */
 export async function loadSame(options, cpu) {
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const [command, all] = pinned(cpu, program('quittance-load'), ['same', ...args]);
@@ -155,6 +158,12 @@ function descendant(ancestor, name) {
 
 /** Processor time of a process so far, in milliseconds (a kernel tick is 10). */
 export const cpuMs = pid => stat(pid).ticks * 10;
+
+/** The same to the nanosecond, for threads that live on: what the scheduler says of each. */
+export const cpuNs = pid =>
+  readdirSync(`/proc/${pid}/task`)
+    .map(thread => Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]))
+    .reduce((sum, ns) => sum + ns, 0);
 
 /** Resident memory now and at most, in MiB. */
 export function memory(pid) {

@@ -2,8 +2,9 @@
 //! closed loop. Prints one JSON document; times are integers, rates are left to
 //! the reader.
 //!
-//! `same` sends one request over and over. `pay` sends payments, each signed
-//! freshly: to `/verify`, to `/settle`, or through a gate.
+//! `same` sends requests to one place, their bodies taken in turns from a file.
+//! `pay` sends payments, each signed freshly: to `/verify`, to `/settle`, or
+//! through a gate.
 #![allow(clippy::disallowed_methods, reason = "a load generator measures real time and plays many payers")]
 
 mod blocks;
@@ -26,7 +27,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Parser)]
 #[command(name = "quittance-load")]
 enum Arguments {
-    /// Sends one and the same request over every connection.
+    /// Sends unpaid requests to one place over every connection.
     Same(same::SameArguments),
     /// Sends payments, each signed once.
     Pay {

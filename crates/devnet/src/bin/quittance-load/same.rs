@@ -1,4 +1,4 @@
-//! One request, again and again.
+//! Requests to one place, again and again; only their bodies differ.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,9 +18,9 @@ pub(crate) struct SameArguments {
     /// Where to POST.
     #[arg(long)]
     url: String,
-    /// JSON body.
+    /// JSON bodies, one a line; each request takes the next one.
     #[arg(long, value_name = "FILE")]
-    body: PathBuf,
+    bodies: PathBuf,
     /// Connections, each with one request at a time.
     #[arg(long, default_value_t = 64)]
     connections: usize,
@@ -33,28 +33,36 @@ pub(crate) struct SameArguments {
 struct Seen {
     latencies: Latencies,
     outcomes: Outcomes,
-    answer_bytes: usize,
+    answer_bytes: u64,
 }
 
 /// Loads, then reports.
 pub(crate) async fn run(arguments: SameArguments) -> Result<Value, Failure> {
     let target = Target::parse(&arguments.url)?;
-    let request: Arc<[u8]> = target.post(&[], &std::fs::read(&arguments.body)?).into();
+    let bodies = std::fs::read(&arguments.bodies)?;
+    let bodies = bodies.split(|byte| *byte == b'\n').filter(|body| !body.is_empty());
+    let requests: Arc<[Vec<u8>]> = bodies.map(|body| target.post(&[], body)).collect();
+    if requests.is_empty() {
+        return Err("the file holds no body".into());
+    }
     let seen = Arc::new(Mutex::new(Seen::default()));
     let (begun, cpu_before) = (Instant::now(), own_cpu_ms());
     let until = begun + Duration::from_secs(arguments.seconds);
     let mut tasks = JoinSet::new();
-    for _ in 0..arguments.connections {
+    for number in 0..arguments.connections {
         let mut connection = Connection::new(&target, false);
-        let (request, seen) = (Arc::clone(&request), Arc::clone(&seen));
+        let (requests, seen) = (Arc::clone(&requests), Arc::clone(&seen));
         tasks.spawn(async move {
-            while Instant::now() < until {
+            // Each connection starts elsewhere in the file.
+            let first = number * requests.len() / arguments.connections;
+            let mut next = requests.iter().cycle().skip(first);
+            while let Some(request) = next.next().filter(|_| Instant::now() < until) {
                 let sent = Instant::now();
-                let answer = connection.send(&request).await?;
+                let answer = connection.send(request).await?;
                 let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
                 seen.latencies.add(sent.elapsed());
                 seen.outcomes.add(&answer.status.to_string());
-                seen.answer_bytes = answer.wire_bytes;
+                seen.answer_bytes += answer.wire_bytes as u64;
             }
             Ok::<(), Failure>(())
         });

@@ -4,25 +4,22 @@
 //   node tests/crash.mjs [--long] [--only crash,faults,late]
 //
 // The API must have been built with fail points (build_failpoints in
-// scripts/lib.sh); $QUITTANCE_FAILPOINTS_BIN is another folder to take it from.
+// scripts/lib.sh). `quittance serve` is in serve.mjs, both in storms in storm.mjs.
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import * as buyer from './lib/buyer.mjs';
-import * as solana from './lib/solana-payment.mjs';
 import * as stack from './lib/stack.mjs';
 import * as third from './lib/third-party.mjs';
 import { account, seconds, stranger } from './lib/base-payment.mjs';
 import { baseBalance, rpc } from './lib/chain.mjs';
 import { until } from './lib/buyer.mjs';
 import { finish, test } from './lib/tally.mjs';
+import { NETWORKS, faultyProxy, world } from './lib/world.mjs';
 
 const { values: { long, only } } = parseArgs({
   options: { long: { type: 'boolean', default: false }, only: { type: 'string', default: 'crash,faults,late' } },
 });
-const BIN = process.env.QUITTANCE_FAILPOINTS_BIN ?? join(stack.BIN, '../failpoints');
-const NETWORKS = ['base', 'solana'];
 
 /** The places of crates/facilitator/src/failpoint.rs, and how often the handler is granted in the end. */
 const FAILPOINTS = {
@@ -40,25 +37,6 @@ const FAILPOINTS = {
   before_delivered: 2,
   after_delivered: 1,
 };
-
-/**
- * One facilitator's world: its own wallet, recipients and books, so that several
- * of them can share the devnet and still be held against the chain to the unit.
- */
-async function world(net, folder, name, { rpc: through = {}, timeoutMs = 5_000 } = {}) {
-  const wallet = await third.wallet(net);
-  const payTo = { base: stranger().address, solana: solana.stranger().address };
-  const section = network => ({ pay_to: payTo[network], rpc_timeout_ms: timeoutMs });
-  const config = stack.configure(folder, net, {
-    name,
-    port: await stack.freePort(),
-    rpc: through,
-    more: { base: section('base'), solana: section('solana'), gate: { pending_wait_seconds: 5 } },
-  });
-  const start = env =>
-    stack.sampleApi(net, config, { bin: BIN, env: { BASE_WALLET: wallet.key, ...env } });
-  return { net, folder, name, config, wallet, payTo, start };
-}
 
 const shown = async (here, id) => buyer.journalOf(here.config, id);
 
@@ -152,12 +130,8 @@ function* faults(network) {
   }
 }
 
-const control = (proxy, path, method, body) => stack.json(`${proxy.url}/__proxy/${path}`, {
-  method, ...(body && { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
-});
-
 async function lyingNode(net, folder, network) {
-  const proxy = await stack.proxy(net[network].rpc_url, '--delay-ms', '0');
+  const proxy = await faultyProxy(net[network].rpc_url);
   const here = await world(net, folder, `faults-${network}`, { rpc: { [network]: proxy.url }, timeoutMs: TIMEOUT_MS });
   const api = await here.start();
   const opened = await buyer.opening(net, network, here.payTo[network]);
@@ -165,13 +139,13 @@ async function lyingNode(net, folder, network) {
   for (const [name, fault] of faults(network)) {
     await test(`${network}: ${name}`, async () => {
       const payment = await buyer.sign(net, api, network);
-      await control(proxy, 'reset', 'POST');
-      await control(proxy, 'faults', 'POST', fault);
+      await proxy.reset();
+      await proxy.faults(fault);
       const final = await buyer.insist(api, payment);
       count += 1;
-      const { faults: met } = await control(proxy, 'counts', 'GET');
+      const { faults: met } = await proxy.counts();
       if (!fault.skip) assert.ok(Object.keys(met).length > 0, 'the fault was not met');
-      await control(proxy, 'faults', 'DELETE');
+      await proxy.healthy();
       await assertBought(here, final, 1);
     });
   }
@@ -193,7 +167,7 @@ async function uncollected(here, id) {
 const NEVER_SENT = { method: 'eth_sendRawTransaction', action: 'drop_request', times: 10_000 };
 
 async function landings(net, folder) {
-  const proxy = await stack.proxy(net.base.rpc_url, '--delay-ms', '0');
+  const proxy = await faultyProxy(net.base.rpc_url);
   const here = await world(net, folder, 'late', { rpc: { base: proxy.url }, timeoutMs: TIMEOUT_MS });
   let api = await here.start();
   const opened = await buyer.opening(net, 'base', here.payTo.base);
@@ -205,8 +179,7 @@ async function landings(net, folder) {
     const payment = await newest(here);
     return payment?.state === 'recorded' && payment;
   });
-  const faulty = fault => control(proxy, 'faults', 'POST', fault);
-  const healthy = () => control(proxy, 'faults', 'DELETE');
+  const { faults: faulty, healthy } = proxy;
 
   /** The wallet's lane is free: an ordinary payment settles. */
   const laneIsFree = async what => test(`base: ${what}, and the wallet's next payment settles`, async () => {

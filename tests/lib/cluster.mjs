@@ -27,9 +27,10 @@ function unprivileged() {
 /**
  * Starts a cluster, gives it to `body` and removes it, however `body` ends. A
  * watchdog does so even if this process is killed. `url(database)` is for the
- * program, `sql(database, text)` reads behind its back.
+ * program, `sql(database, text)` reads behind its back. `more` are options of
+ * the server.
  */
-export async function withCluster(body) {
+export async function withCluster(body, more = []) {
   const user = unprivileged();
   const folder = mkdtempSync(join(tmpdir(), 'quittance-pg-'));
   if (user.uid !== undefined) chownSync(folder, user.uid, user.gid);
@@ -43,7 +44,7 @@ export async function withCluster(body) {
   try {
     // Durable commits: what a killed replica leaves behind must be there.
     const settings = [
-      "-c listen_addresses=''", `-c unix_socket_directories='${folder}'`, `-c max_connections=${CONNECTIONS_MAX}`,
+      "-c listen_addresses=''", `-c unix_socket_directories='${folder}'`, `-c max_connections=${CONNECTIONS_MAX}`, ...more,
     ].join(' ');
     run('pg_ctl', '-D', data, '-l', join(folder, 'log'), '-w', '-o', settings, 'start');
     const sql = (database, text) => execFileSync(

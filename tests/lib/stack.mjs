@@ -157,9 +157,9 @@ export async function sampleApi(net, config, { hooks = true, env = {}, args: mor
   return { child, url };
 }
 
-/** `quittance serve`. */
-export async function facilitator(net, config, { wallets, env = {} } = {}) {
-  const child = start(join(BIN, 'quittance'), ['serve', '--config', config], {
+/** `quittance serve`; `bin` is another folder to take it from. */
+export async function facilitator(net, config, { wallets, env = {}, bin = BIN } = {}) {
+  const child = start(join(bin, 'quittance'), ['serve', '--config', config], {
     env: { ...secrets(net, wallets), NO_COLOR: '1', ...env },
   });
   const [, url] = await firstLine(child, 'stderr', /listening on (http:\/\/[0-9.:]+)/);

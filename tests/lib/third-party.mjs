@@ -39,10 +39,10 @@ export async function person(net) {
  * Sends a call of the token; resolves to its hash when it is mined, or at once
  * without `landed`. `fee` is all it may cost per gas; anvil orders by it.
  */
-export async function call(net, sender, functionName, args, { fee, landed = true } = {}) {
+export async function call(net, sender, functionName, args, { fee, tip = 0n, landed = true } = {}) {
   const transport = viem.http(net.base.rpc_url);
   const client = viem.createWalletClient({ account: sender, chain, transport });
-  const fees = fee === undefined ? {} : { maxPriorityFeePerGas: 0n, maxFeePerGas: fee };
+  const fees = fee === undefined ? {} : { maxPriorityFeePerGas: tip, maxFeePerGas: fee };
   const hash = await client.writeContract({ address: net.base.usdc, abi: ABI, functionName, args, gas: 200_000n, ...fees });
   if (!landed) return hash;
   const reader = viem.createPublicClient({ chain, transport, pollingInterval: 50, cacheTime: 0 });
@@ -57,8 +57,8 @@ export function submit(net, sender, { payload }) {
   return call(net, sender, 'transferWithAuthorization', [from, to, value, validAfter, validBefore, nonce, payload.signature]);
 }
 
-/** The payer takes the authorization back. */
-export async function cancel(net, sender, payer, { payload }) {
+/** The payer takes the authorization back; options as for `call`. */
+export async function cancel(net, sender, payer, { payload }, options) {
   const { nonce } = payload.authorization;
   const signature = await payer.signTypedData({
     domain: { name: 'USD Coin', version: '2', chainId: chain.id, verifyingContract: net.base.usdc },
@@ -66,5 +66,5 @@ export async function cancel(net, sender, payer, { payload }) {
     types: { CancelAuthorization: [{ name: 'authorizer', type: 'address' }, { name: 'nonce', type: 'bytes32' }] },
     message: { authorizer: payer.address, nonce },
   });
-  return call(net, sender, 'cancelAuthorization', [payer.address, nonce, signature]);
+  return call(net, sender, 'cancelAuthorization', [payer.address, nonce, signature], options);
 }

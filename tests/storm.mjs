@@ -1,0 +1,181 @@
+// P1, P2, P5 and P6 in bad weather: official clients buy on both networks, from
+// a gate and from a foreign server, while nodes drop, delay, fail and lie at
+// random and the process dies at a random place between two durable effects.
+//
+//   node tests/storm.mjs [--seed N] [--rounds N] [--only gate,serve]
+//
+// Prints its seed; the same seed gives the same places and the same weather
+// (not the same timing). One round is one place, two customers, one network.
+import assert from 'node:assert/strict';
+import { parseArgs } from 'node:util';
+
+import * as buyer from './lib/buyer.mjs';
+import * as official from './lib/official.mjs';
+import * as stack from './lib/stack.mjs';
+import { below, pick, random, shuffled, someSeed } from './lib/random.mjs';
+import { finish, test } from './lib/tally.mjs';
+import { NETWORKS, faultyProxy, world } from './lib/world.mjs';
+
+const { values } = parseArgs({
+  options: { seed: { type: 'string' }, rounds: { type: 'string', default: '14' }, only: { type: 'string', default: 'gate,serve' } },
+});
+const SEED = Number(values.seed ?? someSeed());
+const ROUNDS = Number(values.rounds);
+
+const SHARED = [
+  'before_claim', 'after_claim', 'before_record', 'after_record', 'before_send', 'after_send', 'before_verdict', 'after_verdict',
+];
+/** The places of crates/facilitator/src/failpoint.rs, by what is sold through. */
+const PLACES = {
+  gate: [...SHARED, 'before_delivery', 'after_delivery_started', 'before_delivered', 'after_delivered'],
+  serve: [...SHARED, 'before_merchant_answer', 'after_merchant_answer'],
+};
+const CUSTOMERS = 2;
+const TIMEOUT_MS = 1_000;
+/** Starts of one process in one storm; each failed one has used up some of the weather. */
+const STARTS_MAX = 40;
+const FAULTS = [8, 40];
+const SEND = { base: 'eth_sendRawTransaction', solana: 'sendTransaction' };
+const LIES = {
+  base: ['nonce too low', 'already known', 'replacement transaction underpriced', 'transaction underpriced'],
+  solana: ['Blockhash not found', 'Node is behind by 42 slots', 'This transaction has already been processed'],
+};
+const INTERNAL = { code: -32603, message: 'internal error' };
+
+/** Faults for the calls to come: which call meets which is the storm's affair. */
+function weather(next, network) {
+  const count = FAULTS[0] + below(next, FAULTS[1] - FAULTS[0]);
+  return Array.from({ length: count }, () => {
+    if (next() < 0.3) {
+      const message = pick(next, LIES[network]);
+      return { method: SEND[network], action: pick(next, ['error', 'error_after']), error: { code: -32000, message }, skip: below(next, 2) };
+    }
+    const fault = pick(next, [
+      { action: 'drop_request' }, { action: 'drop_response' }, { action: 'error', error: INTERNAL },
+      { action: 'error_after', error: INTERNAL }, { action: 'http_status', status: pick(next, [429, 500, 502]) },
+      { action: 'delay_ms', ms: 50 + below(next, TIMEOUT_MS + 500) },
+    ]);
+    const method = next() < 0.2 ? SEND[network] : '*';
+    return { method, skip: below(next, 4), ...fault };
+  });
+}
+
+/** Keeps a program running as a supervisor does: it dies, it is started again. */
+function supervise(here, place) {
+  let stopping = false;
+  let starts = 0;
+  let deaths = 0;
+  let child;
+  const running = (async () => {
+    while (!stopping) {
+      assert.ok(starts < STARTS_MAX, `${here.name}: started ${starts} times`);
+      const env = starts === 0 ? { QUITTANCE_FAILPOINT: place } : {};
+      starts += 1;
+      try {
+        ({ child } = await here.start(env));
+      } catch {
+        continue; // A chain was out of reach at the start.
+      }
+      if (child.exitCode === null && child.signalCode === null) await new Promise(gone => child.once('exit', gone));
+      if (!stopping) deaths += 1;
+    }
+  })();
+  return {
+    stop: async () => {
+      stopping = true;
+      if (child) await stack.stop(child);
+      await running;
+      return { starts, deaths };
+    },
+  };
+}
+
+/** What was said to a customer and what the books say of the same payment. */
+async function assertHonest(here, answers) {
+  const books = await stack.books(here.config);
+  for (const answer of answers) {
+    const { transaction } = answer.receipt ?? {};
+    const payment = books.find(one => transaction && one.transaction === transaction);
+    if (answer.status === 200) {
+      assert.equal(answer.receipt.success, true);
+      assert.equal(payment?.state, 'settled', 'what was delivered is in the books');
+    } else {
+      assert.equal(answer.status, 402, answer.text.slice(0, 300));
+      assert.notEqual(payment?.state, 'settled', `paid and refused: ${answer.text.slice(0, 300)}`);
+    }
+  }
+}
+
+async function round(here, kind, network, proxy, shop, next, place) {
+  const nth = 1 + below(next, CUSTOMERS);
+  await proxy.reset();
+  const program = supervise(here, `${place}:${nth}`);
+  await buyer.until('the program to answer', async () => (await fetch(`${here.url}/${kind === 'gate' ? 'v1/x402' : 'supported'}`).catch(() => undefined))?.ok);
+  await proxy.faults(weather(next, network));
+  const [url, terms] = kind === 'gate'
+    ? [here.url + buyer.PATH, { body: buyer.BODY }]
+    : [`${shop.url}/thing/${network}`, { isFinal: official.servedOrRefused }];
+  const answers = await Promise.all(Array.from({ length: CUSTOMERS }, () =>
+    official.buy(here.net, network, url, { ...terms, seconds: 120, identifier: official.someIdentifier() })));
+  const { faults } = await proxy.counts();
+  await proxy.healthy();
+  const { starts, deaths } = await program.stop();
+  assert.ok(deaths >= 1, `the process did not die at ${place}:${nth}`);
+  await assertHonest(here, answers);
+  const met = Object.values(faults).reduce((sum, count) => sum + count, 0);
+  return { bought: answers.filter(one => one.status === 200).length, refused: answers.filter(one => one.status !== 200).length, met, deaths, starts };
+}
+
+/** Everything final, every journal sound, every unit accounted for. */
+async function afterwards(here, network, opened) {
+  const program = await here.start();
+  await buyer.until('every payment to have its verdict', async () =>
+    (await stack.books(here.config)).every(one => ['settled', 'refused', 'expired'].includes(one.state)), 150);
+  const payments = await buyer.assertBooks(here.net, here.config, opened);
+  for (const { id } of payments) {
+    const payment = await buyer.journalOf(here.config, id);
+    buyer.assertSoundJournal(payment, payment.runs);
+    assert.ok(payment.journal.filter(line => line.event === 'merchant_answered').length <= 1);
+  }
+  await stack.stop(program.child);
+  return payments;
+}
+
+async function lane(net, folder, kind, network, number) {
+  const next = random(SEED + number);
+  const proxy = await faultyProxy(net[network].rpc_url);
+  const here = await world(net, folder, `storm-${kind}-${network}`, {
+    rpc: { [network]: proxy.url }, timeoutMs: TIMEOUT_MS, serve: kind === 'serve',
+  });
+  const first = await here.start();
+  const shop = kind === 'serve' ? await official.shop(() => here.url, { [network]: here.payTo[network] }) : undefined;
+  await stack.stop(first.child);
+  const opened = await buyer.opening(net, network, here.payTo[network]);
+  const sum = { bought: 0, refused: 0, met: 0, deaths: 0, starts: 0 };
+  const add = found => Object.keys(sum).forEach(key => { sum[key] += found[key]; });
+  let places = [];
+  for (let count = 0; count < ROUNDS; count += 1) {
+    if (places.length === 0) places = shuffled(next, PLACES[kind]);
+    const place = places.pop();
+    await test(`${network}, ${kind}: a storm, and death at ${place} (seed ${SEED}, round ${count})`, async () =>
+      add(await round(here, kind, network, proxy, shop, next, place)));
+  }
+  await test(`${network}, ${kind}: books and chain agree after the storms (seed ${SEED})`, async () => {
+    const payments = await afterwards(here, network, opened);
+    assert.ok(payments.filter(one => one.state === 'settled').length >= sum.bought);
+  });
+  shop?.close();
+  return sum;
+}
+
+stack.say(`seed ${SEED}: node tests/storm.mjs --seed ${SEED} --rounds ${ROUNDS}`);
+await stack.withStack(async folder => {
+  const net = await stack.devnet('--base-block-time', '1');
+  const kinds = values.only.split(',');
+  const lanes = kinds.flatMap(kind => NETWORKS.map(network => [kind, network]));
+  const sums = await Promise.all(lanes.map(([kind, network], number) => lane(net, folder, kind, network, number)));
+  const total = key => sums.reduce((all, sum) => all + sum[key], 0);
+  stack.say(`    ${total('bought')} bought, ${total('refused')} refused unpaid, ${total('met')} faults met, ` +
+    `${total('deaths')} deaths, ${total('starts')} starts`);
+});
+finish();

@@ -50,6 +50,9 @@ pub struct EvmConfig {
     pub valid_before_margin_seconds: u64,
     /// Depth at which a block counts: 0 is the head itself.
     pub confirmations: u64,
+    /// From this amount on, in atomic units, a landing needs a second endpoint's word where there is
+    /// one (I7).
+    pub second_opinion_value: u64,
     /// Gas limit of a settlement.
     pub settle_gas_limit: u64,
     /// No signature leaves with a higher `maxFeePerGas` (I8).
@@ -83,6 +86,7 @@ impl EvmConfig {
             authorization_seconds_max: 900,
             valid_before_margin_seconds: 6,
             confirmations: 0,
+            second_opinion_value: 10_000_000,
             settle_gas_limit: 150_000,
             max_fee_per_gas_wei: 2_000_000_000,
             priority_fee_wei: 1_000_000,

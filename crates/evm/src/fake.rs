@@ -204,12 +204,9 @@ impl State {
             None => (bound("fromBlock").unwrap()..=bound("toBlock").unwrap()).contains(&number),
         };
         let matches = |log: &Value| {
-            filter["topics"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .enumerate()
-                .all(|(i, allowed)| allowed.as_array().unwrap().contains(&log["topics"][i]))
+            filter["topics"].as_array().unwrap().iter().enumerate().all(|(i, allowed)| {
+                allowed.is_null() || allowed.as_array().unwrap().contains(&log["topics"][i])
+            })
         };
         let logs = self.receipts().filter(|(number, block, _)| wanted(*number, block));
         let logs = logs.flat_map(|(number, block, tx)| self.logs(number, block, tx)).filter(matches);

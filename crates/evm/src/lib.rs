@@ -17,6 +17,7 @@ mod scan;
 mod settle;
 mod signature;
 mod simulate;
+mod standing;
 mod text;
 
 pub use chain::{ChainView, EvmChain, Head};
@@ -31,3 +32,4 @@ pub use payment::{EvmPayment, EvmWatch, SignatureKind};
 pub use rpc::{HttpRpc, Rpc, RpcError};
 pub use scan::ScanCursor;
 pub use settle::{FeeSnapshot, SignedTransaction};
+pub use standing::{EvmLanded, Heights};

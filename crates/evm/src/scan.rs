@@ -21,6 +21,7 @@ use crate::text;
 mod finality;
 mod search;
 
+pub(crate) use finality::finalized;
 use search::{LogQuery, Search};
 
 /// Where the scans of one chain have got to. Lives in memory: after a restart an empty cursor makes
@@ -76,7 +77,7 @@ pub(crate) struct Watched<'a> {
 }
 
 impl<'a> Watched<'a> {
-    fn new(watch: &'a EvmWatch) -> Self {
+    pub(crate) fn new(watch: &'a EvmWatch) -> Self {
         let payment = &watch.payment;
         let expected =
             Expected { from: payment.from, to: payment.to, value: payment.value, nonce: payment.nonce };
@@ -92,8 +93,8 @@ impl<'a> Watched<'a> {
 impl EvmChain {
     /// Looks at what has happened since `cursor` and says what it shows about the watched payments.
     ///
-    /// All evidence of one call comes from one endpoint (I7); `Expired` and `Canceled` are returned
-    /// only if a second endpoint agrees, where there is one. On an error the cursor is unchanged
+    /// All evidence of one call comes from one endpoint (I7); `Expired` and `Canceled`, and `Settled`
+    /// from `second_opinion_value` on, are returned only if a second endpoint agrees, where there is one. On an error the cursor is unchanged
     /// and the next call looks at the same blocks again. Evidence may be repeated; a payment that
     /// has its verdict should leave `watched`.
     pub async fn scan(
@@ -108,8 +109,9 @@ impl EvmChain {
             next.forget(&watched);
             match self.scan_on(rpc.as_ref(), &watched, &mut next).await {
                 Ok(found) => {
+                    let found = self.with_second_opinion(index, &watched, found, &mut next).await;
                     *cursor = next;
-                    return Ok(self.with_second_opinion(index, &watched, found).await);
+                    return Ok(found);
                 }
                 Err(EvmError::Rpc(error)) if error.is_endpoint_fault() => last = EvmError::Rpc(error),
                 Err(error) => return Err(error),
@@ -118,7 +120,7 @@ impl EvmChain {
         Err(last)
     }
 
-    async fn scan_on(
+    pub(crate) async fn scan_on(
         &self,
         rpc: &dyn Rpc,
         watched: &[Watched<'_>],

@@ -42,6 +42,20 @@ pub struct Landing {
     pub paid_by_us: bool,
 }
 
+/// Where a payment that has landed stands now (invariant I6): its verdict is
+/// final, its evidence is watched until it is final too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// In a finalized block; it cannot vanish.
+    Finalized(Landing),
+    /// In the chain, not final yet; perhaps elsewhere than it was seen first.
+    Landed(Landing),
+    /// Not in the chain. It may come back.
+    Missing,
+    /// It can land no more; what proves it.
+    Lost(Evidence),
+}
+
 /// When a payment can no longer land.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "unit", content = "value", rename_all = "snake_case")]

@@ -15,7 +15,7 @@ mod wire;
 pub use amount::{Amount, AmountError, ParseAmountError, USDC_DECIMALS};
 pub use attempt::{DurableAttempt, SendOutcome};
 pub use error_code::ErrorCode;
-pub use evidence::{Deadline, Evidence, Landing};
+pub use evidence::{Deadline, Evidence, Landing, Standing};
 pub use exact::{EvmAuthorization, EvmExactPayload, NumberText, SvmExactPayload};
 pub use header::{
     HEADER_BYTES_MAX, HEADER_JSON_DEPTH_MAX, HeaderError, PAYMENT_REQUIRED, PAYMENT_RESPONSE,

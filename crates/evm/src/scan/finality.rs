@@ -94,12 +94,20 @@ impl EvmChain {
         watched: &Watched<'_>,
         landing: &Landing,
     ) -> Result<bool, EvmError> {
+        Ok(self.finding_at(rpc, watched, landing).await? == Some(Finding::Burned))
+    }
+
+    /// What this endpoint's receipt shows, if it stands in the very block.
+    async fn finding_at(
+        &self,
+        rpc: &dyn Rpc,
+        watched: &Watched<'_>,
+        landing: &Landing,
+    ) -> Result<Option<Finding>, EvmError> {
         let answer = rpc.call("eth_getTransactionReceipt", json!([landing.transaction])).await?;
         let receipt = parse_receipt(&answer, self.terms().token)?;
-        Ok(receipt.is_some_and(|r| {
-            format!("{:#x}", r.block_hash) == landing.block_hash
-                && find(&r.events, &watched.expected) == Finding::Burned
-        }))
+        let here = receipt.filter(|r| format!("{:#x}", r.block_hash) == landing.block_hash);
+        Ok(here.map(|r| find(&r.events, &watched.expected)))
     }
 
     /// `authorizationState` at a block not older than the finalized one. Unused there proves unused
@@ -119,29 +127,42 @@ impl EvmChain {
         Ok(bool::abi_decode(&answer).map_err(|_| RpcError::BadAnswer("authorization state"))?)
     }
 
-    /// Keeps endings that take a payment away only if another endpoint says the same (I7). With one
-    /// endpoint its word has to do.
-    pub(super) async fn with_second_opinion(
+    /// Keeps endings that take a payment away, and landings of large amounts, only if another
+    /// endpoint says the same (I7). With one endpoint its word has to do. What found no agreement is
+    /// looked for again by the next scan.
+    pub(crate) async fn with_second_opinion(
         &self,
         first: usize,
         watched: &[Watched<'_>],
         found: Vec<(PaymentKey, Evidence)>,
+        cursor: &mut ScanCursor,
     ) -> Vec<(PaymentKey, Evidence)> {
         if self.endpoints().len() < 2 {
             return found;
         }
         let mut out = Vec::new();
         for (key, evidence) in found {
-            let takes_away = matches!(evidence, Evidence::Expired { .. } | Evidence::Canceled(_));
             let agreed = match watched.iter().find(|w| w.key == key) {
-                Some(watched) if takes_away => self.another_agrees(first, watched, &evidence).await,
+                Some(watched) if self.needs_another(watched, &evidence) => {
+                    self.another_agrees(first, watched, &evidence).await
+                }
                 _ => true,
             };
             if agreed {
                 out.push((key, evidence));
+            } else {
+                cursor.searched.remove(&key);
             }
         }
         out
+    }
+
+    fn needs_another(&self, watched: &Watched<'_>, evidence: &Evidence) -> bool {
+        match evidence {
+            Evidence::Expired { .. } | Evidence::Canceled(_) => true,
+            Evidence::Settled(_) => watched.expected.value >= self.config().second_opinion_value,
+            Evidence::Reverted(_) => false,
+        }
     }
 
     async fn another_agrees(&self, first: usize, watched: &Watched<'_>, evidence: &Evidence) -> bool {
@@ -162,6 +183,9 @@ impl EvmChain {
         watched: &Watched<'_>,
         evidence: &Evidence,
     ) -> Result<bool, EvmError> {
+        if let Evidence::Settled(landing) = evidence {
+            return Ok(self.finding_at(rpc, watched, landing).await? == Some(Finding::Paid));
+        }
         let Some(finalized) = finalized(rpc).await? else { return Ok(false) };
         match evidence {
             Evidence::Expired { .. } => {
@@ -181,7 +205,7 @@ impl EvmChain {
 }
 
 /// The finalized block, or `None` from a node that knows of none (yet).
-async fn finalized(rpc: &dyn Rpc) -> Result<Option<Block>, EvmError> {
+pub(crate) async fn finalized(rpc: &dyn Rpc) -> Result<Option<Block>, EvmError> {
     match read_block(rpc, json!("finalized")).await {
         Err(RpcError::JsonRpc { message, .. }) => {
             tracing::debug!(%message, "no finalized block");

@@ -427,3 +427,23 @@ async fn every_future_can_be_spawned() {
     spawnable(chain.transaction_count());
     spawnable(EvmChain::connect(chain.config().clone(), &quittance_protocol::Secret::new("")));
 }
+
+#[tokio::test]
+async fn i7_a_large_landing_needs_two_endpoints_a_small_one_does_not() {
+    let (first, second) = (FakeRpc::new(10), FakeRpc::new(10));
+    let p = payment(1, 1, FAR);
+    first.mine(vec![settlement(5, wallet(), &[&p])]);
+    // Fakes settle 100 atomic units each.
+    for (limit, expected) in [(101, 1), (100, 0)] {
+        let chain = connect(&[&first, &second], |c| c.second_opinion_value = limit).await;
+        let mut cursor = ScanCursor::default();
+        assert_eq!(scan(&chain, &[watch(&p, 10)], &mut cursor).await.len(), expected, "{limit}");
+    }
+    // A lone endpoint invents a landing; another that is behind makes it wait, not vanish.
+    let chain = connect(&[&first, &second], |c| c.second_opinion_value = 100).await;
+    let mut cursor = ScanCursor::default();
+    assert!(scan(&chain, &[watch(&p, 10)], &mut cursor).await.is_empty());
+    assert!(scan(&chain, &[watch(&p, 10)], &mut cursor).await.is_empty());
+    second.mine(vec![settlement(5, wallet(), &[&p])]);
+    assert_eq!(settled(&scan(&chain, &[watch(&p, 10)], &mut cursor).await), [(hash(5), 11, true)]);
+}

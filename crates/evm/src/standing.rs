@@ -1,0 +1,188 @@
+//! Where landings stand after their verdict (invariant I6), many per call.
+//!
+//! One log query over the blocks in question shows every landing that is still in the chain; only
+//! one that is missing there is searched for by itself.
+
+use std::collections::{HashMap, HashSet};
+
+use alloy::primitives::{Address, B256, U256};
+use alloy::sol_types::SolEvent;
+use quittance_protocol::{Evidence, Landing, PaymentKey, Standing};
+use serde_json::json;
+
+use crate::abi::IToken;
+use crate::chain::{EvmChain, read_block};
+use crate::config::LOG_BLOCKS_MAX;
+use crate::error::EvmError;
+use crate::payment::{EvmPayment, EvmWatch};
+use crate::proof::{TokenEvent, parse_event};
+use crate::rpc::{Rpc, RpcError};
+use crate::scan::{ScanCursor, Watched, finalized};
+use crate::text;
+
+/// A payment that has landed, and where.
+#[derive(Clone, Debug)]
+pub struct EvmLanded {
+    /// What was to be paid.
+    pub payment: EvmPayment,
+    /// Where it was seen last.
+    pub landing: Landing,
+    /// Block to search from, should it be gone.
+    pub from_block: u64,
+}
+
+/// How far a chain has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heights {
+    /// Newest block.
+    pub latest: u64,
+    /// Newest finalized block; 0 from a node that knows of none.
+    pub finalized: u64,
+}
+
+/// What identifies a payment's transfer in the logs of one transaction.
+type Transfer = (B256, Address, U256);
+
+/// Where the transfers to us stand now; several equal ones in a batch stand several times.
+type Transfers = HashMap<Transfer, Vec<(u64, B256)>>;
+
+impl EvmChain {
+    /// Newest and newest finalized block of one endpoint.
+    pub async fn heights(&self) -> Result<Heights, EvmError> {
+        self.read(heights_of).await
+    }
+
+    /// Where these landings stand now, all of it from one endpoint (I7); `Lost` only if a second
+    /// one agrees, where there is one. Unknown order, every landing once.
+    pub async fn standing(&self, landed: &[EvmLanded]) -> Result<Vec<(PaymentKey, Standing)>, EvmError> {
+        let mut last = EvmError::Rpc(RpcError::Transport("no endpoint".to_owned()));
+        for (index, rpc) in self.endpoints().iter().enumerate() {
+            match self.standing_on(index, rpc.as_ref(), landed).await {
+                Ok(found) => return Ok(found),
+                Err(EvmError::Rpc(error)) if error.is_endpoint_fault() => last = EvmError::Rpc(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    async fn standing_on(
+        &self,
+        index: usize,
+        rpc: &dyn Rpc,
+        landed: &[EvmLanded],
+    ) -> Result<Vec<(PaymentKey, Standing)>, EvmError> {
+        let heights = heights_of(rpc).await?;
+        let (old, young): (Vec<_>, Vec<_>) =
+            landed.iter().partition(|l| l.landing.block <= heights.finalized);
+        let mut found = Vec::with_capacity(landed.len());
+        let mut missing = Vec::new();
+        // Two ranges: what has become final lies far below what may still move.
+        for group in [old, young] {
+            let mut transfers = self.transfers(rpc, &group, heights.latest).await?;
+            for landed in group {
+                match take(&mut transfers, landed) {
+                    Some(landing) => found.push((landed.payment.key(), stands(landing, heights))),
+                    None => missing.push(landed),
+                }
+            }
+        }
+        if !missing.is_empty() {
+            found.extend(self.search_missing(index, rpc, &missing, heights).await?);
+        }
+        Ok(found)
+    }
+
+    /// The token's transfers to us in the blocks of these landings.
+    async fn transfers(
+        &self,
+        rpc: &dyn Rpc,
+        group: &[&EvmLanded],
+        latest: u64,
+    ) -> Result<Transfers, EvmError> {
+        let mut transfers = Transfers::new();
+        let blocks = || group.iter().map(|l| l.landing.block);
+        let (Some(mut first), Some(last)) = (blocks().min(), blocks().max()) else { return Ok(transfers) };
+        let last = last.min(latest);
+        let token = self.terms().token;
+        while first <= last {
+            let to = first.saturating_add(LOG_BLOCKS_MAX.saturating_sub(1)).min(last);
+            let filter = json!({
+                "address": token,
+                "topics": [[IToken::Transfer::SIGNATURE_HASH], null, [self.terms().pay_to.into_word()]],
+                "fromBlock": text::to_quantity(first),
+                "toBlock": text::to_quantity(to),
+            });
+            let answer = rpc.call("eth_getLogs", json!([filter])).await?;
+            for log in answer.as_array().ok_or(RpcError::BadAnswer("list of logs"))? {
+                let Some(TokenEvent::Transfer { from, value, .. }) = parse_event(log, token) else {
+                    continue;
+                };
+                let word =
+                    |field: &str| log[field].as_str().and_then(text::word).ok_or(RpcError::BadAnswer("log"));
+                let place = (text::quantity64(&log["blockNumber"])?, word("blockHash")?);
+                transfers.entry((word("transactionHash")?, from, value)).or_default().push(place);
+            }
+            first = to.saturating_add(1);
+        }
+        Ok(transfers)
+    }
+
+    /// What is not where it was: moved to another block or transaction, gone for good, or gone for now.
+    async fn search_missing(
+        &self,
+        index: usize,
+        rpc: &dyn Rpc,
+        missing: &[&EvmLanded],
+        heights: Heights,
+    ) -> Result<Vec<(PaymentKey, Standing)>, EvmError> {
+        let watches: Vec<EvmWatch> = missing
+            .iter()
+            .map(|l| EvmWatch {
+                payment: l.payment.clone(),
+                attempts: Vec::new(),
+                attempt_nonce: None,
+                from_block: l.from_block.min(l.landing.block),
+            })
+            .collect();
+        let watched: Vec<Watched<'_>> = watches.iter().map(Watched::new).collect();
+        let mut cursor = ScanCursor::default();
+        let evidence = self.scan_on(rpc, &watched, &mut cursor).await?;
+        let evidence = self.with_second_opinion(index, &watched, evidence, &mut cursor).await;
+        let mut open: HashSet<PaymentKey> = watched.iter().map(|w| w.key).collect();
+        let mut found = Vec::with_capacity(missing.len());
+        for (key, evidence) in evidence {
+            let standing = match evidence {
+                Evidence::Settled(landing) => stands(landing, heights),
+                Evidence::Reverted(_) => continue,
+                gone @ (Evidence::Canceled(_) | Evidence::Expired { .. }) => Standing::Lost(gone),
+            };
+            if open.remove(&key) {
+                found.push((key, standing));
+            }
+        }
+        found.extend(open.into_iter().map(|key| (key, Standing::Missing)));
+        Ok(found)
+    }
+}
+
+async fn heights_of(rpc: &dyn Rpc) -> Result<Heights, EvmError> {
+    let latest = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?.number;
+    let finalized = finalized(rpc).await?.map_or(0, |block| block.number);
+    Ok(Heights { latest, finalized })
+}
+
+/// Takes the landing's own transfer out of what was found; block and hash are the chain's now.
+fn take(transfers: &mut Transfers, landed: &EvmLanded) -> Option<Landing> {
+    let transaction = text::word(&landed.landing.transaction)?;
+    let transfer = (transaction, landed.payment.from, U256::from(landed.payment.value));
+    let (block, hash) = transfers.get_mut(&transfer)?.pop()?;
+    Some(Landing { block, block_hash: format!("{hash:#x}"), ..landed.landing.clone() })
+}
+
+fn stands(landing: Landing, heights: Heights) -> Standing {
+    if landing.block <= heights.finalized { Standing::Finalized(landing) } else { Standing::Landed(landing) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -84,6 +84,9 @@ pub struct SolanaConfig {
     pub rpc_timeout_ms: u64,
     /// What counts as landed, and the state simulations run against.
     pub commitment: Commitment,
+    /// From this amount on, in atomic units, a landing needs a second
+    /// endpoint's word where there is one (invariant I7).
+    pub second_opinion_value: u64,
 }
 
 /// What settling one payment can cost us at most, for the tariff.
@@ -131,6 +134,7 @@ pub struct SolanaChain {
     pub(crate) endpoints: Vec<Arc<dyn Rpc>>,
     pub(crate) rules: Rules,
     pub(crate) commitment: Commitment,
+    pub(crate) second_opinion_value: u64,
     pub(crate) height_gate: HeightGate,
     wallet: Keypair,
     policy: TokenAccountPolicy,
@@ -184,6 +188,7 @@ impl SolanaChain {
             endpoints,
             rules,
             commitment: config.commitment,
+            second_opinion_value: config.second_opinion_value,
             height_gate: HeightGate::default(),
             wallet,
             policy: config.token_account,

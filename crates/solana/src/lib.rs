@@ -12,6 +12,7 @@ mod payment;
 mod rpc;
 mod scan;
 mod simulate;
+mod standing;
 #[cfg(test)]
 mod testing;
 
@@ -25,4 +26,5 @@ pub use message::TRANSACTION_BYTES_MAX;
 pub use payer::{PayerOptions, PaymentParts, SolanaPayer, build_payment};
 pub use payment::{SolanaPayment, SolanaWatch};
 pub use rpc::{HttpRpc, RPC_ANSWER_BYTES_MAX, Rpc, RpcFailure};
-pub use scan::{Finality, HEIGHT_READ_INTERVAL_MS, STATUSES_PER_CALL};
+pub use scan::{HEIGHT_READ_INTERVAL_MS, STATUSES_PER_CALL};
+pub use standing::{Heights, SolanaLanded};

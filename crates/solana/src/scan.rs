@@ -26,17 +26,6 @@ const STATUSES: &str = "getSignatureStatuses";
 const TRANSACTION: &str = "getTransaction";
 const EPOCH_INFO: &str = "getEpochInfo";
 
-/// Where a transaction that landed stands now (invariant I6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finality {
-    /// The endpoint does not show it at the configured commitment.
-    Missing,
-    /// At the configured commitment.
-    Landed,
-    /// Rooted; it cannot vanish.
-    Finalized,
-}
-
 /// When the finalized height was read last.
 #[derive(Default)]
 pub(crate) struct HeightGate {
@@ -58,13 +47,13 @@ impl HeightGate {
 
 /// A finalized bank.
 #[derive(Clone, Copy)]
-struct FinalizedHeight {
-    slot: u64,
+pub(crate) struct FinalizedHeight {
+    pub(crate) slot: u64,
     height: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Seen {
+pub(crate) enum Seen {
     /// No status at all.
     Nowhere,
     /// Processed only, or confirmed while finalized is asked for.
@@ -79,7 +68,7 @@ enum Seen {
 impl Seen {
     /// Nothing there, or a failure that is final: it cannot land any more
     /// once its deadline has passed.
-    fn is_without_landing(self) -> bool {
+    pub(crate) fn is_without_landing(self) -> bool {
         matches!(self, Self::Nowhere | Self::Landed { finalized: true, failed: true })
     }
 }
@@ -90,7 +79,8 @@ impl SolanaChain {
     /// most every [`HEIGHT_READ_INTERVAL_MS`], one height read with a history
     /// search for those past their deadline. Payments without evidence are
     /// simply absent from the answer. Each verdict rests on one endpoint; an
-    /// expiry on two, when two are configured (invariant I7). One poller per
+    /// expiry, and a landing from `second_opinion_value` on, on two, when two are
+    /// configured (invariant I7). One poller per
     /// chain: the height interval is shared.
     ///
     /// On Solana `Reverted` cannot be followed by a landing of the same
@@ -114,19 +104,6 @@ impl SolanaChain {
         Err(failure)
     }
 
-    /// Where transactions stand now, in the order of `transactions` (base58 signatures).
-    pub async fn finality(&self, transactions: &[String]) -> Result<Vec<Finality>, SolanaError> {
-        let mut failure = SolanaError::NoEndpoint;
-        for endpoint in &self.endpoints {
-            let ids: Vec<&str> = transactions.iter().map(String::as_str).collect();
-            match statuses(endpoint, &ids, true, self.commitment).await {
-                Ok((_, seen)) => return Ok(seen.into_iter().map(finality_of).collect()),
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure)
-    }
-
     async fn scan_endpoint(
         &self,
         at: usize,
@@ -141,7 +118,8 @@ impl SolanaChain {
         };
         let landed: Vec<_> = with(|seen| matches!(seen, Seen::Landed { .. })).collect();
         let missing: Vec<_> = with(Seen::is_without_landing).collect();
-        let mut found = self.read_landings(at, &landed).await;
+        let found = self.read_landings(at, &landed).await;
+        let mut found = self.with_second_opinion(at, watched, found).await;
         if !missing.is_empty() && self.height_gate.open(now_ms) {
             match self.expired(at, &missing).await {
                 Ok(expired) => found.extend(expired),
@@ -150,6 +128,48 @@ impl SolanaChain {
             }
         }
         Ok(found)
+    }
+
+    /// Keeps landings of large amounts only if another endpoint shows them too,
+    /// where there is one (invariant I7); the next look asks again.
+    async fn with_second_opinion(
+        &self,
+        at: usize,
+        watched: &[SolanaWatch],
+        mut found: Vec<(PaymentKey, Evidence)>,
+    ) -> Vec<(PaymentKey, Evidence)> {
+        if self.endpoints.len() < 2 {
+            return found;
+        }
+        let large: Vec<&SolanaWatch> = watched
+            .iter()
+            .filter(|watch| watch.payment.amount().atomic() >= self.second_opinion_value)
+            .filter(|watch| found.iter().any(|(key, evidence)| *key == watch.key && is_settled(evidence)))
+            .collect();
+        if large.is_empty() {
+            return found;
+        }
+        let ids: Vec<&str> = large.iter().map(|watch| watch.transaction.as_str()).collect();
+        let mut agreed: Option<Vec<Seen>> = None;
+        for other in (0..self.endpoints.len()).filter(|other| *other != at) {
+            let Ok(endpoint) = self.endpoint(other) else { continue };
+            match statuses(endpoint, &ids, false, self.commitment).await {
+                Ok((_, seen)) => {
+                    agreed = Some(seen);
+                    break;
+                }
+                Err(error) => tracing::debug!(%error, endpoint = other, "no second opinion"),
+            }
+        }
+        let shown = |index: usize| agreed.as_ref().and_then(|seen| seen.get(index)).copied();
+        let doubtful: Vec<PaymentKey> = large
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !matches!(shown(*index), Some(Seen::Landed { failed: false, .. })))
+            .map(|(_, watch)| watch.key)
+            .collect();
+        found.retain(|(key, evidence)| !is_settled(evidence) || !doubtful.contains(key));
+        found
     }
 
     async fn read_landings(&self, at: usize, landed: &[&SolanaWatch]) -> Vec<(PaymentKey, Evidence)> {
@@ -191,7 +211,7 @@ impl SolanaChain {
 
     /// Invariant I5: the finalized height has passed the deadline *and then* a
     /// history search finds nothing, or a failure that is final.
-    async fn expired(
+    pub(crate) async fn expired(
         &self,
         at: usize,
         missing: &[&SolanaWatch],
@@ -230,11 +250,15 @@ async fn judge_expired<'w>(
     Ok((reading, gone.collect()))
 }
 
+fn is_settled(evidence: &Evidence) -> bool {
+    matches!(evidence, Evidence::Settled(_))
+}
+
 fn is_past(deadline: Deadline, height: u64) -> bool {
     matches!(deadline, Deadline::BlockHeight(last) if height > last)
 }
 
-async fn finalized_height(endpoint: &Arc<dyn Rpc>) -> Result<FinalizedHeight, RpcFailure> {
+pub(crate) async fn finalized_height(endpoint: &Arc<dyn Rpc>) -> Result<FinalizedHeight, RpcFailure> {
     let answer = endpoint.call(EPOCH_INFO, json!([{"commitment": "finalized"}])).await?;
     let field = |name: &str| {
         answer.get(name).and_then(Value::as_u64).ok_or(RpcFailure::Malformed { method: EPOCH_INFO })
@@ -243,7 +267,7 @@ async fn finalized_height(endpoint: &Arc<dyn Rpc>) -> Result<FinalizedHeight, Rp
 }
 
 /// Statuses in the order of `ids`, and the lowest slot they were answered at.
-async fn statuses(
+pub(crate) async fn statuses(
     endpoint: &Arc<dyn Rpc>,
     ids: &[&str],
     search_history: bool,
@@ -273,14 +297,6 @@ fn seen_of(status: &Value, commitment: Commitment) -> Seen {
         (Some("finalized"), _) => Seen::Landed { finalized: true, failed },
         (Some("confirmed"), Commitment::Confirmed) => Seen::Landed { finalized: false, failed },
         _ => Seen::Shallow,
-    }
-}
-
-fn finality_of(seen: Seen) -> Finality {
-    match seen {
-        Seen::Nowhere | Seen::Shallow => Finality::Missing,
-        Seen::Landed { finalized: false, .. } => Finality::Landed,
-        Seen::Landed { finalized: true, .. } => Finality::Finalized,
     }
 }
 

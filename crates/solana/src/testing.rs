@@ -203,6 +203,7 @@ pub(crate) fn config() -> SolanaConfig {
         priority_fee_lamports_max: 10_000,
         rpc_timeout_ms: 1_000,
         commitment: Commitment::Confirmed,
+        second_opinion_value: u64::MAX,
     }
 }
 

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use quittance_protocol::{
     Amount, Deadline, DurableAttempt, Evidence, Network, PaymentPayload, PaymentRequirements, Secret,
-    SendOutcome,
+    SendOutcome, Standing,
 };
 use quittance_solana::{
-    Commitment, Finality, HttpRpc, PayerOptions, PaymentParts, Rpc, SignedTransaction, SolanaChain,
-    SolanaConfig, SolanaError, SolanaPayer, SolanaPayment, SolanaWatch, TokenAccountPolicy, build_payment,
+    Commitment, HttpRpc, PayerOptions, PaymentParts, Rpc, SignedTransaction, SolanaChain, SolanaConfig,
+    SolanaError, SolanaLanded, SolanaPayer, SolanaPayment, SolanaWatch, TokenAccountPolicy, build_payment,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -134,6 +134,7 @@ impl World {
             priority_fee_lamports_max: 10_000,
             rpc_timeout_ms: 10_000,
             commitment: Commitment::Confirmed,
+            second_opinion_value: u64::MAX,
         };
         SolanaChain::connect(config, &secret(&self.wallet)).await.unwrap()
     }
@@ -220,7 +221,9 @@ async fn a_payment_settles_once_however_often_it_is_sent() {
     assert!(matches!(outcome(&chain, &watch).await, Evidence::Settled(again) if again == landing));
 
     let start = Instant::now();
-    while chain.finality(std::slice::from_ref(&watch.transaction)).await != Ok(vec![Finality::Finalized]) {
+    let landed = SolanaLanded { key: watch.key, payment: payment.clone(), landing, deadline: watch.deadline };
+    let landed = std::slice::from_ref(&landed);
+    while !matches!(chain.standing(landed).await.as_deref(), Ok([(_, Standing::Finalized(_))])) {
         assert!(start.elapsed() < PATIENCE, "not finalized");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

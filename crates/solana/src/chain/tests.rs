@@ -225,7 +225,9 @@ async fn every_future_can_be_spawned() {
         let _ = chain.ensure_token_account().await;
         let _ = chain.latest_blockhash().await;
         let _ = chain.wallet_lamports().await;
-        let _ = chain.finality(std::slice::from_ref(&attempt.0.transaction)).await;
+        let _ = chain.heights().await;
+        let _ = chain.standing(&[]).await;
+        let _ = &attempt;
         let watch = crate::SolanaWatch {
             key: payment.key(),
             payment,

@@ -263,17 +263,22 @@ async fn many_payments_share_one_status_call() {
     assert_eq!(node.take_calls(), ["getSignatureStatuses", "getTransaction", "getEpochInfo"]);
 }
 
+/// A lone endpoint that invents a landing cannot sell more than the limit.
 #[tokio::test]
-async fn i6_finality_is_told_apart() {
-    let (node, chain, case) = fixture().await;
-    let ids = [case.watch.transaction.clone()];
-    for (answer, expected) in [
-        (nowhere(), Finality::Missing),
-        (status("processed", Value::Null), Finality::Missing),
-        (status("confirmed", Value::Null), Finality::Landed),
-        (status("finalized", Value::Null), Finality::Finalized),
-    ] {
-        node.set("getSignatureStatuses", Ok(answer));
-        assert_eq!(chain.finality(&ids).await, Ok(vec![expected]));
-    }
+async fn i7_a_large_landing_needs_two_endpoints_a_small_one_does_not() {
+    let (first, second) = (FakeRpc::new(), FakeRpc::new());
+    let mut chain = chain(&[&first, &second]).await;
+    let case = case(&chain, &official());
+    first.set("getSignatureStatuses", Ok(status("confirmed", Value::Null)));
+    first.set("getTransaction", Ok(landed(&case, Value::Null)));
+    second.set("getSignatureStatuses", Ok(nowhere()));
+    let watched = std::slice::from_ref(&case.watch);
+    chain.second_opinion_value = AMOUNT + 1;
+    assert_eq!(chain.scan(watched, 0).await.unwrap().len(), 1);
+    chain.second_opinion_value = AMOUNT;
+    assert_eq!(chain.scan(watched, 0).await.unwrap(), []);
+    second.set("getSignatureStatuses", Ok(status("confirmed", json!("failed"))));
+    assert_eq!(chain.scan(watched, 0).await.unwrap(), []);
+    second.set("getSignatureStatuses", Ok(status("confirmed", Value::Null)));
+    assert_eq!(chain.scan(watched, 0).await.unwrap().len(), 1);
 }

@@ -1,0 +1,125 @@
+//! Where landings stand after their verdict (invariant I6), many per call.
+
+use quittance_protocol::{Deadline, Evidence, Landing, PaymentKey, Standing};
+use serde_json::{Value, json};
+
+use crate::chain::SolanaChain;
+use crate::error::SolanaError;
+use crate::payment::{SolanaPayment, SolanaWatch};
+use crate::rpc::RpcFailure;
+use crate::scan::{Seen, finalized_height, statuses};
+
+const SLOT: &str = "getSlot";
+
+/// A payment that has landed, and where.
+#[derive(Clone, Debug)]
+pub struct SolanaLanded {
+    /// Which payment.
+    pub key: PaymentKey,
+    /// What was to be paid.
+    pub payment: SolanaPayment,
+    /// Where it was seen last.
+    pub landing: Landing,
+    /// When it could land no more.
+    pub deadline: Deadline,
+}
+
+/// How far a chain has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heights {
+    /// Newest slot at the configured commitment.
+    pub latest: u64,
+    /// Newest finalized slot.
+    pub finalized: u64,
+}
+
+impl SolanaChain {
+    /// Newest and newest finalized slot of one endpoint.
+    pub async fn heights(&self) -> Result<Heights, SolanaError> {
+        let mut failure = SolanaError::NoEndpoint;
+        for endpoint in &self.endpoints {
+            let newest = endpoint.call(SLOT, json!([{"commitment": self.commitment.as_str()}])).await;
+            let heights = match (newest, finalized_height(endpoint).await) {
+                (Ok(slot), Ok(finalized)) => {
+                    slot.as_u64().map(|latest| Heights { latest, finalized: finalized.slot })
+                }
+                (Err(error), _) | (_, Err(error)) => {
+                    failure = error.into();
+                    continue;
+                }
+            };
+            match heights {
+                Some(heights) => return Ok(heights),
+                None => failure = RpcFailure::Malformed { method: SLOT }.into(),
+            }
+        }
+        Err(failure)
+    }
+
+    /// Where these landings stand now, in their order: one status call per
+    /// [`STATUSES_PER_CALL`](crate::STATUSES_PER_CALL) of them, all of it from
+    /// one endpoint; `Lost` only if a second one agrees, where there is one (I7).
+    pub async fn standing(
+        &self,
+        landed: &[SolanaLanded],
+    ) -> Result<Vec<(PaymentKey, Standing)>, SolanaError> {
+        let mut failure = SolanaError::NoEndpoint;
+        for at in 0..self.endpoints.len() {
+            match self.standing_at(at, landed).await {
+                Ok(found) => return Ok(found),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn standing_at(
+        &self,
+        at: usize,
+        landed: &[SolanaLanded],
+    ) -> Result<Vec<(PaymentKey, Standing)>, SolanaError> {
+        let endpoint = self.endpoint(at)?;
+        let ids: Vec<&str> = landed.iter().map(|landed| landed.landing.transaction.as_str()).collect();
+        let (_, seen) = statuses(endpoint, &ids, true, self.commitment).await?;
+        let missing: Vec<SolanaWatch> = landed
+            .iter()
+            .zip(&seen)
+            .filter(|(_, seen)| seen.is_without_landing())
+            .map(|(landed, _)| watch(landed))
+            .collect();
+        let lost = match missing.is_empty() {
+            true => Vec::new(),
+            false => self.expired(at, &missing.iter().collect::<Vec<_>>()).await?,
+        };
+        let standing = |(landed, seen): (&SolanaLanded, Seen)| {
+            let standing = match seen {
+                Seen::Landed { finalized: true, failed: false } => {
+                    Standing::Finalized(landed.landing.clone())
+                }
+                Seen::Landed { finalized: false, failed: false } => Standing::Landed(landed.landing.clone()),
+                Seen::Nowhere | Seen::Shallow | Seen::Landed { failed: true, .. } => gone(&lost, landed.key),
+            };
+            (landed.key, standing)
+        };
+        Ok(landed.iter().zip(seen).map(standing).collect())
+    }
+}
+
+fn gone(lost: &[(PaymentKey, Evidence)], key: PaymentKey) -> Standing {
+    match lost.iter().find(|(of, _)| *of == key) {
+        Some((_, evidence)) => Standing::Lost(evidence.clone()),
+        None => Standing::Missing,
+    }
+}
+
+fn watch(landed: &SolanaLanded) -> SolanaWatch {
+    SolanaWatch {
+        key: landed.key,
+        payment: landed.payment.clone(),
+        transaction: landed.landing.transaction.clone(),
+        deadline: landed.deadline,
+    }
+}
+
+#[cfg(test)]
+mod tests;

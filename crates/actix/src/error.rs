@@ -50,6 +50,9 @@ pub enum GateError {
     /// The handler ran longer than `Limits::run_seconds_max`. The payment is a credit.
     #[error("the service took too long; send the same payment again, it has not been used up")]
     HandlerTooSlow,
+    /// This process lost its place in the ledger; another may run the handler now (P1).
+    #[error("the service was interrupted; send the same payment again, it has not been used up")]
+    RunRevoked,
     /// The books did not take the answer, so it is not released.
     #[error("the answer could not be recorded; send the same payment again")]
     NotBooked(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -78,7 +81,7 @@ impl GateError {
                 StatusCode::PAYMENT_REQUIRED
             }
             Self::NotAuthenticated => StatusCode::UNAUTHORIZED,
-            Self::TooManyInFlight | Self::NotBooked(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyInFlight | Self::NotBooked(_) | Self::RunRevoked => StatusCode::SERVICE_UNAVAILABLE,
             Self::HandlerFailed | Self::NotPaid | Self::Gate => StatusCode::INTERNAL_SERVER_ERROR,
             Self::HandlerTooSlow => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -95,6 +98,7 @@ impl GateError {
             Self::TooManyInFlight => "too_many_in_flight",
             Self::HandlerFailed => "handler_failed",
             Self::HandlerTooSlow => "handler_too_slow",
+            Self::RunRevoked => "run_revoked",
             Self::NotBooked(_) => "not_recorded",
             Self::NotPaid => "not_paid",
             Self::NotAuthenticated => "not_authenticated",
@@ -125,6 +129,7 @@ impl GateError {
                 | Self::TooManyInFlight
                 | Self::HandlerFailed
                 | Self::HandlerTooSlow
+                | Self::RunRevoked
                 | Self::NotBooked(_)
                 | Self::Gate
         )
@@ -139,6 +144,7 @@ impl GateError {
             Self::TooManyInFlight
             | Self::HandlerFailed
             | Self::HandlerTooSlow
+            | Self::RunRevoked
             | Self::NotBooked(_)
             | Self::Gate => Some(RetryAction::RetrySamePayment),
             _ => None,

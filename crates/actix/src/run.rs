@@ -102,7 +102,12 @@ impl Run {
         let ticket = Ticket { facts: self.grant.paid().clone(), price };
         req.extensions_mut().insert(Paid(Arc::new(ticket)));
         let handler = AssertUnwindSafe(async move { service.call(req).await }).catch_unwind();
-        match timeout_at(self.deadline, handler).await {
+        let handled = tokio::select! {
+            biased;
+            () = self.grant.revoked() => return self.fail(None, GateError::RunRevoked, client).await,
+            handled = timeout_at(self.deadline, handler) => handled,
+        };
+        match handled {
             Err(_elapsed) => self.fail(None, GateError::HandlerTooSlow, client).await,
             Ok(Err(_panic)) => self.fail(None, GateError::HandlerFailed, client).await,
             Ok(Ok(Err(error))) => self.answer(None, error.error_response(), client).await,
@@ -223,7 +228,12 @@ impl Run {
     /// The next chunk of the handler's body, which may hang, fail or panic.
     async fn next<B: MessageBody>(&self, body: &mut Pin<Box<B>>) -> Next {
         let chunk = std::future::poll_fn(|cx| body.as_mut().poll_next(cx));
-        match timeout_at(self.deadline, AssertUnwindSafe(chunk).catch_unwind()).await {
+        let next = tokio::select! {
+            biased;
+            () = self.grant.revoked() => return Next::Failed(GateError::RunRevoked),
+            next = timeout_at(self.deadline, AssertUnwindSafe(chunk).catch_unwind()) => next,
+        };
+        match next {
             Err(_elapsed) => Next::Failed(GateError::HandlerTooSlow),
             Ok(Err(_panic)) => Next::Failed(GateError::HandlerFailed),
             Ok(Ok(None)) => Next::End,

@@ -9,6 +9,7 @@ use quittance_protocol::{
 };
 
 use crate::Inner;
+use crate::runs::Running;
 
 /// What a request wants to buy: the gate's half of a payment.
 #[derive(Clone, Debug)]
@@ -81,12 +82,25 @@ pub enum PayOutcome {
 pub struct Grant {
     facts: PaidFacts,
     receipt: SettleResponse,
-    home: Option<Arc<Inner>>,
+    home: Option<(Arc<Inner>, Running)>,
 }
 
 impl Grant {
-    pub(crate) fn new(facts: PaidFacts, receipt: SettleResponse, home: Arc<Inner>) -> Self {
-        Self { facts, receipt, home: Some(home) }
+    pub(crate) fn new(facts: PaidFacts, receipt: SettleResponse, home: Arc<Inner>, running: Running) -> Self {
+        Self { facts, receipt, home: Some((home, running)) }
+    }
+
+    /// Fires when this process may no longer act on the payment: it could not
+    /// keep its lease on the ledger, and another may start the same run at any
+    /// moment. Whoever runs the handler drops it then (P1).
+    pub fn revoked(&self) -> impl Future<Output = ()> + use<> {
+        let revoked = self.home.as_ref().map(|(_, running)| running.revoked().clone());
+        async move {
+            match revoked {
+                Some(revoked) => revoked.cancelled_owned().await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Facts about the payment for the handler.
@@ -99,10 +113,11 @@ impl Grant {
         &self.receipt
     }
 
-    /// Takes the right out, so that dropping the rest means nothing.
-    pub(crate) fn redeem(mut self) -> PaidFacts {
-        self.home = None;
-        self.facts.clone()
+    /// Takes the right out, so that dropping the rest means nothing. The run
+    /// stays registered for as long as the second part lives: until the ledger
+    /// knows its end.
+    pub(crate) fn redeem(mut self) -> (PaidFacts, Option<Running>) {
+        (self.facts.clone(), self.home.take().map(|(_, running)| running))
     }
 
     /// A grant out of thin air, for fault-injecting tests of a gate.
@@ -114,10 +129,13 @@ impl Grant {
 
 impl Drop for Grant {
     fn drop(&mut self) {
-        if let Some(home) = self.home.take() {
-            let facts = self.facts.clone();
+        if let Some((home, running)) = self.home.take() {
+            let (payment, run) = (self.facts.payment_id.clone(), self.facts.run);
             let drivers = home.drivers.clone();
-            drivers.spawn(async move { home.credit(&facts, "the run was abandoned").await });
+            drivers.spawn(async move {
+                let _running = running;
+                home.credit(&payment, run, "the run was abandoned").await;
+            });
         }
     }
 }

@@ -2,18 +2,20 @@
 
 use async_trait::async_trait;
 use quittance_evm::{
-    EvmChain, EvmConfig, EvmError, EvmPayment, EvmWatch, FeeSnapshot, L1_FEE_HEADROOM, ScanCursor,
+    EvmChain, EvmConfig, EvmError, EvmLanded, EvmPayment, EvmWatch, FeeSnapshot, L1_FEE_HEADROOM, ScanCursor,
 };
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, Secret, SendOutcome, UnixSeconds,
+    Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, Secret, SendOutcome, Standing,
+    UnixSeconds,
 };
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use crate::api::Rejection;
 use crate::chain::{
-    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, SignRefused, Watched,
+    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused,
+    Watched,
 };
 use crate::config::NetworkConfig;
 
@@ -43,6 +45,7 @@ impl BaseChain {
         config: &NetworkConfig,
         wallet: &Secret,
         headroom_bps: u128,
+        second_opinion_value: u64,
     ) -> Result<Self, EvmError> {
         let mut evm = EvmConfig::new(
             config.network.clone(),
@@ -60,6 +63,7 @@ impl BaseChain {
         evm.rpc_timeout_ms = config.rpc_timeout_ms;
         evm.poll_interval_ms = config.poll_interval_ms;
         evm.contract_payers = config.contract_payers;
+        evm.second_opinion_value = second_opinion_value;
         let chain = EvmChain::connect(evm, wallet).await?;
         Ok(Self {
             wallet: chain.wallet(),
@@ -238,6 +242,22 @@ impl Chain for BaseChain {
             .collect();
         let mut cursor = self.cursor.lock().await;
         self.chain.scan(&watches, &mut cursor).await.map_err(|error| ChainFault(error.to_string()))
+    }
+
+    async fn heights(&self) -> Result<Heights, ChainFault> {
+        let heights = self.chain.heights().await.map_err(|error| ChainFault(error.to_string()))?;
+        Ok(Heights { latest: heights.latest, finalized: heights.finalized })
+    }
+
+    async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault> {
+        let landed: Vec<EvmLanded> = landed
+            .iter()
+            .filter_map(|l| {
+                let payment = stored(&l.form).ok()?;
+                Some(EvmLanded { payment, landing: l.landing.clone(), from_block: l.watch_from })
+            })
+            .collect();
+        self.chain.standing(&landed).await.map_err(|error| ChainFault(error.to_string()))
     }
 
     async fn refresh_costs(&self, now_ms: i64) -> Result<CostSnapshot, ChainFault> {

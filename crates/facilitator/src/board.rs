@@ -85,6 +85,11 @@ impl Notice {
         (!taken).then(|| Driving(Arc::clone(self)))
     }
 
+    /// Whether a driver of this process works on the payment.
+    pub(crate) fn is_driven(&self) -> bool {
+        self.driven.load(Ordering::Acquire)
+    }
+
     /// Changes from now on.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

@@ -6,7 +6,8 @@
 use async_trait::async_trait;
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    Amount, Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, SendOutcome, UnixSeconds,
+    Amount, Deadline, ErrorCode, Evidence, Landing, Network, PaymentKey, PaymentPayload, SendOutcome,
+    Standing, UnixSeconds,
 };
 use serde_json::{Map, Value};
 
@@ -78,6 +79,30 @@ pub struct Watched {
     pub watch_from: u64,
     /// When it can no longer land.
     pub deadline: Deadline,
+}
+
+/// A settled payment whose landing may not be final yet.
+#[derive(Clone, Debug)]
+pub struct Landed {
+    /// Which payment.
+    pub key: PaymentKey,
+    /// As in [`ChainPayment::form`].
+    pub form: Value,
+    /// Where it was seen last.
+    pub landing: Landing,
+    /// Block (or slot) to search from, should it be gone.
+    pub watch_from: u64,
+    /// When it can no longer land.
+    pub deadline: Deadline,
+}
+
+/// How far a chain has come, in blocks (or slots).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heights {
+    /// Newest one.
+    pub latest: u64,
+    /// Newest finalized one.
+    pub finalized: u64,
 }
 
 /// What a settlement costs now, from the chain's own state.
@@ -153,6 +178,13 @@ pub trait Chain: Send + Sync + 'static {
 
     /// Looks at the chain once for all watched payments.
     async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault>;
+
+    /// Newest and newest finalized block (or slot).
+    async fn heights(&self) -> Result<Heights, ChainFault>;
+
+    /// Where landings stand now, each of them once (I6); what takes a payment
+    /// away needs a second endpoint as in [`Chain::scan`] (I7).
+    async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault>;
 
     /// Reads fees, rent and the wallet's balance, for the next tariff.
     async fn refresh_costs(&self, now_ms: i64) -> Result<CostSnapshot, ChainFault>;

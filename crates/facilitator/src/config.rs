@@ -85,6 +85,14 @@ pub struct LedgerConfig {
     /// How long a silent process keeps its payments.
     #[serde(default = "default_lease_seconds")]
     pub lease_seconds: u64,
+    /// How long the bodies of stored answers are kept for replay. Payments, keys
+    /// and the journal are kept for good.
+    #[serde(default = "default_answers_kept_hours")]
+    pub answers_kept_hours: u64,
+}
+
+fn default_answers_kept_hours() -> u64 {
+    720
 }
 
 fn default_lease_seconds() -> u64 {
@@ -123,6 +131,10 @@ pub struct NetworkConfig {
     /// Pause between two looks of the shared poller.
     #[serde(default = "default_poll_interval_ms")]
     pub poll_interval_ms: u64,
+    /// From this amount on (USDC) a landing needs the word of a second endpoint,
+    /// where `rpc_urls` has one (I7): a lone node that lies can sell no more.
+    #[serde(default = "default_second_opinion_usdc", deserialize_with = "decimal_text")]
+    pub second_opinion_usdc: String,
     /// Base: blocks on top of the one that holds the payment.
     #[serde(default)]
     pub confirmations: u64,
@@ -170,6 +182,9 @@ fn default_rpc_timeout_ms() -> u64 {
 }
 fn default_poll_interval_ms() -> u64 {
     100
+}
+fn default_second_opinion_usdc() -> String {
+    "10".to_owned()
 }
 fn default_gas_limit() -> u64 {
     150_000
@@ -391,6 +406,7 @@ impl NetworkConfig {
         if self.wallets.len() != 1 {
             return Err(invalid(name, "wallets must name exactly one secret, e.g. [\"env:BASE_WALLET\"]"));
         }
+        usdc(&format!("networks.{name}.second_opinion_usdc"), &self.second_opinion_usdc)?;
         if self.max_timeout_seconds == 0 {
             return Err(invalid(name, "max_timeout_seconds must be at least 1"));
         }

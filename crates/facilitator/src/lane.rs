@@ -5,7 +5,8 @@
 //! landed the authorization, the payer cancelled it, the deadline passed. Every
 //! later nonce of the wallet would then wait behind ours for ever. So the keeper
 //! goes on broadcasting durable bytes of finished payments until the chain has
-//! used their nonce, and books what that cost.
+//! used their nonce, and books what that cost. A reorganisation may open a used
+//! nonce again, so the chain is asked for as long as that can happen.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,13 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Slots of finished payments that one look broadcasts at most.
 const BROADCASTS_MAX: usize = 32;
 
+/// Looks without an open slot between two questions to the chain.
+const IDLE_LOOKS_MAX: u32 = 3;
+
+/// How long after the last open slot a reorganisation is looked for: above the
+/// time that Base takes to finalize a block.
+const REORG_MS_MAX: i64 = 3_600_000;
+
 /// How long the cost of an attempt is asked for: another attempt may have taken
 /// its nonce, and then there is none.
 const UNBOOKED_MS_MAX: i64 = 3_600_000;
@@ -41,8 +49,12 @@ enum LaneFault {
 struct Lane {
     tools: Arc<Tools>,
     desk: Arc<Desk>,
-    /// Nonces below this were dealt with.
+    /// Nonces below this are used, as far as the chain said last.
     used: u64,
+    /// When there was last an open slot; the start of this process at first.
+    active_ms: i64,
+    /// Looks since the chain was asked last.
+    idle_looks: u32,
     /// Attempts whose nonce is used, and whose payment was not final or whose
     /// receipt was not there yet.
     unbooked: Vec<Recorded>,
@@ -56,6 +68,8 @@ impl Inner {
                 tools: Arc::clone(&self.tools),
                 desk: Arc::clone(desk),
                 used: 0,
+                active_ms: self.tools.clock.now_ms(),
+                idle_looks: 0,
                 unbooked: Vec::new(),
             };
             self.drivers.spawn(lane.keep());
@@ -88,20 +102,55 @@ impl Lane {
         Ok(())
     }
 
-    /// One look: a read of the ledger, and one call only if there are open slots.
+    /// One look: a read of the ledger, and a call while there are open slots, or
+    /// now and then while a reorganisation could open some again.
+    ///
+    /// The count is followed both ways: after a reorganisation it is lower, and
+    /// bytes that were used once are open again. A node that is merely behind
+    /// makes us broadcast what it will know soon, which does no harm.
     async fn look(&mut self) -> Result<(), LaneFault> {
-        let (network, wallet) = (self.desk.chain.network(), self.desk.chain.wallet());
-        let attempts = self.tools.ledger.attempts_from_nonce(network, wallet, self.used).await?;
-        if !attempts.is_empty() {
+        let mut attempts = self.attempts_from(self.used).await?;
+        if self.is_due(!attempts.is_empty()) {
             let used = self.desk.chain.used_nonces().await?;
+            if used < self.used {
+                attempts = self.attempts_from(used).await?;
+            }
             let (gone, open): (Vec<_>, Vec<_>) =
                 attempts.into_iter().partition(|attempt| attempt.nonce().is_some_and(|nonce| nonce < used));
             self.broadcast(open).await?;
-            self.unbooked.extend(gone);
-            // A node behind the one that answered before does not undo what is known.
-            self.used = self.used.max(used);
+            self.keep_unbooked(gone);
+            self.used = used;
         }
         self.book().await
+    }
+
+    async fn attempts_from(&self, nonce: u64) -> Result<Vec<Recorded>, LedgerError> {
+        let (network, wallet) = (self.desk.chain.network(), self.desk.chain.wallet());
+        self.tools.ledger.attempts_from_nonce(network, wallet, nonce).await
+    }
+
+    /// Whether to ask the chain at this look.
+    fn is_due(&mut self, open: bool) -> bool {
+        let now_ms = self.tools.clock.now_ms();
+        if open {
+            self.active_ms = now_ms;
+        }
+        self.idle_looks = self.idle_looks.saturating_add(1);
+        let could_reopen = now_ms.saturating_sub(self.active_ms) < REORG_MS_MAX;
+        let due = open || (could_reopen && self.idle_looks >= IDLE_LOOKS_MAX);
+        if due {
+            self.idle_looks = 0;
+        }
+        due
+    }
+
+    /// A nonce that was used twice, before and after a reorganisation, is booked once.
+    fn keep_unbooked(&mut self, gone: Vec<Recorded>) {
+        for attempt in gone {
+            if self.unbooked.iter().all(|known| known.attempt() != attempt.attempt()) {
+                self.unbooked.push(attempt);
+            }
+        }
     }
 
     /// The newest bytes of every open slot that no driver works for any more.

@@ -6,9 +6,12 @@ mod board;
 pub mod chain;
 mod clock;
 pub mod config;
+mod deliver;
 mod desk;
 pub mod engine;
 mod failpoint;
+mod finality;
+mod keep;
 mod lane;
 mod merchant;
 mod metrics;
@@ -16,6 +19,7 @@ mod offer;
 mod pay;
 mod random;
 mod rates;
+mod runs;
 mod settle;
 mod solana;
 mod spending;
@@ -44,11 +48,9 @@ pub use start::{Parts, StartError};
 
 use crate::board::Board;
 use crate::desk::Desk;
+use crate::runs::Runs;
 use crate::settle::Tools;
 use crate::tariffs::TariffPolicy;
-
-/// Pause before a credit that could not be stored is tried again.
-const CREDIT_RETRY: Duration = Duration::from_secs(1);
 
 /// Limits of the gate's way, from `[gate]`.
 pub(crate) struct Limits {
@@ -61,6 +63,7 @@ pub(crate) struct Inner {
     pub(crate) tools: Arc<Tools>,
     pub(crate) desks: Vec<Arc<Desk>>,
     pub(crate) board: Board,
+    pub(crate) runs: Arc<Runs>,
     pub(crate) limits: Limits,
     pub(crate) policy: TariffPolicy,
     pub(crate) drivers: TaskTracker,
@@ -90,62 +93,6 @@ impl Inner {
     /// A stranger's network name as a bounded metric label.
     pub(crate) fn label<'a>(&self, network: &'a str) -> &'a str {
         if self.desk(network).is_some() { network } else { "other" }
-    }
-
-    /// running → credited (P6). What cannot be stored now is tried again until
-    /// the ledger answers: a run that nobody holds would keep its payer waiting.
-    pub(crate) async fn credit(self: &Arc<Self>, facts: &PaidFacts, reason: &str) {
-        self.tools.metrics.delivery("credited");
-        if self.try_credit(facts, reason).await {
-            return;
-        }
-        let (inner, facts, reason) = (Arc::clone(self), facts.clone(), reason.to_owned());
-        self.drivers.spawn(async move {
-            loop {
-                tokio::select! {
-                    biased;
-                    // The next start makes it a credit.
-                    () = inner.tools.stop.cancelled() => return,
-                    () = tokio::time::sleep(CREDIT_RETRY) => {}
-                }
-                if inner.try_credit(&facts, &reason).await {
-                    return;
-                }
-            }
-        });
-    }
-
-    /// Whether there is nothing more to do.
-    async fn try_credit(&self, facts: &PaidFacts, reason: &str) -> bool {
-        let now_ms = self.tools.clock.now_ms();
-        let credited = self.tools.ledger.credit_delivery(&facts.payment_id, facts.run, reason, now_ms).await;
-        let done = match &credited {
-            Ok(_) => true,
-            // Somebody ended this run already, or it is no longer ours.
-            Err(error) => error.payment().is_some() || matches!(error, LedgerError::Closed),
-        };
-        if let Err(error) = &credited {
-            tracing::warn!(payment = %facts.payment_id, %error, "a credit is not stored");
-        }
-        self.wake(&facts.payment_id).await;
-        done
-    }
-
-    pub(crate) fn answer_sent(self: &Arc<Self>, payment: &PaymentId) {
-        let (inner, payment) = (Arc::clone(self), payment.clone());
-        self.drivers.spawn(async move {
-            let now_ms = inner.tools.clock.now_ms();
-            if let Err(error) = inner.tools.ledger.mark_answer_sent(&payment, now_ms).await {
-                tracing::warn!(%payment, %error, "the replay window is not marked");
-            }
-        });
-    }
-
-    /// Wakes copies of a payment that wait for its delivery.
-    async fn wake(&self, id: &PaymentId) {
-        if let Ok(Some(payment)) = self.tools.ledger.payment(id).await {
-            self.board.notice(payment.key).announce();
-        }
     }
 }
 
@@ -183,7 +130,7 @@ impl Facilitator {
     /// The handler's final answer: durable before it is released (P1, P6).
     pub async fn finish(&self, grant: Grant, answer: StoredAnswer) -> Result<(), FacilitatorError> {
         let inner = &self.inner;
-        let facts = grant.redeem();
+        let (facts, _running) = grant.redeem();
         let now_ms = inner.tools.clock.now_ms();
         failpoint::hit("before_delivered").await;
         let stored = inner.tools.ledger.finish_delivery(&facts.payment_id, facts.run, &answer, now_ms).await;
@@ -192,7 +139,7 @@ impl Facilitator {
             Ok(()) => inner.tools.metrics.delivery("delivered"),
             Err(error) => {
                 tracing::error!(payment = %facts.payment_id, %error, "an answer is not stored");
-                inner.credit(&facts, "the answer could not be stored").await;
+                inner.credit(&facts.payment_id, facts.run, "the answer could not be stored").await;
                 return Err(error.into());
             }
         }
@@ -202,8 +149,8 @@ impl Facilitator {
 
     /// The handler failed: the payment becomes a credit for the same request (P6).
     pub async fn credit(&self, grant: Grant, reason: &str) -> Result<(), FacilitatorError> {
-        let facts = grant.redeem();
-        self.inner.credit(&facts, reason).await;
+        let (facts, _running) = grant.redeem();
+        self.inner.credit(&facts.payment_id, facts.run, reason).await;
         Ok(())
     }
 

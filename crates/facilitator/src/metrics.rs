@@ -140,7 +140,15 @@ impl Metrics {
         for outcome in ["accepted", "refused", "unknown"] {
             self.sends.with_label_values(&[network, outcome]);
         }
-        for kind in ["send_refused", "waiting", "contradiction", "uncollected_ceiling", "spent_ceiling"] {
+        for kind in [
+            "send_refused",
+            "waiting",
+            "contradiction",
+            "reorganised",
+            "reorged_loss",
+            "uncollected_ceiling",
+            "spent_ceiling",
+        ] {
             self.alerts.with_label_values(&[network, kind]);
         }
         for outcome in ["delivered", "credited", "replayed"] {

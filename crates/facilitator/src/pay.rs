@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::{
-    ClaimOutcome, DeliveryStart, DeliveryState, LedgerError, NewClaim, Origin, Payment, PaymentState,
-};
+use quittance_ledger::{ClaimOutcome, LedgerError, NewClaim, Origin, Payment, PaymentState};
 use quittance_protocol::{
     Amount, ErrorCode, PaymentId, PaymentPayload, RequestId, RetryAction, SettleResponse, X402_VERSION,
 };
 use serde_json::Map;
 use tokio::time::Instant;
 
-use crate::api::{Grant, PaidFacts, PayOutcome, Rejection, Sale};
+use crate::api::{PayOutcome, Rejection, Sale};
 use crate::board::Notice;
 use crate::chain::{ChainPayment, CheckError};
 use crate::desk::Desk;
@@ -337,80 +335,6 @@ impl Inner {
         }
     }
 
-    /// A settled payment: run, replay, or wait for the run under way.
-    async fn serve(self: &Arc<Self>, known: &Payment, sale: &Sale) -> Option<PayOutcome> {
-        if !self.may_see(known, sale) {
-            return Some(conflict(
-                ErrorCode::ReplayWindowClosed,
-                "this payment was served; its answer is replayed only to who shows its payment-identifier",
-                known,
-            ));
-        }
-        if known.delivery == DeliveryState::Running {
-            return None;
-        }
-        // Detached, for the same reason as the claim: a grant that reaches
-        // nobody is dropped, and becomes a credit at once.
-        let (inner, payment) = (Arc::clone(self), known.clone());
-        let started = self.drivers.spawn(async move { inner.start_delivery(&payment).await }).await;
-        started.unwrap_or_else(|error| {
-            tracing::error!(%error, "delivery task failed");
-            Some(PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS })
-        })
-    }
-
-    async fn start_delivery(self: &Arc<Self>, known: &Payment) -> Option<PayOutcome> {
-        failpoint::hit("before_delivery").await;
-        let now_ms = self.tools.clock.now_ms();
-        let started = self.tools.ledger.start_delivery(&known.id, self.limits.runs_max, now_ms).await;
-        failpoint::hit("after_delivery_started").await;
-        match started {
-            Ok(DeliveryStart::Run { run }) => {
-                Some(PayOutcome::Granted(Grant::new(facts(known, run), receipt(known), Arc::clone(self))))
-            }
-            Ok(DeliveryStart::Running { .. }) => None,
-            Ok(DeliveryStart::Delivered(meta)) => Some(self.replay(known, meta.refundable).await),
-            Ok(DeliveryStart::Exhausted { runs }) => Some(conflict(
-                ErrorCode::CreditExhausted,
-                &format!("the handler failed {runs} times; ask the operator for a refund"),
-                known,
-            )),
-            Err(error) => Some(unavailable(&error)),
-        }
-    }
-
-    /// Landed bytes are public: they prove payment, not identity.
-    fn may_see(&self, known: &Payment, sale: &Sale) -> bool {
-        if let Some(identifier) = &known.identifier {
-            return sale.identifier.as_ref() == Some(identifier);
-        }
-        known
-            .first_answer_at_ms
-            .is_none_or(|first| self.tools.clock.now_ms().saturating_sub(first) <= self.limits.replay_ms)
-    }
-
-    async fn replay(self: &Arc<Self>, known: &Payment, refundable: bool) -> PayOutcome {
-        match self.tools.ledger.answer(&known.id).await {
-            Ok(Some(answer)) => {
-                self.tools.metrics.delivery("replayed");
-                // A first delivery that broke off started no replay window: a
-                // replay does, or it would stay open to whoever reads the chain.
-                self.answer_sent(&known.id);
-                PayOutcome::Answered { answer, receipt: receipt(known) }
-            }
-            Ok(None) => conflict(
-                ErrorCode::ReplayWindowClosed,
-                if refundable {
-                    "the answer was a refusal and is no longer kept"
-                } else {
-                    "the answer is no longer kept"
-                },
-                known,
-            ),
-            Err(error) => unavailable(&error),
-        }
-    }
-
     pub(crate) async fn pending(&self, known: &Payment) -> PayOutcome {
         if let Err(error) = self.tools.ledger.note_pending_answer(&known.id, self.tools.clock.now_ms()).await
         {
@@ -448,27 +372,14 @@ fn refusal_of(known: &Payment) -> Rejection {
     Rejection { code, message, payer: Some(known.payer.clone()) }
 }
 
-fn unavailable(error: &LedgerError) -> PayOutcome {
+pub(crate) fn unavailable(error: &LedgerError) -> PayOutcome {
     tracing::error!(%error, "ledger");
     PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS }
 }
 
-fn conflict(code: ErrorCode, message: &str, known: &Payment) -> PayOutcome {
+pub(crate) fn conflict(code: ErrorCode, message: &str, known: &Payment) -> PayOutcome {
     let settled = known.state == PaymentState::Settled;
     PayOutcome::Conflict { code, message: message.to_owned(), receipt: settled.then(|| receipt(known)) }
-}
-
-fn facts(known: &Payment, run: u32) -> PaidFacts {
-    PaidFacts {
-        payment_id: known.id.clone(),
-        request_id: known.request_id.clone(),
-        payer: known.payer.clone(),
-        amount: known.amount,
-        service: known.service,
-        network: known.network.clone(),
-        transaction: known.transaction.clone().unwrap_or_default(),
-        run,
-    }
 }
 
 /// The receipt of a settled payment.

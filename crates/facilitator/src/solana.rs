@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, Secret, SendOutcome, UnixSeconds,
+    Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, Secret, SendOutcome, Standing,
+    UnixSeconds,
 };
 use quittance_solana::{
-    Commitment, SolanaChain, SolanaConfig, SolanaError, SolanaPayment, SolanaView, SolanaWatch,
+    Commitment, SolanaChain, SolanaConfig, SolanaError, SolanaLanded, SolanaPayment, SolanaView, SolanaWatch,
     TokenAccountPolicy,
 };
 use serde::Deserialize as _;
@@ -14,7 +15,8 @@ use serde_json::{Map, Value, json};
 
 use crate::api::Rejection;
 use crate::chain::{
-    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, SignRefused, Watched,
+    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused,
+    Watched,
 };
 use crate::clock::Clock;
 use crate::config::{NetworkConfig, TokenAccount};
@@ -42,6 +44,7 @@ impl SvmChain {
         config: &NetworkConfig,
         wallet: &Secret,
         clock: Clock,
+        second_opinion_value: u64,
     ) -> Result<Self, SolanaError> {
         let chain = SolanaChain::connect(
             SolanaConfig {
@@ -58,6 +61,7 @@ impl SvmChain {
                 priority_fee_lamports_max: config.priority_fee_lamports_max,
                 rpc_timeout_ms: config.rpc_timeout_ms,
                 commitment: Commitment::Confirmed,
+                second_opinion_value,
             },
             wallet,
         )
@@ -189,14 +193,28 @@ impl Chain for SvmChain {
                 Some(SolanaWatch {
                     key: w.key,
                     payment: stored(&w.form).ok()?,
-                    // Only our co-signature makes the transaction complete, and
-                    // it is deterministic: before it there is nothing to find.
-                    transaction: w.transactions.last()?.clone(),
+                    transaction: w.transactions.last().cloned(),
                     deadline: w.deadline,
                 })
             })
             .collect();
         self.chain.scan(&watches, self.clock.now_ms()).await.map_err(|error| ChainFault(error.to_string()))
+    }
+
+    async fn heights(&self) -> Result<Heights, ChainFault> {
+        let heights = self.chain.heights().await.map_err(|error| ChainFault(error.to_string()))?;
+        Ok(Heights { latest: heights.latest, finalized: heights.finalized })
+    }
+
+    async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault> {
+        let landed: Vec<SolanaLanded> = landed
+            .iter()
+            .filter_map(|l| {
+                let payment = stored(&l.form).ok()?;
+                Some(SolanaLanded { key: l.key, payment, landing: l.landing.clone(), deadline: l.deadline })
+            })
+            .collect();
+        self.chain.standing(&landed).await.map_err(|error| ChainFault(error.to_string()))
     }
 
     async fn refresh_costs(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {

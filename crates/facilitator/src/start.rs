@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quittance_evm::EvmError;
-use quittance_ledger::{Ledger, LedgerError, LedgerOptions, Payment, Store};
+use quittance_ledger::{Ledger, LedgerError, LedgerOptions, Retention, Store};
 use quittance_protocol::{Family, USDC_DECIMALS};
 use quittance_quote::{Markup, NetworkTerms, QuoteError, TariffWindow};
 use quittance_solana::SolanaError;
@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::offer::Prepared;
 use crate::random::Random;
 use crate::rates::{Coin, LiveRates, RateSource};
-use crate::settle::{Driver, Tools};
+use crate::settle::Tools;
 use crate::solana::SvmChain;
 use crate::spending::{Ceilings, Spending};
 use crate::tariffs::{self, TariffPolicy};
@@ -32,6 +32,9 @@ use crate::{Facilitator, Inner, Limits, order_of};
 
 /// A tariff that could not be refreshed this many times in a row is stale.
 const STALE_AFTER_REFRESHES: u64 = 12;
+
+/// A lease is at least this long: shorter ones would be lost to a slow commit.
+const LEASE_SECONDS_MIN: u64 = 3;
 
 /// Why the facilitator did not start.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +143,7 @@ impl Facilitator {
             tools,
             desks,
             board: Board::default(),
+            runs: Arc::default(),
             limits: limits(config),
             policy,
             drivers: TaskTracker::new(),
@@ -147,9 +151,16 @@ impl Facilitator {
         inner.start_tariffs().await;
         inner.resume().await?;
         inner.start_lane_keepers();
-        inner.start_heartbeat(Duration::from_secs(config.ledger.lease_seconds.max(3) / 3));
+        inner.start_finality_keepers();
+        inner.start_heartbeat(Duration::from_secs(config.ledger.lease_seconds.max(LEASE_SECONDS_MIN)));
+        inner.start_pruning(retention(config));
         Ok(Self { inner })
     }
+}
+
+fn retention(config: &Config) -> Retention {
+    let kept_ms = config.ledger.answers_kept_hours.saturating_mul(3_600_000);
+    Retention { answers_ms: i64::try_from(kept_ms).unwrap_or(i64::MAX) }
 }
 
 fn limits(config: &Config) -> Limits {
@@ -181,76 +192,6 @@ impl Inner {
             ));
         }
     }
-
-    /// Boot: every unfinished payment goes on (P2), every run that died with a
-    /// process becomes a credit (P6).
-    async fn resume(self: &Arc<Self>) -> Result<(), LedgerError> {
-        let mut payments = self.tools.ledger.unfinished().await?;
-        let adopted = self.tools.ledger.adopt_orphans(self.tools.clock.now_ms()).await?;
-        let known: Vec<_> = payments.iter().map(|payment| payment.id.clone()).collect();
-        payments.extend(adopted.into_iter().filter(|payment| !known.contains(&payment.id)));
-        for payment in payments {
-            self.resume_one(payment).await?;
-        }
-        Ok(())
-    }
-
-    async fn resume_one(self: &Arc<Self>, payment: Payment) -> Result<(), LedgerError> {
-        if payment.state.is_final() {
-            return Ok(());
-        }
-        let Some(desk) = self.desk(payment.network.as_str()) else {
-            tracing::error!(payment = %payment.id, network = %payment.network, "unfinished payment on a network that is not configured");
-            return Ok(());
-        };
-        tracing::info!(payment = %payment.id, state = %payment.state, "resuming");
-        let notice = self.board.notice(payment.key);
-        let driver = Driver::resumed(Arc::clone(&self.tools), desk, payment, notice).await?;
-        self.drivers.spawn(driver.run());
-        Ok(())
-    }
-
-    /// A process that slept longer than its lease comes back with nothing of
-    /// its own: another finishes what it had, and its drivers learn the verdict
-    /// from the ledger when they report theirs.
-    async fn keep_lease(&self, now_ms: i64) -> Result<(), LedgerError> {
-        match self.tools.ledger.heartbeat(now_ms).await {
-            Err(LedgerError::LeaseLost) => {
-                tracing::warn!("the lease on the ledger was lost; joining again");
-                self.tools.ledger.rejoin(now_ms).await
-            }
-            other => other,
-        }
-    }
-
-    /// Keeps this process's lease and takes over what dead ones left.
-    fn start_heartbeat(self: &Arc<Self>, pause: Duration) {
-        let inner = Arc::clone(self);
-        self.drivers.spawn(async move {
-            loop {
-                tokio::select! {
-                    biased;
-                    () = inner.tools.stop.cancelled() => return,
-                    () = tokio::time::sleep(pause) => {}
-                }
-                let now_ms = inner.tools.clock.now_ms();
-                if let Err(error) = inner.keep_lease(now_ms).await {
-                    tracing::error!(%error, "heartbeat");
-                    continue;
-                }
-                match inner.tools.ledger.adopt_orphans(now_ms).await {
-                    Ok(adopted) => {
-                        for payment in adopted {
-                            if let Err(error) = inner.resume_one(payment).await {
-                                tracing::error!(%error, "cannot resume an adopted payment");
-                            }
-                        }
-                    }
-                    Err(error) => tracing::error!(%error, "cannot look for orphans"),
-                }
-            }
-        });
-    }
 }
 
 /// See [`crate::config::LedgerConfig::instance`].
@@ -280,16 +221,17 @@ async fn connect(
         .first()
         .ok_or_else(|| ConfigError::Invalid(format!("networks.{name}: wallets is empty")))?;
     let wallet = read_secret(reference)?;
+    let second_opinion = usdc("second_opinion_usdc", &network.second_opinion_usdc)?.atomic();
     match network.network.family() {
         Family::Eip155(_) => {
             let headroom = basis_points("quote.base_fee_headroom", &config.quote.base_fee_headroom)?;
-            let chain = BaseChain::connect(network, &wallet, u128::from(headroom))
+            let chain = BaseChain::connect(network, &wallet, u128::from(headroom), second_opinion)
                 .await
                 .map_err(|source| StartError::Evm { name: name.to_owned(), source: Box::new(source) })?;
             Ok(Arc::new(chain))
         }
         Family::Solana => {
-            let chain = SvmChain::connect(network, &wallet, clock.clone())
+            let chain = SvmChain::connect(network, &wallet, clock.clone(), second_opinion)
                 .await
                 .map_err(|source| StartError::Solana { name: name.to_owned(), source: Box::new(source) })?;
             Ok(Arc::new(chain))

@@ -11,8 +11,8 @@ use crate::error::LedgerError;
 use crate::ledger::Ledger;
 use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
 use crate::types::{
-    AttemptId, CostEntry, DeliveryStart, MerchantAnswer, NewClaim, Payment, PaymentState, Slot, Spent,
-    StoredAnswer, TariffRow,
+    AttemptId, CostEntry, DeliveryStart, MerchantAnswer, NewClaim, Payment, PaymentState, Retention, Slot,
+    Spent, StoredAnswer, TariffRow,
 };
 
 /// One list of operations makes the trait and its implementation for
@@ -111,4 +111,5 @@ operations! {
     async fn adopt_orphans(now_ms: i64) -> Vec<Payment>;
     async fn heartbeat(now_ms: i64) -> ();
     async fn rejoin(now_ms: i64) -> ();
+    async fn prune(policy: Retention, now_ms: i64) -> u64;
 }

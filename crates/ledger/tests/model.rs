@@ -347,7 +347,7 @@ async fn compare(store: Store, database: ModelDatabase, instances: usize, seed: 
         if kind == 45 {
             let policy = Retention { answers_ms: 300 };
             let real = said(pair.real.prune(policy, now_ms).await, |count| count.to_string());
-            let model = said(pair.model.prune(policy, now_ms), |count| count.to_string());
+            let model = said(pair.model.prune(policy, now_ms).await, |count| count.to_string());
             assert_eq!(real, model, "{context}");
             continue;
         }

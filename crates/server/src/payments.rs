@@ -133,6 +133,8 @@ fn shown(payment: &Payment) -> Value {
         "runs": payment.runs,
         "created_at_ms": payment.created_at_ms,
         "verdict_at_ms": payment.verdict_at_ms,
+        "finality": payment.finality,
+        "finality_at_ms": payment.finality_at_ms,
         "refusal": payment.refusal.as_ref().map(|(code, reason)| json!({ "code": code, "reason": reason })),
     })
 }

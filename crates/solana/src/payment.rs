@@ -151,8 +151,16 @@ pub struct SolanaWatch {
     pub key: PaymentKey,
     /// The inspected payment.
     pub payment: SolanaPayment,
-    /// Our signature, base58: the transaction's id.
-    pub transaction: String,
+    /// Our signature, base58: the transaction's id. None before it was made:
+    /// then nothing can land, and only the deadline is waited for.
+    pub transaction: Option<String>,
     /// Last valid block height of the payer's blockhash, or above.
     pub deadline: Deadline,
+}
+
+impl SolanaWatch {
+    /// The transaction's id; empty before there is one.
+    pub(crate) fn id(&self) -> &str {
+        self.transaction.as_deref().unwrap_or_default()
+    }
 }

@@ -111,13 +111,15 @@ impl SolanaChain {
         now_ms: i64,
     ) -> Result<Vec<(PaymentKey, Evidence)>, SolanaError> {
         let endpoint = self.endpoint(at)?;
-        let ids: Vec<&str> = watched.iter().map(|watch| watch.transaction.as_str()).collect();
+        let (signed, unsigned): (Vec<&SolanaWatch>, Vec<&SolanaWatch>) =
+            watched.iter().partition(|watch| watch.transaction.is_some());
+        let ids: Vec<&str> = signed.iter().map(|watch| watch.id()).collect();
         let (_, seen) = statuses(endpoint, &ids, false, self.commitment).await?;
         let with = |wanted: fn(Seen) -> bool| {
-            watched.iter().zip(&seen).filter(move |(_, seen)| wanted(**seen)).map(|(watch, _)| watch)
+            signed.iter().copied().zip(&seen).filter(move |(_, seen)| wanted(**seen)).map(|(watch, _)| watch)
         };
         let landed: Vec<_> = with(|seen| matches!(seen, Seen::Landed { .. })).collect();
-        let missing: Vec<_> = with(Seen::is_without_landing).collect();
+        let missing: Vec<_> = with(Seen::is_without_landing).chain(unsigned).collect();
         let found = self.read_landings(at, &landed).await;
         let mut found = self.with_second_opinion(at, watched, found).await;
         if !missing.is_empty() && self.height_gate.open(now_ms) {
@@ -149,7 +151,7 @@ impl SolanaChain {
         if large.is_empty() {
             return found;
         }
-        let ids: Vec<&str> = large.iter().map(|watch| watch.transaction.as_str()).collect();
+        let ids: Vec<&str> = large.iter().map(|watch| watch.id()).collect();
         let mut agreed: Option<Vec<Seen>> = None;
         for other in (0..self.endpoints.len()).filter(|other| *other != at) {
             let Ok(endpoint) = self.endpoint(other) else { continue };
@@ -182,7 +184,7 @@ impl SolanaChain {
                 Ok(Some(evidence)) => found.push((watch.key, evidence)),
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(transaction = %watch.transaction, %error, "landing could not be read")
+                    tracing::warn!(transaction = watch.id(), %error, "landing could not be read")
                 }
             }
         }
@@ -193,7 +195,7 @@ impl SolanaChain {
     /// knew the status does not answer (no transaction history, say), another
     /// may. A contradiction is not asked away.
     async fn read_landing(&self, at: usize, watch: &SolanaWatch) -> Result<Option<Evidence>, SolanaError> {
-        let params = json!([watch.transaction, {
+        let params = json!([watch.id(), {
             "encoding": "base64",
             "commitment": self.commitment.as_str(),
             "maxSupportedTransactionVersion": 0,
@@ -239,15 +241,21 @@ async fn judge_expired<'w>(
     if late.is_empty() {
         return Ok((reading, late));
     }
-    let ids: Vec<&str> = late.iter().map(|watch| watch.transaction.as_str()).collect();
+    // Without our signature nothing can have landed, so there is nothing to search for.
+    let (late, mut gone): (Vec<_>, Vec<_>) = late.into_iter().partition(|watch| watch.transaction.is_some());
+    if late.is_empty() {
+        return Ok((reading, gone));
+    }
+    let ids: Vec<&str> = late.iter().map(|watch| watch.id()).collect();
     let (slot, seen) = statuses(endpoint, &ids, true, commitment).await?;
     if slot < reading.slot {
         // Behind a load balancer another node answered, one that has not seen that height yet.
-        return Ok((reading, Vec::new()));
+        return Ok((reading, gone));
     }
-    let gone =
+    let unseen =
         late.into_iter().zip(seen).filter(|(_, seen)| seen.is_without_landing()).map(|(watch, _)| watch);
-    Ok((reading, gone.collect()))
+    gone.extend(unseen);
+    Ok((reading, gone))
 }
 
 fn is_settled(evidence: &Evidence) -> bool {
@@ -308,18 +316,18 @@ pub(crate) fn judge_landing(
     watch: &SolanaWatch,
     answer: &Value,
 ) -> Result<Option<Evidence>, SolanaError> {
-    let mismatch = || SolanaError::EvidenceMismatch { transaction: watch.transaction.clone() };
+    let mismatch = || SolanaError::EvidenceMismatch { transaction: watch.id().to_owned() };
     let malformed = || SolanaError::from(RpcFailure::Malformed { method: TRANSACTION });
     let Some(meta) = answer.get("meta").filter(|meta| !meta.is_null()) else { return Ok(None) };
     let text = answer.pointer("/transaction/0").and_then(Value::as_str).ok_or_else(malformed)?;
     let raw = STANDARD.decode(text).map_err(|_| malformed())?;
     let transaction = WireTransaction::decode(&raw).map_err(|_| mismatch())?;
     let id = transaction.signatures.first().map(|signature| bs58::encode(signature).into_string());
-    if transaction.message != watch.payment.message() || id.as_deref() != Some(watch.transaction.as_str()) {
+    if transaction.message != watch.payment.message() || id.as_deref() != watch.transaction.as_deref() {
         return Err(mismatch());
     }
     let landing = Landing {
-        transaction: watch.transaction.clone(),
+        transaction: watch.id().to_owned(),
         block: answer.get("slot").and_then(Value::as_u64).ok_or_else(malformed)?,
         block_hash: String::new(),
         block_time: answer.get("blockTime").and_then(Value::as_u64).unwrap_or(0),

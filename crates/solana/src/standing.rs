@@ -1,7 +1,7 @@
 //! Where landings stand after their verdict (invariant I6), many per call.
 
 use quittance_protocol::{Deadline, Evidence, Landing, PaymentKey, Standing};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::chain::SolanaChain;
 use crate::error::SolanaError;
@@ -116,7 +116,7 @@ fn watch(landed: &SolanaLanded) -> SolanaWatch {
     SolanaWatch {
         key: landed.key,
         payment: landed.payment.clone(),
-        transaction: landed.landing.transaction.clone(),
+        transaction: Some(landed.landing.transaction.clone()),
         deadline: landed.deadline,
     }
 }

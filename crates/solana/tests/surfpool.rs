@@ -171,7 +171,7 @@ async fn watch(chain: &SolanaChain, payment: &SolanaPayment) -> (Recorded, Solan
     let watch = SolanaWatch {
         key: payment.key(),
         payment: payment.clone(),
-        transaction: signed.transaction.clone(),
+        transaction: Some(signed.transaction.clone()),
         deadline,
     };
     (Recorded(signed), watch)
@@ -206,7 +206,7 @@ async fn a_payment_settles_once_however_often_it_is_sent() {
     let (attempt, watch) = watch(&chain, &payment).await;
     assert_eq!(chain.send(&attempt).await, SendOutcome::Accepted);
     let Evidence::Settled(landing) = outcome(&chain, &watch).await else { panic!("not settled") };
-    assert_eq!(landing.transaction, watch.transaction);
+    assert_eq!(Some(&landing.transaction), watch.transaction.as_ref());
     assert_eq!(landing.cost_native, 10_001);
     assert!(landing.cost_native <= u128::from(attempt.0.cost_bound_lamports));
     assert_eq!(before - chain.wallet_lamports().await.unwrap(), 10_001);

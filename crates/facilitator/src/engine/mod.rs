@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use quittance_protocol::{ErrorCode, Evidence, Landing, SendOutcome};
+use quittance_protocol::{ErrorCode, Evidence, Landing, SendOutcome, Standing};
 
 /// How often a payment may be signed again after a transaction of ours was
 /// included and failed. Each costs gas that earns nothing (I10).
@@ -157,6 +157,38 @@ impl State {
     }
 }
 
+/// What to do about a settled payment whose landing is looked at again. Never
+/// anything about the grant: it is never revoked (I6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Aftermath {
+    /// It is final: nothing is left to watch.
+    Finalize(Landing),
+    /// It stands elsewhere now.
+    Move(Landing),
+    /// It stands where it stood.
+    Keep,
+    /// It vanished and may land again: the same bytes once more.
+    Rebroadcast,
+    /// It vanished for good: a loss for the books and an alert.
+    BookLoss(Evidence),
+}
+
+/// Judges where a settled payment's landing stands (I6).
+pub fn after_settlement(known: &Landing, standing: Standing) -> Aftermath {
+    match standing {
+        Standing::Finalized(landing) => Aftermath::Finalize(landing),
+        Standing::Landed(landing) if landing == *known => Aftermath::Keep,
+        Standing::Landed(landing) => Aftermath::Move(landing),
+        Standing::Missing => Aftermath::Rebroadcast,
+        // Only what can never land again is a loss; a revert or a new landing is not.
+        Standing::Lost(evidence @ (Evidence::Canceled(_) | Evidence::Expired { .. })) => {
+            Aftermath::BookLoss(evidence)
+        }
+        Standing::Lost(Evidence::Settled(landing)) => Aftermath::Move(landing),
+        Standing::Lost(Evidence::Reverted(_)) => Aftermath::Rebroadcast,
+    }
+}
+
 /// Advances one payment.
 pub fn step(state: &mut State, event: Event) -> Vec<Effect> {
     match (&state.phase, event) {
@@ -202,12 +234,10 @@ fn not_recorded(state: &mut State, retry: bool, reason: String) -> Vec<Effect> {
         // An earlier attempt may still land: never a verdict from here.
         return vec![Effect::Alert(Alert::Waiting(reason))];
     }
-    if retry {
-        return vec![Effect::Alert(Alert::Waiting(reason)), Effect::Wake(REBROADCAST_MS_MIN)];
-    }
-    // Nothing was ever signed by us, so nothing of ours can land. A third party
-    // may still submit the authorization; reconciliation finds that.
-    decide(state, Verdict::Refused { code: ErrorCode::UnexpectedSettleError, reason, evidence: None })
+    // Not a refusal, even when waiting cannot help: a third party may submit the
+    // authorization until its deadline, and then it is paid (I5). Evidence ends it.
+    let pause = if retry { REBROADCAST_MS_MIN } else { REBROADCAST_MS_MAX };
+    vec![Effect::Alert(Alert::Waiting(reason)), Effect::Wake(pause)]
 }
 
 fn sent(state: &mut State, outcome: SendOutcome) -> Vec<Effect> {

@@ -112,13 +112,44 @@ fn a_foreign_landing_settles_and_costs_us_nothing() {
     assert_eq!(effects, [Effect::Commit(Verdict::Settled(landing(false)))]);
 }
 
+/// I5: found by the simulator. A claim that we cannot sign was refused, and then a
+/// stranger landed it: the money had moved and bought nothing.
 #[test]
-fn signing_that_can_never_work_ends_a_claim_but_not_a_recorded_payment() {
-    let never = Event::NotRecorded { retry: false, reason: "cost bound".into() };
+fn signing_that_can_never_work_ends_nothing() {
+    let never = Event::NotRecorded { retry: false, reason: "unreadable".into() };
+    for mut state in [State::claimed(), State::recorded(1)] {
+        let effects = step(&mut state, never.clone());
+        assert!(matches!(effects[0], Effect::Alert(Alert::Waiting(_))), "{effects:?}");
+        assert!(state.committing.is_none() && !state.is_done());
+    }
     let mut state = State::claimed();
-    assert!(matches!(step(&mut state, never.clone())[..], [Effect::Commit(Verdict::Refused { .. })]));
-    let mut state = State::recorded(1);
-    assert!(matches!(step(&mut state, never)[..], [Effect::Alert(Alert::Waiting(_))]));
+    step(&mut state, never);
+    assert_eq!(step(&mut state, Event::Due), [Effect::Recheck], "it goes on asking, slowly");
+    let effects = step(&mut state, Event::Seen(Evidence::Settled(landing(false))));
+    assert_eq!(effects, [Effect::Commit(Verdict::Settled(landing(false)))]);
+}
+
+/// I6: nothing that happens to a landing touches the grant; a loss needs proof
+/// that it can never land again.
+#[test]
+fn i6_a_landing_is_watched_until_it_is_final() {
+    let known = landing(true);
+    let moved = Landing { block: 8, ..landing(true) };
+    for (standing, expected) in [
+        (Standing::Finalized(moved.clone()), Aftermath::Finalize(moved.clone())),
+        (Standing::Landed(known.clone()), Aftermath::Keep),
+        (Standing::Landed(moved.clone()), Aftermath::Move(moved.clone())),
+        (Standing::Missing, Aftermath::Rebroadcast),
+        (Standing::Lost(expired()), Aftermath::BookLoss(expired())),
+        (
+            Standing::Lost(Evidence::Canceled(moved.clone())),
+            Aftermath::BookLoss(Evidence::Canceled(moved.clone())),
+        ),
+        (Standing::Lost(Evidence::Reverted(moved.clone())), Aftermath::Rebroadcast),
+        (Standing::Lost(Evidence::Settled(moved.clone())), Aftermath::Move(moved)),
+    ] {
+        assert_eq!(after_settlement(&known, standing.clone()), expected, "{standing:?}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use proptest::prelude::*;
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, SendOutcome, UnixSeconds,
+    Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, SendOutcome, Standing, UnixSeconds,
 };
 use quittance_quote::{Rate, Tariff, TariffWindow};
 use serde_json::Value;
@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::api::Rejection;
 use crate::chain::{
-    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, SignRefused, Watched,
+    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused,
+    Watched,
 };
 use crate::rates::{Coin, RateSource};
 use crate::spending::{Ceilings, Spending};
@@ -79,6 +80,12 @@ impl Chain for Silent {
         unreachable!()
     }
     async fn scan(&self, _: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
+        unreachable!()
+    }
+    async fn heights(&self) -> Result<Heights, ChainFault> {
+        unreachable!()
+    }
+    async fn standing(&self, _: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault> {
         unreachable!()
     }
     async fn refresh_costs(&self, _: i64) -> Result<CostSnapshot, ChainFault> {

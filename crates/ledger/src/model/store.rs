@@ -49,12 +49,6 @@ impl ModelLedger {
             Ok(lines)
         })
     }
-
-    /// See [`Ledger::prune`](crate::Ledger::prune).
-    pub fn prune(&self, policy: Retention, now_ms: i64) -> Result<u64, LedgerError> {
-        let before_ms = now_ms.saturating_sub(policy.answers_ms);
-        self.write(now_ms, |rows, me| Ok(rows.prune(Arc::clone(&me.instance), before_ms, now_ms)))
-    }
 }
 
 #[async_trait]
@@ -307,6 +301,11 @@ impl Store for ModelLedger {
         self.epoch.store(epoch, Ordering::Relaxed);
         self.renewed_until(until_ms);
         Ok(())
+    }
+
+    async fn prune(&self, policy: Retention, now_ms: i64) -> Result<u64, LedgerError> {
+        let before_ms = now_ms.saturating_sub(policy.answers_ms);
+        self.write(now_ms, |rows, me| Ok(rows.prune(Arc::clone(&me.instance), before_ms, now_ms)))
     }
 
     fn lease_ms(&self) -> Option<i64> {

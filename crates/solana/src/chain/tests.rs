@@ -231,7 +231,7 @@ async fn every_future_can_be_spawned() {
         let watch = crate::SolanaWatch {
             key: payment.key(),
             payment,
-            transaction: attempt.0.transaction.clone(),
+            transaction: Some(attempt.0.transaction.clone()),
             deadline: Deadline::BlockHeight(0),
         };
         chain.scan(&[watch], 0).await

@@ -14,7 +14,7 @@ fn case(chain: &SolanaChain, instructions: &[solana_sdk::instruction::Instructio
     let watch = SolanaWatch {
         key: payment.key(),
         payment,
-        transaction: signed.transaction,
+        transaction: Some(signed.transaction),
         deadline: Deadline::BlockHeight(500),
     };
     Case { watch, raw: signed.raw }
@@ -67,7 +67,7 @@ async fn i4_a_landing_is_settled_with_its_cost() {
     node.set("getTransaction", Ok(landed(&case, Value::Null)));
     let found = chain.scan(std::slice::from_ref(&case.watch), 0).await.unwrap();
     let expected = Landing {
-        transaction: case.watch.transaction.clone(),
+        transaction: case.watch.id().to_owned(),
         block: 800,
         block_hash: String::new(),
         block_time: 1_778_430_000,
@@ -135,7 +135,7 @@ async fn i4_evidence_that_contradicts_the_payment_proves_nothing() {
         change(&mut answer);
         judge_landing(&chain.rules, &case.watch, &answer)
     };
-    let mismatch = Err(SolanaError::EvidenceMismatch { transaction: case.watch.transaction.clone() });
+    let mismatch = Err(SolanaError::EvidenceMismatch { transaction: case.watch.id().to_owned() });
     assert!(matches!(with(&|_| {}), Ok(Some(Evidence::Settled(_)))));
     assert_eq!(
         with(&|answer| answer["transaction"] = landed(&other, Value::Null)["transaction"].clone()),
@@ -281,4 +281,20 @@ async fn i7_a_large_landing_needs_two_endpoints_a_small_one_does_not() {
     assert_eq!(chain.scan(watched, 0).await.unwrap(), []);
     second.set("getSignatureStatuses", Ok(status("confirmed", Value::Null)));
     assert_eq!(chain.scan(watched, 0).await.unwrap().len(), 1);
+}
+
+/// A claim that was never co-signed (no exchange rate, say) had nothing to be
+/// found by and stayed open for ever.
+#[tokio::test]
+async fn i5_a_payment_that_was_never_signed_expires_by_its_deadline_alone() {
+    let (node, chain, mut case) = fixture().await;
+    case.watch.transaction = None;
+    let watched = std::slice::from_ref(&case.watch);
+    node.set("getEpochInfo", Ok(epoch(500)));
+    assert_eq!(chain.scan(watched, 0).await, Ok(vec![]));
+    node.set("getEpochInfo", Ok(epoch(501)));
+    node.take_calls();
+    let expired = Evidence::Expired { block: 601, clock: 501 };
+    assert_eq!(chain.scan(watched, HEIGHT_READ_INTERVAL_MS).await, Ok(vec![(case.watch.key, expired)]));
+    assert_eq!(node.take_calls(), ["getEpochInfo"], "nothing to search for");
 }

@@ -1,0 +1,182 @@
+//! What a settled payment buys: one run of the handler at a time, its stored
+//! answer afterwards, a credit when the run failed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quittance_ledger::{DeliveryStart, DeliveryState, LedgerError, Payment};
+use quittance_protocol::{ErrorCode, PaymentId};
+
+use crate::api::{Grant, PaidFacts, PayOutcome, Sale};
+use crate::pay::{UNAVAILABLE_RETRY_SECONDS, conflict, receipt, unavailable};
+use crate::{Inner, failpoint};
+
+/// Pause before a credit that could not be stored is tried again.
+const CREDIT_RETRY: Duration = Duration::from_secs(1);
+
+impl Inner {
+    /// A settled payment: run, replay, or wait for the run under way.
+    pub(crate) async fn serve(self: &Arc<Self>, known: &Payment, sale: &Sale) -> Option<PayOutcome> {
+        if !self.may_see(known, sale) {
+            return Some(conflict(
+                ErrorCode::ReplayWindowClosed,
+                "this payment was served; its answer is replayed only to who shows its payment-identifier",
+                known,
+            ));
+        }
+        if known.delivery == DeliveryState::Running {
+            return None;
+        }
+        // Detached, for the same reason as the claim: a grant that reaches
+        // nobody is dropped, and becomes a credit at once.
+        let (inner, payment) = (Arc::clone(self), known.clone());
+        let started = self.drivers.spawn(async move { inner.start_delivery(&payment).await }).await;
+        started.unwrap_or_else(|error| {
+            tracing::error!(%error, "delivery task failed");
+            Some(PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS })
+        })
+    }
+
+    /// Registers the run here before the ledger is asked to grant it, so that
+    /// the sweep can tell a run that somebody works on from one that got lost.
+    async fn start_delivery(self: &Arc<Self>, known: &Payment) -> Option<PayOutcome> {
+        // Another copy in this process is just starting, running or ending it.
+        let running = self.runs.begin(&known.id)?;
+        failpoint::hit("before_delivery").await;
+        let now_ms = self.tools.clock.now_ms();
+        let started = self.tools.ledger.start_delivery(&known.id, self.limits.runs_max, now_ms).await;
+        failpoint::hit("after_delivery_started").await;
+        let started = match started {
+            Err(LedgerError::CommitUnknown(cause)) => {
+                self.recover_start(known, LedgerError::CommitUnknown(cause)).await
+            }
+            started => started,
+        };
+        match started {
+            Ok(DeliveryStart::Run { run }) => {
+                let facts = facts(known, run);
+                Some(PayOutcome::Granted(Grant::new(facts, receipt(known), Arc::clone(self), running)))
+            }
+            Ok(DeliveryStart::Running { .. }) => None,
+            Ok(DeliveryStart::Delivered(meta)) => Some(self.replay(known, meta.refundable).await),
+            Ok(DeliveryStart::Exhausted { runs }) => Some(conflict(
+                ErrorCode::CreditExhausted,
+                &format!("the handler failed {runs} times; ask the operator for a refund"),
+                known,
+            )),
+            Err(error) => Some(unavailable(&error)),
+        }
+    }
+
+    /// The start's answer was lost: a run that the books show under way here,
+    /// while nobody else in this process may start one, is the one just begun.
+    /// If the books cannot be read either, the sweep turns it into a credit.
+    async fn recover_start(&self, known: &Payment, error: LedgerError) -> Result<DeliveryStart, LedgerError> {
+        let running = self.tools.ledger.running().await?;
+        match running.into_iter().find(|(payment, _)| *payment == known.id) {
+            Some((_, run)) => Ok(DeliveryStart::Run { run }),
+            None => Err(error),
+        }
+    }
+
+    /// Landed bytes are public: they prove payment, not identity.
+    fn may_see(&self, known: &Payment, sale: &Sale) -> bool {
+        if let Some(identifier) = &known.identifier {
+            return sale.identifier.as_ref() == Some(identifier);
+        }
+        known
+            .first_answer_at_ms
+            .is_none_or(|first| self.tools.clock.now_ms().saturating_sub(first) <= self.limits.replay_ms)
+    }
+
+    async fn replay(self: &Arc<Self>, known: &Payment, refundable: bool) -> PayOutcome {
+        match self.tools.ledger.answer(&known.id).await {
+            Ok(Some(answer)) => {
+                self.tools.metrics.delivery("replayed");
+                // A first delivery that broke off started no replay window: a
+                // replay does, or it would stay open to whoever reads the chain.
+                self.answer_sent(&known.id);
+                PayOutcome::Answered { answer, receipt: receipt(known) }
+            }
+            Ok(None) => conflict(
+                ErrorCode::ReplayWindowClosed,
+                if refundable {
+                    "the answer was a refusal and is no longer kept"
+                } else {
+                    "the answer is no longer kept"
+                },
+                known,
+            ),
+            Err(error) => unavailable(&error),
+        }
+    }
+
+    /// running → credited (P6). What cannot be stored now is tried again until
+    /// the ledger answers: a run that nobody holds would keep its payer waiting.
+    pub(crate) async fn credit(self: &Arc<Self>, payment: &PaymentId, run: u32, reason: &str) {
+        self.tools.metrics.delivery("credited");
+        if self.try_credit(payment, run, reason).await {
+            return;
+        }
+        let (inner, payment, reason) = (Arc::clone(self), payment.clone(), reason.to_owned());
+        self.drivers.spawn(async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    // The next start makes it a credit.
+                    () = inner.tools.stop.cancelled() => return,
+                    () = tokio::time::sleep(CREDIT_RETRY) => {}
+                }
+                if inner.try_credit(&payment, run, &reason).await {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Whether there is nothing more to do.
+    async fn try_credit(&self, payment: &PaymentId, run: u32, reason: &str) -> bool {
+        let now_ms = self.tools.clock.now_ms();
+        let credited = self.tools.ledger.credit_delivery(payment, run, reason, now_ms).await;
+        let done = match &credited {
+            Ok(_) => true,
+            // Somebody ended this run already, or it is no longer ours.
+            Err(error) => error.payment().is_some() || matches!(error, LedgerError::Closed),
+        };
+        if let Err(error) = &credited {
+            tracing::warn!(%payment, %error, "a credit is not stored");
+        }
+        self.wake(payment).await;
+        done
+    }
+
+    pub(crate) fn answer_sent(self: &Arc<Self>, payment: &PaymentId) {
+        let (inner, payment) = (Arc::clone(self), payment.clone());
+        self.drivers.spawn(async move {
+            let now_ms = inner.tools.clock.now_ms();
+            if let Err(error) = inner.tools.ledger.mark_answer_sent(&payment, now_ms).await {
+                tracing::warn!(%payment, %error, "the replay window is not marked");
+            }
+        });
+    }
+
+    /// Wakes copies of a payment that wait for its delivery.
+    pub(crate) async fn wake(&self, id: &PaymentId) {
+        if let Ok(Some(payment)) = self.tools.ledger.payment(id).await {
+            self.board.notice(payment.key).announce();
+        }
+    }
+}
+
+fn facts(known: &Payment, run: u32) -> PaidFacts {
+    PaidFacts {
+        payment_id: known.id.clone(),
+        request_id: known.request_id.clone(),
+        payer: known.payer.clone(),
+        amount: known.amount,
+        service: known.service,
+        network: known.network.clone(),
+        transaction: known.transaction.clone().unwrap_or_default(),
+        run,
+    }
+}

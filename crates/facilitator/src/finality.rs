@@ -1,0 +1,165 @@
+//! The finality keeper: the chain's evidence for a settled payment is watched
+//! until it is final (I6).
+//!
+//! A landing that vanishes is broadcast again with the bytes it landed with; one
+//! that can come back no more is booked as `reorged_loss`. The grant stands
+//! either way: who was served once is never asked to pay again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quittance_ledger::{LedgerError, Payment};
+use quittance_protocol::{DurableAttempt as _, Evidence, Landing, PaymentId};
+
+use crate::Inner;
+use crate::chain::{ChainFault, Heights, Landed};
+use crate::desk::Desk;
+use crate::engine::{Aftermath, after_settlement};
+use crate::settle::Tools;
+
+/// Pause between two looks at one chain's landings.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Blocks below the newest in which every landing is looked at each time: a
+/// reorganisation on Base rarely reaches deeper, and what lies lower is looked
+/// at when it becomes final.
+const RECENT_BLOCKS: u64 = 64;
+
+/// Why one look failed; the next one does all of it again.
+#[derive(Debug, thiserror::Error)]
+enum FinalityFault {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Chain(#[from] ChainFault),
+}
+
+/// One chain's keeper.
+struct Keeper {
+    tools: Arc<Tools>,
+    desk: Arc<Desk>,
+    heights: Heights,
+    /// Landings that are gone at the moment, each alerted once.
+    missing: BTreeSet<PaymentId>,
+}
+
+impl Inner {
+    /// One keeper for each network.
+    pub(crate) fn start_finality_keepers(self: &Arc<Self>) {
+        for desk in &self.desks {
+            let keeper = Keeper {
+                tools: Arc::clone(&self.tools),
+                desk: Arc::clone(desk),
+                heights: Heights { latest: 0, finalized: 0 },
+                missing: BTreeSet::new(),
+            };
+            self.drivers.spawn(keeper.keep());
+        }
+    }
+}
+
+impl Keeper {
+    async fn keep(mut self) {
+        loop {
+            if let Err(fault) = self.look().await {
+                tracing::warn!(network = %self.desk.chain.network(), %fault, "cannot look whether landings are final");
+            }
+            tokio::select! {
+                biased;
+                () = self.tools.stop.cancelled() => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    /// One look: reads of the ledger, and calls only while something is not final.
+    async fn look(&mut self) -> Result<(), FinalityFault> {
+        let network = self.desk.chain.network();
+        if self.tools.ledger.unfinal(network, 0..=u64::MAX).await?.is_empty() {
+            self.missing.clear();
+            return Ok(());
+        }
+        self.heights = self.desk.chain.heights().await?;
+        let payments = self.due().await?;
+        let landed: Vec<Landed> = payments.iter().filter_map(landed).collect();
+        if landed.is_empty() {
+            return Ok(());
+        }
+        let mut finalized = Vec::new();
+        for (key, standing) in self.desk.chain.standing(&landed).await? {
+            let Some(payment) = payments.iter().find(|payment| payment.key == key) else { continue };
+            let Some(known) = &payment.landing else { continue };
+            match after_settlement(known, standing) {
+                Aftermath::Finalize(landing) => finalized.push((payment.id.clone(), landing)),
+                Aftermath::Move(landing) => self.moved(payment, &landing).await?,
+                Aftermath::Keep => {
+                    self.missing.remove(&payment.id);
+                }
+                Aftermath::Rebroadcast => self.rebroadcast(payment).await?,
+                Aftermath::BookLoss(evidence) => self.lost(payment, &evidence).await?,
+            }
+        }
+        if !finalized.is_empty() {
+            for (id, _) in &finalized {
+                self.missing.remove(id);
+            }
+            self.tools.ledger.finalize(finalized, self.tools.clock.now_ms()).await?;
+        }
+        Ok(())
+    }
+
+    /// What may have become final, and what may still move.
+    async fn due(&self) -> Result<Vec<Payment>, FinalityFault> {
+        let network = self.desk.chain.network();
+        let recent = self.heights.latest.saturating_sub(RECENT_BLOCKS).max(self.heights.finalized);
+        let mut payments = self.tools.ledger.unfinal(network, 0..=self.heights.finalized).await?;
+        payments.extend(self.tools.ledger.unfinal(network, recent.saturating_add(1)..=u64::MAX).await?);
+        Ok(payments)
+    }
+
+    async fn moved(&mut self, payment: &Payment, landing: &Landing) -> Result<(), FinalityFault> {
+        self.missing.remove(&payment.id);
+        if self.tools.ledger.move_landing(&payment.id, landing, self.tools.clock.now_ms()).await? {
+            tracing::info!(payment = %payment.id, block = landing.block, transaction = landing.transaction, "a landing moved");
+        }
+        Ok(())
+    }
+
+    /// The same bytes again, so that it lands again while it can. A landing by a
+    /// stranger has no bytes of ours.
+    async fn rebroadcast(&mut self, payment: &Payment) -> Result<(), FinalityFault> {
+        let network = self.desk.chain.network();
+        if self.missing.insert(payment.id.clone()) {
+            self.tools.metrics.alert(network, "reorganised");
+            tracing::warn!(payment = %payment.id, transaction = payment.transaction, "a landing vanished; broadcasting again");
+        }
+        let attempts = self.tools.ledger.recorded_attempts(&payment.id).await?;
+        let landed =
+            attempts.iter().find(|attempt| Some(attempt.transaction()) == payment.transaction.as_deref());
+        if let Some(recorded) = landed.or(attempts.last()) {
+            let outcome = self.desk.chain.send(recorded).await;
+            self.tools.metrics.sent(network, &outcome);
+        }
+        Ok(())
+    }
+
+    async fn lost(&mut self, payment: &Payment, evidence: &Evidence) -> Result<(), FinalityFault> {
+        self.missing.remove(&payment.id);
+        if self.tools.ledger.book_reorged_loss(&payment.id, evidence, self.tools.clock.now_ms()).await? {
+            self.tools.metrics.alert(self.desk.chain.network(), "reorged_loss");
+            tracing::error!(payment = %payment.id, amount = %payment.amount, "a reorganisation took a settled payment for good; the grant stands");
+        }
+        Ok(())
+    }
+}
+
+fn landed(payment: &Payment) -> Option<Landed> {
+    Some(Landed {
+        key: payment.key,
+        form: payment.payload.clone(),
+        landing: payment.landing.clone()?,
+        watch_from: payment.watch_from,
+        deadline: payment.deadline,
+    })
+}

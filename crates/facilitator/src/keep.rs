@@ -1,0 +1,155 @@
+//! What a running process does again and again: keeps its lease, takes over what
+//! dead ones left, and finds what nobody here works on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quittance_ledger::{LedgerError, Payment, Retention};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::Inner;
+use crate::settle::Driver;
+
+/// Heartbeats per lease.
+const BEATS_PER_LEASE: u32 = 3;
+
+/// Handler runs end when this much of the lease has passed without a heartbeat:
+/// the rest is for clocks that disagree and for a run that is slow to stop.
+const RUNS_END_AFTER_SIXTHS: u32 = 5;
+
+/// Pause between two rounds of dropping old answers.
+const PRUNE_PAUSE: Duration = Duration::from_secs(3_600);
+
+impl Inner {
+    /// Boot: every unfinished payment goes on (P2), every run that died with a
+    /// process becomes a credit (P6).
+    pub(crate) async fn resume(self: &Arc<Self>) -> Result<(), LedgerError> {
+        self.tools.ledger.adopt_orphans(self.tools.clock.now_ms()).await?;
+        for payment in self.tools.ledger.unfinished().await? {
+            self.resume_one(payment).await?;
+        }
+        Ok(())
+    }
+
+    async fn resume_one(self: &Arc<Self>, payment: Payment) -> Result<(), LedgerError> {
+        let Some(desk) = self.desk(payment.network.as_str()) else {
+            tracing::error!(payment = %payment.id, network = %payment.network, "unfinished payment on a network that is not configured");
+            return Ok(());
+        };
+        let notice = self.board.notice(payment.key);
+        if notice.is_driven() {
+            return Ok(());
+        }
+        tracing::info!(payment = %payment.id, state = %payment.state, "resuming");
+        let driver = Driver::resumed(Arc::clone(&self.tools), desk, payment, notice).await?;
+        self.drivers.spawn(driver.run());
+        Ok(())
+    }
+
+    /// Keeps this process's lease, takes over what dead ones left, and drives
+    /// what nobody drives: a claim, or the start of a run, whose commit worked
+    /// although its answer was lost and the ledger could not be read either.
+    pub(crate) fn start_heartbeat(self: &Arc<Self>, lease: Duration) {
+        let beat = watch::Sender::new(Instant::now());
+        if self.tools.ledger.lease_ms().is_some() {
+            self.drivers.spawn(Arc::clone(self).end_runs_without_lease(beat.subscribe(), lease));
+        }
+        self.drivers.spawn(Arc::clone(self).keep(beat, lease / BEATS_PER_LEASE));
+    }
+
+    async fn keep(self: Arc<Self>, beat: watch::Sender<Instant>, pause: Duration) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.tools.stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            let begun = Instant::now();
+            let now_ms = self.tools.clock.now_ms();
+            if let Err(error) = self.keep_lease(now_ms).await {
+                tracing::error!(%error, "heartbeat");
+                continue;
+            }
+            beat.send_replace(begun);
+            if let Err(error) = self.sweep(now_ms).await {
+                tracing::error!(%error, "cannot look for what nobody works on");
+            }
+        }
+    }
+
+    /// A process that slept longer than its lease comes back with nothing of
+    /// its own: another finishes what it had, and its drivers learn the verdict
+    /// from the ledger when they report theirs.
+    async fn keep_lease(&self, now_ms: i64) -> Result<(), LedgerError> {
+        match self.tools.ledger.heartbeat(now_ms).await {
+            Err(LedgerError::LeaseLost) => {
+                tracing::warn!("the lease on the ledger was lost; joining again");
+                // Somebody else may have started them again by now (P1).
+                self.runs.revoke_all();
+                self.tools.ledger.rejoin(now_ms).await
+            }
+            other => other,
+        }
+    }
+
+    /// Ends this process's handler runs before anybody else may start them
+    /// again: when the lease was not renewed in time (P1).
+    async fn end_runs_without_lease(self: Arc<Self>, mut beat: watch::Receiver<Instant>, lease: Duration) {
+        let grace = lease.saturating_mul(RUNS_END_AFTER_SIXTHS) / 6;
+        loop {
+            let kept = *beat.borrow_and_update();
+            tokio::select! {
+                biased;
+                () = self.tools.stop.cancelled() => return,
+                changed = beat.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+                () = tokio::time::sleep_until(kept + grace) => {}
+            }
+            tracing::warn!("no heartbeat for most of the lease; ending handler runs");
+            self.runs.revoke_all();
+            tokio::select! {
+                biased;
+                () = self.tools.stop.cancelled() => return,
+                changed = beat.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    async fn sweep(self: &Arc<Self>, now_ms: i64) -> Result<(), LedgerError> {
+        self.tools.ledger.adopt_orphans(now_ms).await?;
+        for payment in self.tools.ledger.unfinished().await? {
+            self.resume_one(payment).await?;
+        }
+        for (payment, run) in self.tools.ledger.running().await? {
+            // A run is on the list here before the ledger grants it, so one that
+            // is not has nobody who could end it.
+            if !self.runs.is_open(&payment) {
+                tracing::warn!(%payment, run, "nobody works on this run; it becomes a credit");
+                self.credit(&payment, run, "nobody worked on the run").await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops bodies of answers that are older than the policy keeps them.
+    pub(crate) fn start_pruning(self: &Arc<Self>, policy: Retention) {
+        let inner = Arc::clone(self);
+        self.drivers.spawn(async move {
+            loop {
+                match inner.tools.ledger.prune(policy, inner.tools.clock.now_ms()).await {
+                    Ok(0) => {}
+                    Ok(answers) => tracing::info!(answers, "dropped old answers"),
+                    Err(error) => tracing::warn!(%error, "cannot drop old answers"),
+                }
+                tokio::select! {
+                    biased;
+                    () = inner.tools.stop.cancelled() => return,
+                    () = tokio::time::sleep(PRUNE_PAUSE) => {}
+                }
+            }
+        });
+    }
+}

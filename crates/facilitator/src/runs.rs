@@ -1,0 +1,86 @@
+//! Handler runs of this process.
+//!
+//! The ledger says which runs are granted. This list says which of them somebody
+//! here works on, so that a run whose start or end got lost on the way to the
+//! ledger is found; and it ends them all when the process may no longer act.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quittance_protocol::PaymentId;
+use tokio_util::sync::CancellationToken;
+
+/// All runs of this process.
+#[derive(Default)]
+pub(crate) struct Runs {
+    open: Mutex<BTreeSet<PaymentId>>,
+    /// Cancelled when the lease is gone; replaced at once for runs that begin later.
+    life: Mutex<CancellationToken>,
+}
+
+/// The right to start, and to be, the payment's run in this process.
+pub(crate) struct Running {
+    runs: Arc<Runs>,
+    payment: PaymentId,
+    revoked: CancellationToken,
+}
+
+impl Runs {
+    /// Registers a run before the ledger is asked to grant it; `None` while this
+    /// process has one of the payment.
+    pub(crate) fn begin(self: &Arc<Self>, payment: &PaymentId) -> Option<Running> {
+        let revoked = self.life.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let fresh = self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(payment.clone());
+        fresh.then(|| Running { runs: Arc::clone(self), payment: payment.clone(), revoked })
+    }
+
+    /// Whether somebody here works on the payment's run.
+    pub(crate) fn is_open(&self, payment: &PaymentId) -> bool {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).contains(payment)
+    }
+
+    /// Ends every run: others may start them again from now on (P1).
+    pub(crate) fn revoke_all(&self) {
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *life).cancel();
+    }
+}
+
+impl Running {
+    /// Fires when the run must end.
+    pub(crate) fn revoked(&self) -> &CancellationToken {
+        &self.revoked
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.runs.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.payment);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payment_has_one_run_here_and_frees_its_place() {
+        let runs = Arc::new(Runs::default());
+        let payment = PaymentId::from_random([1; 16]);
+        let run = runs.begin(&payment).unwrap();
+        assert!(runs.begin(&payment).is_none());
+        assert!(runs.is_open(&payment));
+        drop(run);
+        assert!(!runs.is_open(&payment));
+        assert!(runs.begin(&payment).is_some());
+    }
+
+    #[test]
+    fn runs_that_begin_after_a_revocation_live() {
+        let runs = Arc::new(Runs::default());
+        let before = runs.begin(&PaymentId::from_random([1; 16])).unwrap();
+        runs.revoke_all();
+        assert!(before.revoked().is_cancelled());
+        assert!(!runs.begin(&PaymentId::from_random([2; 16])).unwrap().revoked().is_cancelled());
+    }
+}

@@ -23,5 +23,5 @@ pub use error::GateError;
 pub use gate::{Gate, GateBuilder};
 pub use limits::Limits;
 pub use middleware::{GateMiddleware, GateService};
-pub use paid::{Identity, Paid};
+pub use paid::{Identity, Paid, UsageError};
 pub use quittance_facilitator::PaidFacts;

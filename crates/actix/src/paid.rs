@@ -2,12 +2,12 @@
 
 use std::future::{Ready, ready};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError};
-use quittance_facilitator::PaidFacts;
-use quittance_quote::Price;
+use quittance_facilitator::{PaidFacts, USAGE_MAX, Usage};
+use quittance_quote::{Metered, Price, QuoteError};
 
 use crate::GateError;
 use crate::answers;
@@ -28,14 +28,81 @@ pub struct Paid(pub(crate) Arc<Ticket>);
 /// the crate, so nothing else can put it there.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    pub(crate) facts: PaidFacts,
-    pub(crate) price: Price,
+    facts: PaidFacts,
+    price: Price,
+    usage: Mutex<Option<Usage>>,
+}
+
+impl Ticket {
+    pub(crate) fn new(facts: PaidFacts, price: Price) -> Self {
+        Self { facts, price, usage: Mutex::new(None) }
+    }
+
+    /// What the handler reported last.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Why a usage cannot be reported; nothing is booked then, and the answer goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// The price was no reserve: it does not depend on what is used.
+    #[error("this request was not sold from a reserve")]
+    NoReserve,
+    /// Numbers that no model reaches.
+    #[error("the usage is out of range")]
+    OutOfRange,
+}
+
+impl From<QuoteError> for UsageError {
+    fn from(_: QuoteError) -> Self {
+        Self::OutOfRange
+    }
 }
 
 impl Paid {
     /// How the service price adds up, and what it reserves for text.
     pub fn price(&self) -> &Price {
         &self.0.price
+    }
+
+    /// Reports the tokens that the model really read and made, over all choices,
+    /// and returns what they cost by the prices of the reserve.
+    ///
+    /// The gate books the last report together with the answer, so report before
+    /// the answer's body ends: from a stream, before its last chunk. A report of
+    /// a run that fails is dropped with it.
+    ///
+    /// An `exact` payment is made once and in full: what is charged stays the
+    /// reserve, whatever the report says. A scheme that charges by use (`upto`)
+    /// will charge [`Metered::usdc`] here, at most the reserve.
+    pub fn report_tokens(&self, prompt_tokens: u64, completion_tokens: u64) -> Result<Metered, UsageError> {
+        let price = &self.0.price;
+        let reserve = price.reserve.as_ref().ok_or(UsageError::NoReserve)?;
+        let metered = reserve.meter(prompt_tokens, completion_tokens)?;
+        let usage = Usage {
+            product: reserve.model.clone(),
+            prompt_tokens_reserved: reserve.prompt_tokens,
+            prompt_tokens,
+            completion_tokens_reserved: reserve.output_tokens,
+            completion_tokens,
+            reserved: price.service,
+            metered: metered.usdc,
+            charged: price.service,
+        };
+        let amounts = [usage.reserved, usage.metered].map(quittance_protocol::Amount::atomic);
+        let tokens = [
+            usage.prompt_tokens_reserved,
+            prompt_tokens,
+            usage.completion_tokens_reserved,
+            completion_tokens,
+        ];
+        if amounts.iter().chain(&tokens).any(|value| *value > USAGE_MAX) {
+            return Err(UsageError::OutOfRange);
+        }
+        *self.0.usage.lock().unwrap_or_else(PoisonError::into_inner) = Some(usage);
+        Ok(metered)
     }
 }
 

@@ -5,7 +5,7 @@ use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
-use quittance_facilitator::StoredAnswer;
+use quittance_facilitator::{StoredAnswer, Usage};
 use quittance_protocol::{PAYMENT_REQUIRED, PAYMENT_RESPONSE, SettleResponse, encode_header};
 
 use crate::answers::{self, PAYMENT_STATE};
@@ -64,7 +64,12 @@ fn private(headers: &HeaderMap) -> HeaderValue {
 }
 
 /// What is kept of an answer. `body` is `None` when it was too long.
-pub(crate) fn store(status: StatusCode, headers: &HeaderMap, body: Option<&Bytes>) -> StoredAnswer {
+pub(crate) fn store(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: Option<&Bytes>,
+    usage: Option<Usage>,
+) -> StoredAnswer {
     let kept = headers
         .iter()
         .filter(|(name, _)| !NOT_STORED.contains(&name.as_str()) && !OURS.contains(&name.as_str()));
@@ -74,6 +79,7 @@ pub(crate) fn store(status: StatusCode, headers: &HeaderMap, body: Option<&Bytes
         body: body.map(|body| body.to_vec()).unwrap_or_default(),
         truncated: body.is_none(),
         refundable: status.is_client_error(),
+        usage,
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) async fn serve<S, B>(
     let Job { payment, sale, price, resource } = job;
     let answer = match shared.till.pay(payment, sale).await {
         PayOutcome::Granted(grant) => {
-            return Run::new(shared, grant).start(service, req, price, client).await;
+            return Run::new(shared, grant, price).start(service, req, client).await;
         }
         PayOutcome::Answered { answer, receipt } => receipt::replay(answer, &receipt),
         PayOutcome::Pending { receipt, retry_after_seconds } => {
@@ -73,6 +73,7 @@ struct Run {
     grant: Grant,
     receipt: SettleResponse,
     payment: PaymentId,
+    ticket: Arc<Ticket>,
     deadline: Instant,
 }
 
@@ -84,14 +85,15 @@ enum Next {
 }
 
 impl Run {
-    fn new(shared: Arc<Shared>, grant: Grant) -> Self {
+    fn new(shared: Arc<Shared>, grant: Grant, price: Price) -> Self {
         let deadline = Instant::now() + shared.limits.run();
         let receipt = grant.receipt().clone();
         let payment = grant.paid().payment_id.clone();
-        Self { shared, grant, receipt, payment, deadline }
+        let ticket = Arc::new(Ticket::new(grant.paid().clone(), price));
+        Self { shared, grant, receipt, payment, ticket, deadline }
     }
 
-    async fn start<S, B>(self, service: Rc<S>, mut req: ServiceRequest, price: Price, client: Client)
+    async fn start<S, B>(self, service: Rc<S>, mut req: ServiceRequest, client: Client)
     where
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
         B: MessageBody + 'static,
@@ -99,8 +101,7 @@ impl Run {
         // Nothing behind the gate needs the payment itself, and a log or an
         // upstream that kept it could ask for the stored answer.
         req.headers_mut().remove(PAYMENT_SIGNATURE);
-        let ticket = Ticket { facts: self.grant.paid().clone(), price };
-        req.extensions_mut().insert(Paid(Arc::new(ticket)));
+        req.extensions_mut().insert(Paid(Arc::clone(&self.ticket)));
         let handler = AssertUnwindSafe(async move { service.call(req).await }).catch_unwind();
         let handled = tokio::select! {
             biased;
@@ -160,7 +161,8 @@ impl Run {
             }
         }
         let collected = collected.freeze();
-        let stored = receipt::store(response.status(), response.headers(), Some(&collected));
+        let usage = self.ticket.usage();
+        let stored = receipt::store(response.status(), response.headers(), Some(&collected), usage);
         let state = if stored.refundable { "refundable" } else { "delivered" };
         let Self { shared, grant, receipt, payment, .. } = self;
         if let Err(source) = shared.till.finish(grant, stored).await {
@@ -215,7 +217,7 @@ impl Run {
             }
         }
         let kept = tee.kept.map(BytesMut::freeze);
-        let stored = receipt::store(status, &stored_headers, kept.as_ref());
+        let stored = receipt::store(status, &stored_headers, kept.as_ref(), self.ticket.usage());
         match self.shared.till.finish(self.grant, stored).await {
             Ok(()) => reader.send(Piece::End).await,
             Err(source) => {

@@ -116,9 +116,8 @@ impl Desk {
 
     /// The tariff in the window that makes `amount` the price of `service`.
     pub(crate) fn matching(&self, amount: Amount, service: Amount, now_ms: i64) -> Option<Tariff> {
-        let gas = amount.checked_sub(service).ok()?;
         let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
-        window.matching(gas, now_ms).cloned()
+        window.paying(amount, service, now_ms).cloned()
     }
 
     /// Takes a tariff in that is already in the ledger.

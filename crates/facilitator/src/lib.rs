@@ -41,7 +41,7 @@ use tokio_util::task::TaskTracker;
 pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejection, Sale};
 pub use clock::Clock;
 pub use metrics::Metrics;
-pub use quittance_ledger::StoredAnswer;
+pub use quittance_ledger::{StoredAnswer, USAGE_MAX, Usage};
 pub use random::Random;
 pub use rates::{Coin, LiveRates, RateSource, StaticRates};
 pub use start::{Parts, StartError};
@@ -136,7 +136,12 @@ impl Facilitator {
         let stored = inner.tools.ledger.finish_delivery(&facts.payment_id, facts.run, &answer, now_ms).await;
         failpoint::hit("after_delivered").await;
         match stored {
-            Ok(()) => inner.tools.metrics.delivery("delivered"),
+            Ok(()) => {
+                inner.tools.metrics.delivery("delivered");
+                if let Some(usage) = &answer.usage {
+                    inner.tools.metrics.usage(usage);
+                }
+            }
             Err(error) => {
                 tracing::error!(payment = %facts.payment_id, %error, "an answer is not stored");
                 inner.credit(&facts.payment_id, facts.run, "the answer could not be stored").await;

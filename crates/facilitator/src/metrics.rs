@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use quittance_ledger::Usage;
 use quittance_protocol::{Amount, ErrorCode, Network, SendOutcome};
 
 use crate::chain::Chain;
@@ -11,6 +12,9 @@ use crate::desk::Closed;
 
 /// Upper bounds of the verdict histogram in seconds.
 const VERDICT_BUCKETS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 30.0, 60.0, 120.0, 600.0];
+
+/// Upper bounds of the histogram of cost over charge; above one a payment lost.
+const COST_SHARE_BUCKETS: &[f64] = &[0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 2.0, 5.0];
 
 /// All metrics of one facilitator.
 pub struct Metrics {
@@ -22,6 +26,9 @@ pub struct Metrics {
     verdict_seconds: HistogramVec,
     charged: IntCounterVec,
     spent: IntCounterVec,
+    cost_share: HistogramVec,
+    usage: IntCounterVec,
+    usage_answers: IntCounterVec,
     wallet: GaugeVec,
     tariff: IntGaugeVec,
     deliveries: IntCounterVec,
@@ -66,6 +73,22 @@ impl Metrics {
             "Real settlement cost from receipts, atomic USDC, by whether a payment earned it back",
             &["network", "earned"],
         )?;
+        let usage = counter(
+            "quittance_usage_usdc_atomic_total",
+            "Prepaid work whose host reported what it used, atomic USDC: reserved, metered, charged",
+            &["kind"],
+        )?;
+        let usage_answers = counter(
+            "quittance_usage_answers_total",
+            "Answers with a reported usage, by whether it lay within the reserve",
+            &["outcome"],
+        )?;
+        let cost_share = HistogramVec::new(
+            HistogramOpts::new("quittance_cost_share", "Real cost of landing a payment over its surcharge")
+                .buckets(COST_SHARE_BUCKETS.to_vec()),
+            &["network"],
+        )?;
+        registry.register(Box::new(cost_share.clone()))?;
         let tariff =
             int_gauge("quittance_tariff_usdc_atomic", "Surcharge offered now, atomic USDC", &["network"])?;
         let deliveries = counter("quittance_deliveries_total", "Handler runs by outcome", &["outcome"])?;
@@ -110,6 +133,9 @@ impl Metrics {
             verdict_seconds,
             charged,
             spent,
+            cost_share,
+            usage,
+            usage_answers,
             wallet,
             tariff,
             deliveries,
@@ -154,6 +180,13 @@ impl Metrics {
         for outcome in ["delivered", "credited", "replayed"] {
             self.deliveries.with_label_values(&[outcome]);
         }
+        for kind in ["reserved", "metered", "charged"] {
+            self.usage.with_label_values(&[kind]);
+        }
+        for outcome in ["within", "over"] {
+            self.usage_answers.with_label_values(&[outcome]);
+        }
+        self.cost_share.with_label_values(&[network]);
         self.open.with_label_values(&[network]);
         self.charged.with_label_values(&[network]);
         self.verdict_seconds.with_label_values(&[network, "settled"]);
@@ -191,6 +224,27 @@ impl Metrics {
     pub(crate) fn spent(&self, network: &Network, cost: Amount, earned: bool) {
         let earned = if earned { "true" } else { "false" };
         self.spent.with_label_values(&[network.as_str(), earned]).inc_by(cost.atomic());
+    }
+
+    /// One settled payment: what landing it cost, beside what it was charged.
+    /// A display value: the books hold both numbers exactly.
+    #[allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
+    pub(crate) fn cost_share(&self, network: &Network, cost: Amount, charged: Amount) {
+        if charged > Amount::ZERO {
+            let share = cost.atomic() as f64 / charged.atomic() as f64;
+            self.cost_share.with_label_values(&[network.as_str()]).observe(share);
+        }
+    }
+
+    /// What prepaid work used of its reserve.
+    pub(crate) fn usage(&self, usage: &Usage) {
+        for (kind, amount) in
+            [("reserved", usage.reserved), ("metered", usage.metered), ("charged", usage.charged)]
+        {
+            self.usage.with_label_values(&[kind]).inc_by(amount.atomic());
+        }
+        let outcome = if usage.metered > usage.reserved { "over" } else { "within" };
+        self.usage_answers.with_label_values(&[outcome]).inc();
     }
 
     pub(crate) fn tariff(&self, network: &Network, gas: Amount) {

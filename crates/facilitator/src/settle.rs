@@ -314,6 +314,9 @@ impl Driver {
         if let Some(usdc) = usdc {
             self.tools.metrics.spent(&self.payment.network, usdc, earned);
             self.desk.spending.add(usdc, earned);
+            if earned {
+                self.tools.metrics.cost_share(&self.payment.network, usdc, self.payment.gas);
+            }
         }
         let entry = CostEntry {
             network: self.payment.network.clone(),

@@ -17,12 +17,13 @@ mod types;
 pub use error::LedgerError;
 pub use ledger::Ledger;
 pub use ops::attempts::BATCH_PAYMENTS_MAX;
+pub use ops::usages::USAGE_MAX;
 pub use store::Store;
 pub use token::{Claim, ClaimOutcome, Recorded, SignFn, SignedBytes};
 pub use types::{
-    AnswerMeta, AttemptId, CostEntry, DeliveryStart, DeliveryState, Finality, JournalLine, LedgerOptions,
-    Margin, MerchantAnswer, NewClaim, Origin, Payment, PaymentFilter, PaymentState, Retention, Slot, Spent,
-    StoredAnswer, TariffRow,
+    AnswerMeta, AttemptId, CostEntry, CostShares, DeliveryStart, DeliveryState, Finality, JournalLine,
+    LedgerOptions, Margin, MerchantAnswer, NewClaim, Origin, Payment, PaymentFilter, PaymentState, Retention,
+    Slot, Spent, StoredAnswer, TariffRow, Usage, UsageSum,
 };
 
 /// Most payments or journal lines that one call lists.

@@ -7,4 +7,5 @@ pub(crate) mod delivery;
 pub(crate) mod finality;
 pub(crate) mod instances;
 pub(crate) mod reading;
+pub(crate) mod usages;
 pub(crate) mod verdicts;

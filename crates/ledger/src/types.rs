@@ -308,6 +308,30 @@ pub struct StoredAnswer {
     pub truncated: bool,
     /// The answer is a refusal of the handler (4xx): the operator may refund.
     pub refundable: bool,
+    /// What the work really used, where the host says so.
+    pub usage: Option<Usage>,
+}
+
+/// What prepaid work really used, beside what was prepaid for it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Usage {
+    /// What was sold, e.g. a model's public name.
+    pub product: String,
+    /// Prompt tokens that the price covers.
+    pub prompt_tokens_reserved: u64,
+    /// Prompt tokens that were read.
+    pub prompt_tokens: u64,
+    /// Completion tokens that the price covers.
+    pub completion_tokens_reserved: u64,
+    /// Completion tokens that were made.
+    pub completion_tokens: u64,
+    /// What was prepaid: the service price, above zero.
+    pub reserved: Amount,
+    /// What the real usage costs by the same prices.
+    pub metered: Amount,
+    /// What of the reserve is kept. All of it under `exact`; this is the place
+    /// of a scheme that charges by use (`upto`).
+    pub charged: Amount,
 }
 
 impl fmt::Debug for StoredAnswer {
@@ -453,6 +477,58 @@ pub struct Margin {
     pub cost_median: Option<Amount>,
     /// 95 of 100 landings cost no more.
     pub cost_p95: Option<Amount>,
+}
+
+/// Prepaid work of one kind: what it used of what it reserved.
+///
+/// Shares are metered over reserved in basis points, rounded up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageSum {
+    /// Where it was bought, e.g. `POST /v1/chat/completions`.
+    pub resource: String,
+    /// What was sold, e.g. a model.
+    pub product: String,
+    /// Answers whose host reported a usage.
+    pub answers: u64,
+    /// Answers that used more than they had reserved.
+    pub over: u64,
+    /// Sum of the reserves.
+    pub reserved: Amount,
+    /// Sum of the real usages.
+    pub metered: Amount,
+    /// Sum of what was kept.
+    pub charged: Amount,
+    /// The lower median.
+    pub share_median_bps: u64,
+    /// 95 of 100 answers used no larger share.
+    pub share_p95_bps: u64,
+    /// The largest share.
+    pub share_most_bps: u64,
+    /// The largest share of the reserved prompt tokens that was really read: above
+    /// 10,000 the tokenizer counts too low for this product.
+    pub prompt_share_most_bps: u64,
+}
+
+/// What landing a payment cost, as a share of what it was charged for it, over
+/// the settled payments of one network; basis points, rounded up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostShares {
+    /// Where.
+    pub network: Network,
+    /// Settled payments with a surcharge and a priced cost.
+    pub payments: u64,
+    /// Those that cost more than they were charged.
+    pub under_cost: u64,
+    /// The smallest share.
+    pub least_bps: u64,
+    /// The lower median.
+    pub median_bps: u64,
+    /// 95 of 100 payments cost no larger share.
+    pub p95_bps: u64,
+    /// 99 of 100.
+    pub p99_bps: u64,
+    /// The largest share.
+    pub most_bps: u64,
 }
 
 /// Which payments to list, newest first.

@@ -31,6 +31,7 @@ pub use body::BODY_BYTES_MAX;
 pub use generation::{ITEMS_MAX, PROMPT_BYTES_MAX};
 pub use refusal::CHOICES_MAX;
 pub use route::PATH_BYTES_MAX;
+pub(crate) use text::TextRates;
 pub use text::{COUNT_MAX, IMAGE_TOKENS_DEFAULT, MESSAGES_MAX, OUTPUT_TOKENS_DEFAULT};
 pub use tokens::{TOKENIZED_BYTES_MAX, UNBROKEN_RUN_BYTES_MAX};
 
@@ -229,16 +230,9 @@ impl Catalogue {
         }
     }
 
-    /// What a finished text call costs: tokens times prices, at least the
-    /// endpoint's minimum, rounded up to a tenth of a unit. `None` when the
-    /// model is not a text model or no text endpoint is listed.
-    pub fn text_charge(&self, model: &str, prompt_tokens: u64, output_tokens: u64) -> Option<String> {
-        let Some(Model::Text(model)) = self.models.get(model) else { return None };
-        let rule = self.endpoints.iter().find_map(|endpoint| match &endpoint.price {
-            Rule::Text(rule) => Some(rule),
-            _ => None,
-        })?;
-        Some(text::charge(rule, model, prompt_tokens, output_tokens))
+    /// Whether `name` is a text model.
+    pub fn is_text_model(&self, name: &str) -> bool {
+        matches!(self.models.get(name), Some(Model::Text(_)))
     }
 }
 

@@ -246,6 +246,12 @@ impl TariffWindow {
         self.tariffs.iter().rev().find(|tariff| tariff.gas == gas && self.payable(tariff, now_ms))
     }
 
+    /// The tariff that makes `amount` the price of `service`: nothing else is taken,
+    /// more is no more welcome than less, and the service itself is never discounted.
+    pub fn paying(&self, amount: Amount, service: Amount, now_ms: i64) -> Option<&Tariff> {
+        self.matching(amount.checked_sub(service).ok()?, now_ms)
+    }
+
     /// Every tariff that may still be paid, newest first.
     pub fn payable_tariffs(&self, now_ms: i64) -> impl Iterator<Item = &Tariff> {
         self.tariffs.iter().rev().filter(move |tariff| self.payable(tariff, now_ms))

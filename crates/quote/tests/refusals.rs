@@ -349,10 +349,69 @@ fn chats() {
                 Err(("unsupported_content", "messages[0].content[0].type")),
             ),
             (
+                said(json!([{"type": "hologram"}])),
+                Err(("unsupported_content", "messages[0].content[0].type")),
+            ),
+            (
                 json!({"model": "glm-5", "messages": [{"role": "user", "content": image(LINK)}]}),
                 Err(("unsupported_content", "messages[0].content[0].type")),
             ),
             (json!({"stream": "yes"}), Err(("invalid_type", "stream"))),
+        ],
+    );
+}
+
+#[test]
+fn media_whose_length_is_unknown_reserve_the_whole_context() {
+    // 1,000,000 × 58.6 / 10^6 + 16 × 351.1 / 10^6 credits: 58.7 of them.
+    let base = json!({"model": "qwen3-6-flash", "max_tokens": 16, "messages": []});
+    let whole_context = Ok("0.275890");
+    let said = |part: Value| json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "See:"}, part]}]});
+    check(
+        CHAT,
+        &base,
+        whole,
+        &[
+            (
+                said(json!({"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}})),
+                whole_context,
+            ),
+            (
+                said(json!({"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}})),
+                whole_context,
+            ),
+            (
+                said(json!({"type": "video_url", "video_url": {"url": "ftp://example.com/a.mp4"}})),
+                Err(("invalid_media", "messages[0].content[1].video_url.url")),
+            ),
+            (said(json!({"type": "video_url"})), Err(("missing_field", "messages[0].content[1].video_url"))),
+            (
+                said(json!({"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}})),
+                Err(("unsupported_content", "messages[0].content[1].type")),
+            ),
+        ],
+    );
+    // 1,050,000 × 1,170.3 / 10^6 + 16 × 7,021.3 / 10^6 = 1,228.93 credits.
+    let base = json!({"model": "gpt-5-5", "max_tokens": 16, "messages": []});
+    check(
+        CHAT,
+        &base,
+        whole,
+        &[
+            (
+                said(
+                    json!({"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}}),
+                ),
+                Ok("5.776300"),
+            ),
+            (
+                said(json!({"type": "file", "file": {"file_id": "file-1"}})),
+                Err(("missing_field", "messages[0].content[1].file.file_data")),
+            ),
+            (
+                said(json!({"type": "file", "file": {"file_data": "data:application/pdf;base64,"}})),
+                Err(("invalid_media", "messages[0].content[1].file.file_data")),
+            ),
         ],
     );
 }
@@ -388,10 +447,23 @@ fn bodies_that_two_readers_could_read_differently() {
 #[test]
 fn a_finished_text_call_is_charged_by_its_tokens() {
     let catalogue = catalogue();
-    let charge = |input, output| catalogue.text_charge("claude-haiku-4-5", input, output);
-    assert_eq!(charge(0, 0).as_deref(), Some("0.1"));
-    assert_eq!(charge(12, 8).as_deref(), Some("0.1"));
+    let body = br#"{"model": "claude-haiku-4-5", "prompt": "hi", "max_tokens": 16, "n": 2}"#;
+    let request = PriceRequest { method: "POST", path: CHAT, query: "", content_type: None, body };
+    let reserve = catalogue.price(&request).unwrap().reserve.unwrap();
+    assert_eq!(
+        (reserve.model.as_str(), reserve.output_tokens_max, reserve.output_tokens),
+        ("claude-haiku-4-5", 16, 32)
+    );
+    let metered = |input, output| {
+        let metered = reserve.meter(input, output).unwrap();
+        (metered.units, metered.usdc.to_usdc())
+    };
+    let exact = |units: &str, usdc: &str| (units.to_owned(), usdc.to_owned());
+    assert_eq!(metered(0, 0), exact("0.1", "0.000470"));
+    assert_eq!(metered(12, 8), exact("0.1", "0.000470"));
     // 1,000 × 234.1 + 1,000 × 1,170.3 = 1.4044 credits.
-    assert_eq!(charge(1_000, 1_000).as_deref(), Some("1.5"));
-    assert_eq!(catalogue.text_charge("gen", 1, 1), None);
+    assert_eq!(metered(1_000, 1_000), exact("1.5", "0.007050"));
+    assert!(reserve.meter(u64::MAX, u64::MAX).is_err());
+    assert!(catalogue.is_text_model("claude-haiku-4-5"));
+    assert!(!catalogue.is_text_model("gen") && !catalogue.is_text_model("nobody"));
 }

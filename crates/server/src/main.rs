@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod catalog;
+mod columns;
 mod margin;
 mod pay;
 mod payments;
 mod serve;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use quittance_ledger::Margin;
+use quittance_ledger::{CostEntry, CostShares, Margin};
 use quittance_protocol::Amount;
 use serde_json::{Value, json};
+
+use crate::columns::{decimal, percent, signed, table as columns};
 
 /// A markup of one, in basis points: below cost it makes no sense.
 const MARKUP_ONE: u128 = 10_000;
@@ -49,6 +51,31 @@ fn needed(hour: &Margin) -> u128 {
         .saturating_add(u128::from(hour.uncollected_cost.atomic()))
 }
 
+/// The markups at which 50, 95, 99 and 100 of 100 payments would have paid for
+/// their own landing, by what each of them cost and was charged.
+fn covering_shares(shares: &CostShares, markup_bps: u32) -> [(&'static str, u128); 4] {
+    let covering = |share_bps: u64| {
+        let exact = u128::from(share_bps).saturating_mul(u128::from(markup_bps)).div_ceil(MARKUP_ONE);
+        exact.max(MARKUP_ONE).div_ceil(ADVICE_STEP).saturating_mul(ADVICE_STEP)
+    };
+    [
+        ("50", covering(shares.median_bps)),
+        ("95", covering(shares.p95_bps)),
+        ("99", covering(shares.p99_bps)),
+        ("100", covering(shares.most_bps)),
+    ]
+}
+
+/// Surcharge minus what the payment's transactions cost; `None` while a cost has
+/// no value, or none was booked.
+pub(crate) fn of_payment(charged: Amount, costs: &[CostEntry]) -> Option<i128> {
+    let mut margin = i128::from(charged.atomic());
+    for cost in costs {
+        margin -= i128::from(cost.usdc?.atomic());
+    }
+    (!costs.is_empty()).then_some(margin)
+}
+
 /// Hours by network, in the order of the rows.
 fn by_network(rows: &[Margin]) -> BTreeMap<&str, Vec<&Margin>> {
     let mut networks: BTreeMap<&str, Vec<&Margin>> = BTreeMap::new();
@@ -59,7 +86,7 @@ fn by_network(rows: &[Margin]) -> BTreeMap<&str, Vec<&Margin>> {
 }
 
 /// One document: all hours, and the advice per network.
-pub(crate) fn document(rows: &[Margin], markup_bps: u32) -> Value {
+pub(crate) fn document(rows: &[Margin], shares: &[CostShares], markup_bps: u32) -> Value {
     let hours: Vec<Value> = rows.iter().map(hour_document).collect();
     let networks: Vec<Value> = by_network(rows)
         .into_iter()
@@ -69,10 +96,33 @@ pub(crate) fn document(rows: &[Margin], markup_bps: u32) -> Value {
                 "markup": decimal(u128::from(markup_bps)),
                 "markup_advice": advice(&hours, markup_bps).map(decimal),
                 "unpriced": hours.iter().map(|hour| hour.unpriced).sum::<u64>(),
+                "payments": shares_of(shares, network).map(|shares| shares_document(shares, markup_bps)),
             })
         })
         .collect();
     json!({ "hours": hours, "networks": networks })
+}
+
+fn shares_of<'a>(shares: &'a [CostShares], network: &str) -> Option<&'a CostShares> {
+    shares.iter().find(|shares| shares.network.as_str() == network)
+}
+
+/// Cost over charge of single payments, and what would have covered how many.
+fn shares_document(shares: &CostShares, markup_bps: u32) -> Value {
+    let covering: serde_json::Map<String, Value> = covering_shares(shares, markup_bps)
+        .into_iter()
+        .map(|(percent, markup)| (percent.to_owned(), json!(decimal(markup))))
+        .collect();
+    json!({
+        "count": shares.payments,
+        "under_cost": shares.under_cost,
+        "cost_share_least": decimal(shares.least_bps.into()),
+        "cost_share_median": decimal(shares.median_bps.into()),
+        "cost_share_p95": decimal(shares.p95_bps.into()),
+        "cost_share_p99": decimal(shares.p99_bps.into()),
+        "cost_share_most": decimal(shares.most_bps.into()),
+        "markup_covering_percent": covering,
+    })
 }
 
 fn hour_document(row: &Margin) -> Value {
@@ -92,31 +142,38 @@ fn hour_document(row: &Margin) -> Value {
 }
 
 /// A table for people, amounts in USDC.
-pub(crate) fn table(rows: &[Margin], markup_bps: u32) -> String {
+pub(crate) fn table(rows: &[Margin], shares: &[CostShares], markup_bps: u32) -> String {
     let titles =
         ["hour (UTC)", "payments", "charged", "cost", "for nothing", "margin", "least", "median", "p95"];
     let mut text = String::new();
     for (network, hours) in by_network(rows) {
         text.push_str(&format!("{network}\n"));
-        let mut lines = vec![titles.map(str::to_owned)];
-        lines.extend(hours.iter().map(|row| cells(row)));
-        for line in &lines {
-            let padded: Vec<String> = line
-                .iter()
-                .enumerate()
-                .map(|(column, cell)| {
-                    let width = lines.iter().map(|line| line[column].len()).max().unwrap_or(0);
-                    if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-                })
-                .collect();
-            text.push_str(&format!("  {}\n", padded.join("  ")));
-        }
+        text.push_str(&columns(titles, hours.iter().map(|row| cells(row))));
         text.push_str(&advice_line(&hours, markup_bps));
+        if let Some(shares) = shares_of(shares, network) {
+            text.push_str(&shares_lines(shares, markup_bps));
+        }
     }
     if rows.is_empty() {
         text.push_str("no payments in this time\n");
     }
     text
+}
+
+fn shares_lines(shares: &CostShares, markup_bps: u32) -> String {
+    let covering = covering_shares(shares, markup_bps)
+        .map(|(percent, markup)| format!("{} covers {percent} %", decimal(markup)))
+        .join(", ");
+    format!(
+        "  cost of what was charged: median {}, p95 {}, p99 {}, most {}; {} of {} payments under cost\n  \
+         markup for single payments: {covering}\n",
+        percent(shares.median_bps),
+        percent(shares.p95_bps),
+        percent(shares.p99_bps),
+        percent(shares.most_bps),
+        shares.under_cost,
+        shares.payments,
+    )
 }
 
 fn advice_line(hours: &[&Margin], markup_bps: u32) -> String {
@@ -155,17 +212,6 @@ fn difference(row: &Margin) -> i128 {
     i128::from(row.charged.atomic())
         - i128::from(row.earned_cost.atomic())
         - i128::from(row.uncollected_cost.atomic())
-}
-
-fn signed(atomic: i128) -> String {
-    let sign = if atomic < 0 { "-" } else { "" };
-    format!("{sign}{}", Amount::new(u64::try_from(atomic.unsigned_abs()).unwrap_or(u64::MAX)).to_usdc())
-}
-
-/// Basis points as a decimal: 12,500 as `1.25`.
-fn decimal(bps: u128) -> String {
-    let text = format!("{}.{:04}", bps / MARKUP_ONE, bps % MARKUP_ONE);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// `2026-11-23T07:00Z`.
@@ -224,10 +270,51 @@ mod tests {
     #[test]
     fn a_loss_is_shown_with_its_sign() {
         let rows = [row(2, 1_000, 1_500, 250, Some(800))];
-        let document = document(&rows, 12_500);
+        let document = document(&rows, &[], 12_500);
         assert_eq!(document["hours"][0]["margin"], "-750");
         assert_eq!(document["hours"][0]["hour"], "2026-11-23T07:00Z");
         assert_eq!(document["networks"][0]["markup"], "1.25");
-        assert!(table(&rows, 12_500).contains("-0.000750"), "{}", table(&rows, 12_500));
+        assert!(table(&rows, &[], 12_500).contains("-0.000750"), "{}", table(&rows, &[], 12_500));
+    }
+
+    #[test]
+    fn the_spread_of_single_payments_says_which_markup_covers_how_many() {
+        let shares = CostShares {
+            network: "eip155:8453".parse().unwrap(),
+            payments: 200,
+            under_cost: 2,
+            least_bps: 6_000,
+            median_bps: 7_300,
+            p95_bps: 7_600,
+            p99_bps: 9_000,
+            most_bps: 14_001,
+        };
+        let rows = [row(200, 1_000, 750, 0, Some(8))];
+        let network = &document(&rows, std::slice::from_ref(&shares), 12_500)["networks"][0]["payments"];
+        assert_eq!((&network["count"], &network["under_cost"]), (&json!(200), &json!(2)));
+        assert_eq!(network["cost_share_p99"], "0.9");
+        // 1.25 × 0.73 is below one, 1.25 × 0.9 = 1.125, 1.25 × 1.4001 = 1.750125.
+        let covering = json!({ "50": "1", "95": "1", "99": "1.13", "100": "1.76" });
+        assert_eq!(network["markup_covering_percent"], covering);
+        let table = table(&rows, &[shares], 12_500);
+        assert!(table.contains("1.13 covers 99 %, 1.76 covers 100 %"), "{table}");
+        assert!(table.contains("2 of 200 payments under cost"), "{table}");
+    }
+
+    #[test]
+    fn a_payments_margin_counts_all_its_transactions() {
+        let cost = |usdc: Option<u64>, earned| CostEntry {
+            network: "eip155:8453".parse().unwrap(),
+            transaction: String::new(),
+            payment: None,
+            native: 1,
+            usdc: usdc.map(Amount::new),
+            earned,
+        };
+        let charged = Amount::new(1_000);
+        assert_eq!(of_payment(charged, &[]), None, "nothing is booked yet");
+        assert_eq!(of_payment(charged, &[cost(Some(700), true)]), Some(300));
+        assert_eq!(of_payment(charged, &[cost(Some(700), true), cost(Some(400), false)]), Some(-100));
+        assert_eq!(of_payment(charged, &[cost(Some(700), true), cost(None, false)]), None);
     }
 }

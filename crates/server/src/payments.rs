@@ -10,7 +10,7 @@ use quittance_ledger::{Ledger, LedgerOptions, Payment, PaymentFilter};
 use quittance_protocol::PaymentId;
 use serde_json::{Value, json};
 
-use crate::{CommandError, margin, print};
+use crate::{CommandError, margin, print, usage};
 
 #[derive(Subcommand)]
 pub(crate) enum PaymentsCommand {
@@ -43,6 +43,18 @@ pub(crate) enum PaymentsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// What prepaid work (text) used of what it reserved, by endpoint and model.
+    Usage {
+        /// Configuration file (TOML).
+        #[arg(long)]
+        config: PathBuf,
+        /// How far to look back.
+        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=HOURS_MAX))]
+        hours: u32,
+        /// One JSON document, amounts in atomic units, instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Longest look back of `margin`: a year.
@@ -57,6 +69,7 @@ pub(crate) fn run(command: &PaymentsCommand) -> Result<ExitCode, CommandError> {
             PaymentsCommand::List { config, limit } => list(config, *limit).await,
             PaymentsCommand::Show { config, id } => show(config, id).await,
             PaymentsCommand::Margin { config, hours, json } => show_margin(config, *hours, *json).await,
+            PaymentsCommand::Usage { config, hours, json } => show_usage(config, *hours, *json).await,
         }
     })
 }
@@ -95,22 +108,53 @@ async fn show(config: &Path, id: &str) -> Result<ExitCode, CommandError> {
         .into_iter()
         .map(|line| json!({ "at_ms": line.at_ms, "event": line.event, "detail": line.detail }))
         .collect();
+    let costs = ledger.costs(&id).await?;
+    value["costs"] = costs
+        .iter()
+        .map(|cost| {
+            json!({
+                "transaction": cost.transaction,
+                "native": cost.native.to_string(),
+                "usdc": cost.usdc,
+                "earned": cost.earned,
+            })
+        })
+        .collect();
+    value["margin"] = json!(margin::of_payment(payment.gas, &costs).map(|margin| margin.to_string()));
+    if let Some(usage) = ledger.usage(&id).await? {
+        value["usage"] = json!(usage);
+    }
     value["journal"] = json!(lines);
     print(&serde_json::to_string_pretty(&value)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whole hours: the one under way, and those before it.
+/// Start of the whole hours to show: the one under way, and those before it.
+fn since_ms(hours: u32) -> i64 {
+    let hour = Clock::system().now_ms().div_euclid(HOUR_MS);
+    hour.saturating_add(1).saturating_sub(i64::from(hours)).saturating_mul(HOUR_MS)
+}
+
 async fn show_margin(path: &Path, hours: u32, as_json: bool) -> Result<ExitCode, CommandError> {
     let config = Config::load(path)?;
     let markup_bps = config.quote.markup_bps()?;
-    let hour = Clock::system().now_ms().div_euclid(HOUR_MS);
-    let since_ms = hour.saturating_add(1).saturating_sub(i64::from(hours)).saturating_mul(HOUR_MS);
-    let rows = open_ledger(&config).await?.margins(since_ms).await?;
+    let since_ms = since_ms(hours);
+    let ledger = open_ledger(&config).await?;
+    let (rows, shares) = (ledger.margins(since_ms).await?, ledger.cost_shares(since_ms).await?);
     if as_json {
-        print(&serde_json::to_string_pretty(&margin::document(&rows, markup_bps))?)?;
+        print(&serde_json::to_string_pretty(&margin::document(&rows, &shares, markup_bps))?)?;
     } else {
-        print(margin::table(&rows, markup_bps).trim_end())?;
+        print(margin::table(&rows, &shares, markup_bps).trim_end())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show_usage(path: &Path, hours: u32, as_json: bool) -> Result<ExitCode, CommandError> {
+    let rows = open(path).await?.usages(since_ms(hours)).await?;
+    if as_json {
+        print(&serde_json::to_string_pretty(&usage::document(&rows))?)?;
+    } else {
+        print(usage::table(&rows).trim_end())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -231,6 +231,7 @@ async fn apply(ledger: &Ledger, number: usize, step: Step) -> String {
                 body: b"png".to_vec(),
                 truncated: false,
                 refundable: false,
+                usage: None,
             };
             word(ledger.finish_delivery(&id_of(key), run, &answer, NOW).await, |()| "ok".to_owned())
         }

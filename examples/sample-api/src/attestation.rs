@@ -25,7 +25,7 @@ pub(crate) async fn show(host: web::Data<Host>, query: web::Query<Query>) -> Res
         .model
         .as_deref()
         .ok_or_else(|| ApiError::bad_request("missing_field", "model is missing").at("model"))?;
-    if host.catalogue.text_charge(model, 0, 0).is_none() {
+    if !host.catalogue.is_text_model(model) {
         return Err(ApiError::bad_request("unknown_model", "there is no such text model").at("model"));
     }
     if !is_private(model) {

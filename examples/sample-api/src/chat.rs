@@ -8,6 +8,8 @@ mod usage;
 use actix_web::http::header::{CACHE_CONTROL, ContentType};
 use actix_web::{HttpRequest, HttpResponse, web};
 use quittance_actix::Paid;
+use quittance_protocol::Amount;
+use quittance_quote::TextReserve;
 use serde_json::{Value, json};
 
 pub use question::{Message, Question};
@@ -37,23 +39,20 @@ pub(crate) async fn complete(
     let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
     // The catalogue's rules once more: a way around the gate is not a way around them.
     let price = host.price(&req, &body)?;
+    let service = price.service;
     let reserve = price.reserve.ok_or_else(|| ApiError::internal("no_reserve"))?;
     let question = Question::read(&parse_body(&body)?)?;
     host.runs.count(&buyer);
     let cap = question.output_tokens_max.unwrap_or(u64::MAX).min(reserve.output_tokens_max);
     let reply = reply(&question.messages, &question.model, cap);
-    let metered = host.catalogue.text_charge(&question.model, reserve.prompt_tokens, reply.tokens());
-    let metered = metered.ok_or_else(|| ApiError::internal("no_text_price"))?;
-    let usage = Usage {
-        prompt_tokens: reserve.prompt_tokens,
+    let bill = Bill {
+        prompt_tokens: prompt_tokens(&question.messages).min(reserve.prompt_tokens),
         completion_tokens: reply.tokens(),
-        credits_reserved: reserve.units,
-        credits_metered: metered,
-        service: price.service,
-        model: question.model.clone(),
+        service,
         billing_source: buyer.billing_source(),
+        reserve,
+        paid,
     };
-    let usage = usage.json().ok_or_else(|| ApiError::internal("usage_out_of_range"))?;
     let envelope = Envelope {
         id: format!("chatcmpl-{}", buyer.request_id(crate::app::random()?)),
         created: crate::app::unix_seconds(),
@@ -63,10 +62,49 @@ pub(crate) async fn complete(
         return Ok(HttpResponse::Ok()
             .content_type("text/event-stream")
             .insert_header((CACHE_CONTROL, "no-cache"))
-            .streaming(stream::events(&envelope, reply, usage)));
+            .streaming(stream::events(&envelope, reply, bill)));
     }
+    let usage = bill.settle().ok_or_else(|| ApiError::internal("usage_out_of_range"))?;
     let answer = whole(&envelope, &reply, usage);
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer.to_string()))
+}
+
+/// What the model's own count of the question would be.
+fn prompt_tokens(messages: &[Message]) -> u64 {
+    messages.iter().fold(0, |sum: u64, message| sum.saturating_add(tokens(&message.text)))
+}
+
+/// What is known about a call's price before and after the work.
+struct Bill {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    service: Amount,
+    billing_source: &'static str,
+    reserve: TextReserve,
+    /// `None`: an account's own billing serves it.
+    paid: Option<Paid>,
+}
+
+impl Bill {
+    /// Reports what was used to the gate, which books it with the answer, and
+    /// words `usage`. `None` when the numbers are out of range.
+    fn settle(self) -> Option<Value> {
+        let (prompt, completion) = (self.prompt_tokens, self.completion_tokens);
+        let metered = match &self.paid {
+            Some(paid) => paid.report_tokens(prompt, completion).ok()?,
+            None => self.reserve.meter(prompt, completion).ok()?,
+        };
+        let usage = Usage {
+            prompt_tokens: prompt,
+            completion_tokens: completion,
+            credits_reserved: self.reserve.units,
+            credits_metered: metered.units,
+            service: self.service,
+            model: self.reserve.model,
+            billing_source: self.billing_source,
+        };
+        usage.json()
+    }
 }
 
 fn whole(envelope: &Envelope, reply: &Reply, usage: Value) -> Value {

@@ -9,6 +9,7 @@ mod outcomes;
 mod runs;
 mod server;
 mod streams;
+mod usage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

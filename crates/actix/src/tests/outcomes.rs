@@ -113,6 +113,7 @@ fn stored(status: u16) -> StoredAnswer {
         body: b"the picture".to_vec(),
         truncated: false,
         refundable: false,
+        usage: None,
     }
 }
 

@@ -9,6 +9,7 @@ use super::rows::{Answer, Database, Defect};
 use crate::conn::{plain, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::Me;
+use crate::ops::usages::storable;
 use crate::types::{
     AnswerMeta, DeliveryStart, DeliveryState, MerchantAnswer, Origin, Payment, PaymentState, StoredAnswer,
 };
@@ -91,15 +92,19 @@ impl Database {
         for (name, _) in &answer.headers {
             plain(name, "headers")?;
         }
+        let usage = answer.usage.as_ref().map(storable).transpose()?;
         let truncated = answer.truncated || answer.body.len() > body_bytes_max;
         let at = self.end_run(me, id, run, DeliveryState::Delivered)?;
         let body = if truncated { Vec::new() } else { answer.body.clone() };
         let (status, refundable) = (answer.status, answer.refundable);
-        let kept = StoredAnswer { body, truncated, ..answer.clone() };
+        let mut detail = json!({"run": run, "status": status, "body_bytes": body_bytes,
+            "truncated": truncated, "refundable": refundable});
+        if let Some(usage) = &usage {
+            detail["usage"] = json!(usage);
+        }
+        let kept = StoredAnswer { body, truncated, usage, ..answer.clone() };
         let kept = Answer { kept: Some(kept), status, body_bytes, truncated, refundable, at_ms: now_ms };
         self.answers.insert(at, kept);
-        let detail = json!({"run": run, "status": status, "body_bytes": body_bytes,
-            "truncated": truncated, "refundable": refundable});
         self.line(me, now_ms, Some(id), "delivered", detail);
         Ok(())
     }

@@ -3,13 +3,14 @@
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
-use super::claims;
+use super::{claims, usages};
 use crate::codec;
 use crate::conn::{Row, Tx, params, plain, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Me, journal};
 use crate::types::{
     AnswerMeta, DeliveryStart, DeliveryState, MerchantAnswer, Origin, Payment, PaymentState, StoredAnswer,
+    Usage,
 };
 
 impl Ledger {
@@ -57,6 +58,7 @@ impl Ledger {
         let body = if truncated { Vec::new() } else { answer.body.clone() };
         let headers = encode_headers(&answer.headers)?;
         let (status, refundable) = (answer.status, answer.refundable);
+        let usage = answer.usage.as_ref().map(usages::storable).transpose()?;
         self.write(now_ms, move |tx| {
             Box::pin(async move {
                 end_run(tx, &me, &id, run, DeliveryState::Delivered).await?;
@@ -75,8 +77,12 @@ impl Ledger {
                     ],
                 )
                 .await?;
-                let detail = json!({"run": run, "status": status, "body_bytes": body_bytes,
+                let mut detail = json!({"run": run, "status": status, "body_bytes": body_bytes,
                     "truncated": truncated, "refundable": refundable});
+                if let Some(usage) = usage {
+                    usages::insert(tx, &id, &usage, now_ms).await?;
+                    detail["usage"] = json!(usage);
+                }
                 journal(tx, &me, now_ms, Some(&id), "delivered", detail).await
             })
         })
@@ -138,7 +144,9 @@ impl Ledger {
                         params![id.as_str()],
                     )
                     .await?;
-                row.as_ref().map(decode_answer).transpose()
+                let Some(row) = row else { return Ok(None) };
+                let usage = usages::get(tx, &id).await?;
+                decode_answer(&row, usage).map(Some)
             })
         })
         .await
@@ -274,7 +282,7 @@ fn encode_headers(headers: &[(String, Vec<u8>)]) -> Result<String, LedgerError> 
     serde_json::to_string(&list).map_err(|_| LedgerError::OutOfRange { field: "headers" })
 }
 
-fn decode_answer(row: &Row) -> Result<StoredAnswer, LedgerError> {
+fn decode_answer(row: &Row, usage: Option<Usage>) -> Result<StoredAnswer, LedgerError> {
     let corrupt = || LedgerError::Corrupt { field: "headers" };
     let list: Vec<(String, String)> = serde_json::from_str(&row.text("headers")?).map_err(|_| corrupt())?;
     let headers = list
@@ -287,6 +295,7 @@ fn decode_answer(row: &Row) -> Result<StoredAnswer, LedgerError> {
         body: row.blob("body")?,
         truncated: row.flag("truncated")?,
         refundable: row.flag("refundable")?,
+        usage,
     })
 }
 

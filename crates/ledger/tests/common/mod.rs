@@ -170,6 +170,7 @@ pub(crate) fn answer(body: &[u8]) -> StoredAnswer {
         body: body.to_vec(),
         truncated: false,
         refundable: false,
+        usage: None,
     }
 }
 

@@ -12,6 +12,9 @@ use super::file::{
 use super::route::Template;
 use crate::CatalogueError;
 
+/// Largest factor between two vocabularies' counts.
+const PROMPT_FACTOR_MAX: u64 = 10;
+
 /// Largest count that may multiply a price.
 const CALL_COUNT_MAX: i64 = 1_000;
 
@@ -87,6 +90,11 @@ fn check_text_rule(rule: &TextRule, place: &str) -> Checked {
     need_above_zero(&rule.reserve_units_min, place, "reserve_units_min")?;
     need_above_zero(&rule.charge_units_min, place, "charge_units_min")?;
     need(rule.output_tokens_default != Some(0), place, "output_tokens_default must be at least 1")?;
+    for (input, tokens) in &rule.media_tokens {
+        let known = ["file", "audio", "video"].contains(&input.as_str());
+        need(known, place, format!("media_tokens has `{input}`; it may hold file, audio and video"))?;
+        need(*tokens > 0, place, format!("media_tokens.{input} must be at least 1"))?;
+    }
     need(rule.choices_max != Some(0), place, "choices_max must be at least 1")
 }
 
@@ -95,6 +103,10 @@ fn check_text_model(model: &TextModel, place: &str) -> Checked {
     need_above_zero(&model.output_units_per_million, place, "output_units_per_million")?;
     need(model.context_tokens > 0, place, "context_tokens must be at least 1")?;
     need(model.output_tokens_max != Some(0), place, "output_tokens_max must be at least 1")?;
+    if let Some(factor) = &model.prompt_tokens_factor {
+        let inside = factor.0 >= 1 && factor.0 <= PROMPT_FACTOR_MAX;
+        need(inside, place, format!("prompt_tokens_factor must be from 1 to {PROMPT_FACTOR_MAX}"))?;
+    }
     for input in &model.inputs {
         let known = ["text", "image", "file", "audio", "video"].contains(&input.as_str());
         need(known, place, format!("input {input:?} is not one of text, image, file, audio, video"))?;

@@ -96,6 +96,9 @@ pub(crate) struct TextModel {
     pub(crate) output_tokens_max: Option<u64>,
     /// What messages may hold: `text`, `image`, `file`, `audio`, `video`.
     pub(crate) inputs: Vec<String>,
+    /// How many tokens the model's own vocabulary makes of one that is counted here, at most:
+    /// from 1 to 10, 1 without it.
+    pub(crate) prompt_tokens_factor: Option<Decimal>,
 }
 
 /// Sold by the image.
@@ -445,6 +448,10 @@ pub(crate) struct TextRule {
     pub(crate) output_tokens_default: Option<u64>,
     /// Upper bound of the prompt tokens of one image.
     pub(crate) image_tokens: Option<u64>,
+    /// Upper bounds of the prompt tokens of one `file`, `audio` or `video`; the model's whole
+    /// context for what is not listed.
+    #[serde(default)]
+    pub(crate) media_tokens: BTreeMap<String, u64>,
     /// Most choices (`n`) of one request.
     pub(crate) choices_max: Option<u64>,
     /// Fields that are neither read nor priced.

@@ -30,6 +30,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub(super) enum Kind {
     Image,
     Audio,
+    Video,
+    /// Any type.
+    File,
 }
 
 /// Checks one media value: an HTTPS URL, a data URL, or (images) raw base64.
@@ -43,7 +46,7 @@ pub(super) fn check(value: &Json<'_>, kind: Kind, field: &str) -> Result<(), Fau
     if is_scheme(text, "data:") {
         return check_data_url(text, kind, field);
     }
-    if text.contains("://") || kind == Kind::Audio {
+    if text.contains("://") || kind != Kind::Image {
         let message = format!("`{field}` must be an HTTPS URL or a base64 data URL");
         return Err(Fault::new("invalid_media", field, message).choices(["https://…", "data:…;base64,…"]));
     }
@@ -73,14 +76,19 @@ pub(super) fn check_data_url(url: &str, kind: Kind, field: &str) -> Result<(), F
             Some(Some((media_type, tail))) if tail.eq_ignore_ascii_case(";base64") => media_type,
             _ => return Err(bad("a data URL must be base64, such as data:image/png;base64,…")),
         };
-    let wanted = if kind == Kind::Image { "image/" } else { "audio/" };
+    let wanted = match kind {
+        Kind::Image => "image/",
+        Kind::Audio => "audio/",
+        Kind::Video => "video/",
+        Kind::File => "",
+    };
     if !is_scheme(media_type, wanted) {
         return Err(bad(&format!("a data URL of type {wanted}… is needed here")));
     }
     match kind {
         Kind::Image => check_image_header(data, field),
-        Kind::Audio if data.is_empty() => Err(bad("the data is empty")),
-        Kind::Audio => Ok(()),
+        _ if data.is_empty() => Err(bad("the data is empty")),
+        _ => Ok(()),
     }
 }
 

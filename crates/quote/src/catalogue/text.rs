@@ -1,8 +1,10 @@
 //! Chat completions: a reserve that covers the largest answer asked for.
 
-use bigdecimal::BigDecimal;
+use std::sync::Arc;
+
 use bigdecimal::num_bigint::BigInt;
 use bigdecimal::rounding::RoundingMode;
+use bigdecimal::{BigDecimal, ToPrimitive as _};
 use quittance_protocol::{Json, JsonObject};
 
 use super::Catalogue;
@@ -12,8 +14,8 @@ use super::file::{Model, TextModel, TextRule};
 use super::media::{self, Kind};
 use super::refusal::{Fault, echo};
 use super::tokens::Texts;
-use crate::decimal::plain;
-use crate::{Body, Price, PriceRequest, TextReserve};
+use crate::decimal::{plain, usdc_ceil};
+use crate::{Body, Metered, Price, PriceRequest, QuoteError, TextReserve};
 
 /// Most messages of one request.
 pub const MESSAGES_MAX: usize = 1_024;
@@ -73,13 +75,20 @@ impl Catalogue {
         let output_tokens_max = output_cap(rule, model, body)?;
         let count = choice_count(rule, body)?;
         let prompt = Prompt::read(rule, model, body)?;
-        let (counted_tokens, counted) = prompt.texts.tokens();
-        // A prompt above the context is refused by the model: it cannot cost more.
-        let prompt_tokens = counted_tokens.saturating_add(prompt.framing).min(model.context_tokens);
+        let (prompt_tokens, counted) = prompt.tokens(model);
         let output_tokens = output_tokens_max.saturating_mul(count);
-        let cost = token_cost(model, prompt_tokens, output_tokens);
+        let rates = TextRates::new(&self.usd_per_unit, rule, model);
+        let cost = rates.cost(prompt_tokens, output_tokens);
         let units = tenth_up(&cost).max(tenth_up(&rule.reserve_units_min.0));
-        let reserve = TextReserve { units: plain(&units), output_tokens_max, prompt_tokens, counted };
+        let reserve = TextReserve {
+            model: name.to_owned(),
+            units: plain(&units),
+            output_tokens_max,
+            output_tokens,
+            prompt_tokens,
+            counted,
+            rates: Arc::new(rates),
+        };
         let label =
             || format!("{name}: reserve for {prompt_tokens} prompt and {output_tokens} output tokens");
         bill.add(label, 1, &units);
@@ -87,12 +96,39 @@ impl Catalogue {
     }
 }
 
-/// Tokens times their prices, exact.
-fn token_cost(model: &TextModel, prompt_tokens: u64, output_tokens: u64) -> BigDecimal {
-    let millionth = BigDecimal::new(BigInt::from(1), 6);
-    (BigDecimal::from(prompt_tokens) * &model.input_units_per_million.0
-        + BigDecimal::from(output_tokens) * &model.output_units_per_million.0)
-        * millionth
+/// What a model's tokens cost at one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TextRates {
+    usd_per_unit: BigDecimal,
+    input_units_per_million: BigDecimal,
+    output_units_per_million: BigDecimal,
+    charge_units_min: BigDecimal,
+}
+
+impl TextRates {
+    fn new(usd_per_unit: &BigDecimal, rule: &TextRule, model: &TextModel) -> Self {
+        Self {
+            usd_per_unit: usd_per_unit.clone(),
+            input_units_per_million: model.input_units_per_million.0.clone(),
+            output_units_per_million: model.output_units_per_million.0.clone(),
+            charge_units_min: rule.charge_units_min.0.clone(),
+        }
+    }
+
+    /// Tokens times their prices in units, exact.
+    fn cost(&self, prompt_tokens: u64, output_tokens: u64) -> BigDecimal {
+        let millionth = BigDecimal::new(BigInt::from(1), 6);
+        (BigDecimal::from(prompt_tokens) * &self.input_units_per_million
+            + BigDecimal::from(output_tokens) * &self.output_units_per_million)
+            * millionth
+    }
+
+    /// See [`TextReserve::meter`].
+    pub(crate) fn meter(&self, prompt_tokens: u64, output_tokens: u64) -> Result<Metered, QuoteError> {
+        let cost = tenth_up(&self.cost(prompt_tokens, output_tokens));
+        let units = cost.max(tenth_up(&self.charge_units_min));
+        Ok(Metered { usdc: usdc_ceil(&(&units * &self.usd_per_unit))?, units: plain(&units) })
+    }
 }
 
 /// Rounded up to a tenth of a unit.
@@ -100,10 +136,10 @@ fn tenth_up(units: &BigDecimal) -> BigDecimal {
     units.with_scale_round(1, RoundingMode::Ceiling)
 }
 
-/// What a finished call costs, in units.
-pub(super) fn charge(rule: &TextRule, model: &TextModel, prompt_tokens: u64, output_tokens: u64) -> String {
-    let cost = tenth_up(&token_cost(model, prompt_tokens, output_tokens));
-    plain(&cost.max(tenth_up(&rule.charge_units_min.0)))
+/// `tokens` times `factor`, rounded up.
+fn times_up(tokens: u64, factor: &BigDecimal) -> u64 {
+    let scaled = (BigDecimal::from(tokens) * factor).with_scale_round(0, RoundingMode::Ceiling);
+    scaled.to_u64().unwrap_or(u64::MAX)
 }
 
 fn check_stream(body: &JsonObject<'_>) -> Result<(), Fault> {
@@ -149,6 +185,8 @@ fn choice_count(rule: &TextRule, body: &JsonObject<'_>) -> Result<u64, Fault> {
 
 /// Everything that reaches the model before it answers.
 struct Prompt<'a> {
+    rule: &'a TextRule,
+    model: &'a TextModel,
     texts: Texts<'a>,
     /// Tokens that no text shows: message frames, JSON punctuation, images.
     framing: u64,
@@ -157,12 +195,14 @@ struct Prompt<'a> {
 }
 
 impl<'a> Prompt<'a> {
-    fn read(rule: &TextRule, model: &TextModel, body: &'a JsonObject<'a>) -> Result<Self, Fault> {
+    fn read(rule: &'a TextRule, model: &'a TextModel, body: &'a JsonObject<'a>) -> Result<Self, Fault> {
         let mut prompt = Self {
+            rule,
+            model,
             texts: Texts::default(),
             framing: PROMPT_TOKENS,
             image_tokens: rule.image_tokens.unwrap_or(IMAGE_TOKENS_DEFAULT),
-            takes_images: model.inputs.iter().any(|input| input == "image"),
+            takes_images: model_takes(model, "image"),
         };
         let messages = present(body, "messages");
         match (messages, text(body, "prompt")?) {
@@ -181,6 +221,18 @@ impl<'a> Prompt<'a> {
             }
         }
         Ok(prompt)
+    }
+
+    /// Prompt tokens, and whether they were counted (and not bounded).
+    fn tokens(&self, model: &TextModel) -> (u64, bool) {
+        let (text_tokens, counted) = self.texts.tokens();
+        let text_tokens = match &model.prompt_tokens_factor {
+            // One token per byte bounds every vocabulary, also one that cuts finer than ours.
+            Some(factor) if counted => times_up(text_tokens, &factor.0).min(self.texts.bytes()),
+            _ => text_tokens,
+        };
+        // A prompt above the context is refused by the model: it cannot cost more.
+        (text_tokens.saturating_add(self.framing).min(model.context_tokens), counted)
     }
 
     fn single(&mut self, text: &'a str) -> Result<(), Fault> {
@@ -280,13 +332,31 @@ impl<'a> Prompt<'a> {
                 Ok(())
             }
             "image_url" => Err(Fault::new("unsupported_content", "type", "this model does not take images")
-                .choices(["text"])),
-            other => {
-                let words = format!("content of type `{}` has no price before it is read", echo(other));
-                let choices: &[&str] = if self.takes_images { &["text", "image_url"] } else { &["text"] };
-                Err(Fault::new("unsupported_content", "type", words).choices(choices))
-            }
+                .choices(self.content_types())),
+            _ => match Media::of(kind) {
+                Some(media) if model_takes(self.model, media.input) => {
+                    media.check(part)?;
+                    self.frame(media.tokens(self.rule, self.model));
+                    Ok(())
+                }
+                Some(media) => {
+                    let words = format!("this model does not take content of type `{}`", media.part);
+                    Err(Fault::new("unsupported_content", "type", words).choices(self.content_types()))
+                }
+                None => {
+                    let words = format!("there is no content of type `{}`", echo(kind));
+                    Err(Fault::new("unsupported_content", "type", words).choices(self.content_types()))
+                }
+            },
         }
+    }
+
+    /// Content types that this model takes.
+    fn content_types(&self) -> Vec<&'static str> {
+        let mut types = vec!["text"];
+        types.extend(self.takes_images.then_some("image_url"));
+        types.extend(Media::ALL.iter().filter(|m| model_takes(self.model, m.input)).map(|m| m.part));
+        types
     }
 
     /// Counts any JSON value, leaf by leaf, so that key order and spacing do
@@ -303,6 +373,61 @@ impl<'a> Prompt<'a> {
                     self.texts.push(key);
                     self.value(item);
                 }
+            }
+        }
+    }
+}
+
+fn model_takes(model: &TextModel, input: &str) -> bool {
+    model.inputs.iter().any(|known| known == input)
+}
+
+/// Content whose tokens are known only once it is read.
+struct Media {
+    /// Its name among a model's `inputs`.
+    input: &'static str,
+    /// The content part's type, which is also its only other field.
+    part: &'static str,
+}
+
+impl Media {
+    const ALL: [Self; 3] = [
+        Self { input: "file", part: "file" },
+        Self { input: "audio", part: "input_audio" },
+        Self { input: "video", part: "video_url" },
+    ];
+
+    fn of(part: &str) -> Option<&'static Self> {
+        Self::ALL.iter().find(|media| media.part == part)
+    }
+
+    /// What is reserved for one: the operator's bound, or the whole context.
+    fn tokens(&self, rule: &TextRule, model: &TextModel) -> u64 {
+        rule.media_tokens.get(self.input).copied().unwrap_or(model.context_tokens)
+    }
+
+    /// Only its shape: nothing is fetched.
+    fn check(&self, part: &JsonObject<'_>) -> Result<(), Fault> {
+        let Some(Json::Object(inner)) = present(part, self.part) else {
+            return Err(Fault::missing(self.part));
+        };
+        self.check_inner(inner).map_err(|fault| fault.within(self.part))
+    }
+
+    fn check_inner(&self, inner: &JsonObject<'_>) -> Result<(), Fault> {
+        match self.input {
+            "audio" => match text(inner, "data")? {
+                Some(data) if !data.is_empty() => Ok(()),
+                _ => Err(Fault::missing("data")),
+            },
+            "video" => {
+                let url = present(inner, "url").ok_or_else(|| Fault::missing("url"))?;
+                media::check(url, Kind::Video, "url")
+            }
+            // A stored file's id says nothing here, so the file itself must be there.
+            _ => {
+                let data = present(inner, "file_data").ok_or_else(|| Fault::missing("file_data"))?;
+                media::check(data, Kind::File, "file_data")
             }
         }
     }

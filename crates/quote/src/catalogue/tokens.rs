@@ -34,9 +34,14 @@ impl<'a> Texts<'a> {
         self.pieces.push(text);
     }
 
+    /// Bytes of all pieces: no byte-level vocabulary makes more tokens of them.
+    pub(super) fn bytes(&self) -> u64 {
+        u64::try_from(self.bytes).unwrap_or(u64::MAX)
+    }
+
     /// Tokens of all pieces, and whether they were counted (and not bounded).
     pub(super) fn tokens(&self) -> (u64, bool) {
-        let bound = u64::try_from(self.bytes).unwrap_or(u64::MAX);
+        let bound = self.bytes();
         if self.bytes > TOKENIZED_BYTES_MAX {
             return (bound, false);
         }

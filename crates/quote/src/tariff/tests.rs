@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn tariff(number: i64, gas: u64, created_at_ms: i64) -> Tariff {
@@ -140,5 +142,36 @@ fn what_an_amount_buys_never_costs_more_than_the_amount() {
     for decimals in [-1, 37, i64::MIN, i64::MAX] {
         assert_eq!(usdc_to_native(Amount::new(1), decimals, &rate), Err(QuoteError::OutOfRange));
         assert_eq!(native_to_usdc(1, decimals, &rate, &one), Err(QuoteError::OutOfRange));
+    }
+}
+
+proptest! {
+    /// An amount is taken exactly when it is the service price plus a tariff that was
+    /// current at some moment of the window, judged here without a window.
+    #[test]
+    fn an_amount_is_its_service_plus_a_tariff_current_in_the_window(
+        history in prop::collection::vec((1_i64..90_000, 1_u64..40), 1..30),
+        since in 0_i64..400_000, service in 1_u64..1_000_000, offset in -30_i64..70,
+    ) {
+        let mut window = window();
+        let mut at = 0;
+        let mut known = Vec::new();
+        for (number, (after, gas)) in (1..).zip(&history) {
+            at += after;
+            known.push((at, *gas));
+            window.push(tariff(number, *gas, at)).unwrap();
+        }
+        let now = at + since;
+        let amount = service.saturating_add_signed(offset);
+        let ended = |place: usize| known.get(place + 1).map_or(known[place].0 + 60_000, |next| next.0);
+        let wanted = known.iter().enumerate().any(|(place, (_, gas))| {
+            service + gas == amount && now <= ended(place) + 150_000
+        });
+        let taken = window.paying(Amount::new(amount), Amount::new(service), now);
+        prop_assert_eq!(taken.is_some(), wanted);
+        if let Some(taken) = taken {
+            prop_assert_eq!(taken.gas.atomic() + service, amount);
+            prop_assert!(amount > service, "the service is never discounted");
+        }
     }
 }

@@ -4,19 +4,23 @@ use actix_web::web::Bytes;
 use futures::stream::{self, Stream};
 use serde_json::{Value, json};
 
-use super::{Envelope, Reply};
+use super::{Bill, Envelope, Reply};
 
 /// The events: role, words, finish reason, usage, `[DONE]`.
+///
+/// The bill is settled when its event is due, after the last word, as a host
+/// must that learns the usage from the model's own last chunk.
 pub(super) fn events(
     envelope: &Envelope,
     reply: Reply,
-    usage: Value,
+    bill: Bill,
 ) -> impl Stream<Item = Result<Bytes, actix_web::Error>> + use<> {
     let envelope = envelope.clone();
     let choice = |delta: Value, finish_reason: Value| json!([{ "index": 0, "delta": delta, "finish_reason": finish_reason }]);
     let first = chunk(&envelope, choice(json!({ "role": "assistant", "content": "" }), Value::Null), None);
     let finish = chunk(&envelope, choice(json!({}), json!(reply.finish_reason())), None);
-    let last = chunk(&envelope, json!([]), Some(usage));
+    let billed = envelope.clone();
+    let last = std::iter::once_with(move || chunk(&billed, json!([]), bill.settle()));
     let pieces = reply.pieces().to_vec();
     let words = pieces.into_iter().map(move |piece| {
         let delta = json!({ "content": piece });
@@ -24,7 +28,8 @@ pub(super) fn events(
     });
     let all = std::iter::once(first)
         .chain(words)
-        .chain([finish, last])
+        .chain([finish])
+        .chain(last)
         .map(|value| event(&value.to_string()))
         .chain([event("[DONE]")]);
     stream::iter(all.map(Ok))

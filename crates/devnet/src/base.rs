@@ -27,6 +27,12 @@ pub const USDC: Address = address!("833589fCD6eDb6E08f4c7C32D4f71b54bdA02913");
 /// Multicall3, the same address on every chain.
 pub const MULTICALL3: Address = address!("cA11bde05977b3631167028862bE2a173976CA11");
 const MULTICALL3_CODE: &str = include_str!("../fixtures/multicall3.hex");
+/// The OP-stack predeploy that knows the L1 data fee; a stand-in here.
+pub const GAS_PRICE_ORACLE: Address = address!("420000000000000000000000000000000000000F");
+const GAS_PRICE_ORACLE_CODE: &str = include_str!("../fixtures/gas-price-oracle.hex");
+/// What the stand-in asks for each byte of a transaction: about Base's fee for a
+/// settlement. It is quoted only; nothing here charges it.
+pub const L1_WEI_PER_BYTE: u64 = 10_000_000;
 
 /// What each payer gets: 100,000 USDC, in atomic units.
 pub const PAYER_USDC: u64 = 100_000_000_000;
@@ -64,6 +70,9 @@ sol! {
     }
     interface Multicall {
         function getBlockNumber() returns (uint256);
+    }
+    interface GasPriceOracle {
+        function getL1FeeUpperBound(uint256 unsignedTxSize) returns (uint256);
     }
 }
 
@@ -238,6 +247,9 @@ async fn set_up(
     set(rpc, "anvil_setBalance", json!([deployer, ether("1000")])).await?;
     set(rpc, "anvil_setBalance", json!([wallet, ether("100")])).await?;
     set(rpc, "anvil_setCode", json!([MULTICALL3, MULTICALL3_CODE.trim()])).await?;
+    set(rpc, "anvil_setCode", json!([GAS_PRICE_ORACLE, GAS_PRICE_ORACLE_CODE.trim()])).await?;
+    let l1_price = U256::from(L1_WEI_PER_BYTE);
+    set(rpc, "anvil_setStorageAt", json!([GAS_PRICE_ORACLE, B256::ZERO, B256::from(l1_price)])).await?;
     set(rpc, "anvil_setCode", json!([USDC, artifacts.proxy_runtime])).await?;
     for (slot, value) in [("implementation", implementation), ("admin", admin)] {
         let slot = keccak256(format!("org.zeppelinos.proxy.{slot}"));
@@ -371,6 +383,8 @@ async fn check(rpc: &Rpc, funded: &[Address]) -> Result<(), DevnetError> {
         expect("payer balance", balance, U256::from(PAYER_USDC))?;
     }
     view(rpc, MULTICALL3, Multicall::getBlockNumberCall {}).await?;
+    let asked = GasPriceOracle::getL1FeeUpperBoundCall { unsignedTxSize: U256::from(2) };
+    expect("L1 data fee", view(rpc, GAS_PRICE_ORACLE, asked).await?, U256::from(2 * L1_WEI_PER_BYTE))?;
     let block: Value = rpc.call("eth_getBlockByNumber", json!(["latest", false])).await?;
     let timestamp: U256 = serde_json::from_value(block["timestamp"].clone())
         .map_err(|source| DevnetError::Json { what: "block timestamp".into(), source })?;

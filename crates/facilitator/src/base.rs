@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use quittance_evm::{
     EvmChain, EvmConfig, EvmError, EvmLanded, EvmPayment, EvmWatch, FeeSnapshot, L1_FEE_HEADROOM, ScanCursor,
+    gas_per_payment,
 };
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
@@ -22,6 +23,9 @@ use crate::config::NetworkConfig;
 /// A settlement's bytes in multiples of an ordinary one, at most: a contract
 /// payer's signature makes it longer, and the L1 fee with it.
 const SIZES_MAX: u128 = 8;
+
+/// Payments that share a settlement's transaction: each settles alone.
+const PAYMENTS_PER_TRANSACTION: u32 = 1;
 
 /// Denominator of `headroom_bps`.
 const BASIS_POINTS: u128 = 10_000;
@@ -271,16 +275,17 @@ impl Chain for BaseChain {
             .map(|scaled| scaled.div_ceil(BASIS_POINTS))
             .and_then(|base| base.checked_add(fees.priority_fee_wei))
             .ok_or_else(overflow)?;
-        let cost_native = u128::from(self.gas_expected)
+        let gas = gas_per_payment(self.gas_expected, PAYMENTS_PER_TRANSACTION);
+        let cost_native = u128::from(gas)
             .checked_mul(fee_per_gas)
-            .and_then(|gas| gas.checked_add(fees.l1_fee_wei.checked_mul(L1_FEE_HEADROOM)?))
+            .and_then(|wei| wei.checked_add(fees.l1_fee_wei.checked_mul(L1_FEE_HEADROOM)?))
             .ok_or_else(overflow)?;
         Ok(CostSnapshot {
             cost_native,
             rent_native: 0,
             wallet_native,
             detail: json!({
-                "gas": self.gas_expected,
+                "gas": gas,
                 "base_fee_wei": fees.base_fee_wei.to_string(),
                 "fee_per_gas_wei": fee_per_gas.to_string(),
                 "l1_fee_wei": fees.l1_fee_wei.to_string(),

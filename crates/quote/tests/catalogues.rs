@@ -174,6 +174,89 @@ fn nanogpt_images_by_model_size_and_count() {
     }
 }
 
+/// Method, path, and whether it is sold.
+type Row = (&'static str, &'static str, Pricing);
+
+/// Every method and path that the four systems' documents name, and no other.
+#[test]
+fn every_endpoint_of_the_documents_is_paid_or_free() {
+    let expected: [(&str, &[Row]); 4] = [
+        (
+            include_str!("../../../catalogs/imgnai.toml"),
+            &[
+                ("POST", "/v1/generation-requests", Pricing::Paid),
+                ("POST", "/v1/chat/completions", Pricing::Paid),
+                ("GET", "/v1/generation-requests/{request_id}", Pricing::Free),
+                ("GET", "/v1/text/attestation", Pricing::Free),
+                ("GET", "/v1/x402", Pricing::Free),
+            ],
+        ),
+        (
+            NFT,
+            &[
+                ("POST", "/nft/generate-image", Pricing::Paid),
+                ("POST", "/nft/generate-nft-queue", Pricing::Paid),
+                ("POST", "/nft/enhancePrompt", Pricing::Paid),
+                ("GET", "/nft/progress/{collectionId}", Pricing::Free),
+                ("POST", "/nft/mint-nft", Pricing::Free),
+                ("GET", "/nft/get-chains", Pricing::Free),
+                ("GET", "/nft/abi", Pricing::Free),
+            ],
+        ),
+        (CONTRACTS, &[("POST", "/chat/stream", Pricing::Paid), ("GET", "/chat/chatHistory", Pricing::Paid)]),
+        (
+            NANOGPT,
+            &[
+                ("POST", "/v1/images/generations", Pricing::Paid),
+                ("GET", "/api/v1/image-models", Pricing::Free),
+            ],
+        ),
+    ];
+    for (text, endpoints) in expected {
+        let listed = Catalogue::from_toml(text).unwrap().endpoints();
+        let listed: Vec<_> = listed.iter().map(|e| (e.method.as_str(), e.path.as_str(), e.pricing)).collect();
+        assert_eq!(listed, endpoints);
+    }
+}
+
+/// The requests that the documents show, in their own shape.
+#[test]
+fn the_documents_samples_have_their_price() {
+    let nft = Catalogue::from_toml(NFT).unwrap();
+    let trait_of =
+        |kind: &str, value: &str| json!({"trait_type": kind, "value": [{"value": value, "ratio": 20}]});
+    let image = json!({
+        "prompt": "dragon", "model": "velogen", "enhance": "original", "steps": 3, "height": 512, "width": 512,
+        "style": "cinematic", "traits": [trait_of("Background", "Heaven"), trait_of("contrast", "dark")],
+    });
+    assert_eq!(ask(&nft, "POST", "/nft/generate-image", "", &image), Ok("0.010000".into()));
+    let queued = json!({
+        "walletAddress": "0xABC123", "prompt": "a city at night", "model": "nebula_forge_xl", "steps": 25,
+        "height": 1024, "width": 1024, "enhance": "2x", "chainId": 56, "style": "cinematic",
+        "traits": [trait_of("Background", "Heaven")],
+    });
+    assert_eq!(ask(&nft, "POST", "/nft/generate-nft-queue", "", &queued), Ok("0.020000".into()));
+    assert_eq!(
+        ask(&nft, "POST", "/nft/enhancePrompt", "", &json!({"prompt": "a futuristic city"})),
+        Ok("0.005000".into())
+    );
+    let contracts = Catalogue::from_toml(CONTRACTS).unwrap();
+    let question = json!({
+        "model": "smart_contract_generator", "question": "an ERC-20 with a burn function", "chatHistory": "on",
+        "sdkUniqueId": "0f3f5a4e",
+    });
+    assert_eq!(ask(&contracts, "POST", "/chat/stream", "", &question), Ok("0.020000".into()));
+    let history = "limit=5&offset=0&sortBy=createdAt&sortOrder=DESC&sdkUniqueId=0f3f5a4e";
+    assert_eq!(ask(&contracts, "GET", "/chat/chatHistory", history, &Value::Null), Ok("0.010000".into()));
+    let nano = Catalogue::from_toml(NANOGPT).unwrap();
+    let jpeg = "data:image/jpeg;base64,/9j/4AAQSkZJRgABAQEASABIAAD/";
+    let inpaint = json!({
+        "prompt": "a mug", "imageDataUrl": jpeg, "size": "1376x768", "response_format": "url", "user": "u",
+        "strength": 0, "guidance_scale": 7.5, "num_inference_steps": 1, "seed": 42, "kontext_max_mode": false,
+    });
+    assert_eq!(ask(&nano, "POST", "/v1/images/generations", "", &inpaint), Ok("0.020000".into()));
+}
+
 #[test]
 fn refusals_have_the_hosts_shape() {
     let catalogue = Catalogue::from_toml(NFT).unwrap();

@@ -222,3 +222,79 @@ fn several_items_add_up_and_are_rounded_once() {
     assert_eq!(price.lines.len(), 2);
     assert_eq!((price.lines[0].quantity.as_str(), price.lines[0].usdc.as_str()), ("2", "0.0282"));
 }
+
+/// Each model's page shows every field an integration may send, null placeholders and all names of
+/// one quantity together.
+#[test]
+fn every_models_full_sample_has_the_models_price() {
+    let catalogue = catalogue();
+    for model in figures("image") {
+        let name = model["model"].as_str().unwrap();
+        let mut item = image(name, &model["aspects"][0]);
+        let more = json!({
+            "id": "a", "negative_prompt": "blurry", "output_format": "png", "width": null, "height": null,
+            "seed": 123_456, "metadata": {"source": "test"}, "is_fast": false, "fast_mode": false,
+            "is_uhd": false, "uhd_mode": false,
+        });
+        item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let most = images_max(&model);
+        if most > 0 {
+            item["image_urls"] = json!([LINK]);
+        }
+        if most > 1 {
+            item["reference_assets"] =
+                json!([{"kind": "style_reference", "url": "https://example.com/b.png"}]);
+        }
+        let price = generate(&catalogue, &[item]).unwrap();
+        assert_eq!(
+            price.service,
+            Amount::new(atomic(model["credits_per_image"].as_str().unwrap())),
+            "{name}"
+        );
+    }
+    for model in figures("video") {
+        let name = model["model"].as_str().unwrap();
+        for duration in model["durations"].as_array().unwrap() {
+            let seconds = duration[0].as_u64().unwrap();
+            let mut item = video(name, &duration[0], &model["aspects"][0]);
+            let more = json!({
+                "id": "a", "negative_prompt": "", "seconds": seconds, "duration": format!("{seconds}s"),
+                "num_frames": 16 * seconds + 1, "width": null, "height": null, "seed": 123_456,
+                "metadata": {"source": "test"}, "input_image_url": LINK, "reference_assets": [],
+                "video_image_data": {
+                    "first_frame_image_url": LINK, "mid_frame_image_url": null, "last_frame_image_url": null,
+                    "reference_image_urls": [], "audio_input_urls": [],
+                },
+            });
+            item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let price = generate(&catalogue, &[item]).unwrap();
+            assert_eq!(price.service, Amount::new(atomic(duration[1].as_str().unwrap())), "{name} {seconds}");
+        }
+    }
+}
+
+/// The parameters that the text models' pages list, whichever model lists them.
+#[test]
+fn every_listed_text_parameter_is_taken() {
+    let catalogue = catalogue();
+    let body = json!({
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Write a plan."}],
+        "max_tokens": 256, "max_completion_tokens": null, "temperature": 0.4, "top_p": 1, "top_k": 40, "min_p": 0.1,
+        "stream": false, "stop": ["x"], "seed": 7, "response_format": {"type": "json_object"},
+        "frequency_penalty": 0, "presence_penalty": 0, "repetition_penalty": 1, "logit_bias": {}, "logprobs": true,
+        "top_logprobs": 2, "reasoning": {"effort": "low"}, "reasoning_effort": "low", "include_reasoning": true,
+        "structured_outputs": true, "verbosity": "low", "parallel_tool_calls": false, "tool_choice": "auto",
+        "tools": [{"type": "function", "function": {
+            "name": "record_plan", "description": "Records it.",
+            "parameters": {"type": "object", "properties": {"summary": {"type": "string"}}},
+        }}],
+    });
+    for model in figures("text") {
+        let mut body = body.clone();
+        body["model"] = model["model"].clone();
+        let price = chat(&catalogue, &body).unwrap();
+        // Within the least reserve, unless the model is dear.
+        assert!(price.service >= Amount::new(47_000), "{}", model["model"]);
+        assert!(price.reserve.unwrap().counted);
+    }
+}

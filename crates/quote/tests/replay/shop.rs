@@ -295,11 +295,11 @@ impl<'a> Shop<'a> {
         self.ledger.worst_loss = self.ledger.worst_loss.max(loss);
         self.ledger.payments += 1;
         self.ledger.sold_seconds += weight;
-        let earned = u128::from(charged) * EARNING_PERCENT / 100;
         let books = &mut self.ledger.days[day];
         books.charged += u128::from(charged) * u128::from(weight) * EARNING_PERCENT / 100;
         books.spent += u128::from(spent) * u128::from(weight);
-        let percent = i64::try_from(earned * 100 / u128::from(spent.max(1))).unwrap() - 100;
+        // What payers see: the failures of others are in the books, not in it.
+        let percent = i64::try_from(u128::from(charged) * 100 / u128::from(spent.max(1))).unwrap() - 100;
         *self.ledger.surcharges.entry(percent).or_default() += weight;
     }
 

@@ -144,6 +144,45 @@ async function firstRunIsKept(here, api, network) {
   return other;
 }
 
+/** An official client as it is: it echoes the word of its offer, and that is its identifier. */
+async function echoIsAnIdentifier(here, api, network) {
+  const buy = ({ path, body }, isFinal) => official.buy(here.net, network, api.url + path, { body, isFinal });
+  const bought = await buy(IMAGE);
+  assert.equal(bought.status, 200, bought.text.slice(0, 300));
+  const { accepted, extensions } = http.decode(bought.header);
+  assert.match(extensions['payment-identifier'].info.id, /^offer_[0-9a-f]{32}$/);
+  const { id, transaction } = await landed(here);
+  await assertNothingStolen(here, api, network, IMAGE, accepted, transaction);
+  await until('the replay window to be over', async () => {
+    const { journal } = await buyer.journalOf(here.config, id);
+    const sent = journal.find(line => line.event === 'answer_sent');
+    return sent && Date.now() > sent.at_ms + (REPLAY_SECONDS + 1) * 1_000;
+  });
+  const again = await post(api, IMAGE, bought.header);
+  assert.deepEqual([again.status, again.text], [200, bought.text], 'the customer has it after the window too');
+
+  const failed = await buy(FAILS);
+  assert.equal(failed.status, 500);
+  const credit = await landed(here);
+  await assertNothingStolen(here, api, network, FAILS, http.decode(failed.header).accepted, credit.transaction);
+  assert.equal((await post(api, FAILS, failed.header)).status, 500, 'another run');
+  assert.equal((await landed(here)).runs, 2);
+}
+
+/** One offer may be paid more than once: its word names the offer, not the payment. */
+async function oneOfferTwice(here, api, network) {
+  const answer = await post(api, IMAGE);
+  const required = http.decode(answer.headers['payment-required']);
+  required.accepts = required.accepts.filter(one => one.network === CAIP[network]);
+  const client = await official.client(here.net, network);
+  const results = [];
+  for (let count = 0; count < 2; count += 1) {
+    results.push(await settledAnswer(api, IMAGE, http.encode(await client.createPaymentPayload(required))));
+  }
+  assert.deepEqual(results.map(one => one.status), [200, 200]);
+  assert.equal(new Set(results.map(one => one.receipt.transaction)).size, 2);
+}
+
 /** Same id: the same payment's answer; another payment of the same payer is a mistake. */
 async function oneIdentifierOnePayment(here, api, network) {
   const identifier = official.someIdentifier();
@@ -172,6 +211,8 @@ async function robbed(net, folder, network) {
   await test(`${network}: a credit is the identifier's, not the landed bytes'`, () => creditIsKept(here, api, network));
   await test(`${network}: an answer that waits is the identifier's`, () => waitingAnswerIsKept(here, api, network));
   await test(`${network}: a run that never began is the identifier's`, async () => { api = await firstRunIsKept(here, api, network); });
+  await test(`${network}: an official client that sends no identifier echoes the offer's`, () => echoIsAnIdentifier(here, api, network));
+  await test(`${network}: one offer is paid twice`, () => oneOfferTwice(here, api, network));
   await test(`${network}: one identifier, one payment, one request`, () => oneIdentifierOnePayment(here, api, network));
   await test(`${network}: the books agree with the chain`, () => buyer.assertBooks(net, here.config, opened));
   await stack.stop(api.child);

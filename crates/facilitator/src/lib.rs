@@ -108,8 +108,9 @@ impl Facilitator {
         offer::offer(&self.inner.desks, self.inner.tools.clock.now_ms(), service, resource, error)
     }
 
-    /// Appends the JSON of [`Self::offer`] to `out`, byte for byte, from texts
-    /// that were prepared when the tariffs changed. Nothing on an error.
+    /// Appends the JSON of [`Self::offer`] to `out`, from texts that were prepared
+    /// when the tariffs changed, with a fresh `payment-identifier` for the client
+    /// to echo. Nothing on an error.
     pub fn write_offer(
         &self,
         service: Amount,
@@ -118,7 +119,8 @@ impl Facilitator {
         out: &mut Vec<u8>,
     ) -> Result<(), NothingToOffer> {
         let now_ms = self.inner.tools.clock.now_ms();
-        offer::write_offer(&self.inner.desks, now_ms, service, resource, error, out)
+        let word = self.inner.tools.random.draw();
+        offer::write_offer(&self.inner.desks, now_ms, service, resource, error, word, out)
     }
 
     /// Takes a payment for a sale to its end, or to what can be said within

@@ -361,8 +361,11 @@ fn unreachable_chain() -> Rejection {
     reject(ErrorCode::NetworkUnavailable, "the chain cannot be reached now; try again")
 }
 
+/// The customer's own word. One that an offer of ours suggested says nothing
+/// here: foreign servers make their own offers.
 fn identifier_of(request: &VerifyRequest) -> Option<IdentifierHash> {
-    request.payment_payload.payment_identifier().map(IdentifierHash::of)
+    let identifier = request.payment_payload.payment_identifier().map(IdentifierHash::of);
+    identifier.filter(|identifier| !identifier.is_offered())
 }
 
 /// A claim's identifier is the customer's alone; without one, whoever has the bytes.

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use quittance_protocol::{Amount, PaymentRequired, ResourceRef, X402_VERSION};
+use quittance_protocol::{Amount, OFFERED_IDENTIFIER, PaymentRequired, ResourceRef, X402_VERSION};
 use quittance_quote::{NetworkTerms, OfferTemplate, QuoteError};
 use serde::Serialize;
 use serde_json::{Map, json};
@@ -12,8 +12,12 @@ use crate::api::NothingToOffer;
 use crate::desk::Desk;
 use crate::pay::UNAVAILABLE_RETRY_SECONDS;
 
-/// What every offer says after its networks; the JSON of [`PaymentRequired::extensions`].
-const EXTENSIONS: &str = r#"{"payment-identifier":{"info":{"required":false}}}"#;
+/// What every 402 says after its networks, around a word that is new each time.
+///
+/// Official clients echo an offer's extensions whole. So the word comes back
+/// with the payment and nowhere else: unlike the signature it never goes on the
+/// chain, and tells the customer from who reads it there (P6).
+const EXTENSIONS: [&str; 2] = [r#"{"payment-identifier":{"info":{"required":false,"id":""#, r#""}}}"#];
 
 /// One network's offer as text, prepared once for each surcharge.
 #[derive(Debug, Default)]
@@ -58,13 +62,15 @@ pub(crate) fn offer(
     })
 }
 
-/// Appends the JSON of [`offer`], byte for byte; nothing when there is no offer.
+/// Appends the JSON of [`offer`], byte for byte but for the identifier made of
+/// `word`; nothing when there is no offer.
 pub(crate) fn write_offer(
     desks: &[Arc<Desk>],
     now_ms: i64,
     service: Amount,
     resource: ResourceRef<'_>,
     error: &str,
+    word: [u8; 16],
     out: &mut Vec<u8>,
 ) -> Result<(), NothingToOffer> {
     let start = out.len();
@@ -88,7 +94,14 @@ pub(crate) fn write_offer(
         return Err(nothing(desks, now_ms));
     }
     out.extend_from_slice(br#"],"extensions":"#);
-    out.extend_from_slice(EXTENSIONS.as_bytes());
+    let [before, after] = EXTENSIONS;
+    out.extend_from_slice(before.as_bytes());
+    out.extend_from_slice(OFFERED_IDENTIFIER.as_bytes());
+    let mut hex = [0; 32];
+    if hex::encode_to_slice(word, &mut hex).is_ok() {
+        out.extend_from_slice(&hex);
+    }
+    out.extend_from_slice(after.as_bytes());
     out.push(b'}');
     Ok(())
 }

@@ -178,8 +178,10 @@ impl Inner {
 
     /// A `payment-identifier` names one payment; with another it is a mistake or an attack.
     async fn check_identifier(&self, sale: &Sale, payment: &ChainPayment) -> Result<(), PayOutcome> {
-        let Some(identifier) = &sale.identifier else { return Ok(()) };
-        match self.tools.ledger.payment_by_identifier(identifier).await {
+        let Some(identifier) = sale.identifier.filter(|identifier| !identifier.is_offered()) else {
+            return Ok(());
+        };
+        match self.tools.ledger.payment_by_identifier(&identifier).await {
             // Identifiers are the clients' choice: another payer's is none of ours.
             Ok(others)
                 if others.iter().all(|other| other.key == payment.key || other.payer != payment.payer) =>

@@ -100,13 +100,31 @@ impl Fingerprint {
     }
 }
 
+/// How an identifier begins that an offer suggested and the client only echoed.
+pub const OFFERED_IDENTIFIER: &str = "offer_";
+
+/// Set in the first byte of such an identifier's hash.
+const OFFERED: u8 = 0x80;
+
 impl IdentifierHash {
     /// Hashes a `payment-identifier` as it came on the wire.
     pub fn of(identifier: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"quittance/payment-identifier/1");
         hash.update(identifier.as_bytes());
-        Self(hash.finalize().into())
+        let mut bytes: [u8; 32] = hash.finalize().into();
+        let [first, ..] = &mut bytes;
+        *first &= !OFFERED;
+        if identifier.starts_with(OFFERED_IDENTIFIER) {
+            *first |= OFFERED;
+        }
+        Self(bytes)
+    }
+
+    /// Whether an offer suggested it. It is as secret as the client's own word,
+    /// but names the offer: who pays one offer twice sends it twice.
+    pub const fn is_offered(&self) -> bool {
+        self.0[0] & OFFERED != 0
     }
 }
 

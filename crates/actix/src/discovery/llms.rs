@@ -90,7 +90,7 @@ fn flow(page: &mut Page, snapshot: &Snapshot) {
     }));
     page.text(
         "Always send a `payment-identifier`: 16 to 128 random letters, digits, `_` or `-`, new for each \
-         payment, kept secret. Once a payment is on chain its signature is public; the identifier proves that \
+         payment, kept secret (or the `id` that the 402 suggests). Once a payment is on chain its signature is public; the identifier proves that \
          the payment is yours, so that you, and nobody else, can fetch a lost answer by repeating the request.",
     );
     page.text(

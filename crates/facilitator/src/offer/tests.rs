@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use proptest::prelude::*;
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, SendOutcome, Standing, UnixSeconds,
+    Deadline, ErrorCode, Evidence, IdentifierHash, Network, PaymentKey, PaymentPayload, SendOutcome,
+    Standing, UnixSeconds,
 };
 use quittance_quote::{Rate, Tariff, TariffWindow};
 use serde_json::Value;
@@ -23,6 +24,8 @@ use crate::spending::{Ceilings, Spending};
 use crate::watch::Poller;
 
 const NOW: i64 = 1_800_000_000_000;
+/// What each 402 here suggests as an identifier.
+const WORD: [u8; 16] = [7; 16];
 /// How long a tariff is offered.
 const AGE_MAX_SECONDS: u64 = 60;
 
@@ -185,12 +188,13 @@ impl Shop {
             ResourceRef { url, description: Some("Makes \"things\""), mime_type: Some("application/json") };
         let mut out = b"before".to_vec();
         let written =
-            write_offer(&self.desks, now_ms, Amount::new(service), resource, "why \\ not", &mut out);
+            write_offer(&self.desks, now_ms, Amount::new(service), resource, "why \\ not", WORD, &mut out);
         let value = offer(&self.desks, now_ms, Amount::new(service), resource, "why \\ not");
         let text = String::from_utf8(out).unwrap();
         match (written, value) {
             (Ok(()), Ok(value)) => {
-                let text = text.strip_prefix("before").unwrap().to_owned();
+                let text = text.strip_prefix("before").unwrap();
+                let text = text.replace(&format!(r#","id":"offer_{}""#, hex::encode(WORD)), "");
                 assert_eq!(text, serde_json::to_string(&value).unwrap());
                 let read: PaymentRequired = serde_json::from_str(&text).unwrap();
                 assert_eq!(read, value);
@@ -220,6 +224,28 @@ fn base(amount: u64) -> (String, u64) {
 
 fn solana(amount: u64) -> (String, u64) {
     (Network::SOLANA.to_owned(), amount)
+}
+
+#[tokio::test]
+async fn p6_an_offer_carries_a_word_that_comes_back_as_an_identifier() {
+    let shop = Shop::open();
+    let resource = ResourceRef { url: "https://api.test/gen", description: None, mime_type: None };
+    let mut out = Vec::new();
+    write_offer(&shop.desks, NOW, Amount::new(10_000), resource, "pay", WORD, &mut out).unwrap();
+    let required: PaymentRequired = serde_json::from_slice(&out).unwrap();
+    // As an official client: one of `accepts`, and the extensions whole.
+    let payment = PaymentPayload {
+        x402_version: X402_VERSION,
+        resource: None,
+        accepted: required.accepts[0].clone(),
+        payload: Value::Null,
+        extensions: required.extensions,
+        other: Map::new(),
+    };
+    let identifier = payment.payment_identifier().unwrap();
+    assert_eq!(identifier, format!("offer_{}", "07".repeat(16)));
+    assert!(IdentifierHash::of(identifier).is_offered());
+    assert!(!IdentifierHash::of("pay_0123456789abcdef").is_offered());
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quittance_ledger::{CostEntry, LedgerError, Payment, PaymentState, Recorded, SignFn, Slot, Store};
-use quittance_protocol::{DurableAttempt as _, Evidence, Landing};
+use quittance_protocol::{Deadline, DurableAttempt as _, Evidence, Landing, Network};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -87,7 +87,7 @@ impl Driver {
     /// Runs until there is a verdict, or the process stops.
     pub(crate) async fn run(mut self) {
         let Some(_driving) = self.notice.drive() else { return };
-        self.tools.metrics.open_add(&self.payment.network, 1);
+        let _open = Open::count(&self.tools.metrics, &self.payment.network);
         let mut events = VecDeque::from([self.first.clone()]);
         while !self.state.is_done() && !self.ended {
             let event = match events.pop_front() {
@@ -110,7 +110,6 @@ impl Driver {
                 }
             }
         }
-        self.tools.metrics.open_add(&self.payment.network, -1);
     }
 
     async fn perform(&mut self, effect: Effect) -> Option<Event> {
@@ -225,6 +224,10 @@ impl Driver {
 
     async fn send(&mut self) -> Option<Event> {
         let recorded = self.newest.as_ref()?;
+        // I2: only this payment's own durable bytes. A panic here ends this
+        // driver alone; the sweep finds the payment and drives it afresh.
+        assert!(recorded.payments().contains(&self.payment.id), "an attempt of another payment");
+        assert_eq!(recorded.network(), &self.payment.network, "an attempt on another network");
         failpoint::hit("before_send").await;
         let outcome = self.desk.chain.send(recorded).await;
         failpoint::hit("after_send").await;
@@ -271,6 +274,10 @@ impl Driver {
     }
 
     async fn commit(&mut self, verdict: Verdict) -> Event {
+        // I5, whatever a chain crate says: nothing expires before its deadline.
+        if let Verdict::Expired(evidence) = &verdict {
+            assert!(is_past(self.payment.deadline, evidence), "expired before its deadline");
+        }
         failpoint::hit("before_verdict").await;
         let (ledger, id, now_ms) = (&self.tools.ledger, &self.payment.id, self.tools.clock.now_ms());
         let result = match &verdict {
@@ -282,7 +289,11 @@ impl Driver {
         };
         failpoint::hit("after_verdict").await;
         match result {
-            Ok(payment) => self.verdict_is_durable(payment, now_ms),
+            Ok(payment) => {
+                // I6: the ledger keeps the verdict that was given.
+                assert!(says(&payment, &verdict), "the ledger keeps another verdict");
+                self.verdict_is_durable(payment, now_ms)
+            }
             // An earlier try of this commit worked although its answer was lost.
             Err(LedgerError::Transition { payment, .. }) if says(&payment, &verdict) => {
                 self.verdict_is_durable(*payment, now_ms)
@@ -345,6 +356,25 @@ impl Driver {
     }
 }
 
+/// One open payment in the metrics; also when the driver ends in a panic.
+struct Open {
+    metrics: Arc<Metrics>,
+    network: Network,
+}
+
+impl Open {
+    fn count(metrics: &Arc<Metrics>, network: &Network) -> Self {
+        metrics.open_add(network, 1);
+        Self { metrics: Arc::clone(metrics), network: network.clone() }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.metrics.open_add(&self.network, -1);
+    }
+}
+
 async fn next_event(
     evidence: &mut Option<mpsc::Receiver<Evidence>>,
     wake_at: Option<tokio::time::Instant>,
@@ -377,6 +407,16 @@ fn says(payment: &Payment, verdict: &Verdict) -> bool {
         Verdict::Settled(_) => payment.state == PaymentState::Settled,
         Verdict::Refused { .. } => payment.state == PaymentState::Refused,
         Verdict::Expired(_) => payment.state == PaymentState::Expired,
+    }
+}
+
+/// Whether the evidence lies at or behind the deadline (I5): on Base block time
+/// against `validBefore`, on Solana block height beyond the last valid one.
+fn is_past(deadline: Deadline, evidence: &Evidence) -> bool {
+    match (deadline, evidence) {
+        (Deadline::UnixSeconds(valid_before), Evidence::Expired { clock, .. }) => *clock >= valid_before,
+        (Deadline::BlockHeight(last_valid), Evidence::Expired { clock, .. }) => *clock > last_valid,
+        (_, Evidence::Settled(_) | Evidence::Reverted(_) | Evidence::Canceled(_)) => false,
     }
 }
 

@@ -223,6 +223,8 @@ pub fn step(state: &mut State, event: Event) -> Vec<Effect> {
 }
 
 fn recorded(state: &mut State) -> Vec<Effect> {
+    // I10: what may be burned on one payment is bounded.
+    assert!(state.attempts < ATTEMPTS_MAX, "one attempt more than a payment may cost");
     state.phase = Phase::Recorded;
     state.attempts = state.attempts.saturating_add(1);
     state.sends = 0;
@@ -245,6 +247,8 @@ fn sent(state: &mut State, outcome: SendOutcome) -> Vec<Effect> {
     let pause = REBROADCAST_MS_MIN
         .saturating_mul(1_u64.checked_shl(state.sends.min(8)).unwrap_or(u64::MAX))
         .min(REBROADCAST_MS_MAX);
+    // I3: no answer of a node is a verdict.
+    assert!(state.committing.is_none() && !state.is_done(), "an answer to a send after the verdict");
     match outcome {
         SendOutcome::Accepted | SendOutcome::Unknown { .. } => vec![Effect::Wake(pause)],
         // I2: a slot with bytes is only ever rebroadcast or replaced.

@@ -1,6 +1,9 @@
 //! The gate's own answers: what went wrong, twice — the x402 code that
 //! official clients know, and fields an agent can act on.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
@@ -18,6 +21,10 @@ use crate::GateError;
 
 /// What `error` says when nothing was paid: the reference's words.
 pub(crate) const PAYMENT_REQUIRED_TEXT: &str = "Payment required";
+
+/// What an agent that did not pay should do.
+pub(crate) const PAYMENT_REQUIRED_MESSAGE: &str =
+    "sign one of `accepts` and repeat the request with PAYMENT-SIGNATURE";
 
 /// [`PAYMENT_REQUIRED`], parsed.
 const PAYMENT_REQUIRED_NAME: HeaderName = HeaderName::from_static(PAYMENT_REQUIRED);
@@ -97,9 +104,7 @@ pub(crate) fn offer(offer: Vec<u8>, code: ErrorCode, message: &str) -> HttpRespo
     let Ok(header) = HeaderValue::try_from(encode_header_json(&offer)) else {
         return trouble(&GateError::Gate);
     };
-    let reason =
-        Reason { code: code.as_str(), message, payment_state: "none", retry_action: RetryAction::Pay };
-    let Some(body) = joined(offer, &reason) else {
+    let Some(body) = joined(offer, reason(code, message)) else {
         return trouble(&GateError::Gate);
     };
     let mut answer = HttpResponse::with_body(StatusCode::PAYMENT_REQUIRED, BoxBody::new(body));
@@ -110,12 +115,28 @@ pub(crate) fn offer(offer: Vec<u8>, code: ErrorCode, message: &str) -> HttpRespo
     answer
 }
 
+/// Why there is an offer, as a JSON object.
+fn reason(code: ErrorCode, message: &str) -> Cow<'static, str> {
+    /// Every unpaid request gets this one.
+    static UNPAID: LazyLock<String> =
+        LazyLock::new(|| reason_json(ErrorCode::PaymentRequired, PAYMENT_REQUIRED_MESSAGE));
+    if code == ErrorCode::PaymentRequired && message == PAYMENT_REQUIRED_MESSAGE {
+        return Cow::Borrowed(&UNPAID);
+    }
+    Cow::Owned(reason_json(code, message))
+}
+
+fn reason_json(code: ErrorCode, message: &str) -> String {
+    let reason =
+        Reason { code: code.as_str(), message, payment_state: "none", retry_action: RetryAction::Pay };
+    serde_json::to_string(&reason).unwrap_or_default()
+}
+
 /// The text of a JSON object with the members of another at its end.
-fn joined<T: Serialize>(mut object: Vec<u8>, more: &T) -> Option<Bytes> {
-    let end = object.pop_if(|last| *last == b'}').map(|_| object.len())?;
-    serde_json::to_writer(&mut object, more).ok()?;
-    // The second opening brace becomes the comma between them.
-    *object.get_mut(end).filter(|brace| **brace == b'{')? = b',';
+fn joined(mut object: Vec<u8>, more: Cow<'_, str>) -> Option<Bytes> {
+    object.pop_if(|last| *last == b'}')?;
+    object.push(b',');
+    object.extend_from_slice(more.strip_prefix('{')?.as_bytes());
     Some(Bytes::from(object))
 }
 

@@ -7,7 +7,8 @@ use std::task::Poll;
 use actix_web::HttpMessage as _;
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, X_FORWARDED_HOST, X_FORWARDED_PROTO,
+    CONTENT_ENCODING, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, X_FORWARDED_HOST,
+    X_FORWARDED_PROTO,
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
@@ -18,8 +19,9 @@ use serde_json::Value;
 
 use crate::{GateError, Limits};
 
+const PAYMENT: HeaderName = HeaderName::from_static(PAYMENT_SIGNATURE);
 /// Version 1's payment header. Its presence explains a refusal, nothing more.
-const X_PAYMENT: &str = "x-payment";
+const X_PAYMENT: HeaderName = HeaderName::from_static("x-payment");
 
 /// The path as the router will match it, if it is written canonically.
 ///
@@ -100,16 +102,17 @@ async fn collect(mut payload: Payload, max: usize) -> Result<Bytes, GateError> {
         if chunk.len() > max.saturating_sub(length) {
             return Err(GateError::BodyTooLarge { max });
         }
-        // Most bodies come in one piece, which needs no copy.
-        if length == 0 {
-            first = chunk.clone();
-        } else {
-            if joined.is_empty() {
-                joined.extend_from_slice(&first);
-            }
-            joined.extend_from_slice(&chunk);
-        }
+        let before = length;
         length = length.saturating_add(chunk.len());
+        // Most bodies come in one piece, which needs no copy.
+        if before == 0 {
+            first = chunk;
+            continue;
+        }
+        if joined.is_empty() {
+            joined.extend_from_slice(&first);
+        }
+        joined.extend_from_slice(&chunk);
     }
     Ok(if joined.is_empty() { first } else { joined.freeze() })
 }
@@ -141,12 +144,12 @@ pub(crate) fn resource_url(req: &ServiceRequest, public_url: Option<&str>) -> St
 
 /// Whether the request tries to pay. Credentials beside it do not count then.
 pub(crate) fn has_payment(headers: &HeaderMap) -> bool {
-    headers.contains_key(PAYMENT_SIGNATURE)
+    headers.contains_key(PAYMENT)
 }
 
 /// The payment that came with the request, if one did.
 pub(crate) fn payment(headers: &HeaderMap) -> Result<Option<PaymentPayload>, GateError> {
-    let mut values = headers.get_all(PAYMENT_SIGNATURE);
+    let mut values = headers.get_all(PAYMENT);
     let Some(first) = values.next() else {
         return if headers.contains_key(X_PAYMENT) { Err(GateError::PaymentVersion) } else { Ok(None) };
     };

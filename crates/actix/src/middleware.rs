@@ -17,13 +17,10 @@ use quittance_protocol::{Amount, ErrorCode, Fingerprint, IdentifierHash, Payment
 use quittance_quote::{Price, PriceRequest, Route};
 use tokio::sync::oneshot;
 
-use crate::answers::{self, PAYMENT_REQUIRED_TEXT};
+use crate::answers::{self, PAYMENT_REQUIRED_MESSAGE, PAYMENT_REQUIRED_TEXT};
 use crate::gate::Shared;
 use crate::paid::Bypassed;
 use crate::{GateError, discovery, intake, run};
-
-/// What an agent that did not pay should do.
-const PAYMENT_REQUIRED_MESSAGE: &str = "sign one of `accepts` and repeat the request with PAYMENT-SIGNATURE";
 
 /// Room for an offer on two networks and its reason; a longer one grows.
 const OFFER_BYTES: usize = 2_048;
@@ -127,14 +124,15 @@ where
         Route::Unknown => Ok(Served::early(req, answers::trouble(&GateError::UnknownEndpoint))),
         Route::Free => pass(service, req).await,
         Route::Paid(endpoint) => {
-            if !intake::has_payment(req.headers()) {
+            let paying = intake::has_payment(req.headers());
+            if !paying {
                 let method = req.method().as_str();
                 if let Some(identity) = shared.authenticate(method, &path, req.headers()).await {
                     req.extensions_mut().insert(Bypassed(identity));
                     return pass(service, req).await;
                 }
             }
-            match quote(shared, &mut req, &path, endpoint).await {
+            match quote(shared, &mut req, &path, endpoint, paying).await {
                 Ok(job) => sell(shared, service, req, job).await,
                 Err(answer) => Ok(Served::early(req, answer)),
             }
@@ -175,12 +173,13 @@ async fn quote(
     req: &mut ServiceRequest,
     path: &str,
     endpoint: usize,
+    paying: bool,
 ) -> Result<Job, HttpResponse<BoxBody>> {
     intake::check_head(req, &shared.limits).map_err(|error| answers::trouble(&error))?;
     let body = intake::read_body(req, &shared.limits).await.map_err(|error| answers::trouble(&error))?;
     let resource = Resource { url: intake::resource_url(req, shared.public_url.as_deref()), endpoint };
     let request = price_request(req, path, &body);
-    if !intake::has_payment(req.headers()) {
+    if !paying {
         // Without a payment only the sum is of use.
         let service = shared.pricer.service(&request).map_err(answers::refusal)?;
         return Err(match intake::payment(req.headers()) {

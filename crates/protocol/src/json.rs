@@ -35,6 +35,9 @@ pub enum Json<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct JsonObject<'a> {
     members: Vec<(Cow<'a, str>, Json<'a>)>,
+    /// Which lengths the names have, a bit for each: most look-ups are for
+    /// optional members that are not there.
+    lengths: u64,
     /// Places in `members`, sorted by name; empty while there are few.
     index: Box<[u32]>,
 }
@@ -98,6 +101,9 @@ impl<'a> Json<'a> {
 impl<'a> JsonObject<'a> {
     /// The member `name`.
     pub fn get(&self, name: &str) -> Option<&Json<'a>> {
+        if self.lengths & length_bit(name) == 0 {
+            return None;
+        }
         if self.index.is_empty() {
             return self.members.iter().find(|(known, _)| known == name).map(|(_, value)| value);
         }
@@ -128,12 +134,15 @@ impl<'a> JsonObject<'a> {
         if self.members.is_empty() {
             self.members.reserve(LINEAR_MEMBERS_MAX / 2);
         }
+        self.lengths |= length_bit(&name);
         self.members.push((name, value));
     }
 
     /// Whether a name is there already; in a large object only [`Self::index`] sees it.
     fn has(&self, name: &str) -> bool {
-        self.members.len() <= LINEAR_MEMBERS_MAX && self.members.iter().any(|(known, _)| known == name)
+        self.lengths & length_bit(name) != 0
+            && self.members.len() <= LINEAR_MEMBERS_MAX
+            && self.members.iter().any(|(known, _)| known == name)
     }
 
     /// Sorts a large object's names; a name that stands twice is the error.
@@ -151,6 +160,10 @@ impl<'a> JsonObject<'a> {
         self.index = index;
         Ok(())
     }
+}
+
+fn length_bit(name: &str) -> u64 {
+    1 << name.len().min(63)
 }
 
 fn stands_twice(name: &str) -> String {

@@ -176,8 +176,10 @@ impl Catalogue {
     }
 
     fn find(&self, method: &str, path: &str) -> Option<(usize, &Endpoint)> {
-        let segments = route::segments(path)?;
-        let index = self.templates.iter().position(|template| template.matches(method, &segments))?;
+        if !route::canonical(path) {
+            return None;
+        }
+        let index = self.templates.iter().position(|template| template.matches(method, path))?;
         self.endpoints.get(index).map(|endpoint| (index, endpoint))
     }
 

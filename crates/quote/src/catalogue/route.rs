@@ -6,26 +6,20 @@ pub const PATH_BYTES_MAX: usize = 1_024;
 /// Most segments of a path.
 const SEGMENTS_MAX: usize = 32;
 
-/// The segments of a canonical path.
+/// Whether a path is canonical.
 ///
 /// Canonical means: one leading slash, no empty segment (so no `//` and no
 /// trailing slash), no `.` or `..`, and only characters that mean the same to
 /// every server. `%` is out because servers disagree on when to decode it,
 /// `;` because some strip what follows, `\` because some read it as `/`.
-pub(super) fn segments(path: &str) -> Option<Vec<&str>> {
-    if path.len() > PATH_BYTES_MAX {
-        return None;
-    }
-    let rest = path.strip_prefix('/')?;
-    let mut segments = Vec::with_capacity(4);
-    for segment in rest.split('/') {
+pub(super) fn canonical(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix('/').filter(|_| path.len() <= PATH_BYTES_MAX) else { return false };
+    let mut count = 0;
+    rest.split('/').all(|segment| {
+        count += 1;
         let plain = !segment.is_empty() && segment.bytes().all(plain_byte);
-        if !plain || segment == "." || segment == ".." || segments.len() == SEGMENTS_MAX {
-            return None;
-        }
-        segments.push(segment);
-    }
-    Some(segments)
+        plain && segment != "." && segment != ".." && count <= SEGMENTS_MAX
+    })
 }
 
 fn plain_byte(byte: u8) -> bool {
@@ -61,9 +55,7 @@ impl Template {
                 {
                     parts.push(Segment::Any);
                 }
-                _ if segments(&format!("/{segment}")).is_some() => {
-                    parts.push(Segment::Literal(segment.to_owned()))
-                }
+                _ if canonical(&format!("/{segment}")) => parts.push(Segment::Literal(segment.to_owned())),
                 _ => {
                     return Err(format!(
                         "path {path:?} is not canonical at {segment:?}; write plain segments or {{name}}"
@@ -77,13 +69,16 @@ impl Template {
         Ok(Self { method: method.to_owned(), segments: parts })
     }
 
-    pub(super) fn matches(&self, method: &str, path: &[&str]) -> bool {
-        self.method == method
-            && self.segments.len() == path.len()
-            && self.segments.iter().zip(path).all(|(segment, part)| match segment {
-                Segment::Literal(text) => text == part,
-                Segment::Any => true,
-            })
+    /// Whether this is the template of a canonical path.
+    pub(super) fn matches(&self, method: &str, path: &str) -> bool {
+        let Some(rest) = path.strip_prefix('/').filter(|_| self.method == method) else { return false };
+        let mut parts = rest.split('/');
+        let same = |segment: &Segment| match (segment, parts.next()) {
+            (Segment::Literal(text), Some(part)) => text == part,
+            (Segment::Any, Some(_)) => true,
+            (_, None) => false,
+        };
+        self.segments.iter().all(same) && parts.next().is_none()
     }
 
     /// Whether some path matches both, so that their order would decide.

@@ -69,8 +69,8 @@ export async function shared(net, folder, cluster, database) {
 }
 
 /** A proxy between a program and a chain: faults, counts, and what was broadcast through it. */
-export async function faultyProxy(upstream) {
-  const proxy = await stack.proxy(upstream, '--delay-ms', '0');
+export async function faultyProxy(upstream, ...options) {
+  const proxy = await stack.proxy(upstream, '--delay-ms', '0', ...options);
   const call = (path, method, body) => stack.json(`${proxy.url}/__proxy/${path}`, {
     method, ...(body && { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
   });

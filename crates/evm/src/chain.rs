@@ -48,6 +48,11 @@ pub struct EvmChain {
     fees: RwLock<Option<FeeSnapshot>>,
 }
 
+/// The address of a wallet's key with EIP-55 case. No I/O.
+pub fn wallet_address(wallet_key: &Secret) -> Result<String, EvmError> {
+    Ok(SigningKey::parse(wallet_key)?.address().to_string())
+}
+
 impl fmt::Debug for EvmChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EvmChain").field("config", &self.config).field("wallet", &self.wallet()).finish()

@@ -21,7 +21,7 @@ mod simulate;
 mod standing;
 mod text;
 
-pub use chain::{ChainView, EvmChain, Head};
+pub use chain::{ChainView, EvmChain, Head, wallet_address};
 pub use config::{
     ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, CONTRACT_SIGNATURE_BYTES_MAX, EvmConfig, L1_FEE_HEADROOM,
     LOG_BLOCKS_MAX, PARALLEL_CALLS_MAX, REORG_REWIND_BLOCKS, RESEARCH_AFTER_BLOCKS, RPC_ANSWER_BYTES_MAX,

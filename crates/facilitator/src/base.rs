@@ -19,6 +19,7 @@ use crate::chain::{
     Watched,
 };
 use crate::config::NetworkConfig;
+use crate::late::Facts;
 
 /// A settlement's bytes in multiples of an ordinary one, at most: a contract
 /// payer's signature makes it longer, and the L1 fee with it.
@@ -26,6 +27,10 @@ const SIZES_MAX: u128 = 8;
 
 /// Payments that share a settlement's transaction: each settles alone.
 const PAYMENTS_PER_TRANSACTION: u32 = 1;
+
+const NATIVE_DECIMALS: u32 = 18;
+const AMOUNT_MISMATCH: ErrorCode = ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch;
+const NETWORK_MISMATCH: ErrorCode = ErrorCode::InvalidExactEvmNetworkMismatch;
 
 /// Denominator of `headroom_bps`.
 const BASIS_POINTS: u128 = 10_000;
@@ -82,6 +87,19 @@ impl BaseChain {
         })
     }
 
+    /// What is known without asking a node.
+    pub(crate) fn facts(config: &NetworkConfig, wallet: &Secret) -> Result<Facts, EvmError> {
+        Ok(Facts {
+            network: config.network.clone(),
+            wallet: quittance_evm::wallet_address(wallet)?,
+            offer_extra: offer_extra(&config.asset_name, &config.asset_version),
+            native_decimals: NATIVE_DECIMALS,
+            takes_nonce: true,
+            amount_mismatch: AMOUNT_MISMATCH,
+            network_mismatch: NETWORK_MISMATCH,
+        })
+    }
+
     /// The last fees read, with the fee cap lowered until the expected gas at
     /// that cap fits what the payment was charged; and the most the signature
     /// can cost with the whole gas limit, which is the bound that is signed for.
@@ -108,6 +126,13 @@ impl BaseChain {
     }
 }
 
+fn offer_extra(name: &str, version: &str) -> Map<String, Value> {
+    let mut extra = Map::new();
+    extra.insert("name".to_owned(), json!(name));
+    extra.insert("version".to_owned(), json!(version));
+    extra
+}
+
 fn reject(error: &EvmError, payer: Option<String>) -> Rejection {
     Rejection { code: error.wire_code(), message: error.to_string(), payer }
 }
@@ -128,22 +153,19 @@ impl Chain for BaseChain {
     }
 
     fn offer_extra(&self) -> Map<String, Value> {
-        let mut extra = Map::new();
-        extra.insert("name".to_owned(), json!(self.asset_name));
-        extra.insert("version".to_owned(), json!(self.asset_version));
-        extra
+        offer_extra(&self.asset_name, &self.asset_version)
     }
 
     fn native_decimals(&self) -> u32 {
-        18
+        NATIVE_DECIMALS
     }
 
     fn amount_mismatch(&self) -> ErrorCode {
-        ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch
+        AMOUNT_MISMATCH
     }
 
     fn network_mismatch(&self) -> ErrorCode {
-        ErrorCode::InvalidExactEvmNetworkMismatch
+        NETWORK_MISMATCH
     }
 
     fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {

@@ -1,5 +1,6 @@
 //! One network's desk: its chain, its terms, its recent tariffs, its poller.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use quittance_protocol::{Amount, PaymentRequirements};
@@ -72,6 +73,9 @@ pub(crate) struct Desk {
     pub(crate) gas_ceiling: Amount,
     pub(crate) ceilings: Ceilings,
     pub(crate) spending: Spending,
+    /// Whether the chain answered since this process started, and the wallet's
+    /// nonce counter is not behind it: before that nothing may be signed.
+    pub(crate) ready: AtomicBool,
     /// Why the network was closed when the last tariff was due; for logs and alerts.
     pub(crate) closed: Mutex<Option<Closed>>,
     pub(crate) cost_budget: Amount,
@@ -103,6 +107,10 @@ impl Desk {
         // without one: the coin may be at any price by now.
         if !self.rates.is_known(self.coin, now_ms) {
             return Err(Closed::NoRate);
+        }
+        // An earlier life's tariff may still be current.
+        if !self.ready.load(Ordering::Acquire) {
+            return Err(Closed::NoTariff);
         }
         let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
         let tariff = window.current(now_ms).ok_or(Closed::NoTariff)?;

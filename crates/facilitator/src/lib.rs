@@ -13,6 +13,7 @@ mod failpoint;
 mod finality;
 mod keep;
 mod lane;
+mod late;
 mod merchant;
 mod metrics;
 mod offer;

@@ -33,6 +33,11 @@ impl Inner {
         let until = Instant::now() + self.limits.pending_wait;
         let (desk, payment) = match self.check_local(&payload) {
             Ok(checked) => checked,
+            // Its network is not connected yet: nothing is known of the payment,
+            // not even whether it is on record (P5).
+            Err(rejection) if rejection.code == ErrorCode::NetworkUnavailable => {
+                return PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS };
+            }
             Err(rejection) => {
                 self.tools.metrics.refused(self.label(&payload.accepted.network), rejection.code);
                 return PayOutcome::Refused(rejection);

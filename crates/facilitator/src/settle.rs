@@ -4,6 +4,7 @@
 //! or a handler that panics, cannot stop a settlement half-way.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -145,6 +146,13 @@ impl Driver {
     async fn record(&mut self) -> Event {
         failpoint::hit("before_record").await;
         let now_ms = self.tools.clock.now_ms();
+        if !self.desk.ready.load(Ordering::Acquire) {
+            // A counter behind the chain would reserve a nonce that is gone.
+            return Event::NotRecorded {
+                retry: true,
+                reason: "the wallet's nonce is not known yet".to_owned(),
+            };
+        }
         let Some(allowed) = self.desk.allowed_native(self.payment.gas, now_ms) else {
             return Event::NotRecorded { retry: true, reason: "no fresh exchange rate".to_owned() };
         };

@@ -20,6 +20,7 @@ use crate::chain::{
 };
 use crate::clock::Clock;
 use crate::config::{NetworkConfig, TokenAccount};
+use crate::late::Facts;
 
 /// Highest compute unit limit a payer may set; a transfer with memo and
 /// account creation uses well under half of it.
@@ -28,6 +29,10 @@ const COMPUTE_UNIT_LIMIT_MAX: u32 = 200_000;
 /// Highest compute unit price a payer may set. The product with the limit is
 /// capped separately by `priority_fee_lamports_max`.
 const COMPUTE_UNIT_PRICE_MICRO_LAMPORTS_MAX: u64 = 5_000_000;
+
+const NATIVE_DECIMALS: u32 = 9;
+const AMOUNT_MISMATCH: ErrorCode = ErrorCode::InvalidExactSvmPayloadAmountMismatch;
+const NETWORK_MISMATCH: ErrorCode = ErrorCode::InvalidExactSvmNetworkMismatch;
 
 /// A Solana cluster behind the port.
 pub(crate) struct SvmChain {
@@ -71,6 +76,26 @@ impl SvmChain {
         }
         Ok(Self { wallet: chain.wallet(), chain, network: config.network.clone(), clock })
     }
+
+    /// What is known without asking a node.
+    pub(crate) fn facts(config: &NetworkConfig, wallet: &Secret) -> Result<Facts, SolanaError> {
+        let wallet = quittance_solana::wallet_address(wallet)?;
+        Ok(Facts {
+            network: config.network.clone(),
+            offer_extra: offer_extra(&wallet),
+            wallet,
+            native_decimals: NATIVE_DECIMALS,
+            takes_nonce: false,
+            amount_mismatch: AMOUNT_MISMATCH,
+            network_mismatch: NETWORK_MISMATCH,
+        })
+    }
+}
+
+fn offer_extra(wallet: &str) -> Map<String, Value> {
+    let mut extra = Map::new();
+    extra.insert("feePayer".to_owned(), json!(wallet));
+    extra
 }
 
 fn reject(error: &SolanaError, payer: Option<String>) -> Rejection {
@@ -93,21 +118,19 @@ impl Chain for SvmChain {
     }
 
     fn offer_extra(&self) -> Map<String, Value> {
-        let mut extra = Map::new();
-        extra.insert("feePayer".to_owned(), json!(self.wallet));
-        extra
+        offer_extra(&self.wallet)
     }
 
     fn native_decimals(&self) -> u32 {
-        9
+        NATIVE_DECIMALS
     }
 
     fn amount_mismatch(&self) -> ErrorCode {
-        ErrorCode::InvalidExactSvmPayloadAmountMismatch
+        AMOUNT_MISMATCH
     }
 
     fn network_mismatch(&self) -> ErrorCode {
-        ErrorCode::InvalidExactSvmNetworkMismatch
+        NETWORK_MISMATCH
     }
 
     fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {

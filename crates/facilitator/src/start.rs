@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use quittance_evm::EvmError;
 use quittance_ledger::{Ledger, LedgerError, LedgerOptions, Retention, Store};
-use quittance_protocol::{Family, USDC_DECIMALS};
+use quittance_protocol::{Family, Secret, USDC_DECIMALS};
 use quittance_quote::{Markup, NetworkTerms, QuoteError, TariffWindow};
 use quittance_solana::SolanaError;
 use tokio_util::sync::CancellationToken;
@@ -14,10 +15,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::base::BaseChain;
 use crate::board::Board;
-use crate::chain::{Chain, ChainFault};
+use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, NetworkConfig, read_secret, resolve};
 use crate::desk::Desk;
+use crate::late::{Facts, LateChain};
 use crate::metrics::Metrics;
 use crate::offer::Prepared;
 use crate::random::Random;
@@ -61,14 +63,6 @@ pub enum StartError {
         /// Why.
         source: Box<SolanaError>,
     },
-    /// A wallet's nonce cannot be read.
-    #[error("networks.{name}: {source}")]
-    Chain {
-        /// Which section.
-        name: String,
-        /// Why.
-        source: ChainFault,
-    },
     /// A rate, markup or decimal is malformed.
     #[error("configuration: {0}")]
     Quote(#[from] QuoteError),
@@ -106,7 +100,7 @@ impl Facilitator {
             let store: Arc<dyn Store> = Arc::new(open_ledger(config, &clock).await?);
             let mut chains = BTreeMap::new();
             for (name, network) in &config.networks {
-                chains.insert(name.clone(), connect(name, network, config, &clock).await?);
+                chains.insert(name.clone(), connect_now_or_later(name, network, config, &clock).await?);
             }
             let (random, stop) = (Random::system(), stop.clone());
             Self::assemble(config, Parts { store, chains, rates, clock, random, metrics, stop }).await
@@ -127,13 +121,6 @@ impl Facilitator {
         let mut desks = Vec::new();
         for (name, network) in &config.networks {
             let Some(chain) = chains.remove(name) else { continue };
-            if chain.takes_nonce() {
-                let nonce = chain
-                    .next_nonce()
-                    .await
-                    .map_err(|source| StartError::Chain { name: name.clone(), source })?;
-                store.ensure_wallet(chain.network(), chain.wallet(), nonce, clock.now_ms()).await?;
-            }
             metrics.introduce(chain.network());
             desks.push(Arc::new(desk(network, config, chain, &rates, &policy, &stop)?));
         }
@@ -210,32 +197,105 @@ async fn open_ledger(config: &Config, clock: &Clock) -> Result<Ledger, StartErro
     Ok(Ledger::open(&url, options, clock.now_ms()).await?)
 }
 
-async fn connect(
+/// Connects, or leaves it to the background where the nodes do not answer. What
+/// is wrong in the configuration still ends the start.
+async fn connect_now_or_later(
     name: &str,
     network: &NetworkConfig,
     config: &Config,
     clock: &Clock,
 ) -> Result<Arc<dyn Chain>, StartError> {
-    let reference = network
-        .wallets
-        .first()
-        .ok_or_else(|| ConfigError::Invalid(format!("networks.{name}: wallets is empty")))?;
-    let wallet = read_secret(reference)?;
-    let second_opinion = usdc("second_opinion_usdc", &network.second_opinion_usdc)?.atomic();
-    match network.network.family() {
-        Family::Eip155(_) => {
-            let headroom = basis_points("quote.base_fee_headroom", &config.quote.base_fee_headroom)?;
-            let chain = BaseChain::connect(network, &wallet, u128::from(headroom), second_opinion)
-                .await
-                .map_err(|source| StartError::Evm { name: name.to_owned(), source: Box::new(source) })?;
-            Ok(Arc::new(chain))
+    let link = Link::new(name, network, config, clock)?;
+    match link.connect().await {
+        Err(error) if error.is_unreachable() => {
+            tracing::error!(network = %network.network, %error, "not connected; trying again in the background");
+            let facts = link.facts()?;
+            let link = Arc::new(link);
+            Ok(Arc::new(LateChain::new(
+                facts,
+                Box::new(move || {
+                    let link = Arc::clone(&link);
+                    Box::pin(async move { link.connect().await.map_err(|error| error.to_string()) })
+                }),
+            )))
         }
-        Family::Solana => {
-            let chain = SvmChain::connect(network, &wallet, clock.clone(), second_opinion)
-                .await
-                .map_err(|source| StartError::Solana { name: name.to_owned(), source: Box::new(source) })?;
-            Ok(Arc::new(chain))
+        connected => connected,
+    }
+}
+
+impl StartError {
+    /// Whether a chain's nodes did not answer, which may pass.
+    fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Evm { source, .. } => source.retry(),
+            Self::Solana { source, .. } => source.retry(),
+            Self::Config(_) | Self::Ledger(_) | Self::Quote(_) | Self::Metrics(_) => false,
         }
+    }
+}
+
+/// What connecting to one network needs.
+struct Link {
+    name: String,
+    network: NetworkConfig,
+    wallet: Secret,
+    headroom_bps: u128,
+    second_opinion: u64,
+    clock: Clock,
+}
+
+impl Link {
+    fn new(name: &str, network: &NetworkConfig, config: &Config, clock: &Clock) -> Result<Self, StartError> {
+        let reference = network
+            .wallets
+            .first()
+            .ok_or_else(|| ConfigError::Invalid(format!("networks.{name}: wallets is empty")))?;
+        Ok(Self {
+            name: name.to_owned(),
+            network: network.clone(),
+            wallet: read_secret(reference)?,
+            headroom_bps: u128::from(basis_points(
+                "quote.base_fee_headroom",
+                &config.quote.base_fee_headroom,
+            )?),
+            second_opinion: usdc("second_opinion_usdc", &network.second_opinion_usdc)?.atomic(),
+            clock: clock.clone(),
+        })
+    }
+
+    async fn connect(&self) -> Result<Arc<dyn Chain>, StartError> {
+        match self.network.network.family() {
+            Family::Eip155(_) => {
+                let chain =
+                    BaseChain::connect(&self.network, &self.wallet, self.headroom_bps, self.second_opinion)
+                        .await;
+                Ok(Arc::new(chain.map_err(|source| self.evm(source))?))
+            }
+            Family::Solana => {
+                let clock = self.clock.clone();
+                let chain = SvmChain::connect(&self.network, &self.wallet, clock, self.second_opinion).await;
+                Ok(Arc::new(chain.map_err(|source| self.solana(source))?))
+            }
+        }
+    }
+
+    fn facts(&self) -> Result<Facts, StartError> {
+        match self.network.network.family() {
+            Family::Eip155(_) => {
+                BaseChain::facts(&self.network, &self.wallet).map_err(|source| self.evm(source))
+            }
+            Family::Solana => {
+                SvmChain::facts(&self.network, &self.wallet).map_err(|source| self.solana(source))
+            }
+        }
+    }
+
+    fn evm(&self, source: EvmError) -> StartError {
+        StartError::Evm { name: self.name.clone(), source: Box::new(source) }
+    }
+
+    fn solana(&self, source: SolanaError) -> StartError {
+        StartError::Solana { name: self.name.clone(), source: Box::new(source) }
     }
 }
 
@@ -285,6 +345,7 @@ fn desk(
             spent_network: usdc("quote.spent_network_day_usdc", &quote.spent_network_day_usdc)?,
         },
         spending: Spending::default(),
+        ready: AtomicBool::new(false),
         closed: std::sync::Mutex::new(None),
         cost_budget: usdc("quote.cost_budget_usdc", &quote.cost_budget_usdc)?,
         at_cost: "1".parse::<Markup>()?,

@@ -4,6 +4,7 @@
 //! that every replica, and this one after a restart, honours it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quittance_ledger::{LedgerError, Store, TariffRow};
@@ -118,6 +119,7 @@ async fn make(
     now_ms: i64,
 ) -> Result<(), TariffError> {
     let costs = desk.chain.refresh_costs(now_ms).await?;
+    get_ready(desk, ledger, now_ms).await?;
     metrics.wallet_balance(desk.chain.as_ref(), costs.wallet_native);
     reload(desk, ledger, policy, now_ms).await?;
     let rate = desk.rates.rate(desk.coin, now_ms).ok_or(TariffError::NoRate)?;
@@ -156,6 +158,20 @@ async fn make(
         created_at_ms: now_ms,
         replaced_at_ms: None,
     })?;
+    Ok(())
+}
+
+/// Once in a process's life: raises the wallet's nonce counter to the chain's,
+/// so that a wallet that was used elsewhere reserves no nonce that is gone.
+async fn get_ready(desk: &Desk, ledger: &dyn Store, now_ms: i64) -> Result<(), TariffError> {
+    if desk.ready.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    if desk.chain.takes_nonce() {
+        let nonce = desk.chain.next_nonce().await?;
+        ledger.ensure_wallet(desk.chain.network(), desk.chain.wallet(), nonce, now_ms).await?;
+    }
+    desk.ready.store(true, Ordering::Release);
     Ok(())
 }
 

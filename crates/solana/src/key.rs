@@ -2,7 +2,7 @@
 
 use quittance_protocol::Secret;
 use solana_sdk::pubkey::Pubkey;
-use solana_sdk::signature::Keypair;
+use solana_sdk::signature::{Keypair, Signer};
 use zeroize::Zeroizing;
 
 use crate::SolanaError;
@@ -24,6 +24,11 @@ pub(crate) fn keypair(secret: &Secret) -> Result<Keypair, SolanaError> {
     Keypair::try_from(bytes.as_slice()).map_err(|_| SolanaError::BadKey)
 }
 
+/// The address of a wallet's key, base58. No I/O.
+pub fn wallet_address(secret: &Secret) -> Result<String, SolanaError> {
+    Ok(keypair(secret)?.pubkey().to_string())
+}
+
 /// Reads a base58 address; `field` names it in the error.
 pub(crate) fn address(field: &'static str, text: &str) -> Result<Pubkey, SolanaError> {
     text.parse().map_err(|_| SolanaError::BadAddress { field, value: text.to_owned() })
@@ -31,8 +36,6 @@ pub(crate) fn address(field: &'static str, text: &str) -> Result<Pubkey, SolanaE
 
 #[cfg(test)]
 mod tests {
-    use solana_sdk::signature::Signer;
-
     use super::*;
 
     #[test]

@@ -22,6 +22,7 @@ pub use chain::{
 };
 pub use error::{MalformedTransaction, SolanaError};
 pub use inspect::{INSTRUCTIONS_MAX, LIGHTHOUSE_MAX, MEMO_BYTES_MAX};
+pub use key::wallet_address;
 pub use message::TRANSACTION_BYTES_MAX;
 pub use payer::{PayerOptions, PaymentParts, SolanaPayer, build_payment};
 pub use payment::{SolanaPayment, SolanaWatch};

@@ -143,6 +143,7 @@ fn desk(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<Desk> {
             spent_network: Amount::new(1_000_000),
         },
         spending: Spending::default(),
+        ready: AtomicBool::new(true),
         closed: Mutex::new(None),
         cost_budget: Amount::ZERO,
         at_cost: "1".parse().unwrap(),

@@ -1,0 +1,176 @@
+//! A chain whose nodes did not answer when the process started.
+//!
+//! It is connected to in the background, and until then nothing on it is
+//! offered, signed or judged; the other networks sell, and their payments are
+//! resumed, as if it were not there.
+
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use quittance_ledger::{Recorded, SignedBytes};
+use quittance_protocol::{
+    ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, SendOutcome, Standing, UnixSeconds,
+};
+use serde_json::{Map, Value};
+
+use crate::api::Rejection;
+use crate::chain::{
+    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused,
+    Watched,
+};
+
+/// Connects; an error is a node that does not answer, or a configuration that
+/// turned out wrong, in words for the log.
+pub(crate) type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Chain>, String>> + Send + Sync>;
+
+/// What is known of a chain without asking it.
+pub(crate) struct Facts {
+    pub(crate) network: Network,
+    pub(crate) wallet: String,
+    pub(crate) offer_extra: Map<String, Value>,
+    pub(crate) native_decimals: u32,
+    pub(crate) takes_nonce: bool,
+    pub(crate) amount_mismatch: ErrorCode,
+    pub(crate) network_mismatch: ErrorCode,
+}
+
+/// See the module.
+pub(crate) struct LateChain {
+    facts: Facts,
+    connect: Connect,
+    connected: OnceLock<Arc<dyn Chain>>,
+}
+
+impl LateChain {
+    pub(crate) fn new(facts: Facts, connect: Connect) -> Self {
+        Self { facts, connect, connected: OnceLock::new() }
+    }
+
+    fn chain(&self) -> Result<&Arc<dyn Chain>, ChainFault> {
+        self.connected.get().ok_or_else(|| ChainFault("not connected yet".to_owned()))
+    }
+}
+
+#[async_trait]
+impl Chain for LateChain {
+    fn network(&self) -> &Network {
+        &self.facts.network
+    }
+
+    fn wallet(&self) -> &str {
+        &self.facts.wallet
+    }
+
+    fn offer_extra(&self) -> Map<String, Value> {
+        self.facts.offer_extra.clone()
+    }
+
+    fn native_decimals(&self) -> u32 {
+        self.facts.native_decimals
+    }
+
+    fn amount_mismatch(&self) -> ErrorCode {
+        self.facts.amount_mismatch
+    }
+
+    fn network_mismatch(&self) -> ErrorCode {
+        self.facts.network_mismatch
+    }
+
+    fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
+        match self.connected.get() {
+            Some(chain) => chain.check_local(payload),
+            // Says nothing about the payment, which may be on record (P5).
+            None => Err(Rejection {
+                code: ErrorCode::NetworkUnavailable,
+                message: "the chain cannot be reached now; try again".to_owned(),
+                payer: None,
+            }),
+        }
+    }
+
+    fn check_window(&self, payment: &ChainPayment, now: UnixSeconds) -> Result<(), Rejection> {
+        match self.connected.get() {
+            Some(chain) => chain.check_window(payment, now),
+            None => Ok(()),
+        }
+    }
+
+    async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError> {
+        match self.chain() {
+            Ok(chain) => chain.check_chain(payment).await,
+            Err(fault) => Err(CheckError::Unreachable(fault.0)),
+        }
+    }
+
+    async fn deadline(
+        &self,
+        payment: &ChainPayment,
+        view: &ChainView,
+    ) -> Result<quittance_protocol::Deadline, CheckError> {
+        match self.chain() {
+            Ok(chain) => chain.deadline(payment, view).await,
+            Err(fault) => Err(CheckError::Unreachable(fault.0)),
+        }
+    }
+
+    fn takes_nonce(&self) -> bool {
+        self.facts.takes_nonce
+    }
+
+    async fn next_nonce(&self) -> Result<u64, ChainFault> {
+        self.chain()?.next_nonce().await
+    }
+
+    async fn used_nonces(&self) -> Result<u64, ChainFault> {
+        self.chain()?.used_nonces().await
+    }
+
+    async fn transaction_cost(&self, transaction: &str) -> Result<Option<u128>, ChainFault> {
+        self.chain()?.transaction_cost(transaction).await
+    }
+
+    fn sign(
+        &self,
+        form: &Value,
+        nonce: Option<u64>,
+        allowed_native: u128,
+    ) -> Result<SignedBytes, SignRefused> {
+        match self.chain() {
+            Ok(chain) => chain.sign(form, nonce, allowed_native),
+            Err(fault) => Err(SignRefused { retry: true, reason: fault.to_string() }),
+        }
+    }
+
+    async fn send(&self, recorded: &Recorded) -> SendOutcome {
+        match self.chain() {
+            Ok(chain) => chain.send(recorded).await,
+            // An earlier life may have sent it: nothing is known (I3).
+            Err(fault) => SendOutcome::Unknown { reason: fault.to_string() },
+        }
+    }
+
+    async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
+        self.chain()?.scan(watched).await
+    }
+
+    async fn heights(&self) -> Result<Heights, ChainFault> {
+        self.chain()?.heights().await
+    }
+
+    async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault> {
+        self.chain()?.standing(landed).await
+    }
+
+    /// The tariff's refresh comes every few seconds: it is what connects.
+    async fn refresh_costs(&self, now_ms: i64) -> Result<CostSnapshot, ChainFault> {
+        if self.connected.get().is_none() {
+            let chain = (self.connect)().await.map_err(ChainFault)?;
+            tracing::info!(network = %self.facts.network, "connected");
+            // Only one refresh runs at a time; a second chain would be the same.
+            let _ = self.connected.set(chain);
+        }
+        self.chain()?.refresh_costs(now_ms).await
+    }
+}

@@ -1,0 +1,194 @@
+//! Tariffs through whole facilitators: how long a price stays good, across
+//! restarts and replicas, and what closes a network.
+//!
+//! The chain, its clock and its costs are the test's; the ledger is SQLite, or
+//! the model where replicas share one.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail tests")]
+
+#[path = "tariffs/shop.rs"]
+mod shop;
+
+use quittance_ledger::model::ModelDatabase;
+use quittance_ledger::{Ledger, LedgerOptions};
+use quittance_protocol::Amount;
+use shop::{Chain, GAS, Outcome, SERVICE, Shop, Time, WINDOW_MS};
+
+/// Ten seconds.
+const A_WHILE_MS: i64 = 10_000;
+
+async fn sqlite(folder: &tempfile::TempDir, time: &Time) -> Ledger {
+    let url = format!("sqlite://{}", folder.path().join("books.sqlite").display());
+    Ledger::open(&url, LedgerOptions::new("one"), time.now_ms()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replaced_price_stays_good_for_its_time_also_across_a_restart() {
+    let (folder, time, chain) = (tempfile::tempdir().unwrap(), Time::default(), Chain::default());
+    let shop = Shop::open(sqlite(&folder, &time).await, &chain, &time, "").await;
+    assert_eq!(shop.offered(), Some(GAS));
+    time.pass(A_WHILE_MS);
+    chain.set_cost(2);
+    shop.until_offered(Some(2 * GAS)).await;
+    shop.close().await;
+
+    let shop = Shop::open(sqlite(&folder, &time).await, &chain, &time, "").await;
+    assert_eq!(shop.offered(), Some(2 * GAS), "the price of the last life, not a fresh one");
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted, "the old price is still good");
+    assert_eq!(shop.pay(SERVICE + 2 * GAS).await, Outcome::Granted);
+    // The window counts from the replacement.
+    time.pass(WINDOW_MS);
+    shop.until_offered(Some(2 * GAS)).await;
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted, "to the last millisecond");
+    time.pass(1);
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::WrongAmount, "and not longer");
+    assert_eq!(shop.pay(SERVICE + 2 * GAS).await, Outcome::Granted);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_price_of_one_replica_is_good_at_another() {
+    let (database, time) = (ModelDatabase::shared(), Time::default());
+    let open = async |name: &str, chain: &Chain| {
+        let options = LedgerOptions { lease_ms: i64::MAX / 4, ..LedgerOptions::new(name) };
+        Shop::open(database.open(&options, time.now_ms()).unwrap(), chain, &time, "").await
+    };
+    let (near, far) = (Chain::default(), Chain::default());
+    let (one, two) = (open("one", &near).await, open("two", &far).await);
+    assert_eq!((one.offered(), two.offered()), (Some(GAS), Some(GAS)));
+    // The second replica sees nothing of the rise: its node does not answer.
+    far.cut_off();
+    time.pass(A_WHILE_MS);
+    near.set_cost(2);
+    one.until_offered(Some(2 * GAS)).await;
+    assert_eq!(two.offered(), Some(GAS), "it offers what it knows");
+    assert_eq!(two.pay(SERVICE + 2 * GAS).await, Outcome::Granted, "unknown, so it rereads the ledger");
+    assert_eq!(two.offered(), Some(2 * GAS), "and offers the common price from then on");
+    for shop in [&one, &two] {
+        assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
+        assert_eq!(shop.pay(SERVICE + GAS + 1).await, Outcome::WrongAmount);
+    }
+    // A third that starts now honours what others offered before it was there.
+    let three = open("three", &near).await;
+    assert_eq!(three.pay(SERVICE + GAS).await, Outcome::Granted);
+    time.pass(WINDOW_MS + 1);
+    one.until_offered(Some(2 * GAS)).await;
+    for shop in [&one, &three] {
+        assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::WrongAmount);
+    }
+    for shop in [one, two, three] {
+        shop.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_price_that_no_longer_covers_the_cost_is_refused_inside_its_window() {
+    let (time, chain) = (Time::default(), Chain::default());
+    let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
+    let shop = Shop::open(ledger, &chain, &time, "cost_budget_usdc = \"0.001\"").await;
+    // With the budget of 1,000 an old price of 3,125 covers a cost of up to 4,125.
+    chain.set_cost_milli(1_650);
+    shop.until_offered(Some(GAS * 1_650 / 1_000 + 1)).await;
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted, "exactly covered");
+    chain.set_cost_milli(1_651);
+    shop.until_offered(Some(GAS * 1_651 / 1_000 + 1)).await;
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::NotCovered);
+    assert_eq!(shop.pay(SERVICE + GAS * 1_650 / 1_000 + 1).await, Outcome::Granted);
+    // Fees that fall again make the old offer good again, while its window lasts.
+    chain.set_cost(1);
+    time.pass(60_000);
+    shop.until_cheaper_than(GAS * 1_651 / 1_000 + 1).await;
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_service_price_plus_a_current_tariff_is_taken() {
+    let (time, chain) = (Time::default(), Chain::default());
+    let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
+    let shop = Shop::open(ledger, &chain, &time, "").await;
+    chain.set_cost(2);
+    time.pass(A_WHILE_MS);
+    shop.until_offered(Some(2 * GAS)).await;
+    let good = [SERVICE + GAS, SERVICE + 2 * GAS];
+    let near = [0, GAS, SERVICE]
+        .into_iter()
+        .flat_map(|at| (at.saturating_sub(2)..at + 3).chain(at + GAS - 2..at + GAS + 3));
+    let mut tried = 0;
+    for amount in near.chain([SERVICE + 2 * GAS - 1, SERVICE + 2 * GAS, SERVICE + 2 * GAS + 1, u64::MAX / 4])
+    {
+        let expected = if good.contains(&amount) { Outcome::Granted } else { Outcome::WrongAmount };
+        assert_eq!(shop.pay(amount).await, expected, "{amount}");
+        tried += 1;
+    }
+    assert!(tried > 30);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rises_are_at_once_falls_are_slow_and_the_floor_holds() {
+    let (folder, time, chain) = (tempfile::tempdir().unwrap(), Time::default(), Chain::default());
+    let extra = "gas_floor_usdc = \"0.002500\"";
+    let shop = Shop::open(sqlite(&folder, &time).await, &chain, &time, extra).await;
+    chain.set_cost(50);
+    shop.until_offered(Some(50 * GAS)).await;
+    chain.set_cost(1);
+    time.pass(60_000);
+    shop.until_offered(Some(45 * GAS)).await;
+    // A restart is no way around the limit.
+    shop.close().await;
+    time.pass(30_000);
+    let shop = Shop::open(sqlite(&folder, &time).await, &chain, &time, extra).await;
+    assert_eq!(shop.offered(), Some(45 * GAS * 95 / 100 + 1), "a twentieth in half a minute");
+    time.pass(100 * 60_000);
+    shop.until_offered(Some(GAS)).await;
+    chain.set_cost_milli(1);
+    time.pass(60 * 60_000);
+    shop.until_offered(Some(2_500)).await;
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn above_the_ceiling_and_without_a_tariff_a_network_is_not_offered() {
+    let (time, chain) = (Time::default(), Chain::default());
+    let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
+    let shop = Shop::open(ledger, &chain, &time, "gas_ceiling_usdc = \"0.006250\"").await;
+    chain.set_cost(2);
+    shop.until_offered(Some(2 * GAS)).await;
+    chain.set_cost_milli(2_001);
+    shop.until_offered(None).await;
+    assert_eq!(shop.retry_after_seconds(), Some(5));
+    // Held offers stay good: they were made, and cover the cost with the budget.
+    assert_eq!(shop.pay(SERVICE + 2 * GAS).await, Outcome::Unavailable, "but nothing is signed meanwhile");
+    chain.set_cost(2);
+    time.pass(1_000);
+    shop.until_offered(Some(2 * GAS)).await;
+    assert_eq!(shop.pay(SERVICE + 2 * GAS).await, Outcome::Granted);
+    // A node that is silent for longer than a tariff may live closes the network, and opens it again.
+    chain.cut_off();
+    time.pass(13_000);
+    shop.until_offered(None).await;
+    chain.answer();
+    shop.until_offered(Some(2 * GAS)).await;
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_days_allowance_closes_the_network_until_costs_are_older() {
+    let (time, chain) = (Time::default(), Chain::default());
+    let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
+    // Each settlement costs 2,500: the second one reaches the ceiling.
+    let shop = Shop::open(ledger, &chain, &time, "spent_network_day_usdc = \"0.005\"").await;
+    for _ in 0..2 {
+        assert_eq!(shop.offered(), Some(GAS));
+        assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
+    }
+    shop.until_offered(None).await;
+    assert_eq!(shop.retry_after_seconds(), Some(60));
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Unavailable);
+    time.pass(24 * 60 * 60_000 + 1);
+    shop.until_offered(Some(GAS)).await;
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
+    assert_eq!(Amount::new(GAS).to_usdc(), "0.003125");
+    shop.close().await;
+}

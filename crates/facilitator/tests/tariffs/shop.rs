@@ -1,0 +1,344 @@
+//! A facilitator over a chain where everything lands at once, and costs what the test says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use quittance_facilitator::chain::{
+    Chain as ChainPort, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed,
+    SignRefused, Watched,
+};
+use quittance_facilitator::config::Config;
+use quittance_facilitator::{
+    Clock, Facilitator, Metrics, Parts, PayOutcome, Random, Rejection, Sale, StaticRates, StoredAnswer,
+};
+use quittance_ledger::{Recorded, SignedBytes, Store};
+use quittance_protocol::{
+    Amount, Deadline, ErrorCode, Evidence, Fingerprint, Landing, Network, PaymentKey, PaymentPayload,
+    ResourceRef, SendOutcome, Standing, UnixSeconds,
+};
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+/// The service's price, atomic USDC.
+pub(crate) const SERVICE: u64 = 1_000_000;
+/// The surcharge of an ordinary cost: 10^12 wei at 2,500 dollars and a markup of 1.25.
+pub(crate) const GAS: u64 = 3_125;
+/// `max_timeout_seconds` and `grace_seconds`.
+pub(crate) const WINDOW_MS: i64 = 150_000;
+
+const COST_WEI: u64 = 1_000_000_000_000;
+const RESOURCE: ResourceRef<'static> =
+    ResourceRef { url: "http://shop.test/", description: None, mime_type: None };
+/// Fails a test that would otherwise hang.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A clock that stands still until the test moves it.
+#[derive(Clone)]
+pub(crate) struct Time(Arc<AtomicI64>);
+
+impl Default for Time {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(1_800_000_000_000)))
+    }
+}
+
+impl Time {
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn pass(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+/// A chain; clones are one.
+#[derive(Clone)]
+pub(crate) struct Chain(Arc<State>);
+
+struct State {
+    network: Network,
+    cost_wei: AtomicU64,
+    silent: AtomicBool,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        let network = Network::BASE.parse().unwrap();
+        let cost_wei = AtomicU64::new(COST_WEI);
+        Self(Arc::new(State { network, cost_wei, silent: AtomicBool::new(false) }))
+    }
+}
+
+impl Chain {
+    /// What settling costs from now on, in ordinary costs.
+    pub(crate) fn set_cost(&self, times: u64) {
+        self.set_cost_milli(times * 1_000);
+    }
+
+    /// The same in thousandths.
+    pub(crate) fn set_cost_milli(&self, thousandths: u64) {
+        self.0.cost_wei.store(COST_WEI / 1_000 * thousandths, Ordering::SeqCst);
+    }
+
+    /// It no longer says what settling costs.
+    pub(crate) fn cut_off(&self) {
+        self.0.silent.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn answer(&self) {
+        self.0.silent.store(false, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl ChainPort for State {
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn wallet(&self) -> &str {
+        "wallet"
+    }
+
+    fn offer_extra(&self) -> Map<String, Value> {
+        Map::new()
+    }
+
+    fn native_decimals(&self) -> u32 {
+        18
+    }
+
+    fn amount_mismatch(&self) -> ErrorCode {
+        ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch
+    }
+
+    fn network_mismatch(&self) -> ErrorCode {
+        ErrorCode::InvalidExactEvmNetworkMismatch
+    }
+
+    fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
+        let number = |name: &str| payload.payload[name].as_u64().unwrap();
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&number("nonce").to_be_bytes());
+        Ok(ChainPayment {
+            key: PaymentKey::from_bytes(key),
+            payer: "payer".to_owned(),
+            amount: Amount::new(number("amount")),
+            signature_digest: key,
+            needs_rent: false,
+            form: payload.payload.clone(),
+        })
+    }
+
+    fn check_window(&self, _: &ChainPayment, _: UnixSeconds) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    async fn check_chain(&self, _: &ChainPayment) -> Result<ChainView, CheckError> {
+        Ok(ChainView { watch_from: 1, endpoint: 0 })
+    }
+
+    async fn deadline(&self, _: &ChainPayment, _: &ChainView) -> Result<Deadline, CheckError> {
+        Ok(Deadline::UnixSeconds(u64::from(u32::MAX)))
+    }
+
+    fn takes_nonce(&self) -> bool {
+        false
+    }
+
+    async fn next_nonce(&self) -> Result<u64, ChainFault> {
+        Ok(0)
+    }
+
+    async fn used_nonces(&self) -> Result<u64, ChainFault> {
+        Ok(0)
+    }
+
+    async fn transaction_cost(&self, _: &str) -> Result<Option<u128>, ChainFault> {
+        Ok(None)
+    }
+
+    fn sign(&self, form: &Value, _: Option<u64>, _: u128) -> Result<SignedBytes, SignRefused> {
+        let transaction = format!("tx-{}", form["nonce"]);
+        Ok(SignedBytes { raw: transaction.as_bytes().to_vec(), transaction, detail: json!({}) })
+    }
+
+    async fn send(&self, _: &Recorded) -> SendOutcome {
+        SendOutcome::Accepted
+    }
+
+    async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
+        let landed = |watched: &Watched| {
+            let landing = Landing {
+                transaction: watched.transactions.last()?.clone(),
+                block: 1,
+                block_hash: String::new(),
+                block_time: 0,
+                cost_native: u128::from(COST_WEI),
+                paid_by_us: true,
+            };
+            Some((watched.key, Evidence::Settled(landing)))
+        };
+        Ok(watched.iter().filter_map(landed).collect())
+    }
+
+    async fn heights(&self) -> Result<Heights, ChainFault> {
+        Ok(Heights { latest: 2, finalized: 2 })
+    }
+
+    async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault> {
+        Ok(landed.iter().map(|landed| (landed.key, Standing::Finalized(landed.landing.clone()))).collect())
+    }
+
+    async fn refresh_costs(&self, _: i64) -> Result<CostSnapshot, ChainFault> {
+        if self.silent.load(Ordering::SeqCst) {
+            return Err(ChainFault("no answer".to_owned()));
+        }
+        Ok(CostSnapshot {
+            cost_native: u128::from(self.cost_wei.load(Ordering::SeqCst)),
+            rent_native: 0,
+            wallet_native: 0,
+            detail: json!({}),
+        })
+    }
+}
+
+/// What became of a payment.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Granted,
+    /// Refused: not the price plus a tariff of the window.
+    WrongAmount,
+    /// Refused: settling became dearer than this offer covers.
+    NotCovered,
+    Unavailable,
+}
+
+/// One process.
+pub(crate) struct Shop {
+    facilitator: Facilitator,
+}
+
+impl Shop {
+    /// Starts one over `store`; `quote` is added to `[quote]`.
+    pub(crate) async fn open(store: impl Store, chain: &Chain, time: &Time, quote: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("quittance.toml");
+        let text = format!(
+            "[ledger]\nurl = \"sqlite://unused\"\nlease_seconds = 1000000\n\
+             [networks.base]\nnetwork = \"{}\"\nrpc_urls = [\"http://127.0.0.1:1\"]\nasset = \"0xa\"\n\
+             pay_to = \"0xb\"\nwallets = [\"env:UNUSED\"]\npoll_interval_ms = 10\n\
+             [rates]\neth_usd = \"2500\"\n[quote]\nrefresh_seconds = 1\n{quote}\n",
+            Network::BASE
+        );
+        std::fs::write(&path, text).unwrap();
+        let config = Config::load(&path).unwrap();
+        let (clock, next) = (time.clone(), Arc::new(AtomicU64::new(1)));
+        let random = move || {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&next.fetch_add(1, Ordering::SeqCst).to_be_bytes());
+            bytes[8..].copy_from_slice(&unique());
+            bytes
+        };
+        let parts = Parts {
+            store: Arc::new(store),
+            chains: BTreeMap::from([("base".to_owned(), Arc::clone(&chain.0) as Arc<dyn ChainPort>)]),
+            rates: Arc::new(StaticRates::parse("2500", "150").unwrap()),
+            clock: Clock::from_fn(move || clock.now_ms()),
+            random: Random::from_fn(random),
+            metrics: Arc::new(Metrics::new().unwrap()),
+            stop: CancellationToken::new(),
+        };
+        Self { facilitator: Facilitator::assemble(&config, parts).await.unwrap() }
+    }
+
+    pub(crate) async fn close(self) {
+        self.facilitator.shutdown().await;
+    }
+
+    /// The surcharge offered now; the prepared text says the same.
+    pub(crate) fn offered(&self) -> Option<u64> {
+        let (service, mut text) = (Amount::new(SERVICE), Vec::new());
+        let offer = self.facilitator.offer(service, RESOURCE, "").ok()?;
+        let amount = offer.accepts[0].amount.clone();
+        if self.facilitator.write_offer(service, RESOURCE, "", &mut text).is_ok() {
+            let written: Value = serde_json::from_slice(&text).unwrap();
+            let gas = |value: &Value| value["accepts"][0]["extra"]["breakdown"]["gas_usdc"].clone();
+            // A tariff may be replaced between the two.
+            if written["accepts"][0]["amount"] == amount.as_str() {
+                assert_eq!(gas(&written), gas(&serde_json::to_value(&offer).unwrap()));
+            }
+        }
+        Some(amount.parse::<u64>().unwrap() - SERVICE)
+    }
+
+    pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
+        let offer = self.facilitator.offer(Amount::new(SERVICE), RESOURCE, "");
+        offer.err().map(|nothing| nothing.retry_after_seconds)
+    }
+
+    /// Waits for the next look at the costs to bring this offer about.
+    pub(crate) async fn until_offered(&self, gas: Option<u64>) {
+        self.until(|offered| offered == gas, &format!("{gas:?}")).await;
+    }
+
+    pub(crate) async fn until_cheaper_than(&self, gas: u64) {
+        self.until(|offered| offered.is_some_and(|offered| offered < gas), "cheaper").await;
+    }
+
+    async fn until(&self, holds: impl Fn(Option<u64>) -> bool, what: &str) {
+        let start = Instant::now();
+        while !holds(self.offered()) {
+            assert!(start.elapsed() < PATIENCE, "still {:?}, not {what}", self.offered());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Pays this amount for the service, with a signature of its own.
+    pub(crate) async fn pay(&self, amount: u64) -> Outcome {
+        let nonce = u64::from_be_bytes(unique());
+        let accepted = json!({
+            "scheme": "exact", "network": Network::BASE, "asset": "0xa", "payTo": "0xb",
+            "amount": amount.to_string(), "maxTimeoutSeconds": 120,
+        });
+        let payload = json!({
+            "x402Version": 2, "accepted": accepted, "payload": { "nonce": nonce, "amount": amount },
+        });
+        let sale = Sale {
+            service: Amount::new(SERVICE),
+            fingerprint: Fingerprint::of_request("POST", "/", "", b""),
+            resource: "POST /".to_owned(),
+            identifier: None,
+        };
+        match self.facilitator.pay(serde_json::from_value(payload).unwrap(), sale).await {
+            PayOutcome::Granted(grant) => {
+                let answer = StoredAnswer {
+                    status: 200,
+                    headers: Vec::new(),
+                    body: Vec::new(),
+                    truncated: false,
+                    refundable: false,
+                    usage: None,
+                };
+                self.facilitator.finish(grant, answer).await.unwrap();
+                Outcome::Granted
+            }
+            PayOutcome::Refused(rejection) => {
+                assert_eq!(rejection.code, ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch);
+                if rejection.message.contains("dearer") { Outcome::NotCovered } else { Outcome::WrongAmount }
+            }
+            PayOutcome::Unavailable { .. } => Outcome::Unavailable,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Eight bytes that never come again in this process.
+fn unique() -> [u8; 8] {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::SeqCst).to_be_bytes()
+}

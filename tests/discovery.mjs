@@ -2,6 +2,7 @@
 // and a buyer that knows nothing but what /llms.txt told it.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import * as stack from './lib/stack.mjs';
 import * as chain from './lib/chain.mjs';
 import { finish, test } from './lib/tally.mjs';
@@ -85,6 +86,102 @@ async function everythingAgrees(net, api) {
   }
 }
 
+/** Request bodies of every kind of sale, besides the examples of the documents. */
+const ORDERS = [
+  ['/v1/generation-requests', { requests: [
+    { type: 'image', model: 'gen', prompt: 'A brass key', aspect_ratio: '16:9' },
+    { type: 'image', model: 'gen', prompt: 'A brass key', aspect_ratio: '1:1', is_fast: true },
+    { type: 'video', model: 'ltx-2-3', prompt: 'A brass key', aspect_ratio: '16:9', num_frames: 161 },
+  ] }],
+  ['/v1/chat/completions', { model: 'claude-haiku-4-5', max_completion_tokens: 64_000, stream: true, prompt: 'Hello' }],
+  ['/v1/chat/completions', { model: 'kimi-k2-6-private', messages: [{ role: 'user', content: 'Say hello '.repeat(900) }] }],
+];
+
+/** What `quittance catalog price` says, and what the gate asks, for the same bodies. */
+async function catalogueAgrees(api) {
+  const catalogue = join(stack.ROOT, 'catalogs/imgnai.toml');
+  const shown = await stack.json(`${api.url}/v1/x402`);
+  const examples = shown.endpoints.filter(({ example }) => example).map(({ example }) => [example.path, example.body, example.service]);
+  assert.ok(examples.length >= 2);
+  for (const [path, body, service] of [...examples, ...ORDERS]) {
+    const text = JSON.stringify(body);
+    const told = JSON.parse(await stack.program('catalog', 'price', catalogue, '--method', 'POST', '--path', path, '--body', text, '--json'));
+    const { accepts } = await required(api, { path, body });
+    for (const { extra } of accepts) assert.equal(extra.breakdown.service_usdc, told.service_usdc, text);
+    const units = decimal => BigInt(decimal.replace('.', ''));
+    if (service) assert.equal(units(told.service_usdc), BigInt(service), text);
+    // The lines add up to it, before the sum is rounded up.
+    const exact = told.lines.reduce((sum, { usdc }) => sum + Number(usdc), 0);
+    assert.ok(Math.abs(exact - Number(told.service_usdc)) < 1e-6, text);
+  }
+}
+
+/** `GET /supported` of the program says what the gate offers. */
+async function supportedAgrees(folder, net, api) {
+  const config = stack.configure(folder, net, { name: 'facilitator', port: await stack.freePort() });
+  const program = await stack.facilitator(net, config);
+  const { kinds, signers, extensions } = await stack.json(`${program.url}/supported`);
+  const shown = await stack.json(`${api.url}/v1/x402`);
+  const offer = await required(api, shown.endpoints.find(({ example }) => example).example);
+  assert.deepEqual(kinds.map(({ network }) => network), offer.accepts.map(({ network }) => network));
+  assert.deepEqual(kinds.map(({ extra }) => extra), shown.networks.map(({ extra }) => extra));
+  for (const [index, { scheme, x402Version, extra }] of kinds.entries()) {
+    assert.equal(scheme, offer.accepts[index].scheme);
+    assert.equal(x402Version, offer.x402Version);
+    for (const [name, value] of Object.entries(extra)) assert.deepEqual(offer.accepts[index].extra[name], value, name);
+  }
+  assert.deepEqual(signers['solana:*'], [kinds[1].extra.feePayer]);
+  assert.deepEqual(extensions, Object.keys(offer.extensions));
+  await stack.stop(program.child);
+}
+
+/** What the text that was bought here really used stands in the books. */
+async function usageIsBooked(config, bought) {
+  const { products } = JSON.parse(await stack.program('payments', 'usage', '--config', config, '--json'));
+  assert.deepEqual(products.map(({ resource, product, answers }) => ({ resource, product, answers })), [
+    { resource: 'POST /v1/chat/completions', product: 'claude-haiku-4-5', answers: bought.length },
+  ]);
+  const [sum] = products;
+  assert.equal(sum.charged, sum.reserved, 'an exact payment is charged whole');
+  assert.equal(BigInt(sum.reserved), bought.reduce((total, { service }) => total + BigInt(service), 0n));
+  assert.ok(BigInt(sum.metered) > 0n && BigInt(sum.metered) < BigInt(sum.reserved));
+  assert.equal(sum.over_reserve, 0);
+  const table = await stack.program('payments', 'usage', '--config', config);
+  assert.match(table, /claude-haiku-4-5 +\d+ +0 +0\.094000 /);
+  const listed = (await stack.books(config)).filter(({ resource }) => resource === 'POST /v1/chat/completions');
+  assert.equal(listed.length, bought.length);
+  for (const { id } of listed) {
+    const shown = JSON.parse(await stack.program('payments', 'show', id, '--config', config));
+    assert.equal(shown.usage.product, 'claude-haiku-4-5');
+    assert.equal(shown.usage.reserved, shown.service);
+    assert.equal(shown.usage.charged, shown.service);
+    assert.equal(shown.usage.completion_tokens_reserved, 64);
+    assert.ok(shown.usage.completion_tokens > 0 && shown.usage.completion_tokens <= 64);
+    assert.ok(shown.usage.prompt_tokens > 0 && shown.usage.prompt_tokens <= shown.usage.prompt_tokens_reserved);
+    assert.equal(shown.costs.length, 1);
+    assert.equal(BigInt(shown.margin), BigInt(shown.gas) - BigInt(shown.costs[0].usdc));
+    assert.ok(BigInt(shown.margin) >= 0n, 'not sold under cost');
+  }
+}
+
+/** A streamed answer ends with what it used, and so do the books. */
+async function streamedUsage(net, api, config) {
+  const body = { model: 'claude-haiku-4-5', max_tokens: 64, stream: true, stream_options: { include_usage: true }, prompt: 'Say hello' };
+  const bought = await stack.quittancePay(net, `${api.url}/v1/chat/completions`, stack.BASE, JSON.stringify(body));
+  assert.equal(bought.status, 200, JSON.stringify(bought));
+  const [newest] = await stack.books(config);
+  const { usage } = JSON.parse(await stack.program('payments', 'show', newest.id, '--config', config));
+  assert.equal(usage.product, 'claude-haiku-4-5');
+  const chunks = String(bought.body).split('\n\n').filter(event => event.startsWith('data: {')).map(event => JSON.parse(event.slice(6)));
+  const last = chunks.at(-1).usage;
+  assert.equal(last.prompt_tokens, usage.prompt_tokens);
+  assert.equal(last.completion_tokens, usage.completion_tokens);
+  assert.equal(last.imgnai.billing_source, 'x402');
+  assert.equal(last.imgnai.credits_charged, last.imgnai.credits_reserved);
+  assert.equal(last.imgnai.credits_refunded, '0.0');
+  assert.equal(Math.round(Number(last.imgnai.credits_metered) * 4_700), Number(usage.metered));
+}
+
 /** Buys what the page shows, where the page says, with the official client. */
 async function buyFromThePage(net, api, endpoint, network) {
   const page = blocks(await text(`${api.url}/llms.txt`));
@@ -96,6 +193,7 @@ async function buyFromThePage(net, api, endpoint, network) {
   assert.equal(bought.network, network);
   assert.equal(bought.service, example.service, 'the page told the price');
   assert.equal(bought.pay_to, page[0].networks.find(one => one.network === network).payTo);
+  return bought;
 }
 
 /** Fills the page's templates and signs them; no x402 library. */
@@ -141,11 +239,19 @@ await stack.withStack(async folder => {
   const config = stack.configure(folder, net, { port: await stack.freePort() });
   const api = await stack.sampleApi(net, config, { hooks: false });
   await test('documents and 402 agree, networks, prices and all', () => everythingAgrees(net, api));
+  await test('prices are those of `quittance catalog price`', () => catalogueAgrees(api));
+  await test('GET /supported of the program says the same of the networks', () => supportedAgrees(folder, net, api));
+  const chats = [];
   for (const network of [stack.BASE, stack.SOLANA]) {
     for (const endpoint of ['/v1/generation-requests', '/v1/chat/completions']) {
-      await test(`the example of ${endpoint} can be bought on ${NAMES[network]}`, () => buyFromThePage(net, api, endpoint, network));
+      await test(`the example of ${endpoint} can be bought on ${NAMES[network]}`, async () => {
+        const bought = await buyFromThePage(net, api, endpoint, network);
+        if (endpoint === '/v1/chat/completions') chats.push(bought);
+      });
     }
   }
+  await test('the real usage of the text is in the books, beside its reserve', () => usageIsBooked(config, chats));
+  await test('a streamed answer books what it really used', () => streamedUsage(net, api, config));
   await test('a payment made by hand from the page alone is taken', () => signByThePage(net, api));
 });
 finish();

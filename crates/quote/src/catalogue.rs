@@ -12,6 +12,7 @@ mod bill;
 mod body;
 mod call;
 mod check;
+mod explain;
 mod field;
 mod file;
 mod generation;
@@ -33,7 +34,7 @@ pub use refusal::CHOICES_MAX;
 pub use route::PATH_BYTES_MAX;
 pub(crate) use text::TextRates;
 pub use text::{COUNT_MAX, IMAGE_TOKENS_DEFAULT, MESSAGES_MAX, OUTPUT_TOKENS_DEFAULT};
-pub use tokens::{TOKENIZED_BYTES_MAX, UNBROKEN_RUN_BYTES_MAX};
+pub use tokens::TOKENIZED_BYTES_MAX;
 
 /// Longest catalogue that is read.
 pub const CATALOGUE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -60,8 +61,10 @@ impl Catalogue {
         if text.len() > CATALOGUE_BYTES_MAX {
             return Err(CatalogueError::TooLong);
         }
-        let file: file::File =
-            toml::from_str(text).map_err(|e| CatalogueError::Syntax(e.to_string().trim_end().to_owned()))?;
+        let file: file::File = toml::from_str(text).map_err(|error| match explain::explain(text) {
+            Some((place, problem)) => CatalogueError::rule(place, problem),
+            None => CatalogueError::Syntax(error.to_string().trim_end().to_owned()),
+        })?;
         let templates = check::check(&file)?;
         let catalogue = Self {
             name: file.catalogue.name,

@@ -12,7 +12,7 @@ pub use body::{BODY_JSON_DEPTH_MAX, Body};
 pub use catalogue::{
     BODY_BYTES_MAX, CATALOGUE_BYTES_MAX, CHOICES_MAX, COUNT_MAX, Catalogue, IMAGE_TOKENS_DEFAULT, ITEMS_MAX,
     MESSAGES_MAX, MODELS_MAX, OUTPUT_TOKENS_DEFAULT, PATH_BYTES_MAX, PROMPT_BYTES_MAX, TOKENIZED_BYTES_MAX,
-    UNBROKEN_RUN_BYTES_MAX, catalogue_schema,
+    catalogue_schema,
 };
 pub use decimal::{Markup, Rate};
 pub use error::{CatalogueError, QuoteError};

@@ -330,6 +330,29 @@ fn broken_catalogues_are_refused_with_advice() {
         let error = Catalogue::from_toml(&text).unwrap_err();
         assert!(error.to_string().contains(word), "{word}: {error}");
     }
+    let model = |text: &str| format!("{}[models.m]\n{text}\n", endpoint(r#"{ kind = "call", units = "1" }"#));
+    for (text, place, word) in [
+        (model("type = \"image\"\nunits = \"1\"\naspects = \"1:1\""), "[models.m]", "`aspects`"),
+        (
+            model("type = \"image\"\nunits = \"1\"\naspects = [\"1:1\"]\nimage_max = 2"),
+            "[models.m]",
+            "images_max",
+        ),
+        (model("type = \"image\"\naspects = [\"1:1\"]"), "[models.m]", "`units`"),
+        (model("type = \"plain\"\nunits = 5"), "[models.m]", "write prices as strings"),
+        (model("units = \"5\""), "[models.m]", "text, image, video or plain"),
+        (model("type = \"picture\"\nunits = \"5\""), "line", "`image`"),
+        (
+            endpoint(r#"{ kind = "call", units = "1", fields = { n = { type = "int" } } }"#),
+            "number 1, POST /a",
+            "`integer`",
+        ),
+        (endpoint(r#"{ units = "1" }"#), "number 1, POST /a", "free, call, generation or text"),
+        (endpoint(r#"{ kind = "free", units = "1" }"#), "number 1, POST /a", "units"),
+    ] {
+        let error = Catalogue::from_toml(&text).unwrap_err().to_string();
+        assert!(error.contains(place) && error.contains(word), "{word}: {error}");
+    }
     let long = " ".repeat(quittance_quote::CATALOGUE_BYTES_MAX + 1);
     assert_eq!(Catalogue::from_toml(&long).unwrap_err(), CatalogueError::TooLong);
 }

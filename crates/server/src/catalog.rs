@@ -30,7 +30,7 @@ pub(crate) enum CatalogCommand {
         /// Path, with the query if there is one.
         #[arg(long)]
         path: String,
-        /// JSON body.
+        /// JSON body; `@FILE` reads a file.
         #[arg(long, default_value = "")]
         body: String,
         /// Print one JSON document.
@@ -83,9 +83,16 @@ fn price(file: &Path, method: &str, path: &str, body: &str, as_json: bool) -> (S
         Ok(catalogue) => catalogue,
         Err(problem) => return refused(&problem_value(&problem), as_json),
     };
+    let body = match body.strip_prefix('@').map(|file| (file, std::fs::read_to_string(file))) {
+        None => body.to_owned(),
+        Some((_, Ok(text))) => text,
+        Some((file, Err(error))) => {
+            return refused(&problem_value(&format!("--body: {file}: {error}")), as_json);
+        }
+    };
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     match catalogue.route(method, path) {
-        Route::Unknown => return refused(&problem_value(&format!("no endpoint {method} {path}")), as_json),
+        Route::Unknown => return refused(&unknown_endpoint(&catalogue, method, path), as_json),
         Route::Free => return priced(Amount::ZERO, &[], as_json),
         Route::Paid(_) => {}
     }
@@ -120,6 +127,21 @@ fn priced(service: Amount, lines: &[Value], as_json: bool) -> (String, u8) {
     (text.join("\n"), 0)
 }
 
+/// Names the endpoints there are, the likeliest first.
+fn unknown_endpoint(catalogue: &Catalogue, method: &str, path: &str) -> Value {
+    let near = |text: &str| text.trim_matches('/').to_ascii_lowercase();
+    let mut listed = catalogue.endpoints();
+    listed.sort_by_key(|endpoint| (near(&endpoint.path) != near(path), endpoint.method != method));
+    let choices: Vec<String> =
+        listed.iter().map(|endpoint| format!("{} {}", endpoint.method, endpoint.path)).collect();
+    json!({
+        "code": "not_found",
+        "field": null,
+        "message": format!("there is no endpoint {method} {path}; methods and paths have one spelling"),
+        "choices": choices,
+    })
+}
+
 fn problem_value(problem: &str) -> Value {
     json!({ "message": problem })
 }
@@ -141,7 +163,13 @@ fn refused(error: &Value, as_json: bool) -> (String, u8) {
     } else {
         let message = error.get("message").and_then(Value::as_str).unwrap_or("refused");
         let field = error.get("field").and_then(Value::as_str);
-        field.map_or_else(|| message.to_owned(), |field| format!("{field}: {message}"))
+        let mut text = field.map_or_else(|| message.to_owned(), |field| format!("{field}: {message}"));
+        let choices = error.get("choices").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        if !choices.is_empty() {
+            let words: Vec<&str> = choices.iter().filter_map(Value::as_str).collect();
+            text.push_str(&format!("\ntaken: {}", words.join(", ")));
+        }
+        text
     };
     (text, REFUSED)
 }
@@ -175,5 +203,44 @@ mod tests {
     #[test]
     fn an_unlisted_path_is_refused() {
         assert_eq!(price(&imgnai(), "POST", "/v1//generation-requests", "{}", true).1, REFUSED);
+    }
+
+    /// What a new user types, and what the answer must say.
+    #[test]
+    fn every_refusal_says_what_would_be_taken() {
+        let chat = "/v1/chat/completions";
+        for (method, path, body, words) in [
+            ("post", chat, "{}", "POST /v1/chat/completions, "),
+            ("POST", "v1/chat/completions/", "{}", "taken: POST /v1/chat/completions, "),
+            ("POST", "/V1/x402", "{}", "taken: GET /v1/x402, "),
+            ("POST", chat, "", "the body is empty"),
+            ("POST", chat, "hello", "not valid JSON"),
+            ("POST", chat, "[1]", "must be a JSON object"),
+            ("POST", chat, "@/no/such/file", "--body: /no/such/file: "),
+            ("POST", chat, r#"{"model": "gpt"}"#, "claude-haiku-4-5, "),
+            ("POST", chat, r#"{"model": "claude-haiku-4-5"}"#, "taken: messages, prompt"),
+        ] {
+            let (text, code) = price(&imgnai(), method, path, body, false);
+            assert_eq!(code, REFUSED, "{text}");
+            assert!(text.contains(words), "{words}: {text}");
+            let (text, code) = price(&imgnai(), method, path, body, true);
+            let value: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(code, REFUSED);
+            assert!(value["error"]["message"].is_string(), "{text}");
+        }
+        let (text, code) = price(Path::new("/no/such/file"), "POST", chat, "{}", true);
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(code, REFUSED);
+        assert!(value["error"]["message"].as_str().unwrap().starts_with("/no/such/file: "), "{text}");
+    }
+
+    #[test]
+    fn a_body_can_be_read_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("body.json");
+        std::fs::write(&file, r#"{"model": "claude-haiku-4-5", "prompt": "hi"}"#).unwrap();
+        let body = format!("@{}", file.display());
+        let (text, code) = price(&imgnai(), "POST", "/v1/chat/completions", &body, true);
+        assert_eq!((code, text.contains("0.047000")), (0, true), "{text}");
     }
 }

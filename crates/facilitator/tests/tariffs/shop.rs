@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use quittance_facilitator::chain::{
@@ -20,6 +20,7 @@ use quittance_protocol::{
     ResourceRef, SendOutcome, Standing, UnixSeconds,
 };
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The service's price, atomic USDC.

@@ -23,6 +23,9 @@ pub(super) fn object<'b, 'a>(
             format!("the body is longer than {BODY_BYTES_MAX} bytes"),
         ));
     }
+    if body.bytes().is_empty() {
+        return Err(Fault::whole("invalid_json", "the body is empty; send a JSON object"));
+    }
     match body.json() {
         Ok(Json::Object(map)) => Ok(map),
         Ok(_) => Err(Fault::whole("invalid_json", "the body must be a JSON object")),

@@ -1,24 +1,18 @@
 //! Counting prompt tokens with a bounded amount of work.
 
-use std::sync::OnceLock;
-
-use tiktoken_rs::CoreBPE;
+use bpe_openai::Tokenizer;
 
 /// Most bytes of text that are tokenized; above it every byte counts as a
 /// token, an upper bound that every byte-level vocabulary keeps.
+///
+/// An unpaid request makes us count, so this bounds what a stranger's request
+/// costs. The counter's work grows with the bytes, whatever they are: the test
+/// `hostile_texts_are_counted_in_linear_work` tries the worst that is known.
 pub const TOKENIZED_BYTES_MAX: usize = 64 * 1024;
 
-/// Longest run without a change between blank and non-blank that reaches the
-/// tokenizer in one piece: its merge is quadratic in a word's length, and its
-/// pattern backtracks over blanks. Longer runs are cut, which can only add tokens.
-pub const UNBROKEN_RUN_BYTES_MAX: usize = 256;
-
-/// Loaded at the first text request; the vocabulary is embedded in the program.
-static TOKENIZER: OnceLock<Option<CoreBPE>> = OnceLock::new();
-
-/// The tokenizer; without it prompts are bounded by their bytes.
-pub(super) fn load() -> Option<&'static CoreBPE> {
-    TOKENIZER.get_or_init(|| tiktoken_rs::o200k_base().ok()).as_ref()
+/// The o200k_base vocabulary, unpacked at the first use from the program itself.
+pub(super) fn load() -> &'static Tokenizer {
+    bpe_openai::o200k_base()
 }
 
 /// Text of one request.
@@ -41,47 +35,12 @@ impl<'a> Texts<'a> {
 
     /// Tokens of all pieces, and whether they were counted (and not bounded).
     pub(super) fn tokens(&self) -> (u64, bool) {
-        let bound = self.bytes();
         if self.bytes > TOKENIZED_BYTES_MAX {
-            return (bound, false);
+            return (self.bytes(), false);
         }
-        let Some(tokenizer) = load() else {
-            return (bound, false);
-        };
-        let count = |text: &str| u64::try_from(tokenizer.encode_ordinary(text).len()).unwrap_or(u64::MAX);
-        let mut tokens = 0u64;
-        for piece in &self.pieces {
-            for part in Parts(piece) {
-                tokens = tokens.saturating_add(count(part));
-            }
-        }
-        (tokens, true)
-    }
-}
-
-/// Cuts a text wherever a run is longer than [`UNBROKEN_RUN_BYTES_MAX`].
-struct Parts<'a>(&'a str);
-
-impl<'a> Iterator for Parts<'a> {
-    type Item = &'a str;
-
-    fn next(&mut self) -> Option<&'a str> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let mut run_start = 0;
-        let mut run_blank = None;
-        for (at, char) in self.0.char_indices() {
-            let blank = char.is_whitespace();
-            if run_blank != Some(blank) {
-                (run_start, run_blank) = (at, Some(blank));
-            } else if at - run_start + char.len_utf8() > UNBROKEN_RUN_BYTES_MAX {
-                let (part, rest) = self.0.split_at(at);
-                self.0 = rest;
-                return Some(part);
-            }
-        }
-        Some(std::mem::take(&mut self.0))
+        let tokenizer = load();
+        let tokens: usize = self.pieces.iter().map(|piece| tokenizer.count(piece)).sum();
+        (u64::try_from(tokens).unwrap_or(u64::MAX), true)
     }
 }
 

@@ -1,3 +1,7 @@
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
 use super::*;
 
 fn tokens(text: &str) -> (u64, bool) {
@@ -6,32 +10,104 @@ fn tokens(text: &str) -> (u64, bool) {
     texts.tokens()
 }
 
+/// `text` again and again, cut to `bytes` at a character's border.
+fn fill(text: &str, bytes: usize) -> String {
+    let mut filled = text.repeat(bytes / text.len() + 1);
+    while filled.len() > bytes {
+        filled.pop();
+    }
+    filled
+}
+
+/// The counts are those of OpenAI's own tokenizer for this vocabulary.
 #[test]
 fn the_tokenizer_is_the_real_one() {
-    assert_eq!(tokens("hello world"), (2, true));
-    assert_eq!(tokens("Reply with exactly: text x402 ok").0, 8);
-    assert_eq!(tokens(""), (0, true));
+    for (text, count) in [
+        ("", 0),
+        ("hello world", 2),
+        ("Reply with exactly: text x402 ok", 8),
+        (&fill("The quick brown fox jumps over the lazy dog. ", 1_024), 227),
+        (&fill("'s't're'", 1_024), 512),
+        (&fill("  x", 1_023), 682),
+        (&fill("Aa", 1_024), 512),
+        (&fill("e\u{301}", 1_023), 682),
+        (&fill("'", 1_024), 256),
+    ] {
+        assert_eq!(tokens(text), (count, true), "{text}");
+    }
     // Text that looks like a special token is text.
     assert!(tokens("<|endoftext|>").0 > 1);
 }
 
 #[test]
 fn long_text_is_bounded_by_its_bytes() {
-    let long = "word ".repeat(TOKENIZED_BYTES_MAX / 5 + 1);
-    assert_eq!(tokens(&long), (long.len() as u64, false));
-    let short = "word ".repeat(1_000);
-    let (count, counted) = tokens(&short);
-    assert!(counted && count <= short.len() as u64);
+    let whole = fill("word ", TOKENIZED_BYTES_MAX);
+    assert_eq!(tokens(&whole), (13_108, true));
+    let longer = format!("{whole}x");
+    assert_eq!(tokens(&longer), (longer.len() as u64, false));
+    // The limit is for all texts of a request together.
+    let mut texts = Texts::default();
+    texts.push(&whole);
+    texts.push("x");
+    assert_eq!(texts.tokens(), (longer.len() as u64, false));
 }
 
+/// Bounded work for whatever a stranger sends: a merge that is quadratic in a
+/// word's length, or a pattern that backtracks over blanks, would take minutes.
 #[test]
-fn unbroken_runs_are_cut_and_nothing_is_lost() {
-    for text in ["a".repeat(10_000), " ".repeat(10_000), "é".repeat(3_000), format!("x{}y", "\n".repeat(999))]
+#[allow(clippy::disallowed_methods, reason = "only to fail instead of running for minutes")]
+fn hostile_texts_are_counted_in_linear_work() {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut noise = |first: u32, last: u32| {
+        let mut text = String::new();
+        while text.len() < TOKENIZED_BYTES_MAX - 4 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let code = first + u32::try_from(random >> 40).unwrap() % (last - first);
+            text.extend(char::from_u32(code));
+        }
+        text
+    };
+    let mut texts =
+        vec![noise(97, 122), noise(33, 126), noise(0x4e00, 0x9fff), noise(0x300, 0x36f), noise(1, 0xd7ff)];
+    for unit in
+        ["a", " ", "\n", "\r\n", " \n\t", "/", "=", "'", "!?", "Aa", "0", "\u{1f468}\u{200d}", "é", "  x"]
     {
-        let parts: Vec<&str> = Parts(&text).collect();
-        assert_eq!(parts.concat(), text);
-        assert!(parts.iter().all(|part| part.len() <= UNBROKEN_RUN_BYTES_MAX + 1));
-        assert!(tokens(&text).1);
+        texts.push(fill(unit, TOKENIZED_BYTES_MAX));
     }
-    assert_eq!(Parts("two words").collect::<Vec<_>>(), ["two words"]);
+    let start = Instant::now();
+    for text in &texts {
+        let (count, counted) = tokens(text);
+        assert!(counted && count <= text.len() as u64);
+    }
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?} for {} texts", start.elapsed(), texts.len());
+}
+
+/// Words, long runs of one character, and anything at all.
+fn any_text() -> impl Strategy<Value = String> {
+    let run = (any::<char>(), 1_usize..400).prop_map(|(char, count)| char.to_string().repeat(count));
+    prop::collection::vec(
+        prop_oneof![run, ".{0,80}", "[a-zA-Z' ]{0,60}", "\\PC{0,40}", "[ \t\r\n]{0,60}"],
+        0..8,
+    )
+    .prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn the_byte_bound_is_never_below_the_count(text in any_text()) {
+        let (count, counted) = tokens(&text);
+        prop_assert!(counted);
+        prop_assert!(count <= text.len() as u64, "{} tokens in {} bytes", count, text.len());
+        prop_assert_eq!(count == 0, text.is_empty());
+    }
+
+    /// What a price may not do is fall when the prompt grows.
+    #[test]
+    fn two_texts_count_as_much_as_each_alone(one in any_text(), two in any_text()) {
+        let mut both = Texts::default();
+        both.push(&one);
+        both.push(&two);
+        prop_assert_eq!(both.tokens().0, tokens(&one).0 + tokens(&two).0);
+        prop_assert_eq!(both.bytes(), (one.len() + two.len()) as u64);
+    }
 }

@@ -8,6 +8,8 @@ use quittance_protocol::{
     Amount, ErrorCode, Fingerprint, IdentifierHash, Network, PaymentId, RequestId, SettleResponse,
 };
 
+use tokio_util::sync::CancellationToken;
+
 use crate::Inner;
 use crate::runs::Running;
 
@@ -82,25 +84,20 @@ pub enum PayOutcome {
 pub struct Grant {
     facts: PaidFacts,
     receipt: SettleResponse,
+    revoked: CancellationToken,
     home: Option<(Arc<Inner>, Running)>,
 }
 
 impl Grant {
     pub(crate) fn new(facts: PaidFacts, receipt: SettleResponse, home: Arc<Inner>, running: Running) -> Self {
-        Self { facts, receipt, home: Some((home, running)) }
+        Self { facts, receipt, revoked: running.revoked().clone(), home: Some((home, running)) }
     }
 
     /// Fires when this process may no longer act on the payment: it could not
     /// keep its lease on the ledger, and another may start the same run at any
     /// moment. Whoever runs the handler drops it then (P1).
     pub fn revoked(&self) -> impl Future<Output = ()> + use<> {
-        let revoked = self.home.as_ref().map(|(_, running)| running.revoked().clone());
-        async move {
-            match revoked {
-                Some(revoked) => revoked.cancelled_owned().await,
-                None => std::future::pending().await,
-            }
-        }
+        self.revoked.clone().cancelled_owned()
     }
 
     /// Facts about the payment for the handler.
@@ -120,10 +117,11 @@ impl Grant {
         (self.facts.clone(), self.home.take().map(|(_, running)| running))
     }
 
-    /// A grant out of thin air, for fault-injecting tests of a gate.
+    /// A grant out of thin air, for fault-injecting tests of a gate; it ends
+    /// when `revoked` is cancelled.
     #[cfg(feature = "testing")]
-    pub fn for_testing(facts: PaidFacts, receipt: SettleResponse) -> Self {
-        Self { facts, receipt, home: None }
+    pub fn for_testing(facts: PaidFacts, receipt: SettleResponse, revoked: CancellationToken) -> Self {
+        Self { facts, receipt, revoked, home: None }
     }
 }
 

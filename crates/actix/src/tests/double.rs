@@ -14,6 +14,7 @@ use quittance_protocol::{
 use quittance_quote::{EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route};
 use serde_json::{Map, json};
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::till::NotBooked;
 
@@ -44,6 +45,8 @@ pub(super) struct Till {
     pub(super) script: Mutex<VecDeque<PayOutcome>>,
     pub(super) nothing_to_offer: AtomicBool,
     pub(super) ledger_down: AtomicBool,
+    /// Ends every run when it is cancelled, as a lost lease does.
+    pub(super) revoked: CancellationToken,
     /// `pay` takes one of these before it answers.
     pub(super) settlements: Semaphore,
 }
@@ -59,6 +62,7 @@ impl Default for Till {
             script: Mutex::default(),
             nothing_to_offer: AtomicBool::default(),
             ledger_down: AtomicBool::default(),
+            revoked: CancellationToken::new(),
             settlements: Semaphore::new(Semaphore::MAX_PERMITS),
         }
     }
@@ -121,7 +125,7 @@ impl Till {
                 Books::Unpaid | Books::Credited => {
                     *books = Books::Running;
                     *runs += 1;
-                    outcome = Some(PayOutcome::Granted(grant(*runs)));
+                    outcome = Some(PayOutcome::Granted(grant(*runs, self.revoked.clone())));
                     true
                 }
                 Books::Running => false,
@@ -155,7 +159,7 @@ pub(super) fn receipt() -> SettleResponse {
     }
 }
 
-pub(super) fn grant(run: u32) -> Grant {
+pub(super) fn grant(run: u32, revoked: CancellationToken) -> Grant {
     let facts = PaidFacts {
         payment_id: PaymentId::from_stored("pay_1"),
         request_id: RequestId::from_stored("req_1"),
@@ -166,7 +170,7 @@ pub(super) fn grant(run: u32) -> Grant {
         transaction: "0xhash".to_owned(),
         run,
     };
-    Grant::for_testing(facts, receipt())
+    Grant::for_testing(facts, receipt(), revoked)
 }
 
 impl crate::till::Till for Till {

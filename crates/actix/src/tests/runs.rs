@@ -365,3 +365,35 @@ impl MessageBody for Chunks {
         })
     }
 }
+
+/// P1: this process may no longer act, and another may start the run at any moment.
+#[actix_web::test]
+async fn p1_a_run_without_a_lease_is_dropped_before_it_ends() {
+    let (till, runs, ended) = (Arc::new(Till::default()), Runs::default(), Runs::default());
+    let (counted, over, revoked) = (runs.clone(), ended.clone(), till.revoked.clone());
+    let app = app(gate(&till), |config| {
+        config.default_service(web::to(move || {
+            let (counted, over, revoked) = (counted.clone(), over.clone(), revoked.clone());
+            async move {
+                counted.count();
+                revoked.cancel();
+                // Whatever the handler waits for goes on without it.
+                std::future::pending::<()>().await;
+                over.count();
+                "the goods"
+            }
+        }));
+    })
+    .await;
+    let response = app_call(&app).await.unwrap_err().error_response();
+    assert_eq!(response.status(), 503);
+    let body = actix_web::body::to_bytes(response.into_body()).await.unwrap_or_default();
+    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        (&answer["error"], &answer["retry_action"]),
+        (&json!("run_revoked"), &json!("retry_same_payment"))
+    );
+    assert_eq!((runs.get(), ended.get()), (1, 0));
+    assert_eq!(till.credited().as_deref(), Some("run_revoked"));
+    assert!(till.finished().is_none(), "nothing is released");
+}

@@ -169,3 +169,19 @@ async fn a_stream_without_end_is_stopped_at_the_deadline() {
     assert_eq!(till.credited().as_deref(), Some("handler_too_slow"));
     drop(chunks);
 }
+
+/// P1: this process may no longer act, and another may start the run at any moment.
+#[actix_web::test]
+async fn p1_a_stream_without_a_lease_breaks_off() {
+    let till = Arc::new(Till::default());
+    let (chunks, handlers) = live();
+    let app = app(gate(&till), handlers).await;
+    let response = call_service(&app, paid("/gen").to_request()).await;
+    let mut body = Box::pin(response.into_body());
+    chunks.send(text("data: 1\n\n")).unwrap();
+    assert_eq!(next(&mut body).await, Some(Ok(Bytes::from_static(b"data: 1\n\n"))));
+    till.revoked.cancel();
+    assert!(matches!(next(&mut body).await, Some(Err(_))), "cut, not ended");
+    till.until(|entry| matches!(entry, Entry::Credit(reason) if reason == "run_revoked")).await;
+    assert!(till.finished().is_none(), "nothing is released");
+}

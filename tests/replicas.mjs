@@ -4,8 +4,11 @@
 //
 //   node tests/replicas.mjs
 import assert from 'node:assert/strict';
+import { Agent } from 'node:http';
 
 import * as buyer from './lib/buyer.mjs';
+import * as http from './lib/http.mjs';
+import * as official from './lib/official.mjs';
 import * as solana from './lib/solana-payment.mjs';
 import * as stack from './lib/stack.mjs';
 import { account } from './lib/base-payment.mjs';
@@ -157,6 +160,39 @@ async function sleeper(here) {
   }
 }
 
+const SLOW = '/test/slow';
+
+/** Asks for the slow thing with this payment; a connection that dies is `undefined`. */
+async function askSlow(api, header) {
+  const headers = { 'Content-Type': 'application/json', ...(header && { 'PAYMENT-SIGNATURE': header }) };
+  return http.send(api.url, { path: SLOW, headers, body: '{}', agent: new Agent() }).catch(() => undefined);
+}
+
+/** A replica sleeps longer than its lease in the middle of a handler's run: another runs it, one answer is stored. */
+async function sleepingRun(here, network) {
+  const it = await replica(here, `dozing-${network}`, { leaseSeconds: LEASE_SECONDS });
+  const offer = await until('an offer', async () => http.decode((await askSlow(it)).headers['payment-required'])
+    ?.accepts.find(one => one.network === (network === 'base' ? stack.BASE : stack.SOLANA)));
+  const header = http.encode(await official.pay(here.net, network, offer));
+  const asked = askSlow(it, header);
+  const id = await until('the run', async () => here.sql(`SELECT id FROM payments WHERE delivery = 'running' AND delivery_owner = '${it.name}'`));
+  it.child.kill('SIGSTOP');
+  const final = await until('the answer of another', async () => {
+    const answer = await askSlow(here.replicas[0], header);
+    return answer?.status === 200 && answer;
+  });
+  it.child.kill('SIGCONT');
+  const late = await asked;
+  // The sleeper's own answer is not in the books, so it is not released.
+  assert.ok(late === undefined || late.status >= 500 || late.text === final.text, `status ${late?.status}`);
+  const payment = await buyer.journalOf(here.replicas[0].config, id);
+  buyer.assertSoundJournal(payment, 2);
+  assert.equal(payment.delivery, 'delivered');
+  assert.equal((await askSlow(it, header)).text, final.text, 'the one answer, from the sleeper too');
+  await stack.stop(it.child);
+  return id;
+}
+
 await stack.withStack(folder => withCluster(async cluster => {
   const net = await stack.devnet('--base-block-time', '1');
   const here = await shared(net, folder, cluster, 'books');
@@ -190,10 +226,16 @@ await stack.withStack(folder => withCluster(async cluster => {
     `settled after ${measured.settled.toFixed(1)} s, answered after ${measured.answered.toFixed(1)} s`);
   await test('base: no gap after the adoption', () => assertNoGap(here));
   await test('a replica that slept longer than its lease wakes up harmless and of use', () => sleeper(here));
+  const runTwice = [];
+  for (const network of NETWORKS) {
+    await test(`${network}: a replica that slept through a run: another runs it, one answer`, async () => {
+      runTwice.push(await sleepingRun(here, network));
+    });
+  }
   for (const opening of opened) {
     await test(`${opening.network}: the books agree with the chain`, async () => {
       const payments = await buyer.assertBooks(net, config, opening);
-      const odd = payments.filter(one => one.state !== 'settled' || one.delivery !== 'delivered' || one.runs !== 1);
+      const odd = payments.filter(one => one.state !== 'settled' || one.delivery !== 'delivered' || one.runs !== (runTwice.includes(one.id) ? 2 : 1));
       const journals = await Promise.all(odd.map(one => buyer.journalOf(config, one.id)));
       assert.deepEqual(journals.map(one => one.journal.map(line => `${line.instance} ${line.event}`)), [], 'one run, one answer each');
     });

@@ -82,6 +82,16 @@ impl<'a> Json<'a> {
         if let Self::String(text) = self { Some(text) } else { None }
     }
 
+    /// The number, if it is a whole one from 0.
+    pub fn as_u64(&self) -> Option<u64> {
+        if let Self::Number(number) = self { number.as_u64() } else { None }
+    }
+
+    /// The number, if it is one.
+    pub fn as_f64(&self) -> Option<f64> {
+        if let Self::Number(number) = self { number.as_f64() } else { None }
+    }
+
     /// The elements, if it is a list.
     pub fn as_array(&self) -> Option<&[Json<'a>]> {
         if let Self::Array(items) = self { Some(items) } else { None }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::http::header::{CONTENT_TYPE, ContentType};
 use actix_web::{HttpRequest, HttpResponse, web};
-use quittance_quote::{Catalogue, Price, PriceRequest, Pricer};
+use quittance_quote::{Body, Catalogue, Price, PriceRequest};
 
 use crate::error::ApiError;
 use crate::jobs::Jobs;
@@ -77,16 +77,16 @@ impl Host {
     ///
     /// # Errors
     /// Whatever the catalogue or the host's own rules refuse.
-    pub fn price(&self, req: &HttpRequest, body: &[u8]) -> Result<Price, ApiError> {
+    pub fn price(&self, req: &HttpRequest, body: &Body<'_>) -> Result<Price, ApiError> {
         let content_type = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let request = PriceRequest {
             method: req.method().as_str(),
             path: req.path(),
             query: req.query_string(),
             content_type,
-            body,
+            body: body.bytes(),
         };
-        Ok(self.pricer.price(&request)?)
+        Ok(self.pricer.price_body(&request, body)?)
     }
 }
 

@@ -9,6 +9,7 @@ use actix_web::http::header::{CACHE_CONTROL, ContentType};
 use actix_web::{HttpRequest, HttpResponse, web};
 use quittance_actix::Paid;
 use quittance_protocol::Amount;
+use quittance_quote::Body;
 use quittance_quote::TextReserve;
 use serde_json::{Value, json};
 
@@ -19,7 +20,7 @@ pub use usage::{Usage, is_private, privacy};
 use crate::app::Host;
 use crate::buyer::Buyer;
 use crate::error::ApiError;
-use crate::pricing::parse_body;
+use crate::pricing;
 
 /// What every part of one answer says about itself.
 #[derive(Clone, Debug)]
@@ -38,10 +39,11 @@ pub(crate) async fn complete(
 ) -> Result<HttpResponse, ApiError> {
     let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
     // The catalogue's rules once more: a way around the gate is not a way around them.
+    let body = Body::new(&body);
     let price = host.price(&req, &body)?;
     let service = price.service;
     let reserve = price.reserve.ok_or_else(|| ApiError::internal("no_reserve"))?;
-    let question = Question::read(&parse_body(&body)?)?;
+    let question = Question::read(pricing::read(&body)?)?;
     host.runs.count(&buyer);
     let cap = question.output_tokens_max.unwrap_or(u64::MAX).min(reserve.output_tokens_max);
     let reply = reply(&question.messages, &question.model, cap);

@@ -30,9 +30,10 @@ pub(crate) async fn submit(
 ) -> Result<HttpResponse, ApiError> {
     let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
     // The catalogue's rules once more: a way around the gate is not a way around them.
+    let body = Body::new(&body);
     host.price(&req, &body)?;
     let wait = Wait::parse(req.query_string())?;
-    let order = Order::read(pricing::read(&Body::new(&body))?)?;
+    let order = Order::read(pricing::read(&body)?)?;
     host.runs.count(&buyer);
     let job = start(&host, &buyer, order)?;
     answer(job, wait).await

@@ -6,10 +6,7 @@
 use std::sync::Arc;
 
 use quittance_protocol::{Amount, Json};
-use quittance_quote::{
-    BODY_JSON_DEPTH_MAX, Body, Catalogue, EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route,
-};
-use serde_json::Value;
+use quittance_quote::{Body, Catalogue, EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route};
 
 use crate::chat;
 use crate::error::ApiError;
@@ -39,6 +36,17 @@ impl HostPricer {
             own.extend(hooks::endpoints());
         }
         Self { before: catalogue.endpoints().len(), catalogue, test_hooks, own }
+    }
+
+    /// The price by the catalogue and by this host's own rules.
+    ///
+    /// # Errors
+    /// Whatever either refuses.
+    #[allow(clippy::result_large_err)] // a refusal is an answer, not a rare error
+    pub fn price_body(&self, request: &PriceRequest<'_>, body: &Body<'_>) -> Result<Price, Refusal> {
+        let price = self.catalogue.price_body(request, body)?;
+        rules(request, body)?;
+        Ok(price)
     }
 }
 
@@ -75,10 +83,7 @@ impl Pricer for HostPricer {
         if self.test_hooks && hooks::is_paid(request.method, request.path) {
             return self.catalogue.price(&hooks::priced_as());
         }
-        let body = Body::new(request.body);
-        let price = self.catalogue.price_body(request, &body)?;
-        rules(request, &body)?;
-        Ok(price)
+        self.price_body(request, &Body::new(request.body))
     }
 
     fn service(&self, request: &PriceRequest<'_>) -> Result<Amount, Refusal> {
@@ -105,24 +110,14 @@ fn rules(request: &PriceRequest<'_>, body: &Body<'_>) -> Result<(), ApiError> {
             generation::Wait::parse(request.query)?;
             generation::Order::check(read(body)?)
         }
-        CHAT_PATH => chat::Question::read(&parse_body(request.body)?).map(|_| ()),
+        CHAT_PATH => chat::Question::check(read(body)?),
         _ => Ok(()),
     }
 }
 
 /// The body as JSON, read at most once.
 pub(crate) fn read<'b, 'a>(body: &'b Body<'a>) -> Result<&'b Json<'a>, ApiError> {
-    body.json().map_err(not_json)
-}
-
-fn not_json(problem: &str) -> ApiError {
-    ApiError::bad_request("invalid_json", format!("the body is not valid JSON: {problem}"))
-}
-
-/// The body as JSON, read as strictly as the price was.
-///
-/// # Errors
-/// 400 for anything that is not one JSON value without duplicate keys.
-pub fn parse_body(body: &[u8]) -> Result<Value, ApiError> {
-    quittance_protocol::parse_json_strict(body, BODY_JSON_DEPTH_MAX).map_err(|problem| not_json(&problem))
+    body.json().map_err(|problem| {
+        ApiError::bad_request("invalid_json", format!("the body is not valid JSON: {problem}"))
+    })
 }

@@ -68,9 +68,10 @@ async function copies(here, network) {
   assert.equal(told(here, transaction), '1');
 }
 
-/** The customer's secret is what lets a success be said twice. */
+/** The customer's secret is what lets a success be said twice, of one payment. */
 async function identifiers(here, network) {
-  const payment = await newPayment(here, network, { identifier: official.someIdentifier() });
+  const identifier = official.someIdentifier();
+  const payment = await newPayment(here, network, { identifier });
   const { extensions: _, ...bare } = payment;
   const [first, second] = here.replicas;
   const success = await settle(first, payment);
@@ -78,6 +79,9 @@ async function identifiers(here, network) {
   const again = await settle(second, payment);
   assert.deepEqual(again, success, 'the stored success, from the other replica');
   assert.equal((await verify(second, payment)).isValid, true, 'and so says /verify');
+  const other = await newPayment(here, network, { identifier });
+  const refused = await settle(second, other);
+  assert.deepEqual([refused.success, refused.errorReason, refused.transaction], [false, 'request_mismatch', ''], 'not a second payment');
   for (const stranger of [bare, identified(payment, official.someIdentifier())]) {
     for (const one of here.replicas) {
       const answer = await settle(one, stranger);

@@ -18,7 +18,7 @@ use crate::api::{PayOutcome, Rejection};
 use crate::board::Notice;
 use crate::chain::{ChainPayment, CheckError};
 use crate::desk::Desk;
-use crate::pay::{pending_receipt, receipt, reject};
+use crate::pay::{NAMES_ANOTHER, pending_receipt, receipt, reject};
 use crate::{Inner, failpoint};
 
 impl Inner {
@@ -221,6 +221,9 @@ impl Inner {
             && *digest == payment.signature_digest
         {
             return Err(rejection.clone());
+        }
+        if self.names_another(identifier, payment).await.map_err(ledger_trouble)? {
+            return Err(reject(ErrorCode::RequestMismatch, NAMES_ANOTHER));
         }
         let gas = self.covers_cost(desk, payment)?;
         self.check_payer_alone(desk, payment).await?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use quittance_ledger::{ClaimOutcome, LedgerError, NewClaim, Origin, Payment, PaymentState};
 use quittance_protocol::{
-    Amount, ErrorCode, PaymentId, PaymentPayload, RequestId, RetryAction, SettleResponse, X402_VERSION,
+    Amount, ErrorCode, IdentifierHash, PaymentId, PaymentPayload, RequestId, RetryAction, SettleResponse,
+    X402_VERSION,
 };
 use serde_json::Map;
 use tokio::time::Instant;
@@ -20,6 +21,10 @@ use crate::{Inner, failpoint};
 /// How often a waiter rereads the ledger when nobody in this process announces
 /// anything: another replica may own the payment.
 const REREAD_PAUSE: Duration = Duration::from_millis(500);
+
+/// Said of an identifier that the same payer sent with another payment.
+pub(crate) const NAMES_ANOTHER: &str =
+    "this payment-identifier was used with another payment; send a new one";
 
 /// What `Retry-After` says while a verdict is outstanding.
 pub(crate) const PENDING_RETRY_SECONDS: u64 = 2;
@@ -183,23 +188,29 @@ impl Inner {
 
     /// A `payment-identifier` names one payment; with another it is a mistake or an attack.
     async fn check_identifier(&self, sale: &Sale, payment: &ChainPayment) -> Result<(), PayOutcome> {
-        let Some(identifier) = sale.identifier.filter(|identifier| !identifier.is_offered()) else {
-            return Ok(());
-        };
-        match self.tools.ledger.payment_by_identifier(&identifier).await {
-            // Identifiers are the clients' choice: another payer's is none of ours.
-            Ok(others)
-                if others.iter().all(|other| other.key == payment.key || other.payer != payment.payer) =>
-            {
-                Ok(())
-            }
-            Ok(_) => Err(PayOutcome::Conflict {
+        match self.names_another(sale.identifier, payment).await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(PayOutcome::Conflict {
                 code: ErrorCode::RequestMismatch,
-                message: "this payment-identifier was used with another payment; send a new one".to_owned(),
+                message: NAMES_ANOTHER.to_owned(),
                 receipt: None,
             }),
             Err(error) => Err(unavailable(&error)),
         }
+    }
+
+    /// Whether the same payer sent this identifier with another payment.
+    /// Identifiers are the clients' choice: another payer's is none of ours.
+    pub(crate) async fn names_another(
+        &self,
+        identifier: Option<IdentifierHash>,
+        payment: &ChainPayment,
+    ) -> Result<bool, LedgerError> {
+        let Some(identifier) = identifier.filter(|identifier| !identifier.is_offered()) else {
+            return Ok(false);
+        };
+        let others = self.tools.ledger.payment_by_identifier(&identifier).await?;
+        Ok(others.iter().any(|other| other.key != payment.key && other.payer == payment.payer))
     }
 
     /// The amount must be this body's own price plus a tariff of the window,

@@ -192,3 +192,35 @@ async fn a_days_allowance_closes_the_network_until_costs_are_older() {
     assert_eq!(Amount::new(GAS).to_usdc(), "0.003125");
     shop.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_earns_nothing_closes_the_network_and_shuts_its_payer_out_for_a_day() {
+    let (time, chain) = (Time::default(), Chain::default());
+    let open = async |quote: &str| {
+        let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
+        Shop::open(ledger, &chain, &time, quote).await
+    };
+    // A reverted settlement costs 2,500 and earns nothing.
+    let shop = open("uncollected_network_day_usdc = \"0.0025\"").await;
+    chain.revert(true);
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Pending);
+    shop.until_offered(None).await;
+    assert_eq!(shop.retry_after_seconds(), Some(60));
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Unavailable);
+    chain.revert(false);
+    time.pass(24 * 60 * 60_000 + 1);
+    shop.until_offered(Some(GAS)).await;
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
+    shop.close().await;
+
+    let shop = open("uncollected_payer_day_usdc = \"0.0025\"").await;
+    chain.revert(true);
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Pending);
+    chain.revert(false);
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::PayerRefused);
+    assert_eq!(shop.offered(), Some(GAS), "nobody else is shut out");
+    time.pass(24 * 60 * 60_000 + 1);
+    shop.until_offered(Some(GAS)).await;
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
+    shop.close().await;
+}

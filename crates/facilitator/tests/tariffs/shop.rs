@@ -64,13 +64,15 @@ struct State {
     network: Network,
     cost_wei: AtomicU64,
     silent: AtomicBool,
+    reverting: AtomicBool,
 }
 
 impl Default for Chain {
     fn default() -> Self {
         let network = Network::BASE.parse().unwrap();
         let cost_wei = AtomicU64::new(COST_WEI);
-        Self(Arc::new(State { network, cost_wei, silent: AtomicBool::new(false) }))
+        let (silent, reverting) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self(Arc::new(State { network, cost_wei, silent, reverting }))
     }
 }
 
@@ -88,6 +90,11 @@ impl Chain {
     /// It no longer says what settling costs.
     pub(crate) fn cut_off(&self) {
         self.0.silent.store(true, Ordering::SeqCst);
+    }
+
+    /// Settlements cost as before, and move nothing.
+    pub(crate) fn revert(&self, reverting: bool) {
+        self.0.reverting.store(reverting, Ordering::SeqCst);
     }
 
     pub(crate) fn answer(&self) {
@@ -182,7 +189,9 @@ impl ChainPort for State {
                 cost_native: u128::from(COST_WEI),
                 paid_by_us: true,
             };
-            Some((watched.key, Evidence::Settled(landing)))
+            let reverting = self.reverting.load(Ordering::SeqCst);
+            let evidence = if reverting { Evidence::Reverted(landing) } else { Evidence::Settled(landing) };
+            Some((watched.key, evidence))
         };
         Ok(watched.iter().filter_map(landed).collect())
     }
@@ -216,6 +225,10 @@ pub(crate) enum Outcome {
     WrongAmount,
     /// Refused: settling became dearer than this offer covers.
     NotCovered,
+    /// Refused: this payer's attempts cost too much today.
+    PayerRefused,
+    /// No verdict yet.
+    Pending,
     Unavailable,
 }
 
@@ -233,7 +246,7 @@ impl Shop {
             "[ledger]\nurl = \"sqlite://unused\"\nlease_seconds = 1000000\n\
              [networks.base]\nnetwork = \"{}\"\nrpc_urls = [\"http://127.0.0.1:1\"]\nasset = \"0xa\"\n\
              pay_to = \"0xb\"\nwallets = [\"env:UNUSED\"]\npoll_interval_ms = 10\n\
-             [rates]\neth_usd = \"2500\"\n[quote]\nrefresh_seconds = 1\n{quote}\n",
+             [gate]\npending_wait_seconds = 1\n[rates]\neth_usd = \"2500\"\n[quote]\nrefresh_seconds = 1\n{quote}\n",
             Network::BASE
         );
         std::fs::write(&path, text).unwrap();
@@ -328,10 +341,14 @@ impl Shop {
                 self.facilitator.finish(grant, answer).await.unwrap();
                 Outcome::Granted
             }
+            PayOutcome::Refused(rejection) if rejection.code == ErrorCode::InvalidTransactionState => {
+                Outcome::PayerRefused
+            }
             PayOutcome::Refused(rejection) => {
                 assert_eq!(rejection.code, ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch);
                 if rejection.message.contains("dearer") { Outcome::NotCovered } else { Outcome::WrongAmount }
             }
+            PayOutcome::Pending { .. } => Outcome::Pending,
             PayOutcome::Unavailable { .. } => Outcome::Unavailable,
             other => panic!("{other:?}"),
         }

@@ -223,6 +223,36 @@ fn several_items_add_up_and_are_rounded_once() {
     assert_eq!((price.lines[0].quantity.as_str(), price.lines[0].usdc.as_str()), ("2", "0.0282"));
 }
 
+/// A model without references takes a single picture to start from, under any of its names.
+#[test]
+fn a_single_source_image_is_not_a_reference() {
+    let catalogue = catalogue();
+    let mut without = 0;
+    for model in figures("image").iter().filter(|model| images_max(model) == 0) {
+        without += 1;
+        let name = model["model"].as_str().unwrap();
+        let plain = image(name, &model["aspects"][0]);
+        let price = generate(&catalogue, std::slice::from_ref(&plain)).unwrap();
+        let with = |fields: Value| {
+            let mut item = plain.clone();
+            item.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            generate(&catalogue, &[item]).map_err(|refusal| refusal.code)
+        };
+        for field in ["image_url", "input_image_url", "input_image", "input_image_b64"] {
+            assert_eq!(with(json!({field: LINK})).unwrap().service, price.service, "{name} {field}");
+        }
+        for more in [
+            json!({"image_urls": [LINK]}),
+            json!({"image_url": LINK, "image_urls": ["https://example.com/b.png"]}),
+            json!({"image_url": LINK, "reference_assets": [{"kind": "style_reference", "url": LINK}]}),
+            json!({"reference_assets": [{"kind": "source_image", "url": LINK}]}),
+        ] {
+            assert_eq!(with(more.clone()), Err("too_many_images".to_owned()), "{name} {more}");
+        }
+    }
+    assert_eq!(without, 32);
+}
+
 /// Each model's page shows every field an integration may send, null placeholders and all names of
 /// one quantity together.
 #[test]

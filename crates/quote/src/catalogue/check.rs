@@ -49,6 +49,8 @@ pub(super) fn check(file: &File) -> Result<Vec<Template>, CatalogueError> {
                 check_aspects(&model.aspects, &place)?;
                 let satisfiable = !model.image_required || model.images_max > 0;
                 need(satisfiable, &place, "image_required needs images_max of at least 1")?;
+                let meant = !model.source_image || model.images_max == 0;
+                need(meant, &place, "source_image says nothing where images_max is above 0; remove it")?;
             }
             Model::Video(model) => check_video_model(model, &place)?,
             Model::Plain(model) => check_plain_model(model, &place)?,

@@ -116,6 +116,10 @@ pub(crate) struct ImageModel {
     /// Most input images.
     #[serde(default)]
     pub(crate) images_max: usize,
+    /// Whether it takes a single source image (`image_url` and its other names) although
+    /// `images_max` is 0.
+    #[serde(default)]
+    pub(crate) source_image: bool,
     /// Whether it needs at least one input image.
     #[serde(default)]
     pub(crate) image_required: bool,

@@ -275,7 +275,9 @@ fn count_images(item: &JsonObject<'_>, model: &ImageModel) -> Result<usize, Faul
         None
     };
     let field = field.copied().unwrap_or("reference_assets");
-    if count > model.images_max {
+    // One picture to start from is not a reference.
+    let source = model.source_image && extra && count == 1;
+    if count > model.images_max && !source {
         let message =
             format!("this model takes at most {} input images; {count} were sent", model.images_max);
         return Err(Fault::new("too_many_images", field, message));

@@ -11,6 +11,8 @@ const BODY_BYTES = 1024;
 /** Different bodies, so that nobody measures a cache of whole ones. */
 const BODIES = 4096;
 const CONNECTIONS = 64;
+/** How long the idle gate's RPC calls are counted, for comparison. */
+const IDLE_SECONDS = 20;
 /** Headers of the answer that are its own on both sides. */
 const OWN_HEADERS = ['connection', 'content-length', 'content-type', 'date', 'keep-alive', 'payment-required'];
 const WORDS = 'a mug on wooden table in the evening light with steam rising from it and rain behind glass'.split(' ');
@@ -86,6 +88,18 @@ function ratio(runs, name) {
   return { median: median(each), least: Math.min(...each), most: Math.max(...each) };
 }
 
+/** RPC calls a minute while `body` runs, in all and by method. */
+async function callsPerMinute(proxies, body) {
+  await Promise.all([proxies.base.reset(), proxies.solana.reset()]);
+  const begun = performance.now();
+  await body();
+  const minutes = (performance.now() - begun) / 60_000;
+  const counts = await Promise.all([proxies.base.counts(), proxies.solana.counts()]);
+  const methods = {};
+  for (const [name, calls] of counts.flatMap(one => Object.entries(one.methods))) methods[name] = (methods[name] ?? 0) + calls / minutes;
+  return { all: counts.reduce((sum, one) => sum + one.calls, 0) / minutes, methods };
+}
+
 /** `pinned`: server with one worker on one core, generator on the other. */
 async function compare(folder, net, proxies, file, { workers, pinned, rounds, seconds }) {
   const place = join(folder, `offers-${workers}`);
@@ -110,13 +124,15 @@ async function compare(folder, net, proxies, file, { workers, pinned, rounds, se
   const round = async (who, server) => runs[who].push(await once(server, file, seconds, cpus[1]));
   await once(gate, file, 1, cpus[1]);
   await once(base, file, 1, cpus[1]);
-  await Promise.all([proxies.base.reset(), proxies.solana.reset()]);
-  for (let number = 0; number < rounds; number += 1) {
-    const both = [['gate', gate], ['bare', base]];
-    for (const [who, server] of number % 2 === 0 ? both : both.reverse()) await round(who, server);
-  }
-  const rpc = (await proxies.base.counts()).calls + (await proxies.solana.counts()).calls;
-  const found = { workers, pinned, rounds, seconds, networks, gate: summary(runs.gate), bare: summary(runs.bare), rpc_calls: rpc, ...memory(gate.pid) };
+  const loaded = await callsPerMinute(proxies, async () => {
+    for (let number = 0; number < rounds; number += 1) {
+      const both = [['gate', gate], ['bare', base]];
+      for (const [who, server] of number % 2 === 0 ? both : both.reverse()) await round(who, server);
+    }
+  });
+  const idle = await callsPerMinute(proxies, () => new Promise(resolve => setTimeout(resolve, IDLE_SECONDS * 1000)));
+  const rpc = { loaded, idle };
+  const found = { workers, pinned, rounds, seconds, networks, gate: summary(runs.gate), bare: summary(runs.bare), rpc_calls_per_minute: rpc, ...memory(gate.pid) };
   await stop(gate.child);
   await stop(base.child);
   return { ...found, ratio: { cpu: ratio(runs, 'cpu_us_per_request'), per_second: ratio(runs, 'per_second') } };
@@ -145,11 +161,12 @@ export function offersTable(found) {
       const run = one[who];
       rows.push([
         `${who === 'gate' ? 'gate' : 'bare handler'}, ${where}`, fixed(run.cpu_us_per_request, 1), whole(run.per_second), ms(run.p50_us), ms(run.p95_us),
-        whole(run.answer_bytes), percent(run.server_share), percent(run.generator_share), run.written_bytes, who === 'gate' ? one.rpc_calls : '–',
+        whole(run.answer_bytes), percent(run.server_share), percent(run.generator_share), run.written_bytes,
+        who === 'gate' ? `${whole(one.rpc_calls_per_minute.loaded.all)}, idle ${whole(one.rpc_calls_per_minute.idle.all)}` : '–',
       ]);
     }
     rows.push([`ratio, ${where}`, spread(one.ratio.cpu), spread(one.ratio.per_second), '', '', '', '', '', '', '']);
   }
-  const head = [`402 offers, ${CONNECTIONS} connections`, 'CPU µs each', 'per second', 'p50 ms', 'p95 ms', 'bytes', 'server core', 'generator core', 'bytes written', 'RPC calls'];
+  const head = [`402 offers, ${CONNECTIONS} connections`, 'CPU µs each', 'per second', 'p50 ms', 'p95 ms', 'bytes', 'server core', 'generator core', 'bytes written', 'RPC calls a minute'];
   return table('402 offers', head, rows);
 }

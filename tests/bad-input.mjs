@@ -30,6 +30,9 @@ const JSON_TYPE = { 'Content-Type': 'application/json' };
 /** What may follow a broadcast, until the outcome is final: looking for it. */
 const LOOKING = /^(eth_get|eth_blockNumber$|getSignature|getBlock|getTransaction$|getEpochInfo$|getSlot$)/;
 
+/** The keeper of the wallet's lane looks for reorganisations whoever asks for what. */
+const KEEPING = /^eth_getTransactionCount$/;
+
 const MISMATCH = {
   base: 'invalid_exact_evm_payload_authorization_value_mismatch', solana: 'invalid_exact_svm_payload_amount_mismatch',
 };
@@ -84,7 +87,8 @@ async function counts(world) {
  */
 async function counting(world, body) {
   const all = await countingAll(world, body);
-  return Object.fromEntries(Object.entries(all).filter(([method]) => !world.selling || !LOOKING.test(method)));
+  const background = method => KEEPING.test(method) || (world.selling && LOOKING.test(method));
+  return Object.fromEntries(Object.entries(all).filter(([method]) => !background(method)));
 }
 
 async function countingAll(world, body) {

@@ -4,11 +4,11 @@
 //! what is claimed, settled or delivered, so losing the board loses nothing.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use quittance_protocol::PaymentKey;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::api::Rejection;
 
@@ -25,7 +25,11 @@ pub(crate) struct Notice {
     /// Taken for look-up, chain check and claim, so that copies of one payment
     /// cost one chain check (single flight).
     pub(crate) turn: tokio::sync::Mutex<Turn>,
-    changed: watch::Sender<u64>,
+    /// Announcements so far.
+    announced: AtomicU64,
+    /// Wakes in the order in which they came: a `watch` channel draws one of
+    /// several queues, and a simulated world would not repeat.
+    waiters: Notify,
     /// Whether a driver of this process works on the payment.
     driven: AtomicBool,
 }
@@ -58,7 +62,8 @@ impl Board {
             key,
             home: Arc::clone(&self.notices),
             turn: tokio::sync::Mutex::default(),
-            changed: watch::Sender::new(0),
+            announced: AtomicU64::new(0),
+            waiters: Notify::new(),
             driven: AtomicBool::new(false),
         });
         notices.insert(key, Arc::downgrade(&notice));
@@ -74,7 +79,8 @@ impl Board {
 impl Notice {
     /// Wakes everyone who waits for this payment.
     pub(crate) fn announce(&self) {
-        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+        self.announced.fetch_add(1, Ordering::AcqRel);
+        self.waiters.notify_waiters();
     }
 
     /// The right to drive, unless a driver of this process has it: a process
@@ -91,8 +97,31 @@ impl Notice {
     }
 
     /// Changes from now on.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    pub(crate) fn subscribe(self: &Arc<Self>) -> Changes {
+        Changes { seen: self.announced.load(Ordering::Acquire), notice: Arc::clone(self) }
+    }
+}
+
+/// What one waiter has not seen yet.
+pub(crate) struct Changes {
+    notice: Arc<Notice>,
+    seen: u64,
+}
+
+impl Changes {
+    /// Returns at the next announcement, or at once if there was one already.
+    pub(crate) async fn changed(&mut self) {
+        loop {
+            let mut woken = std::pin::pin!(self.notice.waiters.notified());
+            // Listens before it looks, so that nothing falls in between.
+            woken.as_mut().enable();
+            let announced = self.notice.announced.load(Ordering::Acquire);
+            if announced != self.seen {
+                self.seen = announced;
+                return;
+            }
+            woken.await;
+        }
     }
 }
 
@@ -140,7 +169,6 @@ mod tests {
         let notice = board.notice(PaymentKey::from_bytes([2; 32]));
         let mut changes = notice.subscribe();
         notice.announce();
-        assert!(changes.has_changed().unwrap());
-        changes.changed().await.unwrap();
+        tokio::time::timeout(std::time::Duration::from_secs(5), changes.changed()).await.unwrap();
     }
 }

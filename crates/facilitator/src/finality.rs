@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::{LedgerError, Payment};
+use quittance_ledger::{CostEntry, LedgerError, Payment};
 use quittance_protocol::{DurableAttempt as _, Evidence, Landing, PaymentId};
 
 use crate::Inner;
@@ -91,7 +91,11 @@ impl Keeper {
             let Some(payment) = payments.iter().find(|payment| payment.key == key) else { continue };
             let Some(known) = &payment.landing else { continue };
             match after_settlement(known, standing) {
-                Aftermath::Finalize(landing) => finalized.push((payment.id.clone(), landing)),
+                Aftermath::Finalize(landing) => {
+                    // First, so that a crash in between does both again.
+                    self.book_cost(payment, &landing).await?;
+                    finalized.push((payment.id.clone(), landing));
+                }
                 Aftermath::Move(landing) => self.moved(payment, &landing).await?,
                 Aftermath::Keep => {
                     self.missing.remove(&payment.id);
@@ -105,6 +109,31 @@ impl Keeper {
                 self.missing.remove(id);
             }
             self.tools.ledger.finalize(finalized, self.tools.clock.now_ms()).await?;
+        }
+        Ok(())
+    }
+
+    /// The driver books what a landing cost in the background, and a crash right
+    /// after the verdict loses that; what is booked already stays as it is.
+    async fn book_cost(&self, payment: &Payment, landing: &Landing) -> Result<(), FinalityFault> {
+        if !landing.paid_by_us {
+            return Ok(());
+        }
+        let now_ms = self.tools.clock.now_ms();
+        let usdc = self.desk.cost_usdc(landing.cost_native, now_ms);
+        let entry = CostEntry {
+            network: payment.network.clone(),
+            transaction: landing.transaction.clone(),
+            payment: Some(payment.id.clone()),
+            native: landing.cost_native,
+            usdc,
+            earned: true,
+        };
+        if self.tools.ledger.book_cost(entry, now_ms).await?
+            && let Some(usdc) = usdc
+        {
+            self.tools.metrics.spent(&payment.network, usdc, true);
+            self.desk.spending.add(usdc, true);
         }
         Ok(())
     }

@@ -53,6 +53,9 @@ impl Inner {
     pub(crate) fn start_heartbeat(self: &Arc<Self>, lease: Duration) {
         let beat = watch::Sender::new(Instant::now());
         if self.tools.ledger.lease_ms().is_some() {
+            // The lease runs since the ledger was opened, which may be long ago by
+            // now: no run begins before the first heartbeat.
+            self.runs.revoke_all();
             self.drivers.spawn(Arc::clone(self).end_runs_without_lease(beat.subscribe(), lease));
         }
         self.drivers.spawn(Arc::clone(self).keep(beat, lease / BEATS_PER_LEASE));
@@ -60,20 +63,22 @@ impl Inner {
 
     async fn keep(self: Arc<Self>, beat: watch::Sender<Instant>, pause: Duration) {
         loop {
+            let begun = Instant::now();
+            let now_ms = self.tools.clock.now_ms();
+            match self.keep_lease(now_ms).await {
+                Ok(()) => {
+                    self.runs.reopen();
+                    beat.send_replace(begun);
+                    if let Err(error) = self.sweep(now_ms).await {
+                        tracing::error!(%error, "cannot look for what nobody works on");
+                    }
+                }
+                Err(error) => tracing::error!(%error, "heartbeat"),
+            }
             tokio::select! {
                 biased;
                 () = self.tools.stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
-            }
-            let begun = Instant::now();
-            let now_ms = self.tools.clock.now_ms();
-            if let Err(error) = self.keep_lease(now_ms).await {
-                tracing::error!(%error, "heartbeat");
-                continue;
-            }
-            beat.send_replace(begun);
-            if let Err(error) = self.sweep(now_ms).await {
-                tracing::error!(%error, "cannot look for what nobody works on");
             }
         }
     }

@@ -233,7 +233,7 @@ impl Inner {
                 if rejection.code != ErrorCode::NetworkUnavailable {
                     // Another replica may have claimed and landed it meanwhile.
                     let known = self.tools.ledger.payment_by_key(&payment.key).await;
-                    if let Ok(Some(known)) = known {
+                    if let Some(known) = known.map_err(ledger_trouble)? {
                         return Ok(known);
                     }
                     turn.refused = Some((payment.signature_digest, rejection.clone()));
@@ -270,7 +270,7 @@ impl Inner {
         &self,
         mut known: Payment,
         identifier: Option<IdentifierHash>,
-        notice: &Notice,
+        notice: &Arc<Notice>,
         until: Instant,
     ) -> SettleResponse {
         let mut changes = notice.subscribe();

@@ -118,9 +118,12 @@ impl Inner {
             Ok(view) => view,
             Err(PayOutcome::Refused(rejection)) => {
                 // Another replica may have claimed and landed it meanwhile: then
-                // the chain refuses what the ledger knows (P5).
-                if let Ok(Some(known)) = self.tools.ledger.payment_by_key(&payment.key).await {
-                    return Ok(known);
+                // the chain refuses what the ledger knows, and whoever cannot read
+                // the ledger knows nothing (P5).
+                match self.tools.ledger.payment_by_key(&payment.key).await {
+                    Ok(Some(known)) => return Ok(known),
+                    Ok(None) => {}
+                    Err(error) => return Err(unavailable(&error)),
                 }
                 turn.refused = Some((payment.signature_digest, rejection.clone()));
                 return Err(PayOutcome::Refused(rejection));

@@ -5,6 +5,7 @@
 //! ledger is found; and it ends them all when the process may no longer act.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quittance_protocol::PaymentId;
@@ -16,6 +17,8 @@ pub(crate) struct Runs {
     open: Mutex<BTreeSet<PaymentId>>,
     /// Cancelled when the lease is gone; replaced at once for runs that begin later.
     life: Mutex<CancellationToken>,
+    /// No run begins without a lease: nothing would end it in time.
+    closed: AtomicBool,
 }
 
 /// The right to start, and to be, the payment's run in this process.
@@ -27,9 +30,13 @@ pub(crate) struct Running {
 
 impl Runs {
     /// Registers a run before the ledger is asked to grant it; `None` while this
-    /// process has one of the payment.
+    /// process has one of the payment, or no lease to speak of.
     pub(crate) fn begin(self: &Arc<Self>, payment: &PaymentId) -> Option<Running> {
+        // In this order, or a run could begin just behind the end of all others.
         let revoked = self.life.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.closed.load(Ordering::Acquire) {
+            return None;
+        }
         let fresh = self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(payment.clone());
         fresh.then(|| Running { runs: Arc::clone(self), payment: payment.clone(), revoked })
     }
@@ -39,10 +46,17 @@ impl Runs {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).contains(payment)
     }
 
-    /// Ends every run: others may start them again from now on (P1).
+    /// Ends every run, and lets none begin until [`Self::reopen`]: others may
+    /// start them again from now on (P1).
     pub(crate) fn revoke_all(&self) {
+        self.closed.store(true, Ordering::Release);
         let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *life).cancel();
+    }
+
+    /// The lease is kept again: runs may begin.
+    pub(crate) fn reopen(&self) {
+        self.closed.store(false, Ordering::Release);
     }
 }
 
@@ -76,11 +90,14 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_begin_after_a_revocation_live() {
+    fn runs_begin_again_once_the_lease_is_kept_and_live() {
         let runs = Arc::new(Runs::default());
         let before = runs.begin(&PaymentId::from_random([1; 16])).unwrap();
         runs.revoke_all();
         assert!(before.revoked().is_cancelled());
+        // P1: what began now would outlive the lease, and nobody would end it.
+        assert!(runs.begin(&PaymentId::from_random([2; 16])).is_none());
+        runs.reopen();
         assert!(!runs.begin(&PaymentId::from_random([2; 16])).unwrap().revoked().is_cancelled());
     }
 }

@@ -1,14 +1,18 @@
 //! The auditor: knows the whole world and believes nobody in it.
 
-use quittance_facilitator::engine::{ATTEMPTS_MAX, Alert, Effect, Event, Phase, State as Engine, Verdict};
-use quittance_protocol::{Evidence, Landing};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::base::Act;
-use crate::canary::advance;
-use crate::gate::Answer;
-use crate::ledger::{Delivery, Owner, State, proof};
-use crate::ops::{FEE_CAP, RUNS_MAX};
+use quittance_facilitator::engine::ATTEMPTS_MAX;
+use quittance_ledger::model::Attempt;
+use quittance_ledger::{DeliveryState, NewClaim, Payment, PaymentState};
+use quittance_protocol::{Evidence, Landing, PaymentId, PaymentKey, PaymentRequirements};
+
+use crate::base::{Act as Deed, Tx};
+use crate::evm::{FEE_CAP, FEE_UNIT_WEI, GAS};
+use crate::link::Link;
 use crate::plan::Net;
+use crate::process::{COST_BUDGET, PAYER_CEILING, WEI_FOR_ATOMIC};
 use crate::solana::{FINALIZED_SLOTS, SLOT_MS, slot};
 use crate::world::World;
 
@@ -19,27 +23,51 @@ const VIOLATIONS_MAX: usize = 8;
 /// longest pauses between broadcasts, and a few blocks.
 const CHANCE_MS: u64 = 45_000;
 
-/// Found by the simulator in `facilitator::lane`.
-const LANE_GAP: &str = "a reorganisation reopened a nonce, and the wallet's lane waited for the next start";
-
-/// A handler at work.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
-    pub(crate) process: usize,
-    pub(crate) row: usize,
-    pub(crate) run: u32,
-    pub(crate) owner: Owner,
+/// What a commit wants; the auditor judges it just before it happens.
+pub(crate) enum Act<'a> {
+    /// With when the process last asked for its key.
+    Claim(&'a NewClaim, u64),
+    Settle(&'a PaymentId, &'a Landing),
+    Refuse(&'a PaymentId, Option<&'a Evidence>),
+    Expire(&'a PaymentId),
+    Finalize(&'a [(PaymentId, Landing)]),
+    Lose(&'a PaymentId),
+    Other,
 }
 
-/// What it found.
-#[derive(Debug, Default)]
+/// A handler at work.
+#[derive(Clone)]
+pub(crate) struct Run {
+    pub(crate) number: u64,
+    pub(crate) process: usize,
+    pub(crate) link: Arc<Link>,
+    pub(crate) key: usize,
+    pub(crate) run: u32,
+}
+
+/// What it keeps.
+#[derive(Default)]
 pub(crate) struct Auditor {
     pub(crate) violations: Vec<(&'static str, String)>,
-    pub(crate) gaps: Vec<&'static str>,
+    pub(crate) payment_keys: BTreeMap<usize, PaymentKey>,
+    pub(crate) accepted: BTreeMap<usize, PaymentRequirements>,
     pub(crate) runs: Vec<Run>,
-    /// Keys whose claim may stand without a driver: see the known gaps.
-    pub(crate) orphaned: Vec<usize>,
-    verdicts: Vec<Option<State>>,
+    /// When a process last read what the ledger knows of a key, in calls.
+    pub(crate) reads: BTreeMap<(usize, usize), u64>,
+    /// When a key was claimed, in calls.
+    pub(crate) claimed_at: BTreeMap<usize, u64>,
+    /// Answers that left a process, per key.
+    pub(crate) released: BTreeMap<usize, u32>,
+    /// What foreign servers were told: per key, successes and when the last `pending` was.
+    pub(crate) told: BTreeMap<usize, (u32, Option<u64>)>,
+    /// Keys whose stored answer was given out again in good weather.
+    pub(crate) replays: BTreeSet<usize>,
+    pub(crate) reorganised: bool,
+    /// When each transaction's cost got into the books.
+    booked: BTreeMap<String, u64>,
+    verdicts: BTreeMap<usize, PaymentState>,
+    runs_begun: u64,
+    payments_seen: usize,
     attempts_seen: usize,
 }
 
@@ -49,113 +77,174 @@ impl Auditor {
             self.violations.push((which, what));
         }
     }
-
-    pub(crate) fn gap(&mut self, what: &'static str) {
-        self.gaps.push(what);
-    }
 }
 
 impl World {
-    fn broken(&mut self, which: &'static str, what: String) {
+    pub(crate) fn broken(&mut self, which: &'static str, what: String) {
+        if self.over {
+            return;
+        }
         self.say(|| format!("VIOLATION {which}: {what}"));
         self.audit.violation(which, what);
     }
 
-    /// After every event: what the ledger says must be possible.
-    pub(crate) fn audit_ledger(&mut self) {
-        if self.ledger.rewritten > 0 {
-            self.ledger.rewritten = 0;
-            self.broken("I6", "a verdict was written over a verdict".to_owned());
-        }
-        for row in 0..self.ledger.payments.len() {
-            let payment = &self.ledger.payments[row];
-            let (key, state) = (payment.key, payment.state);
-            if row >= self.audit.verdicts.len() {
-                self.audit.verdicts.push(None);
-                if self.ledger.by_key(key) != Some(row) {
+    /// Reads one payment from the database itself.
+    pub(crate) fn row(&self, key: usize) -> Option<Payment> {
+        let of = self.audit.payment_keys.get(&key)?;
+        self.database.with(|rows| rows.payments().find(|p| p.key == *of).cloned())
+    }
+
+    pub(crate) fn row_by_id(&self, id: &PaymentId) -> Option<(usize, Payment)> {
+        let payment = self.database.with(|rows| rows.payments().find(|p| p.id == *id).cloned())?;
+        Some((self.keys.get(&payment.key).copied()?, payment))
+    }
+
+    /// After every commit: what the ledger says must be possible.
+    pub(crate) fn audit_rows(&mut self) {
+        self.note_costs();
+        let rows: Vec<(PaymentKey, PaymentState)> =
+            self.database.with(|rows| rows.payments().map(|p| (p.key, p.state)).collect());
+        let mut states: BTreeMap<usize, PaymentState> = BTreeMap::new();
+        for (at, (key, state)) in rows.iter().enumerate() {
+            let Some(key) = self.keys.get(key).copied() else { continue };
+            if at >= self.audit.payments_seen {
+                self.audit.payments_seen = at.saturating_add(1);
+                let calls = self.calls;
+                if self.audit.claimed_at.insert(key, calls).is_some() {
                     self.broken("I1", format!("key {key} was claimed twice"));
                 }
             }
-            match self.audit.verdicts[row] {
-                None if state.is_final() => {
-                    self.audit.verdicts[row] = Some(state);
-                    *self.report.verdicts.entry(state).or_default() += 1;
-                    self.say(|| format!("ledger: key {key} is {}", state.word()));
-                }
+            states.insert(key, *state);
+        }
+        for (key, state) in states {
+            match self.audit.verdicts.get(&key).copied() {
+                None if state.is_final() => self.note_verdict(key, state),
                 Some(before) if before != state => {
-                    self.broken("I6", format!("key {key} was {} and is {}", before.word(), state.word()));
-                    self.audit.verdicts[row] = Some(state);
+                    self.broken("I6", format!("key {key} was {before} and is {state}"));
+                    self.audit.verdicts.insert(key, state);
                 }
                 _ => {}
             }
-            if self.ledger.answers[row] > 1 {
-                self.ledger.answers[row] = 1;
-                self.broken("P1", format!("key {key} has two completed answers"));
-            }
         }
-        while self.audit.attempts_seen < self.ledger.attempts.len() {
-            let at = self.audit.attempts_seen;
-            self.audit.attempts_seen = at.saturating_add(1);
-            self.audit_attempt(at);
+        let seen = self.audit.attempts_seen;
+        let fresh: Vec<Attempt> = self.database.with(|rows| rows.attempts()[seen..].to_vec());
+        for (offset, attempt) in fresh.iter().enumerate() {
+            self.audit_attempt(seen.saturating_add(offset), attempt);
+        }
+        self.audit.attempts_seen = seen.saturating_add(fresh.len());
+    }
+
+    fn note_verdict(&mut self, key: usize, state: PaymentState) {
+        self.audit.verdicts.insert(key, state);
+        let count = self.report.verdicts.entry(state).or_default();
+        *count = count.saturating_add(1);
+        self.note(90, key as u64);
+        self.say(|| format!("ledger: key {key} is {state}"));
+        if let Some(struck) = self.struck_ms.remove(&key) {
+            let took = self.now().saturating_sub(struck);
+            self.report.recovered(took);
         }
     }
 
-    fn audit_attempt(&mut self, at: usize) {
-        let attempt = self.ledger.attempts[at].clone();
-        let key = self.ledger.payments[attempt.payment].key;
+    fn audit_attempt(&mut self, at: usize, attempt: &Attempt) {
+        let Some((key, payment)) = attempt.payments.first().and_then(|id| self.row_by_id(id)) else { return };
+        let text = |name: &str| attempt.signed.detail.get(name).and_then(serde_json::Value::as_u64);
+        let fee_cap = text("fee_cap");
         self.say(|| {
-            format!(
-                "ledger: key {key} recorded transaction {} at nonce {:?}",
-                attempt.transaction, attempt.nonce
-            )
+            let (hash, nonce) = (&attempt.signed.transaction, attempt.nonce);
+            format!("ledger: key {key} recorded transaction {hash} at nonce {nonce:?}, fee cap {fee_cap:?}")
         });
-        let same = |other: &crate::ledger::Attempt| attempt.nonce.is_some() && other.nonce == attempt.nonce;
-        if self.ledger.attempts[..at].iter().any(same) {
+        let (twice, count) = self.database.with(|rows| {
+            let before = rows.attempts().get(..at).unwrap_or_default();
+            let twice = attempt.nonce.is_some() && before.iter().any(|a| a.nonce == attempt.nonce);
+            let mine = rows.attempts().iter().filter(|a| a.payments == attempt.payments).count();
+            (twice, mine)
+        });
+        if twice {
             self.broken("I2", format!("nonce {:?} was used for two payloads", attempt.nonce));
         }
-        if attempt.fee_cap > FEE_CAP {
-            self.broken("I8", format!("key {key} was signed with fees of {}", attempt.fee_cap));
+        if fee_cap.is_some_and(|cap| cap > FEE_CAP) {
+            self.broken("I8", format!("key {key} was signed with a fee cap of {fee_cap:?}"));
         }
-        if self.ledger.attempts_of(attempt.payment).len() > ATTEMPTS_MAX as usize {
+        let allowed =
+            u128::from(payment.gas.atomic().saturating_add(COST_BUDGET)).saturating_mul(WEI_FOR_ATOMIC);
+        let bound = |cap: u64| u128::from(cap).saturating_mul(FEE_UNIT_WEI).saturating_mul(u128::from(GAS));
+        if fee_cap.is_some_and(|cap| bound(cap) > allowed) {
+            self.broken("I10", format!("key {key} was signed for more than it was charged: cap {fee_cap:?}"));
+        }
+        if count > ATTEMPTS_MAX as usize {
             self.broken("P3", format!("key {key} was signed more than {ATTEMPTS_MAX} times"));
         }
     }
 
     /// A node gets bytes that only we can have signed.
-    pub(crate) fn audit_bytes(&mut self, key: usize, ours: Option<u32>) {
-        let Some(transaction) = ours else { return };
-        if !self.ledger.attempts.iter().any(|attempt| attempt.transaction == transaction) {
-            self.broken("I2", format!("bytes for key {key} reached a node and are not in the ledger"));
+    pub(crate) fn audit_bytes(&mut self, tx: Tx) {
+        let known = self.database.with(|rows| {
+            let names = [format!("0x{}", tx.id), format!("sol{}", tx.id)];
+            rows.attempts().iter().any(|attempt| names.contains(&attempt.signed.transaction))
+        });
+        if !known {
+            self.broken("I2", format!("bytes for key {} reached a node and are not in the ledger", tx.key));
         }
     }
 
-    /// A verdict reaches the ledger: is it true?
-    pub(crate) fn audit_verdict(&mut self, row: usize, verdict: &Verdict) {
-        let key = self.ledger.payments[row].key;
-        if !self.open(row) {
+    /// A commit is about to happen: is what it says true? Whether it must fail,
+    /// because it brings a verdict for what has one.
+    pub(crate) fn audit_act(&mut self, act: &Act<'_>) -> bool {
+        match act {
+            Act::Claim(new, asked) => self.audit_claim(new, *asked),
+            Act::Settle(id, landing) => self.audit_settle(id, landing),
+            Act::Refuse(id, evidence) => self.audit_refusal(id, *evidence),
+            Act::Expire(id) => self.audit_expiry(id),
+            Act::Finalize(landings) => {
+                landings.iter().for_each(|(id, landing)| self.audit_final(id, landing))
+            }
+            Act::Lose(id) => self.audit_loss(id),
+            Act::Other => {}
+        }
+        match act {
+            Act::Settle(id, _) | Act::Refuse(id, _) | Act::Expire(id) => {
+                self.row_by_id(id).is_some_and(|(_, payment)| payment.state.is_final())
+            }
+            _ => false,
+        }
+    }
+
+    /// A payer whose attempts cost too much and earned nothing is refused (P3):
+    /// what was booked before the process looked, it must have seen.
+    fn audit_claim(&mut self, new: &NewClaim, asked: u64) {
+        let booked = &self.audit.booked;
+        let burnt: u64 = self.database.with(|rows| {
+            let mine = rows.costs().filter(|(network, transaction, cost)| {
+                **network == new.network
+                    && !cost.earned
+                    && cost.payer.as_deref() == Some(new.payer.as_str())
+                    && booked.get(*transaction).is_some_and(|at| *at < asked)
+            });
+            mine.filter_map(|(_, _, cost)| cost.usdc).map(|usdc| usdc.atomic()).sum()
+        });
+        if burnt >= PAYER_CEILING {
+            self.broken("P3", format!("{} burnt {burnt} and may claim again", new.payer));
+        }
+    }
+
+    fn note_costs(&mut self) {
+        let now = self.now();
+        let fresh: Vec<String> = self.database.with(|rows| {
+            let unknown = |transaction: &&str| !self.audit.booked.contains_key(*transaction);
+            rows.costs().map(|(_, transaction, _)| transaction).filter(unknown).map(str::to_owned).collect()
+        });
+        self.audit.booked.extend(fresh.into_iter().map(|transaction| (transaction, now)));
+    }
+
+    fn audit_settle(&mut self, id: &PaymentId, landing: &Landing) {
+        let Some((key, payment)) = self.row_by_id(id) else { return };
+        if payment.state.is_final() {
             return;
         }
-        match verdict {
-            Verdict::Settled(landing) => {
-                if !self.really_moved(key, landing) {
-                    let rule = if self.only_wrapped(key, landing) { "I9" } else { "I4" };
-                    self.broken(
-                        rule,
-                        format!("key {key} counts as paid by {} and is not", landing.transaction),
-                    );
-                }
-            }
-            Verdict::Refused { .. } => match proof(verdict) {
-                None if self.ledger.attempts_of(row).is_empty() => {}
-                None => {
-                    self.broken("I3", format!("key {key} was refused without evidence after it was signed"))
-                }
-                Some(Evidence::Canceled(_)) if self.really_cancelled(key) => {}
-                Some(_) => {
-                    self.broken("I5", format!("key {key} was refused without a finalized cancellation"))
-                }
-            },
-            Verdict::Expired(_) => self.audit_expiry(key),
+        if !self.really_moved(key, landing) {
+            let rule = if self.only_wrapped(key, landing) { "I9" } else { "I4" };
+            self.broken(rule, format!("key {key} counts as paid by {} and is not", landing.transaction));
         }
     }
 
@@ -165,7 +254,7 @@ impl World {
                 let named = |id: u32| landing.transaction == format!("0x{id}");
                 self.base.moved_ever.iter().any(|(of, id)| *of == key && named(*id))
             }
-            Net::Solana => self.solana.confirmed(key, slot(self.now)).is_some_and(|landed| landed.ok),
+            Net::Solana => self.solana.confirmed(key, slot(self.now())).is_some_and(|landed| landed.ok),
         }
     }
 
@@ -174,14 +263,31 @@ impl World {
         self.base.naming(key, self.base.head()).any(|i| i.status && !i.effective && named(i.tx.id))
     }
 
-    fn really_cancelled(&self, key: usize) -> bool {
+    fn audit_refusal(&mut self, id: &PaymentId, evidence: Option<&Evidence>) {
+        let Some((key, payment)) = self.row_by_id(id) else { return };
+        if payment.state.is_final() {
+            return;
+        }
         let finalized = self.base.finalized(self.base.head());
-        self.base.used(key, finalized).is_some_and(|included| included.tx.act == Act::Cancel)
+        let cancelled = self.base.used(key, finalized).is_some_and(|i| i.tx.act == Deed::Cancel);
+        match evidence {
+            Some(Evidence::Canceled(_)) if cancelled => {}
+            Some(_) => self.broken("I5", format!("key {key} was refused without a finalized cancellation")),
+            None if payment.state == PaymentState::Recorded => {
+                self.broken("I3", format!("key {key} was refused without evidence after it was signed"));
+            }
+            // A third party may still land the authorization.
+            None => self.broken("I5", format!("key {key} was refused without evidence")),
+        }
     }
 
-    fn audit_expiry(&mut self, key: usize) {
-        let fact = self.facts[key];
+    fn audit_expiry(&mut self, id: &PaymentId) {
+        let Some((key, payment)) = self.row_by_id(id) else { return };
+        if payment.state.is_final() {
+            return;
+        }
         self.audit_chance(key);
+        let fact = self.facts[key].clone();
         let (past, used) = match fact.net {
             Net::Base => {
                 let head = self.base.head();
@@ -189,27 +295,24 @@ impl World {
                 (past, self.base.used(key, head).is_some())
             }
             Net::Solana => {
-                let now = slot(self.now);
+                let now = slot(self.now());
                 let past = now.saturating_sub(FINALIZED_SLOTS) > fact.last_valid_slot;
                 (past, self.solana.confirmed(key, now).is_some_and(|landed| landed.ok))
             }
         };
+        let refused = self.last_send.get(&key) == Some(&crate::stats::Kind::Refused);
         if used {
             self.broken("I7", format!("key {key} expires although its authorization is used"));
+        } else if !past && refused {
+            self.broken("I3", format!("key {key} expires because a node refused its bytes"));
         } else if !past {
             self.broken("I5", format!("key {key} expires before its deadline is finalized"));
         }
     }
 
-    /// A keeper believes that a nonce is used which a reorganisation freed again.
-    fn lane_is_blocked(&self) -> bool {
-        let used = self.base.nonces_used(self.base.head());
-        self.processes.iter().any(|process| process.lane_used.is_some_and(|seen| seen > used))
-    }
-
     /// A payment that could have been settled in good weather must not expire.
     fn audit_chance(&mut self, key: usize) {
-        let fact = self.facts[key];
+        let fact = self.facts[key].clone();
         let enough = self.plan.calm_ms.saturating_add(CHANCE_MS);
         let (lasts, spoiled) = match fact.net {
             Net::Base => {
@@ -217,233 +320,98 @@ impl World {
                 (fact.terms.valid_before_ms > enough, spoiled)
             }
             Net::Solana => {
-                let spoiled = self.solana.status(key, slot(self.now)).is_some();
+                let spoiled = self.solana.status(key, slot(self.now())).is_some();
                 (fact.last_valid_slot.saturating_mul(SLOT_MS) > enough, spoiled)
             }
         };
-        let payable =
-            fact.terms.broke_ms.is_none() && !fact.unsignable && !self.audit.orphaned.contains(&key);
-        if lasts && payable && !spoiled && fact.net == Net::Base && self.lane_is_blocked() {
-            self.audit.gap(LANE_GAP);
-        } else if lasts && payable && !spoiled {
+        let payable = fact.terms.broke_ms.is_none() && !fact.unsignable;
+        if lasts && payable && !spoiled {
             self.broken("P2", format!("key {key} expires although nothing kept it from landing"));
         }
     }
 
-    /// I6: evidence against a final verdict must be said aloud.
-    pub(crate) fn audit_contradiction(&mut self, mut state: Engine) {
-        let Phase::Done(verdict) = &state.phase else { return };
-        let landing = Landing {
-            transaction: "late".to_owned(),
-            block: 1,
-            block_hash: String::new(),
-            block_time: 0,
-            cost_native: 0,
-            paid_by_us: false,
-        };
-        let against = match verdict {
-            Verdict::Settled(_) => Evidence::Canceled(landing),
-            _ => Evidence::Settled(landing),
-        };
-        let before = state.clone();
-        let effects = advance(self.plan.canary, &mut state, Event::Seen(against));
-        if !effects.iter().any(|effect| matches!(effect, Effect::Alert(Alert::Contradiction(_)))) {
-            self.broken("I6", "evidence against a verdict stayed silent".to_owned());
-        }
-        if state != before {
-            self.broken("I6", "evidence changed a final verdict".to_owned());
-        }
-    }
-
-    /// P1: never two handlers at once. A process that was fenced while it was
-    /// paused may still be in one: no database can stop that.
-    pub(crate) fn audit_run_begins(&mut self, process: usize, row: usize, run: u32) {
-        // A grant that reached a paused process may be somebody else's by now.
-        let payment = &self.ledger.payments[row];
-        let current = payment.delivery == Delivery::Running && payment.runs == run;
-        let lost = Owner { process, epoch: 0 };
-        let owner = payment.runner.filter(|_| current).unwrap_or(lost);
-        let beside: Vec<Run> = self.audit.runs.iter().filter(|other| other.row == row).copied().collect();
-        for other in beside {
-            let fenced =
-                |of: Owner| self.ledger.instances.get(of.process).is_none_or(|i| i.epoch != of.epoch);
-            match fenced(other.owner) || fenced(owner) {
-                true => self.audit.gap("a paused process, fenced meanwhile, still ran a handler"),
-                false => self.broken("P1", format!("row {row}: runs {} and {run} at once", other.run)),
-            }
-        }
-        self.audit.runs.push(Run { process, row, run, owner });
-    }
-
-    /// What a client was told.
-    pub(crate) fn audit_answer(&mut self, client: usize, row: Option<usize>, answer: Answer) {
-        let client = self.clients[client];
-        let unclaimed = row.is_none();
-        let row = row.or_else(|| self.ledger.by_key(client.key));
-        let Some(row) = row else { return };
-        let payment = self.ledger.payments[row].clone();
-        let key = payment.key;
-        let same_request = payment.fingerprint == client.fingerprint;
-        if answer == Answer::Refused && same_request && unclaimed {
-            self.audit.gap("the chain refused a copy while another copy was being claimed");
-        } else if answer == Answer::Refused && same_request {
-            match payment.state {
-                State::Claimed | State::Recorded => {
-                    self.broken("P5", format!("key {key} got a fresh offer while its outcome is unknown"));
-                }
-                State::Settled => self.broken("P5", format!("key {key} is settled and got a fresh offer")),
-                State::Refused | State::Expired => {}
-            }
-        }
-        let got = matches!(answer, Answer::Served | Answer::Replayed);
-        if got && payment.state != State::Settled {
-            self.broken("P1", format!("key {key} was served without being settled"));
-        }
-        if got && client.thief && payment.identifier.is_some() {
-            self.broken("P1", format!("a thief got the answer of key {key}"));
-        }
-        if got && !same_request {
-            self.broken("P1", format!("key {key} served another request"));
-        }
-        if client.last && payment.state == State::Settled && answer == Answer::Conflict {
-            let window = payment.identifier.is_none() && payment.answered_ms.is_some();
-            if !window {
-                self.broken("P6", format!("key {key} is settled and its payer is turned away"));
-            }
-        }
-    }
-
-    /// I5: every payment ends by its deadline, the finality lag and a minute.
-    pub(crate) fn audit_unfinished(&mut self, bound: u64) {
-        for row in 0..self.ledger.payments.len() {
-            if self.open(row) {
-                let (key, state) = (self.ledger.payments[row].key, self.ledger.payments[row].state);
-                let owner = self.ledger.payments[row].owner;
-                let late = self.ledger.instances.get(owner.process).is_some_and(|i| i.epoch > owner.epoch);
-                if late && state == State::Claimed {
-                    self.audit.orphaned.push(key);
-                    self.audit.gap(
-                        "a claim of an earlier life, committed after the restart, waited for the next start",
-                    );
-                    continue;
-                }
-                if self.audit.orphaned.contains(&key) && state == State::Claimed {
-                    self.audit.gap("a claim without a driver waited for the next start of its process");
-                    continue;
-                }
-                self.broken("P2", format!("key {key} is still {} at {bound} ms", state.word()));
-            }
-        }
-    }
-
-    /// A driver that works on a finished payment works for ever.
-    pub(crate) fn audit_drivers(&mut self) {
-        let over_before = self.now.saturating_sub(30_000);
-        if self.plan.calm_ms > over_before {
+    /// A landing is called final: it must be, and there.
+    fn audit_final(&mut self, id: &PaymentId, landing: &Landing) {
+        let Some((key, payment)) = self.row_by_id(id) else { return };
+        if payment.finality.is_some() || payment.state != PaymentState::Settled {
             return;
         }
-        let (mut fenced, mut stuck) = (0, 0);
-        for (p, process) in self.processes.iter().enumerate() {
-            let lost = process.me.is_some_and(|me| self.ledger.instances[p].epoch != me.epoch);
-            for driver in process.drivers.iter().filter(|driver| !driver.over) {
-                let ended = self.ledger.payments[driver.row].verdict.as_ref();
-                if ended.is_some_and(|(at, _)| *at < over_before) {
-                    *(if lost { &mut fenced } else { &mut stuck }) += 1;
-                }
-            }
-        }
-        if fenced > 0 {
-            self.broken("driver", "a fenced process goes on, unable to write".to_owned());
-        }
-        if stuck > 0 {
-            self.broken("driver", "a driver goes on half a minute after its payment ended".to_owned());
-        }
-    }
-
-    /// Runs that nobody works on: only a start of their process credits them.
-    pub(crate) fn count_stuck_runs(&mut self) {
-        for row in 0..self.ledger.payments.len() {
-            let running = self.ledger.payments[row].delivery == Delivery::Running;
-            if running && !self.audit.runs.iter().any(|run| run.row == row) {
-                self.audit.gap("a run without a runner waited for the next start of its process");
-            }
-        }
-    }
-
-    /// A payment made in good weather, after all the others.
-    pub(crate) fn audit_probes(&mut self) {
-        for key in 0..self.facts.len() {
-            let state = self.ledger.by_key(key).map(|row| self.ledger.payments[row].state);
-            if self.facts[key].probe && state != Some(State::Settled) {
-                let net = self.facts[key].net;
-                if net == Net::Base && self.lane_is_blocked() {
-                    self.audit.gap(LANE_GAP);
-                    continue;
-                }
-                self.broken("lane", format!("a payment made in good weather is {state:?} on {net:?}"));
-            }
-        }
-    }
-
-    /// When all is over.
-    pub(crate) fn audit_end(&mut self) {
-        for key in 0..self.facts.len() {
-            let row = self.ledger.by_key(key);
-            let state = row.map(|row| self.ledger.payments[row].state);
-            if row.is_some_and(|row| self.open(row)) {
-                self.broken("P2", format!("key {key} never ended"));
-            }
-            self.audit_landing(key, row);
-            if let Some(row) = row.filter(|_| state == Some(State::Settled)) {
-                self.audit_bought(key, row);
-            }
-        }
-    }
-
-    /// P2: what landed is settled, and what is settled has landed.
-    fn audit_landing(&mut self, key: usize, row: Option<usize>) {
-        let (moved, ours) = match self.facts[key].net {
+        let really = match self.facts[key].net {
             Net::Base => {
-                let used = self.base.used(key, self.base.head());
-                let paid = used.filter(|included| included.tx.act == Act::Pay);
-                (paid.is_some(), paid.is_some_and(|included| included.tx.nonce.is_some()))
+                let finalized = self.base.finalized(self.base.head());
+                let named = |id: u32| landing.transaction == format!("0x{id}");
+                self.base.used(key, finalized).is_some_and(|i| i.tx.act == Deed::Pay && named(i.tx.id))
             }
             Net::Solana => {
-                let landed = self.solana.confirmed(key, slot(self.now));
-                (landed.is_some_and(|landed| landed.ok), true)
+                let now = slot(self.now());
+                let deep = |at: u64| now.saturating_sub(at) >= FINALIZED_SLOTS;
+                self.solana.confirmed(key, now).is_some_and(|landed| landed.ok && deep(landed.slot))
             }
         };
-        let Some(row) = row else {
-            match (moved, ours) {
-                (true, true) => self.broken("P2", format!("key {key} was landed by us and never claimed")),
-                (true, false) => self.audit.gap("a stranger landed a payment that was never claimed here"),
-                (false, _) => {}
-            }
-            return;
-        };
-        let payment = &self.ledger.payments[row];
-        let unproven = matches!(&payment.verdict, Some((_, verdict @ Verdict::Refused { .. })) if proof(verdict).is_none());
-        match (moved, payment.state) {
-            (true, State::Settled) | (false, State::Refused | State::Expired) => {}
-            (true, State::Refused) if unproven && !ours => {
-                self.audit.gap("a stranger landed a payment that was refused before anything was signed");
-            }
-            (true, state) => self.broken("P2", format!("key {key} has landed and is {}", state.word())),
-            (false, State::Settled) if self.plan.reorg_depth_max > self.plan.confirmations => {
-                self.audit.gap("a reorganisation deeper than the confirmations took a settled payment");
-            }
-            (false, State::Settled) => self.broken("I4", format!("key {key} is settled and has not landed")),
-            (false, _) => {}
+        if !really {
+            self.broken("I6", format!("key {key}: {} is called final and is not", landing.transaction));
         }
     }
 
-    /// P6: a settled payment has bought an answer, or all its runs failed.
-    fn audit_bought(&mut self, key: usize, row: usize) {
-        let payment = &self.ledger.payments[row];
-        let spent = payment.delivery == Delivery::Credited && payment.runs >= RUNS_MAX;
-        if payment.delivery != Delivery::Delivered && !spent {
-            let delivery = payment.delivery;
-            self.broken("P6", format!("key {key} is settled, and {delivery:?} after its payer came back"));
+    /// A loss is booked: the landing must be gone, for good.
+    fn audit_loss(&mut self, id: &PaymentId) {
+        let Some((key, payment)) = self.row_by_id(id) else { return };
+        if payment.finality.is_some() {
+            return;
+        }
+        let fact = self.facts[key].clone();
+        let head = self.base.head();
+        let finalized = self.base.finalized(head);
+        let cancelled = self.base.used(key, finalized).is_some_and(|i| i.tx.act == Deed::Cancel);
+        let past = self.base.time_ms(finalized) >= fact.terms.valid_before_ms;
+        let paid = self.base.used(key, head).is_some_and(|i| i.tx.act == Deed::Pay);
+        if fact.net != Net::Base || paid || !(past || cancelled) {
+            self.broken("I6", format!("key {key} is booked as lost and is not"));
+        }
+    }
+
+    /// P1: never two handlers at once. One whose process stands still does not
+    /// run, and must have stopped before it goes on after another took its place.
+    pub(crate) fn audit_run_begins(&mut self, link: &Arc<Link>, key: usize, run: u32) -> u64 {
+        let now = self.now();
+        self.note(91, key as u64);
+        self.say(|| format!("process {}: run {run} of key {key} begins", link.process));
+        let beside: Vec<Run> = self.audit.runs.iter().filter(|other| other.key == key).cloned().collect();
+        for other in beside {
+            if !other.link.stands_still(now) {
+                self.broken("P1", format!("key {key}: runs {} and {run} at once", other.run));
+            }
+        }
+        self.audit.runs_begun = self.audit.runs_begun.saturating_add(1);
+        let number = self.audit.runs_begun;
+        self.audit.runs.push(Run { number, process: link.process, link: Arc::clone(link), key, run });
+        number
+    }
+
+    /// A finished answer leaves the process.
+    pub(crate) fn audit_released(&mut self, key: usize) {
+        let count = self.audit.released.entry(key).or_default();
+        *count = count.saturating_add(1);
+        if *count > 1 {
+            self.broken("P1", format!("key {key} has two completed answers"));
+        }
+        match self.row(key) {
+            Some(payment) if payment.delivery == DeliveryState::Delivered => {}
+            other => {
+                let delivery = other.map(|payment| payment.delivery);
+                self.broken("P1", format!("key {key}: an answer was released, the ledger says {delivery:?}"));
+            }
+        }
+    }
+
+    /// P4: an offer asks nobody, in either form.
+    pub(crate) fn audit_offer(&mut self, calls_before: u64, alike: bool) {
+        if !alike {
+            self.broken("P4", "an offer can be made in one form and not in the other".to_owned());
+        }
+        if self.calls != calls_before {
+            let asked = self.calls.saturating_sub(calls_before);
+            self.broken("P4", format!("an offer made {asked} calls"));
         }
     }
 }

@@ -1,6 +1,10 @@
 //! A model of Base: one wallet of ours, one token, blocks, a mempool, reorganisations.
 
+use crate::evm::FEE_UNIT_WEI;
 use crate::random::Random;
+
+/// Gas that a settlement takes.
+const GAS_USED: u64 = 85_800;
 
 /// What a transaction does to a payment's authorization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +51,7 @@ pub struct Included {
 struct Block {
     time_ms: u64,
     fork: u32,
+    base_fee: u64,
 }
 
 /// What decides whether an authorization can be used; the payer's doing.
@@ -88,7 +93,7 @@ impl Base {
     /// A chain with one block.
     pub fn new(finality: u64) -> Self {
         Self {
-            blocks: vec![Block { time_ms: 0, fork: 0 }],
+            blocks: vec![Block { time_ms: 0, fork: 0, base_fee: 10 }],
             included: Vec::new(),
             pool: Vec::new(),
             fork: 0,
@@ -134,6 +139,18 @@ impl Base {
         self.included.iter().filter(move |i| i.tx.key == key && i.block <= head)
     }
 
+    /// What an included transaction cost its sender, in wei.
+    pub fn cost(&self, included: &Included) -> u128 {
+        let block = usize::try_from(included.block).ok().and_then(|at| self.blocks.get(at));
+        let fee = block.map_or(0, |block| block.base_fee).saturating_add(1);
+        u128::from(GAS_USED.saturating_mul(fee)).saturating_mul(FEE_UNIT_WEI)
+    }
+
+    /// Our transactions that are in the chain.
+    pub fn ours(&self) -> impl Iterator<Item = &Included> {
+        self.included.iter().filter(|i| i.tx.nonce.is_some())
+    }
+
     /// How many nonces of our wallet are used at this block.
     pub fn nonces_used(&self, head: u64) -> u64 {
         let ours = self.included.iter().filter(|i| i.block <= head).filter_map(|i| i.tx.nonce);
@@ -152,7 +169,7 @@ impl Base {
 
     /// A block; `omit` per mille of the transactions that could be in it are not.
     pub fn mine(&mut self, now_ms: u64, omit: u64, random: &mut Random, terms: impl Fn(usize) -> Terms) {
-        self.blocks.push(Block { time_ms: now_ms, fork: self.fork });
+        self.blocks.push(Block { time_ms: now_ms, fork: self.fork, base_fee: self.base_fee });
         let head = self.head();
         let mut pool = std::mem::take(&mut self.pool);
         pool.sort_by_key(|tx| (tx.nonce, tx.id));

@@ -4,24 +4,30 @@
 mod audit;
 pub mod base;
 pub mod canary;
-mod chaos;
-mod driver;
-mod gate;
-pub mod ledger;
-mod ops;
+pub mod cells;
+mod clients;
+mod evm;
+mod link;
+mod merchants;
+mod nodes;
 pub mod plan;
-mod poller;
+mod process;
 pub mod random;
+mod run;
 pub mod solana;
 pub mod stats;
+mod store;
+mod svm;
+mod verdicts;
+mod weather;
 mod world;
 
 pub use canary::Canary;
 pub use plan::{Broadcast, Crash, Forced, Net, Plan};
+pub use run::run;
 pub use stats::{Report, Totals};
-pub use world::World;
 
 /// Plays one seed.
 pub fn play(seed: u64, canary: Option<Canary>) -> Report {
-    World::new(Plan::of_seed(seed, canary), false).run()
+    run(Plan::of_seed(seed, canary), false).unwrap_or_default()
 }

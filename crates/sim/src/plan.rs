@@ -1,7 +1,15 @@
 //! What a seed decides before anything happens: how many of what, and the weather.
 
+use quittance_ledger::PaymentState;
+
+use crate::base::Act;
 use crate::canary::Canary;
+use crate::cells;
 use crate::random::Random;
+use crate::stats::Kind;
+
+/// Clocks of processes differ from the world's by this much at most, either way.
+const SKEW_MS_MAX: i64 = 500;
 
 /// A chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +38,8 @@ pub enum Crash {
     DuringHandler,
     BeforeDelivered,
     AfterDelivered,
+    /// At any other call; not in the table.
+    Elsewhere,
 }
 
 impl Crash {
@@ -145,12 +155,20 @@ pub struct Plan {
     pub endpoints: usize,
     /// Payments.
     pub payments: usize,
+    /// Whether all payments are one payer's.
+    pub one_payer: bool,
     /// When the weather ends.
     pub calm_ms: u64,
     /// Blocks on top of a landing before it counts, on Base.
     pub confirmations: u64,
     /// Blocks until a block is final, on Base.
     pub finality: u64,
+    /// Whether one process uses a database that others could share.
+    pub shared: bool,
+    /// What each process's clock is ahead.
+    pub skews_ms: Vec<i64>,
+    /// How long a process stays away at most after it died.
+    pub down_ms_max: u64,
     /// How long a process may be silent before others take its payments.
     pub lease_ms: u64,
     /// How deep a reorganisation of Base goes at most.
@@ -161,28 +179,56 @@ pub struct Plan {
     pub canary: Option<Canary>,
     /// One thing that goes wrong.
     pub forced: Option<Forced>,
+    /// A cell of the coverage table that this seed aims at.
+    pub aim: Option<Aim>,
 }
 
 impl Plan {
-    /// What this seed decides.
+    /// What this seed decides: every other one aims at a cell of the table.
     pub fn of_seed(seed: u64, canary: Option<Canary>) -> Self {
         let mut random = Random::new(seed ^ 0x51ee_d5ee_d5ee_d000);
         let confirmations = random.below(3);
-        Self {
+        let processes = [1, 1, 2, 2, 3][random.below(5) as usize];
+        let plan = Self {
             seed,
-            processes: [1, 1, 2, 2, 3][random.below(5) as usize],
+            processes,
             endpoints: [1, 2, 2][random.below(3) as usize],
             payments: random.range(1, 4) as usize,
-            calm_ms: random.range(40_000, 130_000),
+            calm_ms: random.range(40_000, 100_000),
             confirmations,
             finality: random.range(6, 18),
-            lease_ms: random.range(9_000, 30_000),
+            shared: random.chance(500),
+            one_payer: random.chance(500),
+            skews_ms: (0..processes).map(|_| skew(&mut random)).collect(),
+            down_ms_max: 15_000,
+            lease_ms: random.range(3, 10).saturating_mul(3_000),
             // Deeper ones than the operator chose to wait for take grants with them.
             reorg_depth_max: if random.chance(150) { confirmations.saturating_add(3) } else { confirmations },
             weather: Weather::drawn(&mut random),
             canary,
             forced: None,
+            aim: None,
+        };
+        match seed.is_multiple_of(2) {
+            true => plan,
+            false => plan.aimed(Aim::of_number(seed / 2), &mut random),
         }
+    }
+
+    /// Enough processes and patience for the cell to come about.
+    fn aimed(mut self, aim: Aim, random: &mut Random) -> Self {
+        if aim.standstill || aim.place == Crash::BeforeClaim {
+            self.processes = self.processes.max(2);
+        }
+        self.skews_ms = (0..self.processes).map(|_| skew(random)).collect();
+        self.lease_ms = 9_000;
+        self.calm_ms = 100_000;
+        self.payments = self.payments.min(2);
+        self.finality = self.finality.min(8);
+        self.down_ms_max = 8_000;
+        self.weather = self.weather.gentler(3);
+        self.aim = Some(aim);
+        self
     }
 
     /// One payment, one process, good weather, and one thing that goes wrong.
@@ -194,14 +240,149 @@ impl Plan {
             calm_ms: 20_000,
             confirmations: 1,
             reorg_depth_max: 0,
+            skews_ms: vec![0],
             weather: Weather::default(),
             forced: Some(forced),
-            ..Self::of_seed(7, None)
+            aim: None,
+            ..Self::of_seed(8, None)
+        }
+    }
+}
+
+fn skew(random: &mut Random) -> i64 {
+    let span = u64::try_from(SKEW_MS_MAX.saturating_mul(2)).unwrap_or(0);
+    i64::try_from(random.range(0, span)).unwrap_or(0).saturating_sub(SKEW_MS_MAX)
+}
+
+/// How a seed makes one cell of the coverage table likely, for its first
+/// payment. The process that gets to the place first is held there, or stands
+/// still there, until the payment is in the state; then it dies.
+#[derive(Clone, Copy, Debug)]
+pub struct Aim {
+    /// In which state.
+    pub state: Option<PaymentState>,
+    /// Where.
+    pub place: Crash,
+    /// After which answer to the newest broadcast.
+    pub sent: Option<Kind>,
+    /// On which chain, if it matters.
+    pub net: Option<Net>,
+    /// What becomes of every broadcast.
+    pub fate: Option<Broadcast>,
+    /// What a stranger does with the authorization.
+    pub stranger: Option<Act>,
+    /// How long after the payment.
+    pub stranger_after_ms: u64,
+    /// How long the authorization is good.
+    pub life_ms: Option<u64>,
+    /// Nothing is signed for it.
+    pub unsigned: bool,
+    /// A node that knows a transaction says its hash again.
+    pub echo: bool,
+    /// Nodes deny that the authorization is used when they are asked before signing.
+    pub blind: bool,
+    /// Whether the whole process stands still, so that others take over.
+    pub standstill: bool,
+}
+
+impl Aim {
+    /// All cells take turns.
+    fn of_number(number: u64) -> Self {
+        let cells = cells::possible();
+        let at = usize::try_from(number % (cells.len().max(1) as u64)).unwrap_or(0);
+        Self::at(cells[at])
+    }
+
+    fn at((state, place, sent): crate::stats::Cell) -> Self {
+        let lands = state == Some(PaymentState::Settled);
+        let fate = match (sent, lands) {
+            (None, _) => None,
+            (Some(Kind::Accepted), true) => Some(Broadcast::Taken),
+            (Some(Kind::Accepted), false) => Some(Broadcast::FalselyTaken),
+            (Some(Kind::Unknown), true) => Some(Broadcast::AnswerLost),
+            (Some(Kind::Unknown), false) => Some(Broadcast::RequestLost),
+            (Some(Kind::Refused), _) => Some(Broadcast::Refused),
+        };
+        let by_stranger = lands && matches!(sent, None | Some(Kind::Refused));
+        let stranger = match state {
+            Some(PaymentState::Refused) => Some(Act::Cancel),
+            _ if by_stranger => Some(Act::Pay),
+            _ => None,
+        };
+        // Where others must have signed first, the stranger waits for them.
+        let patient = matches!(place, Crash::AfterClaim | Crash::BeforeRecord) && sent.is_some();
+        // Evidence for what is not signed yet, and then it is signed all the same.
+        let blind = place == Crash::BeforeVerdict && state == Some(PaymentState::Recorded) && sent.is_none();
+        let stranger = if blind { Some(Act::Pay) } else { stranger };
+        let expires = state == Some(PaymentState::Expired);
+        let ended = state.is_some_and(PaymentState::is_final);
+        let elsewhere = ended || (state == Some(PaymentState::Recorded) && sent.is_some());
+        // Where the driver itself waits for the call, only others can go on.
+        let standstill = match place {
+            Crash::AfterClaim => state != Some(PaymentState::Claimed),
+            Crash::BeforeRecord => state != Some(PaymentState::Claimed),
+            Crash::AfterRecord | Crash::BeforeSend => elsewhere,
+            Crash::AfterSend | Crash::BeforeVerdict => ended,
+            _ => false,
+        };
+        Self {
+            state,
+            place,
+            sent,
+            net: stranger.map(|_| Net::Base),
+            fate,
+            stranger,
+            stranger_after_ms: if patient { 22_000 } else { 4_000 },
+            life_ms: expires.then_some(22_000),
+            unsigned: sent.is_none() && ended,
+            echo: sent == Some(Kind::Accepted),
+            blind,
+            standstill: standstill || blind,
         }
     }
 }
 
 impl Weather {
+    /// The same kinds, each so many times rarer.
+    fn gentler(self, times: u64) -> Self {
+        let less = |chance: u64| chance / times.max(1);
+        Self {
+            crash: less(self.crash),
+            crash_any: less(self.crash_any),
+            pause: less(self.pause),
+            request_lost: less(self.request_lost),
+            answer_lost: less(self.answer_lost),
+            taken_then_error: less(self.taken_then_error),
+            falsely_known: less(self.falsely_known),
+            falsely_taken: less(self.falsely_taken),
+            refused: less(self.refused),
+            // Would hide the fate that the bytes are to have.
+            wallet_empty: 0,
+            slow: self.slow,
+            twice: self.twice,
+            endpoint_down: less(self.endpoint_down),
+            stale_head: self.stale_head,
+            false_unused: less(self.false_unused),
+            ledger_down: less(self.ledger_down),
+            commit_unknown: less(self.commit_unknown),
+            forgotten: less(self.forgotten),
+            omitted: less(self.omitted),
+            reorg: less(self.reorg),
+            fee_spike: 0,
+            doomed: less(self.doomed),
+            broke: self.broke,
+            cancelled: self.cancelled,
+            foreign: self.foreign,
+            foreign_failed: self.foreign_failed,
+            unsignable: self.unsignable,
+            no_rate: less(self.no_rate),
+            hang_up: self.hang_up,
+            handler_fails: less(self.handler_fails),
+            thief: self.thief,
+            other_request: self.other_request,
+        }
+    }
+
     /// Each kind of fault is absent, usual or frequent.
     fn drawn(random: &mut Random) -> Self {
         let mut pick = |usual: u64| match random.below(4) {
@@ -210,7 +391,7 @@ impl Weather {
             _ => usual,
         };
         Self {
-            crash: pick(30),
+            crash: pick(25),
             crash_any: pick(8),
             pause: pick(5),
             request_lost: pick(60),
@@ -232,7 +413,7 @@ impl Weather {
             reorg: pick(40),
             fee_spike: pick(25),
             doomed: pick(100),
-            broke: pick(70),
+            broke: pick(140),
             cancelled: pick(60),
             foreign: pick(60),
             foreign_failed: pick(50),

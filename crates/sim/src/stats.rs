@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use quittance_ledger::PaymentState;
 use quittance_protocol::SendOutcome;
 
-use crate::ledger::State;
+use crate::cells;
 use crate::plan::Crash;
 
 macro_rules! faults {
@@ -58,6 +59,7 @@ faults! {
     HandlerFailed "handler failed",
     Thief "thief replays landed bytes",
     OtherRequest "same payment, other request",
+    OtherSignature "same payment, other signature",
     Copy "additional copy",
 }
 
@@ -84,7 +86,7 @@ impl Kind {
 }
 
 /// State of the payment, place of the crash, newest answer to a broadcast.
-pub type Cell = (Option<State>, Crash, Option<Kind>);
+pub type Cell = (Option<PaymentState>, Crash, Option<Kind>);
 
 /// How often a cell of the coverage table must be seen in a default run.
 pub const COVERED: u64 = 100;
@@ -100,8 +102,6 @@ pub struct Report {
     pub virtual_ms: u64,
     /// Broken invariants: which, and how.
     pub violations: Vec<(&'static str, String)>,
-    /// Known gaps that showed.
-    pub gaps: Vec<&'static str>,
     /// Lines, when they were asked for.
     pub trace: Vec<String>,
     /// By kind, in the order of [`Fault::ALL`].
@@ -111,15 +111,13 @@ pub struct Report {
     /// From a crash to the verdict of a payment it struck.
     pub slowest_recovery_ms: u64,
     /// Verdicts by state.
-    pub verdicts: BTreeMap<State, u64>,
+    pub verdicts: BTreeMap<PaymentState, u64>,
     /// Broadcasts by answer.
     pub sends: [u64; 3],
-    /// Broadcasts by the lane keeper.
-    pub lane_sends: u64,
-    /// Heartbeats that found the process fenced, and joined again.
-    pub rejoined: u64,
-    /// Times a payment waited for fees or rates.
-    pub waiting: u64,
+    /// Final transactions of ours whose cost is missing in the books.
+    pub unbooked: u64,
+    pub(crate) held: bool,
+    pub(crate) aimed: bool,
 }
 
 impl Report {
@@ -164,15 +162,15 @@ pub struct Totals {
     /// Slowest recovery and its seed.
     pub slowest: (u64, u64),
     /// Verdicts.
-    pub verdicts: BTreeMap<State, u64>,
-    /// Known gaps that showed.
-    pub gaps: BTreeMap<&'static str, u64>,
+    pub verdicts: BTreeMap<PaymentState, u64>,
     /// Seeds with a broken invariant.
     pub failed: Vec<(u64, &'static str, String)>,
     /// Broadcasts by answer.
     pub sends: [u64; 3],
-    /// Broadcasts by the lane keeper.
-    pub lane_sends: u64,
+    /// Final transactions of ours whose cost is missing in the books.
+    pub unbooked: u64,
+    /// Seeds that aimed at a cell, and hit it.
+    pub hits: u64,
 }
 
 impl Totals {
@@ -193,13 +191,11 @@ impl Totals {
         for (state, count) in report.verdicts {
             *self.verdicts.entry(state).or_default() += count;
         }
-        for gap in report.gaps {
-            *self.gaps.entry(gap).or_default() += 1;
-        }
         for (sum, count) in self.sends.iter_mut().zip(report.sends) {
             *sum += count;
         }
-        self.lane_sends += report.lane_sends;
+        self.unbooked += report.unbooked;
+        self.hits += u64::from(report.aimed);
         if let Some((which, what)) = report.violations.into_iter().next() {
             self.failed.push((seed, which, what));
         }
@@ -235,48 +231,25 @@ impl Totals {
         let [accepted, refused, unknown] = self.sends;
         let _ = writeln!(
             out,
-            "broadcasts: {accepted} accepted, {refused} refused, {unknown} unknown ({} by the lane keeper)",
-            self.lane_sends
+            "broadcasts: {accepted} accepted, {refused} refused, {unknown} unknown; costs missing in the books: {}",
+            self.unbooked
         );
         let verdicts: Vec<String> =
-            self.verdicts.iter().map(|(state, count)| format!("{count} {}", state.word())).collect();
+            self.verdicts.iter().map(|(state, count)| format!("{count} {}", state.as_str())).collect();
         let _ = writeln!(out, "verdicts: {}", verdicts.join(", "));
-        for (gap, count) in &self.gaps {
-            let _ = writeln!(out, "known gap: {gap}: {count}");
-        }
         self.coverage_table(&mut out);
         out
     }
 
-    /// Where a crash must have been seen often: each place in the state that
-    /// belongs to it, with every answer that a broadcast can have had by then.
-    pub fn natural_cells() -> Vec<Cell> {
-        let sent = [Kind::Accepted, Kind::Refused, Kind::Unknown].map(Some);
-        let mut cells = vec![
-            (None, Crash::BeforeClaim, None),
-            (Some(State::Claimed), Crash::AfterClaim, None),
-            (Some(State::Claimed), Crash::BeforeRecord, None),
-            (Some(State::Claimed), Crash::AfterRecord, None),
-            (Some(State::Claimed), Crash::BeforeVerdict, None),
-            (Some(State::Recorded), Crash::AfterRecord, None),
-            (Some(State::Recorded), Crash::BeforeSend, None),
-        ];
-        for kind in sent {
-            cells.push((Some(State::Recorded), Crash::BeforeSend, kind));
-            cells.push((Some(State::Recorded), Crash::AfterSend, kind));
-            cells.push((Some(State::Recorded), Crash::BeforeVerdict, kind));
-            cells.push((Some(State::Settled), Crash::AfterVerdict, kind));
-            for place in &Crash::ALL[8..] {
-                cells.push((Some(State::Settled), *place, kind));
-            }
-        }
-        cells
-    }
-
-    /// Natural cells that were seen less often than this.
+    /// Possible cells that were seen less often than this.
     pub fn thin_cells(&self, wanted: u64) -> Vec<Cell> {
         let thin = |cell: &Cell| self.coverage.get(cell).copied().unwrap_or(0) < wanted;
-        Self::natural_cells().into_iter().filter(thin).collect()
+        cells::possible().into_iter().filter(thin).collect()
+    }
+
+    /// Cells that a rule calls impossible, and that were seen.
+    pub fn disproved(&self) -> Vec<Cell> {
+        self.coverage.keys().filter(|cell| cells::impossible(cell).is_some()).copied().collect()
     }
 
     fn coverage_table(&self, out: &mut String) {
@@ -286,26 +259,46 @@ impl Totals {
             "  {:<10} {:<22} {:>9} {:>9} {:>9} {:>9}",
             "state", "crash point", "none", "accepted", "refused", "unknown"
         );
-        let mut rows: Vec<_> = self.coverage.keys().map(|(state, place, _)| (*state, *place)).collect();
-        rows.dedup();
-        for (state, place) in rows {
-            let cell = |kind| self.coverage.get(&(state, place, kind)).copied().unwrap_or(0);
-            let _ = writeln!(
-                out,
-                "  {:<10} {:<22} {:>9} {:>9} {:>9} {:>9}",
-                state.map_or("-", State::word),
-                format!("{place:?}"),
-                cell(None),
-                cell(Some(Kind::Accepted)),
-                cell(Some(Kind::Refused)),
-                cell(Some(Kind::Unknown)),
-            );
+        for state in cells::states() {
+            for place in Crash::ALL {
+                let cell = |kind| {
+                    let cell = (state, place, kind);
+                    match (self.coverage.get(&cell), cells::impossible(&cell)) {
+                        (Some(count), _) => count.to_string(),
+                        (None, Some(_)) => "-".to_owned(),
+                        (None, None) => "0".to_owned(),
+                    }
+                };
+                if cells::kinds().iter().all(|kind| cells::impossible(&(state, place, *kind)).is_some()) {
+                    continue;
+                }
+                let _ = writeln!(
+                    out,
+                    "  {:<10} {:<22} {:>9} {:>9} {:>9} {:>9}",
+                    state.map_or("-", PaymentState::as_str),
+                    format!("{place:?}"),
+                    cell(None),
+                    cell(Some(Kind::Accepted)),
+                    cell(Some(Kind::Refused)),
+                    cell(Some(Kind::Unknown)),
+                );
+            }
         }
-        let (all, thin) = (Self::natural_cells().len(), self.thin_cells(COVERED).len());
+        let mut rules: BTreeMap<&'static str, u32> = BTreeMap::new();
+        for rule in cells::all().iter().filter_map(cells::impossible) {
+            *rules.entry(rule).or_default() += 1;
+        }
+        for (rule, count) in rules {
+            let _ = writeln!(out, "  impossible ({count} cells): {rule}");
+        }
+        let (all, thin) = (cells::possible().len(), self.thin_cells(COVERED).len());
         let _ = writeln!(
             out,
-            "cells seen at least {COVERED} times, of those that belong to a payment's usual way: {} of {all}",
+            "cells seen at least {COVERED} times, of those that are possible: {} of {all}",
             all - thin
         );
+        for cell in self.disproved() {
+            let _ = writeln!(out, "seen and called impossible: {cell:?}");
+        }
     }
 }

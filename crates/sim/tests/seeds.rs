@@ -1,42 +1,41 @@
 //! Seeds: the same one is the same story, and none of them breaks a promise.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use quittance_sim::{Plan, Totals, World, play};
+use quittance_sim::{Plan, Totals, cells, play, run};
 
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 1_000;
 
-/// Cells of the coverage table that so few seeds may miss; the default run must
-/// see each of them a hundred times, which takes too long here.
-const THIN_MAX: usize = 2;
+/// Seeds that are played twice.
+const TWICE: u64 = 40;
 
 #[test]
 fn a_seed_is_a_whole_story() {
-    for seed in [0, 1, 77, 4_242] {
+    for seed in 0..TWICE {
         let (once, again) = (play(seed, None), play(seed, None));
-        assert_eq!((once.hash, once.events, &once.faults), (again.hash, again.events, &again.faults));
-        let traced = World::new(Plan::of_seed(seed, None), true).run();
-        assert_eq!(once.hash, traced.hash, "looking at it changes nothing");
+        assert_eq!(
+            (once.hash, once.events, &once.faults),
+            (again.hash, again.events, &again.faults),
+            "seed {seed}"
+        );
+        let traced = run(Plan::of_seed(seed, None), true).unwrap();
+        assert_eq!(once.hash, traced.hash, "seed {seed}: looking at it changes nothing");
         assert!(!traced.trace.is_empty());
     }
     assert_ne!(play(1, None).hash, play(2, None).hash);
 }
 
 #[test]
-fn two_thousand_seeds_keep_every_promise() {
+fn a_thousand_seeds_keep_every_promise() {
     let mut totals = Totals::default();
     for seed in 0..SEEDS {
         totals.add(seed, play(seed, None));
     }
     assert!(totals.failed.is_empty(), "{:?}", totals.failed);
-    assert!(
-        totals.quantile(500) >= 5,
-        "the weather is too good: {} faults in the median",
-        totals.quantile(500)
-    );
-    assert!(
-        totals.faults.iter().all(|count| *count > 0),
-        "a kind of fault never happened: {:?}",
-        totals.faults
-    );
-    assert!(totals.thin_cells(1).len() <= THIN_MAX, "never struck: {:?}", totals.thin_cells(1));
+    assert!(totals.disproved().is_empty(), "seen and called impossible: {:?}", totals.disproved());
+    let median = totals.quantile(500);
+    assert!(median >= 5, "the weather is too good: {median} faults in the median");
+    assert!(totals.faults.iter().all(|count| *count > 0), "a kind never happened: {:?}", totals.faults);
+    // Each possible cell is aimed at several times; the long run sees each a hundred times.
+    let missed = totals.thin_cells(1).len();
+    assert!(missed <= cells::possible().len() / 10, "never struck: {:?}", totals.thin_cells(1));
 }

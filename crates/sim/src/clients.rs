@@ -1,0 +1,281 @@
+//! People who pay, copy, hang up, come back and steal; and the handlers that
+//! work for them.
+
+use std::sync::Arc;
+
+use quittance_facilitator::{Grant, PayOutcome, Sale, StoredAnswer};
+use quittance_protocol::{
+    Amount, ErrorCode, Fingerprint, IdentifierHash, PaymentPayload, ResourceRef, X402_VERSION,
+};
+use serde_json::{Map, json};
+
+use crate::plan::{Crash, Net};
+use crate::process::{Front, network};
+use crate::stats::Fault;
+use crate::world::Handle;
+
+/// Price of the service, in atomic units.
+pub(crate) const SERVICE: u64 = 10_000;
+
+/// Somebody who sends a payment, again and again until it is answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) key: usize,
+    /// Which request: the payer's own is 1.
+    pub(crate) request: u64,
+    /// Which of the signatures that the payer can make: the usual one is 0.
+    pub(crate) digest: u64,
+    pub(crate) identifier: Option<String>,
+    pub(crate) thief: bool,
+    /// The visit after everything: a settled payment must buy something now.
+    pub(crate) last: bool,
+}
+
+/// What a client gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// A fresh answer of the handler.
+    Served,
+    /// The stored one.
+    Replayed,
+    /// 5xx: the payment is a credit, or soon will be.
+    Failed,
+    /// 503, `settlement_pending`.
+    Pending,
+    /// 402 with a fresh offer.
+    Refused(ErrorCode),
+    /// 409.
+    Conflict(ErrorCode),
+    /// 503: ledger or chain unreachable.
+    Unavailable,
+    /// The connection broke.
+    Nothing,
+}
+
+impl Said {
+    fn is_final(&self) -> bool {
+        !matches!(self, Self::Failed | Self::Pending | Self::Unavailable | Self::Nothing)
+    }
+}
+
+/// Looks for a process that serves; `None` for the time being.
+pub(crate) fn some_front(world: &Handle) -> Option<Front> {
+    world.with(|w| {
+        let at = w.random.below(w.fronts.len() as u64);
+        let now = w.now();
+        let front = w.fronts.get(usize::try_from(at).ok()?)?.clone()?;
+        (!front.link.stands_still(now)).then_some(front)
+    })
+}
+
+/// A payer who asks for an offer, signs, sends, and does so until there is an answer.
+pub(crate) async fn pay(world: Handle, client: Client) {
+    world.with(|w| w.waiting = w.waiting.saturating_add(1));
+    loop {
+        let said = ask(&world, &client).await;
+        world.with(|w| w.say(|| format!("key {}: {client:?} gets {said:?}", client.key)));
+        if said.is_final() || world.with(|w| w.over) {
+            break;
+        }
+        world.sleep(1_000, 5_000).await;
+    }
+    world.with(|w| w.waiting = w.waiting.saturating_sub(1));
+}
+
+async fn ask(world: &Handle, client: &Client) -> Said {
+    let Some(front) = some_front(world) else { return Said::Nothing };
+    let Some(payload) = payload(world, &front, client) else { return Said::Unavailable };
+    let sale = Sale {
+        service: Amount::new(SERVICE),
+        fingerprint: Fingerprint::of_request("POST", "/", "", &client.request.to_be_bytes()),
+        resource: "POST /".to_owned(),
+        identifier: client.identifier.as_deref().map(IdentifierHash::of),
+    };
+    let (begun, asked_ms) = world.with(|w| (w.calls, w.now()));
+    let gone_after = world.with(|w| {
+        let gone = !client.last && w.fault(w.plan.weather.hang_up, Fault::HangUp);
+        gone.then(|| w.random.range(0, 4_000))
+    });
+    let hangs_up = async {
+        match gone_after {
+            Some(ms) => world.sleep(ms, ms).await,
+            None => std::future::pending().await,
+        }
+    };
+    let outcome = tokio::select! {
+        biased;
+        () = front.link.died() => return Said::Nothing,
+        outcome = front.facilitator.pay(payload, sale) => outcome,
+        () = hangs_up => return Said::Nothing,
+    };
+    let said = match outcome {
+        PayOutcome::Granted(grant) => served(world, &front, client, grant).await,
+        PayOutcome::Answered { .. } => {
+            world.with(|w| w.audit_replay(client, asked_ms));
+            Said::Replayed
+        }
+        PayOutcome::Pending { .. } => Said::Pending,
+        PayOutcome::Refused(rejection) => Said::Refused(rejection.code),
+        PayOutcome::Conflict { code, .. } => Said::Conflict(code),
+        PayOutcome::Unavailable { .. } => Said::Unavailable,
+    };
+    world.with(|w| w.audit_said(&front.link, client, begun, &said));
+    said
+}
+
+/// The signed payment; the first one who asks makes it from a fresh offer.
+pub(crate) fn payload(world: &Handle, front: &Front, client: &Client) -> Option<PaymentPayload> {
+    let before = world.with(|w| w.calls);
+    let (service, resource) =
+        (Amount::new(SERVICE), ResourceRef { url: "/", description: None, mime_type: None });
+    // As the gate writes it, and as others may ask for it.
+    let written = front.facilitator.write_offer(service, resource, "pay", &mut Vec::new());
+    let offer = front.facilitator.offer(service, resource, "pay");
+    world.with(|w| w.audit_offer(before, written.is_ok() == offer.is_ok()));
+    let net = world.with(|w| w.facts[client.key].net);
+    let known = world.with(|w| w.facts[client.key].signed);
+    let accepted = match offer {
+        Ok(offer) => offer.accepts.into_iter().find(|one| one.network == network(net)),
+        Err(_) => None,
+    };
+    let accepted = match accepted {
+        Some(accepted) => accepted,
+        // Who has signed needs no offer any more.
+        None if known => world.with(|w| w.audit.accepted.get(&client.key).cloned())?,
+        None => return None,
+    };
+    if !known {
+        let amount = accepted.amount()?.atomic();
+        world.with(|w| w.sign_payment(client.key, amount, &accepted));
+    }
+    let mut extensions = Map::new();
+    if let Some(id) = &client.identifier {
+        extensions.insert("payment-identifier".to_owned(), json!({ "info": { "id": id } }));
+    }
+    Some(PaymentPayload {
+        x402_version: X402_VERSION,
+        resource: None,
+        accepted,
+        payload: json!({ "key": client.key, "digest": client.digest }),
+        extensions,
+        other: Map::new(),
+    })
+}
+
+/// Runs the handler, and waits for it unless the process dies.
+async fn served(world: &Handle, front: &Front, client: &Client, grant: Grant) -> Said {
+    let (link, facilitator) = (Arc::clone(&front.link), front.facilitator.clone());
+    let (world_there, key) = (world.clone(), client.key);
+    // Detached as in the gate: who hangs up does not stop a paid run.
+    let work = tokio::spawn(async move {
+        let run = grant.paid().run;
+        let id = grant.paid().payment_id.clone();
+        tokio::select! {
+            biased;
+            // A grant that was on its way while the process stood still.
+            () = grant.revoked() => {
+                drop(grant);
+                return Said::Failed;
+            }
+            () = std::future::ready(()) => {}
+        }
+        let runs = world_there.with(|w| w.audit_run_begins(&link, key, run));
+        let works = world_there.sleep(50, 3_000);
+        tokio::select! {
+            biased;
+            // As the gate: who may no longer act stops at once.
+            () = grant.revoked() => {
+                world_there.with(|w| w.audit.runs.retain(|run| run.number != runs));
+                drop(grant);
+                return Said::Failed;
+            }
+            () = works => {}
+        }
+        if link.dies_at(Crash::DuringHandler, Some(key)).await {
+            std::future::pending::<()>().await;
+        }
+        link.alive().await;
+        world_there.with(|w| w.audit.runs.retain(|run| run.number != runs));
+        match world_there.with(|w| w.handler_ends()) {
+            Ending::Panic => {
+                // Unwinds through the grant, as a handler's panic does.
+                std::panic::resume_unwind(Box::new("handler"));
+            }
+            Ending::Dropped => {
+                drop(grant);
+                Said::Failed
+            }
+            Ending::Failure => {
+                let _ = facilitator.credit(grant, "500").await;
+                Said::Failed
+            }
+            Ending::Answer => {
+                let answer = StoredAnswer {
+                    status: 200,
+                    headers: Vec::new(),
+                    body: run.to_be_bytes().to_vec(),
+                    truncated: false,
+                    refundable: false,
+                    usage: None,
+                };
+                match facilitator.finish(grant, answer).await {
+                    Ok(()) => {
+                        world_there.with(|w| w.audit_released(key));
+                        if world_there.with(|w| w.random.chance(900)) {
+                            facilitator.answer_sent(&id);
+                        }
+                        Said::Served
+                    }
+                    Err(_) => Said::Failed,
+                }
+            }
+        }
+    });
+    tokio::select! {
+        biased;
+        () = front.link.died() => Said::Nothing,
+        said = work => said.unwrap_or(Said::Failed),
+    }
+}
+
+/// How a handler ends.
+enum Ending {
+    Answer,
+    Failure,
+    Dropped,
+    Panic,
+}
+
+impl crate::world::World {
+    fn handler_ends(&mut self) -> Ending {
+        if !self.fault(self.plan.weather.handler_fails, Fault::HandlerFailed) {
+            return Ending::Answer;
+        }
+        match self.random.below(3) {
+            0 => Ending::Failure,
+            1 => Ending::Dropped,
+            _ => Ending::Panic,
+        }
+    }
+}
+
+/// Reads the chain and replays what landed, without the identifier.
+pub(crate) async fn thief(world: Handle, key: usize) {
+    for _ in 0..30 {
+        world.sleep(2_000, 4_000).await;
+        let (landed, calm) = world.with(|w| {
+            let landed = match w.facts[key].net {
+                Net::Base => w.base.used(key, w.base.head()).is_some(),
+                Net::Solana => w.solana.status(key, crate::solana::slot(w.now())).is_some(),
+            };
+            (landed, w.calm)
+        });
+        if calm {
+            return;
+        }
+        if landed {
+            let client = Client { key, request: 1, digest: 0, identifier: None, thief: true, last: false };
+            ask(&world, &client).await;
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! Base as a process sees it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use quittance_facilitator::Rejection;
+use quittance_facilitator::chain::{
+    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused,
+    Watched,
+};
+use quittance_ledger::{Recorded, SignedBytes};
+use quittance_protocol::{
+    Deadline, ErrorCode, Evidence, Landing, Network, PaymentKey, PaymentPayload, SendOutcome, Standing,
+    UnixSeconds,
+};
+use serde_json::{Map, Value, json};
+
+use crate::base::{Act, Included, Tx};
+use crate::canary::Canary;
+use crate::link::Link;
+use crate::nodes::{encode, send};
+use crate::plan::Net;
+use crate::stats::Fault;
+use crate::world::{BEGIN_MS, World};
+
+/// Gas that a settlement is expected to take.
+pub(crate) const GAS: u64 = 88_000;
+
+/// The operator's fee cap (I8), in the chain's fee units.
+pub(crate) const FEE_CAP: u64 = 100;
+
+/// Wei in a fee unit.
+pub(crate) const FEE_UNIT_WEI: u128 = 1_000_000;
+
+/// Our wallet.
+pub(crate) const WALLET: &str = "0x00000000000000000000000000000000000000aa";
+
+/// A chain of one life of one process.
+pub(crate) struct FakeBase {
+    link: Arc<Link>,
+    network: Network,
+    /// The base fee as it was read last.
+    fee: Mutex<Option<u64>>,
+}
+
+/// Unix seconds of a moment of the world.
+pub(crate) fn unix(ms: u64) -> u64 {
+    u64::try_from(BEGIN_MS).unwrap_or(0).saturating_add(ms) / 1_000
+}
+
+/// The key of a form or payload that the world made.
+pub(crate) fn key_in(form: &Value) -> Option<usize> {
+    usize::try_from(form.get("key")?.as_u64()?).ok()
+}
+
+pub(crate) fn rejected(code: ErrorCode, message: &str) -> Rejection {
+    Rejection { code, message: message.to_owned(), payer: None }
+}
+
+/// What both chains check without asking anybody.
+pub(crate) fn local(link: &Link, net: Net, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
+    let bad = || rejected(ErrorCode::InvalidPayload, "not a payment of this world");
+    let number = key_in(&payload.payload).ok_or_else(bad)?;
+    let digest = payload.payload.get("digest").and_then(Value::as_u64).ok_or_else(bad)?;
+    link.world.with(|w| {
+        let fact = w.facts.get(number).filter(|fact| fact.net == net).ok_or_else(bad)?;
+        let key = w.audit.payment_keys.get(&number).copied().ok_or_else(bad)?;
+        let mut signature_digest = [0; 32];
+        signature_digest[..8].copy_from_slice(&digest.to_be_bytes());
+        Ok(ChainPayment {
+            key,
+            payer: format!("payer-{}", fact.payer),
+            amount: quittance_protocol::Amount::new(fact.amount),
+            signature_digest,
+            needs_rent: false,
+            form: json!({ "key": number }),
+        })
+    })
+}
+
+impl FakeBase {
+    pub(crate) fn new(link: Arc<Link>, network: Network) -> Self {
+        Self { link, network, fee: Mutex::default() }
+    }
+
+    fn fee(&self) -> Option<u64> {
+        *self.fee.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep_fee(&self, fee: u64) {
+        *self.fee.lock().unwrap_or_else(PoisonError::into_inner) = Some(fee);
+    }
+}
+
+#[async_trait]
+impl Chain for FakeBase {
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn wallet(&self) -> &str {
+        WALLET
+    }
+
+    fn offer_extra(&self) -> Map<String, Value> {
+        Map::new()
+    }
+
+    fn native_decimals(&self) -> u32 {
+        18
+    }
+
+    fn amount_mismatch(&self) -> ErrorCode {
+        ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch
+    }
+
+    fn network_mismatch(&self) -> ErrorCode {
+        ErrorCode::InvalidExactEvmNetworkMismatch
+    }
+
+    fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
+        local(&self.link, Net::Base, payload)
+    }
+
+    fn check_window(&self, payment: &ChainPayment, now: UnixSeconds) -> Result<(), Rejection> {
+        let late = self.link.world.with(|w| {
+            let fact = key_in(&payment.form).and_then(|key| w.facts.get(key));
+            fact.is_none_or(|fact| now >= unix(fact.terms.valid_before_ms))
+        });
+        match late {
+            true => Err(rejected(ErrorCode::InvalidExactEvmPayloadAuthorizationValidBefore, "too late")),
+            false => Ok(()),
+        }
+    }
+
+    async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError> {
+        let key = key_in(&payment.form);
+        let found = self.link.rpc(Net::Base, 60, key, |w, at| w.check_base(key, at)).await;
+        match found {
+            Err(fault) => Err(CheckError::Unreachable(fault.0)),
+            Ok(Err(rejection)) => Err(CheckError::Rejected(rejection)),
+            Ok(Ok(view)) => Ok(view),
+        }
+    }
+
+    async fn deadline(&self, payment: &ChainPayment, _view: &ChainView) -> Result<Deadline, CheckError> {
+        let key = key_in(&payment.form);
+        let until = self.link.world.with(|w| Some(w.facts.get(key?)?.terms.valid_before_ms));
+        until
+            .map(|ms| Deadline::UnixSeconds(unix(ms)))
+            .ok_or_else(|| CheckError::Unreachable("no such payment".to_owned()))
+    }
+
+    fn takes_nonce(&self) -> bool {
+        true
+    }
+
+    async fn next_nonce(&self) -> Result<u64, ChainFault> {
+        self.link.rpc(Net::Base, 61, None, |w, _| w.base.nonces_used(w.base.head())).await
+    }
+
+    async fn used_nonces(&self) -> Result<u64, ChainFault> {
+        self.link
+            .rpc(Net::Base, 62, None, |w, _| {
+                let head = w.base.head().saturating_sub(w.lag(Net::Base));
+                w.base.nonces_used(head)
+            })
+            .await
+    }
+
+    async fn transaction_cost(&self, transaction: &str) -> Result<Option<u128>, ChainFault> {
+        let id = transaction.strip_prefix("0x").and_then(|id| id.parse().ok()).unwrap_or(u32::MAX);
+        self.link
+            .rpc(Net::Base, 63, None, |w, _| {
+                let head = w.base.head().saturating_sub(w.lag(Net::Base));
+                w.base.place(id, head).map(|place| w.base.cost(place))
+            })
+            .await
+    }
+
+    fn sign(&self, form: &Value, nonce: Option<u64>, allowed: u128) -> Result<SignedBytes, SignRefused> {
+        let later = |reason: &str| SignRefused { retry: true, reason: reason.to_owned() };
+        let key = key_in(form).ok_or_else(|| later("no such payment"))?;
+        let base_fee = self.fee().ok_or_else(|| later("no fees read yet"))?;
+        self.link.world.with(|w| {
+            let canary = w.plan.canary;
+            if w.facts.get(key).is_none_or(|fact| fact.unsignable) {
+                return Err(SignRefused { retry: false, reason: "no function takes it".to_owned() });
+            }
+            if w.holds_signature(key) || w.holds_back(key) {
+                return Err(later("fees are too high for now"));
+            }
+            let affordable = allowed / FEE_UNIT_WEI / u128::from(GAS);
+            let mut cap = base_fee.saturating_mul(2).saturating_add(1);
+            if canary != Some(Canary::NoFeeCap) {
+                cap = cap.min(FEE_CAP);
+            }
+            if canary != Some(Canary::CostUnbounded) && canary != Some(Canary::NoFeeCap) {
+                cap = cap.min(u64::try_from(affordable).unwrap_or(u64::MAX));
+            }
+            if cap <= base_fee {
+                return Err(later("the base fee is above what was charged"));
+            }
+            let id = w.next_tx;
+            w.next_tx = id.saturating_add(1);
+            let tx = Tx { id, key, act: Act::Pay, nonce, fee_cap: cap, wrapped: false };
+            if canary == Some(Canary::SendBeforeRecord) {
+                w.node_takes(&self.link.world, tx);
+            }
+            let detail = json!({ "fee_cap": cap, "allowed": allowed.to_string() });
+            Ok(SignedBytes { raw: encode(tx), transaction: format!("0x{id}"), detail })
+        })
+    }
+
+    async fn send(&self, recorded: &Recorded) -> SendOutcome {
+        send(&self.link, recorded).await
+    }
+
+    async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
+        self.link.rpc(Net::Base, 64, None, |w, at| w.scan_base(at, watched)).await
+    }
+
+    async fn heights(&self) -> Result<Heights, ChainFault> {
+        self.link
+            .rpc(Net::Base, 66, None, |w, _| {
+                let latest = w.base.head().saturating_sub(w.lag(Net::Base));
+                Heights { latest, finalized: w.base.finalized(latest) }
+            })
+            .await
+    }
+
+    async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault> {
+        self.link
+            .rpc(Net::Base, 67, None, |w, at| {
+                let head = w.base.head().saturating_sub(w.lag(Net::Base));
+                let mut stands = |landed: &Landed| Some((landed.key, w.standing_base(landed, head, at)?));
+                landed.iter().filter_map(&mut stands).collect()
+            })
+            .await
+    }
+
+    async fn refresh_costs(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {
+        let fee = self.link.rpc(Net::Base, 65, None, |w, _| w.base.base_fee).await?;
+        self.keep_fee(fee);
+        let with_headroom = u128::from(fee).saturating_mul(9).div_ceil(8).saturating_add(1);
+        Ok(CostSnapshot {
+            cost_native: with_headroom.saturating_mul(FEE_UNIT_WEI).saturating_mul(u128::from(GAS)),
+            rent_native: 0,
+            wallet_native: u128::MAX / 4,
+            detail: Value::Null,
+        })
+    }
+}
+
+impl World {
+    /// How many blocks or slots an endpoint is behind now.
+    pub(crate) fn lag(&mut self, net: Net) -> u64 {
+        if !self.fault(self.plan.weather.stale_head, Fault::StaleHead) {
+            return 0;
+        }
+        match net {
+            Net::Base => self.random.range(1, 4),
+            Net::Solana => self.random.range(1, 20),
+        }
+    }
+
+    fn check_base(&mut self, key: Option<usize>, endpoint: usize) -> Result<ChainView, Rejection> {
+        let head = self.base.head().saturating_sub(self.lag(Net::Base));
+        let time = self.base.time_ms(head);
+        let Some((key, fact)) = key.and_then(|key| Some((key, self.facts.get(key)?))) else {
+            return Err(rejected(ErrorCode::InvalidPayload, "no such payment"));
+        };
+        let blind = key == 0 && !self.calm && self.plan.aim.is_some_and(|aim| aim.blind);
+        if self.base.used(key, head).is_some() && !blind {
+            return Err(rejected(ErrorCode::InvalidExactEvmNonceAlreadyUsed, "used"));
+        }
+        if fact.terms.broke(time) {
+            return Err(rejected(ErrorCode::InvalidExactEvmInsufficientBalance, "no money"));
+        }
+        if time >= fact.terms.valid_before_ms {
+            return Err(rejected(ErrorCode::InvalidExactEvmPayloadAuthorizationValidBefore, "too late"));
+        }
+        Ok(ChainView { watch_from: head, endpoint })
+    }
+
+    /// As the scan of the chain crate: its rules, not its calls.
+    fn scan_base(&mut self, at: usize, watched: &[Watched]) -> Vec<(PaymentKey, Evidence)> {
+        let head = self.base.head().saturating_sub(self.lag(Net::Base));
+        let target = head.saturating_sub(self.plan.confirmations);
+        // Only where a second endpoint can contradict: against a lie of the only
+        // endpoint there is no defence.
+        let lies = at == 0 && self.plan.endpoints > 1 && self.lies_until > self.now();
+        let mut found = Vec::new();
+        for watched in watched {
+            let Some(key) = self.keys.get(&watched.key).copied() else { continue };
+            if let Some(evidence) = self.look_base(key, (head, target), lies) {
+                found.push((watched.key, evidence));
+            }
+            for transaction in &watched.transactions {
+                let id = transaction.strip_prefix("0x").and_then(|id| id.parse().ok()).unwrap_or(u32::MAX);
+                if let Some(place) = self.base.place(id, target).copied()
+                    && !place.effective
+                    && !lies
+                {
+                    found.push((watched.key, Evidence::Reverted(self.landing(&place))));
+                }
+            }
+        }
+        found
+    }
+
+    fn look_base(&mut self, key: usize, seen: (u64, u64), lies: bool) -> Option<Evidence> {
+        let (head, target) = seen;
+        let canary = self.plan.canary;
+        let finalized = self.base.finalized(head);
+        if canary == Some(Canary::RefusalIsVerdict)
+            && self.last_send.get(&key) == Some(&crate::stats::Kind::Refused)
+        {
+            let clock = unix(self.facts.get(key)?.terms.valid_before_ms);
+            return Some(Evidence::Expired { block: finalized, clock });
+        }
+        let used = |included: &&Included| match canary {
+            Some(Canary::OuterStatus) => included.status,
+            _ => included.effective,
+        };
+        let place = self.base.naming(key, target).find(used).copied();
+        if let Some(place) = place.filter(|_| !lies) {
+            let paid = match canary {
+                Some(Canary::UsedMeansPaid) => true,
+                Some(Canary::OuterStatus) => place.tx.act != Act::Cancel,
+                _ => place.tx.act == Act::Pay,
+            };
+            let agreed = !self.is_large(key) || self.another_sees(key);
+            return match paid {
+                true => agreed.then(|| Evidence::Settled(self.landing(&place))),
+                false if place.block <= finalized => Some(Evidence::Canceled(self.landing(&place))),
+                false => None,
+            };
+        }
+        let early = canary == Some(Canary::ExpiredAtHead);
+        let clock_ms = if early { self.now() } else { self.base.time_ms(finalized) };
+        let used_at_head = self.base.used(key, if early { target } else { head }).is_some();
+        if clock_ms < self.facts.get(key)?.terms.valid_before_ms || (used_at_head && !lies) {
+            return None;
+        }
+        let alone = self.plan.endpoints < 2 || canary == Some(Canary::NoSecondOpinion);
+        if !alone && !self.another_agrees(key) {
+            return None;
+        }
+        Some(Evidence::Expired { block: finalized, clock: unix(clock_ms) })
+    }
+
+    /// As the chain crate: where a landing stands now.
+    fn standing_base(&mut self, landed: &Landed, head: u64, at: usize) -> Option<Standing> {
+        let key = self.keys.get(&landed.key).copied()?;
+        let finalized = self.base.finalized(head);
+        let lies = at == 0 && self.plan.endpoints > 1 && self.lies_until > self.now();
+        let used = self.base.used(key, head).copied().filter(|_| !lies);
+        let alone = self.plan.endpoints < 2;
+        Some(match used {
+            Some(place) if place.tx.act == Act::Pay && place.block <= finalized => {
+                Standing::Finalized(self.landing(&place))
+            }
+            Some(place) if place.tx.act == Act::Pay => Standing::Landed(self.landing(&place)),
+            Some(place) if place.block <= finalized && (alone || self.another_sees(key)) => {
+                Standing::Lost(Evidence::Canceled(self.landing(&place)))
+            }
+            Some(_) => Standing::Missing,
+            None => {
+                let clock_ms = self.base.time_ms(finalized);
+                let past = clock_ms >= self.facts.get(key)?.terms.valid_before_ms;
+                match past && (alone || self.another_agrees(key)) {
+                    true => Standing::Lost(Evidence::Expired { block: finalized, clock: unix(clock_ms) }),
+                    false => Standing::Missing,
+                }
+            }
+        })
+    }
+
+    /// Settled above a limit needs a second endpoint too (I7).
+    fn is_large(&self, key: usize) -> bool {
+        self.plan.endpoints > 1 && key % 4 == 1
+    }
+
+    fn another_sees(&mut self, key: usize) -> bool {
+        if self.is_down(Net::Base, 1) {
+            return false;
+        }
+        let head = self.base.head().saturating_sub(self.lag(Net::Base));
+        self.base.used(key, head).is_some()
+    }
+
+    /// The second endpoint: it may be behind or down, but does not lie as well (I7).
+    fn another_agrees(&mut self, key: usize) -> bool {
+        if self.is_down(Net::Base, 1) {
+            return false;
+        }
+        let head = self.base.head().saturating_sub(self.lag(Net::Base));
+        let finalized_ms = self.base.time_ms(self.base.finalized(head));
+        let past = self.facts.get(key).is_some_and(|fact| finalized_ms >= fact.terms.valid_before_ms);
+        past && self.base.used(key, head).is_none()
+    }
+
+    pub(crate) fn landing(&self, place: &Included) -> Landing {
+        Landing {
+            transaction: format!("0x{}", place.tx.id),
+            block: place.block,
+            block_hash: self.base.hash(place.block),
+            block_time: unix(self.base.time_ms(place.block)),
+            cost_native: self.base.cost(place),
+            paid_by_us: place.tx.nonce.is_some(),
+        }
+    }
+}

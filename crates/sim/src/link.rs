@@ -1,0 +1,267 @@
+//! One life of one process: whatever it does goes through here, so that it can
+//! die or stand still between any two effects.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use quittance_facilitator::chain::ChainFault;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::plan::{Crash, Net};
+use crate::stats::Fault;
+use crate::world::{BEGIN_MS, Handle, World};
+
+/// How long a call may be held up to reach a cell of the coverage table.
+const HOLD_MS: u64 = 75_000;
+
+/// When an RPC client gives up.
+pub(crate) const RPC_TIMEOUT_MS: u64 = 5_000;
+
+/// One life.
+pub(crate) struct Link {
+    pub(crate) world: Handle,
+    pub(crate) process: usize,
+    /// What this process's clock is ahead (or behind).
+    skew_ms: i64,
+    dead: AtomicBool,
+    paused_until: AtomicU64,
+    woken: Notify,
+    died: CancellationToken,
+    /// Ends its background tasks, so that they need not be simulated any more.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Link {
+    pub(crate) fn begin(world: &Handle, process: usize) -> Arc<Self> {
+        let skew_ms = world.with(|w| {
+            w.lives[process] = w.lives[process].saturating_add(1);
+            w.plan.skews_ms[process]
+        });
+        Arc::new(Self {
+            world: world.clone(),
+            process,
+            skew_ms,
+            dead: AtomicBool::new(false),
+            paused_until: AtomicU64::new(0),
+            woken: Notify::new(),
+            died: CancellationToken::new(),
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// Unix time as this process's clock shows it.
+    pub(crate) fn now_ms(&self) -> i64 {
+        let now = self.world.with(|w| w.now());
+        BEGIN_MS.saturating_add(i64::try_from(now).unwrap_or(i64::MAX)).saturating_add(self.skew_ms)
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Relaxed)
+    }
+
+    /// Whether it executes anything just now.
+    pub(crate) fn stands_still(&self, now: u64) -> bool {
+        self.is_dead() || self.paused_until.load(Ordering::Relaxed) > now
+    }
+
+    pub(crate) async fn died(&self) {
+        self.died.cancelled().await;
+    }
+
+    pub(crate) fn pause(&self, until_ms: u64) {
+        self.paused_until.fetch_max(until_ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn wake(&self) {
+        self.paused_until.store(0, Ordering::Relaxed);
+        self.woken.notify_waiters();
+    }
+
+    /// It ends here: none of its later calls has an effect or is answered.
+    pub(crate) fn die(&self) {
+        if self.dead.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.world.with(|w| w.bury(self.process));
+        self.died.cancel();
+        self.stop.cancel();
+    }
+
+    /// Nothing happens in a process that is dead or stands still.
+    pub(crate) async fn alive(&self) {
+        loop {
+            if self.is_dead() {
+                std::future::pending::<()>().await;
+            }
+            let until = self.paused_until.load(Ordering::Relaxed);
+            if self.world.with(|w| w.now()) >= until {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = self.woken.notified() => {}
+                () = self.world.sleep_until(until) => {}
+            }
+        }
+    }
+
+    /// A place where it may die; true if it did.
+    pub(crate) async fn dies_at(&self, place: Crash, key: Option<usize>) -> bool {
+        self.alive().await;
+        if place != Crash::Elsewhere {
+            self.may_stand_still().await;
+        }
+        if let Some(key) = key {
+            self.hold(place, key).await;
+        }
+        let dies = self.world.with(|w| {
+            let dies = w.draws_crash(place, key);
+            if dies {
+                w.report.count(Fault::Crash);
+                if let Some(key) = key.filter(|_| place != Crash::Elsewhere) {
+                    let cell = w.cell(place, key);
+                    w.report.covered(cell);
+                }
+                w.say(|| format!("process {} dies at {place:?}, key {key:?}", self.process));
+            }
+            dies
+        });
+        if dies {
+            self.die();
+        }
+        dies
+    }
+
+    /// SIGSTOP, between two instructions.
+    async fn may_stand_still(&self) {
+        let until = self.world.with(|w| {
+            let stops = w.fault(w.plan.weather.pause.saturating_mul(3), Fault::Paused);
+            stops.then(|| w.now().saturating_add(w.random.range(1_000, 40_000)))
+        });
+        if let Some(until) = until {
+            self.pause(until);
+            self.alive().await;
+        }
+    }
+
+    /// A seed that aims at a cell holds the process there until it is reached.
+    async fn hold(&self, place: Crash, key: usize) {
+        let held = self.world.with(|w| {
+            let aims = w.plan.aim.is_some_and(|aim| aim.place == place) && key == 0 && !w.calm;
+            aims && !std::mem::replace(&mut w.report.held, true)
+        });
+        if !held {
+            return;
+        }
+        let mut changes = self.world.changes();
+        let until = self.world.with(|w| w.now()).saturating_add(HOLD_MS);
+        let lets_it_be_found = self.world.with(|w| w.plan.aim.is_some_and(|aim| aim.standstill));
+        if lets_it_be_found {
+            self.pause(until);
+        }
+        loop {
+            let (there, calm) = self.world.with(|w| {
+                let cell = w.cell(place, key);
+                (w.plan.aim.is_some_and(|aim| cell == (aim.state, place, aim.sent)), w.calm)
+            });
+            if there || calm {
+                break;
+            }
+            tokio::select! {
+                biased;
+                _ = changes.changed() => {}
+                () = self.world.sleep_until(until) => break,
+            }
+        }
+        self.wake();
+    }
+
+    /// A call to a node: there and back, if anybody answers.
+    pub(crate) async fn rpc<T>(
+        &self,
+        net: Net,
+        code: u64,
+        key: Option<usize>,
+        effect: impl FnOnce(&mut World, usize) -> T,
+    ) -> Result<T, ChainFault> {
+        if self.dies_at(Crash::Elsewhere, key).await {
+            std::future::pending::<()>().await;
+        }
+        let drawn = self.world.with(|w| {
+            w.count_call(code, key);
+            let lost = w.fault(w.plan.weather.request_lost, Fault::RequestLost);
+            let at = w.endpoint(net).filter(|_| !lost)?;
+            let slow = w.fault(w.plan.weather.slow, Fault::Slow);
+            let there = if slow { w.random.range(300, 3_000) } else { w.random.range(3, 40) };
+            let back = if slow { w.random.range(300, 1_500) } else { w.random.range(2, 30) };
+            Some((at, there, back))
+        });
+        let Some((at, there, back)) = drawn else {
+            self.world.sleep(50, RPC_TIMEOUT_MS).await;
+            self.alive().await;
+            return Err(ChainFault("no answer".to_owned()));
+        };
+        self.world.sleep(there, there).await;
+        let found = self.world.with(|w| effect(w, at));
+        self.world.sleep(back, back).await;
+        self.alive().await;
+        let lost = self.world.with(|w| w.fault(w.plan.weather.answer_lost / 3, Fault::AnswerLost));
+        if lost { Err(ChainFault("the answer was lost".to_owned())) } else { Ok(found) }
+    }
+}
+
+impl World {
+    fn draws_crash(&mut self, place: Crash, key: Option<usize>) -> bool {
+        if let Some(forced) = self.plan.forced {
+            if forced.crash != place || key != Some(0) {
+                return false;
+            }
+            self.visits = self.visits.saturating_add(1);
+            return self.visits == forced.visit;
+        }
+        if self.calm {
+            return false;
+        }
+        if let (Some(aim), Some(0)) = (self.plan.aim, key)
+            && !self.report.aimed
+            && self.cell(place, 0) == (aim.state, aim.place, aim.sent)
+        {
+            self.report.aimed = true;
+            return true;
+        }
+        let busy = self.waiting > 0;
+        match place {
+            Crash::Elsewhere => busy && self.random.below(10_000) < self.plan.weather.crash_any,
+            _ => self.random.chance(self.plan.weather.crash),
+        }
+    }
+
+    /// What a death leaves behind.
+    fn bury(&mut self, process: usize) {
+        let now = self.now();
+        let owner = crate::process::name(process);
+        let struck: Vec<_> = self.database.with(|rows| {
+            let open = |p: &&quittance_ledger::Payment| p.owner == owner && !p.state.is_final();
+            rows.payments().filter(open).map(|p| p.key).collect()
+        });
+        for key in struck {
+            if let Some(key) = self.keys.get(&key) {
+                self.struck_ms.insert(*key, now);
+            }
+        }
+        self.fronts[process] = None;
+        self.audit.runs.retain(|run| run.process != process);
+        self.note(99, process as u64);
+        self.tell_change();
+    }
+
+    /// An endpoint that answers, if any.
+    pub(crate) fn endpoint(&self, net: Net) -> Option<usize> {
+        (0..self.plan.endpoints).find(|at| !self.is_down(net, *at))
+    }
+
+    pub(crate) fn is_down(&self, net: Net, at: usize) -> bool {
+        self.down_until.get(&(net, at)).is_some_and(|until| *until > self.now())
+    }
+}

@@ -1,0 +1,141 @@
+//! One seed, from the first block to the last question.
+
+use tokio::runtime::Builder;
+
+use crate::clients::{Client, pay};
+use crate::plan::{Net, Plan};
+use crate::process::live;
+use crate::solana::{FINALIZED_SLOTS, SLOT_MS};
+use crate::stats::Report;
+use crate::weather::{begin_payment, mine, storm};
+use crate::world::{BLOCK_MS, Handle, World};
+
+/// How long anything may take that nothing hinders.
+const MINUTE_MS: u64 = 60_000;
+
+/// Pause between two looks at whether it is over.
+const LOOK_MS: u64 = 500;
+
+/// Plays a plan; `None` if there is no runtime to play it on.
+pub fn run(plan: Plan, trace: bool) -> Option<Report> {
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().ok()?;
+    let report = runtime.block_on(async move {
+        let world = Handle::new(plan, trace);
+        play(&world).await;
+        world.with(World::finish)
+    });
+    // Nothing is left to happen: dropping tasks one by one is no part of the story.
+    runtime.shutdown_background();
+    Some(report)
+}
+
+async fn play(world: &Handle) {
+    let (processes, payments, calm_ms) = world.with(|w| (w.plan.processes, w.plan.payments, w.plan.calm_ms));
+    for process in 0..processes {
+        tokio::spawn(live(world.clone(), process));
+    }
+    tokio::spawn(mine(world.clone()));
+    tokio::spawn(storm(world.clone()));
+    for number in 0..payments {
+        let latest = if number == 0 { 15_000 } else { 45_000 };
+        let at = world.with(|w| w.random.range(500, latest));
+        begin_payment(world, at, None);
+    }
+    world.sleep_until(calm_ms).await;
+    world.with(World::calm_down);
+
+    // Every payment ends by its deadline, or soon after the weather.
+    let bound = world.with(|w| w.deadline_of_all());
+    let ended = |w: &mut World| {
+        w.waiting == 0 && w.database.with(|rows| rows.payments().all(|payment| payment.state.is_final()))
+    };
+    if !wait(world, bound, ended).await {
+        world.with(|w| w.audit_unfinished(bound));
+    }
+
+    // New ones go through, once every process has a tariff of the good weather:
+    // an old cheap one is refused with a fresh offer.
+    let (from, first) = world.with(|w| (w.now().max(calm_ms.saturating_add(25_000)), w.facts.len()));
+    for net in [Net::Base, Net::Solana] {
+        begin_payment(world, from.saturating_add(1_000), Some(net));
+    }
+    world.sleep_until(from.saturating_add(1_500)).await;
+    wait(world, from.saturating_add(2 * MINUTE_MS), |w| w.waiting == 0).await;
+    world.with(|w| w.audit_probes(first));
+
+    // Whoever paid comes back once more, and gets what was paid for.
+    for client in world.with(last_visitors) {
+        tokio::spawn(pay(world.clone(), client));
+    }
+    world.sleep(1_000, 1_000).await;
+    let from = world.with(|w| w.now());
+    wait(world, from.saturating_add(3 * MINUTE_MS), |w| w.waiting == 0).await;
+
+    // And every landing is final, or booked as lost.
+    let from = world.with(|w| w.now());
+    let finality = world.with(|w| w.finality_ms());
+    let settled = |w: &mut World| {
+        let open = |payment: &quittance_ledger::Payment| {
+            payment.state == quittance_ledger::PaymentState::Settled && payment.finality.is_none()
+        };
+        w.database.with(|rows| !rows.payments().any(open))
+    };
+    wait(world, from.saturating_add(finality).saturating_add(MINUTE_MS), settled).await;
+    // Costs are booked in the background.
+    world.sleep(10_000, 10_000).await;
+    world.with(|w| {
+        w.audit_end();
+        w.over = true;
+    });
+}
+
+/// Whoever claimed each settled payment.
+fn last_visitors(w: &mut World) -> Vec<Client> {
+    let mut found = Vec::new();
+    for key in 0..w.facts.len() {
+        let settled = w.row(key).filter(|payment| {
+            payment.state == quittance_ledger::PaymentState::Settled
+                && payment.origin == quittance_ledger::Origin::Gate
+        });
+        let Some(payment) = settled else { continue };
+        let request = [1, 2].into_iter().find(|request: &u64| {
+            let of = quittance_protocol::Fingerprint::of_request("POST", "/", "", &request.to_be_bytes());
+            of == payment.fingerprint
+        });
+        let digest = u64::from_be_bytes(payment.signature_digest[..8].try_into().unwrap_or_default());
+        let identifier = payment.identifier.map(|_| format!("identifier-of-{key:04}"));
+        let request = request.unwrap_or(1);
+        found.push(Client { key, request, digest, identifier, thief: false, last: true });
+    }
+    found
+}
+
+/// Until it is so; false if it is not so in time.
+async fn wait(world: &Handle, bound_ms: u64, is_so: impl Fn(&mut World) -> bool) -> bool {
+    loop {
+        if world.with(&is_so) {
+            return true;
+        }
+        if world.with(|w| w.now() >= bound_ms || w.over) {
+            return false;
+        }
+        world.sleep(LOOK_MS, LOOK_MS).await;
+    }
+}
+
+impl World {
+    fn finality_ms(&self) -> u64 {
+        self.plan.finality.saturating_mul(BLOCK_MS).max(FINALIZED_SLOTS * SLOT_MS)
+    }
+
+    /// When every payment must have ended: its deadline or the end of the
+    /// weather, the finality lag, and a minute to recover.
+    fn deadline_of_all(&self) -> u64 {
+        let deadlines = self.facts.iter().filter(|fact| fact.signed).map(|fact| match fact.net {
+            Net::Base => fact.terms.valid_before_ms,
+            Net::Solana => fact.last_valid_slot.saturating_mul(SLOT_MS),
+        });
+        let last = deadlines.max().unwrap_or(0).max(self.plan.calm_ms);
+        last.saturating_add(self.finality_ms()).saturating_add(MINUTE_MS)
+    }
+}

@@ -1,0 +1,468 @@
+//! The ledger as a process sees it: the model, behind a connection that is
+//! slow, breaks, and does not always say whether it committed.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use quittance_ledger::model::ModelLedger;
+use quittance_ledger::{
+    AttemptId, ClaimOutcome, CostEntry, DeliveryStart, LedgerError, MerchantAnswer, NewClaim, Payment,
+    PaymentState, Recorded, Retention, SignFn, SignedBytes, Slot, Spent, Store, StoredAnswer, TariffRow,
+};
+use quittance_protocol::{
+    Amount, ErrorCode, Evidence, IdentifierHash, Landing, Network, PaymentId, PaymentKey, SendOutcome,
+};
+
+use crate::audit::Act;
+use crate::canary::Canary;
+use crate::link::Link;
+use crate::plan::Crash;
+use crate::stats::Fault;
+use crate::world::World;
+
+/// A [`Store`] of one life of one process.
+pub(crate) struct FaultyStore {
+    pub(crate) link: Arc<Link>,
+    pub(crate) inner: ModelLedger,
+    /// When this life last asked for a key, which it does before it asks what
+    /// the payer has burnt.
+    pub(crate) asked: Mutex<BTreeMap<PaymentKey, u64>>,
+}
+
+type Answer<T> = Result<T, LedgerError>;
+
+fn unavailable() -> LedgerError {
+    LedgerError::Unavailable("connection refused".into())
+}
+
+/// What the way to the database holds for one commit.
+struct Way {
+    there_ms: u64,
+    back_ms: u64,
+    down_ms: Option<u64>,
+    unknown: bool,
+    stored: bool,
+}
+
+impl World {
+    fn draw_way(&mut self) -> Way {
+        let down = self.ledger_down_until > self.now();
+        let slow = self.fault(self.plan.weather.slow / 4, Fault::Slow);
+        let there_ms = if slow { self.random.range(100, 4_000) } else { self.random.range(1, 12) };
+        let unknown =
+            self.shared() && !down && self.fault(self.plan.weather.commit_unknown, Fault::CommitUnknown);
+        Way {
+            there_ms,
+            back_ms: self.random.range(1, 8),
+            down_ms: down.then(|| self.random.range(50, 2_000)),
+            unknown,
+            // Half of those whose answer is lost were committed.
+            stored: !unknown || self.random.chance(500),
+        }
+    }
+
+    pub(crate) fn key_of(&self, id: &PaymentId) -> Option<usize> {
+        let key = self.database.with(|rows| rows.payments().find(|p| p.id == *id).map(|p| p.key))?;
+        self.keys.get(&key).copied()
+    }
+}
+
+impl FaultyStore {
+    fn key_of(&self, id: &PaymentId) -> Option<usize> {
+        self.link.world.with(|w| w.key_of(id))
+    }
+
+    fn has(&self, canary: Canary) -> bool {
+        self.link.world.with(|w| w.plan.canary == Some(canary))
+    }
+
+    /// One commit, with a place to die before it and one after it.
+    async fn write<T: Send>(
+        &self,
+        code: u64,
+        places: (Crash, Crash),
+        key: Option<usize>,
+        act: Act<'_>,
+        effect: impl Future<Output = Answer<T>> + Send,
+    ) -> Answer<T> {
+        let world = &self.link.world;
+        let way = world.with(|w| {
+            w.count_call(code, key);
+            w.draw_way()
+        });
+        if self.link.dies_at(places.0, key).await {
+            // A shared database finishes what a dead client asked for; an
+            // embedded one dies with its process.
+            let late = world.with(|w| w.shared() && w.plan.forced.is_none() && w.random.chance(300));
+            if late {
+                world.sleep(1, 6_000).await;
+                self.commit(act, effect).await.ok();
+            }
+            return std::future::pending().await;
+        }
+        if let Some(wait) = way.down_ms {
+            world.sleep(wait, wait).await;
+            self.link.alive().await;
+            return Err(unavailable());
+        }
+        world.sleep(way.there_ms, way.there_ms).await;
+        if self.link.is_dead() && world.with(|w| !w.shared()) {
+            return std::future::pending().await;
+        }
+        if !way.stored {
+            world.sleep(200, 3_000).await;
+            self.link.alive().await;
+            return Err(LedgerError::CommitUnknown("connection reset".into()));
+        }
+        let result = self.commit(act, effect).await;
+        world.with(|w| {
+            let (process, failed) = (self.link.process, result.as_ref().err());
+            w.say(|| match failed {
+                None => format!("process {process}: commit {}, key {key:?}", name_of(code)),
+                Some(error) => {
+                    format!("process {process}: no commit {}, key {key:?}: {error}", name_of(code))
+                }
+            });
+        });
+        if result.is_ok() && self.link.dies_at(places.1, key).await {
+            return std::future::pending().await;
+        }
+        world.sleep(way.back_ms, way.back_ms).await;
+        self.link.alive().await;
+        if way.unknown {
+            return Err(LedgerError::CommitUnknown("connection reset".into()));
+        }
+        result
+    }
+
+    /// The effect itself, judged by the auditor before and after.
+    async fn commit<T>(&self, act: Act<'_>, effect: impl Future<Output = Answer<T>> + Send) -> Answer<T> {
+        let world = &self.link.world;
+        let over = world.with(|w| w.audit_act(&act));
+        let result = effect.await;
+        world.with(|w| {
+            if over && result.is_ok() {
+                w.broken("I6", "a verdict was written over a verdict".to_owned());
+            }
+            w.audit_rows();
+            w.tell_change();
+        });
+        result
+    }
+
+    /// A commit that no table names.
+    async fn plain<T: Send>(
+        &self,
+        code: u64,
+        key: Option<usize>,
+        effect: impl Future<Output = Answer<T>> + Send,
+    ) -> Answer<T> {
+        self.write(code, (Crash::Elsewhere, Crash::Elsewhere), key, Act::Other, effect).await
+    }
+
+    async fn read<T>(
+        &self,
+        code: u64,
+        key: Option<usize>,
+        effect: impl Future<Output = Answer<T>> + Send,
+    ) -> Answer<T> {
+        if self.link.dies_at(Crash::Elsewhere, key).await {
+            return std::future::pending().await;
+        }
+        let world = &self.link.world;
+        let (down, takes) = world.with(|w| {
+            w.count_call(code, key);
+            let down = w.ledger_down_until > w.now();
+            (down, if w.random.chance(300) { w.random.range(1, 5) } else { 0 })
+        });
+        if down {
+            world.sleep(50, 1_500).await;
+            self.link.alive().await;
+            return Err(unavailable());
+        }
+        if takes > 0 {
+            world.sleep(takes, takes).await;
+        }
+        let result = effect.await;
+        if let Some(key) = key {
+            world.with(|w| w.audit.reads.insert((self.link.process, key), w.calls));
+        }
+        self.link.alive().await;
+        result
+    }
+}
+
+/// For the trace.
+fn name_of(code: u64) -> &'static str {
+    match code {
+        1 => "claim",
+        6..=8 => "record",
+        9 => "journal_send",
+        12 => "settle",
+        13 => "refuse",
+        14 => "expire",
+        16 => "finalize",
+        17 => "move_landing",
+        18 => "book_reorged_loss",
+        19 => "start_delivery",
+        20 => "finish_delivery",
+        21 => "credit_delivery",
+        22 => "mark_answer_sent",
+        24 => "answer_merchant",
+        25 => "note_pending_answer",
+        26 => "book_cost",
+        34 => "adopt_orphans",
+        35 => "heartbeat",
+        36 => "rejoin",
+        _ => "of the background",
+    }
+}
+
+const RECORD: (Crash, Crash) = (Crash::BeforeRecord, Crash::AfterRecord);
+const VERDICT: (Crash, Crash) = (Crash::BeforeVerdict, Crash::AfterVerdict);
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn claim(&self, new: NewClaim, now_ms: i64) -> Answer<ClaimOutcome> {
+        let key = self.link.world.with(|w| w.keys.get(&new.key).copied());
+        let places = (Crash::BeforeClaim, Crash::AfterClaim);
+        let claim = new.clone();
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(&new.key).copied();
+        let act = Act::Claim(&claim, asked.unwrap_or(0));
+        self.write(1, places, key, act, self.inner.claim(new, now_ms)).await
+    }
+
+    async fn payment(&self, id: &PaymentId) -> Answer<Option<Payment>> {
+        self.read(2, self.key_of(id), self.inner.payment(id)).await
+    }
+
+    async fn payment_by_key(&self, key: &PaymentKey) -> Answer<Option<Payment>> {
+        let number = self.link.world.with(|w| w.keys.get(key).copied());
+        let now = self.link.world.with(|w| w.now());
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(*key, now);
+        let found = self.read(3, number, self.inner.payment_by_key(key)).await?;
+        // A replica that is behind: what is under way is not there yet.
+        let stale = self.has(Canary::StaleReads) && found.as_ref().is_some_and(|p| !p.state.is_final());
+        Ok(found.filter(|_| !stale))
+    }
+
+    async fn payment_by_identifier(&self, id: &IdentifierHash) -> Answer<Vec<Payment>> {
+        self.read(4, None, self.inner.payment_by_identifier(id)).await
+    }
+
+    async fn ensure_wallet(&self, network: &Network, wallet: &str, nonce: u64, now_ms: i64) -> Answer<u64> {
+        self.plain(5, None, self.inner.ensure_wallet(network, wallet, nonce, now_ms)).await
+    }
+
+    async fn record(&self, payment: &PaymentId, signed: SignedBytes, now_ms: i64) -> Answer<Recorded> {
+        let effect = self.inner.record(payment, signed, now_ms);
+        self.write(6, RECORD, self.key_of(payment), Act::Other, effect).await
+    }
+
+    async fn record_with_nonce(
+        &self,
+        payment: &PaymentId,
+        wallet: &str,
+        sign: SignFn,
+        now_ms: i64,
+    ) -> Answer<Recorded> {
+        if self.has(Canary::SendBeforeRecord) && self.link.world.with(|w| w.random.chance(300)) {
+            // The signer's bytes are out, and the transaction is rolled back.
+            let _ = sign(self.link.world.with(|w| w.base.nonces_used(w.base.head())));
+            return Err(unavailable());
+        }
+        let effect = self.inner.record_with_nonce(payment, wallet, sign, now_ms);
+        self.write(7, RECORD, self.key_of(payment), Act::Other, effect).await
+    }
+
+    async fn record_again(
+        &self,
+        payments: &[PaymentId],
+        slot: Slot,
+        sign: SignFn,
+        now_ms: i64,
+    ) -> Answer<Recorded> {
+        let key = payments.first().and_then(|id| self.key_of(id));
+        self.write(8, RECORD, key, Act::Other, self.inner.record_again(payments, slot, sign, now_ms)).await
+    }
+
+    async fn journal_send(&self, attempt: AttemptId, outcome: &SendOutcome, now_ms: i64) -> Answer<()> {
+        self.plain(9, None, self.inner.journal_send(attempt, outcome, now_ms)).await
+    }
+
+    async fn recorded_attempts(&self, payment: &PaymentId) -> Answer<Vec<Recorded>> {
+        self.read(10, self.key_of(payment), self.inner.recorded_attempts(payment)).await
+    }
+
+    async fn attempts_from_nonce(
+        &self,
+        network: &Network,
+        wallet: &str,
+        nonce: u64,
+    ) -> Answer<Vec<Recorded>> {
+        let found = self.read(11, None, self.inner.attempts_from_nonce(network, wallet, nonce)).await?;
+        Ok(if self.has(Canary::LaneForgotten) { Vec::new() } else { found })
+    }
+
+    async fn settle(&self, payment: &PaymentId, landing: &Landing, now_ms: i64) -> Answer<Payment> {
+        let effect = self.inner.settle(payment, landing, now_ms);
+        self.write(12, VERDICT, self.key_of(payment), Act::Settle(payment, landing), effect).await
+    }
+
+    async fn refuse(
+        &self,
+        payment: &PaymentId,
+        code: ErrorCode,
+        why: &str,
+        evidence: Option<&Evidence>,
+        now_ms: i64,
+    ) -> Answer<Payment> {
+        let effect = self.inner.refuse(payment, code, why, evidence, now_ms);
+        self.write(13, VERDICT, self.key_of(payment), Act::Refuse(payment, evidence), effect).await
+    }
+
+    async fn expire(&self, payment: &PaymentId, evidence: &Evidence, now_ms: i64) -> Answer<Payment> {
+        let effect = self.inner.expire(payment, evidence, now_ms);
+        self.write(14, VERDICT, self.key_of(payment), Act::Expire(payment), effect).await
+    }
+
+    async fn unfinal(&self, network: &Network, blocks: RangeInclusive<u64>) -> Answer<Vec<Payment>> {
+        let found = self.read(15, None, self.inner.unfinal(network, blocks)).await?;
+        Ok(if self.has(Canary::LandingsForgotten) { Vec::new() } else { found })
+    }
+
+    async fn finalize(&self, landings: Vec<(PaymentId, Landing)>, now_ms: i64) -> Answer<u64> {
+        let judged = landings.clone();
+        let places = (Crash::Elsewhere, Crash::Elsewhere);
+        self.write(16, places, None, Act::Finalize(&judged), self.inner.finalize(landings, now_ms)).await
+    }
+
+    async fn move_landing(&self, payment: &PaymentId, landing: &Landing, now_ms: i64) -> Answer<bool> {
+        self.plain(17, self.key_of(payment), self.inner.move_landing(payment, landing, now_ms)).await
+    }
+
+    async fn book_reorged_loss(&self, payment: &PaymentId, evidence: &Evidence, now_ms: i64) -> Answer<bool> {
+        let effect = self.inner.book_reorged_loss(payment, evidence, now_ms);
+        let places = (Crash::Elsewhere, Crash::Elsewhere);
+        self.write(18, places, self.key_of(payment), Act::Lose(payment), effect).await
+    }
+
+    async fn start_delivery(&self, payment: &PaymentId, runs_max: u32, now_ms: i64) -> Answer<DeliveryStart> {
+        let places = (Crash::BeforeDelivery, Crash::AfterDeliveryStarted);
+        let effect = self.inner.start_delivery(payment, runs_max, now_ms);
+        self.write(19, places, self.key_of(payment), Act::Other, effect).await
+    }
+
+    async fn finish_delivery(
+        &self,
+        payment: &PaymentId,
+        run: u32,
+        answer: &StoredAnswer,
+        now_ms: i64,
+    ) -> Answer<()> {
+        let places = (Crash::BeforeDelivered, Crash::AfterDelivered);
+        let effect = self.inner.finish_delivery(payment, run, answer, now_ms);
+        self.write(20, places, self.key_of(payment), Act::Other, effect).await
+    }
+
+    async fn credit_delivery(&self, payment: &PaymentId, run: u32, why: &str, now_ms: i64) -> Answer<()> {
+        if self.has(Canary::CreditsForgotten) {
+            return Ok(());
+        }
+        self.plain(21, self.key_of(payment), self.inner.credit_delivery(payment, run, why, now_ms)).await
+    }
+
+    async fn mark_answer_sent(&self, payment: &PaymentId, now_ms: i64) -> Answer<()> {
+        if self.has(Canary::ReplayForever) {
+            return Ok(());
+        }
+        self.plain(22, self.key_of(payment), self.inner.mark_answer_sent(payment, now_ms)).await
+    }
+
+    async fn answer(&self, payment: &PaymentId) -> Answer<Option<StoredAnswer>> {
+        self.read(23, self.key_of(payment), self.inner.answer(payment)).await
+    }
+
+    async fn answer_merchant(&self, payment: &PaymentId, now_ms: i64) -> Answer<MerchantAnswer> {
+        let said = self.plain(24, self.key_of(payment), self.inner.answer_merchant(payment, now_ms)).await?;
+        Ok(if self.has(Canary::MerchantToldAgain) { MerchantAnswer::First } else { said })
+    }
+
+    async fn note_pending_answer(&self, payment: &PaymentId, now_ms: i64) -> Answer<()> {
+        self.plain(25, self.key_of(payment), self.inner.note_pending_answer(payment, now_ms)).await
+    }
+
+    async fn book_cost(&self, entry: CostEntry, now_ms: i64) -> Answer<bool> {
+        self.plain(26, None, self.inner.book_cost(entry, now_ms)).await
+    }
+
+    async fn uncollected_cost_usdc(
+        &self,
+        network: &Network,
+        payer: Option<&str>,
+        since: i64,
+    ) -> Answer<Amount> {
+        let sum = self.read(27, None, self.inner.uncollected_cost_usdc(network, payer, since)).await?;
+        Ok(if self.has(Canary::CeilingsForgotten) { Amount::ZERO } else { sum })
+    }
+
+    async fn spent_usdc(&self, network: &Network, since_ms: i64) -> Answer<Spent> {
+        self.read(28, None, self.inner.spent_usdc(network, since_ms)).await
+    }
+
+    async fn counts(&self) -> Answer<Vec<(Network, PaymentState, u64)>> {
+        self.read(29, None, self.inner.counts()).await
+    }
+
+    async fn prune(&self, policy: Retention, now_ms: i64) -> Answer<u64> {
+        self.plain(37, None, Store::prune(&self.inner, policy, now_ms)).await
+    }
+
+    async fn put_tariff(
+        &self,
+        network: &Network,
+        gas: Amount,
+        detail: serde_json::Value,
+        now_ms: i64,
+    ) -> Answer<i64> {
+        self.plain(30, None, self.inner.put_tariff(network, gas, detail, now_ms)).await
+    }
+
+    async fn tariffs_since(&self, network: &Network, replaced_after_ms: i64) -> Answer<Vec<TariffRow>> {
+        self.read(31, None, self.inner.tariffs_since(network, replaced_after_ms)).await
+    }
+
+    async fn unfinished(&self) -> Answer<Vec<Payment>> {
+        let found = self.read(32, None, self.inner.unfinished()).await?;
+        Ok(if self.has(Canary::NothingResumed) { Vec::new() } else { found })
+    }
+
+    async fn running(&self) -> Answer<Vec<(PaymentId, u32)>> {
+        let found = self.read(33, None, self.inner.running()).await?;
+        Ok(if self.has(Canary::RunningForgotten) { Vec::new() } else { found })
+    }
+
+    async fn adopt_orphans(&self, now_ms: i64) -> Answer<Vec<Payment>> {
+        let found = self.plain(34, None, self.inner.adopt_orphans(now_ms)).await?;
+        Ok(if self.has(Canary::NothingResumed) { Vec::new() } else { found })
+    }
+
+    async fn heartbeat(&self, now_ms: i64) -> Answer<()> {
+        self.plain(35, None, self.inner.heartbeat(now_ms)).await
+    }
+
+    async fn rejoin(&self, now_ms: i64) -> Answer<()> {
+        self.plain(36, None, self.inner.rejoin(now_ms)).await
+    }
+
+    fn lease_ms(&self) -> Option<i64> {
+        self.inner.lease_ms()
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}

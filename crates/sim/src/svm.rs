@@ -1,0 +1,235 @@
+//! Solana as a process sees it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use quittance_facilitator::Rejection;
+use quittance_facilitator::chain::{
+    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused,
+    Watched,
+};
+use quittance_ledger::{Recorded, SignedBytes};
+use quittance_protocol::{
+    Deadline, ErrorCode, Evidence, Landing, Network, PaymentKey, PaymentPayload, SendOutcome, Standing,
+    UnixSeconds,
+};
+use serde_json::{Map, Value, json};
+
+use crate::base::{Act, Tx};
+use crate::canary::Canary;
+use crate::evm::{key_in, local, rejected};
+use crate::link::Link;
+use crate::nodes::{encode, send, solana_tx};
+use crate::plan::Net;
+use crate::solana::{FINALIZED_SLOTS, slot};
+use crate::world::World;
+
+/// What a settlement costs.
+pub(crate) const LAMPORTS: u128 = 5_000;
+
+/// A chain of one life of one process.
+pub(crate) struct FakeSolana {
+    pub(crate) link: Arc<Link>,
+    pub(crate) network: Network,
+}
+
+#[async_trait]
+impl Chain for FakeSolana {
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn wallet(&self) -> &str {
+        "FeePayer1111111111111111111111111111111111"
+    }
+
+    fn offer_extra(&self) -> Map<String, Value> {
+        Map::new()
+    }
+
+    fn native_decimals(&self) -> u32 {
+        9
+    }
+
+    fn amount_mismatch(&self) -> ErrorCode {
+        ErrorCode::InvalidExactSvmPayloadAmountMismatch
+    }
+
+    fn network_mismatch(&self) -> ErrorCode {
+        ErrorCode::InvalidExactSvmNetworkMismatch
+    }
+
+    fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
+        local(&self.link, Net::Solana, payload)
+    }
+
+    fn check_window(&self, _payment: &ChainPayment, _now: UnixSeconds) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError> {
+        let key = key_in(&payment.form);
+        match self.link.rpc(Net::Solana, 70, key, |w, at| w.check_solana(key, at)).await {
+            Err(fault) => Err(CheckError::Unreachable(fault.0)),
+            Ok(Err(rejection)) => Err(CheckError::Rejected(rejection)),
+            Ok(Ok(view)) => Ok(view),
+        }
+    }
+
+    async fn deadline(&self, payment: &ChainPayment, _view: &ChainView) -> Result<Deadline, CheckError> {
+        let key = key_in(&payment.form);
+        let found = self
+            .link
+            .rpc(Net::Solana, 71, key, |w, _| key.and_then(|key| w.facts.get(key)).map(|f| f.last_valid_slot))
+            .await;
+        match found {
+            Ok(Some(height)) => Ok(Deadline::BlockHeight(height)),
+            Ok(None) => Err(CheckError::Unreachable("no such payment".to_owned())),
+            Err(fault) => Err(CheckError::Unreachable(fault.0)),
+        }
+    }
+
+    fn takes_nonce(&self) -> bool {
+        false
+    }
+
+    async fn next_nonce(&self) -> Result<u64, ChainFault> {
+        Ok(0)
+    }
+
+    async fn used_nonces(&self) -> Result<u64, ChainFault> {
+        Ok(0)
+    }
+
+    async fn transaction_cost(&self, _transaction: &str) -> Result<Option<u128>, ChainFault> {
+        Ok(None)
+    }
+
+    fn sign(&self, form: &Value, _nonce: Option<u64>, allowed: u128) -> Result<SignedBytes, SignRefused> {
+        let refused = |retry, reason: &str| Err(SignRefused { retry, reason: reason.to_owned() });
+        let Some(key) = key_in(form) else { return refused(false, "no such payment") };
+        if self.link.world.with(|w| w.facts.get(key).is_none_or(|fact| fact.unsignable)) {
+            return refused(false, "a program of its own");
+        }
+        if self.link.world.with(|w| w.holds_signature(key)) {
+            return refused(true, "fees are too high for now");
+        }
+        if allowed < LAMPORTS {
+            return refused(true, "the fee is above what was charged");
+        }
+        let tx = Tx { id: solana_tx(key), key, act: Act::Pay, nonce: None, fee_cap: 0, wrapped: false };
+        let detail = json!({ "allowed": allowed.to_string() });
+        Ok(SignedBytes { raw: encode(tx), transaction: format!("sol{}", tx.id), detail })
+    }
+
+    async fn send(&self, recorded: &Recorded) -> SendOutcome {
+        send(&self.link, recorded).await
+    }
+
+    async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
+        self.link.rpc(Net::Solana, 72, None, |w, _| w.scan_solana(watched)).await
+    }
+
+    async fn heights(&self) -> Result<Heights, ChainFault> {
+        self.link
+            .rpc(Net::Solana, 74, None, |w, _| {
+                let latest = slot(w.now()).saturating_sub(w.lag(Net::Solana));
+                Heights { latest, finalized: latest.saturating_sub(FINALIZED_SLOTS) }
+            })
+            .await
+    }
+
+    async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault> {
+        self.link
+            .rpc(Net::Solana, 75, None, |w, _| {
+                let now = slot(w.now()).saturating_sub(w.lag(Net::Solana));
+                let stands = |landed: &Landed| Some((landed.key, w.standing_solana(landed, now)?));
+                landed.iter().filter_map(stands).collect()
+            })
+            .await
+    }
+
+    async fn refresh_costs(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {
+        self.link.rpc(Net::Solana, 73, None, |_, _| ()).await?;
+        Ok(CostSnapshot {
+            cost_native: LAMPORTS,
+            rent_native: 0,
+            wallet_native: u128::MAX / 4,
+            detail: Value::Null,
+        })
+    }
+}
+
+impl World {
+    fn check_solana(&mut self, key: Option<usize>, endpoint: usize) -> Result<ChainView, Rejection> {
+        let now = self.now();
+        let at = slot(now).saturating_sub(self.lag(Net::Solana));
+        let Some((key, fact)) = key.and_then(|key| Some((key, self.facts.get(key)?))) else {
+            return Err(rejected(ErrorCode::InvalidPayload, "no such payment"));
+        };
+        let landed = self.solana.status(key, at).is_some();
+        if landed || fact.terms.broke(now) || at > fact.last_valid_slot {
+            let code = ErrorCode::InvalidExactSvmTransactionSimulationFailed;
+            return Err(rejected(code, "the simulation failed"));
+        }
+        Ok(ChainView { watch_from: at, endpoint })
+    }
+
+    /// As the chain crate: where a landing stands now. What is confirmed stays.
+    fn standing_solana(&self, landed: &Landed, now: u64) -> Option<Standing> {
+        let key = self.keys.get(&landed.key).copied()?;
+        Some(match self.solana.confirmed(key, now) {
+            Some(seen) if now.saturating_sub(seen.slot) >= FINALIZED_SLOTS => {
+                Standing::Finalized(solana_landing(key, seen.slot))
+            }
+            Some(seen) => Standing::Landed(solana_landing(key, seen.slot)),
+            None => Standing::Missing,
+        })
+    }
+
+    /// As the scan of the chain crate: its rules, not its calls.
+    fn scan_solana(&mut self, watched: &[Watched]) -> Vec<(PaymentKey, Evidence)> {
+        let now = slot(self.now()).saturating_sub(self.lag(Net::Solana));
+        let careless = self.plan.canary == Some(Canary::ProcessedMeansPaid);
+        let mut found = Vec::new();
+        for watched in watched {
+            let Some(key) = self.keys.get(&watched.key).copied() else { continue };
+            let seen = match careless {
+                true => self.solana.status(key, now),
+                false => self.solana.confirmed(key, now),
+            };
+            let last_valid = self.facts.get(key).map_or(0, |fact| fact.last_valid_slot);
+            let height = now.saturating_sub(FINALIZED_SLOTS);
+            let expired = Evidence::Expired { block: height, clock: height };
+            let past = height > last_valid;
+            match seen.copied() {
+                Some(landed) => {
+                    let landing = solana_landing(key, landed.slot);
+                    if landed.ok {
+                        found.push((watched.key, Evidence::Settled(landing)));
+                        continue;
+                    }
+                    found.push((watched.key, Evidence::Reverted(landing)));
+                    let deep = now.saturating_sub(landed.slot) >= FINALIZED_SLOTS;
+                    if past && deep && self.plan.canary != Some(Canary::FailedStaysOpen) {
+                        found.push((watched.key, expired));
+                    }
+                }
+                None if past => found.push((watched.key, expired)),
+                None => {}
+            }
+        }
+        found
+    }
+}
+
+pub(crate) fn solana_landing(key: usize, at: u64) -> Landing {
+    Landing {
+        transaction: format!("sol{}", solana_tx(key)),
+        block: at,
+        block_hash: String::new(),
+        block_time: 0,
+        cost_native: LAMPORTS,
+        paid_by_us: true,
+    }
+}

@@ -1,0 +1,274 @@
+//! What clients and servers were told, and what must be true in the end.
+
+use std::sync::Arc;
+
+use quittance_ledger::{DeliveryState, Finality, Origin, Payment, PaymentState};
+use quittance_protocol::{ErrorCode, SettleResponse};
+
+use crate::base::Act;
+use crate::clients::{Client, Said};
+use crate::link::Link;
+use crate::plan::Net;
+use crate::process::{REPLAY_MS, RUNS_MAX};
+use crate::solana::slot;
+use crate::world::{BEGIN_MS, World};
+
+/// What clocks of processes, and background commits, may be late by.
+const SLACK_MS: i64 = 3_000;
+
+impl World {
+    /// Whether the process could have known of the claim when it answered: the
+    /// claim was there before the request came, or before the last look.
+    fn knew(&self, link: &Link, key: usize, begun: u64) -> bool {
+        let Some(claimed) = self.audit.claimed_at.get(&key) else { return false };
+        let read = self.audit.reads.get(&(link.process, key)).copied().unwrap_or(0);
+        *claimed < begun.max(read)
+    }
+
+    /// A client got an answer.
+    pub(crate) fn audit_said(&mut self, link: &Arc<Link>, client: &Client, begun: u64, said: &Said) {
+        let key = client.key;
+        let Some(payment) = self.row(key) else { return };
+        let request =
+            quittance_protocol::Fingerprint::of_request("POST", "/", "", &client.request.to_be_bytes());
+        let same_request = payment.fingerprint == request;
+        let digest = u64::from_be_bytes(payment.signature_digest[..8].try_into().unwrap_or_default());
+        let same_sender = digest == client.digest && payment.origin == Origin::Gate;
+        if let Said::Refused(code) = said
+            && same_request
+            && same_sender
+            && self.knew(link, key, begun)
+        {
+            match payment.state {
+                PaymentState::Claimed | PaymentState::Recorded => {
+                    self.broken(
+                        "P5",
+                        format!("key {key}: a fresh offer ({code:?}) while its outcome is unknown"),
+                    );
+                }
+                PaymentState::Settled => {
+                    self.broken("P5", format!("key {key} is settled and got a fresh offer ({code:?})"));
+                }
+                PaymentState::Refused | PaymentState::Expired => {}
+            }
+        }
+        let got = matches!(said, Said::Served | Said::Replayed);
+        if got && payment.state != PaymentState::Settled {
+            self.broken("P1", format!("key {key} was served without being settled"));
+        }
+        if got && client.thief && payment.identifier.is_some() {
+            self.broken("P1", format!("a thief got the answer of key {key}"));
+        }
+        if got && !(same_request && same_sender) {
+            self.broken("P1", format!("key {key} served another request or another sender"));
+        }
+        if client.last && payment.state == PaymentState::Settled {
+            self.audit_last(key, &payment, said);
+        }
+    }
+
+    /// The visit after everything: a settled payment buys something (P6).
+    fn audit_last(&mut self, key: usize, payment: &Payment, said: &Said) {
+        let closed = payment.identifier.is_none() && payment.first_answer_at_ms.is_some();
+        let spent = payment.runs >= RUNS_MAX && payment.delivery == DeliveryState::Credited;
+        let turned_away = match said {
+            Said::Conflict(ErrorCode::ReplayWindowClosed) => !closed,
+            Said::Conflict(ErrorCode::CreditExhausted) => !spent,
+            Said::Conflict(_) | Said::Refused(_) => true,
+            _ => false,
+        };
+        if turned_away {
+            self.broken("P6", format!("key {key} is settled and its payer is turned away: {said:?}"));
+        }
+    }
+
+    /// A stored answer was given: nobody without the identifier gets it after
+    /// the replay window.
+    pub(crate) fn audit_replay(&mut self, client: &Client, asked_ms: u64) {
+        let now = BEGIN_MS.saturating_add(i64::try_from(asked_ms).unwrap_or(i64::MAX));
+        let Some(payment) = self.row(client.key) else { return };
+        let shown = client.identifier.is_some() && payment.identifier.is_some();
+        // A replay marks the window itself, in the background.
+        let first = payment.first_answer_at_ms.unwrap_or(now);
+        let over =
+            first.saturating_add(i64::try_from(REPLAY_MS).unwrap_or(i64::MAX)).saturating_add(SLACK_MS);
+        if !shown && now > over {
+            self.broken("P1", format!("key {}: a replay after its window closed", client.key));
+        }
+        if self.calm {
+            self.audit.replays.insert(client.key);
+        }
+    }
+
+    /// `/verify`: a payment that is on record is nobody's to sell again.
+    pub(crate) fn audit_verified(&mut self, client: &Client, begun: u64, valid: bool) {
+        let claimed = self.audit.claimed_at.get(&client.key).is_some_and(|at| *at < begun);
+        if valid && claimed {
+            let owner = self.row(client.key).map(|payment| payment.origin);
+            if owner == Some(Origin::Gate) {
+                self.broken("P5", format!("key {} is on record and verifies again", client.key));
+            }
+        }
+    }
+
+    /// `/settle` answered: each success runs a handler of the server's.
+    pub(crate) fn audit_settled(
+        &mut self,
+        link: &Arc<Link>,
+        client: &Client,
+        merchant: &str,
+        begun: u64,
+        answer: &SettleResponse,
+    ) {
+        let key = client.key;
+        let now = self.now();
+        let Some(payment) = self.row(key) else {
+            if answer.success {
+                self.broken("P1", format!("key {key}: success for what was never claimed"));
+            }
+            return;
+        };
+        let (successes, pending) = self.audit.told.get(&key).copied().unwrap_or_default();
+        if answer.success {
+            // A pending answer that was noted counts, even if its process died saying it.
+            let noted =
+                payment.pending_answer_at_ms.and_then(|at| u64::try_from(at.saturating_sub(BEGIN_MS)).ok());
+            let lately = |at: u64| now.saturating_sub(at) <= REPLAY_MS.saturating_add(6_000);
+            let again =
+                client.identifier.is_some() || pending.is_some_and(lately) || noted.is_some_and(lately);
+            if successes > 0 && !again {
+                self.broken("P1", format!("key {key}: {merchant} was told success twice"));
+            }
+            if payment.state != PaymentState::Settled {
+                self.broken("P1", format!("key {key}: success while it is {}", payment.state));
+            }
+            if payment.origin != Origin::Merchant(merchant.to_owned()) {
+                self.broken("P1", format!("key {key}: success for {merchant}, which did not claim it"));
+            }
+            self.audit.told.insert(key, (successes.saturating_add(1), pending));
+            return;
+        }
+        match answer.error_reason {
+            Some(ErrorCode::SettlementPending) => {
+                self.audit.told.insert(key, (successes, Some(now)));
+            }
+            Some(ErrorCode::DuplicateSettlement | ErrorCode::NetworkUnavailable) => {}
+            Some(ErrorCode::UnexpectedSettleError) => {}
+            code => {
+                let open = !payment.state.is_final() || payment.state == PaymentState::Settled;
+                let mine = payment.origin == Origin::Merchant(merchant.to_owned());
+                if open && mine && self.knew(link, key, begun) {
+                    self.broken(
+                        "P5",
+                        format!("key {key} is {} and {merchant} is told {code:?}", payment.state),
+                    );
+                }
+            }
+        }
+    }
+
+    /// I5, P2: every payment ends by its deadline, the finality lag and a minute.
+    pub(crate) fn audit_unfinished(&mut self, bound: u64) {
+        for key in 0..self.facts.len() {
+            if let Some(payment) = self.row(key).filter(|payment| !payment.state.is_final()) {
+                self.broken("P2", format!("key {key} is still {} at {bound} ms", payment.state));
+            }
+        }
+    }
+
+    /// New payments must go through: no wallet waits behind a lost nonce.
+    pub(crate) fn audit_probes(&mut self, first: usize) {
+        for key in first..self.facts.len() {
+            let (net, row) = (self.facts[key].net, self.row(key));
+            let delivered = row.as_ref().is_some_and(|payment| payment.delivery == DeliveryState::Delivered);
+            if !delivered {
+                let state = row.map(|payment| (payment.state, payment.delivery));
+                self.broken("P2", format!("a fresh payment on {net:?} does not go through: {state:?}"));
+            }
+        }
+    }
+
+    /// The end: the books and the chains agree.
+    pub(crate) fn audit_end(&mut self) {
+        for key in 0..self.facts.len() {
+            let landed = self.landed_by(key);
+            let Some(payment) = self.row(key) else { continue };
+            match (payment.state, landed) {
+                (PaymentState::Settled, Some(_)) | (PaymentState::Refused | PaymentState::Expired, None) => {}
+                (PaymentState::Settled, None) if payment.finality == Some(Finality::ReorgedLoss) => {}
+                (PaymentState::Settled, None) => {
+                    self.broken(
+                        "I6",
+                        format!("key {key} is settled, its landing is gone, and no loss is booked"),
+                    );
+                }
+                (state, Some(by)) if state.is_final() => {
+                    self.broken("P2", format!("key {key} landed by {by} and is {state}"));
+                }
+                _ => {}
+            }
+            if payment.state == PaymentState::Settled && payment.finality.is_none() {
+                self.broken("I6", format!("key {key} is settled, and nobody says whether for good"));
+            }
+            let told = payment.origin != Origin::Gate;
+            let spent = payment.delivery == DeliveryState::Credited && payment.runs >= RUNS_MAX;
+            if payment.state == PaymentState::Settled
+                && !told
+                && payment.delivery != DeliveryState::Delivered
+                && !spent
+            {
+                self.broken(
+                    "P6",
+                    format!("key {key} is settled, and {} after its payer came back", payment.delivery),
+                );
+            }
+        }
+        // A replay begins the window where the first delivery did not.
+        for key in std::mem::take(&mut self.audit.replays) {
+            if self.row(key).is_some_and(|payment| payment.first_answer_at_ms.is_none()) {
+                self.broken("P1", format!("key {key} was replayed, and its window never begins to close"));
+            }
+        }
+        self.audit_costs();
+    }
+
+    fn landed_by(&self, key: usize) -> Option<String> {
+        match self.facts[key].net {
+            Net::Base => {
+                let used = self.base.used(key, self.base.head())?;
+                (used.tx.act == Act::Pay).then(|| format!("0x{}", used.tx.id))
+            }
+            Net::Solana => {
+                let landed = self.solana.confirmed(key, slot(self.now()))?;
+                landed.ok.then(|| "our transaction".to_owned())
+            }
+        }
+    }
+
+    /// What our transactions cost is in the books, to the last unit; what a
+    /// reorganisation took away may be there too.
+    fn audit_costs(&mut self) {
+        let booked: std::collections::BTreeMap<String, u128> = self.database.with(|rows| {
+            rows.costs().map(|(_, transaction, cost)| (transaction.to_owned(), cost.native)).collect()
+        });
+        let finalized = self.base.finalized(self.base.head());
+        let ours: Vec<_> = self.base.ours().filter(|i| i.block <= finalized).copied().collect();
+        for included in ours {
+            let id = format!("0x{}", included.tx.id);
+            match booked.get(&id) {
+                Some(cost) if *cost == self.base.cost(&included) || self.audit.reorganised => {}
+                Some(cost) => {
+                    let really = self.base.cost(&included);
+                    self.broken("P3", format!("{id} cost {really} and is booked with {cost}"));
+                }
+                None => {
+                    let earned = self
+                        .row(included.tx.key)
+                        .is_some_and(|p| p.transaction.as_deref() == Some(id.as_str()));
+                    self.say(|| format!("UNBOOKED {id} of key {}, earned {earned}", included.tx.key));
+                    self.report.unbooked = self.report.unbooked.saturating_add(1);
+                }
+            }
+        }
+    }
+}

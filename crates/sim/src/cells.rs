@@ -36,7 +36,6 @@ pub fn possible() -> Vec<Cell> {
 /// Why a cell cannot be.
 pub fn impossible(cell: &Cell) -> Option<&'static str> {
     let (state, place, sent) = *cell;
-    let ended = state.is_some_and(PaymentState::is_final);
     match (state, place) {
         (None | Some(PaymentState::Claimed), _) if sent.is_some() => {
             Some("what is not recorded has no bytes to broadcast (only `Recorded` can be sent, I2)")
@@ -55,9 +54,9 @@ pub fn impossible(cell: &Cell) -> Option<&'static str> {
             Some("only what is settled is delivered (`start_delivery`, and a check in the schema)")
         }
         (_, Crash::AfterSend) if sent.is_none() => Some("a broadcast has an answer"),
-        (_, Crash::AfterRecord | Crash::BeforeSend) if ended && sent.is_none() => Some(
-            "whoever drives a recorded payment broadcasts before it looks (`engine::step`: Recorded and \
-             Found are followed by Send), so no verdict on recorded bytes comes before an answer",
+        (Some(PaymentState::Refused | PaymentState::Expired), Crash::AfterRecord) if sent.is_none() => Some(
+            "while its driver waits for the recording, only another owner refuses or expires, and an owner \
+             of recorded bytes broadcasts before it looks (`engine::step`: Found is followed by Send)",
         ),
         _ => None,
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use quittance_facilitator::chain::ChainFault;
+use quittance_ledger::PaymentState;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -147,27 +148,33 @@ impl Link {
 
     /// A seed that aims at a cell holds the process there until it is reached.
     async fn hold(&self, place: Crash, key: usize) {
+        let first = self.world.with(|w| {
+            let aims = w.plan.aim.is_some_and(|aim| aim.two_stage) && place == Crash::BeforeVerdict;
+            aims && key == 0 && !w.calm && !std::mem::replace(&mut w.report.held_first, true)
+        });
+        if first {
+            return self.hold_until(true, |w| w.state_of(0) == Some(PaymentState::Recorded)).await;
+        }
         let held = self.world.with(|w| {
             let aims = w.plan.aim.is_some_and(|aim| aim.place == place) && key == 0 && !w.calm;
             aims && !std::mem::replace(&mut w.report.held, true)
         });
-        if !held {
-            return;
+        if held {
+            let standstill = self.world.with(|w| w.plan.aim.is_some_and(|aim| aim.standstill));
+            let there = |w: &mut World| {
+                w.plan.aim.is_some_and(|aim| w.cell(place, key) == (aim.state, place, aim.sent))
+            };
+            self.hold_until(standstill, there).await;
         }
+    }
+
+    async fn hold_until(&self, standstill: bool, there: impl Fn(&mut World) -> bool) {
         let mut changes = self.world.changes();
         let until = self.world.with(|w| w.now()).saturating_add(HOLD_MS);
-        let lets_it_be_found = self.world.with(|w| w.plan.aim.is_some_and(|aim| aim.standstill));
-        if lets_it_be_found {
+        if standstill {
             self.pause(until);
         }
-        loop {
-            let (there, calm) = self.world.with(|w| {
-                let cell = w.cell(place, key);
-                (w.plan.aim.is_some_and(|aim| cell == (aim.state, place, aim.sent)), w.calm)
-            });
-            if there || calm {
-                break;
-            }
+        while !self.world.with(|w| w.calm || there(w)) {
             tokio::select! {
                 biased;
                 _ = changes.changed() => {}

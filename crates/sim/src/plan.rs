@@ -217,7 +217,7 @@ impl Plan {
 
     /// Enough processes and patience for the cell to come about.
     fn aimed(mut self, aim: Aim, random: &mut Random) -> Self {
-        if aim.standstill || aim.place == Crash::BeforeClaim {
+        if aim.standstill || aim.two_stage || aim.place == Crash::BeforeClaim {
             self.processes = self.processes.max(2);
         }
         self.skews_ms = (0..self.processes).map(|_| skew(random)).collect();
@@ -279,8 +279,13 @@ pub struct Aim {
     pub unsigned: bool,
     /// A node that knows a transaction says its hash again.
     pub echo: bool,
+    /// The recording's answer is lost and cannot be read, so that a verdict comes
+    /// before any broadcast.
+    pub lost_record: bool,
     /// Nodes deny that the authorization is used when they are asked before signing.
     pub blind: bool,
+    /// Another process stands still with evidence until this one has recorded.
+    pub two_stage: bool,
     /// Whether the whole process stands still, so that others take over.
     pub standstill: bool,
 }
@@ -313,15 +318,18 @@ impl Aim {
         let patient = matches!(place, Crash::AfterClaim | Crash::BeforeRecord) && sent.is_some();
         // Evidence for what is not signed yet, and then it is signed all the same.
         let blind = place == Crash::BeforeVerdict && state == Some(PaymentState::Recorded) && sent.is_none();
+        let two_stage = place == Crash::AfterRecord && state == Some(PaymentState::Settled) && sent.is_none();
+        let blind = blind || two_stage;
         let stranger = if blind { Some(Act::Pay) } else { stranger };
         let expires = state == Some(PaymentState::Expired);
         let ended = state.is_some_and(PaymentState::is_final);
+        let lost_record = place == Crash::BeforeSend && ended && sent.is_none();
         let elsewhere = ended || (state == Some(PaymentState::Recorded) && sent.is_some());
         // Where the driver itself waits for the call, only others can go on.
         let standstill = match place {
             Crash::AfterClaim => state != Some(PaymentState::Claimed),
             Crash::BeforeRecord => state != Some(PaymentState::Claimed),
-            Crash::AfterRecord | Crash::BeforeSend => elsewhere,
+            Crash::AfterRecord | Crash::BeforeSend => elsewhere && !lost_record,
             Crash::AfterSend | Crash::BeforeVerdict => ended,
             _ => false,
         };
@@ -329,15 +337,17 @@ impl Aim {
             state,
             place,
             sent,
-            net: stranger.map(|_| Net::Base),
+            net: (stranger.is_some() || lost_record).then_some(Net::Base),
             fate,
             stranger,
             stranger_after_ms: if patient { 22_000 } else { 4_000 },
             life_ms: expires.then_some(22_000),
-            unsigned: sent.is_none() && ended,
+            unsigned: sent.is_none() && ended && !lost_record && !two_stage,
+            two_stage,
+            lost_record,
             echo: sent == Some(Kind::Accepted),
             blind,
-            standstill: standstill || blind,
+            standstill: (standstill || blind) && !two_stage,
         }
     }
 }

@@ -44,13 +44,17 @@ async fn play(world: &Handle) {
     world.sleep_until(calm_ms).await;
     world.with(World::calm_down);
 
-    // Every payment ends by its deadline, or soon after the weather.
-    let bound = world.with(|w| w.deadline_of_all());
+    // Every payment ends by its deadline, or soon after the weather. Some are
+    // signed only now, by who got no offer before.
     let ended = |w: &mut World| {
         w.waiting == 0 && w.database.with(|rows| rows.payments().all(|payment| payment.state.is_final()))
     };
+    let bound = |w: &mut World| w.deadline_of_all();
     if !wait(world, bound, ended).await {
-        world.with(|w| w.audit_unfinished(bound));
+        world.with(|w| {
+            let bound = w.deadline_of_all();
+            w.audit_unfinished(bound);
+        });
     }
 
     // New ones go through, once every process has a tariff of the good weather:
@@ -60,7 +64,7 @@ async fn play(world: &Handle) {
         begin_payment(world, from.saturating_add(1_000), Some(net));
     }
     world.sleep_until(from.saturating_add(1_500)).await;
-    wait(world, from.saturating_add(2 * MINUTE_MS), |w| w.waiting == 0).await;
+    wait(world, |_| from.saturating_add(2 * MINUTE_MS), |w| w.waiting == 0).await;
     world.with(|w| w.audit_probes(first));
 
     // Whoever paid comes back once more, and gets what was paid for.
@@ -69,7 +73,7 @@ async fn play(world: &Handle) {
     }
     world.sleep(1_000, 1_000).await;
     let from = world.with(|w| w.now());
-    wait(world, from.saturating_add(3 * MINUTE_MS), |w| w.waiting == 0).await;
+    wait(world, |_| from.saturating_add(3 * MINUTE_MS), |w| w.waiting == 0).await;
 
     // And every landing is final, or booked as lost.
     let from = world.with(|w| w.now());
@@ -80,7 +84,7 @@ async fn play(world: &Handle) {
         };
         w.database.with(|rows| !rows.payments().any(open))
     };
-    wait(world, from.saturating_add(finality).saturating_add(MINUTE_MS), settled).await;
+    wait(world, |_| from.saturating_add(finality).saturating_add(MINUTE_MS), settled).await;
     // Costs are booked in the background.
     world.sleep(10_000, 10_000).await;
     world.with(|w| {
@@ -111,12 +115,16 @@ fn last_visitors(w: &mut World) -> Vec<Client> {
 }
 
 /// Until it is so; false if it is not so in time.
-async fn wait(world: &Handle, bound_ms: u64, is_so: impl Fn(&mut World) -> bool) -> bool {
+async fn wait(
+    world: &Handle,
+    bound_ms: impl Fn(&mut World) -> u64,
+    is_so: impl Fn(&mut World) -> bool,
+) -> bool {
     loop {
         if world.with(&is_so) {
             return true;
         }
-        if world.with(|w| w.now() >= bound_ms || w.over) {
+        if world.with(|w| w.now() >= bound_ms(w) || w.over) {
             return false;
         }
         world.sleep(LOOK_MS, LOOK_MS).await;

@@ -117,6 +117,7 @@ pub struct Report {
     /// Final transactions of ours whose cost is missing in the books.
     pub unbooked: u64,
     pub(crate) held: bool,
+    pub(crate) held_first: bool,
     pub(crate) aimed: bool,
 }
 

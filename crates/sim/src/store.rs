@@ -64,6 +64,12 @@ impl World {
         }
     }
 
+    /// Whether this seed wants the recording of this payment to be lost sight of.
+    fn loses_record(&self, key: Option<usize>) -> bool {
+        let aims = key == Some(0) && !self.calm && self.plan.aim.is_some_and(|aim| aim.lost_record);
+        aims && self.state_of(0).is_some_and(|state| !state.is_final())
+    }
+
     pub(crate) fn key_of(&self, id: &PaymentId) -> Option<usize> {
         let key = self.database.with(|rows| rows.payments().find(|p| p.id == *id).map(|p| p.key))?;
         self.keys.get(&key).copied()
@@ -91,7 +97,11 @@ impl FaultyStore {
         let world = &self.link.world;
         let way = world.with(|w| {
             w.count_call(code, key);
-            w.draw_way()
+            let mut way = w.draw_way();
+            if matches!(code, 7 | 8) && w.loses_record(key) {
+                way = Way { down_ms: None, unknown: true, stored: true, ..way };
+            }
+            way
         });
         if self.link.dies_at(places.0, key).await {
             // A shared database finishes what a dead client asked for; an
@@ -294,7 +304,13 @@ impl Store for FaultyStore {
     }
 
     async fn recorded_attempts(&self, payment: &PaymentId) -> Answer<Vec<Recorded>> {
-        self.read(10, self.key_of(payment), self.inner.recorded_attempts(payment)).await
+        let key = self.key_of(payment);
+        if self.link.world.with(|w| w.loses_record(key)) {
+            self.link.world.sleep(50, 500).await;
+            self.link.alive().await;
+            return Err(unavailable());
+        }
+        self.read(10, key, self.inner.recorded_attempts(payment)).await
     }
 
     async fn attempts_from_nonce(

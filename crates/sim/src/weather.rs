@@ -302,7 +302,7 @@ impl World {
     /// still with evidence for it.
     pub(crate) fn holds_back(&self, key: usize) -> bool {
         let blind = self.plan.aim.is_some_and(|aim| aim.blind);
-        key == 0 && !self.calm && blind && !self.report.held
+        key == 0 && !self.calm && blind && !self.report.held && !self.report.held_first
     }
 
     /// Whether this seed wants the payment unsigned.

@@ -22,6 +22,9 @@ pub fn run(plan: Plan, trace: bool) -> Option<Report> {
     let report = runtime.block_on(async move {
         let world = Handle::new(plan, trace);
         play(&world).await;
+        // The world holds processes that hold the world.
+        let held = world.with(|w| (std::mem::take(&mut w.fronts), std::mem::take(&mut w.audit.runs)));
+        drop(held);
         world.with(World::finish)
     });
     // Nothing is left to happen: dropping tasks one by one is no part of the story.

@@ -118,7 +118,8 @@ impl Database {
         let (mut adopted, mut cut_off): (Vec<Payment>, Vec<(PaymentId, u32)>) = Default::default();
         for row in &mut self.payments {
             let payment = &mut row.payment;
-            if !is_over(payment) && left.covers(&payment.owner) && !me.owns(payment) {
+            let later = payment.owner == *me.instance && payment.owner_epoch >= me.epoch;
+            if !is_over(payment) && left.covers(&payment.owner) && !later {
                 payment.owner = me.instance.to_string();
                 payment.owner_epoch = me.epoch;
                 // Settled ones go on being watched; nobody drives them.
@@ -127,7 +128,7 @@ impl Database {
                 }
             }
             let runner = payment.delivery_owner.as_deref().unwrap_or_default();
-            let ours = runner == &*me.instance && row.delivery_epoch == Some(me.epoch);
+            let ours = runner == &*me.instance && row.delivery_epoch >= Some(me.epoch);
             if payment.delivery == DeliveryState::Running && left.covers(runner) && !ours && !forgetful {
                 payment.delivery = DeliveryState::Credited;
                 cut_off.push((payment.id.clone(), payment.runs));

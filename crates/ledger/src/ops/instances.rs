@@ -176,6 +176,7 @@ enum Left {
     ByAnybody,
 }
 
+/// Never from a later life of our own: what a dead life sent may arrive late.
 async fn take_over(tx: &mut Tx, me: &Me, left: Left, now_ms: i64) -> Result<Vec<Payment>, LedgerError> {
     let (from, anybody) = match left {
         Left::By(name) => (name, false),
@@ -184,7 +185,7 @@ async fn take_over(tx: &mut Tx, me: &Me, left: Left, now_ms: i64) -> Result<Vec<
     let rows = tx
         .change(
             "UPDATE payments SET owner = $1, owner_epoch = $2 WHERE state IN ('claimed', 'recorded') \
-             AND (owner = $3 OR $4) AND NOT (owner = $1 AND owner_epoch = $2) RETURNING *",
+             AND (owner = $3 OR $4) AND NOT (owner = $1 AND owner_epoch >= $2) RETURNING *",
             params![&*me.instance, me.epoch, from.as_str(), anybody],
         )
         .await?;
@@ -197,14 +198,14 @@ async fn take_over(tx: &mut Tx, me: &Me, left: Left, now_ms: i64) -> Result<Vec<
     // so they are not returned and not journaled one by one.
     tx.execute(
         "UPDATE payments SET owner = $1, owner_epoch = $2 WHERE state = 'settled' AND finality IS NULL \
-         AND (owner = $3 OR $4) AND NOT (owner = $1 AND owner_epoch = $2)",
+         AND (owner = $3 OR $4) AND NOT (owner = $1 AND owner_epoch >= $2)",
         params![&*me.instance, me.epoch, from.as_str(), anybody],
     )
     .await?;
     let cut_off = tx
         .change(
             "UPDATE payments SET delivery = 'credited' WHERE delivery = 'running' \
-             AND (delivery_owner = $3 OR $4) AND NOT (delivery_owner = $1 AND delivery_epoch = $2) \
+             AND (delivery_owner = $3 OR $4) AND NOT (delivery_owner = $1 AND delivery_epoch >= $2) \
              RETURNING id, runs",
             params![&*me.instance, me.epoch, from.as_str(), anybody],
         )

@@ -216,3 +216,20 @@ pub(crate) async fn chain(nodes: &[&Arc<FakeRpc>]) -> SolanaChain {
     }
     chain
 }
+
+/// `getSignatureStatuses` of one transaction.
+pub(crate) fn status(level: &str, err: Value) -> Value {
+    json!({"context": {"slot": 900}, "value": [{
+        "slot": 800, "confirmations": 1, "err": err, "confirmationStatus": level,
+    }]})
+}
+
+/// The same of one that the node does not know.
+pub(crate) fn nowhere() -> Value {
+    json!({"context": {"slot": 900}, "value": [null]})
+}
+
+/// `getEpochInfo` at a block height.
+pub(crate) fn epoch(height: u64) -> Value {
+    json!({"absoluteSlot": height + 100, "blockHeight": height})
+}

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::testing::{AMOUNT, FakeRpc, chain, official, payload, transaction, with_creation};
+use crate::testing::{
+    AMOUNT, FakeRpc, chain, epoch, nowhere, official, payload, status, transaction, with_creation,
+};
 
 struct Case {
     watch: SolanaWatch,
@@ -18,20 +20,6 @@ fn case(chain: &SolanaChain, instructions: &[solana_sdk::instruction::Instructio
         deadline: Deadline::BlockHeight(500),
     };
     Case { watch, raw: signed.raw }
-}
-
-fn status(level: &str, err: Value) -> Value {
-    json!({"context": {"slot": 900}, "value": [{
-        "slot": 800, "confirmations": 1, "err": err, "confirmationStatus": level,
-    }]})
-}
-
-fn nowhere() -> Value {
-    json!({"context": {"slot": 900}, "value": [null]})
-}
-
-fn epoch(height: u64) -> Value {
-    json!({"absoluteSlot": height + 100, "blockHeight": height})
 }
 
 /// `getTransaction` of a case: fee 10,001, and the tokens arrive.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::*;
-use crate::testing::{FakeRpc, chain, official, payload, transaction};
+use crate::testing::{FakeRpc, chain, epoch, nowhere, official, payload, status, transaction};
 
 async fn fixture(endpoints: &[&Arc<FakeRpc>]) -> (SolanaChain, SolanaLanded) {
     let chain = chain(endpoints).await;
@@ -19,20 +19,6 @@ async fn fixture(endpoints: &[&Arc<FakeRpc>]) -> (SolanaChain, SolanaLanded) {
     };
     let landed = SolanaLanded { key: payment.key(), payment, landing, deadline: Deadline::BlockHeight(500) };
     (chain, landed)
-}
-
-fn status(level: &str, err: Value) -> Value {
-    json!({"context": {"slot": 900}, "value": [{
-        "slot": 800, "confirmations": 1, "err": err, "confirmationStatus": level,
-    }]})
-}
-
-fn nowhere() -> Value {
-    json!({"context": {"slot": 900}, "value": [null]})
-}
-
-fn epoch(height: u64) -> Value {
-    json!({"absoluteSlot": height + 100, "blockHeight": height})
 }
 
 #[tokio::test]

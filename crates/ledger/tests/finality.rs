@@ -123,3 +123,29 @@ async fn a_claim_of_an_earlier_life_that_comes_late_is_adopted() {
     assert_eq!(adopted.iter().map(|payment| &payment.id).collect::<Vec<_>>(), [&id]);
     assert_eq!(ledger.unfinished().await.unwrap(), adopted);
 }
+
+/// Found by the simulator: a dead life's own adoption came late, took its next
+/// life for an earlier one, and made a run under way a credit (P1).
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_a_dead_life_takes_nothing_from_the_next_one() {
+    use common::*;
+    use quittance_ledger::{DeliveryStart, DeliveryState};
+    use sqlx::Connection as _;
+
+    let Some(store) = Store::postgres().await else { return };
+    let ledger = store.open().await;
+    let claimed = won(&ledger, new_claim(1, 0)).await.into_payment().id;
+    let running = settled(&ledger, 2).await;
+    assert_eq!(ledger.start_delivery(&running, 3, NOW).await.unwrap(), DeliveryStart::Run { run: 1 });
+    // What this life sees from now on belongs to the next one.
+    let mut next = sqlx::PgConnection::connect(&store.url).await.unwrap();
+    let later = "UPDATE payments SET owner_epoch = owner_epoch + 1, delivery_epoch = delivery_epoch + 1";
+    sqlx::query(later).execute(&mut next).await.unwrap();
+    assert_eq!(ledger.adopt_orphans(NOW).await.unwrap(), vec![]);
+    let epoch = |id| {
+        let ledger = ledger.clone();
+        async move { ledger.payment(id).await.unwrap().unwrap().owner_epoch }
+    };
+    assert_eq!((epoch(&claimed).await, epoch(&running).await), (2, 2), "both stay the next life's");
+    assert_eq!(ledger.payment(&running).await.unwrap().unwrap().delivery, DeliveryState::Running);
+}

@@ -7,8 +7,8 @@ use std::time::Duration;
 use quittance_ledger::{DeliveryStart, DeliveryState, LedgerError, Payment};
 use quittance_protocol::{ErrorCode, PaymentId};
 
+use crate::answer::{UNAVAILABLE_RETRY_SECONDS, conflict, receipt, unavailable};
 use crate::api::{Grant, PaidFacts, PayOutcome, Sale};
-use crate::pay::{UNAVAILABLE_RETRY_SECONDS, conflict, receipt, unavailable};
 use crate::{Inner, failpoint};
 
 /// Pause before a credit that could not be stored is tried again.

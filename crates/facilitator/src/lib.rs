@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod answer;
 mod api;
 mod base;
 mod board;
 pub mod chain;
+mod checks;
 mod clock;
 pub mod config;
 mod deliver;

@@ -14,11 +14,12 @@ use quittance_protocol::{
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
+use crate::answer::{pending_receipt, receipt, reject};
 use crate::api::{PayOutcome, Rejection};
 use crate::board::Notice;
 use crate::chain::{ChainPayment, CheckError};
+use crate::checks::NAMES_ANOTHER;
 use crate::desk::Desk;
-use crate::pay::{NAMES_ANOTHER, pending_receipt, receipt, reject};
 use crate::{Inner, failpoint};
 
 impl Inner {
@@ -156,7 +157,7 @@ impl Inner {
         &self,
         desk: &Desk,
         payment: &ChainPayment,
-    ) -> Result<crate::pay::Checked, Rejection> {
+    ) -> Result<crate::checks::Checked, Rejection> {
         self.check_chain(desk, payment).await.map_err(|outcome| match outcome {
             PayOutcome::Refused(rejection) => rejection,
             _ => unreachable_chain(),

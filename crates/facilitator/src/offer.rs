@@ -8,9 +8,9 @@ use quittance_quote::{NetworkTerms, OfferTemplate, QuoteError};
 use serde::Serialize;
 use serde_json::{Map, json};
 
+use crate::answer::UNAVAILABLE_RETRY_SECONDS;
 use crate::api::NothingToOffer;
 use crate::desk::Desk;
-use crate::pay::UNAVAILABLE_RETRY_SECONDS;
 
 /// What every 402 says after its networks, around a word that is new each time.
 ///

@@ -1,0 +1,148 @@
+//! What a payment on record is answered, and the words of every answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quittance_ledger::{LedgerError, Origin, Payment, PaymentState};
+use quittance_protocol::{ErrorCode, RetryAction, SettleResponse};
+use serde_json::Map;
+use tokio::time::Instant;
+
+use crate::Inner;
+use crate::api::{PayOutcome, Rejection, Sale};
+use crate::board::Notice;
+use crate::chain::ChainPayment;
+
+/// How often a waiter rereads the ledger when nobody in this process announces
+/// anything: another replica may own the payment.
+const REREAD_PAUSE: Duration = Duration::from_millis(500);
+
+/// What `Retry-After` says while a verdict is outstanding.
+pub(crate) const PENDING_RETRY_SECONDS: u64 = 2;
+
+/// What `Retry-After` says when a chain or the ledger cannot be reached.
+pub(crate) const UNAVAILABLE_RETRY_SECONDS: u64 = 5;
+
+impl Inner {
+    /// What a payment that is in the ledger gets: no price, window or RPC check.
+    pub(crate) async fn answer_known(
+        self: &Arc<Self>,
+        mut known: Payment,
+        payment: &ChainPayment,
+        sale: &Sale,
+        notice: &Arc<Notice>,
+        until: Instant,
+    ) -> PayOutcome {
+        if known.signature_digest != payment.signature_digest || known.origin != Origin::Gate {
+            return PayOutcome::Refused(Rejection {
+                code: ErrorCode::DuplicateSettlement,
+                message: "this authorization is already being settled; sign a new one".to_owned(),
+                payer: Some(payment.payer.clone()),
+            });
+        }
+        if known.fingerprint != sale.fingerprint {
+            return conflict(ErrorCode::RequestMismatch, "this payment bought another request", &known);
+        }
+        let mut changes = notice.subscribe();
+        loop {
+            if let Some(outcome) = self.answer_now(&known, sale).await {
+                return outcome;
+            }
+            let pause = tokio::time::sleep_until(until.min(Instant::now() + REREAD_PAUSE));
+            tokio::select! {
+                biased;
+                _ = changes.changed() => {}
+                () = pause => {}
+            }
+            match self.tools.ledger.payment(&known.id).await {
+                Ok(Some(fresh)) => known = fresh,
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "cannot reread a payment"),
+            }
+            if Instant::now() >= until {
+                return match self.answer_now(&known, sale).await {
+                    Some(outcome) => outcome,
+                    None => self.pending(&known).await,
+                };
+            }
+        }
+    }
+
+    /// The answer, if there is one already.
+    async fn answer_now(self: &Arc<Self>, known: &Payment, sale: &Sale) -> Option<PayOutcome> {
+        match known.state {
+            PaymentState::Claimed | PaymentState::Recorded => None,
+            PaymentState::Refused => Some(PayOutcome::Refused(refusal_of(known))),
+            PaymentState::Expired => Some(PayOutcome::Refused(Rejection {
+                code: ErrorCode::PaymentExpired,
+                message: "the payment expired without landing; nothing was paid".to_owned(),
+                payer: Some(known.payer.clone()),
+            })),
+            PaymentState::Settled => self.serve(known, sale).await,
+        }
+    }
+
+    pub(crate) async fn pending(&self, known: &Payment) -> PayOutcome {
+        if let Err(error) = self.tools.ledger.note_pending_answer(&known.id, self.tools.clock.now_ms()).await
+        {
+            tracing::warn!(%error, "cannot note a pending answer");
+        }
+        PayOutcome::Pending { receipt: pending_receipt(known), retry_after_seconds: PENDING_RETRY_SECONDS }
+    }
+}
+
+pub(crate) fn reject(code: ErrorCode, message: &str) -> Rejection {
+    Rejection { code, message: message.to_owned(), payer: None }
+}
+
+fn refusal_of(known: &Payment) -> Rejection {
+    let (code, message) = known
+        .refusal
+        .clone()
+        .unwrap_or((ErrorCode::UnexpectedSettleError, "the payment was refused".to_owned()));
+    Rejection { code, message, payer: Some(known.payer.clone()) }
+}
+
+pub(crate) fn unavailable(error: &LedgerError) -> PayOutcome {
+    tracing::error!(%error, "ledger");
+    PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS }
+}
+
+pub(crate) fn conflict(code: ErrorCode, message: &str, known: &Payment) -> PayOutcome {
+    let settled = known.state == PaymentState::Settled;
+    PayOutcome::Conflict { code, message: message.to_owned(), receipt: settled.then(|| receipt(known)) }
+}
+
+/// The receipt of a settled payment.
+pub(crate) fn receipt(known: &Payment) -> SettleResponse {
+    SettleResponse {
+        success: true,
+        error_reason: None,
+        error_message: None,
+        payer: Some(known.payer.clone()),
+        transaction: known.transaction.clone().unwrap_or_default(),
+        network: known.network.to_string(),
+        amount: Some(known.amount.to_string()),
+        payment_state: Some(known.state.to_string()),
+        retry_action: None,
+        retry_after_seconds: None,
+        other: Map::new(),
+    }
+}
+
+/// `settlement_pending`, with the hash once there is one (P5).
+pub(crate) fn pending_receipt(known: &Payment) -> SettleResponse {
+    SettleResponse {
+        success: false,
+        error_reason: Some(ErrorCode::SettlementPending),
+        error_message: Some("send the same payment again".to_owned()),
+        retry_action: Some(RetryAction::RetrySamePayment),
+        retry_after_seconds: Some(PENDING_RETRY_SECONDS),
+        payment_state: Some(pending_word(known).to_owned()),
+        ..receipt(known)
+    }
+}
+
+fn pending_word(known: &Payment) -> &'static str {
+    if known.state == PaymentState::Settled { "settled" } else { "pending" }
+}

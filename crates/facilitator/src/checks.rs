@@ -1,0 +1,145 @@
+//! What a new payment is asked before it is claimed: identifier, price, payer, chain.
+
+use quittance_ledger::LedgerError;
+use quittance_protocol::{Amount, Deadline, ErrorCode, IdentifierHash};
+
+use crate::Inner;
+use crate::answer::{UNAVAILABLE_RETRY_SECONDS, unavailable};
+use crate::api::{PayOutcome, Rejection, Sale};
+use crate::chain::{ChainPayment, CheckError};
+use crate::desk::Desk;
+
+/// Said of an identifier that the same payer sent with another payment.
+pub(crate) const NAMES_ANOTHER: &str =
+    "this payment-identifier was used with another payment; send a new one";
+
+/// What the chain said about a payment that may be claimed.
+pub(crate) struct Checked {
+    pub(crate) watch_from: u64,
+    pub(crate) deadline: Deadline,
+}
+
+/// Whether `gas` still pays for what the current tariff says settling costs,
+/// before markup, with the operator's budget (I10).
+fn covers(desk: &Desk, gas: Amount, current: &quittance_quote::Tariff, rent: bool, now_ms: i64) -> bool {
+    // A tariff's rent is only spent by a payment that creates the account.
+    if current.rent_included && !rent {
+        return true;
+    }
+    desk.allowed_native(gas, now_ms).is_some_and(|allowed| allowed >= current.cost_native)
+}
+
+impl Inner {
+    /// A `payment-identifier` names one payment; with another it is a mistake or an attack.
+    pub(crate) async fn check_identifier(
+        &self,
+        sale: &Sale,
+        payment: &ChainPayment,
+    ) -> Result<(), PayOutcome> {
+        match self.names_another(sale.identifier, payment).await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(PayOutcome::Conflict {
+                code: ErrorCode::RequestMismatch,
+                message: NAMES_ANOTHER.to_owned(),
+                receipt: None,
+            }),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    /// Whether the same payer sent this identifier with another payment.
+    /// Identifiers are the clients' choice: another payer's is none of ours.
+    pub(crate) async fn names_another(
+        &self,
+        identifier: Option<IdentifierHash>,
+        payment: &ChainPayment,
+    ) -> Result<bool, LedgerError> {
+        let Some(identifier) = identifier.filter(|identifier| !identifier.is_offered()) else {
+            return Ok(false);
+        };
+        let others = self.tools.ledger.payment_by_identifier(&identifier).await?;
+        Ok(others.iter().any(|other| other.key != payment.key && other.payer == payment.payer))
+    }
+
+    /// The amount must be this body's own price plus a tariff of the window,
+    /// and must still cover what a signature may cost (I10).
+    pub(crate) async fn match_offer(
+        &self,
+        desk: &Desk,
+        payment: &ChainPayment,
+        sale: &Sale,
+    ) -> Result<(Amount, i64), PayOutcome> {
+        let now_ms = self.tools.clock.now_ms();
+        let mut found = desk.matching(payment.amount, sale.service, now_ms);
+        if found.is_none() {
+            // Another replica may have offered a tariff we have not seen; the
+            // signature is checked already, so this read cannot be had for free.
+            if let Err(error) = crate::tariffs::reload(desk, &*self.tools.ledger, &self.policy, now_ms).await
+            {
+                tracing::warn!(%error, "cannot reread tariffs");
+            }
+            found = desk.matching(payment.amount, sale.service, now_ms);
+        }
+        let Some(tariff) = found else {
+            return Err(PayOutcome::Refused(Rejection {
+                code: desk.chain.amount_mismatch(),
+                message: "the amount is not this request's price; pay the amount of a fresh offer".to_owned(),
+                payer: Some(payment.payer.clone()),
+            }));
+        };
+        if payment.needs_rent && !tariff.rent_included {
+            return Err(PayOutcome::Refused(Rejection {
+                code: ErrorCode::InvalidExactSvmPayloadTransactionInstructionsLength,
+                message: "the recipient's token account exists; leave its creation out".to_owned(),
+                payer: Some(payment.payer.clone()),
+            }));
+        }
+        match desk.current(now_ms) {
+            None => Err(PayOutcome::Unavailable { retry_after_seconds: desk.retry_after_seconds(now_ms) }),
+            // An old tariff is honoured unless it no longer covers the bound.
+            Some(current) if !covers(desk, tariff.gas, &current, payment.needs_rent, now_ms) => {
+                Err(PayOutcome::Refused(Rejection {
+                    code: desk.chain.amount_mismatch(),
+                    message: "settlement became dearer than this offer covers; pay a fresh offer".to_owned(),
+                    payer: Some(payment.payer.clone()),
+                }))
+            }
+            Some(_) => Ok((tariff.gas, tariff.number)),
+        }
+    }
+
+    /// Whose attempts cost gas and earned nothing, again and again, is refused
+    /// before the next one (I10).
+    pub(crate) async fn check_payer(&self, desk: &Desk, payer: &str) -> Result<(), PayOutcome> {
+        let network = desk.chain.network();
+        let now_ms = self.tools.clock.now_ms();
+        match desk.ceilings.payer_is_over(&*self.tools.ledger, network, payer, now_ms).await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(PayOutcome::Refused(Rejection {
+                code: ErrorCode::InvalidTransactionState,
+                message: "too many of this payer's transactions failed at our cost today; try again tomorrow"
+                    .to_owned(),
+                payer: Some(payer.to_owned()),
+            })),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    /// One RPC call, plus at most one for the deadline.
+    pub(crate) async fn check_chain(
+        &self,
+        desk: &Desk,
+        payment: &ChainPayment,
+    ) -> Result<Checked, PayOutcome> {
+        let to_outcome = |error| match error {
+            CheckError::Rejected(rejection) => PayOutcome::Refused(rejection),
+            CheckError::Unreachable(reason) => {
+                tracing::warn!(network = %desk.chain.network(), reason, "chain check impossible");
+                PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS }
+            }
+        };
+        let view = desk.chain.check_chain(payment).await.map_err(to_outcome)?;
+        let deadline = desk.chain.deadline(payment, &view).await.map_err(to_outcome)?;
+        Ok(Checked { watch_from: view.watch_from, deadline })
+    }
+}

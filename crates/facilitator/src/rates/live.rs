@@ -16,10 +16,10 @@ use super::fetch::Fetcher;
 use super::http::HttpJson;
 use super::price::Price;
 use super::pyth::Pyth;
-use super::settings::{RateKind, RateSourceConfig, RatesConfig};
 use super::{Coin, RateSource, Reading};
 use crate::clock::Clock;
 use crate::config::{ConfigError, resolve};
+use crate::config::{RateKind, RateSourceConfig, RatesConfig};
 use crate::metrics::Metrics;
 use crate::units::basis_points;
 

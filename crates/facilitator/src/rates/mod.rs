@@ -6,9 +6,8 @@ mod error;
 mod fetch;
 mod http;
 mod live;
-mod price;
+pub(crate) mod price;
 mod pyth;
-pub(crate) mod settings;
 
 use quittance_protocol::{Family, Network};
 use quittance_quote::{QuoteError, Rate};

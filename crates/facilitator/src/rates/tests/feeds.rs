@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::server::{FaultyServer, Reply};
 use crate::clock::Clock;
+use crate::config::RatesConfig;
 use crate::metrics::Metrics;
 use crate::rates::chainlink::Chainlink;
 use crate::rates::error::SourceError;
 use crate::rates::fetch::{BODY_BYTES_MAX, Fetcher};
 use crate::rates::http::HttpJson;
 use crate::rates::pyth::{Pyth, decode};
-use crate::rates::settings::RatesConfig;
 use crate::rates::{Coin, LiveRates, RateSource as _};
 
 const NOW: i64 = 1_800_000_000;

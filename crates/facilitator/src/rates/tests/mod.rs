@@ -2,5 +2,4 @@
 
 mod feeds;
 mod server;
-mod settings;
 mod table;

@@ -1,3 +1,9 @@
+mod rates;
+
+use figment::Figment;
+use figment::providers::{Format as _, Toml};
+
+use super::read::text_overrides;
 use super::*;
 
 const MINIMAL: &str = r#"

@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 
-use super::Coin;
-use super::price::Price;
-use crate::config::{ConfigError, decimal_text, optional_decimal_text};
+use super::ConfigError;
+use super::decimal::{decimal_text, optional_decimal_text};
+use crate::rates::Coin;
+use crate::rates::price::Price;
 use crate::units::basis_points;
 
 /// Most sources; every offer looks at all of a pair's.

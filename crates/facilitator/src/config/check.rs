@@ -1,0 +1,32 @@
+//! What types cannot express and sections demand of each other.
+
+use super::{Config, ConfigError};
+use crate::rates::Coin;
+
+impl Config {
+    /// Checks what types cannot express.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.networks.is_empty() {
+            return Err(ConfigError::Invalid("no [networks.NAME] section: nothing could be paid".to_owned()));
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for (name, network) in &self.networks {
+            if !seen.insert(network.network.as_str()) {
+                return Err(invalid(name, "the same network stands in two sections"));
+            }
+            network.check(name)?;
+        }
+        let coins: Vec<_> = self.networks.values().map(|network| Coin::of(&network.network)).collect();
+        self.rates.check(&coins)?;
+        self.quote.check()?;
+        if self.gate.runs_max == 0 {
+            return Err(ConfigError::Invalid("gate.runs_max must be at least 1".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with `[networks.name]`.
+pub(super) fn invalid(name: &str, problem: &str) -> ConfigError {
+    ConfigError::Invalid(format!("networks.{name}: {problem}"))
+}

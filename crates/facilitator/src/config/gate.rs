@@ -1,0 +1,39 @@
+//! `[gate]` of the configuration.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// `[gate]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GateConfig {
+    /// Price catalogue (TOML).
+    pub catalogue: Option<PathBuf>,
+    /// Longest request body.
+    pub body_bytes_max: usize,
+    /// Longest answer that is stored for replay.
+    pub answer_body_bytes_max: usize,
+    /// How long a request waits for a verdict before it is told `settlement_pending`.
+    pub pending_wait_seconds: u64,
+    /// How long an answer is replayed to who shows no `payment-identifier`.
+    pub replay_seconds: u64,
+    /// How often one payment may start the handler.
+    pub runs_max: u32,
+    /// Paid requests in flight.
+    pub concurrency_max: usize,
+}
+
+impl Default for GateConfig {
+    fn default() -> Self {
+        Self {
+            catalogue: None,
+            body_bytes_max: 8 * 1024 * 1024,
+            answer_body_bytes_max: 4 * 1024 * 1024,
+            pending_wait_seconds: 30,
+            replay_seconds: 120,
+            runs_max: 3,
+            concurrency_max: 1_024,
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `[ledger]` of the configuration.
+
+use serde::Deserialize;
+
+/// `[ledger]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerConfig {
+    /// `sqlite://path` or `postgres://…`; `env:NAME` and `file:PATH` refer to a
+    /// secret that holds the URL.
+    pub url: String,
+    /// This process's name among several on one database.
+    /// Default: the host's name and `server.listen`, so that a process that
+    /// comes back is the same one, and a second one on the host is another.
+    pub instance: Option<String>,
+    /// How long a silent process keeps its payments.
+    #[serde(default = "default_lease_seconds")]
+    pub lease_seconds: u64,
+    /// How long the bodies of stored answers are kept for replay. Payments, keys
+    /// and the journal are kept for good.
+    #[serde(default = "default_answers_kept_hours")]
+    pub answers_kept_hours: u64,
+}
+
+fn default_answers_kept_hours() -> u64 {
+    720
+}
+
+fn default_lease_seconds() -> u64 {
+    15
+}

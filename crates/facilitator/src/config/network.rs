@@ -1,0 +1,150 @@
+//! `[networks.NAME]` of the configuration.
+
+use quittance_protocol::{Family, Network};
+use serde::Deserialize;
+
+use super::ConfigError;
+use super::check::invalid;
+use super::decimal::decimal_text;
+use crate::units::usdc;
+
+/// `[networks.NAME]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// CAIP-2 identifier.
+    pub network: Network,
+    /// JSON-RPC endpoints, the first is preferred.
+    pub rpc_urls: Vec<String>,
+    /// Token contract or mint.
+    pub asset: String,
+    /// Recipient (the owner, on Solana).
+    pub pay_to: String,
+    /// Secret references (`env:NAME`, `file:PATH`) of the oracle wallets.
+    pub wallets: Vec<String>,
+    /// Shown in offers.
+    #[serde(default = "default_symbol")]
+    pub asset_symbol: String,
+    /// EIP-712 domain name of the token.
+    #[serde(default = "default_token_name")]
+    pub asset_name: String,
+    /// EIP-712 domain version of the token.
+    #[serde(default = "default_token_version")]
+    pub asset_version: String,
+    /// How long an offer may be paid.
+    #[serde(default = "default_max_timeout_seconds")]
+    pub max_timeout_seconds: u64,
+    /// One RPC call's limit.
+    #[serde(default = "default_rpc_timeout_ms")]
+    pub rpc_timeout_ms: u64,
+    /// Pause between two looks of the shared poller.
+    #[serde(default = "default_poll_interval_ms")]
+    pub poll_interval_ms: u64,
+    /// From this amount on (USDC) a landing needs the word of a second endpoint,
+    /// where `rpc_urls` has one (I7): a lone node that lies can sell no more.
+    #[serde(default = "default_second_opinion_usdc", deserialize_with = "decimal_text")]
+    pub second_opinion_usdc: String,
+    /// Base: blocks on top of the one that holds the payment.
+    #[serde(default)]
+    pub confirmations: u64,
+    /// Base: gas limit of a settlement, also the cost bound.
+    #[serde(default = "default_gas_limit")]
+    pub settle_gas_limit: u64,
+    /// Base: gas a settlement is expected to use, what the tariff charges for.
+    #[serde(default = "default_gas_expected")]
+    pub settle_gas_expected: u64,
+    /// Base: cap on the fee per gas of anything we sign (I8).
+    #[serde(default = "default_max_fee_per_gas_wei")]
+    pub max_fee_per_gas_wei: u64,
+    /// Base: tip per gas.
+    #[serde(default = "default_priority_fee_wei")]
+    pub priority_fee_wei: u64,
+    /// Base: how far ahead `validBefore` may lie.
+    #[serde(default = "default_authorization_seconds_max")]
+    pub authorization_seconds_max: u64,
+    /// Base: whether signatures that do not recover to the payer are put before
+    /// the payer's contract (ERC-1271); each such payment costs an RPC call.
+    #[serde(default)]
+    pub contract_payers: bool,
+    /// Solana: when the recipient's token account is created.
+    #[serde(default)]
+    pub token_account: TokenAccount,
+    /// Solana: cap on the priority fee a payer may make us pay.
+    #[serde(default = "default_priority_fee_lamports_max")]
+    pub priority_fee_lamports_max: u64,
+}
+
+fn default_symbol() -> String {
+    "USDC".to_owned()
+}
+fn default_token_name() -> String {
+    "USD Coin".to_owned()
+}
+fn default_token_version() -> String {
+    "2".to_owned()
+}
+fn default_max_timeout_seconds() -> u64 {
+    120
+}
+fn default_rpc_timeout_ms() -> u64 {
+    5_000
+}
+fn default_poll_interval_ms() -> u64 {
+    100
+}
+fn default_second_opinion_usdc() -> String {
+    "10".to_owned()
+}
+fn default_gas_limit() -> u64 {
+    150_000
+}
+fn default_gas_expected() -> u64 {
+    88_000
+}
+fn default_max_fee_per_gas_wei() -> u64 {
+    20_000_000_000
+}
+fn default_priority_fee_wei() -> u64 {
+    1_000_000
+}
+fn default_authorization_seconds_max() -> u64 {
+    900
+}
+fn default_priority_fee_lamports_max() -> u64 {
+    1_000
+}
+
+/// When the recipient's token account on Solana comes into being.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenAccount {
+    /// We create it once, so that official clients, which never do, can pay.
+    #[default]
+    AtStart,
+    /// The first payer's transaction creates it and is charged the rent.
+    InPayment,
+}
+
+impl NetworkConfig {
+    pub(super) fn check(&self, name: &str) -> Result<(), ConfigError> {
+        if self.rpc_urls.is_empty() {
+            return Err(invalid(name, "rpc_urls is empty"));
+        }
+        if self.wallets.len() != 1 {
+            return Err(invalid(name, "wallets must name exactly one secret, e.g. [\"env:BASE_WALLET\"]"));
+        }
+        usdc(&format!("networks.{name}.second_opinion_usdc"), &self.second_opinion_usdc)?;
+        if self.max_timeout_seconds == 0 {
+            return Err(invalid(name, "max_timeout_seconds must be at least 1"));
+        }
+        if let Family::Eip155(_) = self.network.family() {
+            if self.settle_gas_expected > self.settle_gas_limit {
+                return Err(invalid(name, "settle_gas_expected is above settle_gas_limit"));
+            }
+            if self.authorization_seconds_max < self.max_timeout_seconds {
+                return Err(invalid(name, "authorization_seconds_max is below max_timeout_seconds"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! `[quote]` of the configuration.
+
+use quittance_protocol::Amount;
+use serde::Deserialize;
+
+use super::ConfigError;
+use super::decimal::decimal_text;
+use crate::units::{basis_points, usdc};
+
+/// `[quote]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuoteConfig {
+    /// Factor on the estimated settlement cost.
+    #[serde(deserialize_with = "decimal_text")]
+    pub markup: String,
+    /// Factor on the base fee: how much it may rise before the payment lands.
+    #[serde(deserialize_with = "decimal_text")]
+    pub base_fee_headroom: String,
+    /// How long a replaced tariff stays payable beyond `max_timeout_seconds`.
+    pub grace_seconds: u64,
+    /// Pause between two tariffs.
+    pub refresh_seconds: u64,
+    /// How much a tariff may fall in a minute, as a part of itself.
+    #[serde(deserialize_with = "decimal_text")]
+    pub fall_per_minute: String,
+    /// The least surcharge (USDC), however cheap settling is.
+    #[serde(deserialize_with = "decimal_text")]
+    pub gas_floor_usdc: String,
+    /// Above this surcharge a network is not offered (USDC).
+    #[serde(deserialize_with = "decimal_text")]
+    pub gas_ceiling_usdc: String,
+    /// What the operator adds per payment to what the payer was charged before a
+    /// signature is refused as too costly (USDC, I10).
+    #[serde(deserialize_with = "decimal_text")]
+    pub cost_budget_usdc: String,
+    /// What one payer's attempts on one network may cost without earning, within
+    /// 24 hours, before that payer is refused there (USDC, I10).
+    #[serde(deserialize_with = "decimal_text")]
+    pub uncollected_payer_day_usdc: String,
+    /// What all attempts on one network may cost without earning, within 24
+    /// hours, before it is not offered (USDC, I10).
+    #[serde(deserialize_with = "decimal_text")]
+    pub uncollected_network_day_usdc: String,
+    /// What settling on one network may cost at all, within 24 hours, before it
+    /// is not offered (USDC): the most a mistake can burn in a day.
+    #[serde(deserialize_with = "decimal_text")]
+    pub spent_network_day_usdc: String,
+}
+
+impl Default for QuoteConfig {
+    fn default() -> Self {
+        Self {
+            markup: "1.25".to_owned(),
+            base_fee_headroom: "1.125".to_owned(),
+            grace_seconds: 30,
+            refresh_seconds: 5,
+            fall_per_minute: "0.10".to_owned(),
+            gas_floor_usdc: "0".to_owned(),
+            gas_ceiling_usdc: "0.50".to_owned(),
+            cost_budget_usdc: "0.005".to_owned(),
+            uncollected_payer_day_usdc: "0.10".to_owned(),
+            uncollected_network_day_usdc: "2.00".to_owned(),
+            spent_network_day_usdc: "100.00".to_owned(),
+        }
+    }
+}
+
+impl QuoteConfig {
+    /// The markup in basis points: 12,500 for `"1.25"`.
+    pub fn markup_bps(&self) -> Result<u32, ConfigError> {
+        basis_points("quote.markup", &self.markup)
+    }
+
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let floor = usdc("quote.gas_floor_usdc", &self.gas_floor_usdc)?;
+        let ceiling = usdc("quote.gas_ceiling_usdc", &self.gas_ceiling_usdc)?;
+        if floor > ceiling {
+            return Err(ConfigError::Invalid(
+                "quote.gas_floor_usdc is above gas_ceiling_usdc: nothing would ever be offered".to_owned(),
+            ));
+        }
+        for (key, value) in [
+            ("uncollected_payer_day_usdc", &self.uncollected_payer_day_usdc),
+            ("uncollected_network_day_usdc", &self.uncollected_network_day_usdc),
+            ("spent_network_day_usdc", &self.spent_network_day_usdc),
+        ] {
+            if usdc(&format!("quote.{key}"), value)? == Amount::ZERO {
+                return Err(ConfigError::Invalid(format!(
+                    "quote.{key} must be above zero; a large number means no ceiling"
+                )));
+            }
+        }
+        Ok(())
+    }
+}

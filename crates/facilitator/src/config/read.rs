@@ -1,0 +1,55 @@
+//! From a file and the environment to a [`Config`].
+
+use std::path::Path;
+
+use figment::Figment;
+use figment::providers::{Env, Format as _, Toml};
+
+use super::{Config, ConfigError};
+
+/// What the environment's names start with.
+const ENV_PREFIX: &str = "QUITTANCE__";
+
+/// Keys (beside all `…_usdc`) whose text looks like a number.
+const TEXT_KEYS: &[&str] = &[
+    "eth_usd",
+    "sol_usd",
+    "markup",
+    "base_fee_headroom",
+    "fall_per_minute",
+    "deviation_max",
+    "asset_version",
+];
+
+impl Config {
+    /// Reads `path` and the environment.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        if !path.is_file() {
+            return Err(ConfigError::Invalid(format!(
+                "{} is not a file; pass --config FILE",
+                path.display()
+            )));
+        }
+        let mut figment =
+            Figment::new().merge(Toml::file_exact(path)).merge(Env::prefixed(ENV_PREFIX).split("__"));
+        for override_ in text_overrides(std::env::vars()) {
+            figment = figment.merge(override_);
+        }
+        let config: Self = figment.extract().map_err(|e| ConfigError::Read(Box::new(e)))?;
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// Decimals that the environment gives for keys that hold text. The environment
+/// has no types: `2500.00` would be read as a float, and refused or worse.
+pub(super) fn text_overrides(vars: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let path = |name: &str| Some(name.strip_prefix(ENV_PREFIX)?.to_ascii_lowercase().replace("__", "."));
+    vars.filter_map(|(name, value)| Some((path(&name)?, value)))
+        .filter(|(path, _)| {
+            let key = path.rsplit('.').next().unwrap_or_default();
+            key.ends_with("_usdc") || TEXT_KEYS.contains(&key)
+        })
+        .map(|(path, value)| (path, value.trim().trim_matches('"').to_owned()))
+        .collect()
+}

@@ -141,11 +141,11 @@ impl From<sqlx::Error> for LedgerError {
     }
 }
 
-/// PostgreSQL: deadlock, serialization, lock timeout, shutdown, connection
-/// classes. SQLite: busy and locked, with their extended codes.
+/// PostgreSQL: deadlock, serialization, lock and statement timeout, shutdown,
+/// connection classes. SQLite: busy and locked, with their extended codes.
 fn transient(code: Option<&str>) -> bool {
     let Some(code) = code else { return false };
-    matches!(code, "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "53300")
+    matches!(code, "40001" | "40P01" | "55P03" | "57014" | "25P03" | "57P01" | "57P02" | "57P03" | "53300")
         || (code.len() == 5 && code.starts_with("08"))
         || matches!(code, "5" | "6" | "261" | "517" | "262")
 }

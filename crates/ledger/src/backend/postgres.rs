@@ -1,21 +1,32 @@
 //! PostgreSQL: one SQL transaction per operation, flushes grouped by the server.
 
 use std::str::FromStr as _;
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 
 use super::{Commits, LOCK_POLL_MS, Op, guarded, migrator};
 use crate::conn::{Conn, Tx};
 use crate::error::LedgerError;
 use crate::types::LedgerOptions;
 
-/// How long an operation waits for a connection.
-const ACQUIRE_TIMEOUT_MS: u64 = 10_000;
-/// How long a statement waits for a row of another transaction.
-const LOCK_TIMEOUT: &str = "5s";
+/// Operations that may wait out their time limit one after the other within a
+/// lease: what a dead connection costs must leave time for the next heartbeat.
+const TIMEOUTS_PER_LEASE: i64 = 6;
+/// Shortest and longest time limit of one operation.
+const OPERATION_MS: std::ops::RangeInclusive<i64> = 500..=5_000;
+/// How long a reader without a limit waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Idle time after which the server asks a silent client whether it still lives,
+/// and the pause between its questions, in seconds: a host that vanished without a
+/// word must not keep its instance's name or its row locks.
+const KEEPALIVE_SECONDS: &str = "5";
+/// Unanswered questions after which the server gives a client up.
+const KEEPALIVE_COUNT: &str = "3";
 /// First half of the advisory lock key of an instance name ("quit").
 const NAME_LOCK_CLASS: i32 = 0x7175_6974;
 
@@ -32,7 +43,61 @@ pub(crate) struct PostgresBackend {
     options: LedgerOptions,
     /// The session that holds the advisory lock on our instance name.
     name_lock: Mutex<Option<PgConnection>>,
+    limit: Limit,
     pub(crate) commits: Commits,
+}
+
+/// How long one operation may take, and what is known of connections that took longer.
+///
+/// A database that fails over, or a firewall that forgets a connection, answers
+/// nothing at all: without a limit every operation would wait for the kernel to
+/// give up, which takes a quarter of an hour, while the lease runs out.
+#[derive(Clone)]
+struct Limit {
+    /// None for who only reads: an operator's sum over a year may take its time.
+    operation: Option<Duration>,
+    /// When an operation last ran into the limit: connections older than that are
+    /// not used again, or each of them would cost its own time-out.
+    silent_at: Arc<SyncMutex<Option<Instant>>>,
+}
+
+impl Limit {
+    fn new(options: &LedgerOptions) -> Self {
+        let ms = (options.lease_ms / TIMEOUTS_PER_LEASE).clamp(*OPERATION_MS.start(), *OPERATION_MS.end());
+        let operation = Duration::from_millis(u64::try_from(ms).unwrap_or_default());
+        Self { operation: (!options.read_only).then_some(operation), silent_at: Arc::default() }
+    }
+
+    /// `work`, or [`LedgerError::Unavailable`] when it takes too long. Whoever
+    /// calls drops the connection then: an answer may still be on its way.
+    async fn within<T>(&self, work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
+        let Some(operation) = self.operation else { return work.await };
+        match timeout(operation, work).await {
+            Ok(result) => result,
+            Err(_) => {
+                *self.silent_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                Err(LedgerError::Unavailable("the database did not answer in time".into()))
+            }
+        }
+    }
+
+    /// The same limit for what runs on the server, so that nothing that we called
+    /// failed goes on behind our back, or holds a row that others wait for.
+    fn told_to_the_server(&self, connect: PgConnectOptions) -> PgConnectOptions {
+        let Some(operation) = self.operation else { return connect };
+        let ms = format!("{}ms", operation.as_millis());
+        connect.options([
+            ("lock_timeout", ms.as_str()),
+            ("statement_timeout", ms.as_str()),
+            ("idle_in_transaction_session_timeout", ms.as_str()),
+        ])
+    }
+
+    /// Whether a connection of this age was there when the database fell silent.
+    fn is_suspect(&self, age: Duration) -> bool {
+        let silent_at = *self.silent_at.lock().unwrap_or_else(PoisonError::into_inner);
+        silent_at.is_some_and(|at| at.elapsed() <= age)
+    }
 }
 
 impl PostgresBackend {
@@ -43,29 +108,43 @@ impl PostgresBackend {
             .application_name("quittance")
             .options([
                 ("synchronous_commit", "on"),
-                ("lock_timeout", LOCK_TIMEOUT),
                 ("default_transaction_isolation", "read committed"),
                 ("default_transaction_read_only", if options.read_only { "on" } else { "off" }),
+                ("tcp_keepalives_idle", KEEPALIVE_SECONDS),
+                ("tcp_keepalives_interval", KEEPALIVE_SECONDS),
+                ("tcp_keepalives_count", KEEPALIVE_COUNT),
             ])
             .disable_statement_logging();
+        let limit = Limit::new(options);
         let name_lock = match options.read_only {
             true => None,
-            false => Some(lock_name(&connect, options).await?),
+            false => {
+                let name_lock = lock_name(&connect, options).await?;
+                // Without the limit: a new index over a large table takes its time.
+                let mut session = connect.connect().await?;
+                let migrated = migrator(MIGRATIONS).run(&mut session).await;
+                migrated.map_err(|e| LedgerError::Migration(Box::new(e)))?;
+                Some(name_lock)
+            }
         };
+        let connect = limit.told_to_the_server(connect);
+        let silent = limit.clone();
         let pool = PgPoolOptions::new()
             .max_connections(options.connections_max.max(1))
-            .acquire_timeout(Duration::from_millis(ACQUIRE_TIMEOUT_MS))
+            .acquire_timeout(limit.operation.unwrap_or(ACQUIRE_TIMEOUT))
             .test_before_acquire(false)
+            .before_acquire(move |_, known| {
+                let fit = !silent.is_suspect(known.age);
+                Box::pin(async move { Ok(fit) })
+            })
             .connect_with(connect.clone())
             .await?;
-        if !options.read_only {
-            migrator(MIGRATIONS).run(&pool).await.map_err(|e| LedgerError::Migration(Box::new(e)))?;
-        }
         Ok(Self {
             pool,
             connect,
             options: options.clone(),
             name_lock: Mutex::new(name_lock),
+            limit,
             commits: Commits::default(),
         })
     }
@@ -76,15 +155,19 @@ impl PostgresBackend {
         if self.options.read_only {
             return Err(LedgerError::ReadOnly);
         }
-        let (pool, commits) = (self.pool.clone(), self.commits.clone());
-        tokio::spawn(async move { transaction(&pool, &commits, op).await })
+        let (pool, commits, limit) = (self.pool.clone(), self.commits.clone(), self.limit.clone());
+        tokio::spawn(async move { transaction(&pool, &commits, &limit, op).await })
             .await
             .unwrap_or(Err(LedgerError::Closed))
     }
 
     pub(crate) async fn read<T: Send + 'static>(&self, op: Op<T>) -> Result<T, LedgerError> {
         let mut tx = Tx::new(Conn::Postgres(self.pool.acquire().await?));
-        op(&mut tx).await
+        let read = self.limit.within(op(&mut tx)).await;
+        if matches!(read, Err(LedgerError::Unavailable(_))) {
+            discard(&mut tx);
+        }
+        read
     }
 
     /// Makes sure that the name is still ours: a broken connection drops the
@@ -94,13 +177,14 @@ impl PostgresBackend {
             return Err(LedgerError::ReadOnly);
         }
         let mut session = self.name_lock.lock().await;
-        if let Some(held) = session.as_mut()
-            && held.ping().await.is_ok()
-        {
-            return Ok(());
+        if let Some(held) = session.as_mut() {
+            let ping = async { Ok(held.ping().await?) };
+            if self.limit.within(ping).await.is_ok() {
+                return Ok(());
+            }
         }
         *session = None;
-        *session = match lock_name(&self.connect, &self.options).await {
+        *session = match self.limit.within(lock_name(&self.connect, &self.options)).await {
             Ok(held) => Some(held),
             Err(LedgerError::InUse(_)) => return Err(LedgerError::LeaseLost),
             Err(error) => return Err(error),
@@ -141,15 +225,16 @@ async fn lock_name(connect: &PgConnectOptions, options: &LedgerOptions) -> Resul
 async fn transaction<T: Send + 'static>(
     pool: &PgPool,
     commits: &Commits,
+    limit: &Limit,
     op: Op<T>,
 ) -> Result<T, LedgerError> {
     let mut tx = Tx::new(Conn::Postgres(pool.acquire().await?));
-    if let Err(error) = tx.control("BEGIN").await {
-        discard(&mut tx);
-        return Err(error);
-    }
-    match guarded(op, &mut tx).await {
-        Ok(value) => match tx.control("COMMIT").await {
+    let begun = async {
+        tx.control("BEGIN").await?;
+        guarded(op, &mut tx).await
+    };
+    match limit.within(begun).await {
+        Ok(value) => match limit.within(tx.control("COMMIT")).await {
             Ok(()) => {
                 if tx.wrote {
                     commits.count();
@@ -162,7 +247,10 @@ async fn transaction<T: Send + 'static>(
             }
         },
         Err(error) => {
-            if tx.control("ROLLBACK").await.is_err() {
+            // What broke or ran out of time is not asked anything more: without a
+            // COMMIT the server undoes the rest by itself.
+            let broken = matches!(error, LedgerError::Unavailable(_) | LedgerError::Database(_));
+            if broken || limit.within(tx.control("ROLLBACK")).await.is_err() {
                 discard(&mut tx);
             }
             Err(error)

@@ -104,6 +104,21 @@ pub(crate) fn is_execution_failure(error: &RpcError) -> bool {
         .any(|phrase| words.contains(phrase))
 }
 
+/// Whether a refusal of `eth_getLogs` may be about how many blocks were asked for. Providers word it in
+/// as many ways as there are providers, so everything may be, except what certainly is not: an unknown
+/// method, a rate limit, an endpoint that is closed or out of order.
+pub(crate) fn may_be_a_range(error: &RpcError) -> bool {
+    match error {
+        RpcError::JsonRpc { code, message, .. } => {
+            let words = message.to_ascii_lowercase();
+            let rate = ["rate limit", "request rate", "requests per", "too many requests", "capacity"];
+            *code != -32601 && *code != 429 && !rate.iter().any(|phrase| words.contains(phrase))
+        }
+        RpcError::Http(status) => matches!(status, 400 | 413 | 422),
+        RpcError::Transport(_) | RpcError::Timeout | RpcError::BadAnswer(_) => false,
+    }
+}
+
 /// What the words of a reverted transfer mean (Circle's FiatToken v2.2 and its libraries).
 pub(crate) fn transfer_failure(words: &str) -> EvmError {
     const TABLE: &[(&str, EvmError)] = &[

@@ -12,18 +12,25 @@ pub const ADDRESS_GAS_PRICE_ORACLE: &str = "0x4200000000000000000000000000000000
 pub const CONTRACT_SIGNATURE_BYTES_MAX: usize = 2_048;
 /// The L1 data fee enters a cost bound this many times, because it may rise before inclusion.
 pub const L1_FEE_HEADROOM: u128 = 2;
-/// Most blocks one `eth_getLogs` asks for.
+/// Most blocks one `eth_getLogs` asks for; an endpoint that allows fewer is asked for fewer.
 pub const LOG_BLOCKS_MAX: u64 = 2_000;
+/// Most `eth_getLogs` that one look plans. What is left of a long gap comes with the next looks, so
+/// that the newest blocks never wait for the oldest.
+pub const LOG_CALLS_MAX: usize = 64;
 /// Most payers (and nonces) one `eth_getLogs` filters for.
 pub const WATCH_CHUNK_MAX: usize = 200;
-/// How far the cursor goes back when a block it stood on has vanished.
+/// How far a search starts before a payment's first block: a reorganisation may have moved the
+/// landing down. Deeper than Base's sequencer ever went back, and cheap at any block time.
 pub const REORG_REWIND_BLOCKS: u64 = 64;
-/// A payment that stays open is searched again from its first block after this many blocks,
-/// so that a node that answered from behind its own head cannot hide a landing for long.
-pub const RESEARCH_AFTER_BLOCKS: u64 = 30;
-/// How far back a search goes at most: more than eleven days of Base's blocks, where an
+/// A payment that stays open is searched again from its first block after this much time of the
+/// chain, so that a node that answered from behind its own head cannot hide a landing for long.
+pub const RESEARCH_AFTER_SECONDS: u64 = 60;
+/// A receipt that the node did not have, although the nonce is used, is asked for again after this
+/// much time of the chain.
+pub const RECEIPT_AGAIN_SECONDS: u64 = 4;
+/// How far back a search goes at most: more than eleven days of blocks of 200 ms, where an
 /// authorization lives for minutes. It bounds what a watch without a first block can cost.
-pub const SEARCH_BLOCKS_MAX: u64 = 500_000;
+pub const SEARCH_BLOCKS_MAX: u64 = 5_000_000;
 /// Most JSON-RPC calls in flight for one scan.
 pub const PARALLEL_CALLS_MAX: usize = 32;
 /// Longest answer read from a node.

@@ -12,6 +12,7 @@ use crate::abi::{IGasPriceOracle, IToken};
 use crate::chain::EvmChain;
 use crate::config::{ADDRESS_GAS_PRICE_ORACLE, EvmConfig};
 use crate::keys::SigningKey;
+use crate::logs::LogRange;
 use crate::payment::{EvmPayment, domain};
 use crate::rpc::{Rpc, RpcError};
 use crate::text;
@@ -58,6 +59,12 @@ pub(crate) struct State {
     pub(crate) hide_logs: bool,
     pub(crate) hide_receipts: bool,
     pub(crate) fail: Option<RpcError>,
+    /// A method that this endpoint's plan does not include.
+    pub(crate) refused_method: Option<&'static str>,
+    /// A receipt that the node answers with an error for.
+    pub(crate) refused_receipt: Option<B256>,
+    /// Most blocks that one `eth_getLogs` may ask for.
+    pub(crate) log_blocks_max: Option<u64>,
     /// Answers of `eth_sendRawTransaction`.
     pub(crate) send: Option<Result<Value, RpcError>>,
     pub(crate) calls: Vec<String>,
@@ -66,7 +73,7 @@ pub(crate) struct State {
 }
 
 #[derive(Default)]
-pub(crate) struct FakeRpc(Mutex<State>);
+pub(crate) struct FakeRpc(Mutex<State>, LogRange);
 
 pub(crate) fn wallet() -> Address {
     SigningKey::parse(&Secret::new(WALLET_KEY)).unwrap().address()
@@ -199,6 +206,13 @@ impl State {
             return Err(RpcError::JsonRpc { code: -32000, message: "unknown block".into(), data: None });
         }
         let bound = |field: &str| filter[field].as_str().map(|t| text::quantity64(&json!(t)).unwrap());
+        if let (Some(max), Some(first), Some(last)) =
+            (self.log_blocks_max, bound("fromBlock"), bound("toBlock"))
+            && last - first >= max
+        {
+            let message = format!("a range of up to {max} blocks is allowed");
+            return Err(RpcError::JsonRpc { code: -32600, message, data: None });
+        }
         let wanted = |number: u64, block: &FakeBlock| match by_hash {
             Some(hash) => block.hash == hash,
             None => (bound("fromBlock").unwrap()..=bound("toBlock").unwrap()).contains(&number),
@@ -258,6 +272,9 @@ impl State {
         if let Some(error) = &self.fail {
             return Err(error.clone());
         }
+        if self.refused_method == Some(method) {
+            return Err(RpcError::Http(403));
+        }
         match method {
             "eth_chainId" => Ok(json!(text::to_quantity(CHAIN_ID))),
             "eth_getCode" => {
@@ -278,6 +295,12 @@ impl State {
                 Ok(json!(text::to_quantity(sent.count() as u64)))
             }
             "eth_getLogs" => self.get_logs(&params[0]),
+            "eth_getTransactionReceipt"
+                if self.refused_receipt.is_some_and(|hash| params[0] == json!(hash)) =>
+            {
+                let message = "receipt not available".to_owned();
+                Err(RpcError::JsonRpc { code: -32000, message, data: None })
+            }
             "eth_getTransactionReceipt" => Ok(self.receipt(&params[0])),
             "eth_call" => self.call(&params[0], &params[1]),
             "eth_sendRawTransaction" => self.send.clone().unwrap(),
@@ -290,6 +313,10 @@ impl State {
 impl Rpc for FakeRpc {
     async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
         self.state().answer(method, &params)
+    }
+
+    fn log_range(&self) -> &LogRange {
+        &self.1
     }
 }
 

@@ -9,6 +9,7 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod keys;
+mod logs;
 mod payer;
 mod payment;
 mod proof;
@@ -24,10 +25,11 @@ mod text;
 pub use chain::{ChainView, EvmChain, Head, wallet_address};
 pub use config::{
     ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, CONTRACT_SIGNATURE_BYTES_MAX, EvmConfig, L1_FEE_HEADROOM,
-    LOG_BLOCKS_MAX, PARALLEL_CALLS_MAX, REORG_REWIND_BLOCKS, RESEARCH_AFTER_BLOCKS, RPC_ANSWER_BYTES_MAX,
-    SEARCH_BLOCKS_MAX, WATCH_CHUNK_MAX,
+    LOG_BLOCKS_MAX, LOG_CALLS_MAX, PARALLEL_CALLS_MAX, RECEIPT_AGAIN_SECONDS, REORG_REWIND_BLOCKS,
+    RESEARCH_AFTER_SECONDS, RPC_ANSWER_BYTES_MAX, SEARCH_BLOCKS_MAX, WATCH_CHUNK_MAX,
 };
 pub use error::EvmError;
+pub use logs::LogRange;
 pub use payer::EvmPayer;
 pub use payment::{EvmPayment, EvmWatch, SignatureKind};
 pub use rpc::{HttpRpc, Rpc, RpcError};

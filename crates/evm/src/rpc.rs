@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::config::RPC_ANSWER_BYTES_MAX;
+use crate::logs::LogRange;
 use crate::text::bounded;
 
 /// Why a JSON-RPC call has no result.
@@ -52,6 +53,9 @@ impl RpcError {
 pub trait Rpc: Send + Sync {
     /// One request, one answer, no retry.
     async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError>;
+
+    /// How many blocks of logs this endpoint answers for at once, as it has shown so far.
+    fn log_range(&self) -> &LogRange;
 }
 
 /// One endpoint over HTTP.
@@ -59,6 +63,7 @@ pub struct HttpRpc {
     client: reqwest::Client,
     url: reqwest::Url,
     next_id: AtomicU64,
+    log_range: LogRange,
 }
 
 impl HttpRpc {
@@ -76,7 +81,7 @@ impl HttpRpc {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(transport)?;
-        Ok(Self { client, url, next_id: AtomicU64::new(1) })
+        Ok(Self { client, url, next_id: AtomicU64::new(1), log_range: LogRange::default() })
     }
 }
 
@@ -105,6 +110,10 @@ impl Rpc for HttpRpc {
             _ if !status.is_success() => Err(RpcError::Http(status.as_u16())),
             _ => Err(RpcError::BadAnswer("JSON")),
         }
+    }
+
+    fn log_range(&self) -> &LogRange {
+        &self.log_range
     }
 }
 

@@ -1,17 +1,18 @@
 //! The shared poller: what the chain shows about every watched payment, in few calls.
 //!
-//! A scan of an unchanged chain is one call. A new block costs one header, one log query and the
-//! receipts of the payments found in it, concurrently; nothing is asked per pending transaction.
+//! A scan of an unchanged chain is one call. A new block costs one header, the wallet's nonce, the
+//! receipts of our own transactions in it, and one log query for what others may have landed; nothing
+//! is asked per pending transaction. Our own hash comes first: a receipt is kept by nodes that bound,
+//! delay or refuse logs. What one question cannot answer fails neither the others nor the look.
 
 use std::collections::{HashMap, HashSet};
 
 use alloy::primitives::{Address, B256};
-use futures::future::try_join;
 use quittance_protocol::{Evidence, Landing, PaymentKey};
 use serde_json::json;
 
 use crate::chain::{Block, EvmChain, read_block};
-use crate::config::{REORG_REWIND_BLOCKS, RESEARCH_AFTER_BLOCKS, SEARCH_BLOCKS_MAX, WATCH_CHUNK_MAX};
+use crate::config::{RECEIPT_AGAIN_SECONDS, REORG_REWIND_BLOCKS};
 use crate::error::EvmError;
 use crate::payment::EvmWatch;
 use crate::proof::{Expected, Finding, Receipt, find};
@@ -19,10 +20,12 @@ use crate::rpc::{Rpc, RpcError};
 use crate::text;
 
 mod finality;
+mod progress;
 mod search;
 
 pub(crate) use finality::finalized;
-use search::{LogQuery, Search};
+use progress::{Progress, plan};
+use search::Search;
 
 /// Where the scans of one chain have got to. Lives in memory: after a restart an empty cursor makes
 /// the first scan search for every watched payment from its own first block.
@@ -32,11 +35,11 @@ pub struct ScanCursor {
     scanned: Option<(u64, B256)>,
     /// Newest head seen; an equal one means there is nothing to do.
     head: Option<B256>,
-    /// Last block at which a payment was searched from its own first block.
-    searched: HashMap<PaymentKey, u64>,
+    /// How far the log search for each payment has got.
+    progress: HashMap<PaymentKey, Progress>,
     /// Reverted attempts that were reported.
     reported: HashSet<String>,
-    /// Block at which an attempt's receipt was last asked for in vain.
+    /// Block time at which an attempt's receipt was last asked for in vain.
     asked: HashMap<String, u64>,
     /// Nonces found gone without payment, waiting for finality.
     burned: HashMap<PaymentKey, Landing>,
@@ -53,7 +56,7 @@ impl ScanCursor {
         let keys: HashSet<PaymentKey> = watched.iter().map(|w| w.key).collect();
         let attempts: HashSet<&str> =
             watched.iter().flat_map(|w| w.watch.attempts.iter().map(String::as_str)).collect();
-        self.searched.retain(|key, _| keys.contains(key));
+        self.progress.retain(|key, _| keys.contains(key));
         self.burned.retain(|key, _| keys.contains(key));
         self.reported.retain(|hash| attempts.contains(hash.as_str()));
         self.asked.retain(|hash, _| attempts.contains(hash.as_str()));
@@ -62,7 +65,7 @@ impl ScanCursor {
     /// A block we stood on has vanished: everything found on its branch is open again.
     fn rewind(&mut self) {
         self.scanned = None;
-        self.searched.clear();
+        self.progress.clear();
         self.reported.clear();
         self.asked.clear();
         self.burned.clear();
@@ -70,6 +73,7 @@ impl ScanCursor {
 }
 
 /// A watch with what is computed from it once per scan.
+#[derive(Clone)]
 pub(crate) struct Watched<'a> {
     pub(crate) key: PaymentKey,
     pub(crate) watch: &'a EvmWatch,
@@ -93,48 +97,70 @@ impl<'a> Watched<'a> {
 impl EvmChain {
     /// Looks at what has happened since `cursor` and says what it shows about the watched payments.
     ///
-    /// All evidence of one call comes from one endpoint (I7); `Expired` and `Canceled`, and `Settled`
-    /// from `second_opinion_value` on, are returned only if a second endpoint agrees, where there is one. On an error the cursor is unchanged
-    /// and the next call looks at the same blocks again. Evidence may be repeated; a payment that
-    /// has its verdict should leave `watched`.
+    /// All evidence of one payment comes from one endpoint (I7); `Expired` and `Canceled`, and
+    /// `Settled` from `second_opinion_value` on, are returned only if a second endpoint agrees, where
+    /// there is one. What one endpoint could not be asked is asked of the next. An error means that
+    /// nothing was found and something could not be asked; the next call asks it again. Evidence may
+    /// be repeated; a payment that has its verdict should leave `watched`.
     pub async fn scan(
         &self,
         watched: &[EvmWatch],
         cursor: &mut ScanCursor,
     ) -> Result<Vec<(PaymentKey, Evidence)>, EvmError> {
         let watched: Vec<Watched<'_>> = watched.iter().map(Watched::new).collect();
+        cursor.forget(&watched);
         let mut last = EvmError::Rpc(RpcError::Transport("no endpoint".to_owned()));
+        let mut all: Vec<(PaymentKey, Evidence)> = Vec::new();
         for (index, rpc) in self.endpoints().iter().enumerate() {
+            let known: HashSet<PaymentKey> = all.iter().map(|(key, _)| *key).collect();
+            let open: Vec<Watched<'_>> =
+                watched.iter().filter(|w| !known.contains(&w.key)).cloned().collect();
             let mut next = cursor.clone();
-            next.forget(&watched);
-            match self.scan_on(rpc.as_ref(), &watched, &mut next).await {
-                Ok(found) => {
-                    let found = self.with_second_opinion(index, &watched, found, &mut next).await;
+            match self.look(rpc.as_ref(), &open, &mut next).await {
+                Ok(Look { found, missing }) => {
+                    all.extend(self.with_second_opinion(index, &open, found, &mut next).await);
                     *cursor = next;
-                    return Ok(found);
+                    match missing {
+                        None => return Ok(all),
+                        Some(error) => last = error,
+                    }
                 }
                 Err(EvmError::Rpc(error)) if error.is_endpoint_fault() => last = EvmError::Rpc(error),
                 Err(error) => return Err(error),
             }
         }
-        Err(last)
+        if all.is_empty() { Err(last) } else { Ok(all) }
     }
 
+    /// As [`Self::look`], where something that could not be asked is an error.
     pub(crate) async fn scan_on(
         &self,
         rpc: &dyn Rpc,
         watched: &[Watched<'_>],
         cursor: &mut ScanCursor,
     ) -> Result<Vec<(PaymentKey, Evidence)>, EvmError> {
+        match self.look(rpc, watched, cursor).await? {
+            Look { found, missing: None } => Ok(found),
+            Look { missing: Some(error), .. } => Err(error),
+        }
+    }
+
+    /// One endpoint's view.
+    async fn look(
+        &self,
+        rpc: &dyn Rpc,
+        watched: &[Watched<'_>],
+        cursor: &mut ScanCursor,
+    ) -> Result<Look, EvmError> {
         let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
         let unchanged = cursor.head == Some(head.hash);
-        if unchanged && watched.iter().all(|w| cursor.searched.contains_key(&w.key)) {
-            return Ok(Vec::new());
+        if unchanged && watched.iter().all(|w| cursor.is_searched(w)) {
+            return Ok(Look::default());
         }
-        let Some(target) = self.target(rpc, &head).await? else { return Ok(Vec::new()) };
+        let Some(target) = self.target(rpc, &head).await? else { return Ok(Look::default()) };
         if cursor.scanned.is_some_and(|(number, _)| target.number < number) {
             // A node behind the one that answered before; its view adds nothing.
-            return Ok(Vec::new());
+            return Ok(Look::default());
         }
         if vanished(rpc, cursor, &target).await? {
             tracing::warn!(
@@ -143,34 +169,78 @@ impl EvmChain {
             );
             cursor.rewind();
         }
-        let queries = plan(watched, cursor, &target);
         let search = Search { rpc, token: self.terms().token, target };
-        let (landed, count) =
-            try_join(search.run(queries, watched), self.settled_nonce(rpc, watched, &target)).await?;
-
-        let mut found = Vec::new();
-        let mut seen = HashSet::new();
-        for (key, finding, landing) in self.judge(&landed, watched, &search).await? {
-            seen.insert(key);
-            match finding {
-                Finding::Paid => found.push((key, Evidence::Settled(landing))),
-                Finding::Burned => {
-                    cursor.burned.insert(key, landing);
-                }
-                Finding::Nothing => {}
+        let mut look = Look::default();
+        self.own_transactions(&search, watched, cursor, &mut look).await;
+        let seen: HashSet<PaymentKey> = look.found.iter().map(|(key, _)| *key).collect();
+        let open: Vec<Watched<'_>> = watched
+            .iter()
+            .filter(|w| !cursor.burned.contains_key(&w.key))
+            // One that failed may still be landed by somebody else.
+            .filter(|w| !seen.contains(&w.key) || look.is_reverted(&w.key))
+            .cloned()
+            .collect();
+        self.transactions_of_others(&search, &open, cursor, &mut look).await;
+        if look.missing.is_none() {
+            cursor.scanned = Some((target.number, target.hash));
+            cursor.head = Some(head.hash);
+        }
+        if !unchanged || look.missing.is_some() {
+            match self.finality(rpc, watched, &head, cursor, &look.found).await {
+                Ok(ended) => look.found.extend(ended),
+                Err(error) => look.misses(error),
             }
         }
-        let silent: Vec<&Watched<'_>> = watched
-            .iter()
-            .filter(|w| !seen.contains(&w.key) && !cursor.burned.contains_key(&w.key))
-            .collect();
-        found.extend(self.attempts(&search, &silent, count, cursor).await?);
-        cursor.scanned = Some((target.number, target.hash));
-        cursor.head = Some(head.hash);
-        if !unchanged {
-            found.extend(self.finality(rpc, watched, &head, cursor, &found).await?);
+        Ok(look)
+    }
+
+    /// Our own transactions, by hash: those whose nonce the chain has used.
+    async fn own_transactions(
+        &self,
+        search: &Search<'_>,
+        watched: &[Watched<'_>],
+        cursor: &mut ScanCursor,
+        look: &mut Look,
+    ) {
+        let count = match self.settled_nonce(search.rpc, watched, &search.target).await {
+            Ok(count) => count,
+            Err(error) => return look.misses(error),
+        };
+        let silent: Vec<&Watched<'_>> =
+            watched.iter().filter(|w| !cursor.burned.contains_key(&w.key)).collect();
+        self.attempts(search, &silent, count, cursor, look).await;
+    }
+
+    /// What the logs show, whoever sent it.
+    async fn transactions_of_others(
+        &self,
+        search: &Search<'_>,
+        open: &[Watched<'_>],
+        cursor: &mut ScanCursor,
+        look: &mut Look,
+    ) {
+        let queries = plan(open, cursor, search);
+        for (query, answer) in search.run(queries, open).await {
+            let judged = match answer {
+                Ok(receipts) => self.judge(&receipts, open, search).await,
+                Err(error) => Err(error),
+            };
+            match judged {
+                Ok(findings) => {
+                    cursor.advance(&query, open);
+                    for (key, finding, landing) in findings {
+                        match finding {
+                            Finding::Paid => look.found.push((key, Evidence::Settled(landing))),
+                            Finding::Burned => {
+                                cursor.burned.insert(key, landing);
+                            }
+                            Finding::Nothing => {}
+                        }
+                    }
+                }
+                Err(error) => look.misses(error),
+            }
         }
-        Ok(found)
     }
 
     /// The newest block at the configured depth.
@@ -235,53 +305,80 @@ impl EvmChain {
         }
     }
 
-    /// Our own transactions whose nonce the chain has passed although no log was found: reverted, or
-    /// a log index that is behind. Each is asked for once, and once more while the node has nothing.
+    /// Receipts of our own transactions whose nonce the chain has passed. Each is asked for once, and
+    /// again now and then while the node has nothing.
     async fn attempts(
         &self,
         search: &Search<'_>,
         silent: &[&Watched<'_>],
         count: Option<u64>,
         cursor: &mut ScanCursor,
-    ) -> Result<Vec<(PaymentKey, Evidence)>, EvmError> {
-        let Some(count) = count else { return Ok(Vec::new()) };
-        let target = search.target.number;
+        look: &mut Look,
+    ) {
+        let Some(count) = count else { return };
+        let now = search.target.timestamp;
         let due: Vec<(&Watched<'_>, &String)> = silent
             .iter()
             .filter(|w| w.watch.attempt_nonce.is_some_and(|nonce| nonce < count))
             .flat_map(|w| w.watch.attempts.iter().map(move |attempt| (*w, attempt)))
             .filter(|(_, attempt)| !cursor.reported.contains(*attempt))
             .filter(|(_, attempt)| {
-                cursor.asked.get(*attempt).is_none_or(|at| target >= at.saturating_add(RESEARCH_AFTER_BLOCKS))
+                cursor.asked.get(*attempt).is_none_or(|at| now >= at.saturating_add(RECEIPT_AGAIN_SECONDS))
             })
             .collect();
-        let hashes: Vec<B256> = due.iter().filter_map(|(_, attempt)| text::word(attempt)).collect();
-        let receipts: HashMap<B256, Receipt> =
-            search.receipts(&hashes).await?.into_iter().map(|r| (r.transaction, r)).collect();
+        let mut hashes: Vec<B256> = due.iter().filter_map(|(_, attempt)| text::word(attempt)).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        let mut receipts: HashMap<B256, Receipt> = HashMap::new();
+        for answer in search.receipts(&hashes).await {
+            match answer {
+                Ok((hash, receipt)) => receipts.extend(receipt.map(|receipt| (hash, receipt))),
+                Err(error) => look.misses(error),
+            }
+        }
         let known: Vec<Receipt> = receipts.values().cloned().collect();
-        let times = search.block_times(&known).await?;
-        let mut out = Vec::new();
+        let times = match search.block_times(&known).await {
+            Ok(times) => times,
+            Err(error) => return look.misses(error),
+        };
         for (watched, attempt) in due {
-            cursor.asked.insert(attempt.clone(), target);
-            let Some(receipt) = text::word(attempt).and_then(|hash| receipts.get(&hash)) else { continue };
-            if receipt.block > target {
+            let Some(receipt) = text::word(attempt).and_then(|hash| receipts.get(&hash)) else {
+                cursor.asked.insert(attempt.clone(), now);
+                continue;
+            };
+            if receipt.block > search.target.number {
                 // Deeper blocks first; the receipt is due again at the next scan.
-                cursor.asked.remove(attempt);
                 continue;
             }
             let landing = self.landing(receipt, times.get(&receipt.block_hash).copied().unwrap_or_default());
             match find(&receipt.events, &watched.expected) {
-                Finding::Paid => out.push((watched.key, Evidence::Settled(landing))),
+                Finding::Paid => look.found.push((watched.key, Evidence::Settled(landing))),
                 Finding::Burned => {
                     cursor.burned.insert(watched.key, landing);
                 }
                 Finding::Nothing => {
                     cursor.reported.insert(attempt.clone());
-                    out.push((watched.key, Evidence::Reverted(landing)));
+                    look.found.push((watched.key, Evidence::Reverted(landing)));
                 }
             }
         }
-        Ok(out)
+    }
+}
+
+/// What one look found, and why it did not see everything.
+#[derive(Default)]
+struct Look {
+    found: Vec<(PaymentKey, Evidence)>,
+    missing: Option<EvmError>,
+}
+
+impl Look {
+    fn misses(&mut self, error: EvmError) {
+        self.missing.get_or_insert(error);
+    }
+
+    fn is_reverted(&self, key: &PaymentKey) -> bool {
+        self.found.iter().filter(|(found, _)| found == key).all(|(_, e)| matches!(e, Evidence::Reverted(_)))
     }
 }
 
@@ -293,43 +390,6 @@ async fn vanished(rpc: &dyn Rpc, cursor: &ScanCursor, target: &Block) -> Result<
         1 => target.parent != hash,
         _ => read_block(rpc, json!(text::to_quantity(number))).await?.is_none_or(|block| block.hash != hash),
     })
-}
-
-/// Which blocks to search for whom: the new ones for everybody, and everything since its own first
-/// block for whoever is new or has been open for long.
-fn plan(watched: &[Watched<'_>], cursor: &mut ScanCursor, target: &Block) -> Vec<LogQuery> {
-    let scanned = cursor.scanned.map(|(number, _)| number);
-    let mut forward = Vec::new();
-    let mut backward = Vec::new();
-    for (index, watched) in watched.iter().enumerate() {
-        let in_time = match (cursor.searched.get(&watched.key), scanned) {
-            (Some(at), _) => target.number < at.saturating_add(RESEARCH_AFTER_BLOCKS),
-            // Claimed on a block that is not behind the cursor: its landing is still ahead.
-            (None, Some(number)) => watched.watch.from_block >= number,
-            (None, None) => false,
-        };
-        match (in_time, cursor.searched.contains_key(&watched.key)) {
-            (true, true) => forward.push(index),
-            (true, false) => {
-                cursor.searched.insert(watched.key, target.number);
-                forward.push(index);
-            }
-            (false, _) => {
-                cursor.searched.insert(watched.key, target.number);
-                backward.push(index);
-            }
-        }
-    }
-    let mut queries =
-        search::queries(&forward, scanned.map_or(target.number, |n| n.saturating_add(1)), target.number);
-    // Neighbours in time share a query.
-    backward.sort_by_key(|index| watched.get(*index).map_or(0, Watched::start));
-    for chunk in backward.chunks(WATCH_CHUNK_MAX) {
-        let start = chunk.first().and_then(|index| watched.get(*index)).map_or(0, Watched::start);
-        let start = start.max(target.number.saturating_sub(SEARCH_BLOCKS_MAX));
-        queries.extend(search::queries(chunk, start, target.number));
-    }
-    queries
 }
 
 #[cfg(test)]

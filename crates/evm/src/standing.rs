@@ -12,8 +12,8 @@ use serde_json::json;
 
 use crate::abi::IToken;
 use crate::chain::{EvmChain, read_block};
-use crate::config::LOG_BLOCKS_MAX;
 use crate::error::EvmError;
+use crate::logs::read_logs;
 use crate::payment::{EvmPayment, EvmWatch};
 use crate::proof::{TokenEvent, parse_event};
 use crate::rpc::{Rpc, RpcError};
@@ -101,21 +101,24 @@ impl EvmChain {
         latest: u64,
     ) -> Result<Transfers, EvmError> {
         let mut transfers = Transfers::new();
-        let blocks = || group.iter().map(|l| l.landing.block);
-        let (Some(mut first), Some(last)) = (blocks().min(), blocks().max()) else { return Ok(transfers) };
-        let last = last.min(latest);
+        let mut blocks: Vec<u64> = group.iter().map(|l| l.landing.block.min(latest)).collect();
+        blocks.sort_unstable();
+        blocks.dedup();
         let token = self.terms().token;
-        while first <= last {
-            let to = first.saturating_add(LOG_BLOCKS_MAX.saturating_sub(1)).min(last);
-            let filter = json!({
-                "address": token,
-                "topics": [[IToken::Transfer::SIGNATURE_HASH], null, [self.terms().pay_to.into_word()]],
-                "fromBlock": text::to_quantity(first),
-                "toBlock": text::to_quantity(to),
-            });
-            let answer = rpc.call("eth_getLogs", json!([filter])).await?;
-            for log in answer.as_array().ok_or(RpcError::BadAnswer("list of logs"))? {
-                let Some(TokenEvent::Transfer { from, value, .. }) = parse_event(log, token) else {
+        let filter = json!({
+            "address": token,
+            "topics": [[IToken::Transfer::SIGNATURE_HASH], null, [self.terms().pay_to.into_word()]],
+        });
+        // Landings that are near each other share a query; never more queries than landings.
+        let near = rpc.log_range().blocks();
+        let mut rest = blocks.as_slice();
+        while let Some(&first) = rest.first() {
+            let many = rest.partition_point(|block| block.saturating_sub(first) < near).max(1);
+            let (group, others) = rest.split_at(many);
+            rest = others;
+            let last = group.last().copied().unwrap_or(first);
+            for log in read_logs(rpc, &filter, first, last).await? {
+                let Some(TokenEvent::Transfer { from, value, .. }) = parse_event(&log, token) else {
                     continue;
                 };
                 let word =
@@ -123,7 +126,6 @@ impl EvmChain {
                 let place = (text::quantity64(&log["blockNumber"])?, word("blockHash")?);
                 transfers.entry((word("transactionHash")?, from, value)).or_default().push(place);
             }
-            first = to.saturating_add(1);
         }
         Ok(transfers)
     }

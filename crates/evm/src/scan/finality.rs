@@ -56,7 +56,7 @@ impl EvmChain {
         for (key, used) in states {
             if used {
                 // It landed or was cancelled, and no log of it was seen: search for it again.
-                cursor.searched.remove(&key);
+                cursor.progress.remove(&key);
             } else {
                 out.push((key, Evidence::Expired { block: finalized.number, clock: finalized.timestamp }));
             }
@@ -82,7 +82,7 @@ impl EvmChain {
                 out.push((watched.key, Evidence::Canceled(landing.clone())));
             } else {
                 cursor.burned.remove(&watched.key);
-                cursor.searched.remove(&watched.key);
+                cursor.progress.remove(&watched.key);
             }
         }
         Ok(out)
@@ -151,7 +151,7 @@ impl EvmChain {
             if agreed {
                 out.push((key, evidence));
             } else {
-                cursor.searched.remove(&key);
+                cursor.progress.remove(&key);
             }
         }
         out

@@ -10,38 +10,23 @@ use serde_json::{Value, json};
 use super::Watched;
 use crate::abi::IToken;
 use crate::chain::{Block, read_block_by_hash};
-use crate::config::{LOG_BLOCKS_MAX, PARALLEL_CALLS_MAX, WATCH_CHUNK_MAX};
+use crate::config::PARALLEL_CALLS_MAX;
 use crate::error::EvmError;
+use crate::logs::{list, read_logs};
 use crate::proof::{Receipt, parse_event, parse_receipt};
 use crate::rpc::{Rpc, RpcError};
 use crate::text;
 
-/// One `eth_getLogs`: these watches (by index), these blocks.
+/// One question for logs: these watches (by index), these blocks.
+#[derive(Debug)]
 pub(super) struct LogQuery {
-    watches: Vec<usize>,
-    first: u64,
-    last: u64,
+    pub(super) watches: Vec<usize>,
+    pub(super) first: u64,
+    pub(super) last: u64,
 }
 
-/// Queries that cover `first..=last` for the watches. The newest block stands alone, because it can
-/// be named by its hash.
-pub(super) fn queries(watches: &[usize], first: u64, last: u64) -> Vec<LogQuery> {
-    let mut out = Vec::new();
-    for chunk in watches.chunks(WATCH_CHUNK_MAX) {
-        if first > last {
-            continue;
-        }
-        let watches = || chunk.to_vec();
-        let mut from = first;
-        while from < last {
-            let to = from.saturating_add(LOG_BLOCKS_MAX.saturating_sub(1)).min(last.saturating_sub(1));
-            out.push(LogQuery { watches: watches(), first: from, last: to });
-            from = to.saturating_add(1);
-        }
-        out.push(LogQuery { watches: watches(), first: last, last });
-    }
-    out
-}
+/// A query and what it found; one that failed fails alone.
+pub(super) type Answered = (LogQuery, Result<Vec<Receipt>, EvmError>);
 
 /// One endpoint's view up to one block.
 pub(super) struct Search<'a> {
@@ -51,22 +36,31 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Receipts of all transactions in which a watched nonce was used or cancelled.
-    pub(super) async fn run(
-        &self,
-        queries: Vec<LogQuery>,
-        watched: &[Watched<'_>],
-    ) -> Result<Vec<Receipt>, EvmError> {
-        let pages: Vec<Vec<(B256, B256)>> =
-            stream::iter(queries.into_iter().map(|q| self.logs(q, watched)).collect::<Vec<_>>())
-                .buffer_unordered(PARALLEL_CALLS_MAX)
-                .try_collect()
-                .await?;
-        let mut places: Vec<(B256, B256)> = pages.into_iter().flatten().collect();
+    /// For each query, oldest blocks first, the receipts of all transactions in which a watched nonce
+    /// was used or cancelled.
+    pub(super) async fn run(&self, queries: Vec<LogQuery>, watched: &[Watched<'_>]) -> Vec<Answered> {
+        let runs: Vec<_> = queries
+            .into_iter()
+            .map(|query| async move {
+                let answer = self.landings(&query, watched).await;
+                (query, answer)
+            })
+            .collect();
+        let mut answers: Vec<Answered> =
+            stream::iter(runs).buffer_unordered(PARALLEL_CALLS_MAX).collect().await;
+        answers.sort_by_key(|(query, _)| query.first);
+        answers
+    }
+
+    async fn landings(&self, query: &LogQuery, watched: &[Watched<'_>]) -> Result<Vec<Receipt>, EvmError> {
+        let mut places = self.logs(query, watched).await?;
         places.sort_unstable();
         places.dedup();
         let hashes: Vec<B256> = places.iter().map(|(transaction, _)| *transaction).collect();
-        let receipts = self.receipts(&hashes).await?;
+        let mut receipts = Vec::with_capacity(hashes.len());
+        for answer in self.receipts(&hashes).await {
+            receipts.extend(answer?.1);
+        }
         // The log and the receipt must tell of the same block; otherwise the chain moved between the
         // two answers, and the next scan sees it settled.
         let found: HashSet<(B256, B256)> = receipts.iter().map(|r| (r.transaction, r.block_hash)).collect();
@@ -78,7 +72,7 @@ impl Search<'_> {
     }
 
     /// `(transaction, block hash)` of every log about a watched nonce.
-    async fn logs(&self, query: LogQuery, watched: &[Watched<'_>]) -> Result<Vec<(B256, B256)>, EvmError> {
+    async fn logs(&self, query: &LogQuery, watched: &[Watched<'_>]) -> Result<Vec<(B256, B256)>, EvmError> {
         let chosen: Vec<&Watched<'_>> =
             query.watches.iter().filter_map(|index| watched.get(*index)).collect();
         let payers: HashSet<B256> = chosen.iter().map(|w| w.expected.from.into_word()).collect();
@@ -92,17 +86,15 @@ impl Search<'_> {
                 payers, nonces,
             ],
         });
-        if query.first == self.target.number && query.last == self.target.number {
+        let logs = if query.first == self.target.number && query.last == self.target.number {
             // By hash, so that a node that does not have the block says so instead of "no logs".
             filter["blockHash"] = json!(self.target.hash);
+            list(self.rpc.call("eth_getLogs", json!([filter])).await?)?
         } else {
-            filter["fromBlock"] = json!(text::to_quantity(query.first));
-            filter["toBlock"] = json!(text::to_quantity(query.last));
-        }
-        let answer = self.rpc.call("eth_getLogs", json!([filter])).await?;
-        let logs = answer.as_array().ok_or(RpcError::BadAnswer("list of logs"))?;
+            read_logs(self.rpc, &filter, query.first, query.last).await?
+        };
         let mut out = Vec::new();
-        for log in logs {
+        for log in &logs {
             // The filter is a cross product of payers and nonces.
             let about = parse_event(log, self.token).and_then(|event| event.authorization());
             if about.is_some_and(|id| ids.contains(&id)) {
@@ -112,14 +104,13 @@ impl Search<'_> {
         Ok(out)
     }
 
-    /// Receipts that the node has, concurrently.
-    pub(super) async fn receipts(&self, hashes: &[B256]) -> Result<Vec<Receipt>, EvmError> {
-        let found: Vec<Option<Receipt>> =
-            stream::iter(hashes.iter().map(|hash| self.receipt(*hash)).collect::<Vec<_>>())
-                .buffer_unordered(PARALLEL_CALLS_MAX)
-                .try_collect()
-                .await?;
-        Ok(found.into_iter().flatten().collect())
+    /// Receipts by hash, concurrently; `None` for what the node does not have. One that fails fails alone.
+    pub(super) async fn receipts(&self, hashes: &[B256]) -> Vec<Result<(B256, Option<Receipt>), EvmError>> {
+        let reads: Vec<_> = hashes
+            .iter()
+            .map(|hash| async move { Ok::<_, EvmError>((*hash, self.receipt(*hash).await?)) })
+            .collect();
+        stream::iter(reads).buffer_unordered(PARALLEL_CALLS_MAX).collect().await
     }
 
     async fn receipt(&self, hash: B256) -> Result<Option<Receipt>, EvmError> {

@@ -1,8 +1,11 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::config::RESEARCH_AFTER_SECONDS;
 use crate::fake::{FakeRpc, GENESIS, cancellation, connect, payment, reverted, settlement, wallet};
 use crate::payment::EvmPayment;
+
+mod unkind;
 
 const FAR: u64 = GENESIS + 1_000_000;
 const STRANGER: Address = Address::repeat_byte(0x99);
@@ -47,24 +50,45 @@ async fn an_unchanged_chain_costs_one_call() {
     assert_eq!(rpc.take_calls(), ["eth_getBlockByNumber"]);
 }
 
+/// Our own transactions are found by their hashes, however the logs fare; nothing is searched for them.
 #[tokio::test]
-async fn a_block_of_sixteen_costs_one_log_query_and_their_receipts() {
+async fn a_block_of_sixteen_costs_their_receipts_and_no_log_query() {
     let rpc = FakeRpc::new(10);
     let chain = connect(&[&rpc], |_| {}).await;
     let payments: Vec<EvmPayment> = (1..=16).map(|n| payment(n, n, FAR)).collect();
-    let watched: Vec<EvmWatch> = payments.iter().map(|p| attempted(p, 10, 200)).collect();
+    let watched: Vec<EvmWatch> = payments.iter().zip(0..).map(|(p, id)| attempted(p, 10, id)).collect();
     let mut cursor = ScanCursor::default();
     scan(&chain, &[], &mut cursor).await;
     rpc.take_calls();
     rpc.mine(payments.iter().enumerate().map(|(i, p)| settlement(i as u8, wallet(), &[p])).collect());
+    rpc.state().hide_logs = true;
+    let found = scan(&chain, &watched, &mut cursor).await;
+    assert_eq!(settled(&found).len(), 16);
+    let calls = rpc.take_calls();
+    let count = |method: &str| calls.iter().filter(|c| *c == method).count();
+    assert_eq!(count("eth_getLogs"), 0);
+    assert_eq!(count("eth_getTransactionReceipt"), 16);
+    assert_eq!(count("eth_getTransactionCount"), 1);
+    assert_eq!(calls.len(), 18);
+}
+
+#[tokio::test]
+async fn a_block_of_sixteen_by_others_costs_one_log_query_and_their_receipts() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[&rpc], |_| {}).await;
+    let payments: Vec<EvmPayment> = (1..=16).map(|n| payment(n, n, FAR)).collect();
+    let watched: Vec<EvmWatch> = payments.iter().map(|p| watch(p, 10)).collect();
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &[], &mut cursor).await;
+    rpc.take_calls();
+    rpc.mine(payments.iter().enumerate().map(|(i, p)| settlement(i as u8, STRANGER, &[p])).collect());
     let found = scan(&chain, &watched, &mut cursor).await;
     assert_eq!(settled(&found).len(), 16);
     let calls = rpc.take_calls();
     let count = |method: &str| calls.iter().filter(|c| *c == method).count();
     assert_eq!(count("eth_getLogs"), 1);
     assert_eq!(count("eth_getTransactionReceipt"), 16);
-    assert_eq!(count("eth_getTransactionCount"), 1);
-    assert_eq!(calls.len(), 19);
+    assert_eq!(calls.len(), 18);
 }
 
 #[tokio::test]
@@ -111,10 +135,14 @@ async fn a_restart_finds_what_landed_meanwhile() {
         rpc.mine(vec![]);
     }
     let chain = connect(&[&rpc], |_| {}).await;
+    let calls = |method: &str| rpc.take_calls().iter().filter(|c| *c == method).count();
     let found = scan(&chain, &[attempted(&p, 10, 5)], &mut ScanCursor::default()).await;
     assert_eq!(settled(&found), [(hash(5), 11, true)]);
-    let logs = rpc.take_calls().iter().filter(|c| *c == "eth_getLogs").count();
-    assert_eq!(logs, 4, "three ranges of at most 2,000 blocks and the head");
+    assert_eq!(calls("eth_getLogs"), 0, "by its hash");
+    // Without one of ours it is searched for.
+    let found = scan(&chain, &[watch(&p, 10)], &mut ScanCursor::default()).await;
+    assert_eq!(settled(&found), [(hash(5), 11, true)]);
+    assert_eq!(calls("eth_getLogs"), 4, "three ranges of at most 2,000 blocks and the head");
 }
 
 #[tokio::test]
@@ -208,7 +236,7 @@ async fn a_log_index_that_is_behind_hides_nothing_for_long() {
     assert_eq!(settled(&scan(&chain, &watched, &mut cursor).await), [(hash(5), 11, true)]);
     rpc.state().hide_logs = false;
     let open = &watched[1..];
-    for _ in 0..RESEARCH_AFTER_BLOCKS {
+    for _ in 0..RESEARCH_AFTER_SECONDS / 2 {
         rpc.mine(vec![]);
     }
     assert_eq!(settled(&scan(&chain, open, &mut cursor).await), [(hash(6), 11, false)]);
@@ -408,7 +436,7 @@ async fn the_cursor_keeps_nothing_about_payments_that_are_done() {
     scan(&chain, &watched, &mut cursor).await;
     rpc.mine(vec![]);
     scan(&chain, &[], &mut cursor).await;
-    assert!(cursor.searched.is_empty() && cursor.reported.is_empty());
+    assert!(cursor.progress.is_empty() && cursor.reported.is_empty());
     assert!(cursor.asked.is_empty() && cursor.burned.is_empty());
 }
 

@@ -12,8 +12,8 @@ use alloy::primitives::{Address, Bytes, U256, hex};
 use alloy::sol;
 use alloy::sol_types::{SolCall, SolValue};
 use quittance_evm::{
-    EvmChain, EvmConfig, EvmError, EvmPayer, EvmPayment, EvmWatch, HttpRpc, Rpc, RpcError, ScanCursor,
-    SignedTransaction,
+    EvmChain, EvmConfig, EvmError, EvmPayer, EvmPayment, EvmWatch, HttpRpc, LogRange, Rpc, RpcError,
+    ScanCursor, SignedTransaction,
 };
 use quittance_protocol::{
     DurableAttempt, Evidence, Network, PaymentPayload, PaymentRequirements, Secret, SendOutcome,
@@ -280,6 +280,10 @@ impl Rpc for Counting {
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         }
         self.rpc.call(method, params).await
+    }
+
+    fn log_range(&self) -> &LogRange {
+        self.rpc.log_range()
     }
 }
 

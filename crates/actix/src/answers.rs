@@ -26,6 +26,9 @@ pub(crate) const PAYMENT_REQUIRED_TEXT: &str = "Payment required";
 pub(crate) const PAYMENT_REQUIRED_MESSAGE: &str =
     "sign one of `accepts` and repeat the request with PAYMENT-SIGNATURE";
 
+/// What `Retry-After` says of a payment that cannot be taken yet.
+const LATER_RETRY_SECONDS: u64 = 2;
+
 /// [`PAYMENT_REQUIRED`], parsed.
 const PAYMENT_REQUIRED_NAME: HeaderName = HeaderName::from_static(PAYMENT_REQUIRED);
 
@@ -153,6 +156,21 @@ pub(crate) fn unavailable(retry_after_seconds: u64, payment: Option<RetryAction>
         payment_state: Some("none"),
         retry_action: payment,
         retry_after_seconds: Some(retry_after_seconds),
+        transaction: None,
+    };
+    trouble.answer(StatusCode::SERVICE_UNAVAILABLE).json(trouble)
+}
+
+/// The payment cannot be taken yet, and can be a little later (503): whoever was
+/// asked to sign again would pay twice.
+pub(crate) fn later(rejection: &Rejection) -> HttpResponse<BoxBody> {
+    let message = rejection_message(rejection);
+    let trouble = Trouble {
+        error: rejection.code.as_str(),
+        message: &message,
+        payment_state: Some("none"),
+        retry_action: Some(RetryAction::RetrySamePayment),
+        retry_after_seconds: Some(LATER_RETRY_SECONDS),
         transaction: None,
     };
     trouble.answer(StatusCode::SERVICE_UNAVAILABLE).json(trouble)

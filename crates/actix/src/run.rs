@@ -48,6 +48,9 @@ pub(crate) async fn serve<S, B>(
         PayOutcome::Pending { receipt, retry_after_seconds } => {
             answers::pending(&receipt, retry_after_seconds)
         }
+        PayOutcome::Refused(rejection) if rejection.retry_action == RetryAction::RetrySamePayment => {
+            answers::later(&rejection)
+        }
         PayOutcome::Refused(rejection) => {
             let message = answers::rejection_message(&rejection);
             unpaid(&shared, price.service, &resource, Some(rejection.code), &message)

@@ -23,6 +23,11 @@ pub(crate) const PENDING_RETRY_SECONDS: u64 = 2;
 /// What `Retry-After` says when a chain or the ledger cannot be reached.
 pub(crate) const UNAVAILABLE_RETRY_SECONDS: u64 = 5;
 
+/// Said of a purchase whose transaction is, byte for byte, that of an earlier one.
+const SAME_MESSAGE: &str = "your client made one and the same transaction for this request and for an \
+     earlier one, which it bought; it was paid once. Sign again to buy this one (a memo makes each \
+     transaction its own)";
+
 impl Inner {
     /// What a payment that is in the ledger gets: no price, window or RPC check.
     pub(crate) async fn answer_known(
@@ -34,11 +39,16 @@ impl Inner {
         until: Instant,
     ) -> PayOutcome {
         if known.signature_digest != payment.signature_digest || known.origin != Origin::Gate {
-            return PayOutcome::Refused(Rejection {
-                code: ErrorCode::DuplicateSettlement,
-                message: "this authorization is already being settled; sign a new one".to_owned(),
-                payer: Some(payment.payer.clone()),
-            });
+            return PayOutcome::Refused(
+                Rejection::new(
+                    ErrorCode::DuplicateSettlement,
+                    "this authorization is already being settled; sign a new one",
+                )
+                .of(payment.payer.clone()),
+            );
+        }
+        if known.fingerprint != sale.fingerprint && self.may_coincide(payment, &known) {
+            return self.answer_coincidence(known, notice, until).await;
         }
         if known.fingerprint != sale.fingerprint {
             return conflict(ErrorCode::RequestMismatch, "this payment bought another request", &known);
@@ -68,16 +78,55 @@ impl Inner {
         }
     }
 
+    /// Whether two purchases may have become this one payment without anybody's fault.
+    fn may_coincide(&self, payment: &ChainPayment, known: &Payment) -> bool {
+        self.desk(known.network.as_str()).is_some_and(|desk| desk.chain.may_coincide(payment))
+    }
+
+    /// The client made one transaction of two purchases, so the money moves once
+    /// and buys the first. The other is told to sign again, and not before that
+    /// gives another transaction than the one under way (P5).
+    async fn answer_coincidence(
+        &self,
+        mut known: Payment,
+        notice: &Arc<Notice>,
+        until: Instant,
+    ) -> PayOutcome {
+        let mut changes = notice.subscribe();
+        while !known.state.is_final() && Instant::now() < until {
+            let pause = tokio::time::sleep_until(until.min(Instant::now() + REREAD_PAUSE));
+            tokio::select! {
+                biased;
+                _ = changes.changed() => {}
+                () = pause => {}
+            }
+            match self.tools.ledger.payment(&known.id).await {
+                Ok(Some(fresh)) => known = fresh,
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "cannot reread a payment"),
+            }
+        }
+        if !known.state.is_final() {
+            let receipt = pending_receipt(&known);
+            return PayOutcome::Pending { receipt, retry_after_seconds: PENDING_RETRY_SECONDS };
+        }
+        PayOutcome::Refused(
+            Rejection::new(ErrorCode::DuplicateSettlement, SAME_MESSAGE).of(known.payer.clone()),
+        )
+    }
+
     /// The answer, if there is one already.
     async fn answer_now(self: &Arc<Self>, known: &Payment, sale: &Sale) -> Option<PayOutcome> {
         match known.state {
             PaymentState::Claimed | PaymentState::Recorded => None,
             PaymentState::Refused => Some(PayOutcome::Refused(refusal_of(known))),
-            PaymentState::Expired => Some(PayOutcome::Refused(Rejection {
-                code: ErrorCode::PaymentExpired,
-                message: "the payment expired without landing; nothing was paid".to_owned(),
-                payer: Some(known.payer.clone()),
-            })),
+            PaymentState::Expired => Some(PayOutcome::Refused(
+                Rejection::new(
+                    ErrorCode::PaymentExpired,
+                    "the payment expired without landing; nothing was paid",
+                )
+                .of(known.payer.clone()),
+            )),
             PaymentState::Settled => self.serve(known, sale).await,
         }
     }
@@ -92,7 +141,7 @@ impl Inner {
 }
 
 pub(crate) fn reject(code: ErrorCode, message: &str) -> Rejection {
-    Rejection { code, message: message.to_owned(), payer: None }
+    Rejection::new(code, message)
 }
 
 fn refusal_of(known: &Payment) -> Rejection {
@@ -100,7 +149,7 @@ fn refusal_of(known: &Payment) -> Rejection {
         .refusal
         .clone()
         .unwrap_or((ErrorCode::UnexpectedSettleError, "the payment was refused".to_owned()));
-    Rejection { code, message, payer: Some(known.payer.clone()) }
+    Rejection::new(code, message).of(known.payer.clone())
 }
 
 pub(crate) fn unavailable(error: &LedgerError) -> PayOutcome {

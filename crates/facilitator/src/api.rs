@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use quittance_ledger::StoredAnswer;
 use quittance_protocol::{
-    Amount, ErrorCode, Fingerprint, IdentifierHash, Network, PaymentId, RequestId, SettleResponse,
+    Amount, ErrorCode, Fingerprint, IdentifierHash, Network, PaymentId, RequestId, RetryAction,
+    SettleResponse,
 };
 
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,28 @@ pub struct Rejection {
     pub message: String,
     /// Who tried to pay, once a signature proved it.
     pub payer: Option<String>,
+    /// What may be done next: sign a new payment, or send this one again.
+    pub retry_action: RetryAction,
+    /// The transaction that used the authorization up, where one did and it was found.
+    pub transaction: Option<String>,
+}
+
+impl Rejection {
+    /// A refusal after which a new payment may be signed; nobody is named yet.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { code, message, payer: None, retry_action: RetryAction::Pay, transaction: None }
+    }
+
+    /// Names who tried to pay.
+    pub fn of(self, payer: impl Into<String>) -> Self {
+        Self { payer: Some(payer.into()), ..self }
+    }
+
+    /// The same payment may be taken if it is sent again.
+    pub fn retry_same(self) -> Self {
+        Self { retry_action: RetryAction::RetrySamePayment, ..self }
+    }
 }
 
 /// What became of a payment that came with a request.

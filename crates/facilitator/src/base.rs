@@ -134,7 +134,7 @@ fn offer_extra(name: &str, version: &str) -> Map<String, Value> {
 }
 
 fn reject(error: &EvmError, payer: Option<String>) -> Rejection {
-    Rejection { code: error.wire_code(), message: error.to_string(), payer }
+    Rejection { payer, ..Rejection::new(error.wire_code(), error.to_string()) }
 }
 
 /// Reads the ledger's form back.
@@ -170,11 +170,8 @@ impl Chain for BaseChain {
 
     fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
         let payment = self.chain.check_timeless(payload).map_err(|error| reject(&error, None))?;
-        let form = serde_json::to_value(&payment).map_err(|error| Rejection {
-            code: ErrorCode::InvalidPayload,
-            message: error.to_string(),
-            payer: None,
-        })?;
+        let form = serde_json::to_value(&payment)
+            .map_err(|error| Rejection::new(ErrorCode::InvalidPayload, error.to_string()))?;
         Ok(ChainPayment {
             key: payment.key(),
             payer: payment.payer(),
@@ -185,12 +182,14 @@ impl Chain for BaseChain {
         })
     }
 
+    fn may_coincide(&self, _payment: &ChainPayment) -> bool {
+        // Each authorization has a nonce of its own.
+        false
+    }
+
     fn check_window(&self, payment: &ChainPayment, now: UnixSeconds) -> Result<(), Rejection> {
-        let unreadable = |error: serde_json::Error| Rejection {
-            code: ErrorCode::InvalidPayload,
-            message: error.to_string(),
-            payer: None,
-        };
+        let unreadable =
+            |error: serde_json::Error| Rejection::new(ErrorCode::InvalidPayload, error.to_string());
         let stored = stored(&payment.form).map_err(unreadable)?;
         self.chain.check_window(&stored, now).map_err(|error| reject(&error, Some(payment.payer.clone())))
     }

@@ -142,6 +142,10 @@ pub trait Chain: Send + Sync + 'static {
     /// Checks that need neither chain nor clock: shape, terms, signature.
     fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection>;
 
+    /// Whether a client that means well may sign the very same payment for two
+    /// purchases: nothing in it is drawn at random.
+    fn may_coincide(&self, payment: &ChainPayment) -> bool;
+
     /// Whether a new payment comes in time. One that is on record is never
     /// asked: its window closing says nothing about its outcome (P5).
     fn check_window(&self, payment: &ChainPayment, now: UnixSeconds) -> Result<(), Rejection>;

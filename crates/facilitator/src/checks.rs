@@ -81,28 +81,34 @@ impl Inner {
             found = desk.matching(payment.amount, sale.service, now_ms);
         }
         let Some(tariff) = found else {
-            return Err(PayOutcome::Refused(Rejection {
-                code: desk.chain.amount_mismatch(),
-                message: "the amount is not this request's price; pay the amount of a fresh offer".to_owned(),
-                payer: Some(payment.payer.clone()),
-            }));
+            return Err(PayOutcome::Refused(
+                Rejection::new(
+                    desk.chain.amount_mismatch(),
+                    "the amount is not this request's price; pay the amount of a fresh offer",
+                )
+                .of(payment.payer.clone()),
+            ));
         };
         if payment.needs_rent && !tariff.rent_included {
-            return Err(PayOutcome::Refused(Rejection {
-                code: ErrorCode::InvalidExactSvmPayloadTransactionInstructionsLength,
-                message: "the recipient's token account exists; leave its creation out".to_owned(),
-                payer: Some(payment.payer.clone()),
-            }));
+            return Err(PayOutcome::Refused(
+                Rejection::new(
+                    ErrorCode::InvalidExactSvmPayloadTransactionInstructionsLength,
+                    "the recipient's token account exists; leave its creation out",
+                )
+                .of(payment.payer.clone()),
+            ));
         }
         match desk.current(now_ms) {
             None => Err(PayOutcome::Unavailable { retry_after_seconds: desk.retry_after_seconds(now_ms) }),
             // An old tariff is honoured unless it no longer covers the bound.
             Some(current) if !covers(desk, tariff.gas, &current, payment.needs_rent, now_ms) => {
-                Err(PayOutcome::Refused(Rejection {
-                    code: desk.chain.amount_mismatch(),
-                    message: "settlement became dearer than this offer covers; pay a fresh offer".to_owned(),
-                    payer: Some(payment.payer.clone()),
-                }))
+                Err(PayOutcome::Refused(
+                    Rejection::new(
+                        desk.chain.amount_mismatch(),
+                        "settlement became dearer than this offer covers; pay a fresh offer",
+                    )
+                    .of(payment.payer.clone()),
+                ))
             }
             Some(_) => Ok((tariff.gas, tariff.number)),
         }
@@ -115,12 +121,13 @@ impl Inner {
         let now_ms = self.tools.clock.now_ms();
         match desk.ceilings.payer_is_over(&*self.tools.ledger, network, payer, now_ms).await {
             Ok(false) => Ok(()),
-            Ok(true) => Err(PayOutcome::Refused(Rejection {
-                code: ErrorCode::InvalidTransactionState,
-                message: "too many of this payer's transactions failed at our cost today; try again tomorrow"
-                    .to_owned(),
-                payer: Some(payer.to_owned()),
-            })),
+            Ok(true) => Err(PayOutcome::Refused(
+                Rejection::new(
+                    ErrorCode::InvalidTransactionState,
+                    "too many of this payer's transactions failed at our cost today; try again tomorrow",
+                )
+                .of(payer.to_owned()),
+            )),
             Err(error) => Err(unavailable(&error)),
         }
     }

@@ -82,12 +82,15 @@ impl Chain for LateChain {
         match self.connected.get() {
             Some(chain) => chain.check_local(payload),
             // Says nothing about the payment, which may be on record (P5).
-            None => Err(Rejection {
-                code: ErrorCode::NetworkUnavailable,
-                message: "the chain cannot be reached now; try again".to_owned(),
-                payer: None,
-            }),
+            None => Err(Rejection::new(
+                ErrorCode::NetworkUnavailable,
+                "the chain cannot be reached now; try again",
+            )),
         }
+    }
+
+    fn may_coincide(&self, payment: &ChainPayment) -> bool {
+        self.connected.get().is_some_and(|chain| chain.may_coincide(payment))
     }
 
     fn check_window(&self, payment: &ChainPayment, now: UnixSeconds) -> Result<(), Rejection> {

@@ -81,11 +81,11 @@ impl Inner {
         let same = known.signature_digest == payment.signature_digest;
         match known.state {
             _ if !same || matches!(known.origin, Origin::Gate) => Err(duplicate(&payment)),
-            PaymentState::Claimed | PaymentState::Recorded => Err(Rejection {
-                code: ErrorCode::SettlementPending,
-                message: "this payment is being settled; send it again".to_owned(),
-                payer: Some(payment.payer),
-            }),
+            PaymentState::Claimed | PaymentState::Recorded => Err(Rejection::new(
+                ErrorCode::SettlementPending,
+                "this payment is being settled; send it again",
+            )
+            .of(payment.payer)),
             PaymentState::Settled if self.may_hear(known, identifier) => Ok(payment),
             PaymentState::Settled => Err(duplicate(&payment)),
             PaymentState::Refused | PaymentState::Expired => Err(ended(known)),
@@ -137,11 +137,11 @@ impl Inner {
             ));
         };
         if payment.amount < tariff.gas {
-            return Err(Rejection {
-                code: ErrorCode::InvalidPaymentRequirements,
-                message: format!("the amount is below the settlement cost of {} USDC", tariff.gas.to_usdc()),
-                payer: Some(payment.payer.clone()),
-            });
+            return Err(Rejection::new(
+                ErrorCode::InvalidPaymentRequirements,
+                format!("the amount is below the settlement cost of {} USDC", tariff.gas.to_usdc()),
+            )
+            .of(payment.payer.clone()));
         }
         Ok(tariff.gas)
     }
@@ -383,15 +383,12 @@ fn ended(known: &Payment) -> Rejection {
         .refusal
         .clone()
         .unwrap_or((ErrorCode::PaymentExpired, "the payment expired without landing".to_owned()));
-    Rejection { code, message, payer: Some(known.payer.clone()) }
+    Rejection::new(code, message).of(known.payer.clone())
 }
 
 fn duplicate(payment: &ChainPayment) -> Rejection {
-    Rejection {
-        code: ErrorCode::DuplicateSettlement,
-        message: "this payment is already being settled".to_owned(),
-        payer: Some(payment.payer.clone()),
-    }
+    Rejection::new(ErrorCode::DuplicateSettlement, "this payment is already being settled")
+        .of(payment.payer.clone())
 }
 
 fn duplicate_of(known: &Payment) -> SettleResponse {
@@ -410,11 +407,11 @@ fn failure(network: &str, rejection: &Rejection) -> SettleResponse {
         error_reason: Some(rejection.code),
         error_message: Some(rejection.message.clone()),
         payer: rejection.payer.clone(),
-        transaction: String::new(),
+        transaction: rejection.transaction.clone().unwrap_or_default(),
         network: network.to_owned(),
         amount: None,
         payment_state: Some("none".to_owned()),
-        retry_action: Some(RetryAction::Pay),
+        retry_action: Some(rejection.retry_action),
         retry_after_seconds: None,
         other: Map::new(),
     }

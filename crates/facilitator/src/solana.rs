@@ -99,7 +99,7 @@ fn offer_extra(wallet: &str) -> Map<String, Value> {
 }
 
 fn reject(error: &SolanaError, payer: Option<String>) -> Rejection {
-    Rejection { code: error.wire_code(), message: error.to_string(), payer }
+    Rejection { payer, ..Rejection::new(error.wire_code(), error.to_string()) }
 }
 
 /// Reads the ledger's form back.
@@ -135,11 +135,8 @@ impl Chain for SvmChain {
 
     fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
         let payment = self.chain.check_local(payload).map_err(|error| reject(&error, None))?;
-        let form = serde_json::to_value(&payment).map_err(|error| Rejection {
-            code: ErrorCode::InvalidPayload,
-            message: error.to_string(),
-            payer: None,
-        })?;
+        let form = serde_json::to_value(&payment)
+            .map_err(|error| Rejection::new(ErrorCode::InvalidPayload, error.to_string()))?;
         Ok(ChainPayment {
             key: payment.key(),
             payer: payment.payer().to_owned(),
@@ -148,6 +145,11 @@ impl Chain for SvmChain {
             needs_rent: payment.creates_token_account() && self.chain.token_account_missing(),
             form,
         })
+    }
+
+    fn may_coincide(&self, payment: &ChainPayment) -> bool {
+        // Without a memo, payer, amount and blockhash are all there is.
+        stored(&payment.form).is_ok_and(|payment| payment.memo().is_none())
     }
 
     fn check_window(&self, _payment: &ChainPayment, _now: UnixSeconds) -> Result<(), Rejection> {

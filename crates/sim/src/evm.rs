@@ -54,7 +54,7 @@ pub(crate) fn key_in(form: &Value) -> Option<usize> {
 }
 
 pub(crate) fn rejected(code: ErrorCode, message: &str) -> Rejection {
-    Rejection { code, message: message.to_owned(), payer: None }
+    Rejection::new(code, message.to_owned())
 }
 
 /// What both chains check without asking anybody.
@@ -120,6 +120,10 @@ impl Chain for FakeBase {
 
     fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
         local(&self.link, Net::Base, payload)
+    }
+
+    fn may_coincide(&self, _payment: &ChainPayment) -> bool {
+        false
     }
 
     fn check_window(&self, payment: &ChainPayment, now: UnixSeconds) -> Result<(), Rejection> {

@@ -63,6 +63,10 @@ impl Chain for FakeSolana {
         local(&self.link, Net::Solana, payload)
     }
 
+    fn may_coincide(&self, _payment: &ChainPayment) -> bool {
+        false
+    }
+
     fn check_window(&self, _payment: &ChainPayment, _now: UnixSeconds) -> Result<(), Rejection> {
         Ok(())
     }

@@ -43,11 +43,10 @@ async fn the_payment_is_bound_to_method_path_query_and_body() {
 
 #[actix_web::test]
 async fn refused_is_402_with_a_fresh_offer_and_the_reason() {
-    let answer = answer_to(PayOutcome::Refused(Rejection {
-        code: ErrorCode::InvalidExactEvmNonceAlreadyUsed,
-        message: "sign a new authorization".to_owned(),
-        payer: None,
-    }))
+    let answer = answer_to(PayOutcome::Refused(Rejection::new(
+        ErrorCode::InvalidExactEvmNonceAlreadyUsed,
+        "sign a new authorization",
+    )))
     .await;
     assert_eq!(answer.status, 402);
     let offer = answer.decoded("payment-required");

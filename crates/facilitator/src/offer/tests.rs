@@ -55,6 +55,9 @@ impl Chain for Silent {
     fn check_local(&self, _: &PaymentPayload) -> Result<ChainPayment, Rejection> {
         unreachable!()
     }
+    fn may_coincide(&self, _payment: &ChainPayment) -> bool {
+        unreachable!()
+    }
     fn check_window(&self, _: &ChainPayment, _: UnixSeconds) -> Result<(), Rejection> {
         unreachable!()
     }

@@ -142,6 +142,10 @@ impl ChainPort for State {
         })
     }
 
+    fn may_coincide(&self, _payment: &ChainPayment) -> bool {
+        false
+    }
+
     fn check_window(&self, _: &ChainPayment, _: UnixSeconds) -> Result<(), Rejection> {
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::base::BaseChain;
 use crate::board::Board;
 use crate::chain::Chain;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, NetworkConfig, read_secret, resolve};
+use crate::config::{Config, ConfigError, NetworkConfig, read_secret_of, resolve};
 use crate::desk::Desk;
 use crate::late::{Facts, LateChain};
 use crate::metrics::Metrics;
@@ -95,7 +95,13 @@ impl Facilitator {
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         config.check()?;
         let (metrics, clock, stop) = (Arc::new(Metrics::new()?), Clock::system(), CancellationToken::new());
-        let rates = LiveRates::start(&config.rates, Arc::clone(&metrics), clock.clone(), &stop).await?;
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let ageing: Vec<_> =
+            [Coin::Eth, Coin::Sol].into_iter().filter(|coin| config.is_fixed_on_a_mainnet(*coin)).collect();
+        let rates =
+            LiveRates::start(&config.rates, &ageing, Arc::clone(&metrics), clock.clone(), &stop).await?;
         let started = async {
             let store: Arc<dyn Store> = Arc::new(open_ledger(config, &clock).await?);
             let mut chains = BTreeMap::new();
@@ -253,7 +259,7 @@ impl Link {
         Ok(Self {
             name: name.to_owned(),
             network: network.clone(),
-            wallet: read_secret(reference)?,
+            wallet: read_secret_of(&format!("networks.{name}.wallets[0]"), reference)?,
             headroom_bps: u128::from(basis_points(
                 "quote.base_fee_headroom",
                 &config.quote.base_fee_headroom,

@@ -5,7 +5,10 @@ use quittance_protocol::{Amount, USDC_DECIMALS};
 use crate::config::ConfigError;
 
 /// Denominator of decimals kept as basis points.
-const BASIS_POINTS_DIGITS: usize = 4;
+pub(crate) const BASIS_POINTS_DIGITS: usize = 4;
+
+/// Decimals of USDC.
+pub(crate) const USDC_DIGITS: usize = USDC_DECIMALS as usize;
 
 /// `"1.25"` as 12,500: exact, and never a float.
 pub(crate) fn basis_points(name: &str, text: &str) -> Result<u32, ConfigError> {
@@ -17,13 +20,13 @@ pub(crate) fn basis_points(name: &str, text: &str) -> Result<u32, ConfigError> {
 
 /// `"0.50"` as 500,000 atomic units.
 pub(crate) fn usdc(name: &str, text: &str) -> Result<Amount, ConfigError> {
-    scaled(text, USDC_DECIMALS as usize)
+    scaled(text, USDC_DIGITS)
         .map(Amount::new)
         .ok_or_else(|| ConfigError::Invalid(format!("{name} must be a decimal of USDC such as \"0.50\"")))
 }
 
 /// Digits with at most one dot, as an integer of `places` decimals.
-fn scaled(text: &str, places: usize) -> Option<u64> {
+pub(crate) fn scaled(text: &str, places: usize) -> Option<u64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
     if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > places {

@@ -9,6 +9,7 @@ impl Config {
         if self.networks.is_empty() {
             return Err(ConfigError::Invalid("no [networks.NAME] section: nothing could be paid".to_owned()));
         }
+        self.check_ranges()?;
         let mut seen = std::collections::BTreeSet::new();
         for (name, network) in &self.networks {
             if !seen.insert(network.network.as_str()) {
@@ -19,9 +20,6 @@ impl Config {
         let coins: Vec<_> = self.networks.values().map(|network| Coin::of(&network.network)).collect();
         self.rates.check(&coins)?;
         self.quote.check()?;
-        if self.gate.runs_max == 0 {
-            return Err(ConfigError::Invalid("gate.runs_max must be at least 1".to_owned()));
-        }
         Ok(())
     }
 }

@@ -1,9 +1,11 @@
 //! `[ledger]` of the configuration.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 /// `[ledger]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerConfig {
     /// `sqlite://path` or `postgres://…`; `env:NAME` and `file:PATH` refer to a
@@ -28,4 +30,14 @@ fn default_answers_kept_hours() -> u64 {
 
 fn default_lease_seconds() -> u64 {
     15
+}
+
+impl fmt::Debug for LedgerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("LedgerConfig")
+            .field("instance", &self.instance)
+            .field("lease_seconds", &self.lease_seconds)
+            .finish_non_exhaustive()
+    }
 }

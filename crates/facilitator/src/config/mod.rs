@@ -5,14 +5,19 @@
 
 mod check;
 mod decimal;
+mod dollars;
 mod gate;
 mod ledger;
 mod network;
 mod quote;
+mod ranges;
 pub(crate) mod rates;
 mod read;
+mod report;
 mod secrets;
 mod server;
+mod urls;
+mod warnings;
 
 use std::collections::BTreeMap;
 
@@ -24,8 +29,10 @@ pub use network::{NetworkConfig, TokenAccount};
 pub use quote::QuoteConfig;
 pub use rates::{RateKind, RatePair, RateSourceConfig, RatesConfig};
 pub use secrets::read_secret;
-pub(crate) use secrets::resolve;
+pub(crate) use secrets::{read as read_secret_of, resolve};
 pub use server::ServerConfig;
+pub(crate) use urls::is_loopback;
+pub use warnings::Warning;
 
 /// Everything `quittance serve` and an embedding host read.
 #[derive(Clone, Debug, Deserialize)]
@@ -49,17 +56,18 @@ pub struct Config {
     pub gate: GateConfig,
 }
 
-/// Why the configuration cannot be used; every message says what to do.
+/// Why the configuration cannot be used; every message says what to do, and none
+/// repeats a value: it may be a key, a password, or a URL that holds one.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// Unreadable, malformed, or with a key nobody knows.
     #[error("configuration: {0}")]
-    Read(Box<figment::Error>),
+    Read(String),
     /// A reference to a secret leads nowhere.
-    #[error("secret {reference}: {problem}")]
+    #[error("{key}: {problem}")]
     Secret {
-        /// The reference, not the secret.
-        reference: String,
+        /// Where the reference stands.
+        key: String,
         /// What to do.
         problem: String,
     },

@@ -1,15 +1,17 @@
 //! `[networks.NAME]` of the configuration.
 
+use std::fmt;
+
 use quittance_protocol::{Family, Network};
 use serde::Deserialize;
 
 use super::ConfigError;
 use super::check::invalid;
 use super::decimal::decimal_text;
-use crate::units::usdc;
+use super::dollars::check_dollar;
 
 /// `[networks.NAME]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
     /// CAIP-2 identifier.
@@ -22,6 +24,13 @@ pub struct NetworkConfig {
     pub pay_to: String,
     /// Secret references (`env:NAME`, `file:PATH`) of the oracle wallets.
     pub wallets: Vec<String>,
+    /// The operator's word that one token is worth one US dollar, for an asset
+    /// that is not known as one.
+    #[serde(default)]
+    pub dollar: bool,
+    /// The token's decimals, compared with the chain.
+    #[serde(default = "default_asset_decimals")]
+    pub asset_decimals: u8,
     /// Shown in offers.
     #[serde(default = "default_symbol")]
     pub asset_symbol: String,
@@ -74,6 +83,9 @@ pub struct NetworkConfig {
     pub priority_fee_lamports_max: u64,
 }
 
+fn default_asset_decimals() -> u8 {
+    6
+}
 fn default_symbol() -> String {
     "USDC".to_owned()
 }
@@ -133,10 +145,7 @@ impl NetworkConfig {
         if self.wallets.len() != 1 {
             return Err(invalid(name, "wallets must name exactly one secret, e.g. [\"env:BASE_WALLET\"]"));
         }
-        usdc(&format!("networks.{name}.second_opinion_usdc"), &self.second_opinion_usdc)?;
-        if self.max_timeout_seconds == 0 {
-            return Err(invalid(name, "max_timeout_seconds must be at least 1"));
-        }
+        check_dollar(name, self)?;
         if let Family::Eip155(_) = self.network.family() {
             if self.settle_gas_expected > self.settle_gas_limit {
                 return Err(invalid(name, "settle_gas_expected is above settle_gas_limit"));
@@ -146,5 +155,15 @@ impl NetworkConfig {
             }
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for NetworkConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // RPC URLs carry API keys, and anything may have been pasted into the rest.
+        f.debug_struct("NetworkConfig")
+            .field("network", &self.network)
+            .field("rpc_urls", &self.rpc_urls.len())
+            .finish_non_exhaustive()
     }
 }

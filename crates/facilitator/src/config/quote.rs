@@ -1,6 +1,5 @@
 //! `[quote]` of the configuration.
 
-use quittance_protocol::Amount;
 use serde::Deserialize;
 
 use super::ConfigError;
@@ -79,17 +78,6 @@ impl QuoteConfig {
             return Err(ConfigError::Invalid(
                 "quote.gas_floor_usdc is above gas_ceiling_usdc: nothing would ever be offered".to_owned(),
             ));
-        }
-        for (key, value) in [
-            ("uncollected_payer_day_usdc", &self.uncollected_payer_day_usdc),
-            ("uncollected_network_day_usdc", &self.uncollected_network_day_usdc),
-            ("spent_network_day_usdc", &self.spent_network_day_usdc),
-        ] {
-            if usdc(&format!("quote.{key}"), value)? == Amount::ZERO {
-                return Err(ConfigError::Invalid(format!(
-                    "quote.{key} must be above zero; a large number means no ceiling"
-                )));
-            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use figment::Figment;
 use figment::providers::{Env, Format as _, Toml};
 
+use super::report::{not_toml, told};
 use super::{Config, ConfigError};
 
 /// What the environment's names start with.
@@ -30,12 +31,19 @@ impl Config {
                 path.display()
             )));
         }
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            ConfigError::Invalid(format!("{} cannot be read: {}", path.display(), error.kind()))
+        })?;
+        // Read by itself first: the merging reader would quote the line.
+        if let Err(error) = toml::from_str::<toml::Table>(&text) {
+            return Err(ConfigError::Read(not_toml(&text, &error)));
+        }
         let mut figment =
-            Figment::new().merge(Toml::file_exact(path)).merge(Env::prefixed(ENV_PREFIX).split("__"));
+            Figment::new().merge(Toml::string(&text)).merge(Env::prefixed(ENV_PREFIX).split("__"));
         for override_ in text_overrides(std::env::vars()) {
             figment = figment.merge(override_);
         }
-        let config: Self = figment.extract().map_err(|e| ConfigError::Read(Box::new(e)))?;
+        let config: Self = figment.extract().map_err(|error| ConfigError::Read(told(error)))?;
         config.check()?;
         Ok(config)
     }

@@ -4,12 +4,15 @@ use quittance_protocol::Secret;
 
 use super::ConfigError;
 
+/// Longest name of an environment variable that is repeated in a message.
+const NAME_CHARS_MAX: usize = 64;
+
 /// `text` itself, or the secret that `env:NAME` or `file:PATH` refers to.
 pub(crate) fn resolve(key: &str, text: &str) -> Result<String, ConfigError> {
     if !text.starts_with("env:") && !text.starts_with("file:") {
         return Ok(text.to_owned());
     }
-    let secret = read_secret(text)?;
+    let secret = read(key, text)?;
     secret
         .expose_str()
         .map(str::to_owned)
@@ -21,24 +24,40 @@ pub(crate) fn resolve(key: &str, text: &str) -> Result<String, ConfigError> {
 /// The secret itself in the configuration is refused: it would end up in
 /// backups and version control.
 pub fn read_secret(reference: &str) -> Result<Secret, ConfigError> {
-    let fail =
-        |problem: &str| ConfigError::Secret { reference: shown(reference), problem: problem.to_owned() };
+    read("secret", reference)
+}
+
+/// The same; `key` says where the reference stands.
+pub(crate) fn read(key: &str, reference: &str) -> Result<Secret, ConfigError> {
+    let fail = |problem: String| ConfigError::Secret { key: key.to_owned(), problem };
     if let Some(name) = reference.strip_prefix("env:") {
-        let value = std::env::var(name).map_err(|_| fail("the environment variable is not set"))?;
+        let value = std::env::var(name).map_err(|_| {
+            fail(match shown(name) {
+                Some(name) => format!("the environment variable {name} is not set, or is not text"),
+                None => "the environment variable that it names is not set; after env: stands a name, \
+                         never the secret itself"
+                    .to_owned(),
+            })
+        })?;
         return Ok(Secret::new(value.trim().as_bytes().to_vec()));
     }
     if let Some(path) = reference.strip_prefix("file:") {
-        let value = std::fs::read_to_string(path).map_err(|e| fail(&format!("cannot read the file: {e}")))?;
+        // The path is not repeated: it may be the secret, pasted by mistake.
+        let value = std::fs::read_to_string(path).map_err(|error| {
+            fail(format!(
+                "the file that it names cannot be read ({}); after file: stands a path, never the secret itself",
+                error.kind()
+            ))
+        })?;
         return Ok(Secret::new(value.trim().as_bytes().to_vec()));
     }
-    Err(fail("write env:NAME or file:PATH, never the secret itself"))
+    Err(fail("write env:NAME or file:PATH, never the secret itself".to_owned()))
 }
 
-/// A malformed reference may be the secret itself, pasted by mistake.
-fn shown(reference: &str) -> String {
-    if reference.starts_with("env:") || reference.starts_with("file:") {
-        reference.to_owned()
-    } else {
-        "(hidden)".to_owned()
-    }
+/// A name that is spelled like one. Anything else may be the secret, pasted
+/// behind `env:` by mistake.
+fn shown(name: &str) -> Option<&str> {
+    let letter = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    let digits = name.bytes().filter(u8::is_ascii_digit).count();
+    (name.len() <= NAME_CHARS_MAX && name.bytes().all(letter) && digits <= 4).then_some(name)
 }

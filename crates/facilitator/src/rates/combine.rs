@@ -34,6 +34,10 @@ impl Seen {
 /// Why there is no rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoRate {
+    #[error(
+        "the fixed rate is older than rates.fixed_rates_max_age_hours; restart with a new one, or add live sources"
+    )]
+    Outdated,
     #[error("{fresh} fresh sources, {needed} needed")]
     TooFew { fresh: usize, needed: usize },
     #[error("only {agreeing} of {fresh} fresh sources agree, {needed} needed")]

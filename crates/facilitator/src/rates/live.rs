@@ -35,6 +35,9 @@ pub struct LiveRates {
 struct Pair {
     coin: Coin,
     fixed: Option<Rate>,
+    /// When what the operator wrote down, here or as a static source, is too old
+    /// to sell at. The clock starts with the process: nobody says when it was written.
+    fixed_until_ms: Option<i64>,
     sources: Vec<Arc<Source>>,
     read_age_max_ms: i64,
     deviation_bps: u32,
@@ -62,16 +65,22 @@ enum Reader {
 
 impl LiveRates {
     /// Reads every source once, so that offers need not wait for the first
-    /// pause, and goes on reading until `stop`.
+    /// pause, and goes on reading until `stop`. Fixed rates of the coins in
+    /// `ageing` run out after `fixed_rates_max_age_hours`.
     pub(crate) async fn start(
         config: &RatesConfig,
+        ageing: &[Coin],
         metrics: Arc<Metrics>,
         clock: Clock,
         stop: &CancellationToken,
     ) -> Result<Arc<Self>, ConfigError> {
+        let until_ms = |coin| {
+            let age_max_ms = milliseconds(config.fixed_rates_max_age_hours.saturating_mul(3_600));
+            ageing.contains(&coin).then(|| clock.now_ms().saturating_add(age_max_ms))
+        };
         let rates = Arc::new(Self {
-            eth: Pair::new(Coin::Eth, config)?,
-            sol: Pair::new(Coin::Sol, config)?,
+            eth: Pair::new(Coin::Eth, config, until_ms(Coin::Eth))?,
+            sol: Pair::new(Coin::Sol, config, until_ms(Coin::Sol))?,
             refresh: Duration::from_secs(config.refresh_seconds),
             metrics,
             clock,
@@ -93,6 +102,9 @@ impl LiveRates {
         for pair in [&rates.eth, &rates.sol] {
             if pair.fixed.is_some() {
                 rates.metrics.rate_read(&format!("fixed-{}", pair.coin.pair()), true);
+                if pair.fixed_until_ms.is_some() {
+                    tokio::spawn(Arc::clone(&rates).watch_fixed(pair.coin, stop.clone()));
+                }
             }
             rates.show(pair);
         }
@@ -108,6 +120,20 @@ impl LiveRates {
             }
             self.look(coin, &source).await;
         }
+    }
+
+    /// Says when a fixed rate has run out.
+    async fn watch_fixed(self: Arc<Self>, coin: Coin, stop: CancellationToken) {
+        let pair = self.pair(coin);
+        while !pair.is_outdated(self.clock.now_ms()) {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(self.refresh) => {}
+            }
+        }
+        tracing::error!(pair = coin.pair(), reason = %NoRate::Outdated, "no exchange rate: its networks are not offered");
+        self.show(pair);
     }
 
     async fn look(&self, coin: Coin, source: &Source) {
@@ -136,7 +162,10 @@ impl LiveRates {
     fn show(&self, pair: &Pair) {
         let now_ms = self.clock.now_ms();
         let rate = pair.now(now_ms).ok().map(|rate| rate.to_string());
-        let fresh = if pair.fixed.is_some() { 1 } else { pair.fresh(now_ms).len() };
+        let fresh = match &pair.fixed {
+            Some(_) => usize::from(rate.is_some()),
+            None => pair.fresh(now_ms).len(),
+        };
         self.metrics.rate(pair.coin.pair(), rate.as_deref(), fresh);
     }
 
@@ -159,12 +188,15 @@ impl RateSource for LiveRates {
 
     fn last_known(&self, coin: Coin, now_ms: i64) -> Option<Rate> {
         let pair = self.pair(coin);
-        pair.now(now_ms).ok().or_else(|| pair.last.read().unwrap_or_else(PoisonError::into_inner).clone())
+        let last = || {
+            pair.fixed.clone().or_else(|| pair.last.read().unwrap_or_else(PoisonError::into_inner).clone())
+        };
+        pair.now(now_ms).ok().or_else(last)
     }
 }
 
 impl Pair {
-    fn new(coin: Coin, config: &RatesConfig) -> Result<Self, ConfigError> {
+    fn new(coin: Coin, config: &RatesConfig, fixed_until_ms: Option<i64>) -> Result<Self, ConfigError> {
         let fetcher = Fetcher::new(Duration::from_millis(config.timeout_ms))
             .map_err(|error| ConfigError::Invalid(format!("rates: no HTTP client: {error}")))?;
         let sources = config.sources_of(coin).map(|(index, source)| {
@@ -184,6 +216,7 @@ impl Pair {
                 .map(str::parse)
                 .transpose()
                 .map_err(|error| ConfigError::Invalid(format!("rates.{}: {error}", coin.pair())))?,
+            fixed_until_ms,
             sources: sources.collect::<Result<_, ConfigError>>()?,
             read_age_max_ms: milliseconds(config.age_max_seconds),
             deviation_bps: basis_points("rates.deviation_max", &config.deviation_max)?,
@@ -198,7 +231,7 @@ impl Pair {
     /// readings alone, so within a millisecond it is worked out once.
     fn is_known(&self, now_ms: i64) -> bool {
         if self.fixed.is_some() {
-            return true;
+            return !self.is_outdated(now_ms);
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         match *known {
@@ -227,7 +260,14 @@ impl Pair {
         self.sources.iter().filter_map(fresh).collect()
     }
 
+    fn is_outdated(&self, now_ms: i64) -> bool {
+        self.fixed_until_ms.is_some_and(|until_ms| now_ms >= until_ms)
+    }
+
     fn now(&self, now_ms: i64) -> Result<Rate, NoRate> {
+        if self.is_outdated(now_ms) {
+            return Err(NoRate::Outdated);
+        }
         if let Some(fixed) = &self.fixed {
             return Ok(fixed.clone());
         }

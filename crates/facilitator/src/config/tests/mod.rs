@@ -1,4 +1,7 @@
+mod hidden;
+mod ranges;
 mod rates;
+mod trust;
 
 use figment::Figment;
 use figment::providers::{Format as _, Toml};

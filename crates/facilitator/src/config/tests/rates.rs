@@ -4,6 +4,7 @@ use figment::providers::Format as _;
 
 use crate::config::ConfigError;
 use crate::config::RatesConfig;
+use crate::config::ranges::Range;
 use crate::rates::Coin;
 
 const CHAINLINK: &str = "[[sources]]\nkind = \"chainlink\"\npair = \"eth_usd\"\nurl = \"http://127.0.0.1:1\"\naddress = \"0x71041dddad3595F9CEd3DcCFBe3D1F4b0a16Bb70\"\n";
@@ -14,6 +15,8 @@ const STATIC: &str = "[[sources]]\nkind = \"static\"\npair = \"eth_usd\"\nvalue 
 fn check(text: &str) -> Result<(), String> {
     let provider = figment::providers::Toml::string(text);
     let config: RatesConfig = figment::Figment::new().merge(provider).extract().map_err(|e| e.to_string())?;
+    let ranges = crate::config::ranges::of_rates(&config);
+    ranges.iter().try_for_each(Range::check).map_err(|error| error.to_string())?;
     config.check(&[Coin::Eth]).map_err(|error: ConfigError| error.to_string())
 }
 

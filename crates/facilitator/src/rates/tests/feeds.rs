@@ -234,6 +234,10 @@ struct Lab {
 
 impl Lab {
     async fn start(config: &str) -> Self {
+        Self::ageing(config, &[]).await
+    }
+
+    async fn ageing(config: &str, ageing: &[Coin]) -> Self {
         let config: RatesConfig = toml(config);
         config.check(&[Coin::Eth]).unwrap();
         let now_ms = Arc::new(AtomicI64::new(NOW * 1_000));
@@ -241,7 +245,7 @@ impl Lab {
         let clock = Clock::from_fn(move || read.load(Ordering::Relaxed));
         let stop = CancellationToken::new();
         let metrics = Arc::new(Metrics::new().unwrap());
-        let rates = LiveRates::start(&config, metrics, clock, &stop).await.unwrap();
+        let rates = LiveRates::start(&config, ageing, metrics, clock, &stop).await.unwrap();
         Self { rates, now_ms, stop }
     }
 
@@ -333,11 +337,36 @@ async fn an_old_chainlink_round_is_stale_although_the_node_answers() {
 }
 
 #[tokio::test]
-async fn fixed_values_need_no_network_and_never_age() {
+async fn fixed_values_of_development_chains_need_no_network_and_never_age() {
     let lab = Lab::start("eth_usd = \"2500.00\"").await;
     lab.now_ms.fetch_add(1_000_000_000, Ordering::Relaxed);
     assert_eq!(lab.eth().as_deref(), Some("2500"));
     assert!(lab.eth_is_known());
     assert_eq!(lab.rates.rate(Coin::Sol, NOW), None, "a coin nobody configured has no rate");
     assert!(!lab.rates.is_known(Coin::Sol, NOW));
+}
+
+#[tokio::test]
+async fn fixed_values_on_a_mainnet_run_out() {
+    const HOUR_MS: i64 = 3_600_000;
+    let fixed = "[[sources]]\nkind = \"static\"\npair = \"eth_usd\"\nvalue = \"2500\"\n";
+    for config in ["eth_usd = \"2500\"\nfixed_rates_max_age_hours = 2", fixed] {
+        let lab = Lab::ageing(config, &[Coin::Eth]).await;
+        let hours = if config == fixed { 24 } else { 2 };
+        if config != fixed {
+            // A static source is read again and again; here nobody reads it.
+            lab.now_ms.fetch_add(hours * HOUR_MS - 1, Ordering::Relaxed);
+            assert_eq!(lab.eth().as_deref(), Some("2500"));
+            assert!(lab.eth_is_known());
+            lab.now_ms.fetch_add(1, Ordering::Relaxed);
+        } else {
+            assert_eq!(lab.eth().as_deref(), Some("2500"));
+            lab.now_ms.fetch_add(hours * HOUR_MS, Ordering::Relaxed);
+        }
+        assert_eq!(lab.eth(), None, "{config}");
+        assert!(!lab.eth_is_known());
+        let now_ms = lab.now_ms.load(Ordering::Relaxed);
+        assert!(lab.rates.last_known(Coin::Eth, now_ms).is_some(), "costs are still booked at some value");
+        lab.stop.cancel();
+    }
 }

@@ -1,0 +1,270 @@
+//! The range of every number in the configuration.
+//!
+//! A number out of range is a mistake that would otherwise show as money: a
+//! time that overflows, a limit that limits nothing, a factor that sells under
+//! cost. The sections are taken apart field by field, without `..`, so that a
+//! new key does not compile until somebody has said what it may be.
+
+use super::{
+    Config, ConfigError, GateConfig, LedgerConfig, NetworkConfig, QuoteConfig, RateSourceConfig, RatesConfig,
+    ServerConfig,
+};
+use crate::units::{BASIS_POINTS_DIGITS, USDC_DIGITS, scaled};
+
+/// A day, for times that nothing should wait longer than.
+const DAY_SECONDS: u64 = 86_400;
+/// As good as no limit, in whole USDC.
+const MUCH_USDC: u64 = 1_000_000_000;
+/// What a transaction on Base may use at most.
+const TRANSACTION_GAS_MAX: u64 = 16_777_216;
+/// One GiB.
+const BYTES_MAX: u64 = 1_073_741_824;
+
+/// What a key holds, and how many decimals it is exact to.
+enum Number<'a> {
+    Whole(u64),
+    Decimal(&'a str, usize),
+}
+
+/// One number of a configuration and what it may be, in units of its last decimal.
+pub(super) struct Range<'a> {
+    pub(super) key: String,
+    number: Number<'a>,
+    pub(super) low: u64,
+    pub(super) high: u64,
+}
+
+impl<'a> Range<'a> {
+    fn whole(key: impl Into<String>, value: u64, low: u64, high: u64) -> Self {
+        Self { key: key.into(), number: Number::Whole(value), low, high }
+    }
+
+    /// A length or count of this machine.
+    fn size(key: impl Into<String>, value: usize, low: u64, high: u64) -> Self {
+        Self::whole(key, u64::try_from(value).unwrap_or(u64::MAX), low, high)
+    }
+
+    /// A factor or part, in basis points.
+    fn factor(key: impl Into<String>, text: &'a str, low: u64, high: u64) -> Self {
+        Self { key: key.into(), number: Number::Decimal(text, BASIS_POINTS_DIGITS), low, high }
+    }
+
+    /// USDC, in atomic units; `high` in whole ones.
+    fn usdc(key: impl Into<String>, text: &'a str, low: u64, high: u64) -> Self {
+        let high = high.saturating_mul(1_000_000);
+        Self { key: key.into(), number: Number::Decimal(text, USDC_DIGITS), low, high }
+    }
+
+    fn places(&self) -> usize {
+        match self.number {
+            Number::Whole(_) => 0,
+            Number::Decimal(_, places) => places,
+        }
+    }
+
+    /// A number of this range's units as it is written in the configuration.
+    pub(super) fn text(&self, value: u64) -> String {
+        let places = self.places();
+        if places == 0 {
+            return value.to_string();
+        }
+        let digits = format!("{value:0>width$}", width = places.saturating_add(1));
+        let (whole, fraction) = digits.split_at(digits.len().saturating_sub(places));
+        let fraction = fraction.trim_end_matches('0');
+        if fraction.is_empty() { format!("\"{whole}\"") } else { format!("\"{whole}.{fraction}\"") }
+    }
+
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let value = match self.number {
+            Number::Whole(value) => Some(value),
+            Number::Decimal(text, places) => scaled(text, places),
+        };
+        let (low, high) = (self.text(self.low), self.text(self.high));
+        if value.is_some_and(|value| (self.low..=self.high).contains(&value)) {
+            return Ok(());
+        }
+        let places = match self.places() {
+            0 => String::new(),
+            places => format!(", with at most {places} decimals"),
+        };
+        Err(ConfigError::Invalid(format!("{} must be between {low} and {high}{places}", self.key)))
+    }
+}
+
+impl Config {
+    pub(super) fn check_ranges(&self) -> Result<(), ConfigError> {
+        self.ranges().iter().try_for_each(Range::check)
+    }
+
+    /// Every number there is.
+    pub(super) fn ranges(&self) -> Vec<Range<'_>> {
+        let Self { server, ledger, networks, rates, quote, gate } = self;
+        let mut all = Vec::new();
+        all.extend(of_server(server));
+        all.extend(of_ledger(ledger));
+        for (name, network) in networks {
+            all.extend(of_network(name, network));
+        }
+        all.extend(of_rates(rates));
+        for (index, source) in rates.sources.iter().enumerate() {
+            all.extend(of_source(index, source));
+        }
+        all.extend(of_quote(quote));
+        all.extend(of_gate(gate));
+        all
+    }
+}
+
+fn of_server(server: &ServerConfig) -> Vec<Range<'_>> {
+    let ServerConfig { listen: _, public_url: _, workers, shutdown_seconds } = server;
+    vec![
+        Range::size("server.workers", *workers, 1, 1_024),
+        Range::whole("server.shutdown_seconds", *shutdown_seconds, 0, 3_600),
+    ]
+}
+
+fn of_ledger(ledger: &LedgerConfig) -> Vec<Range<'_>> {
+    let LedgerConfig { url: _, instance: _, lease_seconds, answers_kept_hours } = ledger;
+    vec![
+        // A shorter lease is lost to one slow commit.
+        Range::whole("ledger.lease_seconds", *lease_seconds, 3, DAY_SECONDS),
+        Range::whole("ledger.answers_kept_hours", *answers_kept_hours, 1, 87_600),
+    ]
+}
+
+fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Range<'a>> {
+    let NetworkConfig {
+        network: _,
+        rpc_urls: _,
+        asset: _,
+        pay_to: _,
+        wallets: _,
+        dollar: _,
+        asset_decimals,
+        asset_symbol: _,
+        asset_name: _,
+        asset_version: _,
+        max_timeout_seconds,
+        rpc_timeout_ms,
+        poll_interval_ms,
+        second_opinion_usdc,
+        confirmations,
+        settle_gas_limit,
+        settle_gas_expected,
+        max_fee_per_gas_wei,
+        priority_fee_wei,
+        authorization_seconds_max,
+        contract_payers: _,
+        token_account: _,
+        priority_fee_lamports_max,
+    } = network;
+    let key = |key: &str| format!("networks.{name}.{key}");
+    vec![
+        // Prices, surcharges and ceilings are millionths of a dollar, and so are
+        // the token's units: with other decimals an amount would be worth
+        // another sum than was asked for.
+        Range::whole(key("asset_decimals"), u64::from(*asset_decimals), 6, 6),
+        Range::whole(key("max_timeout_seconds"), *max_timeout_seconds, 5, DAY_SECONDS),
+        Range::whole(key("rpc_timeout_ms"), *rpc_timeout_ms, 100, 120_000),
+        Range::whole(key("poll_interval_ms"), *poll_interval_ms, 10, 60_000),
+        Range::usdc(key("second_opinion_usdc"), second_opinion_usdc, 0, MUCH_USDC),
+        Range::whole(key("confirmations"), *confirmations, 0, 3_600),
+        Range::whole(key("settle_gas_limit"), *settle_gas_limit, 60_000, TRANSACTION_GAS_MAX),
+        Range::whole(key("settle_gas_expected"), *settle_gas_expected, 21_000, TRANSACTION_GAS_MAX),
+        Range::whole(key("max_fee_per_gas_wei"), *max_fee_per_gas_wei, 1, 10_000_000_000_000),
+        Range::whole(key("priority_fee_wei"), *priority_fee_wei, 0, 1_000_000_000_000),
+        Range::whole(key("authorization_seconds_max"), *authorization_seconds_max, 5, DAY_SECONDS),
+        Range::whole(key("priority_fee_lamports_max"), *priority_fee_lamports_max, 0, 10_000_000),
+    ]
+}
+
+pub(super) fn of_rates(rates: &RatesConfig) -> Vec<Range<'_>> {
+    let RatesConfig {
+        eth_usd: _,
+        sol_usd: _,
+        fixed_rates_max_age_hours,
+        sources: _,
+        age_max_seconds,
+        deviation_max,
+        refresh_seconds,
+        sources_min,
+        timeout_ms,
+    } = rates;
+    vec![
+        Range::whole("rates.fixed_rates_max_age_hours", *fixed_rates_max_age_hours, 1, 720),
+        Range::whole("rates.age_max_seconds", *age_max_seconds, 1, DAY_SECONDS),
+        // Above half, sources that "agree" mean nothing.
+        Range::factor("rates.deviation_max", deviation_max, 1, 5_000),
+        Range::whole("rates.refresh_seconds", *refresh_seconds, 1, 3_600),
+        Range::size("rates.sources_min", *sources_min, 1, 16),
+        Range::whole("rates.timeout_ms", *timeout_ms, 100, 60_000),
+    ]
+}
+
+fn of_source(index: usize, source: &RateSourceConfig) -> Vec<Range<'_>> {
+    let RateSourceConfig {
+        kind: _,
+        pair: _,
+        name: _,
+        url: _,
+        address: _,
+        account: _,
+        pointer: _,
+        time_pointer: _,
+        value: _,
+        age_max_seconds,
+    } = source;
+    let key = format!("rates.sources[{index}].age_max_seconds");
+    age_max_seconds.map(|value| Range::whole(key, value, 1, 7 * DAY_SECONDS)).into_iter().collect()
+}
+
+fn of_quote(quote: &QuoteConfig) -> Vec<Range<'_>> {
+    let QuoteConfig {
+        markup,
+        base_fee_headroom,
+        grace_seconds,
+        refresh_seconds,
+        fall_per_minute,
+        gas_floor_usdc,
+        gas_ceiling_usdc,
+        cost_budget_usdc,
+        uncollected_payer_day_usdc,
+        uncollected_network_day_usdc,
+        spent_network_day_usdc,
+    } = quote;
+    vec![
+        // Below one every settlement makes a loss.
+        Range::factor("quote.markup", markup, 10_000, 1_000_000),
+        // Below one the next block's fee is above what was charged.
+        Range::factor("quote.base_fee_headroom", base_fee_headroom, 10_000, 100_000),
+        Range::whole("quote.grace_seconds", *grace_seconds, 0, 3_600),
+        Range::whole("quote.refresh_seconds", *refresh_seconds, 1, 3_600),
+        Range::factor("quote.fall_per_minute", fall_per_minute, 0, 10_000),
+        Range::usdc("quote.gas_floor_usdc", gas_floor_usdc, 0, 1_000),
+        Range::usdc("quote.gas_ceiling_usdc", gas_ceiling_usdc, 1, 1_000),
+        Range::usdc("quote.cost_budget_usdc", cost_budget_usdc, 0, 1_000),
+        Range::usdc("quote.uncollected_payer_day_usdc", uncollected_payer_day_usdc, 1, MUCH_USDC),
+        Range::usdc("quote.uncollected_network_day_usdc", uncollected_network_day_usdc, 1, MUCH_USDC),
+        Range::usdc("quote.spent_network_day_usdc", spent_network_day_usdc, 1, MUCH_USDC),
+    ]
+}
+
+fn of_gate(gate: &GateConfig) -> Vec<Range<'_>> {
+    let GateConfig {
+        catalogue: _,
+        body_bytes_max,
+        answer_body_bytes_max,
+        pending_wait_seconds,
+        replay_seconds,
+        runs_max,
+        concurrency_max,
+    } = gate;
+    vec![
+        Range::size("gate.body_bytes_max", *body_bytes_max, 1, BYTES_MAX),
+        Range::size("gate.answer_body_bytes_max", *answer_body_bytes_max, 1, BYTES_MAX),
+        Range::whole("gate.pending_wait_seconds", *pending_wait_seconds, 1, 600),
+        Range::whole("gate.replay_seconds", *replay_seconds, 0, DAY_SECONDS),
+        Range::whole("gate.runs_max", u64::from(*runs_max), 1, 100),
+        Range::size("gate.concurrency_max", *concurrency_max, 1, 1_000_000),
+    ]
+}

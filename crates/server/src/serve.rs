@@ -33,7 +33,7 @@ pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
             .workers(config.server.workers.max(1))
             .shutdown_timeout(config.server.shutdown_seconds)
             .bind(&config.server.listen)
-            .map_err(|e| format!("cannot listen on {}: {e}", config.server.listen))?;
+            .map_err(|e| format!("cannot listen on server.listen: {e}"))?;
         for address in server.addrs() {
             tracing::info!("listening on http://{address}");
         }

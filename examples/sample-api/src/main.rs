@@ -74,9 +74,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn read_catalogue(path: &Path) -> Result<Catalogue, Failure> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|e| format!("[gate] catalogue {shown}: {e}"))?;
-    Ok(Catalogue::from_toml(&text).map_err(|e| format!("[gate] catalogue {shown}: {e}"))?)
+    let text = std::fs::read_to_string(path).map_err(|e| format!("gate.catalogue cannot be read: {e}"))?;
+    Ok(Catalogue::from_toml(&text).map_err(|e| format!("gate.catalogue: {e}"))?)
 }
 
 async fn serve(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> Result<(), Failure> {
@@ -91,7 +90,7 @@ async fn serve(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> R
     .shutdown_timeout(config.server.shutdown_seconds)
     .disable_signals()
     .bind(listen)
-    .map_err(|e| format!("cannot listen on {listen}: {e}"))?;
+    .map_err(|e| format!("cannot listen on server.listen: {e}"))?;
     for address in server.addrs() {
         eprintln!("listening on http://{address}");
     }

@@ -10,6 +10,7 @@ impl Config {
             return Err(ConfigError::Invalid("no [networks.NAME] section: nothing could be paid".to_owned()));
         }
         self.check_ranges()?;
+        self.server.check()?;
         let mut seen = std::collections::BTreeSet::new();
         for (name, network) in &self.networks {
             if !seen.insert(network.network.as_str()) {

@@ -31,7 +31,6 @@ pub use rates::{RateKind, RatePair, RateSourceConfig, RatesConfig};
 pub use secrets::read_secret;
 pub(crate) use secrets::{read as read_secret_of, resolve};
 pub use server::ServerConfig;
-pub(crate) use urls::is_loopback;
 pub use warnings::Warning;
 
 /// Everything `quittance serve` and an embedding host read.

@@ -247,8 +247,8 @@ impl Shop {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("quittance.toml");
         let text = format!(
-            "[ledger]\nurl = \"sqlite://unused\"\nlease_seconds = 1000000\n\
-             [networks.base]\nnetwork = \"{}\"\nrpc_urls = [\"http://127.0.0.1:1\"]\nasset = \"0xa\"\n\
+            "[ledger]\nurl = \"sqlite://unused\"\nlease_seconds = 86400\n\
+             [networks.base]\nnetwork = \"{}\"\nrpc_urls = [\"http://127.0.0.1:1\"]\nasset = \"0xa\"\ndollar = true\n\
              pay_to = \"0xb\"\nwallets = [\"env:UNUSED\"]\npoll_interval_ms = 10\n\
              [gate]\npending_wait_seconds = 1\n[rates]\neth_usd = \"2500\"\n[quote]\nrefresh_seconds = 1\n{quote}\n",
             Network::BASE

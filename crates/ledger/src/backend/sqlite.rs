@@ -94,7 +94,7 @@ pub(crate) struct SqliteBackend {
 
 impl SqliteBackend {
     pub(crate) async fn open(url: &str, options: &LedgerOptions) -> Result<Self, LedgerError> {
-        let bad_url = |_| LedgerError::Url(url.to_owned());
+        let bad_url = |_| LedgerError::Url("not a SQLite URL".to_owned());
         let connect = SqliteConnectOptions::from_str(url)
             .map_err(bad_url)?
             .foreign_keys(true)
@@ -175,7 +175,7 @@ async fn lock_file(database: &Path, wait_ms: u64) -> Result<File, LedgerError> {
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(error)) => return Err(unavailable(error)),
             Err(TryLockError::WouldBlock) if waited_ms >= wait_ms => {
-                return Err(LedgerError::InUse(database.display().to_string()));
+                return Err(LedgerError::InUse("the SQLite file is locked".to_owned()));
             }
             Err(TryLockError::WouldBlock) => {
                 tokio::time::sleep(Duration::from_millis(LOCK_POLL_MS)).await;

@@ -13,7 +13,7 @@ use crate::backend::{Backend, Op};
 use crate::conn::{Tx, params};
 use crate::error::LedgerError;
 use crate::ops::instances;
-use crate::types::LedgerOptions;
+use crate::types::{LeaseClock, LedgerOptions};
 
 /// The durable record of payments; see the crate documentation. Clones share one ledger.
 ///
@@ -31,6 +31,8 @@ struct Inner {
     epoch: AtomicI64,
     /// Until when this instance may act; `i64::MAX` where no other can exist (SQLite).
     lease_until_ms: AtomicI64,
+    /// This host's clock ahead of the database's, at the last heartbeat.
+    skew_ms: AtomicI64,
 }
 
 /// Who acts: this process in this life.
@@ -68,17 +70,18 @@ impl Ledger {
         let epoch = match options.read_only {
             true => 0,
             false => {
-                let name = instance.clone();
+                let (name, options) = (instance.clone(), options.clone());
                 backend
                     .write(Box::new(move |tx| {
-                        Box::pin(instances::enter(tx, name, lease_until_ms, shared, now_ms))
+                        Box::pin(async move { instances::enter(tx, name, &options, shared, now_ms).await })
                     }))
                     .await?
             }
         };
         let lease_until_ms = AtomicI64::new(if shared { lease_until_ms } else { i64::MAX });
         let epoch = AtomicI64::new(epoch);
-        Ok(Self { inner: Arc::new(Inner { backend, options, instance, epoch, lease_until_ms }) })
+        let skew_ms = AtomicI64::new(0);
+        Ok(Self { inner: Arc::new(Inner { backend, options, instance, epoch, lease_until_ms, skew_ms }) })
     }
 
     /// Durable commits since this ledger was opened, its own opening included.
@@ -117,6 +120,17 @@ impl Ledger {
         if self.is_shared() {
             self.inner.lease_until_ms.store(lease_until_ms, Ordering::Relaxed);
         }
+    }
+
+    pub(crate) fn measured_skew(&self, skew_ms: i64) {
+        self.inner.skew_ms.store(skew_ms, Ordering::Relaxed);
+    }
+
+    /// How far this host's clock is ahead of the database's, in milliseconds, at
+    /// the last heartbeat; none where leases are not kept by the database's clock.
+    pub fn clock_skew_ms(&self) -> Option<i64> {
+        let known = self.is_shared() && self.inner.options.lease_clock == LeaseClock::Database;
+        known.then(|| self.inner.skew_ms.load(Ordering::Relaxed))
     }
 
     /// One mutation. An instance whose lease has passed stops by itself:

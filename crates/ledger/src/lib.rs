@@ -22,8 +22,8 @@ pub use store::Store;
 pub use token::{Claim, ClaimOutcome, Recorded, SignFn, SignedBytes};
 pub use types::{
     AnswerMeta, AttemptId, CostEntry, CostShares, DeliveryStart, DeliveryState, Finality, JournalLine,
-    LedgerOptions, Margin, MerchantAnswer, NewClaim, Origin, Payment, PaymentFilter, PaymentState, Retention,
-    Slot, Spent, StoredAnswer, TariffRow, Usage, UsageSum,
+    LeaseClock, LedgerOptions, Margin, MerchantAnswer, NewClaim, Origin, Payment, PaymentFilter,
+    PaymentState, Retention, Slot, Spent, StoredAnswer, TariffRow, Usage, UsageSum,
 };
 
 /// Most payments or journal lines that one call lists.

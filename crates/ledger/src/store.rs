@@ -32,6 +32,11 @@ macro_rules! operations {
             /// See [`Ledger::lease_ms`].
             fn lease_ms(&self) -> Option<i64>;
 
+            /// See [`Ledger::clock_skew_ms`].
+            fn clock_skew_ms(&self) -> Option<i64> {
+                None
+            }
+
             /// See [`Ledger::close`].
             async fn close(&self);
         }
@@ -46,6 +51,10 @@ macro_rules! operations {
 
             fn lease_ms(&self) -> Option<i64> {
                 Ledger::lease_ms(self)
+            }
+
+            fn clock_skew_ms(&self) -> Option<i64> {
+                Ledger::clock_skew_ms(self)
             }
 
             async fn close(&self) {

@@ -109,6 +109,16 @@ pub async fn tamper(url: &str, sql: &'static str) -> std::result::Result<(), Str
     }
 }
 
+/// The database's own time, Unix milliseconds.
+pub async fn database_now_ms(url: &str) -> i64 {
+    let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    let read = async {
+        let mut session = sqlx::PgConnection::connect(url).await?;
+        sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut session).await
+    };
+    read.await.unwrap_or_default()
+}
+
 fn run(command: &mut Command) -> Result<()> {
     // pg_ctl leaves the server behind: pipes it inherited would never close.
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();

@@ -551,6 +551,16 @@ pub struct Retention {
     pub answers_ms: i64,
 }
 
+/// Whose clock leases are kept and judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseClock {
+    /// The database's own: hosts may disagree about the time without taking each
+    /// other's payments (PostgreSQL; SQLite has no leases).
+    Database,
+    /// What the caller says, for a simulated world.
+    Caller,
+}
+
 /// How to open a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerOptions {
@@ -558,6 +568,8 @@ pub struct LedgerOptions {
     pub instance: String,
     /// How long this process counts as alive after a heartbeat.
     pub lease_ms: i64,
+    /// Whose clock says so.
+    pub lease_clock: LeaseClock,
     /// Longest answer body that is kept.
     pub answer_body_bytes_max: usize,
     /// Connections at the same time (PostgreSQL), or readers (SQLite).
@@ -576,6 +588,7 @@ impl LedgerOptions {
         Self {
             instance: instance.into(),
             lease_ms: 30_000,
+            lease_clock: LeaseClock::Caller,
             answer_body_bytes_max: 1 << 20,
             connections_max: 8,
             open_wait_ms: 3_000,

@@ -316,9 +316,10 @@ mod cases {
 
 /// Several processes on one ledger, which only PostgreSQL allows.
 mod leases {
-    use quittance_ledger::testing::tamper;
+    use quittance_ledger::testing::{database_now_ms, tamper};
     use quittance_ledger::{
-        ClaimOutcome, DeliveryStart, DeliveryState, Ledger, LedgerError, LedgerOptions, PaymentState,
+        ClaimOutcome, DeliveryStart, DeliveryState, LeaseClock, Ledger, LedgerError, LedgerOptions, NewClaim,
+        PaymentState,
     };
     use quittance_protocol::ErrorCode;
 
@@ -385,6 +386,58 @@ mod leases {
             panic!("it claims again")
         };
         one.record(&fresh.into_payment().id, signed("b"), late).await.unwrap();
+    }
+
+    /// Leases by the database's clock: a host whose clock is a minute ahead takes
+    /// nothing from one that lives, and one a minute behind is not taken for dead.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn hosts_that_disagree_about_the_time_take_nothing_from_each_other() {
+        const MINUTE_MS: i64 = 60_000;
+        let Some(store) = Store::postgres().await else { return };
+        let now_ms = database_now_ms(&store.url).await;
+        let open = async |name: &str, now_ms: i64| {
+            let options = LedgerOptions { lease_clock: LeaseClock::Database, ..LedgerOptions::new(name) };
+            Ledger::open(&store.url, options, now_ms).await.unwrap()
+        };
+        let (behind, ahead) = (now_ms - MINUTE_MS, now_ms + MINUTE_MS);
+        let (slow, fast) = (open("slow", behind).await, open("fast", ahead).await);
+        won_at(&slow, new_claim(1, 0), behind).await;
+        won_at(&fast, new_claim(2, 0), ahead).await;
+        for _ in 0..3 {
+            slow.heartbeat(behind).await.unwrap();
+            fast.heartbeat(ahead).await.unwrap();
+            assert!(fast.adopt_orphans(ahead).await.unwrap().is_empty());
+            assert!(slow.adopt_orphans(behind).await.unwrap().is_empty());
+        }
+        assert_eq!((slow.unfinished().await.unwrap().len(), fast.unfinished().await.unwrap().len()), (1, 1));
+        // And it is seen: within what the test itself may take.
+        let (slow_ms, fast_ms) = (slow.clock_skew_ms().unwrap(), fast.clock_skew_ms().unwrap());
+        assert!(slow_ms < -MINUTE_MS / 2 && fast_ms > MINUTE_MS / 2, "{slow_ms} {fast_ms}");
+    }
+
+    /// One that stopped is taken over when its lease has passed at the database, whatever the
+    /// survivor's clock says.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_dead_instance_is_found_by_the_databases_clock() {
+        let Some(store) = Store::postgres().await else { return };
+        let now_ms = database_now_ms(&store.url).await;
+        let options = |name: &str, lease_ms: i64| LedgerOptions {
+            lease_clock: LeaseClock::Database,
+            lease_ms,
+            ..LedgerOptions::new(name)
+        };
+        let one = Ledger::open(&store.url, options("one", 1), now_ms).await.unwrap();
+        let claimed = new_claim(1, 0);
+        won_at(&one, claimed.clone(), now_ms).await;
+        // A clock an hour behind: by it the lease of the other still holds.
+        let slow_ms = now_ms - 3_600_000;
+        let two = Ledger::open(&store.url, options("two", LEASE_MS), slow_ms).await.unwrap();
+        let adopted = two.adopt_orphans(slow_ms).await.unwrap();
+        assert_eq!(adopted.iter().map(|payment| &payment.id).collect::<Vec<_>>(), [&claimed.id]);
+    }
+
+    async fn won_at(ledger: &Ledger, new: NewClaim, now_ms: i64) {
+        assert!(matches!(ledger.claim(new, now_ms).await.unwrap(), ClaimOutcome::Won(_)));
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use crate::codec;
 use crate::conn::{Tx, params, plain};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Me, journal};
-use crate::types::Payment;
+use crate::types::{LeaseClock, LedgerOptions, Payment};
 
 impl Ledger {
     /// Payments without a verdict that this instance owns, oldest first.
@@ -61,14 +61,15 @@ impl Ledger {
     /// into credits. Returns the payments
     /// that are now ours to finish.
     pub async fn adopt_orphans(&self, now_ms: i64) -> Result<Vec<Payment>, LedgerError> {
-        let me = self.me();
+        let (me, clock) = (self.me(), self.options().lease_clock);
         self.write(now_ms, move |tx| {
             Box::pin(async move {
                 // A commit of an earlier life of this instance may come after that
                 // life was taken over: the database finishes what a dead client began.
                 let earlier = Left::By(me.instance.to_string());
                 let mut adopted = take_over(tx, &me, earlier, now_ms).await?;
-                for name in fence_dead(tx, &me, now_ms).await? {
+                let lease_now_ms = lease_now(tx, clock, now_ms).await?;
+                for name in fence_dead(tx, &me, lease_now_ms).await? {
                     adopted.extend(take_over(tx, &me, Left::By(name), now_ms).await?);
                 }
                 Ok(adopted)
@@ -82,20 +83,29 @@ impl Ledger {
     pub async fn heartbeat(&self, now_ms: i64) -> Result<(), LedgerError> {
         self.keep_name().await?;
         let me = self.me();
-        let lease_until_ms = now_ms.saturating_add(self.options().lease_ms);
-        self.write_unleased(Box::new(move |tx| {
-            Box::pin(async move {
-                let changed = tx
-                    .execute(
-                        "UPDATE instances SET lease_until_ms = $3 WHERE name = $1 AND epoch = $2",
-                        params![&*me.instance, me.epoch, lease_until_ms],
-                    )
-                    .await?;
-                if changed == 1 { Ok(()) } else { Err(LedgerError::LeaseLost) }
-            })
-        }))
-        .await?;
-        self.renewed_until(lease_until_ms);
+        let (clock, lease_ms) = (self.options().lease_clock, self.options().lease_ms);
+        let skew_ms = self
+            .write_unleased(Box::new(move |tx| {
+                Box::pin(async move {
+                    let lease_now_ms = lease_now(tx, clock, now_ms).await?;
+                    let lease_until_ms = lease_now_ms.saturating_add(lease_ms);
+                    let changed = tx
+                        .execute(
+                            "UPDATE instances SET lease_until_ms = $3 WHERE name = $1 AND epoch = $2",
+                            params![&*me.instance, me.epoch, lease_until_ms],
+                        )
+                        .await?;
+                    if changed != 1 {
+                        return Err(LedgerError::LeaseLost);
+                    }
+                    Ok(now_ms.saturating_sub(lease_now_ms))
+                })
+            }))
+            .await?;
+        // Counted from before the call, by the clock that this process asks: it
+        // stops itself before anybody else may take over.
+        self.renewed_until(now_ms.saturating_add(lease_ms));
+        self.measured_skew(skew_ms);
         Ok(())
     }
 
@@ -106,9 +116,12 @@ impl Ledger {
     pub async fn rejoin(&self, now_ms: i64) -> Result<(), LedgerError> {
         self.keep_name().await?;
         let name = self.me().instance;
-        let lease_until_ms = now_ms.saturating_add(self.options().lease_ms);
+        let options = self.options().clone();
+        let lease_until_ms = now_ms.saturating_add(options.lease_ms);
         let epoch = self
-            .write_unleased(Box::new(move |tx| Box::pin(enter(tx, name, lease_until_ms, true, now_ms))))
+            .write_unleased(Box::new(move |tx| {
+                Box::pin(async move { enter(tx, name, &options, true, now_ms).await })
+            }))
             .await?;
         self.began_life(epoch);
         self.renewed_until(lease_until_ms);
@@ -121,10 +134,12 @@ impl Ledger {
 pub(crate) async fn enter(
     tx: &mut Tx,
     name: Arc<str>,
-    lease_until_ms: i64,
+    options: &LedgerOptions,
     shared: bool,
     now_ms: i64,
 ) -> Result<i64, LedgerError> {
+    let clock = if shared { options.lease_clock } else { LeaseClock::Caller };
+    let lease_until_ms = lease_now(tx, clock, now_ms).await?.saturating_add(options.lease_ms);
     let row = tx
         .change_one(
             "INSERT INTO instances (name, epoch, lease_until_ms) VALUES ($1, 1, $2) \
@@ -139,6 +154,15 @@ pub(crate) async fn enter(
     let left = if shared { Left::By(name.to_string()) } else { Left::ByAnybody };
     take_over(tx, &me, left, now_ms).await?;
     Ok(epoch)
+}
+
+/// The time by which leases are kept and judged, in Unix milliseconds.
+async fn lease_now(tx: &mut Tx, clock: LeaseClock, caller_ms: i64) -> Result<i64, LedgerError> {
+    if clock == LeaseClock::Caller || !tx.is_postgres() {
+        return Ok(caller_ms);
+    }
+    let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms";
+    tx.one(sql, Vec::new()).await?.ok_or(LedgerError::Corrupt { field: "clock" })?.int("now_ms")
 }
 
 /// Ends the lives of instances that left work behind and whose lease has

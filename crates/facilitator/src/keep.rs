@@ -12,11 +12,14 @@ use crate::Inner;
 use crate::settle::Driver;
 
 /// Heartbeats per lease.
-const BEATS_PER_LEASE: u32 = 3;
+pub(crate) const BEATS_PER_LEASE: u32 = 3;
 
 /// Handler runs end when this much of the lease has passed without a heartbeat:
 /// the rest is for clocks that disagree and for a run that is slow to stop.
 const RUNS_END_AFTER_SIXTHS: u32 = 5;
+
+/// A clock that is further from the database's is warned about at each heartbeat.
+const CLOCK_SKEW_MS_MAX: i64 = 2_000;
 
 /// Pause between two rounds of dropping old answers.
 const PRUNE_PAUSE: Duration = Duration::from_secs(3_600);
@@ -67,6 +70,7 @@ impl Inner {
             let now_ms = self.tools.clock.now_ms();
             match self.keep_lease(now_ms).await {
                 Ok(()) => {
+                    self.check_clock();
                     self.runs.reopen();
                     beat.send_replace(begun);
                     if let Err(error) = self.sweep(now_ms).await {
@@ -80,6 +84,15 @@ impl Inner {
                 () = self.tools.stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
+        }
+    }
+
+    /// Windows of authorizations and of tariffs are judged by this host's clock.
+    fn check_clock(&self) {
+        let Some(skew_ms) = self.tools.ledger.clock_skew_ms() else { return };
+        self.tools.metrics.clock_skew(skew_ms);
+        if skew_ms.abs() > CLOCK_SKEW_MS_MAX {
+            tracing::warn!(skew_ms, "this host's clock and the database's disagree; set both by NTP");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 use quittance_ledger::Usage;
 use quittance_protocol::{Amount, ErrorCode, Network, SendOutcome};
 
@@ -38,6 +38,7 @@ pub struct Metrics {
     rate: GaugeVec,
     rate_sources: IntGaugeVec,
     rate_reads: IntCounterVec,
+    clock_skew: Gauge,
 }
 
 impl Metrics {
@@ -113,6 +114,11 @@ impl Metrics {
             &["pair"],
         )?;
         registry.register(Box::new(rate.clone()))?;
+        let clock_skew = Gauge::new(
+            "quittance_clock_skew_seconds",
+            "This host's clock ahead of the ledger database's, at the last heartbeat",
+        )?;
+        registry.register(Box::new(clock_skew.clone()))?;
         let wallet = GaugeVec::new(
             Opts::new("quittance_wallet_balance", "Oracle wallet balance in whole native coins"),
             &["network", "wallet"],
@@ -145,6 +151,7 @@ impl Metrics {
             rate,
             rate_sources,
             rate_reads,
+            clock_skew,
         })
     }
 
@@ -259,6 +266,12 @@ impl Metrics {
 
     pub(crate) fn alert(&self, network: &Network, kind: &str) {
         self.alerts.with_label_values(&[network.as_str(), kind]).inc();
+    }
+
+    /// A display value.
+    #[allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
+    pub(crate) fn clock_skew(&self, skew_ms: i64) {
+        self.clock_skew.set(skew_ms as f64 / 1_000.0);
     }
 
     /// Sets one reason, or none, and clears the others.

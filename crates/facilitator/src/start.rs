@@ -6,11 +6,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use quittance_evm::EvmError;
-use quittance_ledger::{Ledger, LedgerError, LedgerOptions, Retention, Store};
+use quittance_ledger::{LeaseClock, Ledger, LedgerError, LedgerOptions, Retention, Store};
 use quittance_protocol::{Family, Secret, USDC_DECIMALS};
 use quittance_quote::{Markup, NetworkTerms, QuoteError, TariffWindow};
 use quittance_solana::SolanaError;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::base::BaseChain;
@@ -19,6 +19,7 @@ use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, NetworkConfig, read_secret_of, resolve};
 use crate::desk::Desk;
+use crate::keep::BEATS_PER_LEASE;
 use crate::late::{Facts, LateChain};
 use crate::metrics::Metrics;
 use crate::offer::Prepared;
@@ -104,6 +105,7 @@ impl Facilitator {
             LiveRates::start(&config.rates, &ageing, Arc::clone(&metrics), clock.clone(), &stop).await?;
         let started = async {
             let store: Arc<dyn Store> = Arc::new(open_ledger(config, &clock).await?);
+            let _alive = alive_while_connecting(Arc::clone(&store), clock.clone(), lease(config));
             let mut chains = BTreeMap::new();
             for (name, network) in &config.networks {
                 chains.insert(name.clone(), connect_now_or_later(name, network, config, &clock).await?);
@@ -141,14 +143,41 @@ impl Facilitator {
             policy,
             drivers: TaskTracker::new(),
         });
+        // Before any chain is asked: endpoints that say nothing must not cost the lease.
+        inner.start_heartbeat(lease(config));
         inner.start_tariffs().await;
         inner.resume().await?;
         inner.start_lane_keepers();
         inner.start_finality_keepers();
-        inner.start_heartbeat(Duration::from_secs(config.ledger.lease_seconds.max(LEASE_SECONDS_MIN)));
         inner.start_pruning(retention(config));
         Ok(Self { inner })
     }
+}
+
+/// The same for heartbeats, the ledger and the end of runs.
+fn lease(config: &Config) -> Duration {
+    Duration::from_secs(config.ledger.lease_seconds.max(LEASE_SECONDS_MIN))
+}
+
+/// Renews the lease until the guard is dropped: connecting to chains whose
+/// endpoints say nothing takes longer than a lease, and others would take this
+/// process for dead. What goes wrong here is mended by the heartbeat proper.
+fn alive_while_connecting(store: Arc<dyn Store>, clock: Clock, lease: Duration) -> DropGuard {
+    let connected = CancellationToken::new();
+    let stop = connected.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(lease / BEATS_PER_LEASE) => {}
+            }
+            if let Err(error) = store.heartbeat(clock.now_ms()).await {
+                tracing::error!(%error, "heartbeat while connecting");
+            }
+        }
+    });
+    connected.drop_guard()
 }
 
 fn retention(config: &Config) -> Retention {
@@ -198,7 +227,8 @@ fn instance_name(config: &Config) -> String {
 async fn open_ledger(config: &Config, clock: &Clock) -> Result<Ledger, StartError> {
     let url = resolve("ledger.url", &config.ledger.url)?;
     let mut options = LedgerOptions::new(instance_name(config));
-    options.lease_ms = i64::try_from(config.ledger.lease_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
+    options.lease_ms = i64::try_from(lease(config).as_millis()).unwrap_or(i64::MAX);
+    options.lease_clock = LeaseClock::Database;
     options.answer_body_bytes_max = config.gate.answer_body_bytes_max;
     Ok(Ledger::open(&url, options, clock.now_ms()).await?)
 }

@@ -220,6 +220,7 @@ impl Chain for SvmChain {
                     payment: stored(&w.form).ok()?,
                     transaction: w.transactions.last().cloned(),
                     deadline: w.deadline,
+                    from_slot: w.watch_from,
                 })
             })
             .collect();

@@ -15,6 +15,7 @@ use solana_sdk::signature::{Keypair, Signer};
 
 use crate::classify::{classify_send, combine};
 use crate::error::SolanaError;
+use crate::history::Memory;
 use crate::inspect::Rules;
 use crate::instructions as layout;
 use crate::key;
@@ -136,6 +137,7 @@ pub struct SolanaChain {
     pub(crate) commitment: Commitment,
     pub(crate) second_opinion_value: u64,
     pub(crate) height_gate: HeightGate,
+    pub(crate) memory: Memory,
     wallet: Keypair,
     policy: TokenAccountPolicy,
     rent_lamports: u64,
@@ -190,6 +192,7 @@ impl SolanaChain {
             commitment: config.commitment,
             second_opinion_value: config.second_opinion_value,
             height_gate: HeightGate::default(),
+            memory: Memory::default(),
             wallet,
             policy: config.token_account,
             rent_lamports,

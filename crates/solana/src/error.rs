@@ -232,6 +232,12 @@ pub enum SolanaError {
     /// Our wallet cannot pay fees or rent.
     #[error("the fee payer's balance is too low to settle now")]
     WalletCannotPay,
+    /// It keeps no transaction history, or none that reaches back far enough.
+    #[error("endpoint {endpoint} keeps no transaction history that reaches back to the payment")]
+    NoHistory {
+        /// Index into `rpc_urls`.
+        endpoint: usize,
+    },
     /// The simulation failed for another reason.
     #[error("the simulation failed: {reason}")]
     SimulationFailed {
@@ -258,6 +264,7 @@ impl SolanaError {
             self,
             Self::Rpc(_)
                 | Self::WalletCannotPay
+                | Self::NoHistory { .. }
                 | Self::EvidenceMismatch { .. }
                 | Self::TokenAccountUnconfirmed { .. }
         )

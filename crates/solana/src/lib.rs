@@ -3,6 +3,7 @@
 mod chain;
 mod classify;
 mod error;
+mod history;
 mod inspect;
 mod instructions;
 mod key;
@@ -13,6 +14,7 @@ mod rpc;
 mod scan;
 mod simulate;
 mod standing;
+mod status;
 #[cfg(test)]
 mod testing;
 
@@ -27,5 +29,6 @@ pub use message::TRANSACTION_BYTES_MAX;
 pub use payer::{PayerOptions, PaymentParts, SolanaPayer, build_payment};
 pub use payment::{SolanaPayment, SolanaWatch};
 pub use rpc::{HttpRpc, RPC_ANSWER_BYTES_MAX, Rpc, RpcFailure};
-pub use scan::{HEIGHT_READ_INTERVAL_MS, STATUSES_PER_CALL};
+pub use scan::HEIGHT_READ_INTERVAL_MS;
 pub use standing::{Heights, SolanaLanded};
+pub use status::{STATUS_CACHE_SLOTS, STATUSES_PER_CALL};

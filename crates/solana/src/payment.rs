@@ -156,6 +156,8 @@ pub struct SolanaWatch {
     pub transaction: Option<String>,
     /// Last valid block height of the payer's blockhash, or above.
     pub deadline: Deadline,
+    /// Slot of the state that showed it unused; its landing can only be later.
+    pub from_slot: u64,
 }
 
 impl SolanaWatch {

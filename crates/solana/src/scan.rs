@@ -1,30 +1,29 @@
 //! Looking for outcomes on chain: many payments per call, one endpoint per verdict.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
-use quittance_protocol::{Deadline, Evidence, Landing, PaymentKey};
+use quittance_protocol::{Evidence, Landing, PaymentKey};
 use serde_json::{Value, json};
 
-use crate::chain::{Commitment, SolanaChain};
+use crate::chain::SolanaChain;
 use crate::error::SolanaError;
+use crate::history::Scope;
 use crate::inspect::Rules;
 use crate::message::WireTransaction;
 use crate::payment::SolanaWatch;
-use crate::rpc::{Rpc, RpcFailure};
+use crate::rpc::RpcFailure;
+use crate::status::{Seen, Source, statuses};
 
-/// Signatures in one `getSignatureStatuses` call; the node's own limit.
-pub const STATUSES_PER_CALL: usize = 256;
-/// The finalized height is read at most this often, and only while something is missing.
+/// The finalized height is read, and histories are searched, at most this often, and
+/// only while something is missing.
 pub const HEIGHT_READ_INTERVAL_MS: i64 = 2_000;
 /// `getTransaction` calls at the same time.
 const LANDING_READS_MAX: usize = 8;
 
-const STATUSES: &str = "getSignatureStatuses";
 const TRANSACTION: &str = "getTransaction";
-const EPOCH_INFO: &str = "getEpochInfo";
 
 /// When the finalized height was read last.
 #[derive(Default)]
@@ -45,39 +44,13 @@ impl HeightGate {
     }
 }
 
-/// A finalized bank.
-#[derive(Clone, Copy)]
-pub(crate) struct FinalizedHeight {
-    pub(crate) slot: u64,
-    height: u64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Seen {
-    /// No status at all.
-    Nowhere,
-    /// Processed only, or confirmed while finalized is asked for.
-    Shallow,
-    Landed {
-        finalized: bool,
-        /// It was executed and moved nothing; its message is used up.
-        failed: bool,
-    },
-}
-
-impl Seen {
-    /// Nothing there, or a failure that is final: it cannot land any more
-    /// once its deadline has passed.
-    pub(crate) fn is_without_landing(self) -> bool {
-        matches!(self, Self::Nowhere | Self::Landed { finalized: true, failed: true })
-    }
-}
-
 impl SolanaChain {
     /// Looks for every watched payment: one status call per
-    /// [`STATUSES_PER_CALL`] of them, one `getTransaction` per landing, and, at
-    /// most every [`HEIGHT_READ_INTERVAL_MS`], one height read with a history
-    /// search for those past their deadline. Payments without evidence are
+    /// [`STATUSES_PER_CALL`](crate::STATUSES_PER_CALL) of them, one `getTransaction` per
+    /// landing, and, at most every [`HEIGHT_READ_INTERVAL_MS`], one height read with
+    /// a history search for those that the status cache may have forgotten
+    /// ([`STATUS_CACHE_SLOTS`](crate::STATUS_CACHE_SLOTS)) and those past their
+    /// deadline. Payments without evidence are
     /// simply absent from the answer. Each verdict rests on one endpoint; an
     /// expiry, and a landing from `second_opinion_value` on, on two, when two are
     /// configured (invariant I7). One poller per
@@ -114,22 +87,20 @@ impl SolanaChain {
         let (signed, unsigned): (Vec<&SolanaWatch>, Vec<&SolanaWatch>) =
             watched.iter().partition(|watch| watch.transaction.is_some());
         let ids: Vec<&str> = signed.iter().map(|watch| watch.id()).collect();
-        let (_, seen) = statuses(endpoint, &ids, false, self.commitment).await?;
+        let answer = statuses(endpoint, &ids, Source::Cache, self.commitment).await?;
         let with = |wanted: fn(Seen) -> bool| {
-            signed.iter().copied().zip(&seen).filter(move |(_, seen)| wanted(**seen)).map(|(watch, _)| watch)
+            let found = signed.iter().copied().zip(&answer.seen);
+            found.filter(move |(_, seen)| wanted(**seen)).map(|(watch, _)| watch)
         };
         let landed: Vec<_> = with(|seen| matches!(seen, Seen::Landed { .. })).collect();
         let missing: Vec<_> = with(Seen::is_without_landing).chain(unsigned).collect();
-        let found = self.read_landings(at, &landed).await;
-        let mut found = self.with_second_opinion(at, watched, found).await;
+        let mut found = self.read_landings(at, &landed).await;
         if !missing.is_empty() && self.height_gate.open(now_ms) {
-            match self.expired(at, &missing).await {
-                Ok(expired) => found.extend(expired),
-                // What landed is known all the same; the next round asks again.
-                Err(error) => tracing::warn!(%error, "expiry could not be judged"),
-            }
+            // Without a signature nothing was asked, and nothing is old.
+            let now_slot = if ids.is_empty() { 0 } else { answer.slot };
+            found.extend(self.look_back(at, &missing, Scope::Old { now_slot }).await.found);
         }
-        Ok(found)
+        Ok(self.with_second_opinion(at, watched, found).await)
     }
 
     /// Keeps landings of large amounts only if another endpoint shows them too,
@@ -155,9 +126,10 @@ impl SolanaChain {
         let mut agreed: Option<Vec<Seen>> = None;
         for other in (0..self.endpoints.len()).filter(|other| *other != at) {
             let Ok(endpoint) = self.endpoint(other) else { continue };
-            match statuses(endpoint, &ids, false, self.commitment).await {
-                Ok((_, seen)) => {
-                    agreed = Some(seen);
+            // Landings found in one history may have left the other's cache too.
+            match statuses(endpoint, &ids, Source::History { witness: None }, self.commitment).await {
+                Ok(answer) => {
+                    agreed = Some(answer.seen);
                     break;
                 }
                 Err(error) => tracing::debug!(%error, endpoint = other, "no second opinion"),
@@ -174,7 +146,11 @@ impl SolanaChain {
         found
     }
 
-    async fn read_landings(&self, at: usize, landed: &[&SolanaWatch]) -> Vec<(PaymentKey, Evidence)> {
+    pub(crate) async fn read_landings(
+        &self,
+        at: usize,
+        landed: &[&SolanaWatch],
+    ) -> Vec<(PaymentKey, Evidence)> {
         // Collected first: a closure held across an await would not be `Send`.
         let reads: Vec<_> = landed.iter().map(|watch| self.read_landing(at, watch)).collect();
         let answers: Vec<_> = futures::stream::iter(reads).buffered(LANDING_READS_MAX).collect().await;
@@ -192,120 +168,32 @@ impl SolanaChain {
     }
 
     /// The answer of one endpoint is the whole evidence; where the one that
-    /// knew the status does not answer (no transaction history, say), another
-    /// may. A contradiction is not asked away.
+    /// knew the status does not answer, or does not show the transaction (no
+    /// transaction history, say), another may. A contradiction is not asked away.
     async fn read_landing(&self, at: usize, watch: &SolanaWatch) -> Result<Option<Evidence>, SolanaError> {
         let params = json!([watch.id(), {
             "encoding": "base64",
             "commitment": self.commitment.as_str(),
             "maxSupportedTransactionVersion": 0,
         }]);
-        let mut failure = SolanaError::NoEndpoint;
+        let mut failure = None;
         let others = (0..self.endpoints.len()).filter(|other| *other != at);
         for at in std::iter::once(at).chain(others) {
             match self.endpoint(at)?.call(TRANSACTION, params.clone()).await {
-                Ok(answer) => return judge_landing(&self.rules, watch, &answer),
-                Err(error) => failure = error.into(),
+                Ok(answer) => {
+                    if let Some(evidence) = judge_landing(&self.rules, watch, &answer)? {
+                        return Ok(Some(evidence));
+                    }
+                }
+                Err(error) => failure = Some(error.into()),
             }
         }
-        Err(failure)
+        failure.map_or(Ok(None), Err)
     }
-
-    /// Invariant I5: the finalized height has passed the deadline *and then* a
-    /// history search finds nothing, or a failure that is final.
-    pub(crate) async fn expired(
-        &self,
-        at: usize,
-        missing: &[&SolanaWatch],
-    ) -> Result<Vec<(PaymentKey, Evidence)>, SolanaError> {
-        let (proof, mut expired) = judge_expired(self.endpoint(at)?, missing, self.commitment).await?;
-        if self.endpoints.len() > 1 && !expired.is_empty() {
-            let second = if at == 0 { 1 } else { 0 };
-            expired = judge_expired(self.endpoint(second)?, &expired, self.commitment).await?.1;
-        }
-        let evidence = Evidence::Expired { block: proof.slot, clock: proof.height };
-        Ok(expired.into_iter().map(|watch| (watch.key, evidence.clone())).collect())
-    }
-}
-
-/// The height comes first: a transaction that landed at or below it is in the
-/// history that is searched afterwards.
-async fn judge_expired<'w>(
-    endpoint: &Arc<dyn Rpc>,
-    missing: &[&'w SolanaWatch],
-    commitment: Commitment,
-) -> Result<(FinalizedHeight, Vec<&'w SolanaWatch>), SolanaError> {
-    let reading = finalized_height(endpoint).await?;
-    let late: Vec<_> =
-        missing.iter().copied().filter(|watch| is_past(watch.deadline, reading.height)).collect();
-    if late.is_empty() {
-        return Ok((reading, late));
-    }
-    // Without our signature nothing can have landed, so there is nothing to search for.
-    let (late, mut gone): (Vec<_>, Vec<_>) = late.into_iter().partition(|watch| watch.transaction.is_some());
-    if late.is_empty() {
-        return Ok((reading, gone));
-    }
-    let ids: Vec<&str> = late.iter().map(|watch| watch.id()).collect();
-    let (slot, seen) = statuses(endpoint, &ids, true, commitment).await?;
-    if slot < reading.slot {
-        // Behind a load balancer another node answered, one that has not seen that height yet.
-        return Ok((reading, gone));
-    }
-    let unseen =
-        late.into_iter().zip(seen).filter(|(_, seen)| seen.is_without_landing()).map(|(watch, _)| watch);
-    gone.extend(unseen);
-    Ok((reading, gone))
 }
 
 fn is_settled(evidence: &Evidence) -> bool {
     matches!(evidence, Evidence::Settled(_))
-}
-
-fn is_past(deadline: Deadline, height: u64) -> bool {
-    matches!(deadline, Deadline::BlockHeight(last) if height > last)
-}
-
-pub(crate) async fn finalized_height(endpoint: &Arc<dyn Rpc>) -> Result<FinalizedHeight, RpcFailure> {
-    let answer = endpoint.call(EPOCH_INFO, json!([{"commitment": "finalized"}])).await?;
-    let field = |name: &str| {
-        answer.get(name).and_then(Value::as_u64).ok_or(RpcFailure::Malformed { method: EPOCH_INFO })
-    };
-    Ok(FinalizedHeight { slot: field("absoluteSlot")?, height: field("blockHeight")? })
-}
-
-/// Statuses in the order of `ids`, and the lowest slot they were answered at.
-pub(crate) async fn statuses(
-    endpoint: &Arc<dyn Rpc>,
-    ids: &[&str],
-    search_history: bool,
-    commitment: Commitment,
-) -> Result<(u64, Vec<Seen>), SolanaError> {
-    let (mut slot, mut seen) = (u64::MAX, Vec::with_capacity(ids.len()));
-    for chunk in ids.chunks(STATUSES_PER_CALL) {
-        let params = json!([chunk, {"searchTransactionHistory": search_history}]);
-        let answer = endpoint.call(STATUSES, params).await?;
-        let malformed = || RpcFailure::Malformed { method: STATUSES };
-        let values = answer.get("value").and_then(Value::as_array).ok_or_else(malformed)?;
-        if values.len() != chunk.len() {
-            return Err(malformed().into());
-        }
-        slot = slot.min(answer.pointer("/context/slot").and_then(Value::as_u64).ok_or_else(malformed)?);
-        seen.extend(values.iter().map(|status| seen_of(status, commitment)));
-    }
-    Ok((slot, seen))
-}
-
-fn seen_of(status: &Value, commitment: Commitment) -> Seen {
-    if status.is_null() {
-        return Seen::Nowhere;
-    }
-    let failed = status.get("err").is_some_and(|err| !err.is_null());
-    match (status.get("confirmationStatus").and_then(Value::as_str), commitment) {
-        (Some("finalized"), _) => Seen::Landed { finalized: true, failed },
-        (Some("confirmed"), Commitment::Confirmed) => Seen::Landed { finalized: false, failed },
-        _ => Seen::Shallow,
-    }
 }
 
 /// Invariant I4: the transaction found is the payment's own message under our

@@ -5,9 +5,10 @@ use serde_json::json;
 
 use crate::chain::SolanaChain;
 use crate::error::SolanaError;
+use crate::history::{LookBack, Scope};
 use crate::payment::{SolanaPayment, SolanaWatch};
 use crate::rpc::RpcFailure;
-use crate::scan::{Seen, finalized_height, statuses};
+use crate::status::{Seen, Source, finalized_height, statuses};
 
 const SLOT: &str = "getSlot";
 
@@ -57,8 +58,9 @@ impl SolanaChain {
     }
 
     /// Where these landings stand now, in their order: one status call per
-    /// [`STATUSES_PER_CALL`](crate::STATUSES_PER_CALL) of them, all of it from
-    /// one endpoint; `Lost` only if a second one agrees, where there is one (I7).
+    /// [`STATUSES_PER_CALL`](crate::STATUSES_PER_CALL) of them, with a history search,
+    /// all of it from one endpoint; `Lost` only if a second one agrees, where there is
+    /// one (I7). What no endpoint with a history can say is left out.
     pub async fn standing(
         &self,
         landed: &[SolanaLanded],
@@ -80,16 +82,17 @@ impl SolanaChain {
     ) -> Result<Vec<(PaymentKey, Standing)>, SolanaError> {
         let endpoint = self.endpoint(at)?;
         let ids: Vec<&str> = landed.iter().map(|landed| landed.landing.transaction.as_str()).collect();
-        let (_, seen) = statuses(endpoint, &ids, true, self.commitment).await?;
+        let source = Source::History { witness: None };
+        let answer = statuses(endpoint, &ids, source, self.commitment).await?;
         let missing: Vec<SolanaWatch> = landed
             .iter()
-            .zip(&seen)
+            .zip(&answer.seen)
             .filter(|(_, seen)| seen.is_without_landing())
             .map(|(landed, _)| watch(landed))
             .collect();
-        let lost = match missing.is_empty() {
-            true => Vec::new(),
-            false => self.expired(at, &missing.iter().collect::<Vec<_>>()).await?,
+        let back = match missing.is_empty() {
+            true => LookBack::default(),
+            false => self.look_back(at, &missing.iter().collect::<Vec<_>>(), Scope::All).await,
         };
         let standing = |(landed, seen): (&SolanaLanded, Seen)| {
             let standing = match seen {
@@ -97,19 +100,31 @@ impl SolanaChain {
                     Standing::Finalized(landed.landing.clone())
                 }
                 Seen::Landed { finalized: false, failed: false } => Standing::Landed(landed.landing.clone()),
-                Seen::Nowhere | Seen::Shallow | Seen::Landed { failed: true, .. } => gone(&lost, landed.key),
+                Seen::Shallow => Standing::Missing,
+                Seen::Nowhere => return Some((landed.key, back.standing(landed.key)?)),
+                Seen::Landed { failed: true, .. } => back.standing(landed.key).unwrap_or(Standing::Missing),
             };
-            (landed.key, standing)
+            Some((landed.key, standing))
         };
-        Ok(landed.iter().zip(seen).map(standing).collect())
+        Ok(landed.iter().zip(answer.seen).filter_map(standing).collect())
     }
 }
 
-fn gone(lost: &[(PaymentKey, Evidence)], key: PaymentKey) -> Standing {
-    match lost.iter().find(|(of, _)| *of == key) {
-        Some((_, evidence)) => Standing::Lost(evidence.clone()),
-        None => Standing::Missing,
+impl LookBack {
+    /// Where a landing stands that its endpoint did not show. `None`: no endpoint
+    /// with a history could say, and "missing" would be no more than a guess.
+    fn standing(&self, key: PaymentKey) -> Option<Standing> {
+        let found = self.found.iter().find(|(of, evidence)| *of == key && !is_reverted(evidence));
+        match found.map(|(_, evidence)| evidence.clone()) {
+            Some(Evidence::Settled(landing)) => Some(Standing::Landed(landing)),
+            Some(evidence) => Some(Standing::Lost(evidence)),
+            None => self.absent.contains(&key).then_some(Standing::Missing),
+        }
     }
+}
+
+fn is_reverted(evidence: &Evidence) -> bool {
+    matches!(evidence, Evidence::Reverted(_))
 }
 
 fn watch(landed: &SolanaLanded) -> SolanaWatch {
@@ -118,6 +133,8 @@ fn watch(landed: &SolanaLanded) -> SolanaWatch {
         payment: landed.payment.clone(),
         transaction: Some(landed.landing.transaction.clone()),
         deadline: landed.deadline,
+        // Where it was is behind the block of its claim.
+        from_slot: 0,
     }
 }
 

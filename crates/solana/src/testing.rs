@@ -1,6 +1,7 @@
 //! Fixed keys and hand-made transactions for the tests of this crate.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
@@ -16,6 +17,7 @@ use solana_sdk::signature::{Keypair, Signer};
 use crate::chain::{Commitment, SolanaChain, SolanaConfig, TokenAccountPolicy};
 use crate::inspect::Rules;
 use crate::instructions as layout;
+use crate::message::WireTransaction;
 use crate::rpc::{Rpc, RpcFailure};
 
 pub(crate) const AMOUNT: u64 = 11_500;
@@ -140,11 +142,20 @@ pub(crate) fn payload(raw: &[u8]) -> PaymentPayload {
 
 pub(crate) const RENT: u64 = 2_039_280;
 
+/// A transaction of our wallet that landed long ago.
+pub(crate) const WITNESS: &str = "witness";
+
+/// Where a [`FakeRpc`] keeps what it answers with a history search, if that differs.
+const HISTORY: &str = "getSignatureStatuses with history";
+/// Where it keeps the slot at which it knows nothing.
+const NOWHERE: &str = "getSignatureStatuses of nothing";
+
 type Answer = Result<Value, RpcFailure>;
 
 /// A node that answers what it was told to, per method, and keeps the calls.
 #[derive(Default)]
 pub(crate) struct FakeRpc {
+    forgetful: AtomicBool,
     answers: Mutex<HashMap<&'static str, Answer>>,
     calls: Mutex<Vec<(&'static str, Value)>>,
 }
@@ -157,7 +168,67 @@ impl FakeRpc {
         (data[44], data[45]) = (6, 1);
         node.set("getAccountInfo", Ok(account(&layout::TOKEN, &data)));
         node.set("getMinimumBalanceForRentExemption", Ok(json!(RENT)));
+        node.set("getSignaturesForAddress", Ok(json!([{"signature": WITNESS, "slot": 1, "err": null}])));
         node
+    }
+
+    /// From now on it knows no transaction of its history, and does not say so.
+    pub(crate) fn forget_history(&self) {
+        self.forgetful.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn remember_history(&self) {
+        self.forgetful.store(false, Ordering::Release);
+    }
+
+    /// What `getSignatureStatuses` answers from its cache, and what with a history search.
+    pub(crate) fn set_statuses(&self, cached: Value, kept: Value) {
+        self.set("getSignatureStatuses", Ok(cached));
+        self.set_history(Ok(kept));
+    }
+
+    pub(crate) fn set_history(&self, answer: Answer) {
+        self.set(HISTORY, answer);
+    }
+
+    /// It knows no transaction but the witness, at this slot.
+    pub(crate) fn answer_nowhere_at(&self, slot: u64) {
+        self.set(NOWHERE, Ok(json!(slot)));
+    }
+
+    /// Parameters of all calls of a method.
+    pub(crate) fn all_params(&self, method: &str) -> Vec<Value> {
+        let calls = self.calls.lock().unwrap();
+        calls.iter().filter(|(called, _)| *called == method).map(|(_, params)| params.clone()).collect()
+    }
+
+    fn answer(&self, method: &'static str, params: &Value) -> Answer {
+        let answers = self.answers.lock().unwrap();
+        if method != "getSignatureStatuses" {
+            return answers.get(method).cloned().unwrap_or(Err(RpcFailure::Timeout));
+        }
+        if let Some(Ok(slot)) = answers.get(NOWHERE) {
+            let asked = params[0].as_array().unwrap();
+            let unknown = asked.iter().filter(|id| **id != json!(WITNESS)).map(|_| Value::Null);
+            let answer = json!({"context": {"slot": slot}, "value": unknown.collect::<Vec<_>>()});
+            return Ok(self.with_witness(answer, params));
+        }
+        let history = params[1]["searchTransactionHistory"] == json!(true);
+        let kept = answers.get(HISTORY).filter(|_| history).or_else(|| answers.get(method));
+        kept.cloned().unwrap_or(Err(RpcFailure::Timeout)).map(|answer| self.with_witness(answer, params))
+    }
+
+    /// The witness behind those whose statuses were set.
+    fn with_witness(&self, mut answer: Value, params: &Value) -> Value {
+        let asked = params[0].as_array().unwrap();
+        if let Some(values) = answer["value"].as_array_mut()
+            && asked.last() == Some(&json!(WITNESS))
+        {
+            let known =
+                json!({"slot": 1, "confirmations": null, "err": null, "confirmationStatus": "finalized"});
+            values.push(if self.forgetful.load(Ordering::Acquire) { Value::Null } else { known });
+        }
+        answer
     }
 
     pub(crate) fn set(&self, method: &'static str, answer: Answer) {
@@ -179,9 +250,8 @@ impl FakeRpc {
 #[async_trait::async_trait]
 impl Rpc for FakeRpc {
     async fn call(&self, method: &'static str, params: Value) -> Answer {
-        self.calls.lock().unwrap().push((method, params));
-        let answer = self.answers.lock().unwrap().get(method).cloned();
-        answer.unwrap_or(Err(RpcFailure::Timeout))
+        self.calls.lock().unwrap().push((method, params.clone()));
+        self.answer(method, &params)
     }
 }
 
@@ -232,4 +302,23 @@ pub(crate) fn nowhere() -> Value {
 /// `getEpochInfo` at a block height.
 pub(crate) fn epoch(height: u64) -> Value {
     json!({"absoluteSlot": height + 100, "blockHeight": height})
+}
+
+/// `getTransaction` of our payment at slot 800: fee 10,001, and the tokens arrive.
+pub(crate) fn landed_answer(raw: &[u8], err: Value) -> Value {
+    let read = WireTransaction::decode(raw).unwrap();
+    let at = read.keys.iter().position(|key| *key == rules().token_account).unwrap();
+    let balance =
+        |amount: u64| json!([{"accountIndex": at, "uiTokenAmount": {"amount": amount.to_string()}}]);
+    json!({
+        "slot": 800,
+        "blockTime": 1_778_430_000,
+        "transaction": [STANDARD.encode(raw), "base64"],
+        "version": 0,
+        "meta": {
+            "err": err, "fee": 10_001,
+            "preBalances": [1_000_000, 0], "postBalances": [989_999, 0],
+            "preTokenBalances": balance(7), "postTokenBalances": balance(7 + AMOUNT),
+        },
+    })
 }

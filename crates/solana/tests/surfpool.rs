@@ -173,6 +173,7 @@ async fn watch(chain: &SolanaChain, payment: &SolanaPayment) -> (Recorded, Solan
         payment: payment.clone(),
         transaction: Some(signed.transaction.clone()),
         deadline,
+        from_slot: view.slot,
     };
     (Recorded(signed), watch)
 }

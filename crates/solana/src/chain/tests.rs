@@ -233,6 +233,7 @@ async fn every_future_can_be_spawned() {
             payment,
             transaction: Some(attempt.0.transaction.clone()),
             deadline: Deadline::BlockHeight(0),
+            from_slot: 780,
         };
         chain.scan(&[watch], 0).await
     });

@@ -1,8 +1,12 @@
 use std::sync::Arc;
 
+use quittance_protocol::Deadline;
+
 use super::*;
+use crate::STATUSES_PER_CALL;
 use crate::testing::{
-    AMOUNT, FakeRpc, chain, epoch, nowhere, official, payload, status, transaction, with_creation,
+    AMOUNT, FakeRpc, chain, epoch, landed_answer, nowhere, official, payload, status, transaction,
+    with_creation,
 };
 
 struct Case {
@@ -18,27 +22,13 @@ fn case(chain: &SolanaChain, instructions: &[solana_sdk::instruction::Instructio
         payment,
         transaction: Some(signed.transaction),
         deadline: Deadline::BlockHeight(500),
+        from_slot: 780,
     };
     Case { watch, raw: signed.raw }
 }
 
-/// `getTransaction` of a case: fee 10,001, and the tokens arrive.
 fn landed(case: &Case, err: Value) -> Value {
-    let read = WireTransaction::decode(&case.raw).unwrap();
-    let at = read.keys.iter().position(|key| *key == crate::testing::rules().token_account).unwrap();
-    let balance =
-        |amount: u64| json!([{"accountIndex": at, "uiTokenAmount": {"amount": amount.to_string()}}]);
-    json!({
-        "slot": 800,
-        "blockTime": 1_778_430_000,
-        "transaction": [STANDARD.encode(&case.raw), "base64"],
-        "version": 0,
-        "meta": {
-            "err": err, "fee": 10_001,
-            "preBalances": [1_000_000, 0], "postBalances": [989_999, 0],
-            "preTokenBalances": balance(7), "postTokenBalances": balance(7 + AMOUNT),
-        },
-    })
+    landed_answer(&case.raw, err)
 }
 
 async fn fixture() -> (Arc<FakeRpc>, SolanaChain, Case) {
@@ -175,7 +165,8 @@ async fn i5_expired_only_past_the_deadline_and_after_a_history_search() {
     let found = chain.scan(watched, HEIGHT_READ_INTERVAL_MS).await.unwrap();
     assert_eq!(found, [(case.watch.key, Evidence::Expired { block: 601, clock: 501 })]);
     assert_eq!(node.last_params("getSignatureStatuses")[1], json!({"searchTransactionHistory": true}));
-    assert_eq!(node.take_calls(), ["getSignatureStatuses", "getEpochInfo", "getSignatureStatuses"]);
+    let history = ["getSignaturesForAddress", "getSignatureStatuses"];
+    assert_eq!(node.take_calls(), [["getSignatureStatuses", "getEpochInfo"], history].concat());
 }
 
 #[tokio::test]

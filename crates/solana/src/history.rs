@@ -1,0 +1,281 @@
+//! What is older than an endpoint's status cache: landings that nobody saw in time,
+//! and the proof that something never landed.
+//!
+//! Not every endpoint keeps a transaction history, and one that keeps none does not
+//! always say so: it may answer an error, refuse the method, or answer "nowhere" for
+//! everything. So "nowhere" counts only beside a transaction that is known to have
+//! landed (the witness), in the very call that knows that one.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use quittance_protocol::{Deadline, Evidence, PaymentKey};
+use serde_json::{Value, json};
+
+use crate::chain::SolanaChain;
+use crate::error::SolanaError;
+use crate::payment::SolanaWatch;
+use crate::rpc::RpcFailure;
+use crate::status::{FinalizedHeight, STATUS_CACHE_SLOTS, Seen, Source, finalized_height, statuses};
+
+/// A witness is older than any status cache, so that only a history knows it.
+const WITNESS_SLOTS_MIN: u64 = 600;
+/// And not much older, so that a short history knows it too.
+const WITNESS_SLOTS_MAX: u64 = 100_000;
+/// Transactions of our wallet in one call, and calls, to find a witness.
+const WITNESS_PAGE: usize = 1_000;
+const WITNESS_PAGES_MAX: usize = 3;
+
+const SIGNATURES: &str = "getSignaturesForAddress";
+const FIRST_BLOCK: &str = "getFirstAvailableBlock";
+
+/// What is remembered between two searches.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// A transaction that has landed, and its slot.
+    witness: Mutex<Option<(String, u64)>>,
+    /// Endpoints that were found without a history, each warned about once.
+    forgetful: Mutex<HashSet<usize>>,
+}
+
+/// Whose history is searched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Payments that the status cache may have forgotten at this slot, and those past their deadline.
+    Old {
+        now_slot: u64,
+    },
+    All,
+}
+
+/// What a search of the histories found.
+#[derive(Default)]
+pub(crate) struct LookBack {
+    /// Landings, and expiries that enough endpoints agree on (invariants I5, I7).
+    pub(crate) found: Vec<(PaymentKey, Evidence)>,
+    /// Payments that at least one endpoint with a history does not know.
+    pub(crate) absent: HashSet<PaymentKey>,
+}
+
+/// One payment during a search.
+struct Open<'w> {
+    watch: &'w SolanaWatch,
+    landed: bool,
+    /// The finalized bank of the first endpoint that proved it expired.
+    proof: Option<FinalizedHeight>,
+    proofs: usize,
+    absent: bool,
+}
+
+impl SolanaChain {
+    /// Searches the histories of the endpoints, `first` before the others, for
+    /// payments that it does not show. A payment is expired only where its deadline
+    /// lies below a finalized height *and then* a history does not know it, or knows
+    /// its failure as final: on two endpoints when two are configured (I5, I7).
+    pub(crate) async fn look_back(&self, first: usize, missing: &[&SolanaWatch], scope: Scope) -> LookBack {
+        let needed = self.endpoints.len().min(2);
+        let mut open: Vec<Open<'_>> = missing.iter().map(|watch| Open::new(watch)).collect();
+        let mut found = Vec::new();
+        let others = (0..self.endpoints.len()).filter(|other| *other != first);
+        for at in std::iter::once(first).chain(others) {
+            if let Err(error) = self.look_back_at(at, &mut open, scope, needed, &mut found).await {
+                tracing::debug!(%error, endpoint = at, "a history cannot be searched");
+                self.note_history(at, false);
+            }
+        }
+        let absent = open.iter().filter(|one| one.absent && !one.landed).map(|one| one.watch.key).collect();
+        let ended = open.iter().filter(|one| !one.landed && one.proofs >= needed);
+        found.extend(ended.filter_map(|one| {
+            let FinalizedHeight { slot, height } = one.proof?;
+            Some((one.watch.key, Evidence::Expired { block: slot, clock: height }))
+        }));
+        LookBack { found, absent }
+    }
+
+    async fn look_back_at(
+        &self,
+        at: usize,
+        open: &mut [Open<'_>],
+        scope: Scope,
+        needed: usize,
+        found: &mut Vec<(PaymentKey, Evidence)>,
+    ) -> Result<(), SolanaError> {
+        let waits =
+            |one: &Open<'_>| !one.landed && (!one.absent || (one.proof.is_some() && one.proofs < needed));
+        if !open.iter().any(waits) {
+            return Ok(());
+        }
+        // The height comes first: a transaction that landed at or below it is in the
+        // history that is searched afterwards.
+        let reading = finalized_height(self.endpoint(at)?).await?;
+        let mut asked = Vec::new();
+        for one in open.iter_mut().filter(|one| waits(one)) {
+            let late = is_past(one.watch.deadline, reading.height);
+            match one.watch.transaction {
+                // Without our signature nothing can have landed: nothing to search for.
+                None if late => one.prove(reading),
+                None => {}
+                Some(_) if late || scope.takes(one.watch) => asked.push(one),
+                Some(_) => {}
+            }
+        }
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<&str> = asked.iter().map(|one| one.watch.id()).collect();
+        let witness = self.witness(at, reading.slot, asked.iter().map(|one| one.watch.from_slot)).await;
+        let source = Source::History { witness: witness.as_ref().ok().and_then(|found| found.as_deref()) };
+        let answer = statuses(self.endpoint(at)?, &ids, source, self.commitment).await?;
+        let mut landed = Vec::new();
+        for (one, seen) in asked.iter_mut().zip(&answer.seen) {
+            if matches!(seen, Seen::Landed { .. }) {
+                landed.push(one.watch);
+                one.landed = matches!(seen, Seen::Landed { failed: false, .. });
+            }
+        }
+        found.extend(self.read_landings(at, &landed).await);
+        // Behind a load balancer another node may have answered, one that has not
+        // seen that height yet; and one that does not know the witness knows nothing.
+        self.note_history(at, answer.remembers && witness.is_ok());
+        witness?;
+        if answer.slot < reading.slot || !answer.remembers {
+            return Ok(());
+        }
+        for (one, seen) in asked.iter_mut().zip(&answer.seen).filter(|(_, seen)| seen.is_without_landing()) {
+            one.absent |= *seen == Seen::Nowhere;
+            if is_past(one.watch.deadline, reading.height) {
+                one.prove(reading);
+            }
+        }
+        Ok(())
+    }
+
+    /// A transaction that has landed and that only a history can know: one of our
+    /// wallet's own, not younger than [`WITNESS_SLOTS_MIN`] where there is one. `None`
+    /// for a wallet that never did anything, if the endpoint has the blocks since the
+    /// first of `since`.
+    async fn witness(
+        &self,
+        at: usize,
+        now_slot: u64,
+        since: impl Iterator<Item = u64>,
+    ) -> Result<Option<String>, SolanaError> {
+        if let Some(known) = self.memory.witness_at(now_slot) {
+            return Ok(Some(known));
+        }
+        let mut failure = None;
+        let mut empty = false;
+        let others = (0..self.endpoints.len()).filter(|other| *other != at);
+        for at in std::iter::once(at).chain(others) {
+            match self.wallet_transaction(at, now_slot).await {
+                Ok(Some((signature, slot))) => {
+                    self.memory.remember(&signature, slot);
+                    return Ok(Some(signature));
+                }
+                Ok(None) => empty = true,
+                Err(error) => failure = Some(error),
+            }
+        }
+        if !empty {
+            return Err(failure.unwrap_or(SolanaError::NoEndpoint));
+        }
+        let answer = self.endpoint(at)?.call(FIRST_BLOCK, json!([])).await?;
+        let kept_since = answer.as_u64().ok_or(RpcFailure::Malformed { method: FIRST_BLOCK })?;
+        match since.min() {
+            Some(since) if kept_since <= since => Ok(None),
+            _ => Err(SolanaError::NoHistory { endpoint: at }),
+        }
+    }
+
+    /// Our wallet's newest transaction that is old enough, else the oldest within reach.
+    async fn wallet_transaction(
+        &self,
+        at: usize,
+        now_slot: u64,
+    ) -> Result<Option<(String, u64)>, SolanaError> {
+        let malformed = || SolanaError::from(RpcFailure::Malformed { method: SIGNATURES });
+        let mut oldest: Option<(String, u64)> = None;
+        for _ in 0..WITNESS_PAGES_MAX {
+            let mut options = json!({"limit": WITNESS_PAGE, "commitment": "finalized"});
+            if let Some((signature, _)) = &oldest {
+                options["before"] = json!(signature);
+            }
+            let answer = self.endpoint(at)?.call(SIGNATURES, json!([self.wallet(), options])).await?;
+            let page = answer.as_array().ok_or_else(malformed)?;
+            for entry in page {
+                // A failed one has a status too, but some nodes list what never landed among them.
+                if entry.get("err").is_some_and(|err| !err.is_null()) {
+                    continue;
+                }
+                let signature = entry.get("signature").and_then(Value::as_str).ok_or_else(malformed)?;
+                let slot = entry.get("slot").and_then(Value::as_u64).ok_or_else(malformed)?;
+                oldest = Some((signature.to_owned(), slot));
+                if now_slot.saturating_sub(slot) >= WITNESS_SLOTS_MIN {
+                    return Ok(oldest);
+                }
+            }
+            if page.len() < WITNESS_PAGE {
+                break;
+            }
+        }
+        Ok(oldest)
+    }
+
+    /// Warns once when an endpoint turns out to keep no history, and says when it does again.
+    fn note_history(&self, at: usize, remembers: bool) {
+        let Ok(mut forgetful) = self.memory.forgetful.lock() else { return };
+        if remembers && forgetful.remove(&at) {
+            tracing::info!(endpoint = at, "this endpoint's transaction history can be searched");
+        } else if !remembers && forgetful.insert(at) {
+            tracing::warn!(
+                endpoint = at,
+                "this endpoint's transaction history cannot be searched: it can prove no expiry, and shows \
+                 no landing that is older than its status cache"
+            );
+        }
+    }
+}
+
+impl<'w> Open<'w> {
+    fn new(watch: &'w SolanaWatch) -> Self {
+        Self { watch, landed: false, proof: None, proofs: 0, absent: false }
+    }
+
+    fn prove(&mut self, reading: FinalizedHeight) {
+        self.proof.get_or_insert(reading);
+        self.proofs = self.proofs.saturating_add(1);
+        self.absent = true;
+    }
+}
+
+impl Scope {
+    fn takes(self, watch: &SolanaWatch) -> bool {
+        match self {
+            Self::Old { now_slot } => now_slot.saturating_sub(watch.from_slot) > STATUS_CACHE_SLOTS,
+            Self::All => true,
+        }
+    }
+}
+
+impl Memory {
+    /// The witness, while it is neither too young nor too old.
+    fn witness_at(&self, now_slot: u64) -> Option<String> {
+        let known = self.witness.lock().ok()?;
+        let (signature, slot) = known.as_ref()?;
+        let age = now_slot.saturating_sub(*slot);
+        (WITNESS_SLOTS_MIN..=WITNESS_SLOTS_MAX).contains(&age).then(|| signature.clone())
+    }
+
+    fn remember(&self, signature: &str, slot: u64) {
+        if let Ok(mut witness) = self.witness.lock() {
+            *witness = Some((signature.to_owned(), slot));
+        }
+    }
+}
+
+fn is_past(deadline: Deadline, height: u64) -> bool {
+    matches!(deadline, Deadline::BlockHeight(last) if height > last)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+use std::sync::Arc;
+
+use quittance_protocol::Standing;
+
+use super::*;
+use crate::SolanaLanded;
+use crate::scan::HEIGHT_READ_INTERVAL_MS;
+use crate::testing::{
+    FakeRpc, WITNESS, chain, epoch, landed_answer, nowhere, official, payload, status, transaction,
+};
+
+/// A payment that was claimed at slot 780 and landed at slot 800.
+async fn fixture(nodes: &[&Arc<FakeRpc>]) -> (SolanaChain, SolanaWatch, Value) {
+    let chain = chain(nodes).await;
+    let payment = chain.check_local(&payload(&transaction(&official()))).unwrap();
+    let signed = chain.co_sign(&payment, u64::MAX).unwrap();
+    let watch = SolanaWatch {
+        key: payment.key(),
+        payment,
+        transaction: Some(signed.transaction),
+        deadline: Deadline::BlockHeight(500),
+        from_slot: 780,
+    };
+    (chain, watch, landed_answer(&signed.raw, Value::Null))
+}
+
+fn at_slot(mut answer: Value, slot: u64) -> Value {
+    answer["context"]["slot"] = json!(slot);
+    answer
+}
+
+/// A validator: at `slot` it shows a status from its cache to nobody any more, and
+/// from its history.
+fn forgot(node: &FakeRpc, slot: u64, landed: &Value) {
+    node.set_statuses(at_slot(nowhere(), slot), at_slot(status("finalized", Value::Null), slot));
+    node.set("getTransaction", Ok(landed.clone()));
+    node.set("getEpochInfo", Ok(epoch(slot - 100)));
+}
+
+fn settled(found: &[(PaymentKey, Evidence)]) -> bool {
+    matches!(found, [(_, Evidence::Settled(landing))] if landing.block == 800)
+}
+
+fn expired(found: &[(PaymentKey, Evidence)]) -> bool {
+    matches!(found, [(_, Evidence::Expired { .. })])
+}
+
+/// The money moved, nobody looked for two minutes, and the payment stayed open for ever.
+#[tokio::test]
+async fn p2_what_landed_while_nobody_looked_is_found_in_the_history() {
+    let node = FakeRpc::new();
+    let (chain, watch, landed) = fixture(&[&node]).await;
+    forgot(&node, 10_000, &landed);
+    assert!(settled(&chain.scan(&[watch], 0).await.unwrap()));
+}
+
+/// Long before its deadline: the deadline is only an upper bound.
+#[tokio::test]
+async fn p2_a_landing_older_than_the_cache_is_found_before_its_deadline() {
+    let node = FakeRpc::new();
+    let (chain, mut watch, landed) = fixture(&[&node]).await;
+    watch.deadline = Deadline::BlockHeight(1_000_000);
+    forgot(&node, 780 + STATUS_CACHE_SLOTS + 1, &landed);
+    assert!(settled(&chain.scan(&[watch], 0).await.unwrap()));
+}
+
+/// The cheap call first: a history search costs a provider's units.
+#[tokio::test]
+async fn a_young_payment_costs_no_history_search() {
+    let node = FakeRpc::new();
+    let (chain, mut watch, landed) = fixture(&[&node]).await;
+    watch.deadline = Deadline::BlockHeight(1_000_000);
+    forgot(&node, 780 + STATUS_CACHE_SLOTS, &landed);
+    assert!(chain.scan(&[watch], 0).await.unwrap().is_empty());
+    assert_eq!(node.take_calls(), ["getSignatureStatuses", "getEpochInfo"]);
+}
+
+#[tokio::test]
+async fn i5_an_endpoint_without_a_history_proves_no_expiry() {
+    let refused = RpcFailure::Node { code: -32011, message: "Transaction history is not available".into() };
+    for answer in [Ok(nowhere()), Err(refused), Err(RpcFailure::Http { status: 403 })] {
+        let node = FakeRpc::new();
+        let (chain, watch, _) = fixture(&[&node]).await;
+        node.forget_history();
+        node.set("getEpochInfo", Ok(epoch(10_000)));
+        node.set("getSignatureStatuses", Ok(at_slot(nowhere(), 20_000)));
+        node.set_history(answer.map(|answer| at_slot(answer, 20_000)));
+        assert_eq!(chain.scan(&[watch], 0).await, Ok(vec![]));
+    }
+}
+
+/// It may forget our own wallet too, or never have known it.
+#[tokio::test]
+async fn i5_without_a_witness_the_blocks_since_the_claim_must_be_there() {
+    let node = FakeRpc::new();
+    let (chain, watch, _) = fixture(&[&node]).await;
+    node.set("getEpochInfo", Ok(epoch(10_000)));
+    node.set("getSignatureStatuses", Ok(at_slot(nowhere(), 20_000)));
+    node.set("getSignaturesForAddress", Err(RpcFailure::Http { status: 403 }));
+    let watched = std::slice::from_ref(&watch);
+    let mut now_ms = 0;
+    let mut scan = async || {
+        now_ms += HEIGHT_READ_INTERVAL_MS;
+        chain.scan(watched, now_ms).await.unwrap()
+    };
+    assert!(scan().await.is_empty(), "the method is refused");
+    node.set("getSignaturesForAddress", Ok(json!([])));
+    assert!(scan().await.is_empty(), "nothing is known of its blocks");
+    node.set("getFirstAvailableBlock", Ok(json!(781)));
+    assert!(scan().await.is_empty(), "its blocks begin after the claim");
+    node.set("getFirstAvailableBlock", Ok(json!(780)));
+    assert!(expired(&scan().await));
+}
+
+#[tokio::test]
+async fn p2_another_endpoint_is_asked_where_the_first_keeps_no_history() {
+    for silent in [false, true] {
+        let (first, second) = (FakeRpc::new(), FakeRpc::new());
+        let (chain, watch, landed) = fixture(&[&first, &second]).await;
+        forgot(&second, 10_000, &landed);
+        first.set("getEpochInfo", Ok(epoch(9_900)));
+        first.set("getSignatureStatuses", Ok(at_slot(nowhere(), 10_000)));
+        first.set("getTransaction", Ok(Value::Null));
+        first.forget_history();
+        if !silent {
+            first.set_history(Err(RpcFailure::Http { status: 403 }));
+        }
+        assert!(settled(&chain.scan(&[watch], 0).await.unwrap()), "silent: {silent}");
+    }
+}
+
+/// One endpoint calls it gone, the other shows it: no expiry, and the landing counts.
+#[tokio::test]
+async fn i7_a_landing_in_the_second_history_beats_nothing_in_the_first() {
+    let (first, second) = (FakeRpc::new(), FakeRpc::new());
+    let (chain, watch, landed) = fixture(&[&first, &second]).await;
+    forgot(&second, 10_000, &landed);
+    first.set("getEpochInfo", Ok(epoch(9_900)));
+    first.set("getSignatureStatuses", Ok(at_slot(nowhere(), 10_000)));
+    first.set("getTransaction", Ok(Value::Null));
+    assert!(settled(&chain.scan(&[watch], 0).await.unwrap()));
+}
+
+#[tokio::test]
+async fn i7_the_second_opinion_on_a_landing_comes_from_the_history_too() {
+    let (first, second) = (FakeRpc::new(), FakeRpc::new());
+    let (mut chain, watch, landed) = fixture(&[&first, &second]).await;
+    chain.second_opinion_value = 1;
+    forgot(&first, 10_000, &landed);
+    forgot(&second, 10_000, &landed);
+    assert!(settled(&chain.scan(&[watch], 0).await.unwrap()));
+}
+
+/// A landing that is final is neither missing nor lost because an endpoint forgot it.
+#[tokio::test]
+async fn i6_a_forgetful_endpoint_books_no_loss() {
+    let node = FakeRpc::new();
+    let (chain, watch, _) = fixture(&[&node]).await;
+    let landing = quittance_protocol::Landing {
+        transaction: watch.id().to_owned(),
+        block: 800,
+        block_hash: String::new(),
+        block_time: 0,
+        cost_native: 10_001,
+        paid_by_us: true,
+    };
+    let landed = SolanaLanded { key: watch.key, payment: watch.payment, landing, deadline: watch.deadline };
+    let landed = std::slice::from_ref(&landed);
+    node.set("getEpochInfo", Ok(epoch(10_000)));
+    node.set("getSignatureStatuses", Ok(at_slot(nowhere(), 20_000)));
+    node.forget_history();
+    assert_eq!(chain.standing(landed).await, Ok(vec![]), "nobody can say");
+    node.remember_history();
+    assert!(matches!(&chain.standing(landed).await.unwrap()[..], [(_, Standing::Lost(_))]));
+}
+
+/// 256 a call, the witness among them.
+#[tokio::test]
+async fn a_search_for_many_keeps_its_calls_small() {
+    let node = FakeRpc::new();
+    let (chain, watch, _) = fixture(&[&node]).await;
+    let watched = vec![watch; 600];
+    node.set("getEpochInfo", Ok(epoch(10_000)));
+    node.answer_nowhere_at(20_000);
+    assert_eq!(chain.scan(&watched, 0).await.unwrap().len(), 600);
+    for params in node.all_params("getSignatureStatuses") {
+        let asked = params[0].as_array().unwrap();
+        assert!(asked.len() <= crate::STATUSES_PER_CALL);
+        assert_eq!(
+            params[1]["searchTransactionHistory"] == json!(true),
+            asked.last() == Some(&json!(WITNESS))
+        );
+    }
+}

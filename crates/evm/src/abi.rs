@@ -13,6 +13,10 @@ sol! {
 
         function name() external view returns (string memory);
         function version() external view returns (string memory);
+        function decimals() external view returns (uint8);
+        function currency() external view returns (string memory);
+        function paused() external view returns (bool);
+        function isBlacklisted(address account) external view returns (bool);
         function DOMAIN_SEPARATOR() external view returns (bytes32);
         function balanceOf(address account) external view returns (uint256);
         function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
@@ -34,6 +38,7 @@ sol! {
         struct Call3 { address target; bool allowFailure; bytes callData; }
         struct Result { bool success; bytes returnData; }
         function aggregate3(Call3[] calldata calls) external payable returns (Result[] memory returnData);
+        function getEthBalance(address addr) external view returns (uint256 balance);
         function getBlockNumber() external view returns (uint256);
         function getCurrentBlockTimestamp() external view returns (uint256);
     }

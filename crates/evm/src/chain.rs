@@ -2,28 +2,34 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::{SolCall, SolValue};
-use quittance_protocol::{DurableAttempt, Family, PaymentPayload, Secret, SendOutcome, UnixSeconds};
+use quittance_protocol::{DurableAttempt, PaymentPayload, Secret, SendOutcome, UnixSeconds};
 use serde_json::{Value, json};
 
-use crate::abi::{IGasPriceOracle, IToken};
+use crate::abi::IGasPriceOracle;
 use crate::check::{self, Terms};
 use crate::classify;
 use crate::config::{ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, EvmConfig};
 use crate::error::EvmError;
+use crate::identity::Identified;
 use crate::keys::SigningKey;
-use crate::payment::{EvmPayment, domain};
+use crate::payment::EvmPayment;
 use crate::proof::parse_receipt;
 use crate::rpc::{HttpRpc, Rpc, RpcError};
 use crate::settle::{FeeSnapshot, SETTLEMENT_BYTES};
 use crate::simulate::{Simulation, call};
 use crate::text;
+use crate::token::{check_token, terms};
 
 /// Gas for a read-only call at start-up and for fees.
-const READ_GAS: u64 = 1_000_000;
+pub(crate) const READ_GAS: u64 = 1_000_000;
+
+/// How seldom an endpoint that is known to serve the right chain is asked again.
+const IDENTITY_ROUNDS: u32 = 12;
 
 /// The block at which a payment was found payable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -43,6 +49,9 @@ pub struct EvmChain {
     terms: Terms,
     key: SigningKey,
     endpoints: Vec<Arc<dyn Rpc>>,
+    /// The same ones, as what can be asked which chain it serves.
+    identified: Vec<Arc<Identified>>,
+    identity_rounds: AtomicU32,
     simulation: Simulation,
     oracle: Option<Address>,
     fees: RwLock<Option<FeeSnapshot>>,
@@ -82,16 +91,28 @@ impl EvmChain {
         }
         let key = SigningKey::parse(wallet_key)?;
         let terms = terms(&config, key.address())?;
+        let identify = |rpc| Arc::new(Identified::new(rpc, terms.chain_id));
+        let identified: Vec<_> = endpoints.into_iter().map(identify).collect();
+        let endpoints = identified.iter().map(|rpc| Arc::clone(rpc) as Arc<dyn Rpc>).collect();
         let constant = |text| text::address(text).unwrap_or(Address::ZERO);
         let simulation = Simulation {
             wallet: key.address(),
             multicall: constant(ADDRESS_MULTICALL3),
             settle_gas_limit: config.settle_gas_limit,
         };
-        let mut chain =
-            Self { config, terms, key, endpoints, simulation, oracle: None, fees: RwLock::new(None) };
+        let mut chain = Self {
+            config,
+            terms,
+            key,
+            endpoints,
+            identified,
+            identity_rounds: AtomicU32::new(0),
+            simulation,
+            oracle: None,
+            fees: RwLock::new(None),
+        };
         chain.check_chain_id().await?;
-        chain.read(|rpc| chain.check_token(rpc)).await?;
+        chain.read(|rpc| check_token(rpc, &chain.terms, &chain.config)).await?;
         let oracle = constant(ADDRESS_GAS_PRICE_ORACLE);
         chain.oracle = chain.read(|rpc| has_code(rpc, oracle)).await?.then_some(oracle);
         Ok(chain)
@@ -204,6 +225,10 @@ impl EvmChain {
         let mut unknown: Option<String> = None;
         for rpc in &self.endpoints {
             let answer = rpc.call("eth_sendRawTransaction", json!([raw])).await;
+            if matches!(answer, Err(RpcError::WrongChain { .. })) {
+                // It never got the bytes.
+                continue;
+            }
             match classify::send(answer, attempt.transaction()) {
                 SendOutcome::Accepted => return SendOutcome::Accepted,
                 SendOutcome::Refused { reason } => {
@@ -215,7 +240,7 @@ impl EvmChain {
                 SendOutcome::Unknown { reason } => unknown = unknown.or(Some(reason)),
             }
         }
-        SendOutcome::Unknown { reason: unknown.unwrap_or_default() }
+        SendOutcome::Unknown { reason: unknown.unwrap_or_else(|| "no endpoint of this chain".to_owned()) }
     }
 
     /// One question to the first endpoint that answers.
@@ -244,48 +269,43 @@ impl EvmChain {
         Err(last)
     }
 
-    /// Every endpoint that answers must serve the configured chain; at least one must answer.
+    /// At least one endpoint must answer and serve the configured chain. At the start none may serve
+    /// another; later such a one is left out.
     async fn check_chain_id(&self) -> Result<(), EvmError> {
         let mut last = None;
-        let mut answered = false;
-        for (endpoint, rpc) in self.endpoints.iter().enumerate() {
-            match rpc.call("eth_chainId", json!([])).await.and_then(|v| text::quantity64(&v)) {
-                Ok(found) if found == self.terms.chain_id => answered = true,
-                Ok(found) => {
-                    return Err(EvmError::ChainMismatch { endpoint, expected: self.terms.chain_id, found });
+        let mut right = false;
+        for (endpoint, identified) in self.identified.iter().enumerate() {
+            match identified.ask().await {
+                Ok(()) => right = true,
+                Err(RpcError::WrongChain { expected, found }) => {
+                    let error = EvmError::ChainMismatch { endpoint, expected, found };
+                    if !self.config.late {
+                        return Err(error);
+                    }
+                    last = Some(error);
                 }
-                Err(error) => last = Some(error),
+                Err(error) => last = last.or(Some(error.into())),
             }
         }
         match last {
-            Some(error) if !answered => Err(error.into()),
+            Some(error) if !right => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// The token has code, and its domain is the one that clients will be told.
-    async fn check_token(&self, rpc: &dyn Rpc) -> Result<(), EvmError> {
-        let token = self.terms.token;
-        if !has_code(rpc, token).await? {
-            return Err(EvmError::AssetNotDeployed);
-        }
-        match self.view(rpc, token, IToken::DOMAIN_SEPARATORCall {}.abi_encode()).await {
-            Ok(bytes) if bytes.len() == 32 => {
-                return if bytes == self.terms.separator.as_slice() {
-                    Ok(())
-                } else {
-                    Err(EvmError::DomainMismatch)
-                };
-            }
-            Ok(_) => {}
-            Err(EvmError::Rpc(error)) if classify::is_execution_failure(&error) => {}
-            Err(error) => return Err(error),
-        }
-        let name = self.view(rpc, token, IToken::nameCall {}.abi_encode()).await?;
-        let version = self.view(rpc, token, IToken::versionCall {}.abi_encode()).await?;
-        let same = String::abi_decode(&name).is_ok_and(|name| name == self.config.asset_name)
-            && String::abi_decode(&version).is_ok_and(|version| version == self.config.asset_version);
-        if same { Ok(()) } else { Err(EvmError::DomainMismatch) }
+    /// Asks endpoints which chain they serve, those in good standing every [`IDENTITY_ROUNDS`]th time:
+    /// a balancer may change the node behind a connection that holds. Those that are not the configured one, as position in
+    /// `rpc_urls` and chain id, are asked nothing else until they answer rightly.
+    pub async fn wrong_endpoints(&self) -> Vec<(usize, u64)> {
+        let every_one = self.identity_rounds.fetch_add(1, Ordering::Relaxed).is_multiple_of(IDENTITY_ROUNDS);
+        let asked = self.identified.iter().filter(|endpoint| every_one || !endpoint.is_right());
+        futures::future::join_all(asked.map(|endpoint| endpoint.ask())).await;
+        let wrong = |(at, endpoint): (usize, &Arc<Identified>)| Some((at, endpoint.other_chain()?));
+        self.identified.iter().enumerate().filter_map(wrong).collect()
+    }
+
+    pub(crate) fn simulation(&self) -> &Simulation {
+        &self.simulation
     }
 
     async fn view(&self, rpc: &dyn Rpc, to: Address, input: Vec<u8>) -> Result<Vec<u8>, EvmError> {
@@ -333,33 +353,7 @@ impl EvmChain {
     }
 }
 
-fn terms(config: &EvmConfig, wallet: Address) -> Result<Terms, EvmError> {
-    let Family::Eip155(chain_id) = config.network.family() else {
-        return Err(EvmError::Config { field: "network", problem: "must be eip155:<chain id>" });
-    };
-    let problem = "must be 0x and 40 hex digits";
-    let token = text::address(&config.asset).ok_or(EvmError::Config { field: "asset", problem })?;
-    let pay_to = text::address(&config.pay_to).ok_or(EvmError::Config { field: "pay_to", problem })?;
-    if pay_to == Address::ZERO || pay_to == token {
-        return Err(EvmError::Config { field: "pay_to", problem: "must not be zero or the token" });
-    }
-    if config.settle_gas_limit < 60_000 {
-        return Err(EvmError::Config { field: "settle_gas_limit", problem: "must be at least 60000" });
-    }
-    Ok(Terms {
-        network: config.network.as_str().to_owned(),
-        chain_id,
-        token,
-        pay_to,
-        wallet,
-        separator: domain(&config.asset_name, &config.asset_version, chain_id, token).separator(),
-        authorization_seconds_max: config.authorization_seconds_max,
-        valid_before_margin_seconds: config.valid_before_margin_seconds,
-        contract_payers: config.contract_payers,
-    })
-}
-
-async fn has_code(rpc: &dyn Rpc, address: Address) -> Result<bool, EvmError> {
+pub(crate) async fn has_code(rpc: &dyn Rpc, address: Address) -> Result<bool, EvmError> {
     let code = rpc.call("eth_getCode", json!([address, "latest"])).await?;
     Ok(!text::data(&code)?.is_empty())
 }

@@ -115,7 +115,9 @@ pub(crate) fn may_be_a_range(error: &RpcError) -> bool {
             *code != -32601 && *code != 429 && !rate.iter().any(|phrase| words.contains(phrase))
         }
         RpcError::Http(status) => matches!(status, 400 | 413 | 422),
-        RpcError::Transport(_) | RpcError::Timeout | RpcError::BadAnswer(_) => false,
+        RpcError::Transport(_) | RpcError::Timeout | RpcError::BadAnswer(_) | RpcError::WrongChain { .. } => {
+            false
+        }
     }
 }
 

@@ -49,7 +49,9 @@ pub struct EvmConfig {
     pub asset_name: String,
     /// `version` of the token's EIP-712 domain, e.g. `2`.
     pub asset_version: String,
-    /// Who is paid, 0x hex.
+    /// Decimals of the token's units.
+    pub asset_decimals: u8,
+    /// Who is paid, 0x hex; with its EIP-55 checksum if it has letters of both cases.
     pub pay_to: String,
     /// `validBefore` is at most this far ahead; a claim lives that long at worst (I5).
     pub authorization_seconds_max: u64,
@@ -70,6 +72,9 @@ pub struct EvmConfig {
     pub rpc_timeout_ms: u64,
     /// How often the engine's poller should call [`crate::EvmChain::scan`].
     pub poll_interval_ms: u64,
+    /// Whether the service sells already: endpoints that serve another chain are then left out instead
+    /// of ending the start.
+    pub late: bool,
     /// Whether a signature that does not recover to the payer is put before the token, which asks
     /// the payer's contract (ERC-1271). Off, such a payment costs no RPC call.
     pub contract_payers: bool,
@@ -89,6 +94,7 @@ impl EvmConfig {
             asset: asset.into(),
             asset_name: "USD Coin".to_owned(),
             asset_version: "2".to_owned(),
+            asset_decimals: 6,
             pay_to: pay_to.into(),
             authorization_seconds_max: 900,
             valid_before_margin_seconds: 6,
@@ -99,6 +105,7 @@ impl EvmConfig {
             priority_fee_wei: 1_000_000,
             rpc_timeout_ms: 5_000,
             poll_interval_ms: 100,
+            late: false,
             contract_payers: true,
         }
     }

@@ -21,7 +21,7 @@ pub enum EvmError {
     #[error("the wallet key must be 0x and 64 hex digits of a secp256k1 key")]
     WalletKey,
     /// An endpoint serves another chain.
-    #[error("endpoint {endpoint} serves chain {found}, the configuration says {expected}")]
+    #[error("rpc_urls[{endpoint}] serves chain {found}, network says {expected}; correct one of them")]
     ChainMismatch {
         /// Index into `rpc_urls`.
         endpoint: usize,
@@ -31,10 +31,26 @@ pub enum EvmError {
         found: u64,
     },
     /// The configured asset has no code.
-    #[error("no contract at the configured asset")]
+    #[error("no contract at the configured asset; check network and asset")]
     AssetNotDeployed,
+    /// The token's units are not what amounts are counted in.
+    #[error(
+        "the token has {} decimals, asset_decimals says {expected}; amounts would be worth another sum than is asked for",
+        .found.map_or_else(|| "no".to_owned(), |found| found.to_string())
+    )]
+    Decimals {
+        /// Decimals of the configuration.
+        expected: u8,
+        /// Decimals of the token, if it says so.
+        found: Option<u8>,
+    },
+    /// The token names a currency that is not the US dollar.
+    #[error("the token says that it is not of US dollars, and prices are; put a dollar token in asset")]
+    Currency,
     /// `asset_name` and `asset_version` do not give the token's domain separator.
-    #[error("asset_name and asset_version do not give the token's EIP-712 domain")]
+    #[error(
+        "asset_name and asset_version do not give the token's EIP-712 domain; read name() and version() of the contract"
+    )]
     DomainMismatch,
 
     // Local refusals, in the order of the checks
@@ -162,6 +178,8 @@ impl EvmError {
             Self::Config { .. }
             | Self::WalletKey
             | Self::ChainMismatch { .. }
+            | Self::Decimals { .. }
+            | Self::Currency
             | Self::DomainMismatch
             | Self::FeeAboveCap { .. }
             | Self::CostAboveBound { .. }

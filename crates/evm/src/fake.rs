@@ -59,6 +59,11 @@ pub(crate) struct State {
     pub(crate) hide_logs: bool,
     pub(crate) hide_receipts: bool,
     pub(crate) fail: Option<RpcError>,
+    /// Another chain than the configured one.
+    pub(crate) chain_id: Option<u64>,
+    /// What the token says of itself; `None` where it has no such function.
+    pub(crate) decimals: Option<u8>,
+    pub(crate) currency: Option<&'static str>,
     /// A method that this endpoint's plan does not include.
     pub(crate) refused_method: Option<&'static str>,
     /// A receipt that the node answers with an error for.
@@ -114,6 +119,7 @@ impl FakeRpc {
     /// A chain with blocks `0..=height`, all empty.
     pub(crate) fn new(height: u64) -> Arc<Self> {
         let rpc = Arc::new(Self::default());
+        rpc.state().decimals = Some(6);
         for _ in 0..=height {
             rpc.mine(vec![]);
         }
@@ -245,6 +251,14 @@ impl State {
         if input.starts_with(&IToken::DOMAIN_SEPARATORCall::SELECTOR) {
             return word(domain("USD Coin", "2", CHAIN_ID, TOKEN).separator());
         }
+        let nothing = || RpcError::JsonRpc { code: 3, message: "execution reverted".into(), data: None };
+        if input.starts_with(&IToken::decimalsCall::SELECTOR) {
+            return self.decimals.map(|n| json!(B256::with_last_byte(n))).ok_or_else(nothing);
+        }
+        if input.starts_with(&IToken::currencyCall::SELECTOR) {
+            let encoded = |text: &str| json!(alloy::primitives::hex::encode_prefixed(text.abi_encode()));
+            return self.currency.map(encoded).ok_or_else(nothing);
+        }
         if let Ok(asked) = IGasPriceOracle::getL1FeeUpperBoundCall::abi_decode(&input) {
             return match self.oracle {
                 Some(true) => word((asked.unsignedTxSize * U256::from(10)).into()),
@@ -276,7 +290,7 @@ impl State {
             return Err(RpcError::Http(403));
         }
         match method {
-            "eth_chainId" => Ok(json!(text::to_quantity(CHAIN_ID))),
+            "eth_chainId" => Ok(json!(text::to_quantity(self.chain_id.unwrap_or(CHAIN_ID)))),
             "eth_getCode" => {
                 let asked = text::address(params[0].as_str().unwrap()).unwrap();
                 let oracle = text::address(ADDRESS_GAS_PRICE_ORACLE).unwrap();
@@ -320,10 +334,14 @@ impl Rpc for FakeRpc {
     }
 }
 
+pub(crate) fn config() -> EvmConfig {
+    let network: Network = Network::BASE.parse().unwrap();
+    EvmConfig::new(network, vec![], TOKEN.to_string(), PAY_TO.to_string())
+}
+
 /// A chain connected to fake endpoints; the calls of connecting are forgotten.
 pub(crate) async fn connect(endpoints: &[&Arc<FakeRpc>], change: impl FnOnce(&mut EvmConfig)) -> EvmChain {
-    let network: Network = Network::BASE.parse().unwrap();
-    let mut config = EvmConfig::new(network, vec![], TOKEN.to_string(), PAY_TO.to_string());
+    let mut config = config();
     change(&mut config);
     let rpcs = endpoints.iter().map(|rpc| Arc::clone(rpc) as Arc<dyn Rpc>).collect();
     let chain = EvmChain::connect_with(config, &Secret::new(WALLET_KEY), rpcs).await.unwrap();

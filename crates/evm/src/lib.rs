@@ -8,6 +8,7 @@ mod config;
 mod error;
 #[cfg(test)]
 mod fake;
+mod identity;
 mod keys;
 mod logs;
 mod payer;
@@ -20,7 +21,9 @@ mod share;
 mod signature;
 mod simulate;
 mod standing;
+mod state;
 mod text;
+mod token;
 
 pub use chain::{ChainView, EvmChain, Head, wallet_address};
 pub use config::{
@@ -37,3 +40,4 @@ pub use scan::ScanCursor;
 pub use settle::{FeeSnapshot, SignedTransaction};
 pub use share::gas_per_payment;
 pub use standing::{EvmLanded, Heights};
+pub use state::EvmState;

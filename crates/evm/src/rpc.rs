@@ -36,6 +36,14 @@ pub enum RpcError {
         /// `error.data`, e.g. revert bytes.
         data: Option<Value>,
     },
+    /// The endpoint serves another chain, so it was not asked.
+    #[error("the endpoint serves chain {found}, not {expected}")]
+    WrongChain {
+        /// Chain id of the configuration.
+        expected: u64,
+        /// Chain id of the node.
+        found: u64,
+    },
     /// Not JSON-RPC, or not the shape that was asked for.
     #[error("the node's answer is no {0}")]
     BadAnswer(&'static str),

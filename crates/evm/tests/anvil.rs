@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail tests")]
 
 mod support;
+#[path = "anvil/trust.rs"]
+mod trust;
 
 use alloy::primitives::{Address, B256, Bytes};
 use alloy::signers::SignerSync;

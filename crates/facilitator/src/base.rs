@@ -64,6 +64,7 @@ impl BaseChain {
         );
         evm.asset_name.clone_from(&config.asset_name);
         evm.asset_version.clone_from(&config.asset_version);
+        evm.asset_decimals = config.asset_decimals;
         evm.authorization_seconds_max = config.authorization_seconds_max;
         evm.confirmations = config.confirmations;
         evm.settle_gas_limit = config.settle_gas_limit;

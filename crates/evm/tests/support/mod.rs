@@ -38,6 +38,9 @@ sol! {
         function balanceOf(address account) external view returns (uint256);
         function cancelAuthorization(address authorizer, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external;
         function pause() external;
+        function unpause() external;
+        function blacklist(address account) external;
+        function unBlacklist(address account) external;
     }
     struct CancelAuthorization { address authorizer; bytes32 nonce; }
 }
@@ -139,13 +142,28 @@ impl Devnet {
             hashes.push(self.rpc.call("eth_sendTransaction", json!([request])).await.unwrap());
         }
         self.all_succeed(hashes).await;
+        self.initialise(self.token, 6, "USD").await;
+    }
+
+    /// The same contract once more, as another token.
+    pub(crate) async fn second_token(&self, decimals: u8, currency: &str) -> Address {
+        let address = Address::repeat_byte(decimals);
+        let accounts = self.rpc.call("eth_accounts", json!([])).await.unwrap();
+        let implementation = accounts[0].as_str().unwrap().parse::<Address>().unwrap().create(1);
+        let code = self.rpc.call("eth_getCode", json!([implementation, "latest"])).await.unwrap();
+        self.set_code(&address.to_string(), code.as_str().unwrap()).await;
+        self.initialise(address, decimals, currency).await;
+        address
+    }
+
+    async fn initialise(&self, token: Address, decimals: u8, currency: &str) {
         let owner = self.owner;
         let calls = vec![
             Token::initializeCall {
                 tokenName: "USD Coin".into(),
                 tokenSymbol: "USDC".into(),
-                tokenCurrency: "USD".into(),
-                tokenDecimals: 6,
+                tokenCurrency: currency.into(),
+                tokenDecimals: decimals,
                 newMasterMinter: owner,
                 newPauser: owner,
                 newBlacklister: owner,
@@ -158,15 +176,19 @@ impl Devnet {
             Token::configureMinterCall { minter: owner, minterAllowedAmount: U256::from(10_u64.pow(18)) }
                 .abi_encode(),
         ];
-        self.as_owner(calls).await;
+        self.as_owner_of(token, calls).await;
     }
 
     /// Calls of the token by its owner, all mined when this returns.
     pub(crate) async fn as_owner(&self, calls: Vec<Vec<u8>>) {
+        self.as_owner_of(self.token, calls).await;
+    }
+
+    async fn as_owner_of(&self, token: Address, calls: Vec<Vec<u8>>) {
         let mut hashes = Vec::new();
         for data in calls {
             let request =
-                json!({"from": self.owner, "to": self.token, "data": Bytes::from(data), "gas": "0x7a120"});
+                json!({"from": self.owner, "to": token, "data": Bytes::from(data), "gas": "0x7a120"});
             hashes.push(self.rpc.call("eth_sendTransaction", json!([request])).await.unwrap());
         }
         self.all_succeed(hashes).await;

@@ -1,0 +1,98 @@
+use std::sync::Arc;
+
+use quittance_protocol::{Secret, SendOutcome};
+use serde_json::json;
+
+use crate::chain::EvmChain;
+use crate::error::EvmError;
+use crate::fake::{CHAIN_ID, FakeRpc, Recorded, WALLET_KEY, config};
+use crate::rpc::{Rpc, RpcError};
+
+async fn connect(endpoints: &[&Arc<FakeRpc>], late: bool) -> Result<EvmChain, EvmError> {
+    let endpoints = endpoints.iter().map(|rpc| Arc::clone(rpc) as Arc<dyn Rpc>).collect();
+    let config = crate::EvmConfig { late, ..config() };
+    EvmChain::connect_with(config, &Secret::new(WALLET_KEY), endpoints).await
+}
+
+fn down() -> RpcError {
+    RpcError::Transport("refused".into())
+}
+
+fn attempt() -> Recorded {
+    Recorded(vec![1], format!("0x{}", "ab".repeat(32)))
+}
+
+#[tokio::test]
+async fn every_endpoint_is_compared_at_the_start() {
+    let (right, other) = (FakeRpc::new(5), FakeRpc::new(9));
+    other.state().chain_id = Some(1);
+    for (endpoints, at) in [([&right, &other], 1), ([&other, &right], 0)] {
+        let error = connect(&endpoints, false).await.unwrap_err();
+        assert_eq!(error, EvmError::ChainMismatch { endpoint: at, expected: CHAIN_ID, found: 1 });
+    }
+    assert!(connect(&[&other], true).await.is_err(), "somebody must serve it");
+}
+
+/// The endpoint was away when the program started and comes back as a node of another chain.
+#[tokio::test]
+async fn an_endpoint_of_another_chain_that_comes_late_never_testifies() {
+    let (first, second) = (FakeRpc::new(500), FakeRpc::new(5));
+    first.state().fail = Some(down());
+    let chain = connect(&[&first, &second], false).await.unwrap();
+    {
+        let mut state = first.state();
+        (state.fail, state.chain_id) = (None, Some(1));
+        state.send = Some(Ok(json!(attempt().1)));
+    }
+    second.state().send = Some(Err(RpcError::JsonRpc {
+        code: -32000,
+        message: "insufficient funds for gas * price + value".into(),
+        data: None,
+    }));
+    first.take_calls();
+    // Evidence, fees, nonces and sends are the right one's.
+    assert_eq!(chain.head().await.unwrap().block, 5);
+    assert_eq!(chain.heights().await.unwrap().latest, 5);
+    assert_eq!(chain.refresh_fees(0).await.unwrap().block, 5);
+    assert_eq!(chain.used_nonces().await.unwrap(), 0);
+    assert!(matches!(chain.send(&attempt()).await, SendOutcome::Refused { .. }));
+    assert_eq!(first.take_calls(), ["eth_chainId"], "it is asked for its name and nothing else");
+    assert_eq!(chain.wrong_endpoints().await, [(0, 1)]);
+    assert_eq!(first.take_calls(), ["eth_chainId"]);
+
+    // Once it answers rightly it is the first again.
+    first.state().chain_id = None;
+    assert_eq!(chain.wrong_endpoints().await, []);
+    assert_eq!(chain.head().await.unwrap().block, 500);
+}
+
+/// Behind the same URL may stand another node after the connection broke.
+#[tokio::test]
+async fn who_comes_back_is_asked_again() {
+    let (first, second) = (FakeRpc::new(500), FakeRpc::new(5));
+    let chain = connect(&[&first, &second], false).await.unwrap();
+    assert_eq!(chain.head().await.unwrap().block, 500);
+    for broken in [down(), RpcError::Timeout, RpcError::Http(502)] {
+        first.state().fail = Some(broken);
+        assert_eq!(chain.head().await.unwrap().block, 5);
+        {
+            let mut state = first.state();
+            (state.fail, state.chain_id) = (None, Some(1));
+        }
+        first.take_calls();
+        assert_eq!(chain.head().await.unwrap().block, 5);
+        assert_eq!(first.take_calls(), ["eth_chainId"]);
+        first.state().chain_id = None;
+        assert_eq!(chain.wrong_endpoints().await, []);
+        assert_eq!(chain.head().await.unwrap().block, 500);
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_only_another_chain_could_take_are_not_refused() {
+    let first = FakeRpc::new(5);
+    let chain = connect(&[&first], false).await.unwrap();
+    first.state().chain_id = Some(1);
+    assert_eq!(chain.wrong_endpoints().await, [(0, 1)]);
+    assert!(matches!(chain.send(&attempt()).await, SendOutcome::Unknown { .. }), "an earlier send may live");
+}

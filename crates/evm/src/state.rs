@@ -1,0 +1,97 @@
+//! What decides whether a settlement can succeed and be paid for, in one call per tariff.
+
+use alloy::primitives::{Address, U256};
+use alloy::sol_types::{SolCall, SolValue};
+use serde_json::json;
+
+use crate::abi::{IMulticall3, IToken};
+use crate::chain::{EvmChain, READ_GAS};
+use crate::classify;
+use crate::error::EvmError;
+use crate::rpc::{Rpc, RpcError};
+use crate::simulate::call;
+use crate::text;
+
+/// The settling wallet and the token as the newest block has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvmState {
+    /// What the wallet can pay with.
+    pub wallet_wei: u128,
+    /// The token moves nothing for anybody. Tokens that know no pause never do.
+    pub paused: bool,
+    /// The token moves nothing to the recipient. Tokens that know no such list never say so.
+    pub pay_to_blacklisted: bool,
+}
+
+impl EvmChain {
+    /// Reads it from one endpoint: one call where Multicall3 is deployed, else three.
+    pub async fn state(&self) -> Result<EvmState, EvmError> {
+        self.read(|rpc| async move {
+            match self.state_by_multicall(rpc).await? {
+                Some(state) => Ok(state),
+                None => self.state_plain(rpc).await,
+            }
+        })
+        .await
+    }
+
+    fn questions(&self) -> [(Address, Vec<u8>); 3] {
+        let terms = self.terms();
+        let multicall = self.simulation().multicall;
+        [
+            (multicall, IMulticall3::getEthBalanceCall { addr: terms.wallet }.abi_encode()),
+            (terms.token, IToken::pausedCall {}.abi_encode()),
+            (terms.token, IToken::isBlacklistedCall { account: terms.pay_to }.abi_encode()),
+        ]
+    }
+
+    async fn state_by_multicall(&self, rpc: &dyn Rpc) -> Result<Option<EvmState>, EvmError> {
+        let calls = self
+            .questions()
+            .into_iter()
+            .map(|(target, data)| IMulticall3::Call3 { target, allowFailure: true, callData: data.into() })
+            .collect();
+        let input = IMulticall3::aggregate3Call { calls }.abi_encode();
+        let answer = call(rpc, self.terms().wallet, self.simulation().multicall, READ_GAS, &input, "latest");
+        let answer = match answer.await {
+            Ok(bytes) if bytes.is_empty() => return Ok(None),
+            Ok(bytes) => bytes,
+            Err(error) if classify::is_execution_failure(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let bad = || EvmError::Rpc(RpcError::BadAnswer("aggregate3 result"));
+        let results = IMulticall3::aggregate3Call::abi_decode_returns(&answer).map_err(|_| bad())?;
+        let [balance, paused, blacklisted] = results.as_slice() else { return Err(bad()) };
+        let wei = balance.success.then(|| U256::abi_decode(&balance.returnData).ok()).flatten();
+        Ok(Some(EvmState {
+            wallet_wei: wei.ok_or_else(bad)?.saturating_to(),
+            paused: paused.success && says_yes(&paused.returnData),
+            pay_to_blacklisted: blacklisted.success && says_yes(&blacklisted.returnData),
+        }))
+    }
+
+    async fn state_plain(&self, rpc: &dyn Rpc) -> Result<EvmState, EvmError> {
+        let wallet = self.terms().wallet;
+        let balance = rpc.call("eth_getBalance", json!([wallet, "latest"])).await?;
+        let [_, paused, blacklisted] = self.questions();
+        let ask = async |(target, data): (Address, Vec<u8>)| match call(
+            rpc, wallet, target, READ_GAS, &data, "latest",
+        )
+        .await
+        {
+            Ok(bytes) => Ok(says_yes(&bytes)),
+            Err(error) if classify::is_execution_failure(&error) => Ok(false),
+            Err(error) => Err(EvmError::Rpc(error)),
+        };
+        Ok(EvmState {
+            wallet_wei: text::quantity(&balance)?,
+            paused: ask(paused).await?,
+            pay_to_blacklisted: ask(blacklisted).await?,
+        })
+    }
+}
+
+/// One word, and it is not zero. A token without the function answers nothing, or something else.
+fn says_yes(bytes: &[u8]) -> bool {
+    bytes.len() == 32 && U256::abi_decode(bytes).is_ok_and(|word| word == U256::ONE)
+}

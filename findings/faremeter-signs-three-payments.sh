@@ -2,9 +2,9 @@
 # @faremeter/fetch signs three payments for one purchase when an official x402 server tells it
 # that the first one is still pending; all three can be collected.
 #
-# Expected: one call, one payment. The x402 version 2 specification (section on replay and
-#   settlement) has the client retry a 402 with a payment; the README of @faremeter/fetch
-#   promises "retry logic" without saying what is retried.
+# Expected: one call, one payment: in specs/transports-v2/http.md a 402 is followed by one
+#   request with a payment, whose outcome is in PAYMENT-RESPONSE. The README of
+#   @faremeter/fetch lists retries with backoff without saying what is done again.
 # Happens: @x402/express answers 402 when settlement fails, and "settlement_pending" (sent, not
 #   yet confirmed) counts as failure; the transaction's hash is in PAYMENT-RESPONSE. The client
 #   takes any 402 after a payment for "not paid", does not look at that header, asks for new

@@ -8,7 +8,7 @@
 #   and the payment in X-PAYMENT (specs/transports-v1/http.md).
 # Happens: the middleware writes a body with x402Version 2 and version 2 fields, no header, and
 #   reads X-PAYMENT alone. @x402/fetch finds no header and a body that is not version 1, and
-#   throws; the version 1 schema misses maxAmountRequired and four more fields. A version 2
+#   throws; the version 1 schema does not know the network's name and misses four fields. A version 2
 #   payment that is sent all the same, in its own header, is answered by the first 402 again.
 # Versions: @openfacilitator/sdk 1.0.0, @x402/fetch and @x402/evm 2.27.0, x402 1.2.0.
 # Matters: a client that wants to pay such sellers must read version 2 terms from the body and
@@ -52,7 +52,7 @@ const buyer = new x402Client().register("eip155:*", new ExactEvmScheme(privateKe
 const official = await wrapFetchWithPayment(fetch, buyer)(url).then(({ status }) => `answered ${status}`, ({ message }) => message);
 console.log(`@x402/fetch: ${official}`);
 const parsed = PaymentRequirementsSchema.safeParse(body.accepts[0]);
-console.log(`x402 version 1 schema misses: ${parsed.error?.issues.map(({ path }) => path.join()).join(" ")}`);
+console.log(`x402 version 1 schema objects to: ${parsed.error?.issues.map(({ path }) => path.join()).join(" ")}`);
 
 // The same buyer, told the offer by hand.
 const payment = await buyer.createPaymentPayload({ ...body, resource: { url } });

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installing @x402/paywall does not change what an x402 server shows to a browser.
 #
-# Expected: the README of @x402/express (section "Paywall Configuration", Option 1) says
-#   to install the optional package "for a complete wallet connection and payment UI", and
-#   then to pass only a paywallConfig; without the package there is "a basic HTML page". In 2.27.0
-#   that page itself tells developers to install the package.
+# Expected: the README of @x402/express (section "Paywall Configuration", Option 1) has one
+#   install the optional package for a page with wallets and pass nothing but a paywallConfig;
+#   without the package there is a basic page. In 2.27.0 that basic page itself tells the
+#   developer to install the package.
 # Happens: the basic page stays. @x402/core looks for the package at run time with
 #   require() and for a function getPaywallHtml, inside a try with an empty catch. In an ES
 #   module there is no require; in CommonJS the package loads, but exports no such function

@@ -2,10 +2,9 @@
 # On anvil 1.7.1 eth_sendRawTransactionSync refuses the time limit that EIP-7966 gives it, and
 # when its own 30 seconds are over the answer does not say which transaction is on its way.
 #
-# Expected: EIP-7966, "Parameter": an optional second parameter, the time to wait in
-#   milliseconds, an integer; "Error codes and response structure": code 4 on a time-out, with
-#   the transaction's hash in data. viem sends the parameter when a timeout is given, and goes
-#   on polling by the hash in data.
+# Expected: EIP-7966, "Parameters": an optional second one, the longest wait in milliseconds;
+#   "Returns": code 4 on a time-out, in its example with the transaction's hash in data. viem
+#   sends the parameter when a timeout is given, and goes on polling by the hash in data.
 # Happens: with a second parameter the call fails with -32602 and nothing is sent; viem turns
 #   that into InvalidParamsRpcError, which reads like a fault of the transaction. Without it
 #   the call waits 30 s and fails with -32603, no data. The bytes meanwhile sit in the pool

@@ -4,7 +4,7 @@
 #
 # Expected: extra is optional (x402 specification version 2, table of PaymentRequirements). The
 #   schema in @x402/core allows null for it, and a comment there says that explicit nulls from
-#   other implementations are to be taken as absent: serializers of optional fields write them.
+#   other implementations are taken as absent, since serializers of optional fields write them.
 #   At the least, one odd offer should not spoil a payable one.
 # Happens: PyPI x402 2.25.0 takes an absent extra for {}, but refuses null, and validates the
 #   list as a whole: decoding PAYMENT-REQUIRED raises and nothing is paid. null for error,

@@ -313,6 +313,7 @@ impl Chain for BaseChain {
                 "l1_fee_wei": fees.l1_fee_wei.to_string(),
                 "block": fees.block,
             }),
+            offer_extra: Map::new(),
         })
     }
 }

@@ -116,6 +116,8 @@ pub struct CostSnapshot {
     pub wallet_native: u128,
     /// How it was made, for people.
     pub detail: Value,
+    /// What offers of the next few seconds say in `extra` besides [`Chain::offer_extra`].
+    pub offer_extra: Map<String, Value>,
 }
 
 /// A chain, as far as settling payments goes.

@@ -10,7 +10,7 @@ use quittance_quote::{
 
 use crate::api::NetworkInfo;
 use crate::chain::Chain;
-use crate::offer::Prepared;
+use crate::offer::{Moment, Prepared};
 use crate::rates::{Coin, RateSource};
 use crate::spending::{Ceilings, Spending};
 use crate::watch::Poller;
@@ -69,6 +69,7 @@ pub(crate) struct Desk {
     pub(crate) poller: Poller,
     pub(crate) window: RwLock<TariffWindow>,
     pub(crate) prepared: Prepared,
+    pub(crate) moment: Moment,
     pub(crate) gas_floor: Amount,
     pub(crate) gas_ceiling: Amount,
     pub(crate) ceilings: Ceilings,
@@ -141,13 +142,14 @@ impl Desk {
     /// The offer of `service` on this network, or `None` when it cannot be offered.
     pub(crate) fn offer(&self, service: Amount, now_ms: i64) -> Option<PaymentRequirements> {
         let tariff = self.current(now_ms)?;
-        requirements(service, tariff.gas, &self.terms).ok()
+        self.moment.terms(&self.terms, now_ms, |_, terms| requirements(service, tariff.gas, terms).ok())
     }
 
     /// Appends the JSON of [`Self::offer`] to `out`; nothing where that is `None`.
     pub(crate) fn write_offer(&self, service: Amount, now_ms: i64, out: &mut Vec<u8>) -> Option<()> {
         let gas = self.if_open(now_ms, |tariff| tariff.gas).ok()?;
-        self.prepared.at(gas, &self.terms).ok()?.write(service, out).ok()
+        let prepare = |number, terms: &NetworkTerms| self.prepared.at(gas, number, terms).ok();
+        self.moment.terms(&self.terms, now_ms, prepare)?.write(service, out).ok()
     }
 
     /// The most a settlement may cost in wei or lamports, for a payment that

@@ -92,6 +92,23 @@ impl SvmChain {
     }
 }
 
+impl SvmChain {
+    /// A fresh blockhash for offers. Without one the official client signs over a
+    /// finalized blockhash, a fifth of whose thirty seconds have passed by then.
+    async fn blockhash_extra(&self) -> Map<String, Value> {
+        let mut extra = Map::new();
+        match self.chain.latest_blockhash().await {
+            Ok((blockhash, last_valid_block_height)) => {
+                extra.insert("recentBlockhash".to_owned(), json!(blockhash));
+                extra.insert("lastValidBlockHeight".to_owned(), json!(last_valid_block_height));
+            }
+            // Clients ask for one themselves then.
+            Err(error) => tracing::debug!(%error, "no blockhash for offers"),
+        }
+        extra
+    }
+}
+
 fn offer_extra(wallet: &str) -> Map<String, Value> {
     let mut extra = Map::new();
     extra.insert("feePayer".to_owned(), json!(wallet));
@@ -260,6 +277,7 @@ impl Chain for SvmChain {
                 "priority_fee_lamports_max": fees.priority_fee_lamports_max,
                 "rent_lamports": fees.rent_lamports,
             }),
+            offer_extra: self.blockhash_extra().await,
         })
     }
 }

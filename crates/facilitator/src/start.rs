@@ -22,7 +22,7 @@ use crate::desk::Desk;
 use crate::keep::BEATS_PER_LEASE;
 use crate::late::{Facts, LateChain};
 use crate::metrics::Metrics;
-use crate::offer::Prepared;
+use crate::offer::{Moment, Prepared};
 use crate::random::Random;
 use crate::rates::{Coin, LiveRates, RateSource};
 use crate::settle::Tools;
@@ -370,6 +370,7 @@ fn desk(
             age_max_seconds,
         )),
         prepared: Prepared::default(),
+        moment: Moment::default(),
         gas_floor: usdc("quote.gas_floor_usdc", &quote.gas_floor_usdc)?,
         gas_ceiling: usdc("quote.gas_ceiling_usdc", &quote.gas_ceiling_usdc)?,
         ceilings: Ceilings {

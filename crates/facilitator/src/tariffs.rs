@@ -119,6 +119,7 @@ async fn make(
     now_ms: i64,
 ) -> Result<(), TariffError> {
     let costs = desk.chain.refresh_costs(now_ms).await?;
+    desk.moment.say(&desk.terms, costs.offer_extra.clone(), now_ms);
     get_ready(desk, ledger, now_ms).await?;
     metrics.wallet_balance(desk.chain.as_ref(), costs.wallet_native);
     reload(desk, ledger, policy, now_ms).await?;

@@ -252,6 +252,7 @@ impl Chain for FakeBase {
             rent_native: 0,
             wallet_native: u128::MAX / 4,
             detail: Value::Null,
+            offer_extra: Map::new(),
         })
     }
 }

@@ -160,6 +160,7 @@ impl Chain for FakeSolana {
             rent_native: 0,
             wallet_native: u128::MAX / 4,
             detail: Value::Null,
+            offer_extra: Map::new(),
         })
     }
 }

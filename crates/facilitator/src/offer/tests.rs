@@ -138,6 +138,7 @@ fn desk(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<Desk> {
         rates: rates.clone(),
         window: RwLock::new(TariffWindow::new(network, 120, 30, AGE_MAX_SECONDS)),
         prepared: Prepared::default(),
+        moment: Moment::default(),
         gas_floor: Amount::new(1),
         gas_ceiling: Amount::new(1_000_000),
         ceilings: Ceilings {
@@ -317,4 +318,30 @@ proptest! {
             prop_assert!(shop.text(service, &url, NOW + number).is_ok());
         }
     }
+}
+
+/// Solana's offers carry a fresh blockhash, in both forms alike, and drop it when it is old.
+#[tokio::test]
+async fn an_offer_says_what_the_chain_says_of_the_moment_and_no_longer() {
+    let shop = Shop::open();
+    let solana = &shop.desks[1];
+    let said = |hash: &str, now_ms: i64| {
+        let extra = json!({"recentBlockhash": hash, "lastValidBlockHeight": 7});
+        solana.moment.say(&solana.terms, extra.as_object().unwrap().clone(), now_ms);
+    };
+    let offered = |now_ms: i64| {
+        let offer: PaymentRequired =
+            serde_json::from_str(&shop.text(10_000, "https://api.test/gen", now_ms).unwrap()).unwrap();
+        assert_eq!(offer.accepts[0].extra.get("recentBlockhash"), None, "Base has none");
+        let extra = offer.accepts[1].extra.clone();
+        assert_eq!(extra["feePayer"], solana.terms.extra["feePayer"]);
+        extra.get("recentBlockhash").and_then(|hash| hash.as_str()).map(str::to_owned)
+    };
+    assert_eq!(offered(NOW), None);
+    said("first", NOW);
+    assert_eq!(offered(NOW).as_deref(), Some("first"));
+    said("second", NOW + 5_000);
+    assert_eq!(offered(NOW + 5_000).as_deref(), Some("second"), "at the same surcharge");
+    assert_eq!(offered(NOW + 5_000 + MOMENT_MS_MAX).as_deref(), Some("second"));
+    assert_eq!(offered(NOW + 5_001 + MOMENT_MS_MAX), None);
 }

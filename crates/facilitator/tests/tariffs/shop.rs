@@ -217,6 +217,7 @@ impl ChainPort for State {
             rent_native: 0,
             wallet_native: 0,
             detail: json!({}),
+            offer_extra: Map::new(),
         })
     }
 }

@@ -264,6 +264,7 @@ impl Chain for SvmChain {
         let fault = |error: SolanaError| ChainFault(error.to_string());
         if self.chain.token_account_missing() {
             self.chain.token_account_exists().await.map_err(fault)?;
+            self.chain.refresh_rent().await.map_err(fault)?;
         }
         let wallet_native = u128::from(self.chain.wallet_lamports().await.map_err(fault)?);
         let fees = self.chain.fees();

@@ -1,7 +1,7 @@
 //! One cluster, one wallet, one token: the driver around the pure parts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -140,7 +140,8 @@ pub struct SolanaChain {
     pub(crate) memory: Memory,
     wallet: Keypair,
     policy: TokenAccountPolicy,
-    rent_lamports: u64,
+    /// Solana lowers it in steps, so it is read again while it matters.
+    rent_lamports: AtomicU64,
     /// Until it has been seen it counts as missing, so that cost bounds include its rent.
     token_account_missing: AtomicBool,
 }
@@ -170,11 +171,7 @@ impl SolanaChain {
         let mint = key::address("asset", &config.asset)?;
         let pay_to = key::address("pay_to", &config.pay_to)?;
         let decimals = read_mint(&endpoints, &mint).await?;
-        let (_, rent) =
-            read(&endpoints, "getMinimumBalanceForRentExemption", json!([layout::TOKEN_ACCOUNT_BYTES]))
-                .await?;
-        let rent_lamports =
-            rent.as_u64().ok_or(RpcFailure::Malformed { method: "getMinimumBalanceForRentExemption" })?;
+        let rent_lamports = AtomicU64::new(read_rent(&endpoints).await?);
         let rules = Rules {
             network: config.network,
             fee_payer: wallet.pubkey(),
@@ -215,9 +212,16 @@ impl SolanaChain {
         self.rules.decimals
     }
 
-    /// Rent of a token account, in lamports; read once when connecting.
+    /// Rent of a token account, in lamports, as it was read last.
     pub fn rent_lamports(&self) -> u64 {
-        self.rent_lamports
+        self.rent_lamports.load(Ordering::Acquire)
+    }
+
+    /// Reads the rent of a token account again.
+    pub async fn refresh_rent(&self) -> Result<u64, SolanaError> {
+        let rent = read_rent(&self.endpoints).await?;
+        self.rent_lamports.store(rent, Ordering::Release);
+        Ok(rent)
     }
 
     /// Whether our token account counts as missing; no I/O. It does until
@@ -231,7 +235,7 @@ impl SolanaChain {
         SolanaFees {
             signature_lamports: LAMPORTS_PER_SIGNATURE * SIGNATURES_PER_PAYMENT,
             priority_fee_lamports_max: self.rules.priority_fee_lamports_max,
-            rent_lamports: if self.token_account_missing() { self.rent_lamports } else { 0 },
+            rent_lamports: if self.token_account_missing() { self.rent_lamports() } else { 0 },
         }
     }
 
@@ -337,7 +341,7 @@ impl SolanaChain {
         let pays_rent = payment.creates_token_account() && self.token_account_missing();
         (LAMPORTS_PER_SIGNATURE * SIGNATURES_PER_PAYMENT)
             .saturating_add(payment.priority_fee_lamports())
-            .saturating_add(if pays_rent { self.rent_lamports } else { 0 })
+            .saturating_add(if pays_rent { self.rent_lamports() } else { 0 })
     }
 
     /// One `simulateTransaction` of the payer's bytes. Our slot is empty, so
@@ -482,6 +486,12 @@ pub(crate) async fn read_mint(endpoints: &[Arc<dyn Rpc>], mint: &Pubkey) -> Resu
     let decimals =
         layout::mint_decimals(&account.data).filter(|_| account.owner == layout::TOKEN.to_string());
     decimals.ok_or_else(|| SolanaError::NotAMint { mint: mint.to_string() })
+}
+
+async fn read_rent(endpoints: &[Arc<dyn Rpc>]) -> Result<u64, SolanaError> {
+    let method = "getMinimumBalanceForRentExemption";
+    let (_, rent) = read(endpoints, method, json!([layout::TOKEN_ACCOUNT_BYTES])).await?;
+    Ok(rent.as_u64().ok_or(RpcFailure::Malformed { method })?)
 }
 
 /// Which endpoint answered, its newest blockhash and the last block height it is valid at.

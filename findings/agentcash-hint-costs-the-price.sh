@@ -14,6 +14,7 @@
 #   price is skipped or ranked last. Test /openapi.json with it and look at the listing, not
 #   at the warnings.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages @agentcash/discovery@1.7.5

@@ -13,6 +13,7 @@
 # Matters: agents are sent to an address that answers 404, or told that a paid endpoint is
 #   unknown. Write the whole path into every key of paths in /openapi.json.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages @agentcash/discovery@1.7.5

@@ -15,6 +15,7 @@
 #   next nonce queues behind it. Treat "hash given, later unknown" as a state of its own:
 #   send the same bytes again (a real node names the error), never assume either outcome.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages @foundry-rs/anvil-linux-amd64@1.7.1 viem@2.57.20

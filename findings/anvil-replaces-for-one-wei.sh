@@ -13,6 +13,7 @@
 #   real chain, with a message that it has seen and handled in tests only for equal fees.
 #   Test the bump's size in your own code, not against anvil.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages @foundry-rs/anvil-linux-amd64@1.7.1 viem@2.57.20

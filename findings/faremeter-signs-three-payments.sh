@@ -15,6 +15,7 @@
 #   must not answer 402 while an outcome is unknown (503 with Retry-After stops this client),
 #   and should answer a repeated purchase from the payment that is under way.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages @faremeter/fetch@0.22.0 @faremeter/payment-evm@0.22.0 express@5.2.1 \

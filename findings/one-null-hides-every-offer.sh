@@ -3,17 +3,17 @@
 # TypeScript client pays the good one beside it.
 #
 # Expected: extra is optional (x402 specification version 2, table of PaymentRequirements). The
-#   schema in @x402/core allows null for it, and a comment there says that explicit nulls from
-#   other implementations are taken as absent, since serializers of optional fields write them.
-#   At the least, one odd offer should not spoil a payable one.
+#   schema in @x402/core allows null for it, and a comment there expects explicit nulls from
+#   other implementations. At the least, one odd offer should not spoil a payable one.
 # Happens: PyPI x402 2.25.0 takes an absent extra for {}, but refuses null, and validates the
 #   list as a whole: decoding PAYMENT-REQUIRED raises and nothing is paid. null for error,
-#   resource, extensions or the resource's fields is fine in both.
+#   extensions or the resource's description is fine in both.
 # Versions: PyPI x402 2.25.0, @x402/core and @x402/evm 2.27.0.
 # Matters: a gate in Rust (serde's Option), Java or C# writes such nulls by default, passes
 #   every test with the TypeScript client and cannot be paid from Python. Leave absent
 #   fields out, everywhere in the offer.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages @x402/core@2.27.0 @x402/evm@2.27.0 viem@2.57.20

@@ -15,6 +15,7 @@
 # Matters: a v1 seller's page can be unpayable at one price and fine at the next. A gate that
 #   compares amounts made by two of these packages for one price refuses good payments.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages @x402/core@2.27.0 @x402/evm@2.27.0 viem@2.57.20 zod@3.25.76 @scure/base@1.2.6 @solana/kit@5.5.1 \

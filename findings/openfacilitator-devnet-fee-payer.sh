@@ -13,6 +13,7 @@
 #   keys differ every client signs a transaction that the facilitator refuses as foreign. A
 #   facilitator can soften it: one fee payer for all, or the version 2 kinds listed first.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages @openfacilitator/sdk@1.0.0

@@ -14,6 +14,7 @@
 # Matters: a client that wants to pay such sellers must read version 2 terms from the body and
 #   send the version 2 payload in X-PAYMENT; a gate should put the offer in header and body.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages @openfacilitator/sdk@1.0.0 express@5.2.1 @x402/core@2.27.0 @x402/fetch@2.27.0 @x402/evm@2.27.0 \

@@ -16,6 +16,7 @@
 #   one request and paid for another; a server that answers 415 or 401 to the paid one has the
 #   money. A gate should check what it can before it settles, and keep the payment as a credit.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages @x402/core@2.27.0 @x402/fetch@2.27.0 @x402/evm@2.27.0 viem@2.57.20 zod@3.25.76 @scure/base@1.2.6 \

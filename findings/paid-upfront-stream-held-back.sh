@@ -7,13 +7,14 @@
 #   READMEs of @x402/express and @x402/hono say nothing of streams.
 # Happens: both collect the whole answer in memory, headers included, and let go of it when
 #   the handler has ended, in either flow; in "upfront" the second settlement that they wait
-#   for is only an echo of the first. write() answers true meanwhile, so a handler that heeds
-#   back-pressure sees none. A stream without an end is never answered.
+#   for is only an echo of the first. In express write() answers true meanwhile, so a handler
+#   that heeds back-pressure sees none. A stream without an end is never answered.
 # Versions: @x402/express and @x402/hono 2.27.0, express 5.2.1, hono 4.10.7, @x402/fetch 2.27.0.
 # Matters: a chat completion sold with stream: true arrives in one piece after its last token,
 #   past the client's time-out for the first byte; an agent then pays again. Whoever sells
 #   streams needs a gate that settles first and passes bytes through.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages express@5.2.1 hono@4.10.7 @hono/node-server@1.19.6 @x402/core@2.27.0 @x402/express@2.27.0 \

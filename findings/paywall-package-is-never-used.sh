@@ -13,6 +13,7 @@
 # Matters: a seller who tests with curl sees a correct 402 and believes that browsers can
 #   pay. Only a provider built with createPaywall() and passed as an argument is used.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 cat >check.mjs <<'JS'

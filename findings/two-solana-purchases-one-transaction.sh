@@ -15,6 +15,7 @@
 #   exactly like replays: say "already used" with a hint to sign again, and use another
 #   feePayer or price where you can (x402-solana ignores extra.memo).
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages x402-solana@2.0.4 @solana/web3.js@1.98.4 @x402/core@2.27.0 @x402/svm@2.27.0 @solana/kit@5.5.1

@@ -14,6 +14,7 @@
 #   it. Mark all offers of a resource alike. A buyer must put "cheapest" into a policy that
 #   filters, not into the selector that the README gives for it.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages @x402/core@2.27.0 @x402/evm@2.27.0 viem@2.57.20

@@ -12,6 +12,7 @@
 #   fifth of a second. Code that trusts the declaration takes a reverted payment for a settled
 #   one. Look at status, and at the token's logs, whatever the call is said to do.
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 
 npm_packages @foundry-rs/anvil-linux-amd64@1.7.1 viem@2.57.20

@@ -35,6 +35,16 @@ const PAYMENT_REQUIRED_NAME: HeaderName = HeaderName::from_static(PAYMENT_REQUIR
 /// Where the payment stands, for clients that read headers only.
 pub(crate) const PAYMENT_STATE: HeaderName = HeaderName::from_static("payment-state");
 
+/// SDKs of other APIs repeat a call by themselves after 408, 409, 429 and 5xx, and
+/// sign anew each time. This word of theirs stops them (P7).
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Whether they would, without that word.
+pub(crate) fn invites_repetition(status: StatusCode) -> bool {
+    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS)
+        || status.is_server_error()
+}
+
 /// Body of every answer that is neither an offer nor the host's.
 #[derive(Default, Serialize)]
 struct Trouble<'a> {
@@ -56,6 +66,11 @@ impl Trouble<'_> {
         answer.insert_header((CACHE_CONTROL, "no-store"));
         if let Some(seconds) = self.retry_after_seconds {
             answer.insert_header((RETRY_AFTER, seconds));
+        }
+        // Whoever showed a payment is told what to do with it, and that is never
+        // to call again with another one.
+        if self.retry_action.is_some_and(|action| action != RetryAction::Pay) {
+            answer.insert_header((SHOULD_RETRY, "false"));
         }
         if let Some(state) = self.payment_state.and_then(|state| HeaderValue::from_str(state).ok()) {
             answer.insert_header((PAYMENT_STATE, state));
@@ -143,18 +158,31 @@ fn joined(mut object: Vec<u8>, more: Cow<'_, str>) -> Option<Bytes> {
     Some(Bytes::from(object))
 }
 
-/// No network can be offered (503). Whatever the caller sent was not taken.
-pub(crate) fn nothing_to_offer(nothing: NothingToOffer) -> HttpResponse<BoxBody> {
-    unavailable(nothing.retry_after_seconds, None)
+/// No network can be offered (503). A payment that came along was refused, and is
+/// refused again, with a fresh offer then.
+pub(crate) fn nothing_to_offer(nothing: NothingToOffer, paying: bool) -> HttpResponse<BoxBody> {
+    let message = "payments cannot be taken right now; nothing was charged";
+    closed(nothing.retry_after_seconds, message, paying.then_some(RetryAction::RetrySamePayment))
 }
 
-/// The network cannot settle now, or no network can (503).
-pub(crate) fn unavailable(retry_after_seconds: u64, payment: Option<RetryAction>) -> HttpResponse<BoxBody> {
+/// The payment that came along cannot be taken, or looked up, now (503). It may be
+/// on record: whoever was asked for another one could pay twice.
+pub(crate) fn unavailable(retry_after_seconds: u64) -> HttpResponse<BoxBody> {
+    let message = "this payment cannot be looked at right now; send the same payment again";
+    closed(retry_after_seconds, message, Some(RetryAction::RetrySamePayment))
+}
+
+fn closed(
+    retry_after_seconds: u64,
+    message: &str,
+    retry_action: Option<RetryAction>,
+) -> HttpResponse<BoxBody> {
     let trouble = Trouble {
         error: ErrorCode::NetworkUnavailable.as_str(),
-        message: "payments cannot be taken right now; nothing was charged",
-        payment_state: Some("none"),
-        retry_action: payment,
+        message,
+        // Of a payment that was shown nothing is known.
+        payment_state: retry_action.is_none().then_some("none"),
+        retry_action,
         retry_after_seconds: Some(retry_after_seconds),
         transaction: None,
     };

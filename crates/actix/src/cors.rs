@@ -16,10 +16,10 @@ use actix_web::http::header::{
 /// `Access-Control-Expose-Headers` stands among the *request* headers because
 /// the official fetch client sends it as one.
 const ALLOWED_HEADERS: &str = "PAYMENT-SIGNATURE, X-PAYMENT, Access-Control-Expose-Headers, Content-Type, \
-     Authorization, X-API-Key, X-API-Secret, Accept";
+     Authorization, X-API-Key, X-API-Secret, Accept, Idempotency-Key";
 const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const EXPOSED_HEADERS: &str =
-    "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Payment-State, Retry-After";
+    "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Payment-State, Retry-After, X-Should-Retry";
 const PREFLIGHT_MAX_AGE_SECONDS: u32 = 600;
 
 /// Which pages may call the API.

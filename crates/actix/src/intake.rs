@@ -13,7 +13,8 @@ use actix_web::http::header::{
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use quittance_protocol::{
-    HEADER_BYTES_MAX, HeaderError, PAYMENT_SIGNATURE, PaymentPayload, X402_VERSION, decode_header,
+    HEADER_BYTES_MAX, HeaderError, IdentifierHash, MalformedIdentifier, PAYMENT_SIGNATURE, PaymentPayload,
+    X402_VERSION, decode_header,
 };
 use serde_json::Value;
 
@@ -22,6 +23,12 @@ use crate::{GateError, Limits};
 const PAYMENT: HeaderName = HeaderName::from_static(PAYMENT_SIGNATURE);
 /// Version 1's payment header. Its presence explains a refusal, nothing more.
 const X_PAYMENT: HeaderName = HeaderName::from_static("x-payment");
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Longest `Idempotency-Key`.
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+const IDEMPOTENCY_KEY_FORM: &str =
+    "an Idempotency-Key is one header of 1 to 255 visible characters; send one, or none";
 
 /// The path as the router will match it, if it is written canonically.
 ///
@@ -145,6 +152,32 @@ pub(crate) fn resource_url(req: &ServiceRequest, public_url: Option<&str>) -> St
 /// Whether the request tries to pay. Credentials beside it do not count then.
 pub(crate) fn has_payment(headers: &HeaderMap) -> bool {
     headers.contains_key(PAYMENT)
+}
+
+/// What the client calls its purchase: the payment's identifier and the request's
+/// `Idempotency-Key`. A name that is none is told apart from no name.
+pub(crate) struct Names {
+    pub(crate) identifier: Option<IdentifierHash>,
+    pub(crate) idempotency: Option<IdentifierHash>,
+    pub(crate) malformed: Option<&'static str>,
+}
+
+/// Reads both.
+pub(crate) fn names(payment: &PaymentPayload, headers: &HeaderMap) -> Names {
+    let (identifier, idempotency) = (payment.payment_identifier(), idempotency_key(headers));
+    Names {
+        malformed: identifier.err().map(|_| MalformedIdentifier::TEXT).or(idempotency.err()),
+        identifier: identifier.ok().flatten().map(IdentifierHash::of),
+        idempotency: idempotency.ok().flatten().map(IdentifierHash::of_idempotency_key),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
+    let mut values = headers.get_all(&IDEMPOTENCY_KEY);
+    let Some(first) = values.next() else { return Ok(None) };
+    let key = first.to_str().map_err(|_| IDEMPOTENCY_KEY_FORM)?;
+    let fits = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) && values.next().is_none();
+    if fits { Ok(Some(key)) } else { Err(IDEMPOTENCY_KEY_FORM) }
 }
 
 /// The payment that came with the request, if one did.

@@ -13,12 +13,13 @@ use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, rt};
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
 use quittance_facilitator::Sale;
-use quittance_protocol::{Amount, ErrorCode, Fingerprint, IdentifierHash, PaymentPayload, ResourceRef};
+use quittance_protocol::{Amount, ErrorCode, Fingerprint, PaymentPayload, ResourceRef};
 use quittance_quote::{Price, PriceRequest, Route};
 use tokio::sync::oneshot;
 
 use crate::answers::{self, PAYMENT_REQUIRED_MESSAGE, PAYMENT_REQUIRED_TEXT};
 use crate::gate::Shared;
+use crate::intake::Names;
 use crate::paid::Bypassed;
 use crate::{GateError, discovery, intake, run};
 
@@ -196,11 +197,14 @@ async fn quote(
         Err(error) => return Err(unpaid_because(shared, price.service, &resource, &error)),
     };
     let method = req.method().as_str();
+    let Names { identifier, idempotency, malformed } = intake::names(&payment, req.headers());
     let sale = Sale {
         service: price.service,
         fingerprint: Fingerprint::of_request(method, path, req.query_string(), &body),
         resource: format!("{method} {path}"),
-        identifier: payment.payment_identifier().map(IdentifierHash::of),
+        identifier,
+        idempotency,
+        malformed,
     };
     // Only a request that may reach the handler gets its body back.
     intake::put_back(req, &body);
@@ -248,7 +252,7 @@ pub(crate) fn unpaid(
     let mut offer = Vec::with_capacity(OFFER_BYTES);
     match shared.till.write_offer(service, resource, error, &mut offer) {
         Ok(()) => answers::offer(offer, code.unwrap_or(ErrorCode::PaymentRequired), message),
-        Err(nothing) => answers::nothing_to_offer(nothing),
+        Err(nothing) => answers::nothing_to_offer(nothing, code.is_some()),
     }
 }
 

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use quittance_facilitator::{StoredAnswer, Usage};
 use quittance_protocol::{PAYMENT_REQUIRED, PAYMENT_RESPONSE, SettleResponse, encode_header};
 
-use crate::answers::{self, PAYMENT_STATE};
+use crate::answers::{self, PAYMENT_STATE, SHOULD_RETRY, invites_repetition};
 
 /// Headers that are the gate's to set; what a handler says under these names
 /// would be believed by clients as if the gate had said it.
-const OURS: [&str; 4] = [PAYMENT_REQUIRED, PAYMENT_RESPONSE, "x-payment-response", "payment-state"];
+const OURS: [&str; 5] =
+    [PAYMENT_REQUIRED, PAYMENT_RESPONSE, "x-payment-response", "payment-state", "x-should-retry"];
 
 /// Headers of one connection or one moment (RFC 9110, section 7.6.1), which a
 /// replay must not repeat, and the length, which is computed anew.
@@ -30,9 +31,20 @@ const NOT_STORED: [&str; 10] = [
 ];
 
 /// Makes `headers` those of a paid answer.
-pub(crate) fn stamp(headers: &mut HeaderMap, receipt: &SettleResponse, state: &'static str) {
+///
+/// One that SDKs answer with a call of their own says that they must not: each of
+/// their calls signs a payment (P7).
+pub(crate) fn stamp(
+    status: StatusCode,
+    headers: &mut HeaderMap,
+    receipt: &SettleResponse,
+    state: &'static str,
+) {
     for name in OURS {
         headers.remove(name);
+    }
+    if invites_repetition(status) {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     if let Ok(header) = encode_header(receipt)
         && let Ok(value) = HeaderValue::from_str(&header)
@@ -100,6 +112,6 @@ pub(crate) fn replay(answer: StoredAnswer, receipt: &SettleResponse) -> HttpResp
         }
         response
     };
-    stamp(response.headers_mut(), receipt, state);
+    stamp(response.status(), response.headers_mut(), receipt, state);
     response
 }

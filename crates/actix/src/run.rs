@@ -58,9 +58,7 @@ pub(crate) async fn serve<S, B>(
         PayOutcome::Conflict { code, message, receipt } => {
             answers::conflict(code, &message, receipt.as_ref())
         }
-        PayOutcome::Unavailable { retry_after_seconds } => {
-            answers::unavailable(retry_after_seconds, Some(RetryAction::RetrySamePayment))
-        }
+        PayOutcome::Unavailable { retry_after_seconds } => answers::unavailable(retry_after_seconds),
     };
     send(client, Served::early(req, answer));
 }
@@ -175,7 +173,7 @@ impl Run {
         }
         let on_sent = on_sent(&shared.till, payment);
         let mut response = response.set_body(BoxBody::new(()));
-        receipt::stamp(response.headers_mut(), &receipt, state);
+        receipt::stamp(response.status(), response.headers_mut(), &receipt, state);
         if collected.is_empty() {
             // An empty body is never asked for its end.
             if send(client, Served { request, response }) {
@@ -201,7 +199,7 @@ impl Run {
         let (pieces, relay) = mpsc::channel(self.shared.limits.stream_chunks_max.max(1));
         let relay = Relay::new(relay, body.size(), on_sent(&self.shared.till, self.payment.clone()));
         let state = if status.is_client_error() { "refundable" } else { "running" };
-        receipt::stamp(response.headers_mut(), &self.receipt, state);
+        receipt::stamp(response.status(), response.headers_mut(), &self.receipt, state);
         send(client, Served { request, response: response.set_body(BoxBody::new(relay)) });
 
         let mut reader = Reader { pieces: Some(pieces), stall: self.shared.limits.stream_stall() };
@@ -260,7 +258,7 @@ impl Run {
     ) {
         let reason = format!("handler answered {}", response.status().as_u16());
         let (receipt, state) = self.credit_because(&reason).await;
-        receipt::stamp(response.headers_mut(), &receipt, state);
+        receipt::stamp(response.status(), response.headers_mut(), &receipt, state);
         send(client, Served { request, response });
     }
 
@@ -269,7 +267,7 @@ impl Run {
         let seconds = self.shared.limits.retry_after_seconds;
         let (receipt, state) = self.credit(&error).await;
         let mut response = answers::trouble_after(&error, Some(&receipt), Some(seconds));
-        receipt::stamp(response.headers_mut(), &receipt, state);
+        receipt::stamp(response.status(), response.headers_mut(), &receipt, state);
         send(client, Served { request, response });
     }
 
@@ -309,7 +307,7 @@ fn not_booked(
     receipt.retry_action = Some(RetryAction::RetrySamePayment);
     let seconds = shared.limits.retry_after_seconds;
     let mut answer = answers::trouble_after(&GateError::NotBooked(source), Some(&receipt), Some(seconds));
-    receipt::stamp(answer.headers_mut(), &receipt, "running");
+    receipt::stamp(answer.status(), answer.headers_mut(), &receipt, "running");
     answer
 }
 

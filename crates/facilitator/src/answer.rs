@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::{LedgerError, Origin, Payment, PaymentState};
+use quittance_ledger::{Known, LedgerError, Origin, Payment, PaymentState};
 use quittance_protocol::{ErrorCode, RetryAction, SettleResponse};
 use serde_json::Map;
 use tokio::time::Instant;
@@ -30,33 +30,33 @@ const SAME_MESSAGE: &str = "your client made one and the same transaction for th
 
 impl Inner {
     /// What a payment that is in the ledger gets: no price, window or RPC check.
+    /// `None` for an alias whose payment ends unpaid: it may be claimed itself.
     pub(crate) async fn answer_known(
         self: &Arc<Self>,
-        mut known: Payment,
+        mut known: Known,
         payment: &ChainPayment,
         sale: &Sale,
-        notice: &Arc<Notice>,
         until: Instant,
-    ) -> PayOutcome {
-        if known.signature_digest != payment.signature_digest || known.origin != Origin::Gate {
-            return PayOutcome::Refused(
-                Rejection::new(
-                    ErrorCode::DuplicateSettlement,
-                    "this authorization is already being settled; sign a new one",
-                )
-                .of(payment.payer.clone()),
-            );
+    ) -> Option<PayOutcome> {
+        if *known.signature_digest() != payment.signature_digest || known.payment.origin != Origin::Gate {
+            return Some(other_holder(&known.payment));
         }
-        if known.fingerprint != sale.fingerprint && self.may_coincide(payment, &known) {
-            return self.answer_coincidence(known, notice, until).await;
+        // Where the driver of the payment itself announces.
+        let notice = self.board.notice(known.payment.key);
+        if known.payment.fingerprint != sale.fingerprint && self.may_coincide(payment, &known.payment) {
+            return Some(self.answer_coincidence(known.payment, &notice, until).await);
         }
-        if known.fingerprint != sale.fingerprint {
-            return conflict(ErrorCode::RequestMismatch, "this payment bought another request", &known);
+        if known.payment.fingerprint != sale.fingerprint {
+            let message = "this payment bought another request";
+            return Some(conflict(ErrorCode::RequestMismatch, message, &known.payment));
         }
         let mut changes = notice.subscribe();
         loop {
+            if known.is_free() {
+                return None;
+            }
             if let Some(outcome) = self.answer_now(&known, sale).await {
-                return outcome;
+                return Some(outcome);
             }
             let pause = tokio::time::sleep_until(until.min(Instant::now() + REREAD_PAUSE));
             tokio::select! {
@@ -64,15 +64,15 @@ impl Inner {
                 _ = changes.changed() => {}
                 () = pause => {}
             }
-            match self.tools.ledger.payment(&known.id).await {
-                Ok(Some(fresh)) => known = fresh,
+            match self.tools.ledger.payment(&known.payment.id).await {
+                Ok(Some(fresh)) => known.payment = fresh,
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "cannot reread a payment"),
             }
-            if Instant::now() >= until {
+            if Instant::now() >= until && !known.is_free() {
                 return match self.answer_now(&known, sale).await {
-                    Some(outcome) => outcome,
-                    None => self.pending(&known).await,
+                    Some(outcome) => Some(outcome),
+                    None => Some(self.pending(&known.payment).await),
                 };
             }
         }
@@ -116,28 +116,43 @@ impl Inner {
     }
 
     /// The answer, if there is one already.
-    async fn answer_now(self: &Arc<Self>, known: &Payment, sale: &Sale) -> Option<PayOutcome> {
-        match known.state {
+    async fn answer_now(self: &Arc<Self>, known: &Known, sale: &Sale) -> Option<PayOutcome> {
+        let payment = &known.payment;
+        match payment.state {
             PaymentState::Claimed | PaymentState::Recorded => None,
-            PaymentState::Refused => Some(PayOutcome::Refused(refusal_of(known))),
+            PaymentState::Refused => Some(PayOutcome::Refused(refusal_of(payment))),
             PaymentState::Expired => Some(PayOutcome::Refused(
                 Rejection::new(
                     ErrorCode::PaymentExpired,
                     "the payment expired without landing; nothing was paid",
                 )
-                .of(known.payer.clone()),
+                .of(payment.payer.clone()),
             )),
             PaymentState::Settled => self.serve(known, sale).await,
         }
     }
 
+    /// Durable before it is said: a client that repeats its call signs anew, and is
+    /// answered from this payment only because it was told (P7).
     pub(crate) async fn pending(&self, known: &Payment) -> PayOutcome {
         if let Err(error) = self.tools.ledger.note_pending_answer(&known.id, self.tools.clock.now_ms()).await
         {
-            tracing::warn!(%error, "cannot note a pending answer");
+            return unavailable(&error);
         }
         PayOutcome::Pending { receipt: pending_receipt(known), retry_after_seconds: PENDING_RETRY_SECONDS }
     }
+}
+
+/// Who shows another signature over an authorization on record, or one that was
+/// brought elsewhere. While it may land nobody hears that it is not paid (P5).
+fn other_holder(known: &Payment) -> PayOutcome {
+    if !known.state.is_final() {
+        let receipt = pending_receipt(known);
+        return PayOutcome::Pending { receipt, retry_after_seconds: PENDING_RETRY_SECONDS };
+    }
+    let message = "this authorization was brought before, with another signature or to another place; \
+         sign a new one";
+    PayOutcome::Refused(Rejection::new(ErrorCode::DuplicateSettlement, message).of(known.payer.clone()))
 }
 
 pub(crate) fn reject(code: ErrorCode, message: &str) -> Rejection {

@@ -26,6 +26,12 @@ pub struct Sale {
     pub resource: String,
     /// Hash of the client's `payment-identifier`, if it sent one.
     pub identifier: Option<IdentifierHash>,
+    /// Hash of the client's `Idempotency-Key`, if it sent one.
+    pub idempotency: Option<IdentifierHash>,
+    /// What is wrong with the name that the client gave its purchase, if it gave
+    /// one that is none. A new payment is refused for it; to one that is on record
+    /// it is no name (P5).
+    pub malformed: Option<&'static str>,
 }
 
 /// A refusal before anything was written: the payer keeps the money.
@@ -123,6 +129,11 @@ impl Grant {
         self.revoked.clone().cancelled_owned()
     }
 
+    /// The same, for a look.
+    pub(crate) fn revocation(&self) -> &CancellationToken {
+        &self.revoked
+    }
+
     /// Facts about the payment for the handler.
     pub fn paid(&self) -> &PaidFacts {
         &self.facts
@@ -152,10 +163,11 @@ impl Drop for Grant {
     fn drop(&mut self) {
         if let Some((home, running)) = self.home.take() {
             let (payment, run) = (self.facts.payment_id.clone(), self.facts.run);
+            let end = home.end_of_run(&self.revoked);
             let drivers = home.drivers.clone();
             drivers.spawn(async move {
                 let _running = running;
-                home.credit(&payment, run, "the run was abandoned").await;
+                home.credit(&payment, run, end, "the run was abandoned").await;
             });
         }
     }

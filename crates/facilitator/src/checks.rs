@@ -1,17 +1,12 @@
-//! What a new payment is asked before it is claimed: identifier, price, payer, chain.
+//! What a new payment is asked before it is claimed: price, payer, chain.
 
-use quittance_ledger::LedgerError;
-use quittance_protocol::{Amount, Deadline, ErrorCode, IdentifierHash};
+use quittance_protocol::{Amount, Deadline, ErrorCode};
 
 use crate::Inner;
 use crate::answer::{UNAVAILABLE_RETRY_SECONDS, unavailable};
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::chain::{ChainPayment, CheckError};
 use crate::desk::Desk;
-
-/// Said of an identifier that the same payer sent with another payment.
-pub(crate) const NAMES_ANOTHER: &str =
-    "this payment-identifier was used with another payment; send a new one";
 
 /// What the chain said about a payment that may be claimed.
 pub(crate) struct Checked {
@@ -30,37 +25,6 @@ fn covers(desk: &Desk, gas: Amount, current: &quittance_quote::Tariff, rent: boo
 }
 
 impl Inner {
-    /// A `payment-identifier` names one payment; with another it is a mistake or an attack.
-    pub(crate) async fn check_identifier(
-        &self,
-        sale: &Sale,
-        payment: &ChainPayment,
-    ) -> Result<(), PayOutcome> {
-        match self.names_another(sale.identifier, payment).await {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(PayOutcome::Conflict {
-                code: ErrorCode::RequestMismatch,
-                message: NAMES_ANOTHER.to_owned(),
-                receipt: None,
-            }),
-            Err(error) => Err(unavailable(&error)),
-        }
-    }
-
-    /// Whether the same payer sent this identifier with another payment.
-    /// Identifiers are the clients' choice: another payer's is none of ours.
-    pub(crate) async fn names_another(
-        &self,
-        identifier: Option<IdentifierHash>,
-        payment: &ChainPayment,
-    ) -> Result<bool, LedgerError> {
-        let Some(identifier) = identifier.filter(|identifier| !identifier.is_offered()) else {
-            return Ok(false);
-        };
-        let others = self.tools.ledger.payment_by_identifier(&identifier).await?;
-        Ok(others.iter().any(|other| other.key != payment.key && other.payer == payment.payer))
-    }
-
     /// The amount must be this body's own price plus a tariff of the window,
     /// and must still cover what a signature may cost (I10).
     pub(crate) async fn match_offer(

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::{DeliveryStart, DeliveryState, LedgerError, Payment};
+use quittance_ledger::{DeliveryStart, DeliveryState, Known, LedgerError, Payment, RunEnd};
 use quittance_protocol::{ErrorCode, PaymentId};
+use tokio_util::sync::CancellationToken;
 
 use crate::answer::{UNAVAILABLE_RETRY_SECONDS, conflict, receipt, unavailable};
 use crate::api::{Grant, PaidFacts, PayOutcome, Sale};
@@ -16,14 +17,15 @@ const CREDIT_RETRY: Duration = Duration::from_secs(1);
 
 impl Inner {
     /// A settled payment: run, replay, or wait for the run under way.
-    pub(crate) async fn serve(self: &Arc<Self>, known: &Payment, sale: &Sale) -> Option<PayOutcome> {
+    pub(crate) async fn serve(self: &Arc<Self>, known: &Known, sale: &Sale) -> Option<PayOutcome> {
         if !self.may_see(known, sale) {
             return Some(conflict(
                 ErrorCode::ReplayWindowClosed,
                 "this payment was served; its answer is replayed only to who shows its payment-identifier",
-                known,
+                &known.payment,
             ));
         }
+        let known = &known.payment;
         if known.delivery == DeliveryState::Running {
             return None;
         }
@@ -80,12 +82,12 @@ impl Inner {
     }
 
     /// Landed bytes are public: they prove payment, not identity.
-    fn may_see(&self, known: &Payment, sale: &Sale) -> bool {
-        if let Some(identifier) = &known.identifier {
+    fn may_see(&self, known: &Known, sale: &Sale) -> bool {
+        if let Some(identifier) = known.identifier() {
             return sale.identifier.as_ref() == Some(identifier);
         }
-        known
-            .first_answer_at_ms
+        let first_answer_at_ms = known.payment.first_answer_at_ms;
+        first_answer_at_ms
             .is_none_or(|first| self.tools.clock.now_ms().saturating_sub(first) <= self.limits.replay_ms)
     }
 
@@ -111,11 +113,20 @@ impl Inner {
         }
     }
 
+    /// Whether a run that ends now counts against the runs that a payment may buy:
+    /// not if this process ends it (P6).
+    pub(crate) fn end_of_run(&self, revoked: &CancellationToken) -> RunEnd {
+        match revoked.is_cancelled() || self.tools.stop.is_cancelled() {
+            true => RunEnd::Interrupted,
+            false => RunEnd::Failed,
+        }
+    }
+
     /// running → credited (P6). What cannot be stored now is tried again until
     /// the ledger answers: a run that nobody holds would keep its payer waiting.
-    pub(crate) async fn credit(self: &Arc<Self>, payment: &PaymentId, run: u32, reason: &str) {
+    pub(crate) async fn credit(self: &Arc<Self>, payment: &PaymentId, run: u32, end: RunEnd, reason: &str) {
         self.tools.metrics.delivery("credited");
-        if self.try_credit(payment, run, reason).await {
+        if self.try_credit(payment, run, end, reason).await {
             return;
         }
         let (inner, payment, reason) = (Arc::clone(self), payment.clone(), reason.to_owned());
@@ -127,7 +138,7 @@ impl Inner {
                     () = inner.tools.stop.cancelled() => return,
                     () = tokio::time::sleep(CREDIT_RETRY) => {}
                 }
-                if inner.try_credit(&payment, run, &reason).await {
+                if inner.try_credit(&payment, run, end, &reason).await {
                     return;
                 }
             }
@@ -135,9 +146,9 @@ impl Inner {
     }
 
     /// Whether there is nothing more to do.
-    async fn try_credit(&self, payment: &PaymentId, run: u32, reason: &str) -> bool {
+    async fn try_credit(&self, payment: &PaymentId, run: u32, end: RunEnd, reason: &str) -> bool {
         let now_ms = self.tools.clock.now_ms();
-        let credited = self.tools.ledger.credit_delivery(payment, run, reason, now_ms).await;
+        let credited = self.tools.ledger.credit_delivery(payment, run, end, reason, now_ms).await;
         let done = match &credited {
             Ok(_) => true,
             // Somebody ended this run already, or it is no longer ours.

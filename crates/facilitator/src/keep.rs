@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::{LedgerError, Payment, Retention};
+use quittance_ledger::{LedgerError, Payment, Retention, RunEnd};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -146,7 +146,7 @@ impl Inner {
             // is not has nobody who could end it.
             if !self.runs.is_open(&payment) {
                 tracing::warn!(%payment, run, "nobody works on this run; it becomes a credit");
-                self.credit(&payment, run, "nobody worked on the run").await;
+                self.credit(&payment, run, RunEnd::Interrupted, "nobody worked on the run").await;
             }
         }
         Ok(())

@@ -22,6 +22,7 @@ mod offer;
 mod pay;
 mod random;
 mod rates;
+mod repeats;
 mod runs;
 mod settle;
 mod solana;
@@ -34,7 +35,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::LedgerError;
+use quittance_ledger::{LedgerError, RunEnd};
 use quittance_protocol::{
     Amount, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceRef, SettleRequest, SettleResponse,
     SupportedResponse, VerifyRequest, VerifyResponse,
@@ -60,6 +61,8 @@ pub(crate) struct Limits {
     pub(crate) pending_wait: Duration,
     pub(crate) replay_ms: i64,
     pub(crate) runs_max: u32,
+    /// Payments claimed this long ago keep nobody waiting any more.
+    pub(crate) waited_ms: i64,
 }
 
 pub(crate) struct Inner {
@@ -149,7 +152,8 @@ impl Facilitator {
             }
             Err(error) => {
                 tracing::error!(payment = %facts.payment_id, %error, "an answer is not stored");
-                inner.credit(&facts.payment_id, facts.run, "the answer could not be stored").await;
+                let why = "the answer could not be stored";
+                inner.credit(&facts.payment_id, facts.run, RunEnd::Failed, why).await;
                 return Err(error.into());
             }
         }
@@ -158,9 +162,11 @@ impl Facilitator {
     }
 
     /// The handler failed: the payment becomes a credit for the same request (P6).
+    /// The run counts, unless this process had revoked it or is stopping.
     pub async fn credit(&self, grant: Grant, reason: &str) -> Result<(), FacilitatorError> {
+        let end = self.inner.end_of_run(grant.revocation());
         let (facts, _running) = grant.redeem();
-        self.inner.credit(&facts.payment_id, facts.run, reason).await;
+        self.inner.credit(&facts.payment_id, facts.run, end, reason).await;
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use quittance_ledger::{MerchantAnswer, NewClaim, Origin, Payment, PaymentState};
+use quittance_ledger::{Known, MerchantAnswer, NewClaim, Origin, Payment, PaymentState};
 use quittance_protocol::{
     Amount, ErrorCode, Fingerprint, IdentifierHash, PaymentId, PaymentPayload, RequestId, RetryAction,
     SettleRequest, SettleResponse, SupportedKind, SupportedResponse, VerifyRequest, VerifyResponse,
@@ -18,8 +18,8 @@ use crate::answer::{pending_receipt, receipt, reject};
 use crate::api::{PayOutcome, Rejection};
 use crate::board::Notice;
 use crate::chain::{ChainPayment, CheckError};
-use crate::checks::NAMES_ANOTHER;
 use crate::desk::Desk;
+use crate::repeats::{Claimed, NAMES_ANOTHER};
 use crate::{Inner, failpoint};
 
 impl Inner {
@@ -49,14 +49,19 @@ impl Inner {
     /// One RPC call: nothing is claimed, so no deadline is read.
     async fn verify_inner(self: &Arc<Self>, request: &VerifyRequest) -> Result<ChainPayment, Rejection> {
         let (desk, payment) = self.check_terms(request)?;
-        match self.tools.ledger.payment_by_key(&payment.key).await {
+        match self.tools.ledger.known(&payment.key).await {
             Ok(None) => desk.chain.check_window(&payment, self.tools.clock.now())?,
-            Ok(Some(known)) => return self.verify_known(&known, payment, identifier_of(request)),
+            Ok(Some(Known { payment: known, alias: None })) => {
+                return self.verify_known(&known, payment, identifier_of(request));
+            }
+            Ok(Some(known)) if !known.is_free() => return Err(duplicate(&payment)),
+            Ok(Some(_)) => desk.chain.check_window(&payment, self.tools.clock.now())?,
             Err(error) => {
                 tracing::error!(%error, "ledger");
                 return Err(reject(ErrorCode::UnexpectedVerifyError, "the ledger cannot be read; try again"));
             }
         }
+        check_identifier(request)?;
         self.covers_cost(&desk, &payment)?;
         self.check_payer_alone(&desk, &payment).await?;
         match desk.chain.check_chain(&payment).await {
@@ -178,6 +183,7 @@ impl Inner {
         let found = {
             let (inner, desk, payment) = (Arc::clone(self), Arc::clone(&desk), payment.clone());
             let (notice, merchant) = (Arc::clone(&notice), merchant.to_owned());
+            let identifier = check_identifier(&request).map(|()| identifier);
             self.drivers.spawn(async move {
                 inner.find_or_claim_for(&desk, &payment, &merchant, identifier, &notice).await
             })
@@ -203,7 +209,7 @@ impl Inner {
         desk: &Arc<Desk>,
         payment: &ChainPayment,
         merchant: &str,
-        identifier: Option<IdentifierHash>,
+        identifier: Result<Option<IdentifierHash>, Rejection>,
         notice: &Arc<Notice>,
     ) -> Result<Payment, Rejection> {
         let mut turn = notice.turn.lock().await;
@@ -214,8 +220,11 @@ impl Inner {
                 "the ledger cannot be used now; send the same payment again",
             )
         };
-        if let Some(known) = self.tools.ledger.payment_by_key(&payment.key).await.map_err(ledger_trouble)? {
-            return Ok(known);
+        match self.tools.ledger.known(&payment.key).await.map_err(ledger_trouble)? {
+            Some(Known { payment: known, alias: None }) => return Ok(known),
+            // A gate answers it from another payment, unless that ended unpaid.
+            Some(known) if !known.is_free() => return Err(duplicate(payment)),
+            _ => {}
         }
         desk.chain.check_window(payment, self.tools.clock.now())?;
         if let Some((digest, rejection)) = &turn.refused
@@ -223,9 +232,7 @@ impl Inner {
         {
             return Err(rejection.clone());
         }
-        if self.names_another(identifier, payment).await.map_err(ledger_trouble)? {
-            return Err(reject(ErrorCode::RequestMismatch, NAMES_ANOTHER));
-        }
+        let identifier = identifier?;
         let gas = self.covers_cost(desk, payment)?;
         self.check_payer_alone(desk, payment).await?;
         let checked = match self.check_chain_alone(desk, payment).await {
@@ -252,6 +259,8 @@ impl Inner {
             fingerprint: Fingerprint::of_merchant(merchant, payment.key.as_bytes()),
             signature_digest: payment.signature_digest,
             identifier,
+            idempotency: None,
+            repeats: None,
             payer: payment.payer.clone(),
             pay_to: desk.terms.pay_to.clone(),
             asset: desk.terms.asset.clone(),
@@ -264,7 +273,13 @@ impl Inner {
             payload: payment.form.clone(),
             resource: "POST /settle".to_owned(),
         };
-        self.claim(desk, new, notice).await.map_err(ledger_trouble)
+        match self.claim(desk, new, notice).await.map_err(ledger_trouble)? {
+            Claimed::Known(Known { payment: known, alias: None }) => Ok(known),
+            Claimed::Known(_) => Err(duplicate(payment)),
+            Claimed::Named | Claimed::Crowded(_) => {
+                Err(reject(ErrorCode::RequestMismatch, NAMES_ANOTHER).of(payment.payer.clone()))
+            }
+        }
     }
 
     async fn answer_merchant(
@@ -368,8 +383,16 @@ fn unreachable_chain() -> Rejection {
 /// The customer's own word. One that an offer of ours suggested says nothing
 /// here: foreign servers make their own offers.
 fn identifier_of(request: &VerifyRequest) -> Option<IdentifierHash> {
-    let identifier = request.payment_payload.payment_identifier().map(IdentifierHash::of);
+    let identifier = request.payment_payload.payment_identifier().ok().flatten().map(IdentifierHash::of);
     identifier.filter(|identifier| !identifier.is_offered())
+}
+
+/// A word that is none names nothing: its sender would take it for a name.
+fn check_identifier(request: &VerifyRequest) -> Result<(), Rejection> {
+    match request.payment_payload.payment_identifier() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(reject(ErrorCode::InvalidPayload, &error.to_string())),
+    }
 }
 
 /// A claim's identifier is the customer's alone; without one, whoever has the bytes.

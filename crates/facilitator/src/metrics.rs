@@ -21,6 +21,7 @@ pub struct Metrics {
     registry: Registry,
     payments: IntCounterVec,
     open: IntGaugeVec,
+    aliases: IntCounterVec,
     refusals: IntCounterVec,
     sends: IntCounterVec,
     verdict_seconds: HistogramVec,
@@ -58,6 +59,11 @@ impl Metrics {
         let payments =
             counter("quittance_payments_total", "Payments that reached a state", &["network", "state"])?;
         let open = int_gauge("quittance_payments_open", "Payments without a verdict", &["network"])?;
+        let aliases = counter(
+            "quittance_aliases_total",
+            "Fresh authorizations that were answered from an earlier payment and never signed",
+            &["network"],
+        )?;
         let refusals = counter(
             "quittance_refusals_total",
             "Payments refused before anything was written, by code",
@@ -134,6 +140,7 @@ impl Metrics {
             registry,
             payments,
             open,
+            aliases,
             refusals,
             sends,
             verdict_seconds,
@@ -167,6 +174,7 @@ impl Metrics {
         for state in ["claimed", "settled", "refused", "expired"] {
             self.payments.with_label_values(&[network, state]);
         }
+        self.aliases.with_label_values(&[network]);
         for earned in ["true", "false"] {
             self.spent.with_label_values(&[network, earned]);
         }
@@ -209,6 +217,10 @@ impl Metrics {
 
     pub(crate) fn verdict(&self, network: &Network, state: &str, took: Duration) {
         self.verdict_seconds.with_label_values(&[network.as_str(), state]).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn aliased(&self, network: &Network) {
+        self.aliases.with_label_values(&[network.as_str()]).inc();
     }
 
     pub(crate) fn refused(&self, network: &str, code: ErrorCode) {

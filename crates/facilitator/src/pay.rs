@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use quittance_ledger::{ClaimOutcome, LedgerError, NewClaim, Origin, Payment};
-use quittance_protocol::{ErrorCode, PaymentId, PaymentPayload, RequestId, X402_VERSION};
+use quittance_ledger::{ClaimOutcome, Known, LedgerError, NewClaim, Origin, Payment};
+use quittance_protocol::{
+    Amount, Deadline, ErrorCode, PaymentId, PaymentKey, PaymentPayload, RequestId, X402_VERSION,
+};
 use tokio::time::Instant;
 
 use crate::answer::{UNAVAILABLE_RETRY_SECONDS, reject, unavailable};
@@ -11,8 +13,12 @@ use crate::api::{PayOutcome, Rejection, Sale};
 use crate::board::Notice;
 use crate::chain::ChainPayment;
 use crate::desk::Desk;
+use crate::repeats::Claimed;
 use crate::settle::Driver;
 use crate::{Inner, failpoint};
+
+/// How often an alias whose payment ended unpaid is looked at anew within a request.
+const ROUNDS_MAX: u32 = 3;
 
 impl Inner {
     /// See [`crate::Facilitator::pay`].
@@ -31,30 +37,43 @@ impl Inner {
             }
         };
         let notice = self.board.notice(payment.key);
-        // Detached: a client that hangs up between the claim's commit and the
-        // driver's start must not leave a claim that nobody works on.
-        let found = {
-            let (inner, desk, payment) = (Arc::clone(self), Arc::clone(&desk), payment.clone());
-            let (sale, notice) = (sale.clone(), Arc::clone(&notice));
-            self.drivers.spawn(async move { inner.find_or_claim(&desk, &payment, &sale, &notice).await })
-        };
-        let found = match found.await {
+        for _ in 0..ROUNDS_MAX {
+            let known = match self.find_detached(&desk, &payment, &sale, &notice).await {
+                Ok(known) => known,
+                Err(outcome) => {
+                    if let PayOutcome::Refused(rejection) = &outcome {
+                        self.tools.metrics.refused(desk.chain.network().as_str(), rejection.code);
+                    }
+                    return outcome;
+                }
+            };
+            if let Some(outcome) = self.answer_known(known, &payment, &sale, until).await {
+                return outcome;
+            }
+        }
+        PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS }
+    }
+
+    /// Detached: a client that hangs up between the claim's commit and the
+    /// driver's start must not leave a claim that nobody works on.
+    async fn find_detached(
+        self: &Arc<Self>,
+        desk: &Arc<Desk>,
+        payment: &ChainPayment,
+        sale: &Sale,
+        notice: &Arc<Notice>,
+    ) -> Result<Known, PayOutcome> {
+        let (inner, desk, payment) = (Arc::clone(self), Arc::clone(desk), payment.clone());
+        let (sale, notice) = (sale.clone(), Arc::clone(notice));
+        let found =
+            self.drivers.spawn(async move { inner.find_or_claim(&desk, &payment, &sale, &notice).await });
+        match found.await {
             Ok(found) => found,
             Err(error) => {
                 tracing::error!(%error, "claiming task failed");
-                return PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS };
+                Err(PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS })
             }
-        };
-        let known = match found {
-            Ok(known) => known,
-            Err(outcome) => {
-                if let PayOutcome::Refused(rejection) = &outcome {
-                    self.tools.metrics.refused(desk.chain.network().as_str(), rejection.code);
-                }
-                return outcome;
-            }
-        };
-        self.answer_known(known, &payment, &sale, &notice, until).await
+        }
     }
 
     /// Version, network and whatever the chain crate can check without a chain or a clock.
@@ -80,12 +99,10 @@ impl Inner {
         payment: &ChainPayment,
         sale: &Sale,
         notice: &Arc<Notice>,
-    ) -> Result<Payment, PayOutcome> {
+    ) -> Result<Known, PayOutcome> {
         let mut turn = notice.turn.lock().await;
-        match self.tools.ledger.payment_by_key(&payment.key).await {
-            Ok(Some(known)) => return Ok(known),
-            Ok(None) => {}
-            Err(error) => return Err(unavailable(&error)),
+        if let Some(known) = self.look_up(&payment.key).await? {
+            return Ok(known);
         }
         desk.chain.check_window(payment, self.tools.clock.now()).map_err(PayOutcome::Refused)?;
         if let Some((digest, rejection)) = &turn.refused
@@ -93,26 +110,52 @@ impl Inner {
         {
             return Err(PayOutcome::Refused(rejection.clone()));
         }
-        self.check_identifier(sale, payment).await?;
-        let (gas, tariff) = self.match_offer(desk, payment, sale).await?;
-        self.check_payer(desk, &payment.payer).await?;
-        let claim = match self.check_chain(desk, payment).await {
+        if let Some(why) = sale.malformed {
+            return Err(PayOutcome::Refused(reject(ErrorCode::InvalidPayload, why)));
+        }
+        let offer = self.match_offer(desk, payment, sale).await?;
+        let draft = self.draft(desk, payment, sale, offer);
+        if let Err(refusal) = self.check_payer(desk, &payment.payer).await {
+            return self.answer_from_earlier(desk, payment, &draft, None).await?.ok_or(refusal);
+        }
+        let checked = match self.check_chain(desk, payment).await {
             Ok(view) => view,
             Err(PayOutcome::Refused(rejection)) => {
                 // Another replica may have claimed and landed it meanwhile: then
                 // the chain refuses what the ledger knows, and whoever cannot read
                 // the ledger knows nothing (P5).
-                match self.tools.ledger.payment_by_key(&payment.key).await {
-                    Ok(Some(known)) => return Ok(known),
-                    Ok(None) => {}
-                    Err(error) => return Err(unavailable(&error)),
+                if let Some(known) = self.look_up(&payment.key).await? {
+                    return Ok(known);
+                }
+                if let Some(known) = self.answer_from_earlier(desk, payment, &draft, Some(&rejection)).await?
+                {
+                    return Ok(known);
                 }
                 turn.refused = Some((payment.signature_digest, rejection.clone()));
                 return Err(PayOutcome::Refused(rejection));
             }
             Err(outcome) => return Err(outcome),
         };
-        let new = NewClaim {
+        let new = NewClaim { deadline: checked.deadline, watch_from: checked.watch_from, ..draft };
+        let claimed = self.claim(desk, new, notice).await.map_err(|error| unavailable(&error))?;
+        claimed.or_conflict().map_err(|outcome| *outcome)
+    }
+
+    /// What stands under a key that cannot be claimed.
+    async fn look_up(&self, key: &PaymentKey) -> Result<Option<Known>, PayOutcome> {
+        let known = self.tools.ledger.known(key).await.map_err(|error| unavailable(&error))?;
+        Ok(known.filter(|known| !known.is_free()))
+    }
+
+    /// The claim of a gate payment, without what only the chain can tell.
+    fn draft(
+        &self,
+        desk: &Desk,
+        payment: &ChainPayment,
+        sale: &Sale,
+        (gas, tariff): (Amount, i64),
+    ) -> NewClaim {
+        NewClaim {
             id: PaymentId::from_random(self.tools.random.draw()),
             request_id: RequestId::from_random(self.tools.random.draw()),
             key: payment.key,
@@ -121,6 +164,8 @@ impl Inner {
             fingerprint: sale.fingerprint,
             signature_digest: payment.signature_digest,
             identifier: sale.identifier,
+            idempotency: sale.idempotency,
+            repeats: Some(self.repeat_policy()),
             payer: payment.payer.clone(),
             pay_to: desk.terms.pay_to.clone(),
             asset: desk.terms.asset.clone(),
@@ -128,12 +173,11 @@ impl Inner {
             service: sale.service,
             gas,
             tariff: Some(tariff),
-            deadline: claim.deadline,
-            watch_from: claim.watch_from,
+            deadline: Deadline::UnixSeconds(0),
+            watch_from: 0,
             payload: payment.form.clone(),
             resource: sale.resource.clone(),
-        };
-        self.claim(desk, new, notice).await.map_err(|error| unavailable(&error))
+        }
     }
 
     /// Claims (I1) and starts the driver if the claim was won.
@@ -142,32 +186,36 @@ impl Inner {
         desk: &Arc<Desk>,
         new: NewClaim,
         notice: &Arc<Notice>,
-    ) -> Result<Payment, LedgerError> {
+    ) -> Result<Claimed, LedgerError> {
         failpoint::hit("before_claim").await;
         let (key, id) = (new.key, new.id.clone());
         let outcome = match self.tools.ledger.claim(new, self.tools.clock.now_ms()).await {
-            Ok(ClaimOutcome::Won(claim)) => ClaimOutcome::Won(claim),
-            Ok(ClaimOutcome::Exists(payment)) => return Ok(*payment),
+            Ok(outcome) => outcome,
             // The commit's answer was lost: a claim of this very id is ours.
             Err(error @ LedgerError::CommitUnknown(_)) => {
-                let found = self.tools.ledger.payment_by_key(&key).await?;
-                let Some(payment) = found else { return Err(error) };
-                if payment.id != id {
-                    return Ok(payment);
+                let Some(known) = self.tools.ledger.known(&key).await? else { return Err(error) };
+                if known.payment.id == id {
+                    return Ok(Claimed::Known(self.drive(desk, known.payment, notice).await));
                 }
-                ClaimOutcome::Exists(Box::new(payment))
+                ClaimOutcome::Exists(Box::new(known))
             }
             Err(error) => return Err(error),
         };
+        match outcome {
+            ClaimOutcome::Won(claim) => {
+                Ok(Claimed::Known(self.drive(desk, claim.into_payment(), notice).await))
+            }
+            other => Ok(self.not_won(other)),
+        }
+    }
+
+    /// Starts the driver of a payment that was just claimed.
+    async fn drive(self: &Arc<Self>, desk: &Arc<Desk>, payment: Payment, notice: &Arc<Notice>) -> Known {
         failpoint::hit("after_claim").await;
-        let payment = match outcome {
-            ClaimOutcome::Won(claim) => claim.into_payment(),
-            ClaimOutcome::Exists(payment) => *payment,
-        };
         self.tools.metrics.reached(&payment.network, "claimed");
         let driver =
             Driver::claimed(Arc::clone(&self.tools), Arc::clone(desk), payment.clone(), Arc::clone(notice));
         self.drivers.spawn(driver.run());
-        Ok(payment)
+        Known { payment, alias: None }
     }
 }

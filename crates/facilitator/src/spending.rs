@@ -94,6 +94,8 @@ mod tests {
             fingerprint: Fingerprint::of_request("POST", "/", "", b""),
             signature_digest: [0; 32],
             identifier: None,
+            idempotency: None,
+            repeats: None,
             payer: payer.to_owned(),
             pay_to: String::new(),
             asset: String::new(),
@@ -108,7 +110,7 @@ mod tests {
         };
         match ledger.claim(new, NOW).await.unwrap() {
             ClaimOutcome::Won(claim) => claim.into_payment().id,
-            ClaimOutcome::Exists(payment) => payment.id,
+            other => panic!("{other:?}"),
         }
     }
 

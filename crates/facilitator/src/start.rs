@@ -190,6 +190,7 @@ fn limits(config: &Config) -> Limits {
         pending_wait: Duration::from_secs(config.gate.pending_wait_seconds),
         replay_ms: i64::try_from(config.gate.replay_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX),
         runs_max: config.gate.runs_max,
+        waited_ms: i64::try_from(config.gate.pending_wait_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX),
     }
 }
 

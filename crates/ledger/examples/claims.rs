@@ -25,6 +25,8 @@ fn claim(number: u64) -> NewClaim {
         fingerprint: Fingerprint::of_request("POST", "/v1/images", "", b"{}"),
         signature_digest: [7; 32],
         identifier: None,
+        idempotency: None,
+        repeats: None,
         payer: "0x00000000000000000000000000000000000000bb".to_owned(),
         pay_to: "0x00000000000000000000000000000000000000cc".to_owned(),
         asset: Network::BASE.to_owned(),

@@ -54,6 +54,7 @@ pub(crate) fn payment(row: &Row) -> Result<Payment, LedgerError> {
         state: corrupt(PaymentState::from_stored(&row.text("state")?), "state")?,
         delivery: corrupt(DeliveryState::from_stored(&row.text("delivery")?), "delivery")?,
         runs: runs(row)?,
+        runs_interrupted: count(row, "runs_interrupted")?,
         transaction: row.text_opt("tx")?,
         landing: corrupt(landing.ok(), "landing")?,
         refusal,
@@ -63,6 +64,7 @@ pub(crate) fn payment(row: &Row) -> Result<Payment, LedgerError> {
         owner_epoch: row.int("owner_epoch")?,
         delivery_owner: row.text_opt("delivery_owner")?,
         delivery_since_ms: row.int_opt("delivery_since_ms")?,
+        credited_at_ms: row.int_opt("credited_at_ms")?,
         created_at_ms: row.int("created_at_ms")?,
         recorded_at_ms: row.int_opt("recorded_at_ms")?,
         settled_at_ms: row.int_opt("settled_at_ms")?,
@@ -81,7 +83,11 @@ fn finality(row: &Row) -> Result<Option<Finality>, LedgerError> {
 }
 
 pub(crate) fn runs(row: &Row) -> Result<u32, LedgerError> {
-    u32::try_from(row.int("runs")?).map_err(|_| LedgerError::Corrupt { field: "runs" })
+    count(row, "runs")
+}
+
+fn count(row: &Row, field: &'static str) -> Result<u32, LedgerError> {
+    u32::try_from(row.int(field)?).map_err(|_| LedgerError::Corrupt { field })
 }
 
 pub(crate) fn payments(rows: &[Row]) -> Result<Vec<Payment>, LedgerError> {

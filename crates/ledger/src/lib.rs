@@ -8,6 +8,7 @@ mod ledger;
 #[cfg(feature = "model")]
 pub mod model;
 mod ops;
+mod repeats;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -18,12 +19,13 @@ pub use error::LedgerError;
 pub use ledger::Ledger;
 pub use ops::attempts::BATCH_PAYMENTS_MAX;
 pub use ops::usages::USAGE_MAX;
+pub use repeats::{Alias, Known, RepeatPolicy};
 pub use store::Store;
 pub use token::{Claim, ClaimOutcome, Recorded, SignFn, SignedBytes};
 pub use types::{
     AnswerMeta, AttemptId, CostEntry, CostShares, DeliveryStart, DeliveryState, Finality, JournalLine,
     LeaseClock, LedgerOptions, Margin, MerchantAnswer, NewClaim, Origin, Payment, PaymentFilter,
-    PaymentState, Retention, Slot, Spent, StoredAnswer, TariffRow, Usage, UsageSum,
+    PaymentState, Retention, RunEnd, Slot, Spent, StoredAnswer, TariffRow, Usage, UsageSum,
 };
 
 /// Most payments or journal lines that one call lists.

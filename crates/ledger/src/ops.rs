@@ -1,5 +1,6 @@
 //! The operations, one file per concept; each is written once for both backends.
 
+pub(crate) mod aliases;
 pub(crate) mod attempts;
 pub(crate) mod books;
 pub(crate) mod claims;

@@ -3,16 +3,15 @@
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
-use quittance_protocol::{
-    Amount, ErrorCode, Evidence, IdentifierHash, Landing, Network, PaymentId, PaymentKey, SendOutcome,
-};
+use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentId, PaymentKey, SendOutcome};
 
 use crate::error::LedgerError;
 use crate::ledger::Ledger;
+use crate::repeats::{Alias, Known};
 use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
 use crate::types::{
-    AttemptId, CostEntry, DeliveryStart, MerchantAnswer, NewClaim, Payment, PaymentState, Retention, Slot,
-    Spent, StoredAnswer, TariffRow,
+    AttemptId, CostEntry, DeliveryStart, MerchantAnswer, NewClaim, Payment, PaymentState, Retention, RunEnd,
+    Slot, Spent, StoredAnswer, TariffRow,
 };
 
 /// One list of operations makes the trait and its implementation for
@@ -69,7 +68,10 @@ operations! {
     async fn claim(new: NewClaim, now_ms: i64) -> ClaimOutcome;
     async fn payment(id: &PaymentId) -> Option<Payment>;
     async fn payment_by_key(key: &PaymentKey) -> Option<Payment>;
-    async fn payment_by_identifier(id: &IdentifierHash) -> Vec<Payment>;
+    async fn known(key: &PaymentKey) -> Option<Known>;
+    async fn claim_alias(new: NewClaim, now_ms: i64) -> Option<ClaimOutcome>;
+    async fn earlier(new: &NewClaim) -> Option<Payment>;
+    async fn aliases(payment: &PaymentId) -> Vec<Alias>;
 
     // Attempts.
     async fn ensure_wallet(network: &Network, wallet: &str, chain_nonce: u64, now_ms: i64) -> u64;
@@ -100,7 +102,7 @@ operations! {
     // Deliveries.
     async fn start_delivery(payment: &PaymentId, runs_max: u32, now_ms: i64) -> DeliveryStart;
     async fn finish_delivery(payment: &PaymentId, run: u32, answer: &StoredAnswer, now_ms: i64) -> ();
-    async fn credit_delivery(payment: &PaymentId, run: u32, why: &str, now_ms: i64) -> ();
+    async fn credit_delivery(payment: &PaymentId, run: u32, end: RunEnd, why: &str, now_ms: i64) -> ();
     async fn mark_answer_sent(payment: &PaymentId, now_ms: i64) -> ();
     async fn answer(payment: &PaymentId) -> Option<StoredAnswer>;
     async fn answer_merchant(payment: &PaymentId, now_ms: i64) -> MerchantAnswer;

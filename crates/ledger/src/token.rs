@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use quittance_protocol::{DurableAttempt, Network, PaymentId};
 
+use crate::repeats::Known;
 use crate::types::{AttemptId, Payment};
 
 /// Proof that this caller won the race for a payment key (invariant I1).
@@ -38,8 +39,14 @@ impl fmt::Debug for Claim {
 pub enum ClaimOutcome {
     /// The key was free and is ours.
     Won(Claim),
-    /// The key was claimed before; the payment as it is.
-    Exists(Box<Payment>),
+    /// The key was claimed before, or made an alias; what stands under it.
+    Exists(Box<Known>),
+    /// It is answered from an earlier payment from now on.
+    Aliased(Box<Known>),
+    /// What its payer calls this purchase names another payment of theirs.
+    Named(Box<Payment>),
+    /// It would be answered from this payment, which has as many aliases as one may.
+    Crowded(Box<Payment>),
 }
 
 /// A signed transaction before it is durable. `Debug` leaves out the bytes.

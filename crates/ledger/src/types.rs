@@ -7,6 +7,8 @@ use quittance_protocol::{
     RequestId,
 };
 
+use crate::repeats::RepeatPolicy;
+
 macro_rules! text_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident => $text:literal,)* }) => {
         $(#[$doc])*
@@ -158,6 +160,10 @@ pub struct NewClaim {
     pub signature_digest: [u8; 32],
     /// Hash of the `payment-identifier`, when one was sent.
     pub identifier: Option<IdentifierHash>,
+    /// Hash of the `Idempotency-Key`, when one was sent.
+    pub idempotency: Option<IdentifierHash>,
+    /// When an earlier payment of the same payer answers instead; never without.
+    pub repeats: Option<RepeatPolicy>,
     /// Who pays.
     pub payer: String,
     /// Who is paid.
@@ -230,6 +236,8 @@ pub struct Payment {
     pub delivery: DeliveryState,
     /// Handler runs started so far.
     pub runs: u32,
+    /// Those of them that this program ended itself; they do not count.
+    pub runs_interrupted: u32,
     /// Transaction hash or signature: of the newest attempt, and of the landing once settled.
     pub transaction: Option<String>,
     /// Where it landed, once settled.
@@ -248,6 +256,8 @@ pub struct Payment {
     pub delivery_owner: Option<String>,
     /// When the newest handler run started.
     pub delivery_since_ms: Option<i64>,
+    /// When a run last ended without an answer.
+    pub credited_at_ms: Option<i64>,
     /// When it was claimed.
     pub created_at_ms: i64,
     /// When signed bytes were first stored.
@@ -379,9 +389,18 @@ pub enum DeliveryStart {
     Delivered(AnswerMeta),
     /// It failed as often as it may.
     Exhausted {
-        /// Runs so far.
+        /// Failed runs so far.
         runs: u32,
     },
+}
+
+/// How a run ended that left no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunEnd {
+    /// The handler failed: the run counts.
+    Failed,
+    /// This program ended it (a restart, a lost lease): it does not.
+    Interrupted,
 }
 
 /// What `answer_merchant` says.

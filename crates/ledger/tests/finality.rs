@@ -12,7 +12,7 @@ on_both!(
 );
 
 mod cases {
-    use quittance_ledger::{DeliveryStart, Finality, Ledger, PaymentState};
+    use quittance_ledger::{DeliveryStart, Finality, Ledger, PaymentState, RunEnd};
     use quittance_protocol::{Evidence, Landing, PaymentId};
 
     use crate::common::*;
@@ -97,7 +97,7 @@ mod cases {
         assert_eq!(ledger.running().await.unwrap(), vec![]);
         ledger.start_delivery(&one, 3, NOW).await.unwrap();
         ledger.start_delivery(&two, 3, NOW).await.unwrap();
-        ledger.credit_delivery(&two, 1, "test", NOW).await.unwrap();
+        ledger.credit_delivery(&two, 1, RunEnd::Failed, "test", NOW).await.unwrap();
         assert_eq!(ledger.running().await.unwrap(), vec![(one.clone(), 1)]);
         ledger.finish_delivery(&one, 1, &answer(b"x"), NOW).await.unwrap();
         ledger.start_delivery(&two, 3, NOW).await.unwrap();

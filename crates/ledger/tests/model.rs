@@ -10,17 +10,18 @@ use std::sync::{Arc, Mutex};
 use common::*;
 use quittance_ledger::model::{ModelDatabase, ModelLedger};
 use quittance_ledger::{
-    AttemptId, ClaimOutcome, CostEntry, DeliveryStart, JournalLine, Ledger, LedgerError, LedgerOptions,
-    NewClaim, Origin, Payment, Recorded, Retention, SignFn, Slot, Store as Port,
+    AttemptId, ClaimOutcome, CostEntry, DeliveryStart, JournalLine, Known, Ledger, LedgerError,
+    LedgerOptions, NewClaim, Origin, Payment, Recorded, RepeatPolicy, Retention, RunEnd, SignFn, Slot,
+    Store as Port,
 };
 use quittance_protocol::{
-    Amount, DurableAttempt as _, ErrorCode, Evidence, IdentifierHash, PaymentId, SendOutcome,
+    Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, PaymentId, SendOutcome,
 };
 use serde_json::{Value, json};
 
 const CASES: u64 = 12;
 const STEPS: u64 = 160;
-const KEYS: u64 = 6;
+const KEYS: u64 = 9;
 const LEASE_MS: i64 = 1_000;
 const RUNS_MAX: u32 = 3;
 
@@ -55,6 +56,22 @@ struct Pair {
     model: ModelLedger,
 }
 
+/// What a claim of this step wants beside its key.
+fn claim_in(step: Step) -> NewClaim {
+    let mut new = claim_of(step.key, step.pick % 2);
+    new.signature_digest = [(step.pick % 3) as u8; 32];
+    new.idempotency = step
+        .pick
+        .is_multiple_of(7)
+        .then(|| IdentifierHash::of_idempotency_key(["a", "b"][(step.pick % 2) as usize]));
+    new.fingerprint = Fingerprint::of_request("POST", "/", "", &[(step.pick / 11 % 2) as u8]);
+    if new.origin == Origin::Gate && step.pick % 5 < 3 {
+        new.repeats =
+            Some(RepeatPolicy { runs_max: RUNS_MAX, waiting_since_ms: step.now_ms - 300, aliases_max: 2 });
+    }
+    new
+}
+
 fn claim_of(key: u64, copy: u64) -> NewClaim {
     let mut new = new_claim(key, copy);
     new.identifier = key.is_multiple_of(3).then(|| IdentifierHash::of("same"));
@@ -67,7 +84,7 @@ fn claim_of(key: u64, copy: u64) -> NewClaim {
 fn show(payment: &Payment) -> String {
     let p = payment;
     format!(
-        "{p:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {}",
+        "{p:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?}",
         p.origin,
         p.identifier,
         p.deadline,
@@ -86,7 +103,24 @@ fn show(payment: &Payment) -> String {
         p.finality,
         p.finality_at_ms,
         p.payload,
+        p.credited_at_ms,
+        p.runs_interrupted,
     )
+}
+
+fn show_known(known: Known) -> String {
+    let Known { payment, alias } = known;
+    format!("{} {alias:?}", show(&payment))
+}
+
+fn show_outcome(outcome: ClaimOutcome) -> String {
+    match outcome {
+        ClaimOutcome::Won(claim) => format!("won {}", show(&claim)),
+        ClaimOutcome::Exists(known) => format!("exists {}", show_known(*known)),
+        ClaimOutcome::Aliased(known) => format!("aliased {}", show_known(*known)),
+        ClaimOutcome::Named(payment) => format!("named {}", show(&payment)),
+        ClaimOutcome::Crowded(payment) => format!("crowded {}", show(&payment)),
+    }
 }
 
 fn place(attempts: &Attempts, id: AttemptId) -> usize {
@@ -131,9 +165,12 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
     let Step { kind, key, number, pick, now_ms } = step;
     let id = claim_of(key, 0).id;
     match kind {
-        0..=3 => said(store.claim(claim_of(key, pick % 2), now_ms).await, |outcome| match outcome {
-            ClaimOutcome::Won(claim) => format!("won {}", show(&claim)),
-            ClaimOutcome::Exists(payment) => format!("exists {}", show(&payment)),
+        0..=3 => said(store.claim(claim_in(step), now_ms).await, show_outcome),
+        46 if pick % 3 == 0 => {
+            said(store.earlier(&claim_in(step)).await, |found| all(found.into_iter().collect()))
+        }
+        46 => said(store.claim_alias(claim_in(step), now_ms).await, |outcome| {
+            outcome.map_or_else(|| "no alias".to_owned(), show_outcome)
         }),
         4..=9 => record(store, attempts, &id, step).await,
         10..=13 => {
@@ -164,7 +201,10 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
             said(store.finish_delivery(&id, run, &answer(&long), now_ms).await, |()| "ok".to_owned())
         }
         21..=22 => {
-            said(store.credit_delivery(&id, (pick % 4) as u32, "500", now_ms).await, |()| "ok".to_owned())
+            let end = if pick % 3 == 0 { RunEnd::Interrupted } else { RunEnd::Failed };
+            said(store.credit_delivery(&id, (pick % 4) as u32, end, "500", now_ms).await, |()| {
+                "ok".to_owned()
+            })
         }
         23 => said(store.mark_answer_sent(&id, now_ms).await, |()| "ok".to_owned()),
         24 => said(store.answer_merchant(&id, now_ms).await, |answer| format!("{answer:?}")),
@@ -243,7 +283,9 @@ async fn read(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
         37 => said(store.running().await, |runs| format!("{runs:?}")),
         38 => said(store.unfinal(&base(), 100..=100 + pick % 5).await, all),
         39 => said(store.attempts_from_nonce(&base(), WALLET, pick % 6).await, recorded),
-        40 => said(store.payment_by_identifier(&IdentifierHash::of("same")).await, all),
+        40 => said(store.known(&claim_of(step.key, 0).key).await, |known| {
+            known.map_or_else(String::new, show_known)
+        }),
         41 => said(store.counts().await, |counts| format!("{counts:?}")),
         42 => said(store.spent_usdc(&base(), since).await, |spent| format!("{spent:?}")),
         43 => {
@@ -286,7 +328,9 @@ async fn compare_states(pair: &Pair, sides: &[Attempts; 2], context: &str) {
                 let recorded: Vec<_> = recorded.iter().map(|one| show_recorded(attempts, one)).collect();
                 let answer = store.answer(&id).await.unwrap();
                 let answer = answer.map(|answer| (format!("{answer:?}"), answer.headers, answer.body));
-                found.push((payment, recorded, answer));
+                let aliases = store.aliases(&id).await.unwrap();
+                let known = store.known(&claim_of(key, copy).key).await.unwrap().map(show_known);
+                found.push((payment, recorded, answer, aliases, known));
             }
             assert_eq!(found[0], found[1], "{context}, key {key}, copy {copy}");
             let real = renumbered(&sides[0], pair.real.journal(&id).await.unwrap());
@@ -340,7 +384,7 @@ async fn compare(store: Store, database: ModelDatabase, instances: usize, seed: 
         if random.below(40) == 0 {
             world.open(at, now_ms).await;
         }
-        let (kind, key, pick) = (random.below(46), random.below(KEYS), random.below(10_000));
+        let (kind, key, pick) = (random.below(47), random.below(KEYS), random.below(10_000));
         let step = Step { kind, key, number, pick, now_ms };
         let context = format!("seed {seed}, instance {at}, {step:?}");
         let pair = world.pairs[at].as_ref().unwrap();

@@ -22,7 +22,7 @@ mod cases {
     use quittance_ledger::testing::tamper;
     use quittance_ledger::{
         ClaimOutcome, CostEntry, DeliveryStart, DeliveryState, Ledger, LedgerError, LedgerOptions, Margin,
-        PaymentFilter, PaymentState, Spent,
+        PaymentFilter, PaymentState, RunEnd, Spent,
     };
     use quittance_protocol::{Amount, DurableAttempt as _, PaymentId};
     use serde_json::json;
@@ -198,7 +198,7 @@ mod cases {
     async fn sold(ledger: &Ledger, key: u64, at_ms: i64, usdc: Option<u64>) -> PaymentId {
         let claim = match ledger.claim(new_claim(key, 0), at_ms).await.unwrap() {
             ClaimOutcome::Won(claim) => claim,
-            ClaimOutcome::Exists(payment) => panic!("claimed before: {payment:?}"),
+            other => panic!("not claimed: {other:?}"),
         };
         let id = claim.into_payment().id;
         let landing = landing(&format!("landed{key}"));
@@ -259,7 +259,7 @@ mod cases {
         let ledger = store.open().await;
         let id = settled(&ledger, 1).await;
         ledger.start_delivery(&id, 1, NOW).await.unwrap();
-        ledger.credit_delivery(&id, 1, "handler answered 500", NOW).await.unwrap();
+        ledger.credit_delivery(&id, 1, RunEnd::Failed, "handler answered 500", NOW).await.unwrap();
         let lines = ledger.journal(&id).await.unwrap();
         let events: Vec<_> = lines.iter().map(|line| line.event.as_str()).collect();
         assert_eq!(events, ["claimed", "recorded", "settled", "running", "credited"]);

@@ -13,7 +13,7 @@ on_both!(
 
 mod cases {
     use quittance_ledger::{
-        CostEntry, CostShares, DeliveryState, Ledger, LedgerError, NewClaim, Retention, StoredAnswer,
+        CostEntry, CostShares, DeliveryState, Ledger, LedgerError, NewClaim, Retention, RunEnd, StoredAnswer,
         USAGE_MAX, Usage, UsageSum,
     };
     use quittance_protocol::{Amount, PaymentId};
@@ -72,7 +72,7 @@ mod cases {
         let ledger = store.open().await;
         let id = settled(&ledger, 1).await;
         ledger.start_delivery(&id, 2, NOW).await.unwrap();
-        ledger.credit_delivery(&id, 1, "500", NOW).await.unwrap();
+        ledger.credit_delivery(&id, 1, RunEnd::Failed, "500", NOW).await.unwrap();
         let late = ledger.finish_delivery(&id, 1, &used(usage("m", 10, 9)), NOW).await.unwrap_err();
         assert!(matches!(late, LedgerError::DeliveryTransition { .. }), "{late}");
         assert_eq!(ledger.usage(&id).await.unwrap(), None);

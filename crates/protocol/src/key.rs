@@ -121,6 +121,18 @@ impl IdentifierHash {
         Self(bytes)
     }
 
+    /// Hashes an `Idempotency-Key` as it came in the header. It is the client's
+    /// own word for a purchase, and no credential for its answer.
+    pub fn of_idempotency_key(key: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"quittance/idempotency-key/1");
+        hash.update(key.as_bytes());
+        let mut bytes: [u8; 32] = hash.finalize().into();
+        let [first, ..] = &mut bytes;
+        *first &= !OFFERED;
+        Self(bytes)
+    }
+
     /// Whether an offer suggested it. It is as secret as the client's own word,
     /// but names the offer: who pays one offer twice sends it twice.
     pub const fn is_offered(&self) -> bool {

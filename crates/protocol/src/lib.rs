@@ -26,9 +26,9 @@ pub use key::{Fingerprint, IdentifierHash, OFFERED_IDENTIFIER, PaymentId, Paymen
 pub use network::{Family, Network, NetworkError};
 pub use secret::Secret;
 pub use wire::{
-    Breakdown, PaymentPayload, PaymentRequired, PaymentRequirements, ResourceInfo, ResourceRef, RetryAction,
-    SettleRequest, SettleResponse, SupportedKind, SupportedResponse, VerifyRequest, VerifyResponse,
-    X402_VERSION,
+    Breakdown, MalformedIdentifier, PaymentPayload, PaymentRequired, PaymentRequirements, ResourceInfo,
+    ResourceRef, RetryAction, SettleRequest, SettleResponse, SupportedKind, SupportedResponse, VerifyRequest,
+    VerifyResponse, X402_VERSION,
 };
 
 /// Seconds since the Unix epoch.

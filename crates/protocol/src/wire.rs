@@ -148,13 +148,36 @@ pub struct PaymentPayload {
 }
 
 impl PaymentPayload {
-    /// The client's `payment-identifier`, if it sent a well-formed one
-    /// (16 to 128 characters of `[a-zA-Z0-9_-]`, as the extension has it).
-    pub fn payment_identifier(&self) -> Option<&str> {
-        let id = self.extensions.get("payment-identifier")?.get("info")?.get("id")?.as_str()?;
+    /// The client's `payment-identifier`, if it sent one: 16 to 128 characters of
+    /// `[a-zA-Z0-9_-]`, as the extension has it. The extension without an `id` (a
+    /// client that echoes the offer's declaration) is none; anything else in its
+    /// place is an error.
+    pub fn payment_identifier(&self) -> Result<Option<&str>, MalformedIdentifier> {
+        let mut found = match self.extensions.get("payment-identifier") {
+            None | Some(Value::Null) => return Ok(None),
+            Some(extension) => extension,
+        };
+        for name in ["info", "id"] {
+            found = match found.as_object().ok_or(MalformedIdentifier)?.get(name) {
+                None | Some(Value::Null) => return Ok(None),
+                Some(value) => value,
+            };
+        }
+        let id = found.as_str().ok_or(MalformedIdentifier)?;
         let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        (plain && (16..=128).contains(&id.len())).then_some(id)
+        if plain && (16..=128).contains(&id.len()) { Ok(Some(id)) } else { Err(MalformedIdentifier) }
     }
+}
+
+/// A `payment-identifier` that is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", Self::TEXT)]
+pub struct MalformedIdentifier;
+
+impl MalformedIdentifier {
+    /// What to do about it.
+    pub const TEXT: &str = "a payment-identifier is 16 to 128 letters, digits, `_` or `-`; \
+         send one, or none";
 }
 
 /// Body of `POST /verify`.
@@ -277,6 +300,8 @@ fn null_as_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Ma
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::{decode_header, encode_header};
 
@@ -314,19 +339,40 @@ mod tests {
 
     #[test]
     fn payment_identifiers_are_bounded() {
-        let with = |id: &str| {
+        let with = |extensions: Value| {
             PaymentPayload {
             x402_version: 2,
             resource: None,
-            accepted: serde_json::from_str(r#"{"scheme":"exact","network":"n","asset":"a","payTo":"p","amount":"1","maxTimeoutSeconds":1}"#).unwrap(),
+            accepted: serde_json::from_str(
+                r#"{"scheme":"exact","network":"n","asset":"a","payTo":"p","amount":"1","maxTimeoutSeconds":1}"#,
+            )
+            .unwrap(),
             payload: Value::Null,
-            extensions: serde_json::json!({"payment-identifier": {"info": {"id": id}}}).as_object().unwrap().clone(),
+            extensions: extensions.as_object().unwrap().clone(),
             other: Map::new(),
         }
         };
-        assert!(with("pay_0123456789abcdef").payment_identifier().is_some());
-        assert!(with("short").payment_identifier().is_none());
-        assert!(with("has spaces in it, sixteen").payment_identifier().is_none());
-        assert!(with(&"a".repeat(129)).payment_identifier().is_none());
+        let id = |id: Value| with(json!({"payment-identifier": {"info": {"id": id}}}));
+        let longest = "a".repeat(128);
+        for good in ["pay_0123456789abcdef", longest.as_str()] {
+            assert_eq!(id(json!(good)).payment_identifier(), Ok(Some(good)), "{good}");
+        }
+        // Named and not named are told apart: who misspells a name meant one.
+        let too_long = "a".repeat(129);
+        for bad in ["", "short", "has spaces in it, sixteen", "umlaut_ä_sixteen", too_long.as_str()] {
+            assert_eq!(id(json!(bad)).payment_identifier(), Err(MalformedIdentifier), "{bad}");
+        }
+        for bad in [json!(5), json!(["pay_0123456789abcdef"]), json!({"id": "pay_0123456789abcdef"})] {
+            assert_eq!(id(bad.clone()).payment_identifier(), Err(MalformedIdentifier), "{bad}");
+        }
+        for bad in [json!("pay_0123456789abcdef"), json!({"info": "pay_0123456789abcdef"}), json!([])] {
+            let payload = with(json!({"payment-identifier": bad}));
+            assert_eq!(payload.payment_identifier(), Err(MalformedIdentifier), "{payload:?}");
+        }
+        for none in [json!(null), json!({}), json!({"info": null}), json!({"info": {"required": false}})] {
+            assert_eq!(with(json!({"payment-identifier": none})).payment_identifier(), Ok(None));
+        }
+        assert_eq!(id(Value::Null).payment_identifier(), Ok(None));
+        assert_eq!(with(json!({})).payment_identifier(), Ok(None));
     }
 }

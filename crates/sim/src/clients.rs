@@ -90,6 +90,8 @@ async fn ask(world: &Handle, client: &Client) -> Said {
         fingerprint: Fingerprint::of_request("POST", "/", "", &client.request.to_be_bytes()),
         resource: "POST /".to_owned(),
         identifier: client.identifier.as_deref().map(IdentifierHash::of),
+        idempotency: None,
+        malformed: None,
     };
     let (begun, asked_ms) = world.with(|w| (w.calls, w.now()));
     let gone_after = world.with(|w| {

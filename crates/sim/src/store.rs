@@ -9,12 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use quittance_ledger::model::ModelLedger;
 use quittance_ledger::{
-    AttemptId, ClaimOutcome, CostEntry, DeliveryStart, LedgerError, MerchantAnswer, NewClaim, Payment,
-    PaymentState, Recorded, Retention, SignFn, SignedBytes, Slot, Spent, Store, StoredAnswer, TariffRow,
+    Alias, AttemptId, ClaimOutcome, CostEntry, DeliveryStart, Known, LedgerError, MerchantAnswer, NewClaim,
+    Payment, PaymentState, Recorded, Retention, RunEnd, SignFn, SignedBytes, Slot, Spent, Store,
+    StoredAnswer, TariffRow,
 };
-use quittance_protocol::{
-    Amount, ErrorCode, Evidence, IdentifierHash, Landing, Network, PaymentId, PaymentKey, SendOutcome,
-};
+use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentId, PaymentKey, SendOutcome};
 
 use crate::audit::Act;
 use crate::canary::Canary;
@@ -227,6 +226,7 @@ fn name_of(code: u64) -> &'static str {
         34 => "adopt_orphans",
         35 => "heartbeat",
         36 => "rejoin",
+        37 => "claim_alias",
         _ => "of the background",
     }
 }
@@ -251,16 +251,31 @@ impl Store for FaultyStore {
 
     async fn payment_by_key(&self, key: &PaymentKey) -> Answer<Option<Payment>> {
         let number = self.link.world.with(|w| w.keys.get(key).copied());
+        self.read(39, number, self.inner.payment_by_key(key)).await
+    }
+
+    async fn known(&self, key: &PaymentKey) -> Answer<Option<Known>> {
+        let number = self.link.world.with(|w| w.keys.get(key).copied());
         let now = self.link.world.with(|w| w.now());
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(*key, now);
-        let found = self.read(3, number, self.inner.payment_by_key(key)).await?;
+        let found = self.read(3, number, self.inner.known(key)).await?;
         // A replica that is behind: what is under way is not there yet.
-        let stale = self.has(Canary::StaleReads) && found.as_ref().is_some_and(|p| !p.state.is_final());
+        let stale = self.has(Canary::StaleReads)
+            && found.as_ref().is_some_and(|known| !known.payment.state.is_final());
         Ok(found.filter(|_| !stale))
     }
 
-    async fn payment_by_identifier(&self, id: &IdentifierHash) -> Answer<Vec<Payment>> {
-        self.read(4, None, self.inner.payment_by_identifier(id)).await
+    async fn earlier(&self, new: &NewClaim) -> Answer<Option<Payment>> {
+        self.read(4, None, self.inner.earlier(new)).await
+    }
+
+    async fn claim_alias(&self, new: NewClaim, now_ms: i64) -> Answer<Option<ClaimOutcome>> {
+        let key = self.link.world.with(|w| w.keys.get(&new.key).copied());
+        self.plain(37, key, self.inner.claim_alias(new, now_ms)).await
+    }
+
+    async fn aliases(&self, payment: &PaymentId) -> Answer<Vec<Alias>> {
+        self.read(38, None, self.inner.aliases(payment)).await
     }
 
     async fn ensure_wallet(&self, network: &Network, wallet: &str, nonce: u64, now_ms: i64) -> Answer<u64> {
@@ -384,11 +399,18 @@ impl Store for FaultyStore {
         self.write(20, places, self.key_of(payment), Act::Other, effect).await
     }
 
-    async fn credit_delivery(&self, payment: &PaymentId, run: u32, why: &str, now_ms: i64) -> Answer<()> {
+    async fn credit_delivery(
+        &self,
+        payment: &PaymentId,
+        run: u32,
+        end: RunEnd,
+        why: &str,
+        now_ms: i64,
+    ) -> Answer<()> {
         if self.has(Canary::CreditsForgotten) {
             return Ok(());
         }
-        self.plain(21, self.key_of(payment), self.inner.credit_delivery(payment, run, why, now_ms)).await
+        self.plain(21, self.key_of(payment), self.inner.credit_delivery(payment, run, end, why, now_ms)).await
     }
 
     async fn mark_answer_sent(&self, payment: &PaymentId, now_ms: i64) -> Answer<()> {

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use actix_web::test::TestRequest;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures::StreamExt as _;
-use quittance_protocol::HEADER_BYTES_MAX;
+use quittance_facilitator::{PayOutcome, Rejection};
+use quittance_protocol::{ErrorCode, HEADER_BYTES_MAX};
 use serde_json::{Value, json};
 
 use super::double::Till;
@@ -120,7 +121,20 @@ async fn nothing_to_offer_is_503_with_retry_after() {
     let answer = call(&app, TestRequest::post().uri("/gen")).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("7")));
     assert_eq!(answer.json()["error"], "network_unavailable");
+    assert_eq!(answer.header("x-should-retry"), None, "nothing was signed: calling again costs nothing");
     assert!(till.log().is_empty());
+}
+
+#[actix_web::test]
+async fn a_refused_payment_is_kept_while_there_is_nothing_to_offer() {
+    let refusal = Rejection::new(ErrorCode::InvalidPayload, "no");
+    let till = Till::scripted(PayOutcome::Refused(refusal));
+    till.nothing_to_offer.store(true, Ordering::SeqCst);
+    let app = app(gate(&till), count_all(&Runs::default())).await;
+    let answer = call(&app, paid("/gen")).await;
+    assert_eq!((answer.status, answer.header("x-should-retry")), (503, Some("false")));
+    assert_eq!(answer.json()["error"], "network_unavailable");
+    assert_eq!(answer.json()["retry_action"], "retry_same_payment");
 }
 
 #[actix_web::test]

@@ -66,6 +66,7 @@ async fn pending_is_503_with_the_hash_and_no_offer() {
     pending.payment_state = Some("pending".to_owned());
     let answer = answer_to(PayOutcome::Pending { receipt: pending, retry_after_seconds: 5 }).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
+    assert_eq!(answer.header("x-should-retry"), Some("false"), "P7: an SDK would call again and sign anew");
     assert!(answer.header("payment-required").is_none(), "P5: no second offer while one may land");
     let receipt = answer.decoded("payment-response");
     assert_eq!(receipt["success"], false);
@@ -86,7 +87,7 @@ async fn conflict_is_409_with_the_receipt() {
         receipt: Some(receipt()),
     })
     .await;
-    assert_eq!(answer.status, 409);
+    assert_eq!((answer.status, answer.header("x-should-retry")), (409, Some("false")));
     assert_eq!(answer.json()["error"], "request_mismatch");
     assert_eq!(answer.json()["retry_action"], "do_not_retry");
     assert_eq!(answer.decoded("payment-response")["transaction"], "0xhash");
@@ -96,6 +97,7 @@ async fn conflict_is_409_with_the_receipt() {
 async fn unavailable_is_503_with_retry_after() {
     let answer = answer_to(PayOutcome::Unavailable { retry_after_seconds: 9 }).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("9")));
+    assert_eq!(answer.header("x-should-retry"), Some("false"));
     assert_eq!(answer.json()["error"], "network_unavailable");
     assert_eq!(answer.json()["retry_action"], "retry_same_payment");
 }
@@ -134,6 +136,48 @@ async fn answered_with_a_refundable_answer_says_so_again() {
     stored.refundable = true;
     let answer = answer_to(PayOutcome::Answered { answer: stored, receipt: receipt() }).await;
     assert_eq!((answer.status, answer.header("payment-state")), (422, Some("refundable")));
+}
+
+#[actix_web::test]
+async fn a_stored_answer_that_sdks_would_repeat_says_that_they_must_not() {
+    for (status, said) in [(408, true), (409, true), (429, true), (200, false), (404, false), (425, false)] {
+        let mut stored = stored(status);
+        stored.headers.push(("x-should-retry".to_owned(), b"true".to_vec()));
+        let answer = answer_to(PayOutcome::Answered { answer: stored, receipt: receipt() }).await;
+        assert_eq!((answer.status, answer.header("x-should-retry")), (status, said.then_some("false")));
+    }
+}
+
+/// The sale that a call with these headers brings to the till.
+async fn sale_of(request: actix_web::test::TestRequest) -> quittance_facilitator::Sale {
+    let till = Arc::new(Till::default());
+    let app = app(gate(&till), |config| {
+        config.default_service(web::to(HttpResponse::Ok));
+    })
+    .await;
+    call(&app, request).await;
+    let Some(Entry::Pay(sale)) = till.log().into_iter().next() else { panic!("no payment") };
+    sale
+}
+
+#[actix_web::test]
+async fn an_idempotency_key_names_a_purchase_and_a_malformed_one_is_no_name() {
+    let sale = sale_of(paid("/gen").insert_header(("Idempotency-Key", "call 1"))).await;
+    assert_eq!(
+        (sale.idempotency, sale.malformed),
+        (Some(IdentifierHash::of_idempotency_key("call 1")), None)
+    );
+    assert_eq!(sale_of(paid("/gen")).await.idempotency, None);
+    let (longest, too_long) = ("k".repeat(255), "k".repeat(256));
+    assert!(sale_of(paid("/gen").insert_header(("Idempotency-Key", longest))).await.malformed.is_none());
+    for bad in [
+        paid("/gen").insert_header(("Idempotency-Key", "")),
+        paid("/gen").insert_header(("Idempotency-Key", too_long)),
+        paid("/gen").append_header(("Idempotency-Key", "a")).append_header(("Idempotency-Key", "a")),
+    ] {
+        let sale = sale_of(bad).await;
+        assert!(sale.idempotency.is_none() && sale.malformed.is_some());
+    }
 }
 
 #[actix_web::test]

@@ -179,6 +179,9 @@ async fn every_way_to_fail_leaves_a_credit() {
         };
         assert_eq!(status_got.as_u16(), status, "{name}");
         assert_eq!(headers.get("payment-state").unwrap(), "credited", "{name}");
+        assert_eq!(headers.get("x-should-retry").unwrap(), "false", "{name}: each call of an SDK's pays");
+        let exposed = headers.get("access-control-expose-headers").unwrap().to_str().unwrap();
+        assert!(exposed.contains("X-Should-Retry"), "{name}: pages may read it");
         assert!(headers.contains_key("payment-response"), "{name}");
         assert_eq!(headers.get("access-control-allow-origin").unwrap(), "*", "{name}");
         assert_eq!(till.credited().as_deref(), Some(reason), "{name}");

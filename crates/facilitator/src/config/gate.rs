@@ -30,7 +30,7 @@ impl Default for GateConfig {
             catalogue: None,
             body_bytes_max: 8 * 1024 * 1024,
             answer_body_bytes_max: 4 * 1024 * 1024,
-            pending_wait_seconds: 30,
+            pending_wait_seconds: 20,
             replay_seconds: 120,
             runs_max: 3,
             concurrency_max: 1_024,

@@ -247,7 +247,7 @@ async fn p6_an_offer_carries_a_word_that_comes_back_as_an_identifier() {
         extensions: required.extensions,
         other: Map::new(),
     };
-    let identifier = payment.payment_identifier().unwrap();
+    let identifier = payment.payment_identifier().unwrap().unwrap();
     assert_eq!(identifier, format!("offer_{}", "07".repeat(16)));
     assert!(IdentifierHash::of(identifier).is_offered());
     assert!(!IdentifierHash::of("pay_0123456789abcdef").is_offered());

@@ -332,6 +332,8 @@ impl Shop {
             fingerprint: Fingerprint::of_request("POST", "/", "", b""),
             resource: "POST /".to_owned(),
             identifier: None,
+            idempotency: None,
+            malformed: None,
         };
         match self.facilitator.pay(serde_json::from_value(payload).unwrap(), sale).await {
             PayOutcome::Granted(grant) => {

@@ -9,9 +9,11 @@ use super::rows::{Answer, Database, Defect};
 use crate::conn::{plain, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::Me;
+use crate::ops::delivery::credited;
 use crate::ops::usages::storable;
 use crate::types::{
-    AnswerMeta, DeliveryStart, DeliveryState, MerchantAnswer, Origin, Payment, PaymentState, StoredAnswer,
+    AnswerMeta, DeliveryStart, DeliveryState, MerchantAnswer, Origin, Payment, PaymentState, RunEnd,
+    StoredAnswer,
 };
 
 impl Database {
@@ -33,7 +35,7 @@ impl Database {
         if payment.state != PaymentState::Settled
             || payment.origin != Origin::Gate
             || !free
-            || payment.runs >= runs_max
+            || failed_runs(payment) >= runs_max
         {
             return self.not_started(id);
         }
@@ -73,7 +75,7 @@ impl Database {
                 }))
             }
             DeliveryState::None | DeliveryState::Credited => {
-                Ok(DeliveryStart::Exhausted { runs: payment.runs })
+                Ok(DeliveryStart::Exhausted { runs: failed_runs(payment) })
             }
         }
     }
@@ -114,11 +116,12 @@ impl Database {
         me: &Me,
         id: &PaymentId,
         run: u32,
-        why: &str,
+        (end, why): (RunEnd, &str),
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        self.end_run(me, id, run, DeliveryState::Credited)?;
-        self.line(me, now_ms, Some(id), "credited", json!({"run": run, "reason": reason(why)}));
+        let at = self.end_run(me, id, run, DeliveryState::Credited)?;
+        credit(&mut self.payments[at].payment, end, now_ms);
+        self.line(me, now_ms, Some(id), "credited", credited(run, &reason(why), end));
         Ok(())
     }
 
@@ -213,6 +216,18 @@ impl Database {
         }
         dropped
     }
+}
+
+/// Runs that count.
+pub(super) fn failed_runs(payment: &Payment) -> u32 {
+    payment.runs.saturating_sub(payment.runs_interrupted)
+}
+
+/// What a run that left no answer leaves in the row.
+pub(super) fn credit(payment: &mut Payment, end: RunEnd, now_ms: i64) {
+    payment.credited_at_ms = Some(now_ms);
+    let interrupted = u32::from(end == RunEnd::Interrupted);
+    payment.runs_interrupted = payment.runs_interrupted.saturating_add(interrupted);
 }
 
 fn not_settled(payment: &Payment) -> LedgerError {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
+use super::deliveries::credit;
 use super::rows::{Database, Defect, Instance, Row};
 use crate::conn::plain;
 use crate::error::LedgerError;
 use crate::ledger::Me;
-use crate::types::{DeliveryState, Payment, PaymentState};
+use crate::ops::delivery::credited;
+use crate::types::{DeliveryState, Payment, PaymentState, RunEnd};
 
 /// Whether nobody has to work on it or watch it any more.
 fn is_over(payment: &Payment) -> bool {
@@ -131,6 +133,7 @@ impl Database {
             let ours = runner == &*me.instance && row.delivery_epoch >= Some(me.epoch);
             if payment.delivery == DeliveryState::Running && left.covers(runner) && !ours && !forgetful {
                 payment.delivery = DeliveryState::Credited;
+                credit(payment, RunEnd::Interrupted, now_ms);
                 cut_off.push((payment.id.clone(), payment.runs));
             }
         }
@@ -139,7 +142,7 @@ impl Database {
             self.line(me, now_ms, Some(&payment.id), "adopted", json!({"epoch": me.epoch}));
         }
         for (id, run) in cut_off {
-            let detail = json!({"run": run, "reason": "the process that ran the handler ended"});
+            let detail = credited(run, "the process that ran the handler ended", RunEnd::Interrupted);
             self.line(me, now_ms, Some(&id), "credited", detail);
         }
         adopted

@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use quittance_protocol::{ErrorCode, Evidence, IdentifierHash, Landing, Network, PaymentId, SendOutcome};
+use quittance_protocol::{ErrorCode, Evidence, Landing, Network, PaymentId, SendOutcome};
 use serde_json::json;
 
 use super::rows::{Attempt, Database, Defect, Row};
-use crate::conn::{amount, plain, reason, unsigned};
+use crate::conn::{plain, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::Me;
+use crate::ops::aliases::Before;
+use crate::ops::claims::{ROUNDS_MAX, check};
 use crate::token::{Claim, ClaimOutcome, Recorded, SignFn};
-use crate::types::{AttemptId, DeliveryState, NewClaim, Origin, Payment, PaymentState, Slot};
+use crate::types::{AttemptId, DeliveryState, NewClaim, Payment, PaymentState, Slot};
 
-const IDENTIFIER_PAYMENTS_MAX: usize = 16;
 const ATTEMPTS_MAX: usize = 1_000;
 
 /// Where the bytes will go.
@@ -27,10 +28,19 @@ struct Place {
 impl Database {
     pub(super) fn claim(&mut self, me: &Me, new: NewClaim, now_ms: i64) -> Result<ClaimOutcome, LedgerError> {
         check(&new)?;
-        if let Some(at) = self.by_key.get(&new.key).copied()
-            && !self.has(Defect::ClaimNotUnique)
-        {
-            return Ok(ClaimOutcome::Exists(Box::new(self.payments[at].payment.clone())));
+        if !self.has(Defect::ClaimNotUnique) {
+            for _ in 0..ROUNDS_MAX {
+                let names = match self.before_claim(me, &new, now_ms) {
+                    Before::Ends(outcome) => return Ok(outcome),
+                    Before::Goes(names) => names,
+                };
+                let Some(known) = self.known(&new.key) else { break };
+                self.drop_names(&new, &names);
+                if !known.is_free() {
+                    return Ok(ClaimOutcome::Exists(Box::new(known)));
+                }
+                self.release(me, &new.key, &known.payment.id, now_ms);
+            }
         }
         let taken = |payment: &Payment| payment.id == new.id || payment.request_id == new.request_id;
         if self.by_id.contains_key(&new.id) || self.payments().any(taken) {
@@ -41,20 +51,9 @@ impl Database {
         let payment = claimed(me, new, now_ms);
         self.by_key.insert(payment.key, at);
         self.by_id.insert(payment.id.clone(), at);
-        if let Some(identifier) = payment.identifier {
-            self.by_identifier.entry(identifier).or_default().push(at);
-        }
         self.payments.push(Row { payment: payment.clone(), delivery_epoch: None });
         self.line(me, now_ms, Some(&payment.id), "claimed", detail);
         Ok(ClaimOutcome::Won(Claim(Box::new(payment))))
-    }
-
-    pub(super) fn of_identifier(&self, identifier: &IdentifierHash) -> Vec<Payment> {
-        let rows = self.by_identifier.get(identifier).map(Vec::as_slice).unwrap_or_default();
-        let mut found: Vec<Payment> = rows.iter().map(|at| self.payments[*at].payment.clone()).collect();
-        found.sort_by(|a, b| (b.created_at_ms, &b.id).cmp(&(a.created_at_ms, &a.id)));
-        found.truncate(IDENTIFIER_PAYMENTS_MAX);
-        found
     }
 
     pub(super) fn ensure_wallet(
@@ -301,20 +300,6 @@ pub(super) fn stored(evidence: &Evidence) -> Result<String, LedgerError> {
     serde_json::to_string(evidence).map_err(|_| LedgerError::OutOfRange { field: "evidence" })
 }
 
-fn check(new: &NewClaim) -> Result<(), LedgerError> {
-    let texts = [(&new.payer, "payer"), (&new.pay_to, "pay_to"), (&new.asset, "asset")];
-    for (text, field) in texts.into_iter().chain([(&new.resource, "resource")]) {
-        plain(text, field)?;
-    }
-    if let Origin::Merchant(name) = &new.origin {
-        plain(name, "merchant")?;
-    }
-    for (value, field) in [(new.amount, "amount"), (new.service, "service"), (new.gas, "gas")] {
-        amount(value, field)?;
-    }
-    unsigned(new.watch_from, "watch_from").map(drop)
-}
-
 fn claimed(me: &Me, new: NewClaim, now_ms: i64) -> Payment {
     Payment {
         id: new.id,
@@ -339,6 +324,7 @@ fn claimed(me: &Me, new: NewClaim, now_ms: i64) -> Payment {
         state: PaymentState::Claimed,
         delivery: DeliveryState::None,
         runs: 0,
+        runs_interrupted: 0,
         transaction: None,
         landing: None,
         refusal: None,
@@ -348,6 +334,7 @@ fn claimed(me: &Me, new: NewClaim, now_ms: i64) -> Payment {
         owner_epoch: me.epoch,
         delivery_owner: None,
         delivery_since_ms: None,
+        credited_at_ms: None,
         created_at_ms: now_ms,
         recorded_at_ms: None,
         settled_at_ms: None,

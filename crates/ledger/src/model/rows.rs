@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use crate::error::LedgerError;
 use crate::ledger::Me;
+use crate::repeats::Alias;
 use crate::token::{Recorded, SignedBytes};
 use crate::types::{AttemptId, JournalLine, Payment, StoredAnswer, TariffRow};
 
@@ -17,7 +18,9 @@ pub struct Database {
     pub(super) payments: Vec<Row>,
     pub(super) by_key: BTreeMap<PaymentKey, usize>,
     pub(super) by_id: BTreeMap<PaymentId, usize>,
-    pub(super) by_identifier: BTreeMap<IdentifierHash, Vec<usize>>,
+    pub(super) aliases: BTreeMap<PaymentKey, Alias>,
+    /// By scope, payer and name.
+    pub(super) identifiers: BTreeMap<(String, String, IdentifierHash), PaymentId>,
     pub(super) wallets: BTreeMap<(Network, String), u64>,
     pub(super) attempts: Vec<Attempt>,
     pub(super) answers: BTreeMap<usize, Answer>,
@@ -119,6 +122,11 @@ impl Database {
     /// How many payments there are.
     pub fn payment_count(&self) -> usize {
         self.payments.len()
+    }
+
+    /// Every alias.
+    pub fn aliases(&self) -> impl Iterator<Item = &Alias> {
+        self.aliases.values()
     }
 
     /// Every attempt, oldest first.

@@ -5,20 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use quittance_protocol::{
-    Amount, ErrorCode, Evidence, IdentifierHash, Landing, Network, PaymentId, PaymentKey, SendOutcome,
-};
+use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentId, PaymentKey, SendOutcome};
 use serde_json::Value as Json;
 
 use super::ModelLedger;
 use crate::LIST_MAX;
 use crate::error::LedgerError;
 use crate::ops::attempts::BATCH_PAYMENTS_MAX;
+use crate::repeats::{Alias, Known};
 use crate::store::Store;
 use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
 use crate::types::{
     AttemptId, CostEntry, DeliveryStart, JournalLine, MerchantAnswer, NewClaim, Payment, PaymentState,
-    Retention, Slot, Spent, StoredAnswer, TariffRow,
+    Retention, RunEnd, Slot, Spent, StoredAnswer, TariffRow,
 };
 
 impl ModelLedger {
@@ -65,8 +64,20 @@ impl Store for ModelLedger {
         self.read(|rows| Ok(rows.by_key.get(key).map(|at| rows.payments[*at].payment.clone())))
     }
 
-    async fn payment_by_identifier(&self, id: &IdentifierHash) -> Result<Vec<Payment>, LedgerError> {
-        self.read(|rows| Ok(rows.of_identifier(id)))
+    async fn known(&self, key: &PaymentKey) -> Result<Option<Known>, LedgerError> {
+        self.read(|rows| Ok(rows.known(key)))
+    }
+
+    async fn claim_alias(&self, new: NewClaim, now_ms: i64) -> Result<Option<ClaimOutcome>, LedgerError> {
+        self.write(now_ms, |rows, me| rows.claim_alias(me, &new, now_ms))
+    }
+
+    async fn earlier(&self, new: &NewClaim) -> Result<Option<Payment>, LedgerError> {
+        self.read(|rows| Ok(rows.left_for(new)))
+    }
+
+    async fn aliases(&self, payment: &PaymentId) -> Result<Vec<Alias>, LedgerError> {
+        self.read(|rows| Ok(rows.aliases_of(payment)))
     }
 
     async fn ensure_wallet(
@@ -215,10 +226,11 @@ impl Store for ModelLedger {
         &self,
         payment: &PaymentId,
         run: u32,
+        end: RunEnd,
         why: &str,
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        self.write(now_ms, |rows, me| rows.credit_delivery(me, payment, run, why, now_ms))
+        self.write(now_ms, |rows, me| rows.credit_delivery(me, payment, run, (end, why), now_ms))
     }
 
     async fn mark_answer_sent(&self, payment: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {

@@ -9,14 +9,15 @@ use crate::conn::{Row, Tx, params, plain, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Me, journal};
 use crate::types::{
-    AnswerMeta, DeliveryStart, DeliveryState, MerchantAnswer, Origin, Payment, PaymentState, StoredAnswer,
-    Usage,
+    AnswerMeta, DeliveryStart, DeliveryState, MerchantAnswer, Origin, Payment, PaymentState, RunEnd,
+    StoredAnswer, Usage,
 };
 
 impl Ledger {
     /// Grants a handler run to one caller: none or credited to running.
     ///
-    /// Only for settled gate payments; at most `runs_max` runs are ever granted.
+    /// Only for settled gate payments; at most `runs_max` runs are granted that end
+    /// by themselves.
     pub async fn start_delivery(
         &self,
         payment: &PaymentId,
@@ -30,7 +31,8 @@ impl Ledger {
                     .change_one(
                         "UPDATE payments SET delivery = 'running', runs = runs + 1, delivery_owner = $2, \
                          delivery_epoch = $3, delivery_since_ms = $4 WHERE id = $1 AND state = 'settled' \
-                         AND origin = 'gate' AND delivery IN ('none', 'credited') AND runs < $5 RETURNING runs",
+                         AND origin = 'gate' AND delivery IN ('none', 'credited') AND runs - runs_interrupted < $5 \
+                         RETURNING runs",
                         params![id.as_str(), &*me.instance, me.epoch, now_ms, i64::from(runs_max)],
                     )
                     .await?;
@@ -94,6 +96,7 @@ impl Ledger {
         &self,
         payment: &PaymentId,
         run: u32,
+        end: RunEnd,
         why: &str,
         now_ms: i64,
     ) -> Result<(), LedgerError> {
@@ -101,7 +104,14 @@ impl Ledger {
         self.write(now_ms, move |tx| {
             Box::pin(async move {
                 end_run(tx, &me, &id, run, DeliveryState::Credited).await?;
-                journal(tx, &me, now_ms, Some(&id), "credited", json!({"run": run, "reason": why})).await
+                let interrupted = i64::from(end == RunEnd::Interrupted);
+                tx.execute(
+                    "UPDATE payments SET credited_at_ms = $2, runs_interrupted = runs_interrupted + $3 \
+                     WHERE id = $1",
+                    params![id.as_str(), now_ms, interrupted],
+                )
+                .await?;
+                journal(tx, &me, now_ms, Some(&id), "credited", credited(run, &why, end)).await
             })
         })
         .await
@@ -208,6 +218,11 @@ impl Ledger {
     }
 }
 
+/// The journal's line about a run that left no answer.
+pub(crate) fn credited(run: u32, why: &str, end: RunEnd) -> serde_json::Value {
+    json!({"run": run, "reason": why, "counts": end == RunEnd::Failed})
+}
+
 fn not_settled(payment: Payment) -> LedgerError {
     let (from, to) = (payment.state, PaymentState::Settled);
     LedgerError::Transition { from, to, payment: Box::new(payment) }
@@ -245,7 +260,8 @@ async fn not_started(tx: &mut Tx, id: &PaymentId) -> Result<DeliveryStart, Ledge
             }))
         }
         (PaymentState::Settled, DeliveryState::None | DeliveryState::Credited) => {
-            Ok(DeliveryStart::Exhausted { runs: payment.runs })
+            let runs = payment.runs.saturating_sub(payment.runs_interrupted);
+            Ok(DeliveryStart::Exhausted { runs })
         }
         _ => Err(not_settled(payment)),
     }

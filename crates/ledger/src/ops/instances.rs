@@ -5,11 +5,12 @@ use std::sync::Arc;
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
+use super::delivery;
 use crate::codec;
 use crate::conn::{Tx, params, plain};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Me, journal};
-use crate::types::{LeaseClock, LedgerOptions, Payment};
+use crate::types::{LeaseClock, LedgerOptions, Payment, RunEnd};
 
 impl Ledger {
     /// Payments without a verdict that this instance owns, oldest first.
@@ -228,15 +229,17 @@ async fn take_over(tx: &mut Tx, me: &Me, left: Left, now_ms: i64) -> Result<Vec<
     .await?;
     let cut_off = tx
         .change(
-            "UPDATE payments SET delivery = 'credited' WHERE delivery = 'running' \
+            "UPDATE payments SET delivery = 'credited', credited_at_ms = $5, \
+             runs_interrupted = runs_interrupted + 1 WHERE delivery = 'running' \
              AND (delivery_owner = $3 OR $4) AND NOT (delivery_owner = $1 AND delivery_epoch >= $2) \
              RETURNING id, runs",
-            params![&*me.instance, me.epoch, from.as_str(), anybody],
+            params![&*me.instance, me.epoch, from.as_str(), anybody, now_ms],
         )
         .await?;
     for row in &cut_off {
         let id = PaymentId::from_stored(row.text("id")?);
-        let detail = json!({"run": codec::runs(row)?, "reason": "the process that ran the handler ended"});
+        let why = "the process that ran the handler ended";
+        let detail = delivery::credited(codec::runs(row)?, why, RunEnd::Interrupted);
         journal(tx, me, now_ms, Some(&id), "credited", detail).await?;
     }
     Ok(adopted)

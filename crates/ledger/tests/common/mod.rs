@@ -108,6 +108,8 @@ pub(crate) fn new_claim(key: u64, copy: u64) -> NewClaim {
         fingerprint: Fingerprint::of_request("POST", "/v1/images", "", b"{}"),
         signature_digest: [7; 32],
         identifier: None,
+        idempotency: None,
+        repeats: None,
         payer: "0x00000000000000000000000000000000000000bb".to_owned(),
         pay_to: "0x00000000000000000000000000000000000000cc".to_owned(),
         asset: "0x00000000000000000000000000000000000000dd".to_owned(),
@@ -129,7 +131,7 @@ pub(crate) fn merchant_claim(key: u64) -> NewClaim {
 pub(crate) async fn won(ledger: &Ledger, new: NewClaim) -> Claim {
     match ledger.claim(new, NOW).await.unwrap() {
         ClaimOutcome::Won(claim) => claim,
-        ClaimOutcome::Exists(payment) => panic!("claimed before: {payment:?}"),
+        other => panic!("not claimed: {other:?}"),
     }
 }
 

@@ -209,7 +209,7 @@ function keys(net) {
 /** Buys with `quittance pay`. */
 export async function quittancePay(net, url, network, body) {
   const args = [
-    'pay', url, '--network', network, '--data', body, '--json', '--max-usdc', '5',
+    'pay', url, '--network', network, ...(body === undefined ? [] : ['--data', body]), '--json', '--max-usdc', '5',
     '--evm-key', 'env:BASE_PAYER', '--solana-key', 'env:SOLANA_PAYER', '--solana-rpc', net.solana.rpc_url,
   ];
   const env = { BASE_PAYER: net.base.payer_key, SOLANA_PAYER: net.solana.payer_key };

@@ -19,7 +19,7 @@ const DOLLARS: [(&str, &str); 4] = [
 ];
 
 /// Whether the asset is in the table: EVM hex in either case, base58 exactly.
-pub(super) fn is_known_dollar(network: &Network, asset: &str) -> bool {
+pub fn is_known_dollar(network: &Network, asset: &str) -> bool {
     let same = |known: &str| match network.family() {
         Family::Eip155(_) => known.eq_ignore_ascii_case(asset),
         Family::Solana => known == asset,

@@ -329,7 +329,8 @@ impl Shop {
         });
         let sale = Sale {
             service: Amount::new(SERVICE),
-            fingerprint: Fingerprint::of_request("POST", "/", "", b""),
+            // Another request each time: a repeated call is answered from what it paid (P7).
+            fingerprint: Fingerprint::of_request("POST", "/", "", &nonce.to_be_bytes()),
             resource: "POST /".to_owned(),
             identifier: None,
             idempotency: None,

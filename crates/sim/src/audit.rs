@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use quittance_facilitator::engine::ATTEMPTS_MAX;
 use quittance_ledger::model::Attempt;
-use quittance_ledger::{DeliveryState, NewClaim, Payment, PaymentState};
+use quittance_ledger::{DeliveryState, Known, NewClaim, Payment, PaymentState};
 use quittance_protocol::{Evidence, Landing, PaymentId, PaymentKey, PaymentRequirements};
 
 use crate::base::{Act as Deed, Tx};
@@ -92,6 +92,12 @@ impl World {
     pub(crate) fn row(&self, key: usize) -> Option<Payment> {
         let of = self.audit.payment_keys.get(&key)?;
         self.database.with(|rows| rows.payments().find(|p| p.key == *of).cloned())
+    }
+
+    /// What stands under a key: its own payment, or the one that it is an alias of.
+    pub(crate) fn under(&self, key: usize) -> Option<Known> {
+        let of = self.audit.payment_keys.get(&key)?;
+        self.database.with(|rows| rows.known(of))
     }
 
     pub(crate) fn row_by_id(&self, id: &PaymentId) -> Option<(usize, Payment)> {

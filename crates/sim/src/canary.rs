@@ -58,6 +58,8 @@ canaries! {
     StaleReads "stale-reads" "P5" "the ledger is read from a replica that does not know what is under way";
     RunningForgotten "running-forgotten" "P6" "runs that died with their process are not credited";
     CreditsForgotten "credits-forgotten" "P6" "a failed run is not credited";
+    AliasesOff "aliases-off" "P7" "a fresh authorization is never answered from an earlier payment";
+    PendingUnnoted "pending-unnoted" "P7" "nobody writes down that a payment was told pending";
 }
 
 impl Canary {
@@ -85,6 +87,7 @@ impl Canary {
                 "P3" => &["P3"],
                 "P4" => &["P4"],
                 "P5" => &["P5"],
+                "P7" => &["P7"],
                 _ => &["P6"],
             },
         }

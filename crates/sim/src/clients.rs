@@ -21,6 +21,8 @@ pub(crate) const SERVICE: u64 = 10_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     pub(crate) key: usize,
+    /// Which call it is for: the key that was signed for it first.
+    pub(crate) call: usize,
     /// Which request: the payer's own is 1.
     pub(crate) request: u64,
     /// Which of the signatures that the payer can make: the usual one is 0.
@@ -50,6 +52,11 @@ pub(crate) enum Said {
     Unavailable,
     /// The connection broke.
     Nothing,
+}
+
+/// What a call's payments are bound to.
+pub(crate) fn fingerprint(call: usize, request: u64) -> Fingerprint {
+    Fingerprint::of_request("POST", "/", &call.to_string(), &request.to_be_bytes())
 }
 
 impl Said {
@@ -82,12 +89,34 @@ pub(crate) async fn pay(world: Handle, client: Client) {
     world.with(|w| w.waiting = w.waiting.saturating_sub(1));
 }
 
+/// A payer whose SDK knows nothing of payments: told 503 or 500, it (or whoever it
+/// hands that to) makes the same call again, asks for an offer, and signs anew.
+/// What it was never told it sends again as it is.
+pub(crate) async fn repeat(world: Handle, mut client: Client) {
+    world.with(|w| w.waiting = w.waiting.saturating_add(1));
+    loop {
+        let said = ask(&world, &client).await;
+        world.with(|w| w.say(|| format!("key {}: {client:?} gets {said:?}", client.key)));
+        if said.is_final() || world.with(|w| w.over) {
+            break;
+        }
+        world.sleep(500, 5_000).await;
+        world.with(|w| {
+            if w.signs_anew(&client, &said) {
+                client.key = w.sign_again(client.key);
+                client.identifier = w.facts[client.key].identifier.clone();
+            }
+        });
+    }
+    world.with(|w| w.waiting = w.waiting.saturating_sub(1));
+}
+
 async fn ask(world: &Handle, client: &Client) -> Said {
     let Some(front) = some_front(world) else { return Said::Nothing };
     let Some(payload) = payload(world, &front, client) else { return Said::Unavailable };
     let sale = Sale {
         service: Amount::new(SERVICE),
-        fingerprint: Fingerprint::of_request("POST", "/", "", &client.request.to_be_bytes()),
+        fingerprint: fingerprint(client.call, client.request),
         resource: "POST /".to_owned(),
         identifier: client.identifier.as_deref().map(IdentifierHash::of),
         idempotency: None,
@@ -167,7 +196,10 @@ pub(crate) fn payload(world: &Handle, front: &Front, client: &Client) -> Option<
 /// Runs the handler, and waits for it unless the process dies.
 async fn served(world: &Handle, front: &Front, client: &Client, grant: Grant) -> Said {
     let (link, facilitator) = (Arc::clone(&front.link), front.facilitator.clone());
-    let (world_there, key) = (world.clone(), client.key);
+    // The run is the payment's, whichever of its authorizations asked for it.
+    let of = grant.paid().payment_id.clone();
+    let key = world.with(|w| w.key_of(&of)).unwrap_or(client.key);
+    let world_there = world.clone();
     // Detached as in the gate: who hangs up does not stop a paid run.
     let work = tokio::spawn(async move {
         let run = grant.paid().run;
@@ -276,7 +308,8 @@ pub(crate) async fn thief(world: Handle, key: usize) {
             return;
         }
         if landed {
-            let client = Client { key, request: 1, digest: 0, identifier: None, thief: true, last: false };
+            let client =
+                Client { key, call: key, request: 1, digest: 0, identifier: None, thief: true, last: false };
             ask(&world, &client).await;
         }
     }

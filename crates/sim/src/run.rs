@@ -2,7 +2,7 @@
 
 use tokio::runtime::Builder;
 
-use crate::clients::{Client, pay};
+use crate::clients::{Client, fingerprint, pay};
 use crate::plan::{Net, Plan};
 use crate::process::live;
 use crate::solana::{FINALIZED_SLOTS, SLOT_MS};
@@ -105,14 +105,13 @@ fn last_visitors(w: &mut World) -> Vec<Client> {
                 && payment.origin == quittance_ledger::Origin::Gate
         });
         let Some(payment) = settled else { continue };
-        let request = [1, 2].into_iter().find(|request: &u64| {
-            let of = quittance_protocol::Fingerprint::of_request("POST", "/", "", &request.to_be_bytes());
-            of == payment.fingerprint
-        });
+        let call = w.facts[key].call;
+        let request =
+            [1, 2].into_iter().find(|request: &u64| fingerprint(call, *request) == payment.fingerprint);
         let digest = u64::from_be_bytes(payment.signature_digest[..8].try_into().unwrap_or_default());
-        let identifier = payment.identifier.map(|_| format!("identifier-of-{key:04}"));
+        let identifier = payment.identifier.and_then(|_| w.facts[key].identifier.clone());
         let request = request.unwrap_or(1);
-        found.push(Client { key, request, digest, identifier, thief: false, last: true });
+        found.push(Client { key, call, request, digest, identifier, thief: false, last: true });
     }
     found
 }

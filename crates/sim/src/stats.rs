@@ -61,6 +61,7 @@ faults! {
     OtherRequest "same payment, other request",
     OtherSignature "same payment, other signature",
     Copy "additional copy",
+    SignedAnew "call repeated with a fresh signature",
 }
 
 /// The answer to a broadcast, without its words.

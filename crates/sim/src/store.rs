@@ -239,6 +239,10 @@ impl Store for FaultyStore {
     async fn claim(&self, new: NewClaim, now_ms: i64) -> Answer<ClaimOutcome> {
         let key = self.link.world.with(|w| w.keys.get(&new.key).copied());
         let places = (Crash::BeforeClaim, Crash::AfterClaim);
+        let new = match self.has(Canary::AliasesOff) {
+            true => NewClaim { repeats: None, ..new },
+            false => new,
+        };
         let claim = new.clone();
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(&new.key).copied();
         let act = Act::Claim(&claim, asked.unwrap_or(0));
@@ -430,6 +434,9 @@ impl Store for FaultyStore {
     }
 
     async fn note_pending_answer(&self, payment: &PaymentId, now_ms: i64) -> Answer<()> {
+        if self.has(Canary::PendingUnnoted) {
+            return Ok(());
+        }
         self.plain(25, self.key_of(payment), self.inner.note_pending_answer(payment, now_ms)).await
     }
 

@@ -1,12 +1,13 @@
 //! What clients and servers were told, and what must be true in the end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use quittance_ledger::{DeliveryState, Finality, Origin, Payment, PaymentState};
+use quittance_ledger::{DeliveryState, Finality, Known, Origin, Payment, PaymentState};
 use quittance_protocol::{ErrorCode, SettleResponse};
 
 use crate::base::Act;
-use crate::clients::{Client, Said};
+use crate::clients::{Client, Said, fingerprint};
 use crate::link::Link;
 use crate::plan::Net;
 use crate::process::{REPLAY_MS, RUNS_MAX};
@@ -15,6 +16,13 @@ use crate::world::{BEGIN_MS, World};
 
 /// What clocks of processes, and background commits, may be late by.
 const SLACK_MS: i64 = 3_000;
+
+/// Whether the handler failed as often as it may; runs that a process ended by
+/// itself do not count.
+fn used_up(payment: &Payment) -> bool {
+    let failed = payment.runs.saturating_sub(payment.runs_interrupted);
+    payment.delivery == DeliveryState::Credited && failed >= RUNS_MAX
+}
 
 impl World {
     /// Whether the process could have known of the claim when it answered: the
@@ -28,11 +36,14 @@ impl World {
     /// A client got an answer.
     pub(crate) fn audit_said(&mut self, link: &Arc<Link>, client: &Client, begun: u64, said: &Said) {
         let key = client.key;
-        let Some(payment) = self.row(key) else { return };
-        let request =
-            quittance_protocol::Fingerprint::of_request("POST", "/", "", &client.request.to_be_bytes());
-        let same_request = payment.fingerprint == request;
-        let digest = u64::from_be_bytes(payment.signature_digest[..8].try_into().unwrap_or_default());
+        let Some(known) = self.under(key) else { return };
+        let same_request = known.payment.fingerprint == fingerprint(client.call, client.request);
+        let digest = u64::from_be_bytes(known.signature_digest()[..8].try_into().unwrap_or_default());
+        let named = known.identifier().is_some();
+        let payment = known.payment;
+        if *said == Said::Pending && same_request {
+            self.audit_told(key, &payment, digest == client.digest);
+        }
         let same_sender = digest == client.digest && payment.origin == Origin::Gate;
         if let Said::Refused(code) = said
             && same_request
@@ -56,7 +67,7 @@ impl World {
         if got && payment.state != PaymentState::Settled {
             self.broken("P1", format!("key {key} was served without being settled"));
         }
-        if got && client.thief && payment.identifier.is_some() {
+        if got && client.thief && named {
             self.broken("P1", format!("a thief got the answer of key {key}"));
         }
         if got && !(same_request && same_sender) {
@@ -67,10 +78,46 @@ impl World {
         }
     }
 
+    /// P7: what a repeated call is answered from was on record as told before
+    /// anybody heard it.
+    fn audit_told(&mut self, key: usize, payment: &Payment, same_sender: bool) {
+        let ours = same_sender && payment.origin == Origin::Gate;
+        if ours && payment.pending_answer_at_ms.is_none() {
+            self.broken("P7", format!("key {key} was told pending, and nobody will know"));
+        }
+    }
+
+    /// Whether a client that was told this signs anew: it heard that its payment
+    /// is pending, or that the service failed and left a credit.
+    pub(crate) fn signs_anew(&self, client: &Client, said: &Said) -> bool {
+        let credited = |known: &Known| known.payment.credited_at_ms.is_some();
+        match said {
+            Said::Pending => true,
+            Said::Failed => self.under(client.key).as_ref().is_some_and(credited),
+            _ => false,
+        }
+    }
+
+    /// P7: one settled payment per call, however often its client signed anew;
+    /// another one only where a credit was used up.
+    fn audit_calls(&mut self) {
+        let mut paid: BTreeMap<usize, usize> = BTreeMap::new();
+        for key in 0..self.facts.len() {
+            let Some(payment) = self.row(key).filter(|_| self.facts[key].repeats) else { continue };
+            if payment.state == PaymentState::Settled && !used_up(&payment) {
+                let count = paid.entry(self.facts[key].call).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+        for (call, count) in paid.into_iter().filter(|(_, count)| *count > 1) {
+            self.broken("P7", format!("one call, of key {call}, was paid {count} times"));
+        }
+    }
+
     /// The visit after everything: a settled payment buys something (P6).
     fn audit_last(&mut self, key: usize, payment: &Payment, said: &Said) {
         let closed = payment.identifier.is_none() && payment.first_answer_at_ms.is_some();
-        let spent = payment.runs >= RUNS_MAX && payment.delivery == DeliveryState::Credited;
+        let spent = used_up(payment);
         let turned_away = match said {
             Said::Conflict(ErrorCode::ReplayWindowClosed) => !closed,
             Said::Conflict(ErrorCode::CreditExhausted) => !spent,
@@ -86,8 +133,9 @@ impl World {
     /// the replay window.
     pub(crate) fn audit_replay(&mut self, client: &Client, asked_ms: u64) {
         let now = BEGIN_MS.saturating_add(i64::try_from(asked_ms).unwrap_or(i64::MAX));
-        let Some(payment) = self.row(client.key) else { return };
-        let shown = client.identifier.is_some() && payment.identifier.is_some();
+        let Some(known) = self.under(client.key) else { return };
+        let shown = client.identifier.is_some() && known.identifier().is_some();
+        let payment = known.payment;
         // A replay marks the window itself, in the background.
         let first = payment.first_answer_at_ms.unwrap_or(now);
         let over =
@@ -211,7 +259,7 @@ impl World {
                 self.broken("I6", format!("key {key} is settled, and nobody says whether for good"));
             }
             let told = payment.origin != Origin::Gate;
-            let spent = payment.delivery == DeliveryState::Credited && payment.runs >= RUNS_MAX;
+            let spent = used_up(&payment);
             if payment.state == PaymentState::Settled
                 && !told
                 && payment.delivery != DeliveryState::Delivered
@@ -229,6 +277,7 @@ impl World {
                 self.broken("P1", format!("key {key} was replayed, and its window never begins to close"));
             }
         }
+        self.audit_calls();
         self.audit_costs();
     }
 
@@ -248,7 +297,7 @@ impl World {
     /// What our transactions cost is in the books, to the last unit; what a
     /// reorganisation took away may be there too.
     fn audit_costs(&mut self) {
-        let booked: std::collections::BTreeMap<String, u128> = self.database.with(|rows| {
+        let booked: BTreeMap<String, u128> = self.database.with(|rows| {
             rows.costs().map(|(_, transaction, cost)| (transaction.to_owned(), cost.native)).collect()
         });
         let finalized = self.base.finalized(self.base.head());

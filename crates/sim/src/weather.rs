@@ -1,9 +1,9 @@
 //! Payments, and what goes wrong around them.
 
-use quittance_protocol::{PaymentKey, PaymentRequirements};
+use quittance_protocol::{OFFERED_IDENTIFIER, PaymentKey, PaymentRequirements};
 
 use crate::base::{Act, Terms, Tx};
-use crate::clients::{Client, pay, thief};
+use crate::clients::{Client, pay, repeat, thief};
 use crate::merchants::sell;
 use crate::plan::Net;
 use crate::process::network;
@@ -41,9 +41,30 @@ impl World {
             amount: 0,
             signed: false,
             unsignable,
+            call: key,
+            identifier: None,
+            repeats: false,
             foreign,
             probe: probe.is_some(),
         });
+        self.name_key(key);
+        key
+    }
+
+    /// A further authorization of the same payer for the same call; its number.
+    pub(crate) fn sign_again(&mut self, before: usize) -> usize {
+        let key = self.facts.len();
+        let identifier = self.facts[before].identifier.is_some().then(|| offered(key));
+        let fact =
+            Fact { signed: false, amount: 0, unsignable: false, identifier, ..self.facts[before].clone() };
+        self.facts.push(fact);
+        self.name_key(key);
+        self.report.count(Fault::SignedAnew);
+        key
+    }
+
+    fn name_key(&mut self, key: usize) {
+        let net = self.facts[key].net;
         let mut nonce = [0; 32];
         nonce[..8].copy_from_slice(&(key as u64).to_be_bytes());
         let payment_key = match net {
@@ -52,7 +73,6 @@ impl World {
         };
         self.keys.insert(payment_key, key);
         self.audit.payment_keys.insert(key, payment_key);
-        key
     }
 
     /// The payer signs what was offered.
@@ -84,13 +104,19 @@ impl World {
     }
 }
 
+/// The word of an offer, which its client echoes: another one each time.
+fn offered(key: usize) -> String {
+    format!("{OFFERED_IDENTIFIER}of-{key:04}")
+}
+
 /// A payment, its copies, and its payer's tricks.
 pub(crate) fn begin_payment(world: &Handle, at_ms: u64, probe: Option<Net>) -> usize {
     let (key, clients) = world.with(|w| {
         let key = w.new_fact(probe);
         (key, w.draw_clients(key, at_ms))
     });
-    let (foreign, tricks) = world.with(|w| (w.facts[key].foreign, probe.is_none()));
+    let (foreign, repeats, tricks) =
+        world.with(|w| (w.facts[key].foreign, w.facts[key].repeats, probe.is_none()));
     for (at, client) in clients {
         let world = world.clone();
         tokio::spawn(async move {
@@ -98,6 +124,7 @@ pub(crate) fn begin_payment(world: &Handle, at_ms: u64, probe: Option<Net>) -> u
             match (foreign, client.request) {
                 (true, 2) => sell(world, client, "another shop").await,
                 (true, _) => sell(world, client, "shop").await,
+                (false, _) if repeats => repeat(world, client).await,
                 (false, _) => pay(world, client).await,
             }
         });
@@ -111,13 +138,19 @@ pub(crate) fn begin_payment(world: &Handle, at_ms: u64, probe: Option<Net>) -> u
 impl World {
     fn draw_clients(&mut self, key: usize, at_ms: u64) -> Vec<(u64, Client)> {
         let named = self.facts[key].probe || self.random.chance(600);
-        let identifier = named.then(|| format!("identifier-of-{key:04}"));
-        let client = Client { key, request: 1, digest: 0, identifier, thief: false, last: false };
+        let aims = self.plan.aim.filter(|_| key == 0);
+        let fact = &self.facts[key];
+        let simple = fact.probe || self.plan.forced.is_some();
+        let repeats = !simple && !fact.foreign && aims.is_none() && self.random.chance(400);
+        let identifier =
+            named.then(|| if repeats { offered(key) } else { format!("identifier-of-{key:04}") });
+        self.facts[key].identifier.clone_from(&identifier);
+        self.facts[key].repeats = repeats;
+        let client = Client { key, call: key, request: 1, digest: 0, identifier, thief: false, last: false };
         let mut clients = vec![(at_ms, client.clone())];
-        if self.facts[key].probe || self.plan.forced.is_some() {
+        if simple || repeats {
             return clients;
         }
-        let aims = self.plan.aim.filter(|_| key == 0);
         let copies = match aims {
             Some(aim) if aim.place == crate::plan::Crash::BeforeClaim => 5,
             _ => [0, 0, 1, 2, 4][self.random.below(5) as usize],

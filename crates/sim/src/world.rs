@@ -39,6 +39,12 @@ pub(crate) struct Fact {
     pub(crate) signed: bool,
     /// The signer will never sign it.
     pub(crate) unsignable: bool,
+    /// The call it was signed for, by the key that was signed for it first.
+    pub(crate) call: usize,
+    /// What comes with it.
+    pub(crate) identifier: Option<String>,
+    /// Its payer signs anew whenever it calls again.
+    pub(crate) repeats: bool,
     /// Sold by a foreign server.
     pub(crate) foreign: bool,
     /// Made after the weather ended: must be served.

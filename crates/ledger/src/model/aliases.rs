@@ -14,7 +14,8 @@ use crate::token::ClaimOutcome;
 use crate::types::{DeliveryState, NewClaim, Origin, Payment, PaymentState};
 
 impl Database {
-    pub(super) fn known(&self, key: &PaymentKey) -> Option<Known> {
+    /// What stands under a key.
+    pub fn known(&self, key: &PaymentKey) -> Option<Known> {
         if let Some(at) = self.by_key.get(key) {
             return Some(Known { payment: self.payments[*at].payment.clone(), alias: None });
         }

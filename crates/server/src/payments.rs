@@ -124,6 +124,7 @@ async fn show(config: &Path, id: &str) -> Result<ExitCode, CommandError> {
     if let Some(usage) = ledger.usage(&id).await? {
         value["usage"] = json!(usage);
     }
+    value["aliases"] = json!(ledger.aliases(&id).await?);
     value["journal"] = json!(lines);
     print(&serde_json::to_string_pretty(&value)?)?;
     Ok(ExitCode::SUCCESS)
@@ -175,6 +176,7 @@ fn shown(payment: &Payment) -> Value {
         "resource": payment.resource,
         "request_id": payment.request_id,
         "runs": payment.runs,
+        "runs_interrupted": payment.runs_interrupted,
         "created_at_ms": payment.created_at_ms,
         "verdict_at_ms": payment.verdict_at_ms,
         "finality": payment.finality,

@@ -27,12 +27,13 @@ pub(crate) fn endpoints() -> Vec<EndpointInfo> {
         endpoint("GET", "/test/handler-runs", Pricing::Free, "free", "How often paid handlers ran"),
         endpoint("POST", "/test/slow", Pricing::Paid, price, "Works for about 1.5 seconds"),
         endpoint("POST", "/test/fail", Pricing::Paid, price, "Always answers 500"),
+        endpoint("POST", "/test/fail-once", Pricing::Paid, price, "Answers 500 at a payment's first run"),
     ]
 }
 
 /// Whether this is one of the paid hooks.
 pub(crate) fn is_paid(method: &str, path: &str) -> bool {
-    method == "POST" && matches!(path, "/test/slow" | "/test/fail")
+    method == "POST" && matches!(path, "/test/slow" | "/test/fail" | "/test/fail-once")
 }
 
 /// The request whose price the hooks have.
@@ -51,7 +52,8 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .route("/test/handler-runs", web::get().to(handler_runs))
         .route("/test/slow", web::post().to(slow))
-        .route("/test/fail", web::post().to(fail));
+        .route("/test/fail", web::post().to(fail))
+        .route("/test/fail-once", web::post().to(fail_once));
 }
 
 #[derive(Deserialize)]
@@ -80,4 +82,18 @@ async fn fail(host: web::Data<Host>, req: HttpRequest, paid: Option<Paid>) -> Re
     let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
     host.runs.count(&buyer);
     Err(ApiError::internal("failed_on_purpose"))
+}
+
+async fn fail_once(
+    host: web::Data<Host>,
+    req: HttpRequest,
+    paid: Option<Paid>,
+) -> Result<HttpResponse, ApiError> {
+    let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
+    host.runs.count(&buyer);
+    if paid.is_some_and(|paid| paid.run == 1) {
+        return Err(ApiError::internal("failed_on_purpose"));
+    }
+    let answer = json!({ "request_id": buyer.request_id(crate::app::random()?) });
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer.to_string()))
 }

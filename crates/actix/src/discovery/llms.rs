@@ -177,13 +177,21 @@ fn answers(page: &mut Page) {
         "| status | `error` | meaning | do |\n|---|---|---|---|\n\
          | 400 | the service's own | the request has no price; nothing was charged | change the request |\n\
          | 402 | `Payment required` | no payment came | `pay` |\n\
+         | 402 | `invalid_payload` | the payment, its `payment-identifier` or an `Idempotency-Key` cannot be read | mend it, then `pay` |\n\
          | 402 | any other code, e.g. `invalid_exact_evm_signature` | the payment was refused, nothing was taken; an amount that is not the price means that the offer is out of date | `pay` |\n\
          | 404 | `unknown_endpoint` | not listed here, or the path is not written canonically | use a listed path |\n\
-         | 409 | `request_mismatch`, `credit_exhausted`, `replay_window_closed` | the payment bought another request, failed too often, or its answer is no longer kept for who shows no identifier | `do_not_retry` |\n\
+         | 409 | `request_mismatch`, `credit_exhausted`, `replay_window_closed` | the payment, or the name you gave it, bought another request; it failed too often; or its answer is no longer kept for who shows no identifier | `do_not_retry` |\n\
          | 413, 414, 415, 408 | `body_too_large`, `url_too_long`, `encoded_body`, `body_too_slow` | see the limits | change the request |\n\
-         | 500, 504 | `handler_failed`, `handler_too_slow`, or the service's own | the service failed after you paid; the payment is a credit for the same request | `retry_same_payment` |\n\
+         | 500, 504 | `handler_failed`, `handler_too_slow`, or the service's own | the service failed after you paid; the payment is a credit for the same request, and runs that the operator interrupted do not count | `retry_same_payment` |\n\
          | 503 | `settlement_pending` | the outcome on chain is not known yet | `retry_same_payment` |\n\
-         | 503 | `network_unavailable`, `too_many_in_flight` | payments cannot be taken now; without `retry_action` nothing was sent that could be repeated | wait for `Retry-After` |",
+         | 503 | `network_unavailable`, `too_many_in_flight` | payments cannot be taken or looked up now; without `retry_action` nothing was sent that could be repeated | wait for `Retry-After`, then `retry_same_payment` if you had sent one |",
+    );
+    page.text(
+        "One call, one payment: an answer with `x-should-retry: false` is not to be repeated with another \
+         payment. If you sign anew all the same, for the same request from the same address on the same \
+         network, while your payment is pending or a credit, the new signature is not used and you get what \
+         the first one bought. To buy the same thing twice, send an `Idempotency-Key` (1 to 255 characters) or \
+         a `payment-identifier` of your own with each purchase; one of them names one purchase.",
     );
     page.text(
         "`Payment-State` says where a settled payment stands: `delivered` (repeat it and get the same answer), \

@@ -18,7 +18,7 @@ fn the_paid_hooks_cost_one_image_of_gen_whatever_their_body() {
     let pricer = HostPricer::new(catalogue(), true);
     let image = pricer.price(&request("POST", "/v1/generation-requests", IMAGE)).unwrap();
     assert_eq!(image.service.atomic(), 14_100);
-    for path in ["/test/slow", "/test/fail"] {
+    for path in ["/test/slow", "/test/fail", "/test/fail-once"] {
         for body in ["", "{}", "nonsense"] {
             assert_eq!(pricer.price(&request("POST", path, body)).unwrap().service, image.service);
         }

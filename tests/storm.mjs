@@ -29,7 +29,7 @@ const SHARED = [
 /** The places of crates/facilitator/src/failpoint.rs, by what is sold through. */
 const PLACES = {
   gate: [...SHARED, 'before_delivery', 'after_delivery_started', 'before_delivered', 'after_delivered'],
-  serve: [...SHARED, 'before_merchant_answer', 'after_merchant_answer'],
+  serve: [...SHARED, 'before_merchant_answer', 'after_merchant_answer', 'before_merchant_told'],
 };
 const CUSTOMERS = 2;
 const TIMEOUT_MS = 1_000;

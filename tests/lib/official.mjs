@@ -55,10 +55,33 @@ export async function pay(net, network, offer, options) {
   return buyer.createPaymentPayload({ x402Version: 2, resource: { url: 'http://shop.example/thing' }, accepts: [offer] });
 }
 
+/** The same EIP-3009 authorization under another signature of the payer's. */
+export async function signedAgain(net, payment) {
+  const entropy = await stack.clients('viem/accounts').then(({ setSignEntropy }) => setSignEntropy);
+  entropy(true);
+  try {
+    const { authorization } = payment.payload;
+    const field = (name, type) => ({ name, type });
+    const signature = await accounts.privateKeyToAccount(net.base.payer_key).signTypedData({
+      domain: { name: 'USD Coin', version: '2', chainId: 8453, verifyingContract: payment.accepted.asset },
+      primaryType: 'TransferWithAuthorization',
+      types: { TransferWithAuthorization: [
+        field('from', 'address'), field('to', 'address'), field('value', 'uint256'), field('validAfter', 'uint256'),
+        field('validBefore', 'uint256'), field('nonce', 'bytes32'),
+      ] },
+      message: authorization,
+    });
+    if (signature === payment.payload.signature) throw new Error('the signature is the same');
+    return { ...payment, payload: { ...payment.payload, signature } };
+  } finally {
+    entropy(false);
+  }
+}
+
 /** `/verify` or `/settle` as a foreign server calls it. */
-export async function ask(facilitatorUrl, what, payment) {
-  const body = JSON.stringify({ x402Version: 2, paymentPayload: payment, paymentRequirements: payment.accepted });
-  const answer = await fetch(`${facilitatorUrl}/${what}`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
+export async function ask(facilitatorUrl, what, payment, requirements = payment.accepted, options = {}) {
+  const body = JSON.stringify({ x402Version: 2, paymentPayload: payment, paymentRequirements: requirements });
+  const answer = await fetch(`${facilitatorUrl}/${what}`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body, ...options });
   return answer.json();
 }
 

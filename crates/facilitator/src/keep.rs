@@ -58,7 +58,7 @@ impl Inner {
         if self.tools.ledger.lease_ms().is_some() {
             // The lease runs since the ledger was opened, which may be long ago by
             // now: no run begins before the first heartbeat.
-            self.runs.revoke_all();
+            self.revoke_all();
             self.drivers.spawn(Arc::clone(self).end_runs_without_lease(beat.subscribe(), lease));
         }
         self.drivers.spawn(Arc::clone(self).keep(beat, lease / BEATS_PER_LEASE));
@@ -72,6 +72,7 @@ impl Inner {
                 Ok(()) => {
                     self.check_clock();
                     self.runs.reopen();
+                    self.tellings.reopen();
                     beat.send_replace(begun);
                     if let Err(error) = self.sweep(now_ms).await {
                         tracing::error!(%error, "cannot look for what nobody works on");
@@ -104,11 +105,25 @@ impl Inner {
             Err(LedgerError::LeaseLost) => {
                 tracing::warn!("the lease on the ledger was lost; joining again");
                 // Somebody else may have started them again by now (P1).
-                self.runs.revoke_all();
+                self.revoke_all();
                 self.tools.ledger.rejoin(now_ms).await
             }
             other => other,
         }
+    }
+
+    /// How much of the lease is left at least while it counts as kept; none where
+    /// no other process can exist.
+    pub(crate) fn lease_left(&self) -> Option<Duration> {
+        let lease_ms = u64::try_from(self.tools.ledger.lease_ms()?).unwrap_or(0);
+        Some(Duration::from_millis(lease_ms) / 6 * (6 - RUNS_END_AFTER_SIXTHS))
+    }
+
+    /// Ends what others may begin again: handler runs, and what merchants are
+    /// told; and lets nothing of it begin until the lease is kept again.
+    fn revoke_all(&self) {
+        self.runs.revoke_all();
+        self.tellings.revoke_all();
     }
 
     /// Ends this process's handler runs before anybody else may start them
@@ -127,7 +142,7 @@ impl Inner {
                 () = tokio::time::sleep_until(kept + grace) => {}
             }
             tracing::warn!("no heartbeat for most of the lease; ending handler runs");
-            self.runs.revoke_all();
+            self.revoke_all();
             tokio::select! {
                 biased;
                 () = self.tools.stop.cancelled() => return,
@@ -149,7 +164,7 @@ impl Inner {
                 self.credit(&payment, run, RunEnd::Interrupted, "nobody worked on the run").await;
             }
         }
-        Ok(())
+        self.sweep_tellings().await
     }
 
     /// Drops bodies of answers that are older than the policy keeps them.

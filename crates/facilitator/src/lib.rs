@@ -37,13 +37,15 @@ use std::time::Duration;
 
 use quittance_ledger::{LedgerError, RunEnd};
 use quittance_protocol::{
-    Amount, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceRef, SettleRequest, SettleResponse,
+    Amount, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceRef, SettleRequest,
     SupportedResponse, VerifyRequest, VerifyResponse,
 };
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejection, Sale};
 pub use clock::Clock;
+pub use merchant::{SettleAnswer, Telling};
 pub use metrics::Metrics;
 pub use quittance_ledger::{StoredAnswer, USAGE_MAX, Usage};
 pub use random::Random;
@@ -63,6 +65,9 @@ pub(crate) struct Limits {
     pub(crate) runs_max: u32,
     /// Payments claimed this long ago keep nobody waiting any more.
     pub(crate) waited_ms: i64,
+    /// How often success may be said to a merchant: once, and again as configured.
+    pub(crate) tellings_max: u32,
+    pub(crate) check_lease_ms: i64,
 }
 
 pub(crate) struct Inner {
@@ -70,9 +75,13 @@ pub(crate) struct Inner {
     pub(crate) desks: Vec<Arc<Desk>>,
     pub(crate) board: Board,
     pub(crate) runs: Arc<Runs>,
+    /// Successes that this process is telling merchants of, kept as runs are.
+    pub(crate) tellings: Arc<Runs>,
     pub(crate) limits: Limits,
     pub(crate) policy: TariffPolicy,
     pub(crate) drivers: TaskTracker,
+    /// Where the background tasks began: it outlives the server's workers.
+    pub(crate) runtime: Handle,
 }
 
 /// The facilitator: verification, settlement and delivery of payments.
@@ -182,13 +191,15 @@ impl Facilitator {
         self.inner.desks.iter().map(|desk| desk.info(now_ms)).collect()
     }
 
-    /// `POST /verify`: whether `/settle` would be tried. Writes nothing.
-    pub async fn verify(&self, request: VerifyRequest) -> VerifyResponse {
-        self.inner.verify(request).await
+    /// `POST /verify` for `merchant`: whether `/settle` would say success. Writes
+    /// nothing about a payment that is not on record; of a settled one that
+    /// nobody was told of it gives the asker a lease.
+    pub async fn verify(&self, request: VerifyRequest, merchant: &str) -> VerifyResponse {
+        self.inner.verify(request, merchant).await
     }
 
-    /// `POST /settle` on behalf of `merchant`.
-    pub async fn settle(&self, request: SettleRequest, merchant: &str) -> SettleResponse {
+    /// `POST /settle` on behalf of `merchant`. A success is told once: see [`Telling`].
+    pub async fn settle(&self, request: SettleRequest, merchant: &str) -> SettleAnswer {
         self.inner.settle(request, merchant).await
     }
 

@@ -139,9 +139,11 @@ impl Facilitator {
             desks,
             board: Board::default(),
             runs: Arc::default(),
+            tellings: Arc::default(),
             limits: limits(config),
             policy,
             drivers: TaskTracker::new(),
+            runtime: tokio::runtime::Handle::current(),
         });
         // Before any chain is asked: endpoints that say nothing must not cost the lease.
         inner.start_heartbeat(lease(config));
@@ -191,6 +193,9 @@ fn limits(config: &Config) -> Limits {
         replay_ms: i64::try_from(config.gate.replay_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX),
         runs_max: config.gate.runs_max,
         waited_ms: i64::try_from(config.gate.pending_wait_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX),
+        tellings_max: config.merchants.retell_max.saturating_add(1),
+        check_lease_ms: i64::try_from(config.merchants.verify_lease_seconds.saturating_mul(1_000))
+            .unwrap_or(i64::MAX),
     }
 }
 

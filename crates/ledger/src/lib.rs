@@ -5,6 +5,7 @@ mod codec;
 mod conn;
 mod error;
 mod ledger;
+mod merchant;
 #[cfg(feature = "model")]
 pub mod model;
 mod ops;
@@ -17,6 +18,7 @@ mod types;
 
 pub use error::LedgerError;
 pub use ledger::Ledger;
+pub use merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
 pub use ops::attempts::BATCH_PAYMENTS_MAX;
 pub use ops::usages::USAGE_MAX;
 pub use repeats::{Alias, Known, RepeatPolicy};
@@ -24,8 +26,8 @@ pub use store::Store;
 pub use token::{Claim, ClaimOutcome, Recorded, SignFn, SignedBytes};
 pub use types::{
     AnswerMeta, AttemptId, CostEntry, CostShares, DeliveryStart, DeliveryState, Finality, JournalLine,
-    LeaseClock, LedgerOptions, Margin, MerchantAnswer, NewClaim, Origin, Payment, PaymentFilter,
-    PaymentState, Retention, RunEnd, Slot, Spent, StoredAnswer, TariffRow, Usage, UsageSum,
+    LeaseClock, LedgerOptions, Margin, NewClaim, Origin, Payment, PaymentFilter, PaymentState, Retention,
+    RunEnd, Slot, Spent, StoredAnswer, TariffRow, Usage, UsageSum,
 };
 
 /// Most payments or journal lines that one call lists.

@@ -7,11 +7,12 @@ use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentI
 
 use crate::error::LedgerError;
 use crate::ledger::Ledger;
+use crate::merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
 use crate::repeats::{Alias, Known};
 use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
 use crate::types::{
-    AttemptId, CostEntry, DeliveryStart, MerchantAnswer, NewClaim, Payment, PaymentState, Retention, RunEnd,
-    Slot, Spent, StoredAnswer, TariffRow,
+    AttemptId, CostEntry, DeliveryStart, NewClaim, Payment, PaymentState, Retention, RunEnd, Slot, Spent,
+    StoredAnswer, TariffRow,
 };
 
 /// One list of operations makes the trait and its implementation for
@@ -105,8 +106,28 @@ operations! {
     async fn credit_delivery(payment: &PaymentId, run: u32, end: RunEnd, why: &str, now_ms: i64) -> ();
     async fn mark_answer_sent(payment: &PaymentId, now_ms: i64) -> ();
     async fn answer(payment: &PaymentId) -> Option<StoredAnswer>;
-    async fn answer_merchant(payment: &PaymentId, now_ms: i64) -> MerchantAnswer;
     async fn note_pending_answer(payment: &PaymentId, now_ms: i64) -> ();
+
+    // What foreign servers are told.
+    async fn begin_merchant_answer(
+        payment: &PaymentId,
+        holder: &str,
+        tellings_max: u32,
+        now_ms: i64,
+    ) -> MerchantAnswer;
+    async fn end_merchant_answer(
+        payment: &PaymentId,
+        holder: &str,
+        end: MerchantAnswerEnd,
+        now_ms: i64,
+    ) -> bool;
+    async fn lease_merchant_check(
+        payment: &PaymentId,
+        tellings_max: u32,
+        lease_ms: i64,
+        now_ms: i64,
+    ) -> MerchantCheck;
+    async fn merchant_answers_begun() -> Vec<(PaymentId, String)>;
 
     // Books.
     async fn book_cost(entry: CostEntry, now_ms: i64) -> bool;

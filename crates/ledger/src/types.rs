@@ -268,7 +268,7 @@ pub struct Payment {
     pub verdict_at_ms: Option<i64>,
     /// When the answer was first delivered completely (start of the replay window).
     pub first_answer_at_ms: Option<i64>,
-    /// When a merchant was first told `success: true`.
+    /// When a merchant was told `success: true`, for good.
     pub merchant_answer_at_ms: Option<i64>,
     /// When somebody was last told that the outcome is pending.
     pub pending_answer_at_ms: Option<i64>,
@@ -401,18 +401,6 @@ pub enum RunEnd {
     Failed,
     /// This program ended it (a restart, a lost lease): it does not.
     Interrupted,
-}
-
-/// What `answer_merchant` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MerchantAnswer {
-    /// Nobody was told before: this `success: true` grants the merchant's run.
-    First,
-    /// It was told before.
-    Again {
-        /// When.
-        first_at_ms: i64,
-    },
 }
 
 /// What one transaction cost its fee payer.

@@ -11,8 +11,8 @@ use common::*;
 use quittance_ledger::model::{ModelDatabase, ModelLedger};
 use quittance_ledger::{
     AttemptId, ClaimOutcome, CostEntry, DeliveryStart, JournalLine, Known, Ledger, LedgerError,
-    LedgerOptions, NewClaim, Origin, Payment, Recorded, RepeatPolicy, Retention, RunEnd, SignFn, Slot,
-    Store as Port,
+    LedgerOptions, MerchantAnswerEnd, NewClaim, Origin, Payment, Recorded, RepeatPolicy, Retention, RunEnd,
+    SignFn, Slot, Store as Port,
 };
 use quittance_protocol::{
     Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, PaymentId, SendOutcome,
@@ -20,7 +20,7 @@ use quittance_protocol::{
 use serde_json::{Value, json};
 
 const CASES: u64 = 12;
-const STEPS: u64 = 160;
+const STEPS: u64 = 200;
 const KEYS: u64 = 9;
 const LEASE_MS: i64 = 1_000;
 const RUNS_MAX: u32 = 3;
@@ -207,7 +207,7 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
             })
         }
         23 => said(store.mark_answer_sent(&id, now_ms).await, |()| "ok".to_owned()),
-        24 => said(store.answer_merchant(&id, now_ms).await, |answer| format!("{answer:?}")),
+        47.. => merchant(store, step).await,
         25 => said(store.note_pending_answer(&id, now_ms).await, |()| "ok".to_owned()),
         26 => {
             let entry = CostEntry {
@@ -236,6 +236,26 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
         33..=34 => said(store.adopt_orphans(now_ms).await, all),
         35 => said(store.rejoin(now_ms).await, |()| "ok".to_owned()),
         _ => read(store, attempts, step).await,
+    }
+}
+
+/// What foreign servers are told: few names, so that some are asked for again,
+/// and two tellings at most.
+async fn merchant(store: &dyn Port, step: Step) -> String {
+    let Step { key, pick, now_ms, .. } = step;
+    let id = claim_of(if pick % 8 == 0 { key } else { KEYS - 1 }, 0).id;
+    let holder = format!("holder{}", pick % 3);
+    match pick / 10 % 6 {
+        0 | 1 => {
+            said(store.begin_merchant_answer(&id, &holder, 2, now_ms).await, |answer| format!("{answer:?}"))
+        }
+        2 | 3 => {
+            use MerchantAnswerEnd::{Lost, Told, Unsaid};
+            let end = [Told, Lost, Lost, Unsaid, Unsaid, Unsaid][(pick / 60 % 6) as usize];
+            said(store.end_merchant_answer(&id, &holder, end, now_ms).await, |done| done.to_string())
+        }
+        4 => said(store.lease_merchant_check(&id, 2, 300, now_ms).await, |check| format!("{check:?}")),
+        _ => said(store.merchant_answers_begun().await, |begun| format!("{begun:?}")),
     }
 }
 
@@ -384,7 +404,7 @@ async fn compare(store: Store, database: ModelDatabase, instances: usize, seed: 
         if random.below(40) == 0 {
             world.open(at, now_ms).await;
         }
-        let (kind, key, pick) = (random.below(47), random.below(KEYS), random.below(10_000));
+        let (kind, key, pick) = (random.below(57), random.below(KEYS), random.below(10_000));
         let step = Step { kind, key, number, pick, now_ms };
         let context = format!("seed {seed}, instance {at}, {step:?}");
         let pair = world.pairs[at].as_ref().unwrap();

@@ -15,7 +15,7 @@ on_both!(
     one_delivery_runs_at_a_time,
     credits_run_out,
     the_answer_is_stored_within_its_limit,
-    a_merchant_is_answered_first_once,
+    pending_answers_are_noted,
     durable_commits_are_counted,
     amounts_beyond_bigint_are_refused,
 );
@@ -24,8 +24,8 @@ mod cases {
     use futures::future::join_all;
     use quittance_ledger::Ledger;
     use quittance_ledger::{
-        ClaimOutcome, DeliveryStart, DeliveryState, LedgerError, LedgerOptions, MerchantAnswer, NewClaim,
-        PaymentState, Retention, RunEnd, Slot,
+        ClaimOutcome, DeliveryStart, DeliveryState, LedgerError, LedgerOptions, NewClaim, PaymentState,
+        Retention, RunEnd, Slot,
     };
     use quittance_protocol::{
         Amount, Deadline, DurableAttempt as _, ErrorCode, Evidence, IdentifierHash, PaymentId, SendOutcome,
@@ -320,24 +320,12 @@ mod cases {
         assert!(matches!(start, DeliveryStart::Delivered(meta) if !meta.kept), "pruned is still delivered");
     }
 
-    pub(super) async fn a_merchant_is_answered_first_once(store: Store) {
+    pub(super) async fn pending_answers_are_noted(store: Store) {
         let ledger = store.open().await;
         let id = won(&ledger, merchant_claim(1)).await.into_payment().id;
-        assert!(matches!(ledger.answer_merchant(&id, NOW).await, Err(LedgerError::Transition { .. })));
         ledger.note_pending_answer(&id, NOW + 3).await.unwrap();
         ledger.note_pending_answer(&id, NOW + 2).await.unwrap();
         assert_eq!(ledger.payment(&id).await.unwrap().unwrap().pending_answer_at_ms, Some(NOW + 3));
-        ledger.settle(&id, &landing("0x1"), NOW).await.unwrap();
-        let tasks = (0..40).map(|_| {
-            let (ledger, id) = (ledger.clone(), id.clone());
-            tokio::spawn(async move { ledger.answer_merchant(&id, NOW + 7).await.unwrap() })
-        });
-        let answers: Vec<_> = join_all(tasks).await.into_iter().map(Result::unwrap).collect();
-        assert_eq!(answers.iter().filter(|a| **a == MerchantAnswer::First).count(), 1);
-        let again = MerchantAnswer::Again { first_at_ms: NOW + 7 };
-        assert_eq!(answers.iter().filter(|a| **a == again).count(), 39);
-        let gate = settled(&ledger, 2).await;
-        assert!(matches!(ledger.answer_merchant(&gate, NOW).await, Err(LedgerError::WrongOrigin { .. })));
     }
 
     /// Claim 1; slot, bytes and hash 1; verdict 1; delivery 2. Reads none.

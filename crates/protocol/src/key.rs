@@ -4,6 +4,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::SellerTerms;
+
 macro_rules! hash32 {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -91,11 +93,23 @@ impl Fingerprint {
 
     /// The fingerprint of a foreign server's `/settle`: the merchant's name and
     /// the terms it asked for stand in for the request we never see.
-    pub fn of_merchant(merchant: &str, terms: &[u8]) -> Self {
+    pub fn of_merchant(merchant: &str, terms: &SellerTerms<'_>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"quittance/merchant/2");
+        hash_field(&mut hash, merchant.as_bytes());
+        for field in terms.fields() {
+            hash.update([u8::from(field.is_some())]);
+            hash_field(&mut hash, field.unwrap_or_default().as_bytes());
+        }
+        Self(hash.finalize().into())
+    }
+
+    /// What stands in its place in claims of releases that bound none of the terms.
+    pub fn of_merchant_and_key(merchant: &str, key: &PaymentKey) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"quittance/merchant/1");
         hash_field(&mut hash, merchant.as_bytes());
-        hash_field(&mut hash, terms);
+        hash_field(&mut hash, key.as_bytes());
         Self(hash.finalize().into())
     }
 }

@@ -10,6 +10,7 @@ mod json;
 mod key;
 mod network;
 mod secret;
+mod terms;
 mod wire;
 
 pub use amount::{Amount, AmountError, ParseAmountError, USDC_DECIMALS};
@@ -25,6 +26,7 @@ pub use json::{Json, JsonObject};
 pub use key::{Fingerprint, IdentifierHash, OFFERED_IDENTIFIER, PaymentId, PaymentKey, RequestId};
 pub use network::{Family, Network, NetworkError};
 pub use secret::Secret;
+pub use terms::{SellerTerms, Term};
 pub use wire::{
     Breakdown, MalformedIdentifier, PaymentPayload, PaymentRequired, PaymentRequirements, ResourceInfo,
     ResourceRef, RetryAction, SettleRequest, SettleResponse, SupportedKind, SupportedResponse, VerifyRequest,

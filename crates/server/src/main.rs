@@ -6,6 +6,7 @@ mod margin;
 mod pay;
 mod payments;
 mod serve;
+mod success;
 mod usage;
 
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ContentType, RETRY_AFTER};
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 use prometheus::{Encoder as _, TextEncoder};
@@ -13,6 +13,7 @@ use quittance_protocol::{VerifyRequest, parse_json_strict};
 use serde_json::json;
 
 use crate::CommandError;
+use crate::success::{Success, watchful};
 
 /// Longest `/verify` or `/settle` body: two payments' worth of the longest header.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -29,7 +30,7 @@ pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
     actix_web::rt::System::new().block_on(async move {
         let facilitator = Facilitator::start(&config).await?;
         let shared = facilitator.clone();
-        let server = HttpServer::new(move || app(shared.clone()))
+        let server = watchful!(HttpServer::new(move || app(shared.clone())))
             .workers(config.server.workers.max(1))
             .shutdown_timeout(config.server.shutdown_seconds)
             .bind(&config.server.listen)
@@ -81,15 +82,21 @@ fn read(body: &[u8]) -> Result<VerifyRequest, Box<HttpResponse>> {
 
 async fn verify(facilitator: Data<Facilitator>, body: Bytes) -> HttpResponse {
     match read(&body) {
-        Ok(request) => no_store().json(facilitator.verify(request).await),
+        Ok(request) => no_store().json(facilitator.verify(request, MERCHANT).await),
         Err(answer) => *answer,
     }
 }
 
 async fn settle(facilitator: Data<Facilitator>, body: Bytes) -> HttpResponse {
-    match read(&body) {
-        Ok(request) => no_store().json(facilitator.settle(request, MERCHANT).await),
-        Err(answer) => *answer,
+    let request = match read(&body) {
+        Ok(request) => request,
+        Err(answer) => return *answer,
+    };
+    let answer = facilitator.settle(request, MERCHANT).await;
+    let Some(telling) = answer.telling else { return no_store().json(answer.response) };
+    match serde_json::to_vec(&answer.response) {
+        Ok(bytes) => no_store().content_type(ContentType::json()).body(Success::new(bytes.into(), telling)),
+        Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::link::Link;
 use crate::plan::Net;
 use crate::process::{COST_BUDGET, PAYER_CEILING, WEI_FOR_ATOMIC};
 use crate::solana::{FINALIZED_SLOTS, SLOT_MS, slot};
+use crate::told::Told;
 use crate::world::World;
 
 /// Violations kept of one seed.
@@ -58,8 +59,10 @@ pub(crate) struct Auditor {
     pub(crate) claimed_at: BTreeMap<usize, u64>,
     /// Answers that left a process, per key.
     pub(crate) released: BTreeMap<usize, u32>,
-    /// What foreign servers were told: per key, successes and when the last `pending` was.
-    pub(crate) told: BTreeMap<usize, (u32, Option<u64>)>,
+    /// What foreign servers were told, per key.
+    pub(crate) told: BTreeMap<usize, Told>,
+    /// Foreign servers that ask, per key.
+    pub(crate) asking: BTreeMap<usize, u32>,
     /// Keys whose stored answer was given out again in good weather.
     pub(crate) replays: BTreeSet<usize>,
     pub(crate) reorganised: bool,

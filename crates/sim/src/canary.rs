@@ -51,12 +51,15 @@ canaries! {
     AnyRunMayFinish "any-run-may-finish" "P1" "the ledger lets a run end that is not the current one";
     ReplayForever "replay-forever" "P1" "the replay window never begins, so whoever reads the chain gets the answer";
     MerchantToldAgain "merchant-told-again" "P1" "each time a foreign server asks is the first time";
+    MerchantToldByWord "merchant-told-by-word" "P1" "a foreign server hears success again if its customer sent an identifier or it was told to come back";
+    CheckNotLeased "check-not-leased" "P1" "each time a foreign server asks, a settled payment is valid";
     NothingResumed "nothing-resumed" "P2" "processes forget unfinished payments, their own and those of the dead";
     LaneForgotten "lane-forgotten" "P2" "nobody uses up the nonces of finished payments";
     CeilingsForgotten "ceilings-forgotten" "P3" "a payer's attempts that earned nothing are not counted";
     OfferAsks "offer-asks" "P4" "the price of an offer is looked up through a port";
     StaleReads "stale-reads" "P5" "the ledger is read from a replica that does not know what is under way";
     RunningForgotten "running-forgotten" "P6" "runs that died with their process are not credited";
+    TellingForgotten "telling-forgotten" "P6" "what a process that died was telling stays under way for ever";
     CreditsForgotten "credits-forgotten" "P6" "a failed run is not credited";
     AliasesOff "aliases-off" "P7" "a fresh authorization is never answered from an earlier payment";
     PendingUnnoted "pending-unnoted" "P7" "nobody writes down that a payment was told pending";
@@ -107,6 +110,7 @@ impl Canary {
             Self::DoubleRun => Some(Defect::DoubleRun),
             Self::AnyRunMayFinish => Some(Defect::AnyRunMayFinish),
             Self::RunningForgotten => Some(Defect::RunningForgotten),
+            Self::TellingForgotten => Some(Defect::TellingForgotten),
             _ => None,
         }
     }

@@ -18,6 +18,7 @@ pub mod solana;
 pub mod stats;
 mod store;
 mod svm;
+mod told;
 mod verdicts;
 mod weather;
 mod world;

@@ -38,6 +38,8 @@ pub enum Crash {
     DuringHandler,
     BeforeDelivered,
     AfterDelivered,
+    /// Around what a foreign server is told; not in the table.
+    Telling,
     /// At any other call; not in the table.
     Elsewhere,
 }

@@ -25,6 +25,12 @@ pub(crate) const PENDING_WAIT_MS: u64 = 10_000;
 /// `gate.replay_seconds`.
 pub(crate) const REPLAY_MS: u64 = 40_000;
 
+/// One more than `merchants.retell_max`.
+pub(crate) const TELLINGS_MAX: u32 = 2;
+
+/// `merchants.verify_lease_seconds`.
+pub(crate) const CHECK_LEASE_MS: u64 = 20_000;
+
 /// `gate.runs_max`.
 pub(crate) const RUNS_MAX: u32 = 3;
 
@@ -176,6 +182,10 @@ fn config(plan: &Plan, process: usize) -> Option<Config> {
             "pending_wait_seconds": PENDING_WAIT_MS / 1_000,
             "replay_seconds": REPLAY_MS / 1_000,
             "runs_max": RUNS_MAX,
+        },
+        "merchants": {
+            "retell_max": TELLINGS_MAX - 1,
+            "verify_lease_seconds": CHECK_LEASE_MS / 1_000,
         },
     }))
     .ok()

@@ -62,6 +62,8 @@ faults! {
     OtherSignature "same payment, other signature",
     Copy "additional copy",
     SignedAnew "call repeated with a fresh signature",
+    CutWhileTold "connection cut while a success was on it",
+    OtherTerms "same payment, other terms",
 }
 
 /// The answer to a broadcast, without its words.

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use quittance_ledger::model::ModelLedger;
 use quittance_ledger::{
-    Alias, AttemptId, ClaimOutcome, CostEntry, DeliveryStart, Known, LedgerError, MerchantAnswer, NewClaim,
-    Payment, PaymentState, Recorded, Retention, RunEnd, SignFn, SignedBytes, Slot, Spent, Store,
-    StoredAnswer, TariffRow,
+    Alias, AttemptId, ClaimOutcome, CostEntry, DeliveryStart, Known, LedgerError, MerchantAnswer,
+    MerchantAnswerEnd, MerchantCheck, NewClaim, Payment, PaymentState, Recorded, Retention, RunEnd, SignFn,
+    SignedBytes, Slot, Spent, Store, StoredAnswer, TariffRow,
 };
 use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentId, PaymentKey, SendOutcome};
 
@@ -82,6 +82,25 @@ impl FaultyStore {
 
     fn has(&self, canary: Canary) -> bool {
         self.link.world.with(|w| w.plan.canary == Some(canary))
+    }
+
+    /// The old rules: who shows an identifier, or was told to come back, hears it
+    /// again; or everybody does.
+    fn tells_again(&self, id: &PaymentId) -> bool {
+        if self.has(Canary::MerchantToldAgain) {
+            return true;
+        }
+        let row = self.link.world.with(|w| w.row_by_id(id));
+        self.has(Canary::MerchantToldByWord)
+            && row.is_some_and(|(_, row)| row.identifier.is_some() || row.pending_answer_at_ms.is_some())
+    }
+
+    /// What such a rule must not know.
+    fn untold(&self, payment: Payment) -> Payment {
+        match self.tells_again(&payment.id) {
+            true => Payment { merchant_answer_at_ms: None, ..payment },
+            false => payment,
+        }
     }
 
     /// One commit, with a place to die before it and one after it.
@@ -220,13 +239,15 @@ fn name_of(code: u64) -> &'static str {
         20 => "finish_delivery",
         21 => "credit_delivery",
         22 => "mark_answer_sent",
-        24 => "answer_merchant",
+        24 => "begin_merchant_answer",
         25 => "note_pending_answer",
         26 => "book_cost",
         34 => "adopt_orphans",
         35 => "heartbeat",
         36 => "rejoin",
         37 => "claim_alias",
+        41 => "end_merchant_answer",
+        42 => "lease_merchant_check",
         _ => "of the background",
     }
 }
@@ -250,7 +271,8 @@ impl Store for FaultyStore {
     }
 
     async fn payment(&self, id: &PaymentId) -> Answer<Option<Payment>> {
-        self.read(2, self.key_of(id), self.inner.payment(id)).await
+        let found = self.read(2, self.key_of(id), self.inner.payment(id)).await?;
+        Ok(found.map(|payment| self.untold(payment)))
     }
 
     async fn payment_by_key(&self, key: &PaymentKey) -> Answer<Option<Payment>> {
@@ -266,7 +288,7 @@ impl Store for FaultyStore {
         // A replica that is behind: what is under way is not there yet.
         let stale = self.has(Canary::StaleReads)
             && found.as_ref().is_some_and(|known| !known.payment.state.is_final());
-        Ok(found.filter(|_| !stale))
+        Ok(found.filter(|_| !stale).map(|known| Known { payment: self.untold(known.payment), ..known }))
     }
 
     async fn earlier(&self, new: &NewClaim) -> Answer<Option<Payment>> {
@@ -428,9 +450,46 @@ impl Store for FaultyStore {
         self.read(23, self.key_of(payment), self.inner.answer(payment)).await
     }
 
-    async fn answer_merchant(&self, payment: &PaymentId, now_ms: i64) -> Answer<MerchantAnswer> {
-        let said = self.plain(24, self.key_of(payment), self.inner.answer_merchant(payment, now_ms)).await?;
-        Ok(if self.has(Canary::MerchantToldAgain) { MerchantAnswer::First } else { said })
+    async fn begin_merchant_answer(
+        &self,
+        payment: &PaymentId,
+        holder: &str,
+        tellings_max: u32,
+        now_ms: i64,
+    ) -> Answer<MerchantAnswer> {
+        let effect = self.inner.begin_merchant_answer(payment, holder, tellings_max, now_ms);
+        let places = (Crash::Telling, Crash::Telling);
+        let said = self.write(24, places, self.key_of(payment), Act::Other, effect).await?;
+        Ok(if self.tells_again(payment) { MerchantAnswer::Begun { telling: 1 } } else { said })
+    }
+
+    async fn end_merchant_answer(
+        &self,
+        payment: &PaymentId,
+        holder: &str,
+        end: MerchantAnswerEnd,
+        now_ms: i64,
+    ) -> Answer<bool> {
+        let effect = self.inner.end_merchant_answer(payment, holder, end, now_ms);
+        let places = (Crash::Telling, Crash::Telling);
+        self.write(41, places, self.key_of(payment), Act::Other, effect).await
+    }
+
+    async fn lease_merchant_check(
+        &self,
+        payment: &PaymentId,
+        tellings_max: u32,
+        lease_ms: i64,
+        now_ms: i64,
+    ) -> Answer<MerchantCheck> {
+        let effect = self.inner.lease_merchant_check(payment, tellings_max, lease_ms, now_ms);
+        let check = self.plain(42, self.key_of(payment), effect).await?;
+        let busy = check == MerchantCheck::Busy && self.has(Canary::CheckNotLeased);
+        Ok(if busy { MerchantCheck::Leased } else { check })
+    }
+
+    async fn merchant_answers_begun(&self) -> Answer<Vec<(PaymentId, String)>> {
+        self.read(43, None, self.inner.merchant_answers_begun()).await
     }
 
     async fn note_pending_answer(&self, payment: &PaymentId, now_ms: i64) -> Answer<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quittance_ledger::{DeliveryState, Finality, Known, Origin, Payment, PaymentState};
-use quittance_protocol::{ErrorCode, SettleResponse};
+use quittance_protocol::ErrorCode;
 
 use crate::base::Act;
 use crate::clients::{Client, Said, fingerprint};
@@ -27,7 +27,7 @@ fn used_up(payment: &Payment) -> bool {
 impl World {
     /// Whether the process could have known of the claim when it answered: the
     /// claim was there before the request came, or before the last look.
-    fn knew(&self, link: &Link, key: usize, begun: u64) -> bool {
+    pub(crate) fn knew(&self, link: &Link, key: usize, begun: u64) -> bool {
         let Some(claimed) = self.audit.claimed_at.get(&key) else { return false };
         let read = self.audit.reads.get(&(link.process, key)).copied().unwrap_or(0);
         *claimed < begun.max(read)
@@ -148,73 +148,6 @@ impl World {
         }
     }
 
-    /// `/verify`: a payment that is on record is nobody's to sell again.
-    pub(crate) fn audit_verified(&mut self, client: &Client, begun: u64, valid: bool) {
-        let claimed = self.audit.claimed_at.get(&client.key).is_some_and(|at| *at < begun);
-        if valid && claimed {
-            let owner = self.row(client.key).map(|payment| payment.origin);
-            if owner == Some(Origin::Gate) {
-                self.broken("P5", format!("key {} is on record and verifies again", client.key));
-            }
-        }
-    }
-
-    /// `/settle` answered: each success runs a handler of the server's.
-    pub(crate) fn audit_settled(
-        &mut self,
-        link: &Arc<Link>,
-        client: &Client,
-        merchant: &str,
-        begun: u64,
-        answer: &SettleResponse,
-    ) {
-        let key = client.key;
-        let now = self.now();
-        let Some(payment) = self.row(key) else {
-            if answer.success {
-                self.broken("P1", format!("key {key}: success for what was never claimed"));
-            }
-            return;
-        };
-        let (successes, pending) = self.audit.told.get(&key).copied().unwrap_or_default();
-        if answer.success {
-            // A pending answer that was noted counts, even if its process died saying it.
-            let noted =
-                payment.pending_answer_at_ms.and_then(|at| u64::try_from(at.saturating_sub(BEGIN_MS)).ok());
-            let lately = |at: u64| now.saturating_sub(at) <= REPLAY_MS.saturating_add(6_000);
-            let again =
-                client.identifier.is_some() || pending.is_some_and(lately) || noted.is_some_and(lately);
-            if successes > 0 && !again {
-                self.broken("P1", format!("key {key}: {merchant} was told success twice"));
-            }
-            if payment.state != PaymentState::Settled {
-                self.broken("P1", format!("key {key}: success while it is {}", payment.state));
-            }
-            if payment.origin != Origin::Merchant(merchant.to_owned()) {
-                self.broken("P1", format!("key {key}: success for {merchant}, which did not claim it"));
-            }
-            self.audit.told.insert(key, (successes.saturating_add(1), pending));
-            return;
-        }
-        match answer.error_reason {
-            Some(ErrorCode::SettlementPending) => {
-                self.audit.told.insert(key, (successes, Some(now)));
-            }
-            Some(ErrorCode::DuplicateSettlement | ErrorCode::NetworkUnavailable) => {}
-            Some(ErrorCode::UnexpectedSettleError) => {}
-            code => {
-                let open = !payment.state.is_final() || payment.state == PaymentState::Settled;
-                let mine = payment.origin == Origin::Merchant(merchant.to_owned());
-                if open && mine && self.knew(link, key, begun) {
-                    self.broken(
-                        "P5",
-                        format!("key {key} is {} and {merchant} is told {code:?}", payment.state),
-                    );
-                }
-            }
-        }
-    }
-
     /// I5, P2: every payment ends by its deadline, the finality lag and a minute.
     pub(crate) fn audit_unfinished(&mut self, bound: u64) {
         for key in 0..self.facts.len() {
@@ -238,6 +171,7 @@ impl World {
 
     /// The end: the books and the chains agree.
     pub(crate) fn audit_end(&mut self) {
+        self.audit_askers();
         for key in 0..self.facts.len() {
             let landed = self.landed_by(key);
             let Some(payment) = self.row(key) else { continue };

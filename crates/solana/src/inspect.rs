@@ -52,6 +52,10 @@ impl Rules {
         let exact: SvmExactPayload =
             serde_json::from_value(payload.payload.clone()).map_err(|_| SolanaError::PayloadShape)?;
         let payment = self.inspect(decode_base64(&exact.transaction)?, amount)?;
+        // It tells the seller's receipts apart.
+        if let Some(memo) = payload.accepted.memo() {
+            payment.check_memo(&memo)?;
+        }
         match exact.payer {
             Some(claimed) if claimed != payment.payer() => Err(SolanaError::PayerMismatch),
             _ => Ok(payment),

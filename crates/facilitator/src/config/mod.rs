@@ -8,6 +8,7 @@ mod decimal;
 mod dollars;
 mod gate;
 mod ledger;
+mod merchants;
 mod network;
 mod quote;
 mod ranges;
@@ -26,6 +27,7 @@ use serde::Deserialize;
 pub use dollars::is_known_dollar;
 pub use gate::GateConfig;
 pub use ledger::LedgerConfig;
+pub use merchants::MerchantsConfig;
 pub use network::{NetworkConfig, TokenAccount};
 pub use quote::QuoteConfig;
 pub use rates::{RateKind, RatePair, RateSourceConfig, RatesConfig};
@@ -54,6 +56,9 @@ pub struct Config {
     /// The payment gate.
     #[serde(default)]
     pub gate: GateConfig,
+    /// Foreign servers.
+    #[serde(default)]
+    pub merchants: MerchantsConfig,
 }
 
 /// Why the configuration cannot be used; every message says what to do, and none

@@ -6,8 +6,8 @@
 //! new key does not compile until somebody has said what it may be.
 
 use super::{
-    Config, ConfigError, GateConfig, LedgerConfig, NetworkConfig, QuoteConfig, RateSourceConfig, RatesConfig,
-    ServerConfig,
+    Config, ConfigError, GateConfig, LedgerConfig, MerchantsConfig, NetworkConfig, QuoteConfig,
+    RateSourceConfig, RatesConfig, ServerConfig,
 };
 use crate::units::{BASIS_POINTS_DIGITS, USDC_DIGITS, scaled};
 
@@ -98,7 +98,7 @@ impl Config {
 
     /// Every number there is.
     pub(super) fn ranges(&self) -> Vec<Range<'_>> {
-        let Self { server, ledger, networks, rates, quote, gate } = self;
+        let Self { server, ledger, networks, rates, quote, gate, merchants } = self;
         let mut all = Vec::new();
         all.extend(of_server(server));
         all.extend(of_ledger(ledger));
@@ -111,6 +111,7 @@ impl Config {
         }
         all.extend(of_quote(quote));
         all.extend(of_gate(gate));
+        all.extend(of_merchants(merchants));
         all
     }
 }
@@ -266,5 +267,14 @@ fn of_gate(gate: &GateConfig) -> Vec<Range<'_>> {
         Range::whole("gate.replay_seconds", *replay_seconds, 0, DAY_SECONDS),
         Range::whole("gate.runs_max", u64::from(*runs_max), 1, 100),
         Range::size("gate.concurrency_max", *concurrency_max, 1, 1_000_000),
+    ]
+}
+
+fn of_merchants(merchants: &MerchantsConfig) -> Vec<Range<'_>> {
+    let MerchantsConfig { retell_max, verify_lease_seconds } = merchants;
+    vec![
+        // Each is one more handler run that a lost connection can cost.
+        Range::whole("merchants.retell_max", u64::from(*retell_max), 0, 10),
+        Range::whole("merchants.verify_lease_seconds", *verify_lease_seconds, 1, 3_600),
     ]
 }

@@ -35,6 +35,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "costs recent", include_str!("../../../../migrations/postgres/0002_costs_recent.sql")),
     (3, "finality", include_str!("../../../../migrations/postgres/0003_finality.sql")),
     (4, "usages", include_str!("../../../../migrations/postgres/0004_usages.sql")),
+    (5, "merchant answers", include_str!("../../../../migrations/postgres/0005_merchant_answers.sql")),
     (9, "aliases", include_str!("../../../../migrations/postgres/0009_aliases.sql")),
 ];
 

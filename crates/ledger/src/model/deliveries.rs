@@ -12,8 +12,7 @@ use crate::ledger::Me;
 use crate::ops::delivery::credited;
 use crate::ops::usages::storable;
 use crate::types::{
-    AnswerMeta, DeliveryStart, DeliveryState, MerchantAnswer, Origin, Payment, PaymentState, RunEnd,
-    StoredAnswer,
+    AnswerMeta, DeliveryStart, DeliveryState, Origin, Payment, PaymentState, RunEnd, StoredAnswer,
 };
 
 impl Database {
@@ -169,27 +168,6 @@ impl Database {
     pub(super) fn answer_of(&self, id: &PaymentId) -> Option<StoredAnswer> {
         let at = self.by_id.get(id)?;
         self.answers.get(at)?.kept.clone()
-    }
-
-    pub(super) fn answer_merchant(
-        &mut self,
-        me: &Me,
-        id: &PaymentId,
-        now_ms: i64,
-    ) -> Result<MerchantAnswer, LedgerError> {
-        let payment = &mut self.get_mut(id)?.payment;
-        if let Some(first_at_ms) = payment.merchant_answer_at_ms {
-            return Ok(MerchantAnswer::Again { first_at_ms });
-        }
-        if payment.origin == Origin::Gate {
-            return Err(LedgerError::WrongOrigin { payment: Box::new(payment.clone()) });
-        }
-        if payment.state != PaymentState::Settled {
-            return Err(not_settled(payment));
-        }
-        payment.merchant_answer_at_ms = Some(now_ms);
-        self.line(me, now_ms, Some(id), "merchant_answered", json!({}));
-        Ok(MerchantAnswer::First)
     }
 
     pub(super) fn note_pending(&mut self, me: &Me, id: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {

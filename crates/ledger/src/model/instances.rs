@@ -96,14 +96,16 @@ impl Database {
 
     /// Instances that left work behind and whose lease has passed; their epoch moves on.
     fn fence_dead(&mut self, me: &Me, now_ms: i64) -> Vec<Arc<str>> {
-        let payments = &self.payments;
+        let (payments, merchants) = (&self.payments, &self.merchants);
         let left = |name: &str| {
-            payments.iter().any(|row| {
-                let payment = &row.payment;
-                (payment.owner == name && !is_over(payment))
-                    || (payment.delivery_owner.as_deref() == Some(name)
-                        && payment.delivery == DeliveryState::Running)
-            })
+            let telling = merchants.values().any(|row| row.telling && row.owner == name);
+            telling
+                || payments.iter().any(|row| {
+                    let payment = &row.payment;
+                    (payment.owner == name && !is_over(payment))
+                        || (payment.delivery_owner.as_deref() == Some(name)
+                            && payment.delivery == DeliveryState::Running)
+                })
         };
         let mut dead = Vec::new();
         for (name, instance) in &mut self.instances {
@@ -145,6 +147,7 @@ impl Database {
             let detail = credited(run, "the process that ran the handler ended", RunEnd::Interrupted);
             self.line(me, now_ms, Some(&id), "credited", detail);
         }
+        self.take_over_tellings(me, |owner| left.covers(owner), now_ms);
         adopted
     }
 }

@@ -9,6 +9,7 @@ mod books;
 mod deliveries;
 mod finality;
 mod instances;
+mod merchants;
 mod payments;
 mod rows;
 mod store;

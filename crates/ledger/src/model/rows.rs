@@ -24,6 +24,7 @@ pub struct Database {
     pub(super) wallets: BTreeMap<(Network, String), u64>,
     pub(super) attempts: Vec<Attempt>,
     pub(super) answers: BTreeMap<usize, Answer>,
+    pub(super) merchants: BTreeMap<usize, MerchantRow>,
     pub(super) costs: BTreeMap<(Network, String), Cost>,
     pub(super) tariffs: BTreeMap<Network, Vec<TariffRow>>,
     pub(super) instances: BTreeMap<Arc<str>, Instance>,
@@ -87,6 +88,17 @@ pub(super) struct Answer {
     pub(super) at_ms: i64,
 }
 
+/// What a foreign server was told.
+#[derive(Debug)]
+pub(super) struct MerchantRow {
+    pub(super) telling: bool,
+    pub(super) tellings: u32,
+    pub(super) holder: Option<String>,
+    pub(super) owner: String,
+    pub(super) owner_epoch: i64,
+    pub(super) check_until_ms: Option<i64>,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Instance {
     pub(super) epoch: i64,
@@ -109,6 +121,8 @@ pub enum Defect {
     AnyRunMayFinish,
     /// Runs of a process that died stay `running` (P6).
     RunningForgotten,
+    /// What a process that died was telling stays `telling` (P6).
+    TellingForgotten,
     /// An instance that was fenced may go on signing (I2, P1).
     NotFenced,
 }
@@ -137,6 +151,12 @@ impl Database {
     /// Every cost, by network and transaction.
     pub fn costs(&self) -> impl Iterator<Item = (&Network, &str, &Cost)> {
         self.costs.iter().map(|((network, transaction), cost)| (network, transaction.as_str(), cost))
+    }
+
+    /// How often success may have been said of a payment.
+    pub fn tellings(&self, payment: &PaymentId) -> u32 {
+        let row = self.by_id.get(payment).and_then(|at| self.merchants.get(at));
+        row.map_or(0, |row| row.tellings)
     }
 
     /// Lives of an instance so far.

@@ -11,13 +11,14 @@ use serde_json::Value as Json;
 use super::ModelLedger;
 use crate::LIST_MAX;
 use crate::error::LedgerError;
+use crate::merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
 use crate::ops::attempts::BATCH_PAYMENTS_MAX;
 use crate::repeats::{Alias, Known};
 use crate::store::Store;
 use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
 use crate::types::{
-    AttemptId, CostEntry, DeliveryStart, JournalLine, MerchantAnswer, NewClaim, Payment, PaymentState,
-    Retention, RunEnd, Slot, Spent, StoredAnswer, TariffRow,
+    AttemptId, CostEntry, DeliveryStart, JournalLine, NewClaim, Payment, PaymentState, Retention, RunEnd,
+    Slot, Spent, StoredAnswer, TariffRow,
 };
 
 impl ModelLedger {
@@ -241,8 +242,38 @@ impl Store for ModelLedger {
         self.read(|rows| Ok(rows.answer_of(payment)))
     }
 
-    async fn answer_merchant(&self, payment: &PaymentId, now_ms: i64) -> Result<MerchantAnswer, LedgerError> {
-        self.write(now_ms, |rows, me| rows.answer_merchant(me, payment, now_ms))
+    async fn begin_merchant_answer(
+        &self,
+        payment: &PaymentId,
+        holder: &str,
+        tellings_max: u32,
+        now_ms: i64,
+    ) -> Result<MerchantAnswer, LedgerError> {
+        self.write(now_ms, |rows, me| rows.begin_merchant_answer(me, payment, holder, tellings_max, now_ms))
+    }
+
+    async fn end_merchant_answer(
+        &self,
+        payment: &PaymentId,
+        holder: &str,
+        end: MerchantAnswerEnd,
+        now_ms: i64,
+    ) -> Result<bool, LedgerError> {
+        self.write(now_ms, |rows, me| rows.end_merchant_answer(me, payment, holder, end, now_ms))
+    }
+
+    async fn lease_merchant_check(
+        &self,
+        payment: &PaymentId,
+        tellings_max: u32,
+        lease_ms: i64,
+        now_ms: i64,
+    ) -> Result<MerchantCheck, LedgerError> {
+        self.write(now_ms, |rows, me| rows.lease_merchant_check(me, payment, tellings_max, lease_ms, now_ms))
+    }
+
+    async fn merchant_answers_begun(&self) -> Result<Vec<(PaymentId, String)>, LedgerError> {
+        self.read(|rows| Ok(rows.merchant_answers_begun(&self.me())))
     }
 
     async fn note_pending_answer(&self, payment: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {

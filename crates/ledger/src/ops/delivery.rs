@@ -1,4 +1,4 @@
-//! Deliveries: what a settled gate payment buys, and what a merchant was told.
+//! Deliveries: what a settled gate payment buys.
 
 use quittance_protocol::PaymentId;
 use serde_json::json;
@@ -9,8 +9,7 @@ use crate::conn::{Row, Tx, params, plain, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Me, journal};
 use crate::types::{
-    AnswerMeta, DeliveryStart, DeliveryState, MerchantAnswer, Origin, Payment, PaymentState, RunEnd,
-    StoredAnswer, Usage,
+    AnswerMeta, DeliveryStart, DeliveryState, Origin, Payment, PaymentState, RunEnd, StoredAnswer, Usage,
 };
 
 impl Ledger {
@@ -157,40 +156,6 @@ impl Ledger {
                 let Some(row) = row else { return Ok(None) };
                 let usage = usages::get(tx, &id).await?;
                 decode_answer(&row, usage).map(Some)
-            })
-        })
-        .await
-    }
-
-    /// Asks to tell a merchant `success: true`. Journaled before it is sent:
-    /// [`MerchantAnswer::First`] is given out once per payment.
-    pub async fn answer_merchant(
-        &self,
-        payment: &PaymentId,
-        now_ms: i64,
-    ) -> Result<MerchantAnswer, LedgerError> {
-        let (me, id) = (self.me(), payment.clone());
-        self.write(now_ms, move |tx| {
-            Box::pin(async move {
-                let changed = tx
-                    .execute(
-                        "UPDATE payments SET merchant_answer_at_ms = $2 WHERE id = $1 AND state = 'settled' \
-                         AND origin = 'merchant' AND merchant_answer_at_ms IS NULL",
-                        params![id.as_str(), now_ms],
-                    )
-                    .await?;
-                if changed == 1 {
-                    journal(tx, &me, now_ms, Some(&id), "merchant_answered", json!({})).await?;
-                    return Ok(MerchantAnswer::First);
-                }
-                let payment = claims::get(tx, &id).await?;
-                match payment.merchant_answer_at_ms {
-                    Some(first_at_ms) => Ok(MerchantAnswer::Again { first_at_ms }),
-                    None if payment.origin == Origin::Gate => {
-                        Err(LedgerError::WrongOrigin { payment: Box::new(payment) })
-                    }
-                    None => Err(not_settled(payment)),
-                }
             })
         })
         .await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
-use super::delivery;
+use super::{delivery, merchants};
 use crate::codec;
 use crate::conn::{Tx, params, plain};
 use crate::error::LedgerError;
@@ -158,7 +158,7 @@ pub(crate) async fn enter(
 }
 
 /// The time by which leases are kept and judged, in Unix milliseconds.
-async fn lease_now(tx: &mut Tx, clock: LeaseClock, caller_ms: i64) -> Result<i64, LedgerError> {
+pub(super) async fn lease_now(tx: &mut Tx, clock: LeaseClock, caller_ms: i64) -> Result<i64, LedgerError> {
     if clock == LeaseClock::Caller || !tx.is_postgres() {
         return Ok(caller_ms);
     }
@@ -174,7 +174,8 @@ async fn fence_dead(tx: &mut Tx, me: &Me, now_ms: i64) -> Result<Vec<String>, Le
             "SELECT name FROM instances WHERE lease_until_ms < $1 AND name <> $2 AND (\
              EXISTS (SELECT 1 FROM payments WHERE owner = name AND state IN ('claimed', 'recorded')) OR \
              EXISTS (SELECT 1 FROM payments WHERE owner = name AND state = 'settled' AND finality IS NULL) OR \
-             EXISTS (SELECT 1 FROM payments WHERE delivery_owner = name AND delivery = 'running')) \
+             EXISTS (SELECT 1 FROM payments WHERE delivery_owner = name AND delivery = 'running') OR \
+             EXISTS (SELECT 1 FROM merchant_answers WHERE owner = name AND state = 'telling')) \
              ORDER BY name",
             params![now_ms, &*me.instance],
         )
@@ -242,5 +243,6 @@ async fn take_over(tx: &mut Tx, me: &Me, left: Left, now_ms: i64) -> Result<Vec<
         let detail = delivery::credited(codec::runs(row)?, why, RunEnd::Interrupted);
         journal(tx, me, now_ms, Some(&id), "credited", detail).await?;
     }
+    merchants::take_over(tx, me, &from, anybody, now_ms).await?;
     Ok(adopted)
 }

@@ -449,6 +449,30 @@ fn a_demanded_memo_must_match() {
     assert_eq!(silent.check_memo("order 7"), Err(SolanaError::MemoCount));
 }
 
+#[test]
+fn the_memo_in_extra_is_enforced() {
+    let with = |memo: Value, instructions: &[Instruction]| {
+        let mut payload = payload(&transaction(instructions));
+        payload.accepted.extra.insert("memo".to_owned(), memo);
+        rules().check(&payload).map(drop)
+    };
+    let ordered = changed(|i| i[3] = layout::memo("order 7"));
+    let twice = changed(|i| {
+        i[3] = layout::memo("order 7");
+        i.push(layout::memo("order 7"));
+    });
+    assert_eq!(with(json!("order 7"), &ordered), Ok(()));
+    assert_eq!(with(json!("order 8"), &ordered), Err(SolanaError::MemoMismatch));
+    assert_eq!(with(json!("order 7 "), &ordered), Err(SolanaError::MemoMismatch));
+    assert_eq!(with(json!(["order 7"]), &ordered), Err(SolanaError::MemoMismatch));
+    assert_eq!(with(json!("order 7"), &official()[..3]), Err(SolanaError::MemoCount));
+    assert_eq!(with(json!("order 7"), &twice), Err(SolanaError::MemoCount));
+    // As for the reference, an empty one demands nothing.
+    for nothing in [json!(""), json!(null)] {
+        assert_eq!(with(nothing, &official()[..3]), Ok(()));
+    }
+}
+
 /// Every single byte changed: nothing panics, and what passes without the
 /// payer's signature covering it is slot 0 alone.
 #[test]

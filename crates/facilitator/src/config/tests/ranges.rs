@@ -22,6 +22,7 @@ const WHOLE: &str = r#"
     age_max_seconds = 30
     [quote]
     [gate]
+    [merchants]
 "#;
 
 /// `WHOLE` with one key set to what is written in `value`.

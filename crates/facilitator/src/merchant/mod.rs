@@ -1,0 +1,262 @@
+//! `/verify` and `/settle` for foreign servers.
+//!
+//! They send no request body, so each `success: true` runs a handler of
+//! theirs, whoever shows the payment and whatever stands in it beside the
+//! signature. So a success is told once (`telling`), and a payment buys from
+//! the merchant and on the terms it was claimed for (`terms`), nothing else.
+
+mod answers;
+mod telling;
+mod terms;
+mod verify;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quittance_ledger::{LedgerError, NewClaim, Origin, Payment, PaymentState};
+use quittance_protocol::{
+    Amount, ErrorCode, IdentifierHash, PaymentId, RequestId, SettleRequest, SettleResponse, VerifyRequest,
+};
+use tokio::time::Instant;
+
+use crate::Inner;
+use crate::answer::{pending_receipt, receipt, reject};
+use crate::api::{PayOutcome, Rejection};
+use crate::board::{Changes, Notice};
+use crate::chain::ChainPayment;
+use crate::checks::Checked;
+use crate::desk::Desk;
+use crate::repeats::{Claimed, NAMES_ANOTHER};
+
+use answers::{duplicate_of, ended_of, ledger_trouble, of_another, unreachable_chain};
+pub use telling::Telling;
+use telling::Turn;
+use terms::Bound;
+
+/// How often a waiter rereads the ledger when nobody in this process announces
+/// anything: another replica may own the payment, or be telling of it.
+const REREAD_PAUSE: Duration = Duration::from_millis(500);
+
+/// The answer to `/settle`.
+#[derive(Debug)]
+pub struct SettleAnswer {
+    /// What is said.
+    pub response: SettleResponse,
+    /// With `success: true`, and only then: the right to say it. Dropped before
+    /// [`Telling::taken`], it was not told.
+    pub telling: Option<Telling>,
+}
+
+impl From<SettleResponse> for SettleAnswer {
+    fn from(response: SettleResponse) -> Self {
+        Self { response, telling: None }
+    }
+}
+
+/// One foreign server's question about one payment.
+struct Question {
+    merchant: String,
+    payment: ChainPayment,
+    bound: Bound,
+    identifier: Result<Option<IdentifierHash>, Rejection>,
+    notice: Arc<Notice>,
+    until: Instant,
+}
+
+impl Question {
+    fn new(inner: &Inner, request: &VerifyRequest, payment: ChainPayment, merchant: &str) -> Self {
+        Self {
+            bound: Bound::of(merchant, &request.payment_requirements, &payment.key),
+            notice: inner.board.notice(payment.key),
+            identifier: identifier_of(request),
+            until: Instant::now() + inner.limits.pending_wait,
+            merchant: merchant.to_owned(),
+            payment,
+        }
+    }
+
+    /// Whether what is on record is this payment, of this merchant, for this sale.
+    fn is_about(&self, known: &Payment) -> bool {
+        known.signature_digest == self.payment.signature_digest
+            && matches!(&known.origin, Origin::Merchant(merchant) if *merchant == self.merchant)
+            && self.bound.covers(&known.fingerprint)
+    }
+}
+
+impl Inner {
+    /// See [`crate::Facilitator::settle`].
+    pub(crate) async fn settle(self: &Arc<Self>, request: SettleRequest, merchant: &str) -> SettleAnswer {
+        let network = request.payment_requirements.network.clone();
+        let (desk, payment) = match self.check_terms(&request) {
+            Ok(checked) => checked,
+            Err(rejection) => return self.refused(&network, &rejection).into(),
+        };
+        let question = Arc::new(Question::new(self, &request, payment, merchant));
+        // Detached, so that a server that hangs up cannot strand a claim.
+        let found = {
+            let (inner, question) = (Arc::clone(self), Arc::clone(&question));
+            self.drivers.spawn(async move { inner.find_or_claim_for(&desk, &question).await })
+        };
+        let known = match found.await {
+            Ok(Ok(known)) => known,
+            Ok(Err(rejection)) => return self.refused(&network, &rejection).into(),
+            Err(error) => {
+                tracing::error!(%error, "settling task failed");
+                return self.refused(&network, &ledger_trouble(ErrorCode::UnexpectedSettleError)).into();
+            }
+        };
+        if !question.is_about(&known) {
+            return of_another(&known).into();
+        }
+        self.answer_merchant(known, &question).await
+    }
+
+    async fn find_or_claim_for(
+        self: &Arc<Self>,
+        desk: &Arc<Desk>,
+        question: &Question,
+    ) -> Result<Payment, Rejection> {
+        let payment = &question.payment;
+        let mut turn = question.notice.turn.lock().await;
+        if let Some(known) = self.on_record(payment).await.map_err(unsettled)? {
+            return Ok(known);
+        }
+        desk.chain.check_window(payment, self.tools.clock.now())?;
+        if let Some((digest, rejection)) = &turn.refused
+            && *digest == payment.signature_digest
+        {
+            return Err(rejection.clone());
+        }
+        let identifier = question.identifier.clone()?;
+        let gas = self.covers_cost(desk, payment)?;
+        self.check_payer_alone(desk, payment).await?;
+        let checked = match self.check_chain_alone(desk, payment).await {
+            Ok(checked) => checked,
+            Err(rejection) => {
+                if rejection.code != ErrorCode::NetworkUnavailable {
+                    // Another replica may have claimed and landed it meanwhile.
+                    if let Some(known) = self.on_record(payment).await.map_err(unsettled)? {
+                        return Ok(known);
+                    }
+                    turn.refused = Some((payment.signature_digest, rejection.clone()));
+                }
+                return Err(rejection);
+            }
+        };
+        let new = NewClaim { identifier, ..self.claim_of(desk, question, gas, &checked) };
+        match self.claim(desk, new, &question.notice).await.map_err(unsettled)? {
+            Claimed::Known(known) => Ok(known.payment),
+            Claimed::Named | Claimed::Crowded(_) => {
+                Err(reject(ErrorCode::RequestMismatch, NAMES_ANOTHER).of(payment.payer.clone()))
+            }
+        }
+    }
+
+    fn claim_of(&self, desk: &Desk, question: &Question, gas: Amount, checked: &Checked) -> NewClaim {
+        let payment = &question.payment;
+        NewClaim {
+            id: PaymentId::from_random(self.tools.random.draw()),
+            request_id: RequestId::from_random(self.tools.random.draw()),
+            key: payment.key,
+            network: desk.chain.network().clone(),
+            origin: Origin::Merchant(question.merchant.clone()),
+            fingerprint: question.bound.fingerprint(),
+            signature_digest: payment.signature_digest,
+            identifier: None,
+            idempotency: None,
+            repeats: None,
+            payer: payment.payer.clone(),
+            pay_to: desk.terms.pay_to.clone(),
+            asset: desk.terms.asset.clone(),
+            amount: payment.amount,
+            service: payment.amount.checked_sub(gas).unwrap_or(Amount::ZERO),
+            gas,
+            tariff: None,
+            deadline: checked.deadline,
+            watch_from: checked.watch_from,
+            payload: payment.form.clone(),
+            resource: "POST /settle".to_owned(),
+        }
+    }
+
+    /// Waits for a verdict, and for whoever is being told of it just now.
+    async fn answer_merchant(self: &Arc<Self>, mut known: Payment, question: &Question) -> SettleAnswer {
+        let mut changes = question.notice.subscribe();
+        loop {
+            match known.state {
+                PaymentState::Claimed | PaymentState::Recorded => {}
+                PaymentState::Settled => match self.ask_to_tell(&known).await {
+                    Turn::Tell(telling) => {
+                        return SettleAnswer { response: receipt(&known), telling: Some(telling) };
+                    }
+                    Turn::Told => return duplicate_of(&known).into(),
+                    Turn::Wait => {}
+                },
+                PaymentState::Refused | PaymentState::Expired => return ended_of(&known).into(),
+            }
+            if Instant::now() >= question.until {
+                return match self.pending(&known).await {
+                    PayOutcome::Pending { receipt, .. } => receipt.into(),
+                    _ => pending_receipt(&known).into(),
+                };
+            }
+            known = self.news(&mut changes, known, question.until).await;
+        }
+    }
+
+    /// The payment as it stands once something may have changed, or at `until`.
+    async fn news(&self, changes: &mut Changes, known: Payment, until: Instant) -> Payment {
+        let pause = tokio::time::sleep_until(until.min(Instant::now() + REREAD_PAUSE));
+        tokio::select! {
+            biased;
+            _ = changes.changed() => {}
+            () = pause => {}
+        }
+        match self.tools.ledger.payment(&known.id).await {
+            Ok(Some(fresh)) => fresh,
+            Ok(None) => known,
+            Err(error) => {
+                tracing::warn!(%error, "cannot reread a payment");
+                known
+            }
+        }
+    }
+
+    /// What the books have under this key. A gate's alias is answered from its
+    /// payment, which is nobody's to sell here; one whose payment ended unpaid is
+    /// an authorization like any other.
+    async fn on_record(&self, payment: &ChainPayment) -> Result<Option<Payment>, LedgerError> {
+        let known = self.tools.ledger.known(&payment.key).await?;
+        Ok(known.filter(|known| !known.is_free()).map(|known| known.payment))
+    }
+
+    async fn check_payer_alone(&self, desk: &Desk, payment: &ChainPayment) -> Result<(), Rejection> {
+        self.check_payer(desk, &payment.payer).await.map_err(|outcome| match outcome {
+            PayOutcome::Refused(rejection) => rejection,
+            _ => ledger_trouble(ErrorCode::NetworkUnavailable),
+        })
+    }
+
+    async fn check_chain_alone(&self, desk: &Desk, payment: &ChainPayment) -> Result<Checked, Rejection> {
+        self.check_chain(desk, payment).await.map_err(|outcome| match outcome {
+            PayOutcome::Refused(rejection) => rejection,
+            _ => unreachable_chain(),
+        })
+    }
+}
+
+/// The ledger failed on the way to a claim: nothing is known of the payment.
+fn unsettled(error: LedgerError) -> Rejection {
+    tracing::error!(%error, "ledger");
+    ledger_trouble(ErrorCode::UnexpectedSettleError)
+}
+
+/// The customer's own word, which names one payment. One that an offer of ours
+/// suggested says nothing here: foreign servers make their own offers. A word that
+/// is none names nothing: its sender would take it for a name.
+fn identifier_of(request: &VerifyRequest) -> Result<Option<IdentifierHash>, Rejection> {
+    match request.payment_payload.payment_identifier() {
+        Ok(word) => Ok(word.map(IdentifierHash::of).filter(|identifier| !identifier.is_offered())),
+        Err(error) => Err(reject(ErrorCode::InvalidPayload, &error.to_string())),
+    }
+}

@@ -1,0 +1,111 @@
+//! `/verify`: whether `/settle` would say success.
+//!
+//! A server that works before it settles runs its handler on `isValid: true`.
+//! Before a payment is on record nothing can tell its copies apart; from then
+//! on one server at a time hears it, and none once a success was told.
+
+use std::sync::Arc;
+
+use quittance_ledger::{MerchantCheck, Payment, PaymentState};
+use quittance_protocol::{ErrorCode, VerifyRequest, VerifyResponse};
+use tokio::time::Instant;
+
+use super::Question;
+use super::answers::{duplicate, ended, ledger_trouble, pending, unreachable_chain, valid};
+use crate::Inner;
+use crate::api::Rejection;
+use crate::chain::{ChainPayment, CheckError};
+use crate::desk::Desk;
+
+impl Inner {
+    /// See [`crate::Facilitator::verify`].
+    pub(crate) async fn verify(self: &Arc<Self>, request: VerifyRequest, merchant: &str) -> VerifyResponse {
+        match self.verify_inner(&request, merchant).await {
+            Ok(payment) => valid(payment),
+            Err(rejection) => self.invalid(&request.payment_requirements.network, rejection),
+        }
+    }
+
+    async fn verify_inner(
+        self: &Arc<Self>,
+        request: &VerifyRequest,
+        merchant: &str,
+    ) -> Result<ChainPayment, Rejection> {
+        let (desk, payment) = self.check_terms(request)?;
+        let question = Question::new(self, request, payment, merchant);
+        if let Some(known) = self.known_to(&question.payment).await? {
+            return self.verify_known(known, question).await;
+        }
+        question.identifier.as_ref().map_err(Rejection::clone)?;
+        match self.verify_new(&desk, &question.payment).await {
+            Ok(()) => Ok(question.payment),
+            Err(rejection) => match self.known_to(&question.payment).await? {
+                // It was claimed, and may have landed, while the chain was asked.
+                Some(known) => self.verify_known(known, question).await,
+                None => Err(rejection),
+            },
+        }
+    }
+
+    async fn known_to(&self, payment: &ChainPayment) -> Result<Option<Payment>, Rejection> {
+        self.on_record(payment).await.map_err(|error| {
+            tracing::error!(%error, "ledger");
+            ledger_trouble(ErrorCode::UnexpectedVerifyError)
+        })
+    }
+
+    /// One RPC call: nothing is claimed, so no deadline is read.
+    async fn verify_new(&self, desk: &Desk, payment: &ChainPayment) -> Result<(), Rejection> {
+        desk.chain.check_window(payment, self.tools.clock.now())?;
+        self.covers_cost(desk, payment)?;
+        self.check_payer_alone(desk, payment).await?;
+        match desk.chain.check_chain(payment).await {
+            Ok(_) => Ok(()),
+            Err(CheckError::Rejected(rejection)) => Err(rejection),
+            Err(CheckError::Unreachable(reason)) => {
+                tracing::warn!(network = %desk.chain.network(), reason, "chain check impossible");
+                Err(unreachable_chain())
+            }
+        }
+    }
+
+    /// What is on record is valid for one server at a time, while `/settle`
+    /// would still say success: a server that works first must get past this
+    /// after a crash, and nobody may make two of them work at once. Until there
+    /// is a verdict it waits, as `/settle` does.
+    async fn verify_known(&self, mut known: Payment, question: Question) -> Result<ChainPayment, Rejection> {
+        let mine = question.is_about(&known);
+        let mut changes = question.notice.subscribe();
+        loop {
+            match known.state {
+                PaymentState::Claimed | PaymentState::Recorded if !mine => return Err(pending(&known.payer)),
+                PaymentState::Claimed | PaymentState::Recorded => {}
+                PaymentState::Settled if !mine => return Err(duplicate(&known)),
+                PaymentState::Settled => match self.lease_check(&known).await {
+                    MerchantCheck::Leased => return Ok(question.payment),
+                    MerchantCheck::Told => return Err(duplicate(&known)),
+                    MerchantCheck::Busy => {}
+                },
+                PaymentState::Refused | PaymentState::Expired => return Err(ended(&known)),
+            }
+            if Instant::now() >= question.until {
+                return Err(pending(&known.payer));
+            }
+            known = self.news(&mut changes, known, question.until).await;
+        }
+    }
+
+    /// A lease whose commit's answer is lost runs out by itself.
+    async fn lease_check(&self, known: &Payment) -> MerchantCheck {
+        if known.merchant_answer_at_ms.is_some() {
+            return MerchantCheck::Told;
+        }
+        let (max, lease_ms) = (self.limits.tellings_max, self.limits.check_lease_ms);
+        let now_ms = self.tools.clock.now_ms();
+        let leased = self.tools.ledger.lease_merchant_check(&known.id, max, lease_ms, now_ms).await;
+        leased.unwrap_or_else(|error| {
+            tracing::error!(%error, "ledger");
+            MerchantCheck::Busy
+        })
+    }
+}

@@ -18,9 +18,10 @@ const IMAGE = '{"requests":[{"type":"image","model":"gen","prompt":"A lighthouse
 await stack.withStack(async folder => {
   say('starting Base and Solana');
   const net = await stack.devnet('--payers', '1');
-  const config = stack.configure(folder, net, { name: 'api', port: await stack.freePort() });
+  // The facilitator settles to the devnet's own addresses, the API to others: each ledger has a payout address and fee payers to itself.
+  const config = stack.configure(folder, net, { name: 'api', port: await stack.freePort(), more: stack.apiTerms(net) });
   say('starting the sample API with its gate');
-  const api = await stack.sampleApi(net, config);
+  const api = await stack.sampleApi(net, config, { env: stack.apiWallets(net) });
   say('starting the facilitator for foreign servers');
   const program = await stack.facilitatorBeside(folder, net);
   const setup = seconds();
@@ -48,7 +49,12 @@ await stack.withStack(async folder => {
   else print(report, bought, before, after, hold ? console.error : console.log);
   if (hold) {
     const { base, solana } = net;
-    console.log(JSON.stringify({ api_url: api.url, facilitator_url: program.url, devnet: { base, solana } }));
+    console.log(JSON.stringify({
+      api_url: api.url,
+      facilitator_url: program.url,
+      devnet: { base, solana },
+      api: { base_pay_to: base.api_pay_to, solana_pay_to: solana.api_pay_to },
+    }));
     say('holding; Ctrl-C ends it');
     await once(net.child, 'exit');
   }
@@ -84,6 +90,7 @@ async function rows(net, api, config, bought) {
     const booked = books.find(payment => payment.transaction === row.transaction);
     if (!booked) throw new Error(`${row.transaction} is not in the books`);
     const { client, network, resource, amount, service, gas, transaction, payer, pay_to } = row;
+    if (pay_to !== booked.pay_to) throw new Error(`${transaction} went to ${pay_to}, the books say ${booked.pay_to}`);
     return {
       client, network, resource, amount, service, gas, transaction, payer, pay_to,
       state: booked.state, handler_runs: runs[booked.id] ?? 0,
@@ -99,9 +106,9 @@ async function balances(net) {
   const signer = await createKeyPairSignerFromBytes(Uint8Array.from(getBase58Encoder().encode(solana.payer_key)));
   return {
     'Base payer': await chain.baseBalance(base.rpc_url, base.usdc, payer),
-    'Base payTo': await chain.baseBalance(base.rpc_url, base.usdc, base.pay_to),
+    'Base payTo': await chain.baseBalance(base.rpc_url, base.usdc, base.api_pay_to),
     'Solana payer': await chain.solanaBalance(solana.rpc_url, solana.mint, signer.address),
-    'Solana payTo': await chain.solanaBalance(solana.rpc_url, solana.mint, solana.pay_to),
+    'Solana payTo': await chain.solanaBalance(solana.rpc_url, solana.mint, solana.api_pay_to),
   };
 }
 

@@ -141,6 +141,12 @@ export function configure(folder, net, { name = 'quittance', port, ledger, more 
   return path;
 }
 
+/** What a configuration of the second ledger on these chains says: one ledger per payout address on Base, one per fee payer on Solana. */
+export const apiTerms = net => ({ base: { pay_to: net.base.api_pay_to }, solana: { pay_to: net.solana.api_pay_to } });
+
+/** The wallets that go with it, as environment. */
+export const apiWallets = net => ({ BASE_WALLET: net.base.api_wallet_key, SOLANA_WALLET: net.solana.api_wallet_key });
+
 /** Secrets go through the environment, never through a file. */
 function secrets(net, wallets = {}) {
   return {

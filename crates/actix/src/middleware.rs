@@ -12,7 +12,7 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, rt};
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
-use quittance_facilitator::Sale;
+use quittance_facilitator::{PayOutcome, Sale};
 use quittance_protocol::{Amount, ErrorCode, Fingerprint, PaymentPayload, ResourceRef};
 use quittance_quote::{Price, PriceRequest, Route};
 use tokio::sync::oneshot;
@@ -21,7 +21,7 @@ use crate::answers::{self, PAYMENT_REQUIRED_MESSAGE, PAYMENT_REQUIRED_TEXT};
 use crate::gate::Shared;
 use crate::intake::Names;
 use crate::paid::Bypassed;
-use crate::{GateError, discovery, intake, run};
+use crate::{GateError, discovery, intake, receipt, run};
 
 /// Room for an offer on two networks and its reason; a longer one grows.
 const OFFER_BYTES: usize = 2_048;
@@ -190,25 +190,59 @@ async fn quote(
     }
     // The price comes first even when a payment is there: a request that would
     // be refused must get the host's 400 before anything is claimed.
-    let price = shared.pricer.price(&request).map_err(answers::refusal)?;
+    let price = match shared.pricer.price(&request) {
+        Ok(price) => price,
+        Err(refusal) => {
+            // A catalogue that no longer sells this may have sold it.
+            let known = on_record(shared, req, path, &body).await;
+            return Err(known.unwrap_or_else(|| answers::refusal(refusal)));
+        }
+    };
     let payment = match intake::payment(req.headers()) {
         Ok(Some(payment)) => payment,
         Ok(None) => return Err(unpaid(shared, price.service, &resource, None, PAYMENT_REQUIRED_MESSAGE)),
         Err(error) => return Err(unpaid_because(shared, price.service, &resource, &error)),
     };
+    let sale = sale(req, path, &body, price.service, &payment);
+    // Only a request that may reach the handler gets its body back.
+    intake::put_back(req, &body);
+    Ok(Job { payment, sale, price, resource })
+}
+
+fn sale(req: &ServiceRequest, path: &str, body: &Bytes, service: Amount, payment: &PaymentPayload) -> Sale {
     let method = req.method().as_str();
-    let Names { identifier, idempotency, malformed } = intake::names(&payment, req.headers());
-    let sale = Sale {
-        service: price.service,
-        fingerprint: Fingerprint::of_request(method, path, req.query_string(), &body),
+    let Names { identifier, idempotency, malformed } = intake::names(payment, req.headers());
+    Sale {
+        service,
+        fingerprint: Fingerprint::of_request(method, path, req.query_string(), body),
         resource: format!("{method} {path}"),
         identifier,
         idempotency,
         malformed,
-    };
-    // Only a request that may reach the handler gets its body back.
-    intake::put_back(req, &body);
-    Ok(Job { payment, sale, price, resource })
+    }
+}
+
+/// What a request without a price any more bought earlier: the books come before
+/// the catalogue. Runs nothing and claims nothing.
+async fn on_record(
+    shared: &Arc<Shared>,
+    req: &ServiceRequest,
+    path: &str,
+    body: &Bytes,
+) -> Option<HttpResponse<BoxBody>> {
+    let payment = intake::payment(req.headers()).ok()??;
+    let sale = sale(req, path, body, Amount::ZERO, &payment);
+    match shared.till.recall(&payment, &sale).await? {
+        PayOutcome::Answered { answer, receipt } => Some(receipt::replay(answer, &receipt)),
+        PayOutcome::Pending { receipt, retry_after_seconds } => {
+            Some(answers::pending(&receipt, retry_after_seconds))
+        }
+        PayOutcome::Conflict { code, message, receipt } => {
+            Some(answers::conflict(code, &message, receipt.as_ref()))
+        }
+        PayOutcome::Unavailable { retry_after_seconds } => Some(answers::unavailable(retry_after_seconds)),
+        PayOutcome::Granted(_) | PayOutcome::Refused(_) => None,
+    }
 }
 
 fn price_request<'a>(req: &'a ServiceRequest, path: &'a str, body: &'a Bytes) -> PriceRequest<'a> {

@@ -31,6 +31,11 @@ pub(crate) trait Till: Send + Sync {
         out: &mut Vec<u8>,
     ) -> Result<(), NothingToOffer>;
     fn pay(&self, payload: PaymentPayload, sale: Sale) -> LocalBoxFuture<'_, PayOutcome>;
+    fn recall<'a>(
+        &'a self,
+        payload: &'a PaymentPayload,
+        sale: &'a Sale,
+    ) -> LocalBoxFuture<'a, Option<PayOutcome>>;
     fn finish(&self, grant: Grant, answer: StoredAnswer) -> LocalBoxFuture<'_, Result<(), NotBooked>>;
     fn credit<'a>(&'a self, grant: Grant, reason: &'a str) -> LocalBoxFuture<'a, Result<(), NotBooked>>;
     fn answer_sent(&self, payment: &PaymentId);
@@ -59,6 +64,14 @@ impl Till for Facilitator {
 
     fn pay(&self, payload: PaymentPayload, sale: Sale) -> LocalBoxFuture<'_, PayOutcome> {
         Facilitator::pay(self, payload, sale).boxed_local()
+    }
+
+    fn recall<'a>(
+        &'a self,
+        payload: &'a PaymentPayload,
+        sale: &'a Sale,
+    ) -> LocalBoxFuture<'a, Option<PayOutcome>> {
+        Facilitator::recall(self, payload, sale).boxed_local()
     }
 
     fn finish(&self, grant: Grant, answer: StoredAnswer) -> LocalBoxFuture<'_, Result<(), NotBooked>> {

@@ -105,6 +105,11 @@ pub struct BaseInfo {
     pub wallet_key: B256,
     /// Where payments go: the wallet's address, checksummed.
     pub pay_to: String,
+    /// Key of the wallet of an API that runs beside: 100 ETH. One ledger per payout
+    /// address, so it gets one of its own.
+    pub api_wallet_key: B256,
+    /// Where that API's payments go: its wallet's address, checksummed.
+    pub api_pay_to: String,
     /// Keys of further payers, each funded like the first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub payers: Vec<B256>,
@@ -138,19 +143,23 @@ pub async fn start(options: &BaseOptions) -> Result<(Anvil, BaseInfo), DevnetErr
     let rpc = anvil.rpc();
     let wallet_key = actor("wallet");
     let wallet = address_of(&wallet_key)?;
+    let api_wallet_key = actor("api wallet");
+    let api_wallet = address_of(&api_wallet_key)?;
     let info = BaseInfo {
         rpc_url: rpc.url().to_owned(),
         usdc: USDC.to_string(),
         payer_key: actor("payer"),
         wallet_key,
         pay_to: wallet.to_string(),
+        api_wallet_key,
+        api_pay_to: api_wallet.to_string(),
         payers: (0..options.payers).map(|index| actor(&format!("payer {index}"))).collect(),
     };
     let funded = std::iter::once(&info.payer_key)
         .chain(&info.payers)
         .map(address_of)
         .collect::<Result<Vec<_>, _>>()?;
-    set_up(rpc, &artifacts, wallet, &funded).await?;
+    set_up(rpc, &artifacts, &[wallet, api_wallet], &funded).await?;
     let _: Value = rpc.call("evm_setTime", [wall_clock_seconds()]).await?;
     let _: Value = rpc.call("evm_mine", ()).await?;
     check(rpc, &funded).await?;
@@ -235,7 +244,7 @@ impl Artifacts {
 async fn set_up(
     rpc: &Rpc,
     artifacts: &Artifacts,
-    wallet: Address,
+    wallets: &[Address],
     funded: &[Address],
 ) -> Result<(), DevnetError> {
     let deployer = address_of(&actor("deployer"))?;
@@ -245,7 +254,9 @@ async fn set_up(
 
     let ether = |amount: &str| parse_ether(amount).unwrap_or_default();
     set(rpc, "anvil_setBalance", json!([deployer, ether("1000")])).await?;
-    set(rpc, "anvil_setBalance", json!([wallet, ether("100")])).await?;
+    for wallet in wallets {
+        set(rpc, "anvil_setBalance", json!([wallet, ether("100")])).await?;
+    }
     set(rpc, "anvil_setCode", json!([MULTICALL3, MULTICALL3_CODE.trim()])).await?;
     set(rpc, "anvil_setCode", json!([GAS_PRICE_ORACLE, GAS_PRICE_ORACLE_CODE.trim()])).await?;
     let l1_price = U256::from(L1_WEI_PER_BYTE);

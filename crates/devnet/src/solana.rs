@@ -69,6 +69,11 @@ pub struct SolanaInfo {
     pub wallet_key: String,
     /// Where payments go: the wallet's address (owner of the token account).
     pub pay_to: String,
+    /// Key of the wallet of an API that runs beside: 100 SOL, no token account. One
+    /// ledger per fee payer, so it gets one of its own.
+    pub api_wallet_key: String,
+    /// Where that API's payments go: its wallet's address.
+    pub api_pay_to: String,
     /// Keys of further payers, each funded like the first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub payers: Vec<String>,
@@ -97,10 +102,12 @@ pub async fn start(options: &SolanaOptions) -> Result<(Surfnet, SolanaInfo), Dev
 
     let payer = actor("payer");
     let wallet = actor("wallet");
+    let api_wallet = actor("api wallet");
     let payers: Vec<Keypair> = (0..options.payers).map(|index| actor(&format!("payer {index}"))).collect();
     let funded: Vec<Pubkey> = std::iter::once(&payer).chain(&payers).map(Signer::pubkey).collect();
-    surfnet.set_up(wallet.pubkey(), &funded).await?;
-    surfnet.check(wallet.pubkey(), &funded).await?;
+    let wallets = [wallet.pubkey(), api_wallet.pubkey()];
+    surfnet.set_up(&wallets, &funded).await?;
+    surfnet.check(&wallets, &funded).await?;
     let info = SolanaInfo {
         rpc_url,
         ws_url,
@@ -108,6 +115,8 @@ pub async fn start(options: &SolanaOptions) -> Result<(Surfnet, SolanaInfo), Dev
         payer_key: payer.to_base58_string(),
         wallet_key: wallet.to_base58_string(),
         pay_to: wallet.pubkey().to_string(),
+        api_wallet_key: api_wallet.to_base58_string(),
+        api_pay_to: api_wallet.pubkey().to_string(),
         payers: payers.iter().map(Keypair::to_base58_string).collect(),
     };
     Ok((surfnet, info))
@@ -204,9 +213,11 @@ fn run(svm_config: SurfnetSvmConfig, config: SurfpoolConfig, ready: Ready) {
 }
 
 impl Surfnet {
-    async fn set_up(&self, wallet: Pubkey, funded: &[Pubkey]) -> Result<(), DevnetError> {
+    async fn set_up(&self, wallets: &[Pubkey], funded: &[Pubkey]) -> Result<(), DevnetError> {
         let system = Pubkey::default();
-        self.set_account(wallet, WALLET_LAMPORTS, &[], system).await?;
+        for wallet in wallets {
+            self.set_account(*wallet, WALLET_LAMPORTS, &[], system).await?;
+        }
         let count = u64::try_from(funded.len()).unwrap_or(u64::MAX);
         let mint = mint_data(actor("mint authority").pubkey(), PAYER_USDC.saturating_mul(count));
         self.set_account(MINT, MINT_LAMPORTS, &mint, TOKEN_PROGRAM).await?;
@@ -232,11 +243,13 @@ impl Surfnet {
         Ok(())
     }
 
-    async fn check(&self, wallet: Pubkey, funded: &[Pubkey]) -> Result<(), DevnetError> {
+    async fn check(&self, wallets: &[Pubkey], funded: &[Pubkey]) -> Result<(), DevnetError> {
         let processed = json!({"commitment": "processed"});
-        let balance: Value = self.rpc.call("getBalance", json!([wallet.to_string(), processed])).await?;
-        if balance["value"] != json!(WALLET_LAMPORTS) {
-            return Err(DevnetError::SelfCheck(format!("the wallet's balance is {}", balance["value"])));
+        for wallet in wallets {
+            let balance: Value = self.rpc.call("getBalance", json!([wallet.to_string(), processed])).await?;
+            if balance["value"] != json!(WALLET_LAMPORTS) {
+                return Err(DevnetError::SelfCheck(format!("the wallet's balance is {}", balance["value"])));
+            }
         }
         for owner in funded {
             let account = token_account(*owner).to_string();

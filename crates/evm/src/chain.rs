@@ -48,6 +48,8 @@ pub struct EvmChain {
     config: EvmConfig,
     terms: Terms,
     key: SigningKey,
+    /// Every wallet whose transactions are ours: the signing one first.
+    wallets: Vec<Address>,
     endpoints: Vec<Arc<dyn Rpc>>,
     /// The same ones, as what can be asked which chain it serves.
     identified: Vec<Arc<Identified>>,
@@ -100,10 +102,12 @@ impl EvmChain {
             multicall: constant(ADDRESS_MULTICALL3),
             settle_gas_limit: config.settle_gas_limit,
         };
+        let wallets = wallets(&config, key.address())?;
         let mut chain = Self {
             config,
             terms,
             key,
+            wallets,
             endpoints,
             identified,
             identity_rounds: AtomicU32::new(0),
@@ -121,6 +125,16 @@ impl EvmChain {
     /// The settling wallet's address with EIP-55 case.
     pub fn wallet(&self) -> String {
         self.key.address().to_string()
+    }
+
+    /// The settling wallet and those that settled before it, with EIP-55 case.
+    pub fn wallets(&self) -> Vec<String> {
+        self.wallets.iter().map(Address::to_string).collect()
+    }
+
+    /// Whether a transaction of this sender is ours.
+    pub(crate) fn is_ours(&self, sender: Address) -> bool {
+        self.wallets.contains(&sender)
     }
 
     /// The configuration this was made from.
@@ -196,9 +210,9 @@ impl EvmChain {
         Ok(text::quantity64(&count)?)
     }
 
-    /// How many nonces of the wallet the newest block has seen used.
-    pub async fn used_nonces(&self) -> Result<u64, EvmError> {
-        let count = self.ask("eth_getTransactionCount", json!([self.key.address(), "latest"])).await?;
+    /// How many nonces of a wallet of ours the newest block has seen used.
+    pub async fn used_nonces(&self, wallet: &str) -> Result<u64, EvmError> {
+        let count = self.ask("eth_getTransactionCount", json!([wallet, "latest"])).await?;
         Ok(text::quantity64(&count)?)
     }
 
@@ -351,6 +365,18 @@ impl EvmChain {
         let fee = U256::abi_decode(&answer).map_err(|_| RpcError::BadAnswer("L1 fee"))?;
         u128::try_from(fee).map_err(|_| EvmError::Overflow)
     }
+}
+
+fn wallets(config: &EvmConfig, signing: Address) -> Result<Vec<Address>, EvmError> {
+    let mut wallets = vec![signing];
+    for text in &config.former_wallets {
+        let problem = "must be 0x and 40 hex digits";
+        let former = text::address(text).ok_or(EvmError::Config { field: "former_wallets", problem })?;
+        if !wallets.contains(&former) {
+            wallets.push(former);
+        }
+    }
+    Ok(wallets)
 }
 
 pub(crate) async fn has_code(rpc: &dyn Rpc, address: Address) -> Result<bool, EvmError> {

@@ -1,9 +1,8 @@
 //! Local checks: no I/O, one function per rule, in the order in which they run.
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, B256};
 use quittance_protocol::{Amount, EvmExactPayload, PaymentPayload, UnixSeconds, X402_VERSION};
 
-use crate::abi::TransferWithAuthorization;
 use crate::error::EvmError;
 use crate::payment::{EvmPayment, authorization_digest};
 use crate::signature::{self, PayerSignature, ReadSignature};
@@ -56,13 +55,14 @@ pub(crate) fn check(
     })
 }
 
-struct Fields {
-    from: Address,
-    to: Address,
-    value: u64,
-    valid_after: UnixSeconds,
-    valid_before: UnixSeconds,
-    nonce: B256,
+/// The authorization's fields, read and nothing more.
+pub(crate) struct Fields {
+    pub(crate) from: Address,
+    pub(crate) to: Address,
+    pub(crate) value: u64,
+    pub(crate) valid_after: UnixSeconds,
+    pub(crate) valid_before: UnixSeconds,
+    pub(crate) nonce: B256,
 }
 
 fn check_version(payload: &PaymentPayload) -> Result<(), EvmError> {
@@ -81,14 +81,14 @@ fn check_asset(terms: &Terms, payload: &PaymentPayload) -> Result<(), EvmError> 
     if text::address(&payload.accepted.asset) == Some(terms.token) { Ok(()) } else { Err(EvmError::Asset) }
 }
 
-fn read_payload(payload: &PaymentPayload) -> Result<EvmExactPayload, EvmError> {
+pub(crate) fn read_payload(payload: &PaymentPayload) -> Result<EvmExactPayload, EvmError> {
     serde::Deserialize::deserialize(&payload.payload).map_err(|_| EvmError::Payload {
         field: "payload",
         wanted: "an EIP-3009 authorization with a signature",
     })
 }
 
-fn read_fields(exact: &EvmExactPayload) -> Result<Fields, EvmError> {
+pub(crate) fn read_fields(exact: &EvmExactPayload) -> Result<Fields, EvmError> {
     let refuse = |field, wanted| EvmError::Payload { field, wanted };
     let authorization = &exact.authorization;
     let address = "0x and 40 hex digits";
@@ -143,15 +143,7 @@ pub(crate) fn check_time_window(
 
 /// A signature that does not recover to the payer may still be a contract's; the token decides.
 fn check_signature(terms: &Terms, fields: &Fields, read: ReadSignature) -> Result<PayerSignature, EvmError> {
-    let message = TransferWithAuthorization {
-        from: fields.from,
-        to: fields.to,
-        value: U256::from(fields.value),
-        validAfter: U256::from(fields.valid_after),
-        validBefore: U256::from(fields.valid_before),
-        nonce: fields.nonce,
-    };
-    let digest = authorization_digest(terms.separator, &message);
+    let digest = authorization_digest(terms.separator, &fields.message());
     match read.ecdsa {
         Some(ecdsa) if ecdsa.recover(digest) == Some(fields.from) => Ok(PayerSignature::Ecdsa(ecdsa)),
         _ if terms.contract_payers => Ok(PayerSignature::Contract(read.bytes)),

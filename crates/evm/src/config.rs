@@ -31,6 +31,9 @@ pub const RECEIPT_AGAIN_SECONDS: u64 = 4;
 /// How far back a search goes at most: more than eleven days of blocks of 200 ms, where an
 /// authorization lives for minutes. It bounds what a watch without a first block can cost.
 pub const SEARCH_BLOCKS_MAX: u64 = 5_000_000;
+/// Most `eth_getLogs` that one look for transfers to the payout address makes; what it is further
+/// behind than this many looks is skipped.
+pub const ARRIVAL_CALLS_MAX: u64 = 16;
 /// Most JSON-RPC calls in flight for one scan.
 pub const PARALLEL_CALLS_MAX: usize = 32;
 /// Longest answer read from a node.
@@ -75,6 +78,8 @@ pub struct EvmConfig {
     /// Whether the service sells already: endpoints that serve another chain are then left out instead
     /// of ending the start.
     pub late: bool,
+    /// Wallets that sign no more but may have transactions under way, 0x hex.
+    pub former_wallets: Vec<String>,
     /// Whether a signature that does not recover to the payer is put before the token, which asks
     /// the payer's contract (ERC-1271). Off, such a payment costs no RPC call.
     pub contract_payers: bool,
@@ -106,6 +111,7 @@ impl EvmConfig {
             rpc_timeout_ms: 5_000,
             poll_interval_ms: 100,
             late: false,
+            former_wallets: Vec::new(),
             contract_payers: true,
         }
     }

@@ -305,7 +305,8 @@ impl State {
             }
             "eth_getTransactionCount" => {
                 let at = self.number(&params[1]).unwrap();
-                let sent = self.receipts().filter(|(number, _, tx)| *number <= at && tx.from == wallet());
+                let asked = text::address(params[0].as_str().unwrap()).unwrap();
+                let sent = self.receipts().filter(|(number, _, tx)| *number <= at && tx.from == asked);
                 Ok(json!(text::to_quantity(sent.count() as u64)))
             }
             "eth_getLogs" => self.get_logs(&params[0]),

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod abi;
+mod arrivals;
 mod chain;
 mod check;
 mod classify;
@@ -8,6 +9,7 @@ mod config;
 mod error;
 #[cfg(test)]
 mod fake;
+mod identify;
 mod identity;
 mod keys;
 mod logs;
@@ -25,13 +27,15 @@ mod state;
 mod text;
 mod token;
 
+pub use arrivals::ArrivalCursor;
 pub use chain::{ChainView, EvmChain, Head, wallet_address};
 pub use config::{
-    ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, CONTRACT_SIGNATURE_BYTES_MAX, EvmConfig, L1_FEE_HEADROOM,
-    LOG_BLOCKS_MAX, LOG_CALLS_MAX, PARALLEL_CALLS_MAX, RECEIPT_AGAIN_SECONDS, REORG_REWIND_BLOCKS,
-    RESEARCH_AFTER_SECONDS, RPC_ANSWER_BYTES_MAX, SEARCH_BLOCKS_MAX, WATCH_CHUNK_MAX,
+    ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, ARRIVAL_CALLS_MAX, CONTRACT_SIGNATURE_BYTES_MAX, EvmConfig,
+    L1_FEE_HEADROOM, LOG_BLOCKS_MAX, LOG_CALLS_MAX, PARALLEL_CALLS_MAX, RECEIPT_AGAIN_SECONDS,
+    REORG_REWIND_BLOCKS, RESEARCH_AFTER_SECONDS, RPC_ANSWER_BYTES_MAX, SEARCH_BLOCKS_MAX, WATCH_CHUNK_MAX,
 };
 pub use error::EvmError;
+pub use identify::{EvmIdentity, identify};
 pub use logs::LogRange;
 pub use payer::EvmPayer;
 pub use payment::{EvmPayment, EvmWatch, SignatureKind};

@@ -135,6 +135,9 @@ pub struct EvmWatch {
     /// The wallet nonce those transactions share.
     #[serde(default)]
     pub attempt_nonce: Option<u64>,
+    /// Whose nonce that is, 0x hex; the settling wallet's where nothing is said.
+    #[serde(default)]
+    pub attempt_wallet: Option<String>,
     /// The block whose state showed the authorization unused ([`crate::ChainView::block`]); the
     /// landing can only be later. A search goes back at most [`crate::SEARCH_BLOCKS_MAX`] blocks.
     pub from_block: u64,

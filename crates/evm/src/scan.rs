@@ -5,7 +5,7 @@
 //! is asked per pending transaction. Our own hash comes first: a receipt is kept by nodes that bound,
 //! delay or refuse logs. What one question cannot answer fails neither the others nor the look.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use alloy::primitives::{Address, B256};
 use quittance_protocol::{Evidence, Landing, PaymentKey};
@@ -169,18 +169,19 @@ impl EvmChain {
             );
             cursor.rewind();
         }
-        let search = Search { rpc, token: self.terms().token, target };
         let mut look = Look::default();
-        self.own_transactions(&search, watched, cursor, &mut look).await;
-        let seen: HashSet<PaymentKey> = look.found.iter().map(|(key, _)| *key).collect();
-        let open: Vec<Watched<'_>> = watched
-            .iter()
-            .filter(|w| !cursor.burned.contains_key(&w.key))
-            // One that failed may still be landed by somebody else.
-            .filter(|w| !seen.contains(&w.key) || look.is_reverted(&w.key))
-            .cloned()
-            .collect();
-        self.transactions_of_others(&search, &open, cursor, &mut look).await;
+        for (token, watched) in by_token(watched) {
+            let search = Search { rpc, token, target };
+            self.own_transactions(&search, &watched, cursor, &mut look).await;
+            let seen: HashSet<PaymentKey> = look.found.iter().map(|(key, _)| *key).collect();
+            let open: Vec<Watched<'_>> = watched
+                .into_iter()
+                .filter(|w| !cursor.burned.contains_key(&w.key))
+                // One that failed may still be landed by somebody else.
+                .filter(|w| !seen.contains(&w.key) || look.is_reverted(&w.key))
+                .collect();
+            self.transactions_of_others(&search, &open, cursor, &mut look).await;
+        }
         if look.missing.is_none() {
             cursor.scanned = Some((target.number, target.hash));
             cursor.head = Some(head.hash);
@@ -202,13 +203,17 @@ impl EvmChain {
         cursor: &mut ScanCursor,
         look: &mut Look,
     ) {
-        let count = match self.settled_nonce(search.rpc, watched, &search.target).await {
-            Ok(count) => count,
+        let counts = match self.settled_nonces(search.rpc, watched, &search.target).await {
+            Ok(counts) => counts,
             Err(error) => return look.misses(error),
         };
+        let used = |w: &Watched<'_>| {
+            let count = counts.get(&self.wallet_of(w)).copied();
+            w.watch.attempt_nonce.zip(count).is_some_and(|(nonce, count)| nonce < count)
+        };
         let silent: Vec<&Watched<'_>> =
-            watched.iter().filter(|w| !cursor.burned.contains_key(&w.key)).collect();
-        self.attempts(search, &silent, count, cursor, look).await;
+            watched.iter().filter(|w| !cursor.burned.contains_key(&w.key) && used(w)).collect();
+        self.attempts(search, &silent, cursor, look).await;
     }
 
     /// What the logs show, whoever sent it.
@@ -254,19 +259,28 @@ impl EvmChain {
         Ok(Some(block.ok_or(RpcError::BadAnswer("block at depth"))?))
     }
 
-    /// The wallet's nonce at the target block, if any attempt waits for it.
-    async fn settled_nonce(
+    /// Whose nonce a payment's attempts use.
+    fn wallet_of(&self, watched: &Watched<'_>) -> Address {
+        let named = watched.watch.attempt_wallet.as_deref().and_then(text::address);
+        named.unwrap_or_else(|| self.key().address())
+    }
+
+    /// The nonces at the target block of the wallets that an attempt waits for.
+    async fn settled_nonces(
         &self,
         rpc: &dyn Rpc,
         watched: &[Watched<'_>],
         target: &Block,
-    ) -> Result<Option<u64>, EvmError> {
-        if !watched.iter().any(|w| w.watch.attempt_nonce.is_some() && !w.watch.attempts.is_empty()) {
-            return Ok(None);
+    ) -> Result<HashMap<Address, u64>, EvmError> {
+        let waiting = |w: &&Watched<'_>| w.watch.attempt_nonce.is_some() && !w.watch.attempts.is_empty();
+        let wallets: HashSet<Address> = watched.iter().filter(waiting).map(|w| self.wallet_of(w)).collect();
+        let mut counts = HashMap::new();
+        for wallet in wallets {
+            let params = json!([wallet, text::to_quantity(target.number)]);
+            let count = rpc.call("eth_getTransactionCount", params).await?;
+            counts.insert(wallet, text::quantity64(&count)?);
         }
-        let params = json!([self.key().address(), text::to_quantity(target.number)]);
-        let count = rpc.call("eth_getTransactionCount", params).await?;
-        Ok(Some(text::quantity64(&count)?))
+        Ok(counts)
     }
 
     /// What the receipts show, with block times.
@@ -301,7 +315,7 @@ impl EvmChain {
             block_hash: format!("{:#x}", receipt.block_hash),
             block_time,
             cost_native: receipt.cost_wei,
-            paid_by_us: receipt.from == self.key().address(),
+            paid_by_us: self.is_ours(receipt.from),
         }
     }
 
@@ -311,15 +325,12 @@ impl EvmChain {
         &self,
         search: &Search<'_>,
         silent: &[&Watched<'_>],
-        count: Option<u64>,
         cursor: &mut ScanCursor,
         look: &mut Look,
     ) {
-        let Some(count) = count else { return };
         let now = search.target.timestamp;
         let due: Vec<(&Watched<'_>, &String)> = silent
             .iter()
-            .filter(|w| w.watch.attempt_nonce.is_some_and(|nonce| nonce < count))
             .flat_map(|w| w.watch.attempts.iter().map(move |attempt| (*w, attempt)))
             .filter(|(_, attempt)| !cursor.reported.contains(*attempt))
             .filter(|(_, attempt)| {
@@ -363,6 +374,15 @@ impl EvmChain {
             }
         }
     }
+}
+
+/// The payments of each token: the claim's own, which may not be the configured one any more.
+fn by_token<'a>(watched: &[Watched<'a>]) -> BTreeMap<Address, Vec<Watched<'a>>> {
+    let mut groups: BTreeMap<Address, Vec<Watched<'a>>> = BTreeMap::new();
+    for one in watched {
+        groups.entry(one.watch.payment.token).or_default().push(one.clone());
+    }
+    groups
 }
 
 /// What one look found, and why it did not see everything.

@@ -3,7 +3,7 @@
 //! One log query over the blocks in question shows every landing that is still in the chain; only
 //! one that is missing there is searched for by itself.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolEvent;
@@ -78,8 +78,8 @@ impl EvmChain {
         let mut found = Vec::with_capacity(landed.len());
         let mut missing = Vec::new();
         // Two ranges: what has become final lies far below what may still move.
-        for group in [old, young] {
-            let mut transfers = self.transfers(rpc, &group, heights.latest).await?;
+        for group in [old, young].into_iter().flat_map(by_recipient) {
+            let mut transfers = transfers(rpc, &group, heights.latest).await?;
             for landed in group {
                 match take(&mut transfers, landed) {
                     Some(landing) => found.push((landed.payment.key(), stands(landing, heights))),
@@ -91,43 +91,6 @@ impl EvmChain {
             found.extend(self.search_missing(index, rpc, &missing, heights).await?);
         }
         Ok(found)
-    }
-
-    /// The token's transfers to us in the blocks of these landings.
-    async fn transfers(
-        &self,
-        rpc: &dyn Rpc,
-        group: &[&EvmLanded],
-        latest: u64,
-    ) -> Result<Transfers, EvmError> {
-        let mut transfers = Transfers::new();
-        let mut blocks: Vec<u64> = group.iter().map(|l| l.landing.block.min(latest)).collect();
-        blocks.sort_unstable();
-        blocks.dedup();
-        let token = self.terms().token;
-        let filter = json!({
-            "address": token,
-            "topics": [[IToken::Transfer::SIGNATURE_HASH], null, [self.terms().pay_to.into_word()]],
-        });
-        // Landings that are near each other share a query; never more queries than landings.
-        let near = rpc.log_range().blocks();
-        let mut rest = blocks.as_slice();
-        while let Some(&first) = rest.first() {
-            let many = rest.partition_point(|block| block.saturating_sub(first) < near).max(1);
-            let (group, others) = rest.split_at(many);
-            rest = others;
-            let last = group.last().copied().unwrap_or(first);
-            for log in read_logs(rpc, &filter, first, last).await? {
-                let Some(TokenEvent::Transfer { from, value, .. }) = parse_event(&log, token) else {
-                    continue;
-                };
-                let word =
-                    |field: &str| log[field].as_str().and_then(text::word).ok_or(RpcError::BadAnswer("log"));
-                let place = (text::quantity64(&log["blockNumber"])?, word("blockHash")?);
-                transfers.entry((word("transactionHash")?, from, value)).or_default().push(place);
-            }
-        }
-        Ok(transfers)
     }
 
     /// What is not where it was: moved to another block or transaction, gone for good, or gone for now.
@@ -144,6 +107,7 @@ impl EvmChain {
                 payment: l.payment.clone(),
                 attempts: Vec::new(),
                 attempt_nonce: None,
+                attempt_wallet: None,
                 from_block: l.from_block.min(l.landing.block),
             })
             .collect();
@@ -166,6 +130,48 @@ impl EvmChain {
         found.extend(open.into_iter().map(|key| (key, Standing::Missing)));
         Ok(found)
     }
+}
+
+/// Landings by the token and recipient they were claimed with, which a query filters for.
+fn by_recipient(landed: Vec<&EvmLanded>) -> Vec<Vec<&EvmLanded>> {
+    let mut groups: BTreeMap<(Address, Address), Vec<&EvmLanded>> = BTreeMap::new();
+    for one in landed {
+        groups.entry((one.payment.token, one.payment.to)).or_default().push(one);
+    }
+    groups.into_values().collect()
+}
+
+/// The transfers of one token to one recipient in the blocks of these landings.
+async fn transfers(rpc: &dyn Rpc, group: &[&EvmLanded], latest: u64) -> Result<Transfers, EvmError> {
+    let mut transfers = Transfers::new();
+    let mut blocks: Vec<u64> = group.iter().map(|l| l.landing.block.min(latest)).collect();
+    blocks.sort_unstable();
+    blocks.dedup();
+    let Some(first) = group.first() else { return Ok(transfers) };
+    let (token, pay_to) = (first.payment.token, first.payment.to);
+    let filter = json!({
+        "address": token,
+        "topics": [[IToken::Transfer::SIGNATURE_HASH], null, [pay_to.into_word()]],
+    });
+    // Landings that are near each other share a query; never more queries than landings.
+    let near = rpc.log_range().blocks();
+    let mut rest = blocks.as_slice();
+    while let Some(&first) = rest.first() {
+        let many = rest.partition_point(|block| block.saturating_sub(first) < near).max(1);
+        let (group, others) = rest.split_at(many);
+        rest = others;
+        let last = group.last().copied().unwrap_or(first);
+        for log in read_logs(rpc, &filter, first, last).await? {
+            let Some(TokenEvent::Transfer { from, value, .. }) = parse_event(&log, token) else {
+                continue;
+            };
+            let word =
+                |field: &str| log[field].as_str().and_then(text::word).ok_or(RpcError::BadAnswer("log"));
+            let place = (text::quantity64(&log["blockNumber"])?, word("blockHash")?);
+            transfers.entry((word("transactionHash")?, from, value)).or_default().push(place);
+        }
+    }
+    Ok(transfers)
 }
 
 async fn heights_of(rpc: &dyn Rpc) -> Result<Heights, EvmError> {

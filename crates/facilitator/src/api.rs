@@ -61,6 +61,11 @@ impl Rejection {
         Self { payer: Some(payer.into()), ..self }
     }
 
+    /// Nothing further is to be sent.
+    pub fn do_not_retry(self) -> Self {
+        Self { retry_action: RetryAction::DoNotRetry, ..self }
+    }
+
     /// The same payment may be taken if it is sent again.
     pub fn retry_same(self) -> Self {
         Self { retry_action: RetryAction::RetrySamePayment, ..self }

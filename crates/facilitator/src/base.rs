@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use quittance_evm::{
-    EvmChain, EvmConfig, EvmError, EvmLanded, EvmPayment, EvmWatch, FeeSnapshot, L1_FEE_HEADROOM, ScanCursor,
-    gas_per_payment,
+    ArrivalCursor, EvmChain, EvmConfig, EvmError, EvmLanded, EvmPayment, EvmWatch, FeeSnapshot,
+    L1_FEE_HEADROOM, ScanCursor, gas_per_payment,
 };
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
@@ -15,8 +15,8 @@ use serde_json::{Map, Value, json};
 
 use crate::api::Rejection;
 use crate::chain::{
-    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused,
-    Watched,
+    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Identity, Landed,
+    SignRefused, Watched, identify,
 };
 use crate::config::NetworkConfig;
 use crate::late::Facts;
@@ -46,6 +46,7 @@ pub(crate) struct BaseChain {
     gas_expected: u64,
     headroom_bps: u128,
     cursor: tokio::sync::Mutex<ScanCursor>,
+    arrivals: tokio::sync::Mutex<ArrivalCursor>,
 }
 
 impl BaseChain {
@@ -53,6 +54,7 @@ impl BaseChain {
     pub(crate) async fn connect(
         config: &NetworkConfig,
         wallet: &Secret,
+        former: &[Secret],
         headroom_bps: u128,
         second_opinion_value: u64,
     ) -> Result<Self, EvmError> {
@@ -74,6 +76,7 @@ impl BaseChain {
         evm.poll_interval_ms = config.poll_interval_ms;
         evm.contract_payers = config.contract_payers;
         evm.second_opinion_value = second_opinion_value;
+        evm.former_wallets = former.iter().map(quittance_evm::wallet_address).collect::<Result<_, _>>()?;
         let chain = EvmChain::connect(evm, wallet).await?;
         Ok(Self {
             wallet: chain.wallet(),
@@ -85,14 +88,22 @@ impl BaseChain {
             gas_expected: config.settle_gas_expected,
             headroom_bps,
             cursor: tokio::sync::Mutex::default(),
+            arrivals: tokio::sync::Mutex::default(),
         })
     }
 
     /// What is known without asking a node.
-    pub(crate) fn facts(config: &NetworkConfig, wallet: &Secret) -> Result<Facts, EvmError> {
+    pub(crate) fn facts(
+        config: &NetworkConfig,
+        wallet: &Secret,
+        former: &[Secret],
+    ) -> Result<Facts, EvmError> {
+        let keys = std::iter::once(wallet).chain(former);
         Ok(Facts {
             network: config.network.clone(),
             wallet: quittance_evm::wallet_address(wallet)?,
+            wallets: keys.map(quittance_evm::wallet_address).collect::<Result<_, _>>()?,
+            wallet_named_by: |_| None,
             offer_extra: offer_extra(&config.asset_name, &config.asset_version),
             native_decimals: NATIVE_DECIMALS,
             takes_nonce: true,
@@ -151,6 +162,14 @@ impl Chain for BaseChain {
 
     fn wallet(&self) -> &str {
         &self.wallet
+    }
+
+    fn wallets(&self) -> Vec<String> {
+        self.chain.wallets()
+    }
+
+    fn identify(&self, payload: &PaymentPayload) -> Option<Identity> {
+        identify(&self.network, payload, Some((&self.asset_name, &self.asset_version)))
     }
 
     fn offer_extra(&self) -> Map<String, Value> {
@@ -217,8 +236,8 @@ impl Chain for BaseChain {
         self.chain.transaction_count().await.map_err(|error| ChainFault(error.to_string()))
     }
 
-    async fn used_nonces(&self) -> Result<u64, ChainFault> {
-        self.chain.used_nonces().await.map_err(|error| ChainFault(error.to_string()))
+    async fn used_nonces(&self, wallet: &str) -> Result<u64, ChainFault> {
+        self.chain.used_nonces(wallet).await.map_err(|error| ChainFault(error.to_string()))
     }
 
     async fn transaction_cost(&self, transaction: &str) -> Result<Option<u128>, ChainFault> {
@@ -262,6 +281,7 @@ impl Chain for BaseChain {
                     payment: stored(&w.form).ok()?,
                     attempts: w.transactions.clone(),
                     attempt_nonce: w.nonce,
+                    attempt_wallet: w.wallet.clone(),
                     from_block: w.watch_from,
                 })
             })
@@ -284,6 +304,11 @@ impl Chain for BaseChain {
             })
             .collect();
         self.chain.standing(&landed).await.map_err(|error| ChainFault(error.to_string()))
+    }
+
+    async fn arrivals(&self) -> Result<Vec<String>, ChainFault> {
+        let mut cursor = self.arrivals.lock().await;
+        self.chain.arrivals(&mut cursor).await.map_err(|error| ChainFault(error.to_string()))
     }
 
     async fn refresh_costs(&self, now_ms: i64) -> Result<CostSnapshot, ChainFault> {

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    Amount, Deadline, ErrorCode, Evidence, Landing, Network, PaymentKey, PaymentPayload, SendOutcome,
+    Amount, Deadline, ErrorCode, Evidence, Family, Landing, Network, PaymentKey, PaymentPayload, SendOutcome,
     Standing, UnixSeconds,
 };
 use serde_json::{Map, Value};
@@ -30,6 +30,42 @@ pub struct ChainPayment {
     /// The chain crate's own form, kept in the ledger for resuming. Holds the
     /// payer's signature: never logged.
     pub form: Value,
+}
+
+/// What a payload says of itself, before anything in it is compared with what is
+/// configured: enough to find it in the books.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// What makes copies the same payment.
+    pub key: PaymentKey,
+    /// Who is said to have signed.
+    pub payer: String,
+    /// What [`ChainPayment::signature_digest`] may have been for this signature.
+    pub digests: Vec<[u8; 32]>,
+    /// Whether the payer did sign it.
+    pub is_signed: bool,
+}
+
+/// Finds out which payment a payload of this network carries. Pure; it needs no
+/// connection and no configuration, so it also reads payments on networks and
+/// tokens that are not sold any more.
+pub fn identify(
+    network: &Network,
+    payload: &PaymentPayload,
+    domain: Option<(&str, &str)>,
+) -> Option<Identity> {
+    match network.family() {
+        Family::Eip155(_) => {
+            let found = quittance_evm::identify(network, payload, domain)?;
+            let (key, payer, digests) = (found.key, found.payer, found.digests);
+            Some(Identity { key, payer, digests, is_signed: found.is_signed })
+        }
+        Family::Solana => {
+            let found = quittance_solana::identify(network, payload)?;
+            let (key, payer, digests) = (found.key, found.payer, vec![found.digest]);
+            Some(Identity { key, payer, digests, is_signed: found.is_signed })
+        }
+    }
 }
 
 /// The chain's opinion about a payment, from one call.
@@ -75,6 +111,8 @@ pub struct Watched {
     pub transactions: Vec<String>,
     /// Wallet nonce of the newest attempt.
     pub nonce: Option<u64>,
+    /// Whose nonce that is.
+    pub wallet: Option<String>,
     /// Block (or slot) to search from.
     pub watch_from: u64,
     /// When it can no longer land.
@@ -129,6 +167,18 @@ pub trait Chain: Send + Sync + 'static {
     /// The oracle wallet's address.
     fn wallet(&self) -> &str;
 
+    /// The wallet and those before it, which sign nothing new but may have
+    /// something under way.
+    fn wallets(&self) -> Vec<String> {
+        vec![self.wallet().to_owned()]
+    }
+
+    /// The wallet that alone can finish a payment, where the payer's own message
+    /// names it (the fee payer on Solana). From [`ChainPayment::form`].
+    fn wallet_named_by(&self, _form: &Value) -> Option<String> {
+        None
+    }
+
     /// Facts for offers (`name` and `version`, or `feePayer`).
     fn offer_extra(&self) -> Map<String, Value>;
 
@@ -140,6 +190,11 @@ pub trait Chain: Send + Sync + 'static {
 
     /// The code for a payment that names another network.
     fn network_mismatch(&self) -> ErrorCode;
+
+    /// Which payment a payload carries, whatever its terms; no I/O.
+    fn identify(&self, payload: &PaymentPayload) -> Option<Identity> {
+        identify(self.network(), payload, None)
+    }
 
     /// Checks that need neither chain nor clock: shape, terms, signature.
     fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection>;
@@ -164,8 +219,9 @@ pub trait Chain: Send + Sync + 'static {
     /// The wallet's next nonce as the chain sees it, for boot.
     async fn next_nonce(&self) -> Result<u64, ChainFault>;
 
-    /// How many wallet nonces the newest block has seen used; 0 where there are none.
-    async fn used_nonces(&self) -> Result<u64, ChainFault>;
+    /// How many nonces of one of [`Chain::wallets`] the newest block has seen used;
+    /// 0 where there are none.
+    async fn used_nonces(&self, wallet: &str) -> Result<u64, ChainFault>;
 
     /// What an included transaction cost, in wei or lamports; `None` while it is not included.
     async fn transaction_cost(&self, transaction: &str) -> Result<Option<u128>, ChainFault>;
@@ -191,6 +247,17 @@ pub trait Chain: Send + Sync + 'static {
     /// Where landings stand now, each of them once (I6); what takes a payment
     /// away needs a second endpoint as in [`Chain::scan`] (I7).
     async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault>;
+
+    /// Transactions that may have moved the token to the payout address since the
+    /// last look, whoever made them; a bounded number of calls.
+    async fn arrivals(&self) -> Result<Vec<String>, ChainFault> {
+        Ok(Vec::new())
+    }
+
+    /// Whether one of [`Chain::arrivals`] did pay into the payout address.
+    async fn pays_in(&self, _transaction: &str) -> Result<bool, ChainFault> {
+        Ok(true)
+    }
 
     /// Reads fees, rent and the wallet's balance, for the next tariff.
     async fn refresh_costs(&self, now_ms: i64) -> Result<CostSnapshot, ChainFault>;

@@ -12,12 +12,19 @@ use crate::answer::{UNAVAILABLE_RETRY_SECONDS, conflict, receipt, unavailable};
 use crate::api::{Grant, PaidFacts, PayOutcome, Sale};
 use crate::{Inner, failpoint};
 
+/// Said of a payment that another ledger landed at a shared payout address.
+pub(crate) const REFUND_OWED: &str = "another server of this payee settled this payment and may have served it; it \
+     buys nothing here. Do not pay again: show the receipt to the operator for a refund";
+
 /// Pause before a credit that could not be stored is tried again.
 const CREDIT_RETRY: Duration = Duration::from_secs(1);
 
 impl Inner {
     /// A settled payment: run, replay, or wait for the run under way.
     pub(crate) async fn serve(self: &Arc<Self>, known: &Known, sale: &Sale) -> Option<PayOutcome> {
+        if known.payment.delivery == DeliveryState::Owed {
+            return Some(conflict(ErrorCode::RefundOwed, REFUND_OWED, &known.payment));
+        }
         if !self.may_see(known, sale) {
             return Some(conflict(
                 ErrorCode::ReplayWindowClosed,
@@ -61,6 +68,7 @@ impl Inner {
             }
             Ok(DeliveryStart::Running { .. }) => None,
             Ok(DeliveryStart::Delivered(meta)) => Some(self.replay(known, meta.refundable).await),
+            Ok(DeliveryStart::Owed) => Some(conflict(ErrorCode::RefundOwed, REFUND_OWED, known)),
             Ok(DeliveryStart::Exhausted { runs }) => Some(conflict(
                 ErrorCode::CreditExhausted,
                 &format!("the handler failed {runs} times; ask the operator for a refund"),

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use quittance_protocol::{Amount, PaymentRequirements};
 use quittance_quote::{
@@ -35,11 +36,13 @@ pub(crate) enum Closed {
     Uncollected,
     /// Settling cost too much today altogether.
     Spent,
+    /// The operator sells nothing here any more; what was begun is finished.
+    Retired,
 }
 
 impl Closed {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::NoRate, Self::NoTariff, Self::AboveCeiling, Self::Uncollected, Self::Spent];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::NoRate, Self::NoTariff, Self::AboveCeiling, Self::Uncollected, Self::Spent, Self::Retired];
 
     /// For metrics and logs.
     pub(crate) fn as_str(self) -> &'static str {
@@ -49,13 +52,14 @@ impl Closed {
             Self::AboveCeiling => "above_ceiling",
             Self::Uncollected => "uncollected_ceiling",
             Self::Spent => "spent_ceiling",
+            Self::Retired => "retired",
         }
     }
 
     pub(crate) fn retry_after_seconds(self) -> u64 {
         match self {
             Self::NoRate | Self::NoTariff | Self::AboveCeiling => SOON_SECONDS,
-            Self::Uncollected | Self::Spent => CEILING_SECONDS,
+            Self::Uncollected | Self::Spent | Self::Retired => CEILING_SECONDS,
         }
     }
 }
@@ -74,6 +78,12 @@ pub(crate) struct Desk {
     pub(crate) gas_ceiling: Amount,
     pub(crate) ceilings: Ceilings,
     pub(crate) spending: Spending,
+    /// Nothing new is taken; what was begun is finished.
+    pub(crate) retired: bool,
+    /// Others, with ledgers of their own, settle to the same address.
+    pub(crate) shared_pay_to: bool,
+    /// Pause between two looks for transfers that the ledger cannot explain.
+    pub(crate) payout_look: Duration,
     /// Whether the chain answered since this process started, and the wallet's
     /// nonce counter is not behind it: before that nothing may be signed.
     pub(crate) ready: AtomicBool,
@@ -97,6 +107,9 @@ impl Desk {
 
     /// The same, for who needs only a part of the tariff.
     fn if_open<T>(&self, now_ms: i64, read: impl FnOnce(&Tariff) -> T) -> Result<T, Closed> {
+        if self.retired {
+            return Err(Closed::Retired);
+        }
         let (spent, uncollected) = self.spending.now();
         if uncollected >= self.ceilings.uncollected_network {
             return Err(Closed::Uncollected);

@@ -49,6 +49,7 @@ enum LaneFault {
 struct Lane {
     tools: Arc<Tools>,
     desk: Arc<Desk>,
+    wallet: String,
     /// Nonces below this are used, as far as the chain said last.
     used: u64,
     /// When there was last an open slot; the start of this process at first.
@@ -64,15 +65,19 @@ impl Inner {
     /// One keeper for each wallet with nonces.
     pub(crate) fn start_lane_keepers(self: &Arc<Self>) {
         for desk in self.desks.iter().filter(|desk| desk.chain.takes_nonce()) {
-            let lane = Lane {
-                tools: Arc::clone(&self.tools),
-                desk: Arc::clone(desk),
-                used: 0,
-                active_ms: self.tools.clock.now_ms(),
-                idle_looks: 0,
-                unbooked: Vec::new(),
-            };
-            self.drivers.spawn(lane.keep());
+            // Wallets that were replaced may have left slots open, too.
+            for wallet in desk.chain.wallets() {
+                let lane = Lane {
+                    tools: Arc::clone(&self.tools),
+                    desk: Arc::clone(desk),
+                    wallet,
+                    used: 0,
+                    active_ms: self.tools.clock.now_ms(),
+                    idle_looks: 0,
+                    unbooked: Vec::new(),
+                };
+                self.drivers.spawn(lane.keep());
+            }
         }
     }
 }
@@ -98,7 +103,7 @@ impl Lane {
 
     /// What the chain used before this process began is the past.
     async fn begin(&mut self) -> Result<(), LaneFault> {
-        self.used = self.desk.chain.used_nonces().await?;
+        self.used = self.desk.chain.used_nonces(&self.wallet).await?;
         Ok(())
     }
 
@@ -111,7 +116,7 @@ impl Lane {
     async fn look(&mut self) -> Result<(), LaneFault> {
         let mut attempts = self.attempts_from(self.used).await?;
         if self.is_due(!attempts.is_empty()) {
-            let used = self.desk.chain.used_nonces().await?;
+            let used = self.desk.chain.used_nonces(&self.wallet).await?;
             if used < self.used {
                 attempts = self.attempts_from(used).await?;
             }
@@ -125,8 +130,8 @@ impl Lane {
     }
 
     async fn attempts_from(&self, nonce: u64) -> Result<Vec<Recorded>, LedgerError> {
-        let (network, wallet) = (self.desk.chain.network(), self.desk.chain.wallet());
-        self.tools.ledger.attempts_from_nonce(network, wallet, nonce).await
+        let network = self.desk.chain.network();
+        self.tools.ledger.attempts_from_nonce(network, &self.wallet, nonce).await
     }
 
     /// Whether to ask the chain at this look.

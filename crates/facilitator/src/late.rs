@@ -28,6 +28,10 @@ pub(crate) type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Chai
 pub(crate) struct Facts {
     pub(crate) network: Network,
     pub(crate) wallet: String,
+    /// The wallet first, then those before it.
+    pub(crate) wallets: Vec<String>,
+    /// See [`Chain::wallet_named_by`].
+    pub(crate) wallet_named_by: fn(&Value) -> Option<String>,
     pub(crate) offer_extra: Map<String, Value>,
     pub(crate) native_decimals: u32,
     pub(crate) takes_nonce: bool,
@@ -60,6 +64,14 @@ impl Chain for LateChain {
 
     fn wallet(&self) -> &str {
         &self.facts.wallet
+    }
+
+    fn wallets(&self) -> Vec<String> {
+        self.facts.wallets.clone()
+    }
+
+    fn wallet_named_by(&self, form: &Value) -> Option<String> {
+        (self.facts.wallet_named_by)(form)
     }
 
     fn offer_extra(&self) -> Map<String, Value> {
@@ -126,8 +138,8 @@ impl Chain for LateChain {
         self.chain()?.next_nonce().await
     }
 
-    async fn used_nonces(&self) -> Result<u64, ChainFault> {
-        self.chain()?.used_nonces().await
+    async fn used_nonces(&self, wallet: &str) -> Result<u64, ChainFault> {
+        self.chain()?.used_nonces(wallet).await
     }
 
     async fn transaction_cost(&self, transaction: &str) -> Result<Option<u128>, ChainFault> {
@@ -164,6 +176,14 @@ impl Chain for LateChain {
 
     async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault> {
         self.chain()?.standing(landed).await
+    }
+
+    async fn arrivals(&self) -> Result<Vec<String>, ChainFault> {
+        self.chain()?.arrivals().await
+    }
+
+    async fn pays_in(&self, transaction: &str) -> Result<bool, ChainFault> {
+        self.chain()?.pays_in(transaction).await
     }
 
     /// The tariff's refresh comes every few seconds: it is what connects.

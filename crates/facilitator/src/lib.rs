@@ -19,9 +19,12 @@ mod late;
 mod merchant;
 mod metrics;
 mod offer;
+mod open_work;
 mod pay;
+mod payout;
 mod random;
 mod rates;
+mod recall;
 mod repeats;
 mod runs;
 mod settle;
@@ -105,6 +108,11 @@ impl Inner {
         self.desks.iter().find(|desk| desk.chain.network().as_str() == network).cloned()
     }
 
+    /// The same, if new payments are taken there.
+    pub(crate) fn selling(&self, network: &str) -> Option<Arc<Desk>> {
+        self.desk(network).filter(|desk| !desk.retired)
+    }
+
     /// A stranger's network name as a bounded metric label.
     pub(crate) fn label<'a>(&self, network: &'a str) -> &'a str {
         if self.desk(network).is_some() { network } else { "other" }
@@ -142,6 +150,13 @@ impl Facilitator {
     /// `gate.pending_wait_seconds`.
     pub async fn pay(&self, payload: PaymentPayload, sale: Sale) -> PayOutcome {
         self.inner.pay(payload, sale).await
+    }
+
+    /// What a payment that is on record is answered where its request has no price
+    /// any more: what it bought is replayed, what is under way is pending. `None`
+    /// for what is not on record, was not paid, or would have to run.
+    pub async fn recall(&self, payload: &PaymentPayload, sale: &Sale) -> Option<PayOutcome> {
+        self.inner.recall_unpriced(payload, sale).await
     }
 
     /// The handler's final answer: durable before it is released (P1, P6).
@@ -185,10 +200,10 @@ impl Facilitator {
         self.inner.answer_sent(payment);
     }
 
-    /// The configured networks, Base first, for discovery.
+    /// The networks that are sold, Base first, for discovery.
     pub fn networks(&self) -> Vec<NetworkInfo> {
         let now_ms = self.inner.tools.clock.now_ms();
-        self.inner.desks.iter().map(|desk| desk.info(now_ms)).collect()
+        self.inner.desks.iter().filter(|desk| !desk.retired).map(|desk| desk.info(now_ms)).collect()
     }
 
     /// `POST /verify` for `merchant`: whether `/settle` would say success. Writes

@@ -26,15 +26,7 @@ impl Inner {
         let until = Instant::now() + self.limits.pending_wait;
         let (desk, payment) = match self.check_local(&payload) {
             Ok(checked) => checked,
-            // Its network is not connected yet: nothing is known of the payment,
-            // not even whether it is on record (P5).
-            Err(rejection) if rejection.code == ErrorCode::NetworkUnavailable => {
-                return PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS };
-            }
-            Err(rejection) => {
-                self.tools.metrics.refused(self.label(&payload.accepted.network), rejection.code);
-                return PayOutcome::Refused(rejection);
-            }
+            Err(rejection) => return self.pay_from_books(&payload, &sale, rejection, until).await,
         };
         let notice = self.board.notice(payment.key);
         for _ in 0..ROUNDS_MAX {
@@ -76,6 +68,33 @@ impl Inner {
         }
     }
 
+    /// A payload that the local checks refuse: it may be on record all the same,
+    /// claimed when other terms were configured.
+    async fn pay_from_books(
+        self: &Arc<Self>,
+        payload: &PaymentPayload,
+        sale: &Sale,
+        rejection: Rejection,
+        until: Instant,
+    ) -> PayOutcome {
+        match self.recall(payload).await {
+            Ok(Some((known, payment))) => {
+                if let Some(outcome) = self.answer_known(known, &payment, sale, until).await {
+                    return outcome;
+                }
+            }
+            Ok(None) => {}
+            // Whoever cannot read the ledger knows nothing (P5).
+            Err(error) => return unavailable(&error),
+        }
+        // Its network is not connected yet, which says nothing about the payment.
+        if rejection.code == ErrorCode::NetworkUnavailable {
+            return PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS };
+        }
+        self.tools.metrics.refused(self.label(&payload.accepted.network), rejection.code);
+        PayOutcome::Refused(rejection)
+    }
+
     /// Version, network and whatever the chain crate can check without a chain or a clock.
     pub(crate) fn check_local(
         &self,
@@ -84,7 +103,7 @@ impl Inner {
         if payload.x402_version != X402_VERSION {
             return Err(reject(ErrorCode::InvalidX402Version, "x402Version must be 2"));
         }
-        let desk = self.desk(&payload.accepted.network).ok_or_else(|| {
+        let desk = self.selling(&payload.accepted.network).ok_or_else(|| {
             reject(ErrorCode::InvalidNetwork, "choose a network from this answer's `accepts`")
         })?;
         let payment = desk.chain.check_local(payload)?;

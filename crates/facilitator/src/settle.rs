@@ -8,7 +8,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quittance_ledger::{CostEntry, LedgerError, Payment, PaymentState, Recorded, SignFn, Slot, Store};
+use quittance_ledger::{
+    CostEntry, DeliveryState, LedgerError, Payment, PaymentState, Recorded, SignFn, Slot, Store,
+};
 use quittance_protocol::{Deadline, DurableAttempt as _, Evidence, Landing, Network};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +19,7 @@ use crate::board::Notice;
 use crate::chain::{ChainPayment, SignRefused, Watched};
 use crate::clock::Clock;
 use crate::desk::Desk;
-use crate::engine::{Alert, Effect, Event, State, Verdict, step};
+use crate::engine::{Alert, Effect, Event, State, Verdict, is_owed, step};
 use crate::failpoint;
 use crate::metrics::Metrics;
 use crate::random::Random;
@@ -258,6 +260,7 @@ impl Driver {
             form: self.payment.payload.clone(),
             transactions: self.transactions.clone(),
             nonce: self.newest.as_ref().and_then(Recorded::nonce),
+            wallet: self.newest.as_ref().and_then(Recorded::wallet).map(str::to_owned),
             watch_from: self.payment.watch_from,
             deadline: self.payment.deadline,
         };
@@ -286,9 +289,18 @@ impl Driver {
         if let Verdict::Expired(evidence) = &verdict {
             assert!(is_past(self.payment.deadline, evidence), "expired before its deadline");
         }
+        let owed = match self.is_owed(&verdict).await {
+            Ok(owed) => owed,
+            Err(error) => {
+                tracing::error!(payment = %self.payment.id, %error, "attempts cannot be read; trying again");
+                tokio::time::sleep(COMMIT_RETRY).await;
+                return Event::CommitFailed;
+            }
+        };
         failpoint::hit("before_verdict").await;
         let (ledger, id, now_ms) = (&self.tools.ledger, &self.payment.id, self.tools.clock.now_ms());
         let result = match &verdict {
+            Verdict::Settled(landing) if owed => ledger.settle_owed(id, landing, now_ms).await,
             Verdict::Settled(landing) => ledger.settle(id, landing, now_ms).await,
             Verdict::Refused { code, reason, evidence } => {
                 ledger.refuse(id, *code, reason, evidence.as_ref(), now_ms).await
@@ -314,6 +326,17 @@ impl Driver {
         }
     }
 
+    /// An attempt whose commit lost its answer, or an earlier life's, is ours as
+    /// well: the ledger is asked before a landing is taken for another's.
+    async fn is_owed(&mut self, verdict: &Verdict) -> Result<bool, LedgerError> {
+        let Verdict::Settled(landing) = verdict else { return Ok(false) };
+        if !is_owed(self.desk.shared_pay_to, landing, &self.transactions) {
+            return Ok(false);
+        }
+        self.load_attempts().await?;
+        Ok(is_owed(self.desk.shared_pay_to, landing, &self.transactions))
+    }
+
     fn verdict_is_durable(&mut self, payment: Payment, now_ms: i64) -> Event {
         let took = u64::try_from(now_ms.saturating_sub(payment.created_at_ms)).unwrap_or(0);
         let metrics = &self.tools.metrics;
@@ -321,6 +344,11 @@ impl Driver {
         metrics.verdict(&payment.network, payment.state.as_str(), Duration::from_millis(took));
         if payment.state == PaymentState::Settled {
             metrics.charged(&payment.network, payment.gas);
+        }
+        if payment.delivery == DeliveryState::Owed {
+            metrics.delivery("owed");
+            metrics.alert(&payment.network, "owed");
+            tracing::error!(payment = %payment.id, amount = %payment.amount, transaction = payment.transaction, "another ledger landed this payment at the shared pay_to; it buys nothing here: refund it (quittance payments list --delivery owed)");
         }
         tracing::info!(payment = %payment.id, state = %payment.state, transaction = payment.transaction, took_ms = took, "verdict");
         self.payment = payment;
@@ -358,6 +386,7 @@ impl Driver {
             Alert::SendRefused(reason) => ("send_refused", reason.clone()),
             Alert::Waiting(reason) => ("waiting", reason.clone()),
             Alert::Contradiction(evidence) => ("contradiction", format!("{evidence:?}")),
+            Alert::ForeignLanding(transaction) => ("foreign_landing", transaction.clone()),
         };
         self.tools.metrics.alert(&self.payment.network, kind);
         tracing::warn!(payment = %self.payment.id, kind, reason = text, "needs attention");

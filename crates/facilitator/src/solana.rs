@@ -7,8 +7,8 @@ use quittance_protocol::{
     UnixSeconds,
 };
 use quittance_solana::{
-    Commitment, SolanaChain, SolanaConfig, SolanaError, SolanaLanded, SolanaPayment, SolanaView, SolanaWatch,
-    TokenAccountPolicy,
+    ArrivalCursor, Commitment, SolanaChain, SolanaConfig, SolanaError, SolanaLanded, SolanaPayment,
+    SolanaView, SolanaWatch, TokenAccountPolicy,
 };
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
@@ -40,6 +40,7 @@ pub(crate) struct SvmChain {
     network: Network,
     wallet: String,
     clock: Clock,
+    arrivals: tokio::sync::Mutex<ArrivalCursor>,
 }
 
 impl SvmChain {
@@ -48,6 +49,7 @@ impl SvmChain {
     pub(crate) async fn connect(
         config: &NetworkConfig,
         wallet: &Secret,
+        former: &[Secret],
         clock: Clock,
         second_opinion_value: u64,
     ) -> Result<Self, SolanaError> {
@@ -70,17 +72,28 @@ impl SvmChain {
             },
             wallet,
         )
-        .await?;
-        if chain.ensure_token_account().await? {
+        .await?
+        .with_former_wallets(former)?;
+        // Nothing new is paid for on a network that is not sold.
+        if !config.retired && chain.ensure_token_account().await? {
             tracing::info!(account = chain.token_account(), "created the recipient's token account");
         }
-        Ok(Self { wallet: chain.wallet(), chain, network: config.network.clone(), clock })
+        let arrivals = tokio::sync::Mutex::default();
+        Ok(Self { wallet: chain.wallet(), chain, network: config.network.clone(), clock, arrivals })
     }
 
     /// What is known without asking a node.
-    pub(crate) fn facts(config: &NetworkConfig, wallet: &Secret) -> Result<Facts, SolanaError> {
+    pub(crate) fn facts(
+        config: &NetworkConfig,
+        wallet: &Secret,
+        former: &[Secret],
+    ) -> Result<Facts, SolanaError> {
+        let keys = std::iter::once(wallet).chain(former);
+        let wallets = keys.map(quittance_solana::wallet_address).collect::<Result<_, _>>()?;
         let wallet = quittance_solana::wallet_address(wallet)?;
         Ok(Facts {
+            wallets,
+            wallet_named_by: fee_payer_of,
             network: config.network.clone(),
             offer_extra: offer_extra(&wallet),
             wallet,
@@ -124,6 +137,11 @@ fn stored(form: &Value) -> Result<SolanaPayment, serde_json::Error> {
     SolanaPayment::deserialize(form)
 }
 
+/// The fee payer that the payer's message names.
+fn fee_payer_of(form: &Value) -> Option<String> {
+    stored(form).ok()?.fee_payer()
+}
+
 #[async_trait]
 impl Chain for SvmChain {
     fn network(&self) -> &Network {
@@ -132,6 +150,14 @@ impl Chain for SvmChain {
 
     fn wallet(&self) -> &str {
         &self.wallet
+    }
+
+    fn wallets(&self) -> Vec<String> {
+        self.chain.wallets()
+    }
+
+    fn wallet_named_by(&self, form: &Value) -> Option<String> {
+        fee_payer_of(form)
     }
 
     fn offer_extra(&self) -> Map<String, Value> {
@@ -196,7 +222,7 @@ impl Chain for SvmChain {
         Ok(0)
     }
 
-    async fn used_nonces(&self) -> Result<u64, ChainFault> {
+    async fn used_nonces(&self, _wallet: &str) -> Result<u64, ChainFault> {
         Ok(0)
     }
 
@@ -258,6 +284,15 @@ impl Chain for SvmChain {
             })
             .collect();
         self.chain.standing(&landed).await.map_err(|error| ChainFault(error.to_string()))
+    }
+
+    async fn arrivals(&self) -> Result<Vec<String>, ChainFault> {
+        let mut cursor = self.arrivals.lock().await;
+        self.chain.arrivals(&mut cursor).await.map_err(|error| ChainFault(error.to_string()))
+    }
+
+    async fn pays_in(&self, transaction: &str) -> Result<bool, ChainFault> {
+        self.chain.pays_in(transaction).await.map_err(|error| ChainFault(error.to_string()))
     }
 
     async fn refresh_costs(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {

@@ -31,7 +31,7 @@ use crate::spending::{Ceilings, Spending};
 use crate::tariffs::{self, TariffPolicy};
 use crate::units::{basis_points, usdc};
 use crate::watch::Poller;
-use crate::{Facilitator, Inner, Limits, order_of};
+use crate::{Facilitator, Inner, Limits, open_work, order_of};
 
 /// A tariff that could not be refreshed this many times in a row is stale.
 const STALE_AFTER_REFRESHES: u64 = 12;
@@ -67,6 +67,9 @@ pub enum StartError {
     /// A rate, markup or decimal is malformed.
     #[error("configuration: {0}")]
     Quote(#[from] QuoteError),
+    /// The configuration lacks what unfinished payments need.
+    #[error("configuration: {0}")]
+    Abandoned(String),
     /// Metrics clash; a bug.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -133,6 +136,7 @@ impl Facilitator {
             desks.push(Arc::new(desk(network, config, chain, &rates, &policy, &stop)?));
         }
         desks.sort_by_key(|desk| order_of(desk.chain.network()));
+        open_work::check(config, &desks, &*store, &clock).await?;
         let tools = Arc::new(Tools { ledger: store, metrics, clock, random, stop });
         let inner = Arc::new(Inner {
             tools,
@@ -151,6 +155,7 @@ impl Facilitator {
         inner.resume().await?;
         inner.start_lane_keepers();
         inner.start_finality_keepers();
+        inner.start_payout_keepers();
         inner.start_pruning(retention(config));
         Ok(Self { inner })
     }
@@ -271,7 +276,9 @@ impl StartError {
         match self {
             Self::Evm { source, .. } => source.retry(),
             Self::Solana { source, .. } => source.retry(),
-            Self::Config(_) | Self::Ledger(_) | Self::Quote(_) | Self::Metrics(_) => false,
+            Self::Config(_) | Self::Ledger(_) | Self::Quote(_) | Self::Abandoned(_) | Self::Metrics(_) => {
+                false
+            }
         }
     }
 }
@@ -281,6 +288,7 @@ struct Link {
     name: String,
     network: NetworkConfig,
     wallet: Secret,
+    former: Vec<Secret>,
     headroom_bps: u128,
     second_opinion: u64,
     clock: Clock,
@@ -292,9 +300,14 @@ impl Link {
             .wallets
             .first()
             .ok_or_else(|| ConfigError::Invalid(format!("networks.{name}: wallets is empty")))?;
+        let mut former = Vec::with_capacity(network.retired_wallets.len());
+        for (index, reference) in network.retired_wallets.iter().enumerate() {
+            former.push(read_secret_of(&format!("networks.{name}.retired_wallets[{index}]"), reference)?);
+        }
         Ok(Self {
             name: name.to_owned(),
             network: network.clone(),
+            former,
             wallet: read_secret_of(&format!("networks.{name}.wallets[0]"), reference)?,
             headroom_bps: u128::from(basis_points(
                 "quote.base_fee_headroom",
@@ -308,14 +321,21 @@ impl Link {
     async fn connect(&self) -> Result<Arc<dyn Chain>, StartError> {
         match self.network.network.family() {
             Family::Eip155(_) => {
-                let chain =
-                    BaseChain::connect(&self.network, &self.wallet, self.headroom_bps, self.second_opinion)
-                        .await;
+                let chain = BaseChain::connect(
+                    &self.network,
+                    &self.wallet,
+                    &self.former,
+                    self.headroom_bps,
+                    self.second_opinion,
+                )
+                .await;
                 Ok(Arc::new(chain.map_err(|source| self.evm(source))?))
             }
             Family::Solana => {
                 let clock = self.clock.clone();
-                let chain = SvmChain::connect(&self.network, &self.wallet, clock, self.second_opinion).await;
+                let chain =
+                    SvmChain::connect(&self.network, &self.wallet, &self.former, clock, self.second_opinion)
+                        .await;
                 Ok(Arc::new(chain.map_err(|source| self.solana(source))?))
             }
         }
@@ -324,11 +344,10 @@ impl Link {
     fn facts(&self) -> Result<Facts, StartError> {
         match self.network.network.family() {
             Family::Eip155(_) => {
-                BaseChain::facts(&self.network, &self.wallet).map_err(|source| self.evm(source))
+                BaseChain::facts(&self.network, &self.wallet, &self.former).map_err(|source| self.evm(source))
             }
-            Family::Solana => {
-                SvmChain::facts(&self.network, &self.wallet).map_err(|source| self.solana(source))
-            }
+            Family::Solana => SvmChain::facts(&self.network, &self.wallet, &self.former)
+                .map_err(|source| self.solana(source)),
         }
     }
 
@@ -363,6 +382,9 @@ fn desk(
             payment_flow_upfront: true,
         },
         coin: Coin::of(&network.network),
+        retired: network.retired,
+        shared_pay_to: network.shared_pay_to,
+        payout_look: Duration::from_secs(network.payout_look_seconds.max(1)),
         rates: Arc::clone(rates),
         poller: Poller::start(
             Arc::clone(&chain),

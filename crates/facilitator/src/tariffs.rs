@@ -101,6 +101,9 @@ fn tell(desk: &Desk, metrics: &Metrics, closed: Option<Closed>) {
     }
     match closed {
         None => tracing::info!(%network, "offered again"),
+        Some(Closed::Retired) => {
+            tracing::info!(%network, "retired: what was begun is finished, nothing is sold")
+        }
         Some(reason) => {
             tracing::warn!(%network, reason = reason.as_str(), "not offered");
             if matches!(reason, Closed::Uncollected | Closed::Spent) {

@@ -52,7 +52,7 @@ pub(crate) fn payment(row: &Row) -> Result<Payment, LedgerError> {
         payload: row.json("payload")?,
         resource: row.text("resource")?,
         state: corrupt(PaymentState::from_stored(&row.text("state")?), "state")?,
-        delivery: corrupt(DeliveryState::from_stored(&row.text("delivery")?), "delivery")?,
+        delivery: delivery(row)?,
         runs: runs(row)?,
         runs_interrupted: count(row, "runs_interrupted")?,
         transaction: row.text_opt("tx")?,
@@ -73,6 +73,15 @@ pub(crate) fn payment(row: &Row) -> Result<Payment, LedgerError> {
         merchant_answer_at_ms: row.int_opt("merchant_answer_at_ms")?,
         pending_answer_at_ms: row.int_opt("pending_answer_at_ms")?,
     })
+}
+
+/// `owed` has a column of its own: the words that `delivery` may hold are fixed
+/// in every database that was ever made.
+fn delivery(row: &Row) -> Result<DeliveryState, LedgerError> {
+    if row.flag("owed")? {
+        return Ok(DeliveryState::Owed);
+    }
+    corrupt(DeliveryState::from_stored(&row.text("delivery")?), "delivery")
 }
 
 fn finality(row: &Row) -> Result<Option<Finality>, LedgerError> {

@@ -26,8 +26,8 @@ pub use store::Store;
 pub use token::{Claim, ClaimOutcome, Recorded, SignFn, SignedBytes};
 pub use types::{
     AnswerMeta, AttemptId, CostEntry, CostShares, DeliveryStart, DeliveryState, Finality, JournalLine,
-    LeaseClock, LedgerOptions, Margin, NewClaim, Origin, Payment, PaymentFilter, PaymentState, Retention,
-    RunEnd, Slot, Spent, StoredAnswer, TariffRow, Usage, UsageSum,
+    LeaseClock, LedgerOptions, Margin, NewClaim, OpenWork, Origin, Payment, PaymentFilter, PaymentState,
+    Retention, RunEnd, Slot, Spent, StoredAnswer, TariffRow, Usage, UsageSum,
 };
 
 /// Most payments or journal lines that one call lists.

@@ -8,6 +8,7 @@ pub(crate) mod delivery;
 pub(crate) mod finality;
 pub(crate) mod instances;
 pub(crate) mod merchants;
+pub(crate) mod open_work;
 pub(crate) mod reading;
 pub(crate) mod usages;
 pub(crate) mod verdicts;

@@ -11,8 +11,8 @@ use crate::merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
 use crate::repeats::{Alias, Known};
 use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
 use crate::types::{
-    AttemptId, CostEntry, DeliveryStart, NewClaim, Payment, PaymentState, Retention, RunEnd, Slot, Spent,
-    StoredAnswer, TariffRow,
+    AttemptId, CostEntry, DeliveryStart, NewClaim, OpenWork, Payment, PaymentState, Retention, RunEnd, Slot,
+    Spent, StoredAnswer, TariffRow,
 };
 
 /// One list of operations makes the trait and its implementation for
@@ -85,6 +85,7 @@ operations! {
 
     // Verdicts.
     async fn settle(payment: &PaymentId, landing: &Landing, now_ms: i64) -> Payment;
+    async fn settle_owed(payment: &PaymentId, landing: &Landing, now_ms: i64) -> Payment;
     async fn refuse(
         payment: &PaymentId,
         code: ErrorCode,
@@ -133,6 +134,8 @@ operations! {
     async fn book_cost(entry: CostEntry, now_ms: i64) -> bool;
     async fn uncollected_cost_usdc(network: &Network, payer: Option<&str>, since_ms: i64) -> Amount;
     async fn spent_usdc(network: &Network, since_ms: i64) -> Spent;
+    async fn open_work(now_ms: i64) -> OpenWork;
+    async fn unexplained(network: &Network, transactions: &[String]) -> Vec<String>;
     async fn counts() -> Vec<(Network, PaymentState, u64)>;
     async fn put_tariff(network: &Network, gas: Amount, detail: serde_json::Value, now_ms: i64) -> i64;
     async fn tariffs_since(network: &Network, replaced_after_ms: i64) -> Vec<TariffRow>;

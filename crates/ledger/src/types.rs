@@ -64,6 +64,9 @@ text_enum!(
         Delivered => "delivered",
         /// The handler failed; the same request may run again.
         Credited => "credited",
+        /// Another ledger landed the payment and may have served it: nothing will
+        /// run for it here, and the operator refunds it.
+        Owed => "owed",
     }
 );
 
@@ -387,6 +390,8 @@ pub enum DeliveryStart {
     },
     /// It is done.
     Delivered(AnswerMeta),
+    /// Another ledger landed the payment: nothing runs for it.
+    Owed,
     /// It failed as often as it may.
     Exhausted {
         /// Failed runs so far.
@@ -538,6 +543,17 @@ pub struct CostShares {
     pub most_bps: u64,
 }
 
+/// What still needs a network or a wallet, whichever instance it belongs to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OpenWork {
+    /// Networks with payments that have no verdict, or a landing that is not final.
+    pub networks: Vec<(Network, u64)>,
+    /// Wallets with nonces that an unfinished payment uses, or whose cost is not booked yet.
+    pub wallets: Vec<(Network, String)>,
+    /// Payments without a verdict, oldest first, at most [`LIST_MAX`](crate::LIST_MAX).
+    pub unfinished: Vec<Payment>,
+}
+
 /// Which payments to list, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PaymentFilter {
@@ -547,6 +563,8 @@ pub struct PaymentFilter {
     pub state: Option<PaymentState>,
     /// Only on this network.
     pub network: Option<Network>,
+    /// Only with this delivery.
+    pub delivery: Option<DeliveryState>,
     /// Only those claimed before this payment (the last one of the previous page).
     pub before: Option<PaymentId>,
 }

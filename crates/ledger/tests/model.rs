@@ -178,6 +178,7 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
             landing.block = 100 + pick % 5;
             match kind {
                 13 => said(store.move_landing(&id, &landing, now_ms).await, |done| done.to_string()),
+                12 if pick % 4 == 0 => said(store.settle_owed(&id, &landing, now_ms).await, |p| show(&p)),
                 _ => said(store.settle(&id, &landing, now_ms).await, |p| show(&p)),
             }
         }
@@ -207,7 +208,7 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
             })
         }
         23 => said(store.mark_answer_sent(&id, now_ms).await, |()| "ok".to_owned()),
-        47.. => merchant(store, step).await,
+        47..=56 => merchant(store, step).await,
         25 => said(store.note_pending_answer(&id, now_ms).await, |()| "ok".to_owned()),
         26 => {
             let entry = CostEntry {
@@ -313,6 +314,15 @@ async fn read(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
             let payer = (pick % 2 == 0).then_some(payer.as_str());
             said(store.uncollected_cost_usdc(&base(), payer, since).await, |sum| sum.to_string())
         }
+        57 => said(store.open_work(now_ms).await, |work| {
+            format!("{:?} {:?} {}", work.networks, work.wallets, all(work.unfinished))
+        }),
+        58 => {
+            let transactions: Vec<String> = (0..50).map(|at| format!("tx{at}")).collect();
+            let mut transactions = transactions;
+            transactions.extend((0..STEPS).map(|at| format!("hash-bytes{at}")));
+            said(store.unexplained(&base(), &transactions).await, |rest| format!("{rest:?}"))
+        }
         _ => said(store.tariffs_since(&base(), since).await, |rows| format!("{rows:?}")),
     }
 }
@@ -404,7 +414,7 @@ async fn compare(store: Store, database: ModelDatabase, instances: usize, seed: 
         if random.below(40) == 0 {
             world.open(at, now_ms).await;
         }
-        let (kind, key, pick) = (random.below(57), random.below(KEYS), random.below(10_000));
+        let (kind, key, pick) = (random.below(59), random.below(KEYS), random.below(10_000));
         let step = Step { kind, key, number, pick, now_ms };
         let context = format!("seed {seed}, instance {at}, {step:?}");
         let pair = world.pairs[at].as_ref().unwrap();

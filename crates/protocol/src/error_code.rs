@@ -133,6 +133,9 @@ codes! {
     PaymentExpired => "payment_expired",
     /// This network cannot quote or settle now; try later or use another.
     NetworkUnavailable => "network_unavailable",
+    /// Another ledger landed the payment at a payout address that both use: it is settled, nothing
+    /// runs for it here, and the operator owes it back.
+    RefundOwed => "refund_owed",
     /// The answer was delivered and its replay window has closed.
     ReplayWindowClosed => "replay_window_closed",
     /// The request body is above the configured limit.

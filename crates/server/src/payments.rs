@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use quittance_facilitator::Clock;
 use quittance_facilitator::config::{Config, read_secret};
-use quittance_ledger::{Ledger, LedgerOptions, Payment, PaymentFilter};
+use quittance_ledger::{DeliveryState, Ledger, LedgerOptions, Payment, PaymentFilter};
 use quittance_protocol::PaymentId;
 use serde_json::{Value, json};
 
@@ -22,6 +22,10 @@ pub(crate) enum PaymentsCommand {
         /// How many.
         #[arg(long, default_value_t = 20)]
         limit: u32,
+        /// Only with this delivery, e.g. `owed`: settled by another ledger at a
+        /// shared payout address, to be refunded.
+        #[arg(long, value_parser = delivery)]
+        delivery: Option<DeliveryState>,
     },
     /// One payment with its journal.
     Show {
@@ -66,7 +70,7 @@ pub(crate) fn run(command: &PaymentsCommand) -> Result<ExitCode, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            PaymentsCommand::List { config, limit } => list(config, *limit).await,
+            PaymentsCommand::List { config, limit, delivery } => list(config, *limit, *delivery).await,
             PaymentsCommand::Show { config, id } => show(config, id).await,
             PaymentsCommand::Margin { config, hours, json } => show_margin(config, *hours, *json).await,
             PaymentsCommand::Usage { config, hours, json } => show_usage(config, *hours, *json).await,
@@ -89,9 +93,16 @@ async fn open_ledger(config: &Config) -> Result<Ledger, CommandError> {
     Ok(Ledger::open(&url, options, Clock::system().now_ms()).await?)
 }
 
-async fn list(config: &Path, limit: u32) -> Result<ExitCode, CommandError> {
+fn delivery(text: &str) -> Result<DeliveryState, String> {
+    let words: Vec<&str> = DeliveryState::ALL.iter().map(|state| state.as_str()).collect();
+    let found = DeliveryState::ALL.iter().find(|state| state.as_str() == text);
+    found.copied().ok_or_else(|| format!("one of {}", words.join(", ")))
+}
+
+async fn list(config: &Path, limit: u32, delivery: Option<DeliveryState>) -> Result<ExitCode, CommandError> {
     let ledger = open(config).await?;
-    for payment in ledger.payments(PaymentFilter { limit, ..PaymentFilter::default() }).await? {
+    let filter = PaymentFilter { limit, delivery, ..PaymentFilter::default() };
+    for payment in ledger.payments(filter).await? {
         print(&shown(&payment).to_string())?;
     }
     Ok(ExitCode::SUCCESS)

@@ -391,10 +391,27 @@ impl World {
                 self.broken("P1", format!("key {key}: runs {} and {run} at once", other.run));
             }
         }
+        self.audit_grant(key);
         self.audit.runs_begun = self.audit.runs_begun.saturating_add(1);
         let number = self.audit.runs_begun;
         self.audit.runs.push(Run { number, process: link.process, link: Arc::clone(link), key, run });
         number
+    }
+
+    /// P1 over two ledgers: where the payout address is shared, what another one
+    /// landed may have been served there, and buys nothing here.
+    fn audit_grant(&mut self, key: usize) {
+        if !self.plan.shared_pay_to || self.audit.reorganised {
+            return;
+        }
+        let Some(payment) = self.row(key) else { return };
+        let transaction = payment.transaction.clone().unwrap_or_default();
+        let ours = self
+            .database
+            .with(|rows| rows.attempts().iter().any(|one| one.signed.transaction == transaction));
+        if payment.delivery == DeliveryState::Owed || !ours {
+            self.broken("P1", format!("key {key} runs although {transaction} is not of this ledger"));
+        }
     }
 
     /// A finished answer leaves the process.

@@ -58,6 +58,8 @@ canaries! {
     CeilingsForgotten "ceilings-forgotten" "P3" "a payer's attempts that earned nothing are not counted";
     OfferAsks "offer-asks" "P4" "the price of an offer is looked up through a port";
     StaleReads "stale-reads" "P5" "the ledger is read from a replica that does not know what is under way";
+    ConfigurationFirst "configuration-first" "P5" "a payment on record is held against what is configured now";
+    ForeignLandingGranted "foreign-landing-granted" "P1" "what another ledger landed at a shared address is granted here too";
     RunningForgotten "running-forgotten" "P6" "runs that died with their process are not credited";
     TellingForgotten "telling-forgotten" "P6" "what a process that died was telling stays under way for ever";
     CreditsForgotten "credits-forgotten" "P6" "a failed run is not credited";

@@ -169,11 +169,11 @@ pub(crate) fn payload(world: &Handle, front: &Front, client: &Client) -> Option<
         Ok(offer) => offer.accepts.into_iter().find(|one| one.network == network(net)),
         Err(_) => None,
     };
-    let accepted = match accepted {
-        Some(accepted) => accepted,
-        // Who has signed needs no offer any more.
-        None if known => world.with(|w| w.audit.accepted.get(&client.key).cloned())?,
-        None => return None,
+    let accepted = match (known, accepted) {
+        // Who has signed sends the same bytes again, whatever is offered by now.
+        (true, _) => world.with(|w| w.audit.accepted.get(&client.key).cloned())?,
+        (false, Some(accepted)) => accepted,
+        (false, None) => return None,
     };
     if !known {
         let amount = accepted.amount()?.atomic();

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use quittance_facilitator::Rejection;
 use quittance_facilitator::chain::{
-    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused,
-    Watched,
+    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Identity, Landed,
+    SignRefused, Watched,
 };
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
@@ -39,6 +39,8 @@ pub(crate) const WALLET: &str = "0x00000000000000000000000000000000000000aa";
 pub(crate) struct FakeBase {
     link: Arc<Link>,
     network: Network,
+    /// What this life's configuration says.
+    pay_to: &'static str,
     /// The base fee as it was read last.
     fee: Mutex<Option<u64>>,
 }
@@ -58,7 +60,29 @@ pub(crate) fn rejected(code: ErrorCode, message: &str) -> Rejection {
 }
 
 /// What both chains check without asking anybody.
-pub(crate) fn local(link: &Link, net: Net, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
+pub(crate) fn local(
+    link: &Link,
+    net: Net,
+    pay_to: &str,
+    payload: &PaymentPayload,
+) -> Result<ChainPayment, Rejection> {
+    match payload.accepted.pay_to == pay_to {
+        true => read(link, net, payload),
+        false => Err(rejected(ErrorCode::InvalidExactEvmRecipientMismatch, "paid to somebody else")),
+    }
+}
+
+/// What both chains read out of a payload, whatever is configured.
+pub(crate) fn identity(link: &Link, net: Net, payload: &PaymentPayload) -> Option<Identity> {
+    if link.world.with(|w| w.plan.canary == Some(Canary::ConfigurationFirst)) {
+        return None;
+    }
+    let payment = read(link, net, payload).ok()?;
+    let (key, payer, digests) = (payment.key, payment.payer, vec![payment.signature_digest]);
+    Some(Identity { key, payer, digests, is_signed: true })
+}
+
+fn read(link: &Link, net: Net, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
     let bad = || rejected(ErrorCode::InvalidPayload, "not a payment of this world");
     let number = key_in(&payload.payload).ok_or_else(bad)?;
     let digest = payload.payload.get("digest").and_then(Value::as_u64).ok_or_else(bad)?;
@@ -79,8 +103,8 @@ pub(crate) fn local(link: &Link, net: Net, payload: &PaymentPayload) -> Result<C
 }
 
 impl FakeBase {
-    pub(crate) fn new(link: Arc<Link>, network: Network) -> Self {
-        Self { link, network, fee: Mutex::default() }
+    pub(crate) fn new(link: Arc<Link>, network: Network, pay_to: &'static str) -> Self {
+        Self { link, network, pay_to, fee: Mutex::default() }
     }
 
     fn fee(&self) -> Option<u64> {
@@ -119,7 +143,11 @@ impl Chain for FakeBase {
     }
 
     fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
-        local(&self.link, Net::Base, payload)
+        local(&self.link, Net::Base, self.pay_to, payload)
+    }
+
+    fn identify(&self, payload: &PaymentPayload) -> Option<Identity> {
+        identity(&self.link, Net::Base, payload)
     }
 
     fn may_coincide(&self, _payment: &ChainPayment) -> bool {
@@ -163,7 +191,7 @@ impl Chain for FakeBase {
         self.link.rpc(Net::Base, 61, None, |w, _| w.base.nonces_used(w.base.head())).await
     }
 
-    async fn used_nonces(&self) -> Result<u64, ChainFault> {
+    async fn used_nonces(&self, _wallet: &str) -> Result<u64, ChainFault> {
         self.link
             .rpc(Net::Base, 62, None, |w, _| {
                 let head = w.base.head().saturating_sub(w.lag(Net::Base));

@@ -167,6 +167,11 @@ pub struct Plan {
     pub finality: u64,
     /// Whether one process uses a database that others could share.
     pub shared: bool,
+    /// Whether others, with ledgers of their own, settle to the same address: then
+    /// a stranger's landing may have been served elsewhere.
+    pub shared_pay_to: bool,
+    /// When the operator changes `pay_to` and restarts one process after the other.
+    pub moves_ms: Option<u64>,
     /// What each process's clock is ahead.
     pub skews_ms: Vec<i64>,
     /// How long a process stays away at most after it died.
@@ -189,6 +194,8 @@ impl Plan {
     /// What this seed decides: every other one aims at a cell of the table.
     pub fn of_seed(seed: u64, canary: Option<Canary>) -> Self {
         let mut random = Random::new(seed ^ 0x51ee_d5ee_d5ee_d000);
+        // A stream of its own: what the operator does changes nothing else of a seed.
+        let mut operator = Random::new(seed ^ 0x0be7_a702_0be7_a702);
         let confirmations = random.below(3);
         let processes = [1, 1, 2, 2, 3][random.below(5) as usize];
         let plan = Self {
@@ -201,6 +208,8 @@ impl Plan {
             finality: random.range(6, 18),
             shared: random.chance(500),
             one_payer: random.chance(500),
+            shared_pay_to: operator.chance(350),
+            moves_ms: operator.chance(350).then(|| operator.range(2_000, 30_000)),
             skews_ms: (0..processes).map(|_| skew(&mut random)).collect(),
             down_ms_max: 15_000,
             lease_ms: random.range(3, 10).saturating_mul(3_000),
@@ -223,6 +232,8 @@ impl Plan {
             self.processes = self.processes.max(2);
         }
         self.skews_ms = (0..self.processes).map(|_| skew(random)).collect();
+        // Restarts would kill the process before it gets to the cell.
+        self.moves_ms = None;
         self.lease_ms = 9_000;
         self.calm_ms = 100_000;
         self.payments = self.payments.min(2);
@@ -242,6 +253,8 @@ impl Plan {
             calm_ms: 20_000,
             confirmations: 1,
             reorg_depth_max: 0,
+            shared_pay_to: false,
+            moves_ms: None,
             skews_ms: vec![0],
             weather: Weather::default(),
             forced: Some(forced),

@@ -112,7 +112,12 @@ async fn boot(link: Arc<Link>) -> Option<Facilitator> {
     if link.dies_at(Crash::Elsewhere, None).await {
         std::future::pending::<()>().await;
     }
-    let config = config(&plan, link.process)?;
+    // Whoever boots after the change has the new configuration.
+    let pay_to = match plan.moves_ms.is_some_and(|at| world.with(|w| w.now()) >= at) {
+        true => "another merchant",
+        false => "merchant",
+    };
+    let config = config(&plan, link.process, pay_to)?;
     let mut options = LedgerOptions::new(name(link.process));
     options.lease_ms = i64::try_from(plan.lease_ms).ok()?;
     let inner = database.open(&options, link.now_ms()).ok()?;
@@ -120,9 +125,9 @@ async fn boot(link: Arc<Link>) -> Option<Facilitator> {
     let store: Arc<dyn Store> =
         Arc::new(FaultyStore { link: Arc::clone(&link), inner, asked: Mutex::default() });
     let mut chains: BTreeMap<String, Arc<dyn Chain>> = BTreeMap::new();
-    let base = FakeBase::new(Arc::clone(&link), network(Net::Base).parse().ok()?);
+    let base = FakeBase::new(Arc::clone(&link), network(Net::Base).parse().ok()?, pay_to);
     chains.insert("base".to_owned(), Arc::new(base));
-    let solana = FakeSolana { link: Arc::clone(&link), network: network(Net::Solana).parse().ok()? };
+    let solana = FakeSolana { link: Arc::clone(&link), network: network(Net::Solana).parse().ok()?, pay_to };
     chains.insert("solana".to_owned(), Arc::new(solana));
     let clock = Arc::clone(&link);
     let dice = world.clone();
@@ -154,13 +159,14 @@ impl crate::world::World {
 }
 
 /// The program's own configuration, as a file would give it.
-fn config(plan: &Plan, process: usize) -> Option<Config> {
+fn config(plan: &Plan, process: usize, pay_to: &str) -> Option<Config> {
     let net = |net: Net| {
         json!({
             "network": network(net),
             "rpc_urls": ["http://node.invalid"],
             "asset": asset(net),
-            "pay_to": "merchant",
+            "pay_to": pay_to,
+            "shared_pay_to": plan.shared_pay_to,
             "wallets": ["env:NONE"],
             "max_timeout_seconds": 60,
             "poll_interval_ms": 1_000,

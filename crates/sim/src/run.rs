@@ -1,5 +1,7 @@
 //! One seed, from the first block to the last question.
 
+use std::sync::Arc;
+
 use tokio::runtime::Builder;
 
 use crate::clients::{Client, fingerprint, pay};
@@ -32,6 +34,21 @@ pub fn run(plan: Plan, trace: bool) -> Option<Report> {
     Some(report)
 }
 
+/// The operator changes the configuration and restarts every process, one after the other.
+async fn move_pay_to(world: Handle) {
+    let (moves_ms, processes) = world.with(|w| (w.plan.moves_ms, w.plan.processes));
+    let Some(moves_ms) = moves_ms else { return };
+    world.sleep_until(moves_ms).await;
+    for process in 0..processes {
+        let link = world.with(|w| w.fronts[process].as_ref().map(|front| Arc::clone(&front.link)));
+        if let Some(link) = link {
+            world.with(|w| w.say(|| format!("process {process} is restarted with another pay_to")));
+            link.die();
+        }
+        world.sleep(500, 3_000).await;
+    }
+}
+
 async fn play(world: &Handle) {
     let (processes, payments, calm_ms) = world.with(|w| (w.plan.processes, w.plan.payments, w.plan.calm_ms));
     for process in 0..processes {
@@ -39,6 +56,7 @@ async fn play(world: &Handle) {
     }
     tokio::spawn(mine(world.clone()));
     tokio::spawn(storm(world.clone()));
+    tokio::spawn(move_pay_to(world.clone()));
     for number in 0..payments {
         let latest = if number == 0 { 15_000 } else { 45_000 };
         let at = world.with(|w| w.random.range(500, latest));

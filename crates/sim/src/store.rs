@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use quittance_ledger::model::ModelLedger;
 use quittance_ledger::{
     Alias, AttemptId, ClaimOutcome, CostEntry, DeliveryStart, Known, LedgerError, MerchantAnswer,
-    MerchantAnswerEnd, MerchantCheck, NewClaim, Payment, PaymentState, Recorded, Retention, RunEnd, SignFn,
-    SignedBytes, Slot, Spent, Store, StoredAnswer, TariffRow,
+    MerchantAnswerEnd, MerchantCheck, NewClaim, OpenWork, Payment, PaymentState, Recorded, Retention, RunEnd,
+    SignFn, SignedBytes, Slot, Spent, Store, StoredAnswer, TariffRow,
 };
 use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentId, PaymentKey, SendOutcome};
 
@@ -369,6 +369,14 @@ impl Store for FaultyStore {
         self.write(12, VERDICT, self.key_of(payment), Act::Settle(payment, landing), effect).await
     }
 
+    async fn settle_owed(&self, payment: &PaymentId, landing: &Landing, now_ms: i64) -> Answer<Payment> {
+        if self.link.world.with(|w| w.plan.canary == Some(Canary::ForeignLandingGranted)) {
+            return self.settle(payment, landing, now_ms).await;
+        }
+        let effect = self.inner.settle_owed(payment, landing, now_ms);
+        self.write(12, VERDICT, self.key_of(payment), Act::Settle(payment, landing), effect).await
+    }
+
     async fn refuse(
         &self,
         payment: &PaymentId,
@@ -515,6 +523,14 @@ impl Store for FaultyStore {
 
     async fn spent_usdc(&self, network: &Network, since_ms: i64) -> Answer<Spent> {
         self.read(28, None, self.inner.spent_usdc(network, since_ms)).await
+    }
+
+    async fn open_work(&self, now_ms: i64) -> Answer<OpenWork> {
+        self.read(38, None, self.inner.open_work(now_ms)).await
+    }
+
+    async fn unexplained(&self, network: &Network, transactions: &[String]) -> Answer<Vec<String>> {
+        self.read(39, None, self.inner.unexplained(network, transactions)).await
     }
 
     async fn counts(&self) -> Answer<Vec<(Network, PaymentState, u64)>> {

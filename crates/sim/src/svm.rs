@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use quittance_facilitator::Rejection;
 use quittance_facilitator::chain::{
-    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused,
-    Watched,
+    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Identity, Landed,
+    SignRefused, Watched,
 };
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::base::{Act, Tx};
 use crate::canary::Canary;
-use crate::evm::{key_in, local, rejected};
+use crate::evm::{identity, key_in, local, rejected};
 use crate::link::Link;
 use crate::nodes::{encode, send, solana_tx};
 use crate::plan::Net;
@@ -31,6 +31,8 @@ pub(crate) const LAMPORTS: u128 = 5_000;
 pub(crate) struct FakeSolana {
     pub(crate) link: Arc<Link>,
     pub(crate) network: Network,
+    /// What this life's configuration says.
+    pub(crate) pay_to: &'static str,
 }
 
 #[async_trait]
@@ -60,7 +62,11 @@ impl Chain for FakeSolana {
     }
 
     fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
-        local(&self.link, Net::Solana, payload)
+        local(&self.link, Net::Solana, self.pay_to, payload)
+    }
+
+    fn identify(&self, payload: &PaymentPayload) -> Option<Identity> {
+        identity(&self.link, Net::Solana, payload)
     }
 
     fn may_coincide(&self, _payment: &ChainPayment) -> bool {
@@ -101,7 +107,7 @@ impl Chain for FakeSolana {
         Ok(0)
     }
 
-    async fn used_nonces(&self) -> Result<u64, ChainFault> {
+    async fn used_nonces(&self, _wallet: &str) -> Result<u64, ChainFault> {
         Ok(0)
     }
 

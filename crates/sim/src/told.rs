@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quittance_ledger::{Origin, Payment, PaymentState};
+use quittance_ledger::{DeliveryState, Origin, Payment, PaymentState};
 use quittance_protocol::{ErrorCode, SettleResponse};
 
 use crate::link::Link;
@@ -84,6 +84,9 @@ impl World {
         if payment.state != PaymentState::Settled {
             self.broken("P1", format!("key {key}: success while it is {}", payment.state));
         }
+        if payment.delivery == DeliveryState::Owed {
+            self.broken("P1", format!("key {key}: success for what another ledger landed"));
+        }
         if !self.belongs_to(&payment, sale) {
             self.broken("P1", format!("key {key}: success for a sale that did not claim it"));
         }
@@ -118,6 +121,7 @@ impl World {
             Some(ErrorCode::SettlementPending | ErrorCode::NetworkUnavailable) => {}
             Some(ErrorCode::UnexpectedSettleError) => {}
             Some(ErrorCode::DuplicateSettlement) => self.audit_duplicate(&payment, key, mine),
+            Some(ErrorCode::RefundOwed) if self.is_owed(&payment) => {}
             code => {
                 let open = !payment.state.is_final() || payment.state == PaymentState::Settled;
                 if open && self.knew(link, key, begun) {

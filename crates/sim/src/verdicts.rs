@@ -121,12 +121,25 @@ impl World {
         let turned_away = match said {
             Said::Conflict(ErrorCode::ReplayWindowClosed) => !closed,
             Said::Conflict(ErrorCode::CreditExhausted) => !spent,
+            Said::Conflict(ErrorCode::RefundOwed) => !self.is_owed(payment),
             Said::Conflict(_) | Said::Refused(_) => true,
             _ => false,
         };
         if turned_away {
             self.broken("P6", format!("key {key} is settled and its payer is turned away: {said:?}"));
         }
+    }
+
+    /// Settled by a landing of another ledger at a shared address, and by no attempt of this one.
+    pub(crate) fn is_owed(&self, payment: &Payment) -> bool {
+        let transaction = payment.transaction.clone().unwrap_or_default();
+        let ours = self
+            .database
+            .with(|rows| rows.attempts().iter().any(|one| one.signed.transaction == transaction));
+        self.plan.shared_pay_to
+            && payment.delivery == DeliveryState::Owed
+            && (!ours || self.audit.reorganised)
+            && payment.runs == 0
     }
 
     /// A stored answer was given: nobody without the identifier gets it after
@@ -198,6 +211,7 @@ impl World {
                 && !told
                 && payment.delivery != DeliveryState::Delivered
                 && !spent
+                && !self.is_owed(&payment)
             {
                 self.broken(
                     "P6",

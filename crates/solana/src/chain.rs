@@ -139,6 +139,8 @@ pub struct SolanaChain {
     pub(crate) height_gate: HeightGate,
     pub(crate) memory: Memory,
     wallet: Keypair,
+    /// Wallets that pay for nothing new, but co-sign what was claimed with them.
+    former: Vec<Keypair>,
     policy: TokenAccountPolicy,
     /// Solana lowers it in steps, so it is read again while it matters.
     rent_lamports: AtomicU64,
@@ -191,10 +193,26 @@ impl SolanaChain {
             height_gate: HeightGate::default(),
             memory: Memory::default(),
             wallet,
+            former: Vec::new(),
             policy: config.token_account,
             rent_lamports,
             token_account_missing: AtomicBool::new(true),
         })
+    }
+
+    /// Lets wallets that were fee payers before finish what was claimed with them.
+    pub fn with_former_wallets(mut self, keys: &[Secret]) -> Result<Self, SolanaError> {
+        self.former = keys.iter().map(key::keypair).collect::<Result<_, _>>()?;
+        Ok(self)
+    }
+
+    /// The fee payer and those before it, base58.
+    pub fn wallets(&self) -> Vec<String> {
+        self.signers().map(|signer| signer.pubkey().to_string()).collect()
+    }
+
+    fn signers(&self) -> impl Iterator<Item = &Keypair> {
+        std::iter::once(&self.wallet).chain(&self.former)
     }
 
     /// The fee payer, base58.
@@ -338,7 +356,9 @@ impl SolanaChain {
     /// The most co-signing can cost us, in lamports (invariant I10): signatures,
     /// priority fee, and the rent if it creates an account that may be missing.
     pub fn cost_bound_lamports(&self, payment: &SolanaPayment) -> u64 {
-        let pays_rent = payment.creates_token_account() && self.token_account_missing();
+        // Whether another account than the configured one exists is not known.
+        let is_another = payment.destination() != Some(self.rules.token_account);
+        let pays_rent = payment.creates_token_account() && (is_another || self.token_account_missing());
         (LAMPORTS_PER_SIGNATURE * SIGNATURES_PER_PAYMENT)
             .saturating_add(payment.priority_fee_lamports())
             .saturating_add(if pays_rent { self.rent_lamports() } else { 0 })
@@ -370,20 +390,26 @@ impl SolanaChain {
         Ok(Deadline::BlockHeight(height.ok_or(RpcFailure::Malformed { method: "getLatestBlockhash" })?))
     }
 
-    /// Signs as fee payer. The whitelist is applied once more to the very bytes
-    /// that are signed. ed25519 is deterministic: the same payment always
+    /// Signs as fee payer, with the wallet that the message names. The whitelist
+    /// is applied once more to the very bytes that are signed, with the claim's
+    /// own recipient and token. ed25519 is deterministic: the same payment always
     /// gives the same bytes and the same `transaction`. No I/O.
     pub fn co_sign(
         &self,
         payment: &SolanaPayment,
         cost_allowed_lamports: u64,
     ) -> Result<SignedTransaction, SolanaError> {
-        let checked = self.rules.inspect(payment.raw().to_vec(), payment.amount())?;
+        let fee_payer = payment.fee_payer().unwrap_or_default();
+        let signer = self.signers().find(|signer| signer.pubkey().to_string() == fee_payer);
+        let signer = signer.ok_or(SolanaError::FeePayerMismatch)?;
+        let decimals = payment.decimals().unwrap_or(self.rules.decimals);
+        let rules = self.rules.of_claim(payment, signer.pubkey(), decimals);
+        let checked = rules.inspect(payment.raw().to_vec(), payment.amount())?;
         let bound = self.cost_bound_lamports(&checked);
         if bound > cost_allowed_lamports {
             return Err(SolanaError::CostAboveBound { bound, allowed: cost_allowed_lamports });
         }
-        let signature = self.wallet.sign_message(checked.message());
+        let signature = signer.sign_message(checked.message());
         Ok(SignedTransaction {
             raw: checked.with_signature(signature.as_array()),
             transaction: signature.to_string(),

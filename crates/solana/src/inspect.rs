@@ -45,6 +45,24 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
+    /// The rules that a claimed payment was inspected with: its own recipient,
+    /// token and fee payer, whatever is configured by now. The limits on what it
+    /// may cost us are today's.
+    pub(crate) fn of_claim(&self, payment: &SolanaPayment, fee_payer: Pubkey, decimals: u8) -> Self {
+        let inspected = payment.inspected();
+        let own = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Pubkey>().ok());
+        let (pay_to, mint) = (own(&inspected.pay_to), own(&inspected.mint));
+        let (pay_to, mint) = (pay_to.unwrap_or(self.pay_to), mint.unwrap_or(self.mint));
+        Self {
+            fee_payer,
+            pay_to,
+            mint,
+            decimals,
+            token_account: layout::token_account(&pay_to, &mint),
+            ..self.clone()
+        }
+    }
+
     /// Every local check, in the reference's order; no I/O.
     pub(crate) fn check(&self, payload: &PaymentPayload) -> Result<SolanaPayment, SolanaError> {
         let amount = self.check_accepted(&payload.accepted)?;
@@ -82,6 +100,8 @@ impl Rules {
             creation_instruction: creation,
             transfer_instruction: transfer,
             priority_fee_lamports,
+            pay_to: Some(self.pay_to.to_string()),
+            mint: Some(self.mint.to_string()),
         };
         // Slot 0 is ours and not covered by any signature: whatever stands there is dropped,
         // so that copies which differ only there are equal.
@@ -293,7 +313,7 @@ fn check_signers(transaction: &WireTransaction<'_>) -> Result<(), SolanaError> {
 }
 
 /// Verified here because the simulation cannot: our own slot is still empty.
-fn check_signature(transaction: &WireTransaction<'_>) -> Result<(), SolanaError> {
+pub(crate) fn check_signature(transaction: &WireTransaction<'_>) -> Result<(), SolanaError> {
     let at = usize::from(PAYER);
     if transaction.required_signatures < SIGNERS_MAX {
         return Ok(()); // nobody but us signs; the transfer check names the reason

@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod arrivals;
 mod chain;
 mod classify;
 mod error;
 mod history;
+mod identity;
 mod inspect;
 mod instructions;
 mod key;
@@ -18,11 +20,13 @@ mod status;
 #[cfg(test)]
 mod testing;
 
+pub use arrivals::{ARRIVALS_MAX, ArrivalCursor};
 pub use chain::{
     Commitment, LAMPORTS_PER_SIGNATURE, SIGNATURES_PER_PAYMENT, SignedTransaction, SolanaChain, SolanaConfig,
     SolanaFees, SolanaView, TokenAccountPolicy,
 };
 pub use error::{MalformedTransaction, SolanaError};
+pub use identity::{SolanaIdentity, identify};
 pub use inspect::{INSTRUCTIONS_MAX, LIGHTHOUSE_MAX, MEMO_BYTES_MAX};
 pub use key::wallet_address;
 pub use message::TRANSACTION_BYTES_MAX;

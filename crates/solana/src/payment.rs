@@ -5,10 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use quittance_protocol::{Amount, Deadline, Network, PaymentKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use solana_sdk::pubkey::Pubkey;
 
 use crate::error::SolanaError;
 use crate::inspect::{decode_base64, program};
-use crate::instructions::MEMO;
+use crate::instructions::{MEMO, parse_transfer_checked};
 use crate::message::{SIGNATURE_BYTES, WireTransaction};
 
 /// Count byte and two signature slots stand before the message.
@@ -37,6 +38,13 @@ pub(crate) struct Inspected {
     pub(crate) creation_instruction: Option<usize>,
     pub(crate) transfer_instruction: usize,
     pub(crate) priority_fee_lamports: u64,
+    /// Owner of the recipient's token account, and the token: what it was checked
+    /// against. Payments of earlier versions do not say; for them it is what is
+    /// configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pay_to: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mint: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -120,6 +128,28 @@ impl SolanaPayment {
             Some(memo) if memo == demanded => Ok(()),
             Some(_) => Err(SolanaError::MemoMismatch),
         }
+    }
+
+    /// Who pays the transaction's fee, base58.
+    pub fn fee_payer(&self) -> Option<String> {
+        let transaction = WireTransaction::decode(&self.raw).ok()?;
+        transaction.keys.first().map(ToString::to_string)
+    }
+
+    /// Decimals that the transfer names; the token program compares them with the mint's.
+    pub(crate) fn decimals(&self) -> Option<u8> {
+        let transaction = WireTransaction::decode(&self.raw).ok()?;
+        let transfer = transaction.instructions.get(self.inspected.transfer_instruction)?;
+        parse_transfer_checked(transfer.data).map(|(_, decimals)| decimals)
+    }
+
+    /// The token account that the transfer goes to, from the message itself.
+    pub(crate) fn destination(&self) -> Option<Pubkey> {
+        const DESTINATION: usize = 2;
+        let transaction = WireTransaction::decode(&self.raw).ok()?;
+        let transfer = transaction.instructions.get(self.inspected.transfer_instruction)?;
+        let at = transfer.accounts.get(DESTINATION)?;
+        transaction.keys.get(usize::from(*at)).copied()
     }
 
     pub(crate) fn inspected(&self) -> &Inspected {

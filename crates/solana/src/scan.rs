@@ -225,8 +225,10 @@ pub(crate) fn judge_landing(
     match meta.get("err") {
         None => Err(malformed()),
         Some(Value::Null) => {
-            let at = transaction.keys.iter().position(|key| *key == rules.token_account);
-            let grown = at.and_then(|at| token_growth(meta, at));
+            // The claim's own account; the configured one may be another by now.
+            let account = watch.payment.destination().unwrap_or(rules.token_account);
+            let at = transaction.keys.iter().position(|key| *key == account);
+            let grown = at.and_then(|at| token_growth_of(meta, at));
             if grown.is_some_and(|grown| grown != i128::from(watch.payment.amount().atomic())) {
                 return Err(mismatch());
             }
@@ -246,7 +248,7 @@ fn cost_lamports(meta: &Value) -> Option<u64> {
 }
 
 /// By how much an account's token balance grew; `None` where the node records no token balances.
-fn token_growth(meta: &Value, account: usize) -> Option<i128> {
+pub(crate) fn token_growth_of(meta: &Value, account: usize) -> Option<i128> {
     let after = token_balance(meta.get("postTokenBalances")?, account)?;
     let before = token_balance(meta.get("preTokenBalances")?, account).unwrap_or(0);
     after.checked_sub(before)

@@ -79,6 +79,8 @@ mod tests {
             creation_instruction: Some(2),
             transfer_instruction: 3,
             priority_fee_lamports: 0,
+            pay_to: None,
+            mint: None,
         }
     }
 

@@ -180,7 +180,7 @@ fn answers(page: &mut Page) {
          | 402 | `invalid_payload` | the payment, its `payment-identifier` or an `Idempotency-Key` cannot be read | mend it, then `pay` |\n\
          | 402 | any other code, e.g. `invalid_exact_evm_signature` | the payment was refused, nothing was taken; an amount that is not the price means that the offer is out of date | `pay` |\n\
          | 404 | `unknown_endpoint` | not listed here, or the path is not written canonically | use a listed path |\n\
-         | 409 | `request_mismatch`, `credit_exhausted`, `replay_window_closed` | the payment, or the name you gave it, bought another request; it failed too often; or its answer is no longer kept for who shows no identifier | `do_not_retry` |\n\
+         | 409 | `request_mismatch`, `credit_exhausted`, `replay_window_closed`, `refund_owed` | the payment, or the name you gave it, bought another request; it failed too often; its answer is no longer kept for who shows no identifier; or another server of this payee settled it, and the operator owes it back | `do_not_retry` |\n\
          | 413, 414, 415, 408 | `body_too_large`, `url_too_long`, `encoded_body`, `body_too_slow` | see the limits | change the request |\n\
          | 500, 504 | `handler_failed`, `handler_too_slow`, or the service's own | the service failed after you paid; the payment is a credit for the same request, and runs that the operator interrupted do not count | `retry_same_payment` |\n\
          | 503 | `settlement_pending` | the outcome on chain is not known yet | `retry_same_payment` |\n\

@@ -41,6 +41,31 @@ async fn the_payment_is_bound_to_method_path_query_and_body() {
     assert_eq!(sale.identifier, Some(IdentifierHash::of("pay_0123456789abcdef")));
 }
 
+/// The books come before the catalogue: what it sold once is replayed although it
+/// has no price any more, and nothing runs for it.
+#[actix_web::test]
+async fn a_request_without_a_price_any_more_is_answered_from_the_books() {
+    let (till, runs) = (Arc::new(Till::default()), Runs::default());
+    let counted = runs.clone();
+    let app = app(gate(&till), |config| {
+        config.default_service(web::to(move || {
+            counted.count();
+            std::future::ready(HttpResponse::Ok().body("made"))
+        }));
+    })
+    .await;
+    let first = call(&app, paid("/gen").set_payload("{}")).await;
+    assert_eq!((first.status, runs.get()), (200, 1));
+    let unpriced = || paid("/gen").set_payload(r#"{"model": "bad"}"#);
+    let unknown = call(&app, unpriced()).await;
+    assert_eq!((unknown.status, runs.get()), (400, 1), "not on record: the host's own refusal");
+    till.recalls.store(true, std::sync::atomic::Ordering::SeqCst);
+    let again = call(&app, unpriced()).await;
+    assert_eq!((again.status, &again.body[..]), (200, &b"made"[..]));
+    assert!(again.header("payment-response").is_some());
+    assert_eq!(runs.get(), 1);
+}
+
 #[actix_web::test]
 async fn refused_is_402_with_a_fresh_offer_and_the_reason() {
     let answer = answer_to(PayOutcome::Refused(Rejection::new(

@@ -6,11 +6,13 @@ use quittance_protocol::{
 use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::abi::TransferWithAuthorization;
 use crate::config::{CONTRACT_SIGNATURE_BYTES_MAX, EvmConfig};
 use crate::keys::SigningKey;
 use crate::payer::EvmPayer;
 use crate::payment::{SignatureKind, domain};
 use crate::signature::EcdsaSignature;
+use alloy::primitives::U256;
 
 const NOW: u64 = 1_800_000_000;
 const TOKEN: &str = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913";

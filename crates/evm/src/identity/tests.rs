@@ -54,7 +54,7 @@ async fn an_endpoint_of_another_chain_that_comes_late_never_testifies() {
     assert_eq!(chain.head().await.unwrap().block, 5);
     assert_eq!(chain.heights().await.unwrap().latest, 5);
     assert_eq!(chain.refresh_fees(0).await.unwrap().block, 5);
-    assert_eq!(chain.used_nonces().await.unwrap(), 0);
+    assert_eq!(chain.used_nonces(&chain.wallet()).await.unwrap(), 0);
     assert!(matches!(chain.send(&attempt()).await, SendOutcome::Refused { .. }));
     assert_eq!(first.take_calls(), ["eth_chainId"], "it is asked for its name and nothing else");
     assert_eq!(chain.wrong_endpoints().await, [(0, 1)]);

@@ -105,7 +105,7 @@ impl EvmChain {
         landing: &Landing,
     ) -> Result<Option<Finding>, EvmError> {
         let answer = rpc.call("eth_getTransactionReceipt", json!([landing.transaction])).await?;
-        let receipt = parse_receipt(&answer, self.terms().token)?;
+        let receipt = parse_receipt(&answer, watched.watch.payment.token)?;
         let here = receipt.filter(|r| format!("{:#x}", r.block_hash) == landing.block_hash);
         Ok(here.map(|r| find(&r.events, &watched.expected)))
     }
@@ -123,7 +123,8 @@ impl EvmChain {
         let (authorizer, nonce) = (watched.expected.from, watched.expected.nonce);
         let input = IToken::authorizationStateCall { authorizer, nonce }.abi_encode();
         let at = text::to_quantity(block);
-        let answer = call(rpc, self.key().address(), self.terms().token, STATE_GAS, &input, &at).await?;
+        let answer =
+            call(rpc, self.key().address(), watched.watch.payment.token, STATE_GAS, &input, &at).await?;
         Ok(bool::abi_decode(&answer).map_err(|_| RpcError::BadAnswer("authorization state"))?)
     }
 

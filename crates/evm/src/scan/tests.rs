@@ -5,13 +5,20 @@ use crate::config::RESEARCH_AFTER_SECONDS;
 use crate::fake::{FakeRpc, GENESIS, cancellation, connect, payment, reverted, settlement, wallet};
 use crate::payment::EvmPayment;
 
+mod moved;
 mod unkind;
 
 const FAR: u64 = GENESIS + 1_000_000;
 const STRANGER: Address = Address::repeat_byte(0x99);
 
 fn watch(payment: &EvmPayment, from_block: u64) -> EvmWatch {
-    EvmWatch { payment: payment.clone(), attempts: vec![], attempt_nonce: None, from_block }
+    EvmWatch {
+        payment: payment.clone(),
+        attempts: vec![],
+        attempt_nonce: None,
+        attempt_wallet: None,
+        from_block,
+    }
 }
 
 /// A watch with our transaction `id` on wallet nonce 0.

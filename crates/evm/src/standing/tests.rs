@@ -7,7 +7,13 @@ const FAR: u64 = GENESIS + 1_000_000;
 
 /// The payment as it stands in the chain's newest block, by transaction `id`.
 async fn landed(chain: &EvmChain, p: &EvmPayment, from_block: u64) -> EvmLanded {
-    let watch = EvmWatch { payment: p.clone(), attempts: vec![], attempt_nonce: None, from_block };
+    let watch = EvmWatch {
+        payment: p.clone(),
+        attempts: vec![],
+        attempt_nonce: None,
+        attempt_wallet: None,
+        from_block,
+    };
     let found = chain.scan(&[watch], &mut ScanCursor::default()).await.unwrap();
     let [(_, Evidence::Settled(landing))] = found.as_slice() else { panic!("{found:?}") };
     EvmLanded { payment: p.clone(), landing: landing.clone(), from_block }

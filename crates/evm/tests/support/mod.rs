@@ -354,6 +354,7 @@ pub(crate) fn watch(payment: &EvmPayment, attempt: Option<&SignedTransaction>, f
         payment: payment.clone(),
         attempts: attempt.map(|a| a.transaction.clone()).into_iter().collect(),
         attempt_nonce: attempt.map(|a| a.nonce),
+        attempt_wallet: None,
         from_block,
     }
 }

@@ -24,6 +24,22 @@ pub struct NetworkConfig {
     pub pay_to: String,
     /// Secret references (`env:NAME`, `file:PATH`) of the oracle wallets.
     pub wallets: Vec<String>,
+    /// Secret references of wallets that `wallets` named before: they sign nothing
+    /// new, and finish what was claimed or sent with them.
+    #[serde(default)]
+    pub retired_wallets: Vec<String>,
+    /// Watch and finish what was begun here, and sell nothing: not offered, not
+    /// listed, no new claim.
+    #[serde(default)]
+    pub retired: bool,
+    /// Whether others, with ledgers of their own, settle to `pay_to` as well. A
+    /// payment that somebody else landed is then `owed`: nothing runs for it.
+    #[serde(default)]
+    pub shared_pay_to: bool,
+    /// Pause between two looks for transfers to `pay_to` that the ledger cannot
+    /// explain, in seconds.
+    #[serde(default = "default_payout_look_seconds")]
+    pub payout_look_seconds: u64,
     /// The operator's word that one token is worth one US dollar, for an asset
     /// that is not known as one.
     #[serde(default)]
@@ -83,6 +99,9 @@ pub struct NetworkConfig {
     pub priority_fee_lamports_max: u64,
 }
 
+fn default_payout_look_seconds() -> u64 {
+    15
+}
 fn default_asset_decimals() -> u8 {
     6
 }

@@ -138,6 +138,9 @@ pub enum Alert {
     Waiting(String),
     /// The chain contradicts a final verdict (I6).
     Contradiction(Evidence),
+    /// Another wallet landed a payment that was claimed here, in this transaction:
+    /// a stranger, or another ledger that settles to the same address.
+    ForeignLanding(String),
 }
 
 impl State {
@@ -155,6 +158,13 @@ impl State {
     pub fn is_done(&self) -> bool {
         matches!(self.phase, Phase::Done(_))
     }
+}
+
+/// Whether a landing gives no grant: another ledger that settles to the same
+/// address made it, and may have served the payment. `ours` are the transactions
+/// of this ledger's attempts.
+pub fn is_owed(shared_pay_to: bool, landing: &Landing, ours: &[String]) -> bool {
+    shared_pay_to && !ours.contains(&landing.transaction)
 }
 
 /// What to do about a settled payment whose landing is looked at again. Never
@@ -264,6 +274,8 @@ fn seen(state: &mut State, evidence: Evidence) -> Vec<Effect> {
             let mut effects = Vec::new();
             if landing.paid_by_us {
                 effects.push(Effect::BookCost { landing: landing.clone(), earned: true });
+            } else {
+                effects.push(Effect::Alert(Alert::ForeignLanding(landing.transaction.clone())));
             }
             // The verdict first: somebody waits for it; the books can follow.
             let mut decided = decide(state, Verdict::Settled(landing));

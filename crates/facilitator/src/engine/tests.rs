@@ -109,7 +109,20 @@ fn a_failed_commit_is_tried_again() {
 fn a_foreign_landing_settles_and_costs_us_nothing() {
     let mut state = State::claimed();
     let effects = step(&mut state, Event::Seen(Evidence::Settled(landing(false))));
-    assert_eq!(effects, [Effect::Commit(Verdict::Settled(landing(false)))]);
+    let [Effect::Commit(verdict), Effect::Alert(Alert::ForeignLanding(transaction))] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((verdict, transaction), (&Verdict::Settled(landing(false)), &landing(false).transaction));
+}
+
+/// One ledger per payout address: where it is shared, only our own attempts grant.
+#[test]
+fn a_foreign_landing_is_owed_where_the_address_is_shared() {
+    let (landing, other) = (landing(false), ["0xother".to_owned()]);
+    assert!(!is_owed(false, &landing, &other), "anybody may land an authorization");
+    assert!(is_owed(true, &landing, &other));
+    assert!(is_owed(true, &landing, &[]), "nothing of ours was signed");
+    assert!(!is_owed(true, &landing, &["0xother".to_owned(), landing.transaction.clone()]));
 }
 
 /// I5: found by the simulator. A claim that we cannot sign was refused, and then a
@@ -126,7 +139,7 @@ fn signing_that_can_never_work_ends_nothing() {
     step(&mut state, never);
     assert_eq!(step(&mut state, Event::Due), [Effect::Recheck], "it goes on asking, slowly");
     let effects = step(&mut state, Event::Seen(Evidence::Settled(landing(false))));
-    assert_eq!(effects, [Effect::Commit(Verdict::Settled(landing(false)))]);
+    assert_eq!(effects[0], Effect::Commit(Verdict::Settled(landing(false))));
 }
 
 /// I6: nothing that happens to a landing touches the grant; a loss needs proof

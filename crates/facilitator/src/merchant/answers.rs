@@ -10,6 +10,7 @@ use crate::Inner;
 use crate::answer::{PENDING_RETRY_SECONDS, UNAVAILABLE_RETRY_SECONDS, pending_receipt, receipt, reject};
 use crate::api::Rejection;
 use crate::chain::ChainPayment;
+use crate::deliver::REFUND_OWED;
 
 impl Inner {
     pub(super) fn refused(&self, network: &str, rejection: &Rejection) -> SettleResponse {
@@ -38,7 +39,7 @@ impl Inner {
     pub(crate) fn supported(&self) -> SupportedResponse {
         let mut signers = Map::new();
         let mut kinds = Vec::new();
-        for desk in &self.desks {
+        for desk in self.desks.iter().filter(|desk| !desk.retired) {
             let network = desk.chain.network();
             kinds.push(SupportedKind {
                 x402_version: X402_VERSION,
@@ -92,6 +93,16 @@ pub(super) fn duplicate(known: &Payment) -> Rejection {
     }
 }
 
+/// Another ledger landed it at a shared payout address: nothing may be served for it here.
+pub(super) fn owed(known: &Payment) -> Rejection {
+    let rejection = reject(ErrorCode::RefundOwed, REFUND_OWED);
+    Rejection {
+        retry_action: RetryAction::DoNotRetry,
+        transaction: known.transaction.clone(),
+        ..rejection.of(known.payer.clone())
+    }
+}
+
 /// Why a payment that will never land did not: nothing was paid, so a new one may be.
 pub(super) fn ended(known: &Payment) -> Rejection {
     let (code, message) = known
@@ -119,6 +130,14 @@ pub(super) fn duplicate_of(known: &Payment) -> SettleResponse {
         error_message: Some("this payment was settled before".to_owned()),
         retry_action: Some(RetryAction::DoNotRetry),
         ..receipt(known)
+    }
+}
+
+pub(super) fn owed_of(known: &Payment) -> SettleResponse {
+    SettleResponse {
+        error_reason: Some(ErrorCode::RefundOwed),
+        error_message: Some(REFUND_OWED.to_owned()),
+        ..duplicate_of(known)
     }
 }
 

@@ -13,7 +13,7 @@ mod verify;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::{LedgerError, NewClaim, Origin, Payment, PaymentState};
+use quittance_ledger::{DeliveryState, LedgerError, NewClaim, Origin, Payment, PaymentState};
 use quittance_protocol::{
     Amount, ErrorCode, IdentifierHash, PaymentId, RequestId, SettleRequest, SettleResponse, VerifyRequest,
 };
@@ -28,7 +28,7 @@ use crate::checks::Checked;
 use crate::desk::Desk;
 use crate::repeats::{Claimed, NAMES_ANOTHER};
 
-use answers::{duplicate_of, ended_of, ledger_trouble, of_another, unreachable_chain};
+use answers::{duplicate_of, ended_of, ledger_trouble, of_another, owed_of, unreachable_chain};
 pub use telling::Telling;
 use telling::Turn;
 use terms::Bound;
@@ -89,7 +89,15 @@ impl Inner {
         let network = request.payment_requirements.network.clone();
         let (desk, payment) = match self.check_terms(&request) {
             Ok(checked) => checked,
-            Err(rejection) => return self.refused(&network, &rejection).into(),
+            Err(rejection) => {
+                return match self.recall_for(&request, rejection).await {
+                    Ok((known, payment)) => {
+                        let question = Question::new(self, &request, payment, merchant);
+                        self.settle_known(known, &question).await
+                    }
+                    Err(rejection) => self.refused(&network, &rejection).into(),
+                };
+            }
         };
         let question = Arc::new(Question::new(self, &request, payment, merchant));
         // Detached, so that a server that hangs up cannot strand a claim.
@@ -105,10 +113,15 @@ impl Inner {
                 return self.refused(&network, &ledger_trouble(ErrorCode::UnexpectedSettleError)).into();
             }
         };
+        self.settle_known(known, &question).await
+    }
+
+    /// What a payment on record is answered.
+    async fn settle_known(self: &Arc<Self>, known: Payment, question: &Question) -> SettleAnswer {
         if !question.is_about(&known) {
             return of_another(&known).into();
         }
-        self.answer_merchant(known, &question).await
+        self.answer_merchant(known, question).await
     }
 
     async fn find_or_claim_for(
@@ -185,6 +198,9 @@ impl Inner {
         loop {
             match known.state {
                 PaymentState::Claimed | PaymentState::Recorded => {}
+                PaymentState::Settled if known.delivery == DeliveryState::Owed => {
+                    return owed_of(&known).into();
+                }
                 PaymentState::Settled => match self.ask_to_tell(&known).await {
                     Turn::Tell(telling) => {
                         return SettleAnswer { response: receipt(&known), telling: Some(telling) };

@@ -54,7 +54,7 @@ impl Inner {
             return Err(reject(ErrorCode::UnsupportedScheme, "only the scheme \"exact\" is supported"));
         }
         let desk = self
-            .desk(&wanted.network)
+            .selling(&wanted.network)
             .ok_or_else(|| reject(ErrorCode::InvalidNetwork, "see GET /supported for the networks"))?;
         if !desk.sells(wanted) {
             return Err(reject(

@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use quittance_ledger::{MerchantCheck, Payment, PaymentState};
+use quittance_ledger::{DeliveryState, MerchantCheck, Payment, PaymentState};
 use quittance_protocol::{ErrorCode, VerifyRequest, VerifyResponse};
 use tokio::time::Instant;
 
 use super::Question;
-use super::answers::{duplicate, ended, ledger_trouble, pending, unreachable_chain, valid};
+use super::answers::{duplicate, ended, ledger_trouble, owed, pending, unreachable_chain, valid};
 use crate::Inner;
 use crate::api::Rejection;
 use crate::chain::{ChainPayment, CheckError};
@@ -31,7 +31,14 @@ impl Inner {
         request: &VerifyRequest,
         merchant: &str,
     ) -> Result<ChainPayment, Rejection> {
-        let (desk, payment) = self.check_terms(request)?;
+        let (desk, payment) = match self.check_terms(request) {
+            Ok(checked) => checked,
+            // It may have been claimed when other terms were configured.
+            Err(rejection) => {
+                let (known, payment) = self.recall_for(request, rejection).await?;
+                return self.verify_known(known, Question::new(self, request, payment, merchant)).await;
+            }
+        };
         let question = Question::new(self, request, payment, merchant);
         if let Some(known) = self.known_to(&question.payment).await? {
             return self.verify_known(known, question).await;
@@ -81,6 +88,7 @@ impl Inner {
                 PaymentState::Claimed | PaymentState::Recorded if !mine => return Err(pending(&known.payer)),
                 PaymentState::Claimed | PaymentState::Recorded => {}
                 PaymentState::Settled if !mine => return Err(duplicate(&known)),
+                PaymentState::Settled if known.delivery == DeliveryState::Owed => return Err(owed(&known)),
                 PaymentState::Settled => match self.lease_check(&known).await {
                     MerchantCheck::Leased => return Ok(question.payment),
                     MerchantCheck::Told => return Err(duplicate(&known)),

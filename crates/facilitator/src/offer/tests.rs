@@ -73,7 +73,7 @@ impl Chain for Silent {
     async fn next_nonce(&self) -> Result<u64, ChainFault> {
         unreachable!()
     }
-    async fn used_nonces(&self) -> Result<u64, ChainFault> {
+    async fn used_nonces(&self, _wallet: &str) -> Result<u64, ChainFault> {
         unreachable!()
     }
     async fn transaction_cost(&self, _: &str) -> Result<Option<u128>, ChainFault> {
@@ -122,6 +122,9 @@ fn desk(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<Desk> {
     let stop = CancellationToken::new();
     stop.cancel();
     Arc::new(Desk {
+        retired: false,
+        shared_pay_to: false,
+        payout_look: std::time::Duration::from_secs(15),
         poller: Poller::start(Arc::clone(&chain), Duration::from_secs(1), stop),
         chain,
         terms: NetworkTerms {

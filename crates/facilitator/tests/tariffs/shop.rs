@@ -166,7 +166,7 @@ impl ChainPort for State {
         Ok(0)
     }
 
-    async fn used_nonces(&self) -> Result<u64, ChainFault> {
+    async fn used_nonces(&self, _wallet: &str) -> Result<u64, ChainFault> {
         Ok(0)
     }
 

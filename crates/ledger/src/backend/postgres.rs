@@ -37,6 +37,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "usages", include_str!("../../../../migrations/postgres/0004_usages.sql")),
     (5, "merchant answers", include_str!("../../../../migrations/postgres/0005_merchant_answers.sql")),
     (9, "aliases", include_str!("../../../../migrations/postgres/0009_aliases.sql")),
+    (11, "owed", include_str!("../../../../migrations/postgres/0011_owed.sql")),
 ];
 
 pub(crate) struct PostgresBackend {

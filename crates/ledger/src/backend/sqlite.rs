@@ -29,6 +29,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "usages", include_str!("../../../../migrations/sqlite/0004_usages.sql")),
     (5, "merchant answers", include_str!("../../../../migrations/sqlite/0005_merchant_answers.sql")),
     (9, "aliases", include_str!("../../../../migrations/sqlite/0009_aliases.sql")),
+    (11, "owed", include_str!("../../../../migrations/sqlite/0011_owed.sql")),
 ];
 
 /// An operation in the writer's queue, its result type erased.

@@ -143,6 +143,7 @@ impl Database {
                 DeliveryState::Running => true,
                 DeliveryState::None | DeliveryState::Credited => failed_runs(payment) < policy.runs_max,
                 DeliveryState::Delivered => kept(),
+                DeliveryState::Owed => false,
             }
     }
 

@@ -29,7 +29,7 @@ impl Database {
         let free = match payment.delivery {
             DeliveryState::None | DeliveryState::Credited => true,
             DeliveryState::Running => reckless,
-            DeliveryState::Delivered => false,
+            DeliveryState::Delivered | DeliveryState::Owed => false,
         };
         if payment.state != PaymentState::Settled
             || payment.origin != Origin::Gate
@@ -73,6 +73,7 @@ impl Database {
                     kept: answer.kept.is_some(),
                 }))
             }
+            DeliveryState::Owed => Ok(DeliveryStart::Owed),
             DeliveryState::None | DeliveryState::Credited => {
                 Ok(DeliveryStart::Exhausted { runs: failed_runs(payment) })
             }

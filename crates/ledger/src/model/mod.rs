@@ -10,6 +10,7 @@ mod deliveries;
 mod finality;
 mod instances;
 mod merchants;
+mod open_work;
 mod payments;
 mod rows;
 mod store;

@@ -229,6 +229,7 @@ impl Database {
         me: &Me,
         id: &PaymentId,
         landing: &Landing,
+        owed: bool,
         now_ms: i64,
     ) -> Result<Payment, LedgerError> {
         unsigned(landing.block, "block")?;
@@ -236,8 +237,12 @@ impl Database {
         payment.transaction = Some(landing.transaction.clone());
         payment.landing = Some(landing.clone());
         payment.settled_at_ms = Some(now_ms);
+        let mut detail = json!({"transaction": landing.transaction});
+        if owed {
+            payment.delivery = DeliveryState::Owed;
+            detail["owed"] = json!(true);
+        }
         let payment = payment.clone();
-        let detail = json!({"transaction": landing.transaction});
         self.line(me, now_ms, Some(id), "settled", detail);
         Ok(payment)
     }

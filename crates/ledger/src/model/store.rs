@@ -17,8 +17,8 @@ use crate::repeats::{Alias, Known};
 use crate::store::Store;
 use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
 use crate::types::{
-    AttemptId, CostEntry, DeliveryStart, JournalLine, NewClaim, Payment, PaymentState, Retention, RunEnd,
-    Slot, Spent, StoredAnswer, TariffRow,
+    AttemptId, CostEntry, DeliveryStart, JournalLine, NewClaim, OpenWork, Payment, PaymentState, Retention,
+    RunEnd, Slot, Spent, StoredAnswer, TariffRow,
 };
 
 impl ModelLedger {
@@ -150,7 +150,16 @@ impl Store for ModelLedger {
         landing: &Landing,
         now_ms: i64,
     ) -> Result<Payment, LedgerError> {
-        self.write(now_ms, |rows, me| rows.settle(me, payment, landing, now_ms))
+        self.write(now_ms, |rows, me| rows.settle(me, payment, landing, false, now_ms))
+    }
+
+    async fn settle_owed(
+        &self,
+        payment: &PaymentId,
+        landing: &Landing,
+        now_ms: i64,
+    ) -> Result<Payment, LedgerError> {
+        self.write(now_ms, |rows, me| rows.settle(me, payment, landing, true, now_ms))
     }
 
     async fn refuse(
@@ -295,6 +304,18 @@ impl Store for ModelLedger {
 
     async fn spent_usdc(&self, network: &Network, since_ms: i64) -> Result<Spent, LedgerError> {
         self.read(|rows| Ok(rows.spent(network, since_ms)))
+    }
+
+    async fn open_work(&self, now_ms: i64) -> Result<OpenWork, LedgerError> {
+        self.read(|rows| Ok(rows.open_work(now_ms)))
+    }
+
+    async fn unexplained(
+        &self,
+        network: &Network,
+        transactions: &[String],
+    ) -> Result<Vec<String>, LedgerError> {
+        self.read(|rows| Ok(rows.unexplained(network, transactions)))
     }
 
     async fn counts(&self) -> Result<Vec<(Network, PaymentState, u64)>, LedgerError> {

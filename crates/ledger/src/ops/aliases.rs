@@ -25,7 +25,7 @@ macro_rules! unanswered {
             $sql,
             " AND origin = 'gate' AND first_answer_at_ms IS NULL \
              AND state IN ('claimed', 'recorded', 'settled') \
-             AND (delivery = 'running' \
+             AND NOT owed AND (delivery = 'running' \
              OR (delivery IN ('none', 'credited') AND runs - runs_interrupted < $2) \
              OR (delivery = 'delivered' AND EXISTS (SELECT 1 FROM answers WHERE payment = payments.id \
              AND body IS NOT NULL AND NOT truncated)))"

@@ -30,7 +30,7 @@ impl Ledger {
                     .change_one(
                         "UPDATE payments SET delivery = 'running', runs = runs + 1, delivery_owner = $2, \
                          delivery_epoch = $3, delivery_since_ms = $4 WHERE id = $1 AND state = 'settled' \
-                         AND origin = 'gate' AND delivery IN ('none', 'credited') AND runs - runs_interrupted < $5 \
+                         AND origin = 'gate' AND delivery IN ('none', 'credited') AND NOT owed AND runs - runs_interrupted < $5 \
                          RETURNING runs",
                         params![id.as_str(), &*me.instance, me.epoch, now_ms, i64::from(runs_max)],
                     )
@@ -224,6 +224,7 @@ async fn not_started(tx: &mut Tx, id: &PaymentId) -> Result<DeliveryStart, Ledge
                 kept: row.flag("kept")?,
             }))
         }
+        (PaymentState::Settled, DeliveryState::Owed) => Ok(DeliveryStart::Owed),
         (PaymentState::Settled, DeliveryState::None | DeliveryState::Credited) => {
             let runs = payment.runs.saturating_sub(payment.runs_interrupted);
             Ok(DeliveryStart::Exhausted { runs })

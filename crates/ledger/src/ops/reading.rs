@@ -133,6 +133,7 @@ impl Ledger {
                     .all(
                         "SELECT * FROM payments WHERE ($1 OR state = $2) AND ($3 OR network = $4) \
                          AND ($5 OR (created_at_ms, id) < (SELECT created_at_ms, id FROM payments WHERE id = $6)) \
+                         AND ($8 OR CASE WHEN owed THEN 'owed' ELSE delivery END = $9) \
                          ORDER BY created_at_ms DESC, id DESC LIMIT $7",
                         params![
                             filter.state.is_none(),
@@ -142,6 +143,8 @@ impl Ledger {
                             filter.before.is_none(),
                             filter.before.map(|id| id.to_string()),
                             i64::from(limit),
+                            filter.delivery.is_none(),
+                            filter.delivery.map(|delivery| delivery.as_str().to_owned()),
                         ],
                     )
                     .await?;

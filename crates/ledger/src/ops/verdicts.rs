@@ -20,6 +20,28 @@ impl Ledger {
         landing: &Landing,
         now_ms: i64,
     ) -> Result<Payment, LedgerError> {
+        self.arrived(payment, landing, false, now_ms).await
+    }
+
+    /// As [`Self::settle`], where another ledger landed the payment at a payout
+    /// address that both use: it may have been served there, so nothing ever
+    /// runs for it here ([`DeliveryState::Owed`](crate::DeliveryState::Owed)).
+    pub async fn settle_owed(
+        &self,
+        payment: &PaymentId,
+        landing: &Landing,
+        now_ms: i64,
+    ) -> Result<Payment, LedgerError> {
+        self.arrived(payment, landing, true, now_ms).await
+    }
+
+    async fn arrived(
+        &self,
+        payment: &PaymentId,
+        landing: &Landing,
+        owed: bool,
+        now_ms: i64,
+    ) -> Result<Payment, LedgerError> {
         let (me, id) = (self.me(), payment.clone());
         let (transaction, block) = (landing.transaction.clone(), unsigned(landing.block, "block")?);
         let landing = stored(landing, "landing")?;
@@ -28,12 +50,15 @@ impl Ledger {
                 let row = tx
                     .change_one(
                         "UPDATE payments SET state = 'settled', tx = $2, landing = $3, settled_at_ms = $4, \
-                         verdict_at_ms = $4, landed_block = $5 \
+                         verdict_at_ms = $4, landed_block = $5, owed = $6 \
                          WHERE id = $1 AND state IN ('claimed', 'recorded') RETURNING *",
-                        params![id.as_str(), transaction.as_str(), landing, now_ms, block],
+                        params![id.as_str(), transaction.as_str(), landing, now_ms, block, owed],
                     )
                     .await?;
-                let detail = json!({"transaction": transaction});
+                let mut detail = json!({"transaction": transaction});
+                if owed {
+                    detail["owed"] = json!(true);
+                }
                 verdict(tx, &me, &id, PaymentState::Settled, row, detail, now_ms).await
             })
         })

@@ -121,7 +121,8 @@ async fn the_co_signature_is_valid_and_always_the_same() {
     assert!(node.take_calls().is_empty(), "signing asks nobody");
 }
 
-/// A payment that came back from the ledger under other rules is not signed.
+/// A payment that came back from the ledger is inspected again, with its own
+/// recipient and token: what the configuration says by now is for new payments.
 #[tokio::test]
 async fn the_whitelist_is_applied_again_before_signing() {
     let node = FakeRpc::new();
@@ -129,12 +130,46 @@ async fn the_whitelist_is_applied_again_before_signing() {
     let payment = inspect(&chain, false);
     chain.rules.pay_to = third().pubkey();
     chain.rules.token_account = layout::token_account(&third().pubkey(), &mint());
-    assert_eq!(chain.co_sign(&payment, u64::MAX).err(), Some(SolanaError::RecipientMismatch));
+    assert!(chain.co_sign(&payment, u64::MAX).is_ok(), "claimed before pay_to moved");
     let json = serde_json::to_string(&inspect_with(&rules())).unwrap();
     let tampered: SolanaPayment = serde_json::from_str(&json.replace("\"11500\"", "\"1\"")).unwrap();
-    assert_eq!(chain.co_sign(&tampered, u64::MAX).err(), Some(SolanaError::RecipientMismatch));
-    chain.rules = rules();
     assert_eq!(chain.co_sign(&tampered, u64::MAX).err(), Some(SolanaError::AmountMismatch));
+    let other = json.replace(&rules().pay_to.to_string(), &third().pubkey().to_string());
+    let other: SolanaPayment = serde_json::from_str(&other).unwrap();
+    assert_eq!(chain.co_sign(&other, u64::MAX).err(), Some(SolanaError::RecipientMismatch));
+}
+
+/// Claims of the version before say nothing about their recipient.
+#[tokio::test]
+async fn a_claim_that_does_not_name_its_recipient_is_held_against_the_configured_one() {
+    let node = FakeRpc::new();
+    let mut chain = chain(&[&node]).await;
+    let mut json = serde_json::to_value(inspect(&chain, false)).unwrap();
+    json.as_object_mut().unwrap().retain(|field, _| field != "pay_to" && field != "mint");
+    let old: SolanaPayment = serde_json::from_value(json).unwrap();
+    assert!(chain.co_sign(&old, u64::MAX).is_ok());
+    chain.rules.pay_to = third().pubkey();
+    assert_eq!(chain.co_sign(&old, u64::MAX).err(), Some(SolanaError::RecipientMismatch));
+}
+
+/// The message names its fee payer, so only that wallet can finish it.
+#[tokio::test]
+async fn a_former_wallet_finishes_what_names_it() {
+    let node = FakeRpc::new();
+    let chain = chain(&[&node]).await;
+    let payment = inspect(&chain, false);
+    let signed = chain.co_sign(&payment, u64::MAX).unwrap();
+    let mut moved = self::chain(&[&node]).await;
+    moved.rules.fee_payer = third().pubkey();
+    moved.wallet = third();
+    assert_eq!(moved.co_sign(&payment, u64::MAX).err(), Some(SolanaError::FeePayerMismatch));
+    let moved =
+        moved.with_former_wallets(&[Secret::new(crate::testing::wallet().to_base58_string())]).unwrap();
+    assert_eq!(moved.co_sign(&payment, u64::MAX).unwrap(), signed);
+    assert_eq!(
+        moved.wallets(),
+        [third().pubkey().to_string(), crate::testing::wallet().pubkey().to_string()]
+    );
 }
 
 fn inspect_with(rules: &Rules) -> SolanaPayment {

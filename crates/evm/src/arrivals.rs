@@ -1,0 +1,70 @@
+//! Transfers to the payout address, whoever made them: what no row of the ledger explains was landed
+//! by somebody else who settles to the same address.
+
+use alloy::sol_types::SolEvent;
+use serde_json::json;
+
+use crate::abi::IToken;
+use crate::chain::{EvmChain, read_block};
+use crate::config::ARRIVAL_CALLS_MAX;
+use crate::error::EvmError;
+use crate::logs::read_logs;
+use crate::proof::{TokenEvent, parse_event};
+use crate::rpc::{Rpc, RpcError};
+use crate::text;
+
+/// The first block that was not looked at yet. A new one begins at the head: what arrived before is
+/// the past.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArrivalCursor {
+    next: Option<u64>,
+}
+
+impl EvmChain {
+    /// Hashes of the transactions that moved the token to `pay_to` since the last look, each once;
+    /// one log query, and a bounded number where the endpoint allows only short ranges.
+    pub async fn arrivals(&self, cursor: &mut ArrivalCursor) -> Result<Vec<String>, EvmError> {
+        let at = *cursor;
+        let (found, next) = self.read(|rpc| self.arrivals_on(rpc, at)).await?;
+        *cursor = next;
+        Ok(found)
+    }
+
+    async fn arrivals_on(
+        &self,
+        rpc: &dyn Rpc,
+        cursor: ArrivalCursor,
+    ) -> Result<(Vec<String>, ArrivalCursor), EvmError> {
+        let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?.number;
+        let last = head.saturating_sub(self.config().confirmations);
+        let Some(next) = cursor.next else {
+            return Ok((Vec::new(), ArrivalCursor { next: Some(last.saturating_add(1)) }));
+        };
+        if next > last {
+            return Ok((Vec::new(), cursor));
+        }
+        let reach = rpc.log_range().blocks().saturating_mul(ARRIVAL_CALLS_MAX);
+        let first = next.max(last.saturating_add(1).saturating_sub(reach));
+        if first > next {
+            tracing::warn!(from = next, to = first, "transfers to the payout address were not looked at");
+        }
+        let (token, pay_to) = (self.terms().token, self.terms().pay_to);
+        let filter = json!({
+            "address": token,
+            "topics": [[IToken::Transfer::SIGNATURE_HASH], null, [pay_to.into_word()]],
+        });
+        let mut found = Vec::new();
+        for log in read_logs(rpc, &filter, first, last).await? {
+            let Some(TokenEvent::Transfer { to, .. }) = parse_event(&log, token) else { continue };
+            let transaction = log["transactionHash"].as_str().and_then(text::word);
+            let transaction = format!("{:#x}", transaction.ok_or(RpcError::BadAnswer("log"))?);
+            if to == pay_to && !found.contains(&transaction) {
+                found.push(transaction);
+            }
+        }
+        Ok((found, ArrivalCursor { next: Some(last.saturating_add(1)) }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

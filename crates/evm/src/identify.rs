@@ -1,0 +1,77 @@
+//! What a payload says of itself before anything of it is compared: enough to find it in the books.
+
+use alloy::primitives::{B256, U256};
+use quittance_protocol::{Family, Network, PaymentKey, PaymentPayload};
+
+use crate::abi::TransferWithAuthorization;
+use crate::check::{Fields, read_fields, read_payload};
+use crate::payment::{authorization_digest, domain};
+use crate::signature::{self, PayerSignature, ReadSignature};
+use crate::text;
+
+/// Which authorization a payload carries, whatever the terms, the window and the token are now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvmIdentity {
+    /// Chain, token, payer and nonce (I1).
+    pub key: PaymentKey,
+    /// The authorization's `from` with EIP-55 case.
+    pub payer: String,
+    /// [`crate::EvmPayment::signature_digest`] of this signature, as a key's and as a contract's:
+    /// which of them it is only the token's domain can tell.
+    pub digests: Vec<[u8; 32]>,
+    /// Whether the payer's key made this signature.
+    pub is_signed: bool,
+}
+
+/// Reads an EIP-3009 payload of `network`. No I/O; the only cost beyond parsing is one ecrecover.
+/// `None` for anything that no authorization could look like.
+///
+/// `name` and `version` are those of the configured token's domain. The payload's own `extra` is
+/// tried as well: whoever signs under any domain of this token is the payer all the same.
+pub fn identify(
+    network: &Network,
+    payload: &PaymentPayload,
+    configured: Option<(&str, &str)>,
+) -> Option<EvmIdentity> {
+    let Family::Eip155(chain_id) = network.family() else { return None };
+    let exact = read_payload(payload).ok()?;
+    let token = text::address(&payload.accepted.asset)?;
+    let fields = read_fields(&exact).ok()?;
+    let read = signature::read(&exact.signature).ok()?;
+    let extra = |name: &str| payload.accepted.extra.get(name).and_then(serde_json::Value::as_str);
+    let echoed = extra("name").zip(extra("version"));
+    let mut domains = configured.into_iter().chain(echoed.filter(|echoed| Some(*echoed) != configured));
+    let is_signed = domains
+        .any(|(name, version)| signs(&read, &fields, domain(name, version, chain_id, token).separator()));
+    let mut digests: Vec<[u8; 32]> =
+        read.ecdsa.map(|ecdsa| PayerSignature::Ecdsa(ecdsa).digest()).into_iter().collect();
+    digests.push(PayerSignature::Contract(read.bytes).digest());
+    Some(EvmIdentity {
+        key: PaymentKey::evm(chain_id, &token.0.0, &fields.from.0.0, &fields.nonce.0),
+        payer: fields.from.to_string(),
+        digests,
+        is_signed,
+    })
+}
+
+fn signs(read: &ReadSignature, fields: &Fields, separator: B256) -> bool {
+    let digest = authorization_digest(separator, &fields.message());
+    read.ecdsa.and_then(|ecdsa| ecdsa.recover(digest)) == Some(fields.from)
+}
+
+impl Fields {
+    /// What the payer signed (EIP-3009).
+    pub(crate) fn message(&self) -> TransferWithAuthorization {
+        TransferWithAuthorization {
+            from: self.from,
+            to: self.to,
+            value: U256::from(self.value),
+            validAfter: U256::from(self.valid_after),
+            validBefore: U256::from(self.valid_before),
+            nonce: self.nonce,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! What was begun with another configuration and is not finished: a start that
+//! could not finish it says so instead.
+
+use std::sync::Arc;
+
+use quittance_ledger::Store;
+
+use crate::chain::Chain;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::desk::Desk;
+use crate::start::StartError;
+
+/// Whether every network and wallet that unfinished work needs is configured,
+/// be it as retired.
+///
+/// A credit, and a run that died with its process, need neither: they are
+/// answered from the books.
+pub(crate) async fn check(
+    config: &Config,
+    desks: &[Arc<Desk>],
+    ledger: &dyn Store,
+    clock: &Clock,
+) -> Result<(), StartError> {
+    let open = ledger.open_work(clock.now_ms()).await?;
+    for (network, payments) in &open.networks {
+        if !config.networks.values().any(|section| section.network == *network) {
+            return Err(StartError::Abandoned(format!(
+                "{payments} payments on {network} have no verdict yet, or a landing that is not final, and no \
+                 [networks.NAME] section has that network any more; put its section back with retired = true \
+                 (it is then watched and finished, and sells nothing), and take it out when they are done"
+            )));
+        }
+    }
+    let of = |network: &str| desks.iter().find(|desk| desk.chain.network().as_str() == network);
+    let claimed = open.unfinished.iter().filter_map(|payment| {
+        let wallet = of(payment.network.as_str())?.chain.wallet_named_by(&payment.payload)?;
+        Some((payment.network.clone(), wallet))
+    });
+    for (network, wallet) in open.wallets.iter().cloned().chain(claimed) {
+        // A network without a chain is left out of this process altogether.
+        let Some(desk) = of(network.as_str()) else { continue };
+        if !has(&*desk.chain, &wallet) {
+            return Err(StartError::Abandoned(format!(
+                "payments on {network} are under way with the wallet {wallet}, which its [networks.NAME] section \
+                 does not name any more; add it as retired_wallets = [\"env:NAME\"] (it finishes what it began \
+                 and signs nothing new), and take it out when they are done"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn has(chain: &dyn Chain, wallet: &str) -> bool {
+    chain.wallets().iter().any(|known| match chain.takes_nonce() {
+        true => known.eq_ignore_ascii_case(wallet),
+        false => known == wallet,
+    })
+}

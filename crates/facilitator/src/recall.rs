@@ -1,0 +1,121 @@
+//! The books come before the configuration.
+//!
+//! Whatever `pay_to`, asset, wallet or network is configured now, a payment that
+//! is on record is answered from the record: it was claimed under terms that
+//! were ours then, and its money may have moved. So before a payload is told that
+//! it is none of ours, its key is read from the payload alone and looked up,
+//! once and by an index.
+
+use std::sync::Arc;
+
+use quittance_ledger::{DeliveryState, Known, LedgerError, Origin, Payment, PaymentState};
+use quittance_protocol::{ErrorCode, Network, PaymentPayload, VerifyRequest};
+use tokio::time::Instant;
+
+use crate::Inner;
+use crate::answer::{reject, unavailable};
+use crate::api::{PayOutcome, Rejection, Sale};
+use crate::chain::{ChainPayment, Identity, identify};
+
+impl Inner {
+    /// The payment on record that a payload carries although the local checks
+    /// refuse it, and the payload as an answer from the books wants it.
+    ///
+    /// `None` where nothing is on record, and also for a known key under a
+    /// signature that is neither the stored one nor the payer's: whoever made
+    /// that up learns nothing.
+    pub(crate) async fn recall(
+        &self,
+        payload: &PaymentPayload,
+    ) -> Result<Option<(Known, ChainPayment)>, LedgerError> {
+        let Some(identity) = self.identify(payload) else { return Ok(None) };
+        let Some(known) = self.tools.ledger.known(&identity.key).await? else { return Ok(None) };
+        let holds = identity.digests.contains(known.signature_digest());
+        // One that is answered from another payment, which ended unpaid, is on record no more.
+        if known.is_free() || (!holds && !identity.is_signed) {
+            return Ok(None);
+        }
+        let presented = ChainPayment {
+            key: identity.key,
+            payer: identity.payer,
+            amount: known.payment.amount,
+            signature_digest: match (holds, identity.digests.first()) {
+                (true, _) | (false, None) => *known.signature_digest(),
+                (false, Some(other)) => *other,
+            },
+            needs_rent: false,
+            form: known.payment.payload.clone(),
+        };
+        Ok(Some((known, presented)))
+    }
+
+    /// The payment on record that a request is about although its terms are not
+    /// what is configured, or the reason for which the terms were refused.
+    pub(crate) async fn recall_for(
+        &self,
+        request: &VerifyRequest,
+        rejection: Rejection,
+    ) -> Result<(Payment, ChainPayment), Rejection> {
+        let asked = &request.payment_payload;
+        // The server's terms name the token and network; the customer's echo may be empty.
+        let by_terms = PaymentPayload { accepted: request.payment_requirements.clone(), ..asked.clone() };
+        for payload in [&by_terms, asked] {
+            match self.recall(payload).await {
+                Ok(Some((Known { payment, alias: None }, presented))) => return Ok((payment, presented)),
+                // A gate answers it from another payment.
+                Ok(Some((_, presented))) => {
+                    return Err(reject(
+                        ErrorCode::DuplicateSettlement,
+                        "this payment is already being settled",
+                    )
+                    .of(presented.payer)
+                    .do_not_retry());
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%error, "ledger");
+                    return Err(reject(
+                        ErrorCode::UnexpectedSettleError,
+                        "the ledger cannot be read now; send the same payment again",
+                    )
+                    .retry_same());
+                }
+            }
+        }
+        Err(rejection)
+    }
+
+    /// See [`crate::Facilitator::recall`]. Never grants: the host cannot say any
+    /// more what the request is.
+    pub(crate) async fn recall_unpriced(
+        self: &Arc<Self>,
+        payload: &PaymentPayload,
+        sale: &Sale,
+    ) -> Option<PayOutcome> {
+        let (known, payment) = match self.recall(payload).await {
+            Ok(found) => found?,
+            Err(error) => return Some(unavailable(&error)),
+        };
+        let ours = *known.signature_digest() == payment.signature_digest
+            && known.payment.fingerprint == sale.fingerprint
+            && known.payment.origin == Origin::Gate;
+        match (known.payment.state, known.payment.delivery) {
+            _ if !ours => None,
+            (PaymentState::Claimed | PaymentState::Recorded, _) | (_, DeliveryState::Running) => {
+                Some(self.pending(&known.payment).await)
+            }
+            (PaymentState::Settled, DeliveryState::Delivered | DeliveryState::Owed) => {
+                self.answer_known(known, &payment, sale, Instant::now()).await
+            }
+            (PaymentState::Settled | PaymentState::Refused | PaymentState::Expired, _) => None,
+        }
+    }
+
+    fn identify(&self, payload: &PaymentPayload) -> Option<Identity> {
+        let network = &payload.accepted.network;
+        match self.desk(network) {
+            Some(desk) => desk.chain.identify(payload),
+            None => identify(&network.parse::<Network>().ok()?, payload, None),
+        }
+    }
+}

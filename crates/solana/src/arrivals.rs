@@ -1,0 +1,70 @@
+//! Transfers to our token account, whoever made them: what no row of the ledger
+//! explains was landed by somebody else who settles to the same address.
+
+use serde_json::{Value, json};
+
+use crate::chain::{SolanaChain, read};
+use crate::error::SolanaError;
+use crate::rpc::RpcFailure;
+use crate::scan::token_growth_of;
+
+/// Most signatures that one look reads; more in one interval are skipped.
+pub const ARRIVALS_MAX: usize = 1_000;
+
+const SIGNATURES: &str = "getSignaturesForAddress";
+const TRANSACTION: &str = "getTransaction";
+
+/// The newest signature that was seen. A new one begins with the newest there
+/// is: what arrived before is the past.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ArrivalCursor {
+    begun: bool,
+    newest: Option<String>,
+}
+
+impl SolanaChain {
+    /// Signatures of the transactions that touched our token account since the
+    /// last look and did not fail; one call. Not all of them paid into it: see
+    /// [`Self::pays_in`].
+    pub async fn arrivals(&self, cursor: &mut ArrivalCursor) -> Result<Vec<String>, SolanaError> {
+        let mut options = json!({
+            "commitment": self.commitment.as_str(),
+            "limit": if cursor.begun { ARRIVALS_MAX } else { 1 },
+        });
+        if let Some(newest) = &cursor.newest {
+            options["until"] = json!(newest);
+        }
+        let (_, answer) = read(&self.endpoints, SIGNATURES, json!([self.token_account(), options])).await?;
+        let malformed = || RpcFailure::Malformed { method: SIGNATURES };
+        let mut found = Vec::new();
+        let mut newest = None;
+        for one in answer.as_array().ok_or_else(malformed)? {
+            let signature = one.get("signature").and_then(Value::as_str).ok_or_else(malformed)?;
+            newest.get_or_insert_with(|| signature.to_owned());
+            if one.get("err").is_none_or(Value::is_null) {
+                found.push(signature.to_owned());
+            }
+        }
+        if cursor.begun && found.len() >= ARRIVALS_MAX {
+            tracing::warn!("more transfers to the payout account than one look reads");
+        }
+        let begun = std::mem::replace(&mut cursor.begun, true);
+        cursor.newest = newest.or(cursor.newest.take());
+        Ok(if begun { found } else { Vec::new() })
+    }
+
+    /// Whether a transaction made our token account grow.
+    pub async fn pays_in(&self, transaction: &str) -> Result<bool, SolanaError> {
+        let params = json!([transaction, {
+            "encoding": "json",
+            "commitment": self.commitment.as_str(),
+            "maxSupportedTransactionVersion": 0,
+        }]);
+        let (_, answer) = read(&self.endpoints, TRANSACTION, params).await?;
+        let account = self.token_account();
+        let keys = answer.pointer("/transaction/message/accountKeys").and_then(Value::as_array);
+        let at = keys.and_then(|keys| keys.iter().position(|key| key.as_str() == Some(account.as_str())));
+        let Some((meta, at)) = answer.get("meta").zip(at) else { return Ok(false) };
+        Ok(token_growth_of(meta, at).is_some_and(|grown| grown > 0))
+    }
+}

@@ -1,0 +1,42 @@
+//! What a payload says of itself before anything of it is compared: enough to
+//! find it in the books.
+
+use quittance_protocol::{Network, PaymentKey, PaymentPayload, SvmExactPayload};
+use sha2::{Digest, Sha256};
+
+use crate::inspect::{check_signature, decode_base64};
+use crate::message::WireTransaction;
+
+const SIGNERS: usize = 2;
+const PAYER: usize = 1;
+
+/// Which message a payload carries, whatever the terms are now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SolanaIdentity {
+    /// Network and message bytes (invariant I1).
+    pub key: PaymentKey,
+    /// The second signer, base58.
+    pub payer: String,
+    /// [`crate::SolanaPayment::signature_digest`] of this signature.
+    pub digest: [u8; 32],
+    /// Whether the payer's key made this signature.
+    pub is_signed: bool,
+}
+
+/// Reads a payload of `network`. No I/O; the only cost beyond parsing is one
+/// signature check. `None` for anything that is not a transaction with two signers.
+pub fn identify(network: &Network, payload: &PaymentPayload) -> Option<SolanaIdentity> {
+    let exact: SvmExactPayload = serde::Deserialize::deserialize(&payload.payload).ok()?;
+    let raw = decode_base64(&exact.transaction).ok()?;
+    let transaction = WireTransaction::decode(&raw).ok()?;
+    if transaction.required_signatures != SIGNERS {
+        return None;
+    }
+    let (signature, payer) = (transaction.signatures.get(PAYER)?, transaction.keys.get(PAYER)?);
+    Some(SolanaIdentity {
+        key: PaymentKey::solana(network.as_str(), transaction.message),
+        payer: payer.to_string(),
+        digest: Sha256::digest(signature).into(),
+        is_signed: check_signature(&transaction).is_ok(),
+    })
+}

@@ -113,7 +113,7 @@ async function assertOnePayment(here, network, resource, clients) {
   const used = await Promise.all(signed.map(header => isUsed(here.net, network, header)));
   assert.deepEqual(used, signed.map((_, at) => at === 0), 'only the first authorization is used on chain');
   const { id } = (await books(here, resource))[0];
-  const shown = JSON.parse((await stack.program('payments', 'show', '--config', here.config, id)).stdout);
+  const shown = await buyer.journalOf(here.config, id);
   assert.equal(shown.aliases.length, signed.length - 1, 'and the others are listed with it');
 }
 

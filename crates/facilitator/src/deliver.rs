@@ -130,6 +130,15 @@ impl Inner {
         }
     }
 
+    /// The ledger may have taken the answer although it did not say so: whoever is
+    /// sent away without it must find it when it calls again and signs anew (P7).
+    pub(crate) async fn note_sent_away(&self, payment: &PaymentId) {
+        let now_ms = self.tools.clock.now_ms();
+        if let Err(error) = self.tools.ledger.note_pending_answer(payment, now_ms).await {
+            tracing::warn!(%payment, %error, "cannot note that a caller was sent away");
+        }
+    }
+
     /// running → credited (P6). What cannot be stored now is tried again until
     /// the ledger answers: a run that nobody holds would keep its payer waiting.
     pub(crate) async fn credit(self: &Arc<Self>, payment: &PaymentId, run: u32, end: RunEnd, reason: &str) {

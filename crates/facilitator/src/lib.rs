@@ -178,6 +178,7 @@ impl Facilitator {
                 tracing::error!(payment = %facts.payment_id, %error, "an answer is not stored");
                 let why = "the answer could not be stored";
                 inner.credit(&facts.payment_id, facts.run, RunEnd::Failed, why).await;
+                inner.note_sent_away(&facts.payment_id).await;
                 return Err(error.into());
             }
         }

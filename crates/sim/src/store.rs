@@ -245,7 +245,7 @@ fn name_of(code: u64) -> &'static str {
         34 => "adopt_orphans",
         35 => "heartbeat",
         36 => "rejoin",
-        37 => "claim_alias",
+        50 => "claim_alias",
         41 => "end_merchant_answer",
         42 => "lease_merchant_check",
         _ => "of the background",
@@ -277,7 +277,7 @@ impl Store for FaultyStore {
 
     async fn payment_by_key(&self, key: &PaymentKey) -> Answer<Option<Payment>> {
         let number = self.link.world.with(|w| w.keys.get(key).copied());
-        self.read(39, number, self.inner.payment_by_key(key)).await
+        self.read(52, number, self.inner.payment_by_key(key)).await
     }
 
     async fn known(&self, key: &PaymentKey) -> Answer<Option<Known>> {
@@ -292,16 +292,16 @@ impl Store for FaultyStore {
     }
 
     async fn earlier(&self, new: &NewClaim) -> Answer<Option<Payment>> {
-        self.read(4, None, self.inner.earlier(new)).await
+        self.read(53, None, self.inner.earlier(new)).await
     }
 
     async fn claim_alias(&self, new: NewClaim, now_ms: i64) -> Answer<Option<ClaimOutcome>> {
         let key = self.link.world.with(|w| w.keys.get(&new.key).copied());
-        self.plain(37, key, self.inner.claim_alias(new, now_ms)).await
+        self.plain(50, key, self.inner.claim_alias(new, now_ms)).await
     }
 
     async fn aliases(&self, payment: &PaymentId) -> Answer<Vec<Alias>> {
-        self.read(38, None, self.inner.aliases(payment)).await
+        self.read(51, None, self.inner.aliases(payment)).await
     }
 
     async fn ensure_wallet(&self, network: &Network, wallet: &str, nonce: u64, now_ms: i64) -> Answer<u64> {

@@ -207,7 +207,10 @@ impl World {
 fn play_tricks(world: &Handle, key: usize, at_ms: u64) {
     let (strangers, stolen) = world.with(|w| {
         let strangers = w.draw_strangers(key);
-        let stolen = !w.facts[key].foreign && w.fault(w.plan.weather.thief, Fault::Thief);
+        // Without an identifier whoever reads the chain may take the answer, and
+        // its payer then pays for another one.
+        let open_to_thieves = w.facts[key].repeats && w.facts[key].identifier.is_none();
+        let stolen = !w.facts[key].foreign && !open_to_thieves && w.fault(w.plan.weather.thief, Fault::Thief);
         (strangers, stolen)
     });
     for (delay, tx) in strangers {

@@ -208,9 +208,7 @@ impl World {
 
     /// Where a payment stands, from the database itself.
     pub(crate) fn state_of(&self, key: usize) -> Option<PaymentState> {
-        let of = &self.audit.payment_keys;
-        let key = of.get(&key)?;
-        self.database.with(|rows| rows.payments().find(|p| p.key == *key).map(|p| p.state))
+        self.under(key).map(|known| known.payment.state)
     }
 
     /// The cell of the coverage table that a crash here and now belongs to.

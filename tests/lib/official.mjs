@@ -55,27 +55,26 @@ export async function pay(net, network, offer, options) {
   return buyer.createPaymentPayload({ x402Version: 2, resource: { url: 'http://shop.example/thing' }, accepts: [offer] });
 }
 
-/** The same EIP-3009 authorization under another signature of the payer's. */
+/**
+ * The same EIP-3009 authorization under another signature of the payer's. From
+ * here on every signature of this process draws its own nonce: viem does not
+ * take that back.
+ */
 export async function signedAgain(net, payment) {
-  const entropy = await stack.clients('viem/accounts').then(({ setSignEntropy }) => setSignEntropy);
-  entropy(true);
-  try {
-    const { authorization } = payment.payload;
-    const field = (name, type) => ({ name, type });
-    const signature = await accounts.privateKeyToAccount(net.base.payer_key).signTypedData({
-      domain: { name: 'USD Coin', version: '2', chainId: 8453, verifyingContract: payment.accepted.asset },
-      primaryType: 'TransferWithAuthorization',
-      types: { TransferWithAuthorization: [
-        field('from', 'address'), field('to', 'address'), field('value', 'uint256'), field('validAfter', 'uint256'),
-        field('validBefore', 'uint256'), field('nonce', 'bytes32'),
-      ] },
-      message: authorization,
-    });
-    if (signature === payment.payload.signature) throw new Error('the signature is the same');
-    return { ...payment, payload: { ...payment.payload, signature } };
-  } finally {
-    entropy(false);
-  }
+  accounts.setSignEntropy(true);
+  const { authorization } = payment.payload;
+  const field = (name, type) => ({ name, type });
+  const signature = await accounts.privateKeyToAccount(net.base.payer_key).signTypedData({
+    domain: { name: 'USD Coin', version: '2', chainId: 8453, verifyingContract: payment.accepted.asset },
+    primaryType: 'TransferWithAuthorization',
+    types: { TransferWithAuthorization: [
+      field('from', 'address'), field('to', 'address'), field('value', 'uint256'), field('validAfter', 'uint256'),
+      field('validBefore', 'uint256'), field('nonce', 'bytes32'),
+    ] },
+    message: authorization,
+  });
+  if (signature === payment.payload.signature) throw new Error('the signature is the same');
+  return { ...payment, payload: { ...payment.payload, signature } };
 }
 
 /** `/verify` or `/settle` as a foreign server calls it. */

@@ -40,6 +40,20 @@ pub struct ChainView {
     pub block_time: UnixSeconds,
 }
 
+/// What a chain check read, all of it at one block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainCheck {
+    /// Block number; [`crate::EvmWatch::from_block`] of a claim made on it.
+    pub block: u64,
+    /// Its time, Unix seconds.
+    pub block_time: UnixSeconds,
+    /// What the payer holds, in atomic units of the token.
+    pub balance: u64,
+    /// Whether the payer's address has code, an EIP-7702 delegation too: then that code decides
+    /// whether the token takes the signature.
+    pub has_code: bool,
+}
+
 /// The newest block.
 pub type Head = ChainView;
 
@@ -170,14 +184,25 @@ impl EvmChain {
         check::check_time_window(&self.terms, payment.valid_after, payment.valid_before, now)
     }
 
-    /// Simulates the settlement at the newest block and reads balance and authorization state:
-    /// one JSON-RPC call where Multicall3 is deployed.
-    pub async fn check_chain(&self, payment: &EvmPayment) -> Result<ChainView, EvmError> {
+    /// Simulates the settlement at the newest block and reads balance, authorization state and the
+    /// payer's code: one JSON-RPC call where Multicall3 is deployed.
+    ///
+    /// A payer with code is refused ([`EvmError::ContractPayer`]) unless `contract_payers` is on; then
+    /// a second call runs the very transaction, at the gas price that it will carry.
+    pub async fn check_chain(&self, payment: &EvmPayment) -> Result<ChainCheck, EvmError> {
         self.read(|rpc| async move {
-            match self.simulation.by_multicall(rpc, payment).await? {
-                Some(view) => Ok(view),
-                None => self.simulation.plain(rpc, payment).await,
+            let seen = match self.simulation.by_multicall(rpc, payment).await? {
+                Some(seen) => seen,
+                None => self.simulation.plain(rpc, payment).await?,
+            };
+            if seen.has_code {
+                if !self.config.contract_payers {
+                    return Err(EvmError::ContractPayer);
+                }
+                let fees = self.fees().ok_or(EvmError::NoFees)?;
+                self.simulation.as_signed(rpc, payment, &fees).await?;
             }
+            Ok(seen)
         })
         .await
     }

@@ -122,6 +122,16 @@ pub enum EvmError {
         reason: String,
     },
 
+    /// Code at the payer's address decides what becomes of the signature, and `contract_payers` is off.
+    #[error(
+        "the payer's address has code (a contract wallet, or an EIP-7702 delegation): this facilitator \
+         takes such payers only with contract_payers = true; pay from an address without code"
+    )]
+    ContractPayer,
+    /// No fees were read yet, so the transaction cannot be run as it would be signed.
+    #[error("no fees read yet")]
+    NoFees,
+
     // Signing
     /// The fee cap is below what inclusion costs now (I8).
     #[error("base fee {base_fee_wei} wei is above the cap of {cap_wei} wei")]
@@ -151,7 +161,7 @@ pub enum EvmError {
 impl EvmError {
     /// Whether the same call may succeed later without anyone changing anything.
     pub fn retry(&self) -> bool {
-        matches!(self, Self::Rpc(_) | Self::FeeAboveCap { .. } | Self::CostAboveBound { .. })
+        matches!(self, Self::Rpc(_) | Self::NoFees | Self::FeeAboveCap { .. } | Self::CostAboveBound { .. })
     }
 
     /// The code an official client knows for this.
@@ -175,12 +185,14 @@ impl EvmError {
             Self::InsufficientBalance => C::InvalidExactEvmInsufficientBalance,
             Self::Simulation { .. } => C::InvalidExactEvmTransactionSimulationFailed,
             Self::AssetNotDeployed => C::AssetNotDeployedContract,
+            Self::ContractPayer => C::UnsupportedPayloadType,
             Self::Config { .. }
             | Self::WalletKey
             | Self::ChainMismatch { .. }
             | Self::Decimals { .. }
             | Self::Currency
             | Self::DomainMismatch
+            | Self::NoFees
             | Self::FeeAboveCap { .. }
             | Self::CostAboveBound { .. }
             | Self::Overflow

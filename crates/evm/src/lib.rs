@@ -15,6 +15,7 @@ mod keys;
 mod logs;
 mod payer;
 mod payment;
+mod probe;
 mod proof;
 mod rpc;
 mod scan;
@@ -28,7 +29,7 @@ mod text;
 mod token;
 
 pub use arrivals::ArrivalCursor;
-pub use chain::{ChainView, EvmChain, Head, wallet_address};
+pub use chain::{ChainCheck, ChainView, EvmChain, Head, wallet_address};
 pub use config::{
     ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, ARRIVAL_CALLS_MAX, CONTRACT_SIGNATURE_BYTES_MAX, EvmConfig,
     L1_FEE_HEADROOM, LOG_BLOCKS_MAX, LOG_CALLS_MAX, PARALLEL_CALLS_MAX, RECEIPT_AGAIN_SECONDS,

@@ -13,6 +13,9 @@ use crate::payment::EvmPayment;
 /// Size of a settlement of a key-signed payment, for which the L1 fee is asked.
 pub(crate) const SETTLEMENT_BYTES: u64 = 480;
 
+/// All fields of a settlement but its input, with the signature.
+const FIELDS_BYTES_MAX: u64 = 180;
+
 /// What inclusion costs at one moment. Wei throughout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeeSnapshot {
@@ -59,7 +62,25 @@ pub struct SignedTransaction {
     pub cost_bound_wei: u128,
 }
 
+/// At least as many bytes as the signed settlement has: its input, and every
+/// other field at its longest.
+fn settlement_bytes(payment: &EvmPayment) -> u64 {
+    u64::try_from(payment.transfer_call().len()).unwrap_or(u64::MAX).saturating_add(FIELDS_BYTES_MAX)
+}
+
 impl EvmChain {
+    /// The most that [`Self::sign_settlement`] may sign for with these fees, in wei: never below what
+    /// it says of the signed transaction. No I/O.
+    pub fn settlement_bound_wei(&self, payment: &EvmPayment, fees: &FeeSnapshot) -> Option<u128> {
+        fees.cost_bound_wei(self.config().settle_gas_limit, settlement_bytes(payment))
+    }
+
+    /// The fee cap at which the settlement costs no more than `bound_wei`. No I/O.
+    pub fn fee_cap_within(&self, payment: &EvmPayment, fees: &FeeSnapshot, bound_wei: u128) -> Option<u128> {
+        let l1_wei = fees.cost_bound_wei(0, settlement_bytes(payment))?;
+        bound_wei.checked_sub(l1_wei)?.checked_div(u128::from(self.config().settle_gas_limit))
+    }
+
     /// Signs the settlement of one payment with the given wallet nonce.
     ///
     /// The same arguments give the same bytes. Fails with [`EvmError::FeeAboveCap`] while the base

@@ -1,15 +1,18 @@
-//! The chain check: one `eth_call` that asks everything about one payment at one block.
+//! The chain check: one `eth_call` that asks everything about one payment at one block. For a payer
+//! with code a second one runs the very transaction.
 
 use alloy::primitives::{Address, U256};
 use alloy::sol_types::{Revert, SolCall, SolError, SolValue};
 use serde_json::{Value, json};
 
 use crate::abi::{IMulticall3, IToken};
-use crate::chain::{ChainView, read_block};
+use crate::chain::{ChainCheck, read_block};
 use crate::classify;
 use crate::error::EvmError;
 use crate::payment::EvmPayment;
+use crate::probe;
 use crate::rpc::{Rpc, RpcError};
+use crate::settle::FeeSnapshot;
 use crate::text;
 
 /// What a simulation is run with.
@@ -27,29 +30,53 @@ fn intrinsic_gas(input: &[u8]) -> u64 {
 }
 
 impl Simulation {
-    /// One call: block, time, the transfer, then state and balance.
+    /// One call: block, time, the transfer, then state, balance and the size of the payer's code.
     ///
-    /// The transfer runs before the two reads, so it meets the same cold storage as a settlement; if
-    /// it fails, its effects are undone and the reads show why. `None` where Multicall3 has no code.
+    /// The transfer runs before the reads, so it meets the same cold storage as a settlement; if
+    /// it fails, its effects are undone and the reads show why. `None` where Multicall3 has no code,
+    /// or a node does not run code that is not deployed.
     pub(crate) async fn by_multicall(
         &self,
         rpc: &dyn Rpc,
         payment: &EvmPayment,
-    ) -> Result<Option<ChainView>, EvmError> {
+    ) -> Result<Option<ChainCheck>, EvmError> {
         let transfer = payment.transfer_call();
         // The call gets what a settlement would have left after its own intrinsic gas; Multicall3
         // keeps 1/64 and its own overhead, so a payer's contract never sees more gas here than there.
         let given = self.settle_gas_limit.saturating_sub(intrinsic_gas(&transfer));
         let input = self.calls(payment, transfer);
-        let gas = intrinsic_gas(&input).saturating_add(given);
-        let answer = match call(rpc, self.wallet, self.multicall, gas, &input, "latest").await {
+        let code = probe::code(payment.from, self.multicall, given, &input);
+        let gas = intrinsic_gas(&code).saturating_add(probe::gas(code.len(), given));
+        let answer = match run(rpc, self.wallet, None, gas, &code, None).await {
             Ok(bytes) if bytes.is_empty() => return Ok(None),
             Ok(bytes) => bytes,
             Err(error) => return Err(failure(error)),
         };
-        let results = IMulticall3::aggregate3Call::abi_decode_returns(&answer)
+        let seen = probe::read(&answer).ok_or(RpcError::BadAnswer("code that is not deployed"))?;
+        if !seen.success {
+            return Err(EvmError::Simulation { reason: TOO_LITTLE_GAS.to_owned() });
+        }
+        if seen.returned.is_empty() {
+            return Ok(None);
+        }
+        let results = IMulticall3::aggregate3Call::abi_decode_returns(seen.returned)
             .map_err(|_| RpcError::BadAnswer("aggregate3 result"))?;
-        judge(payment, &results).map(Some)
+        judge(payment, &results, seen.has_code).map(Some)
+    }
+
+    /// The settlement itself, at the gas and the gas price that it will carry: code of the payer's
+    /// that looks at either finds what it will find when it counts (I9, I10).
+    pub(crate) async fn as_signed(
+        &self,
+        rpc: &dyn Rpc,
+        payment: &EvmPayment,
+        fees: &FeeSnapshot,
+    ) -> Result<(), EvmError> {
+        let input = payment.transfer_call();
+        let gas = self.settle_gas_limit;
+        let price = Price { max_fee_wei: fees.max_fee_per_gas_wei, tip_wei: fees.priority_fee_wei };
+        let done = run(rpc, self.wallet, Some(payment.token), gas, &input, Some(price)).await;
+        done.map(drop).map_err(failure)
     }
 
     fn calls(&self, payment: &EvmPayment, transfer: Vec<u8>) -> Vec<u8> {
@@ -72,8 +99,8 @@ impl Simulation {
         .abi_encode()
     }
 
-    /// Without Multicall3: the transfer alone, then the head.
-    pub(crate) async fn plain(&self, rpc: &dyn Rpc, payment: &EvmPayment) -> Result<ChainView, EvmError> {
+    /// Without Multicall3: the transfer alone, then the head, the balance and the payer's code there.
+    pub(crate) async fn plain(&self, rpc: &dyn Rpc, payment: &EvmPayment) -> Result<ChainCheck, EvmError> {
         let code = rpc.call("eth_getCode", json!([payment.token, "latest"])).await?;
         if text::data(&code)?.is_empty() {
             return Err(EvmError::AssetNotDeployed);
@@ -83,8 +110,56 @@ impl Simulation {
             .await
             .map_err(failure)?;
         let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
-        Ok(ChainView { block: head.number, block_time: head.timestamp })
+        let at = text::to_quantity(head.number);
+        let ask = IToken::balanceOfCall { account: payment.from }.abi_encode();
+        let balance = call(rpc, self.wallet, payment.token, READ_GAS, &ask, &at).await?;
+        let balance = U256::abi_decode(&balance).map_err(|_| RpcError::BadAnswer("balance"))?;
+        let code = rpc.call("eth_getCode", json!([payment.from, at])).await?;
+        Ok(ChainCheck {
+            block: head.number,
+            block_time: head.timestamp,
+            balance: clamped(balance),
+            has_code: !text::data(&code)?.is_empty(),
+        })
     }
+}
+
+const READ_GAS: u64 = 1_000_000;
+const TOO_LITTLE_GAS: &str = "needs more gas than a settlement is given";
+
+/// A balance beyond 64 bits pays for anything.
+fn clamped(balance: U256) -> u64 {
+    u64::try_from(balance).unwrap_or(u64::MAX)
+}
+
+/// What a transaction offers per gas.
+#[derive(Clone, Copy)]
+struct Price {
+    max_fee_wei: u128,
+    tip_wei: u128,
+}
+
+/// `eth_call` of a contract, or of code that is not deployed, at the newest block.
+async fn run(
+    rpc: &dyn Rpc,
+    from: Address,
+    to: Option<Address>,
+    gas: u64,
+    input: &[u8],
+    price: Option<Price>,
+) -> Result<Vec<u8>, RpcError> {
+    let mut request = json!({
+        "from": from, "gas": text::to_quantity(gas),
+        "data": alloy::primitives::hex::encode_prefixed(input),
+    });
+    if let Some(to) = to {
+        request["to"] = json!(to);
+    }
+    if let Some(price) = price {
+        request["maxFeePerGas"] = json!(format!("{:#x}", price.max_fee_wei));
+        request["maxPriorityFeePerGas"] = json!(format!("{:#x}", price.tip_wei.min(price.max_fee_wei)));
+    }
+    text::data(&rpc.call("eth_call", json!([request, "latest"])).await?)
 }
 
 /// `eth_call`, as bytes.
@@ -118,7 +193,11 @@ fn revert_words(data: &[u8]) -> Option<String> {
     Revert::abi_decode(data).ok().map(|revert| revert.reason)
 }
 
-fn judge(payment: &EvmPayment, results: &[IMulticall3::Result]) -> Result<ChainView, EvmError> {
+fn judge(
+    payment: &EvmPayment,
+    results: &[IMulticall3::Result],
+    has_code: bool,
+) -> Result<ChainCheck, EvmError> {
     let [block, time, transfer, state, balance] = results else {
         return Err(RpcError::BadAnswer("aggregate3 result").into());
     };
@@ -130,8 +209,8 @@ fn judge(payment: &EvmPayment, results: &[IMulticall3::Result]) -> Result<ChainV
         return Err(RpcError::BadAnswer("block number").into());
     };
     let used = state.success.then(|| bool::abi_decode(&state.returnData).ok()).flatten();
+    let held = balance.success.then(|| U256::abi_decode(&balance.returnData).ok()).flatten();
     if !transfer.success {
-        let held = balance.success.then(|| U256::abi_decode(&balance.returnData).ok()).flatten();
         if used == Some(true) {
             return Err(EvmError::NonceAlreadyUsed);
         }
@@ -144,11 +223,16 @@ fn judge(payment: &EvmPayment, results: &[IMulticall3::Result]) -> Result<ChainV
     // A call to an address without code succeeds and does nothing; only the state it leaves behind
     // shows that a token has run.
     match used {
-        Some(true) => Ok(ChainView { block, block_time }),
+        Some(true) => {
+            // Read after the transfer.
+            let left = held.ok_or(RpcError::BadAnswer("balance"))?;
+            let balance = clamped(left.saturating_add(U256::from(payment.value)));
+            Ok(ChainCheck { block, block_time, balance, has_code })
+        }
         Some(false) => {
             Err(EvmError::Simulation { reason: "the token did not use the authorization".to_owned() })
         }
         None if state.success => Err(EvmError::AssetNotDeployed),
-        None => Err(EvmError::Simulation { reason: "needs more gas than a settlement is given".to_owned() }),
+        None => Err(EvmError::Simulation { reason: TOO_LITTLE_GAS.to_owned() }),
     }
 }

@@ -7,8 +7,8 @@ use quittance_evm::{
 };
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, Secret, SendOutcome, Standing,
-    UnixSeconds,
+    Amount, Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, Secret, SendOutcome,
+    Standing, UnixSeconds,
 };
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
@@ -20,10 +20,6 @@ use crate::chain::{
 };
 use crate::config::NetworkConfig;
 use crate::late::Facts;
-
-/// A settlement's bytes in multiples of an ordinary one, at most: a contract
-/// payer's signature makes it longer, and the L1 fee with it.
-const SIZES_MAX: u128 = 8;
 
 /// Payments that share a settlement's transaction: each settles alone.
 const PAYMENTS_PER_TRANSACTION: u32 = 1;
@@ -42,7 +38,6 @@ pub(crate) struct BaseChain {
     wallet: String,
     asset_name: String,
     asset_version: String,
-    gas_limit: u64,
     gas_expected: u64,
     headroom_bps: u128,
     cursor: tokio::sync::Mutex<ScanCursor>,
@@ -84,7 +79,6 @@ impl BaseChain {
             network: config.network.clone(),
             asset_name: config.asset_name.clone(),
             asset_version: config.asset_version.clone(),
-            gas_limit: config.settle_gas_limit,
             gas_expected: config.settle_gas_expected,
             headroom_bps,
             cursor: tokio::sync::Mutex::default(),
@@ -113,14 +107,13 @@ impl BaseChain {
     }
 
     /// The last fees read, with the fee cap lowered until the expected gas at
-    /// that cap fits what the payment was charged; and the most the signature
-    /// can cost with the whole gas limit, which is the bound that is signed for.
+    /// that cap fits what the payment was charged.
     ///
     /// The gap between expected gas and gas limit is the operator's explicit
-    /// budget (I10): the configured limit says how large it is, and only a
-    /// payer's contract or a first transfer to an empty recipient uses it.
-    fn fees_within(&self, allowed_wei: u128) -> Result<(FeeSnapshot, u128), SignRefused> {
-        let later = |reason: &str| SignRefused { retry: true, reason: reason.to_owned() };
+    /// budget (I10): the configured limit says how large it is, only a payer's
+    /// contract or a first transfer to an empty recipient uses it, and all of it
+    /// is reserved (P3).
+    fn fees_within(&self, allowed_wei: u128) -> Result<FeeSnapshot, SignRefused> {
         let mut fees = self.chain.fees().ok_or_else(|| later("no fees read yet"))?;
         let l1 = fees.l1_fee_wei.saturating_mul(L1_FEE_HEADROOM);
         let for_gas =
@@ -130,12 +123,16 @@ impl BaseChain {
         if fees.max_fee_per_gas_wei <= fees.base_fee_wei {
             return Err(later("the base fee is above what was charged"));
         }
-        let bound_wei = u128::from(self.gas_limit)
-            .checked_mul(fees.max_fee_per_gas_wei)
-            .and_then(|gas| gas.checked_add(l1.checked_mul(SIZES_MAX)?))
-            .ok_or_else(|| later("fees out of range"))?;
-        Ok((fees, bound_wei))
+        Ok(fees)
     }
+}
+
+fn never(reason: String) -> SignRefused {
+    SignRefused { retry: false, reason }
+}
+
+fn later(reason: &str) -> SignRefused {
+    SignRefused { retry: true, reason: reason.to_owned() }
 }
 
 fn offer_extra(name: &str, version: &str) -> Map<String, Value> {
@@ -195,6 +192,7 @@ impl Chain for BaseChain {
         Ok(ChainPayment {
             key: payment.key(),
             payer: payment.payer(),
+            source: payment.payer(),
             amount: payment.amount(),
             signature_digest: payment.signature_digest(),
             needs_rent: false,
@@ -217,7 +215,12 @@ impl Chain for BaseChain {
     async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError> {
         let stored = stored(&payment.form).map_err(|e| CheckError::Unreachable(e.to_string()))?;
         match self.chain.check_chain(&stored).await {
-            Ok(view) => Ok(ChainView { watch_from: view.block, endpoint: 0 }),
+            Ok(seen) => Ok(ChainView {
+                watch_from: seen.block,
+                endpoint: 0,
+                balance: Some(Amount::new(seen.balance)),
+                by_code: seen.has_code,
+            }),
             Err(error) if error.retry() => Err(CheckError::Unreachable(error.to_string())),
             Err(error) => Err(CheckError::Rejected(reject(&error, Some(payment.payer.clone())))),
         }
@@ -244,19 +247,31 @@ impl Chain for BaseChain {
         self.chain.transaction_cost_wei(transaction).await.map_err(|error| ChainFault(error.to_string()))
     }
 
+    fn cost_bound(&self, form: &Value, allowed_native: u128) -> Result<u128, SignRefused> {
+        let payment = stored(form).map_err(|error| never(error.to_string()))?;
+        let fees = self.fees_within(allowed_native)?;
+        self.chain.settlement_bound_wei(&payment, &fees).ok_or_else(|| later("fees out of range"))
+    }
+
     fn sign(
         &self,
         form: &Value,
         nonce: Option<u64>,
         allowed_native: u128,
+        reserved_native: u128,
     ) -> Result<SignedBytes, SignRefused> {
-        let never = |reason: String| SignRefused { retry: false, reason };
         let payment = stored(form).map_err(|error| never(error.to_string()))?;
         let nonce = nonce.ok_or_else(|| never("a settlement needs a wallet nonce".to_owned()))?;
-        let (fees, bound_wei) = self.fees_within(allowed_native)?;
+        let mut fees = self.fees_within(allowed_native)?;
+        // Fees may have risen since the reservation was made.
+        let reserved = self.chain.fee_cap_within(&payment, &fees, reserved_native).unwrap_or(0);
+        fees.max_fee_per_gas_wei = fees.max_fee_per_gas_wei.min(reserved);
+        if fees.max_fee_per_gas_wei <= fees.base_fee_wei {
+            return Err(later("the base fee is above what was reserved"));
+        }
         let signed = self
             .chain
-            .sign_settlement(&payment, nonce, &fees, bound_wei)
+            .sign_settlement(&payment, nonce, &fees, reserved_native)
             .map_err(|error| SignRefused { retry: error.retry(), reason: error.to_string() })?;
         Ok(SignedBytes {
             detail: json!({

@@ -21,6 +21,8 @@ pub struct ChainPayment {
     pub key: PaymentKey,
     /// Who signed.
     pub payer: String,
+    /// Where the money comes from: the payer, or a token account of the payer's.
+    pub source: String,
     /// What the signature moves.
     pub amount: Amount,
     /// SHA-256 of the canonical signature.
@@ -75,6 +77,10 @@ pub struct ChainView {
     pub watch_from: u64,
     /// Which endpoint said so, where a later question must go to the same one.
     pub endpoint: usize,
+    /// What the payment's source holds at that block; `None` where nothing says so.
+    pub balance: Option<Amount>,
+    /// Whether code of the payer's decides what becomes of the payment.
+    pub by_code: bool,
 }
 
 /// Why the chain said no, or nothing.
@@ -226,13 +232,18 @@ pub trait Chain: Send + Sync + 'static {
     /// What an included transaction cost, in wei or lamports; `None` while it is not included.
     async fn transaction_cost(&self, transaction: &str) -> Result<Option<u128>, ChainFault>;
 
-    /// Signs without I/O, if the cost cannot exceed `allowed_native` (I10) nor
-    /// the operator's fee cap (I8).
+    /// The most that [`Chain::sign`] would let the payment's next attempt cost now,
+    /// in wei or lamports: what is reserved before it is signed (P3). No I/O.
+    fn cost_bound(&self, form: &Value, allowed_native: u128) -> Result<u128, SignRefused>;
+
+    /// Signs without I/O, if the expected cost fits `allowed_native` (I10), the
+    /// most it can cost `reserved_native` (P3), and its fee the operator's cap (I8).
     fn sign(
         &self,
         form: &Value,
         nonce: Option<u64>,
         allowed_native: u128,
+        reserved_native: u128,
     ) -> Result<SignedBytes, SignRefused>;
 
     /// Broadcasts durable bytes (I2, I3).

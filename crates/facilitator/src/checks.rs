@@ -3,7 +3,7 @@
 use quittance_protocol::{Amount, Deadline, ErrorCode};
 
 use crate::Inner;
-use crate::answer::{UNAVAILABLE_RETRY_SECONDS, unavailable};
+use crate::answer::UNAVAILABLE_RETRY_SECONDS;
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::chain::{ChainPayment, CheckError};
 use crate::desk::Desk;
@@ -12,6 +12,10 @@ use crate::desk::Desk;
 pub(crate) struct Checked {
     pub(crate) watch_from: u64,
     pub(crate) deadline: Deadline,
+    /// What the payment's source held then.
+    pub(crate) balance: Option<Amount>,
+    /// Whether code of the payer's decides.
+    pub(crate) by_code: bool,
 }
 
 /// Whether `gas` still pays for what the current tariff says settling costs,
@@ -78,24 +82,6 @@ impl Inner {
         }
     }
 
-    /// Whose attempts cost gas and earned nothing, again and again, is refused
-    /// before the next one (I10).
-    pub(crate) async fn check_payer(&self, desk: &Desk, payer: &str) -> Result<(), PayOutcome> {
-        let network = desk.chain.network();
-        let now_ms = self.tools.clock.now_ms();
-        match desk.ceilings.payer_is_over(&*self.tools.ledger, network, payer, now_ms).await {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(PayOutcome::Refused(
-                Rejection::new(
-                    ErrorCode::InvalidTransactionState,
-                    "too many of this payer's transactions failed at our cost today; try again tomorrow",
-                )
-                .of(payer.to_owned()),
-            )),
-            Err(error) => Err(unavailable(&error)),
-        }
-    }
-
     /// One RPC call, plus at most one for the deadline.
     pub(crate) async fn check_chain(
         &self,
@@ -111,6 +97,6 @@ impl Inner {
         };
         let view = desk.chain.check_chain(payment).await.map_err(to_outcome)?;
         let deadline = desk.chain.deadline(payment, &view).await.map_err(to_outcome)?;
-        Ok(Checked { watch_from: view.watch_from, deadline })
+        Ok(Checked { watch_from: view.watch_from, deadline, balance: view.balance, by_code: view.by_code })
     }
 }

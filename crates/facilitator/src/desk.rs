@@ -4,16 +4,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use quittance_ledger::ExposureLimits;
 use quittance_protocol::{Amount, PaymentRequirements};
 use quittance_quote::{
     Markup, NetworkTerms, QuoteError, Tariff, TariffWindow, native_to_usdc, requirements, usdc_to_native,
 };
+use tokio::sync::Notify;
 
 use crate::api::NetworkInfo;
 use crate::chain::Chain;
 use crate::offer::{Moment, Prepared};
 use crate::rates::{Coin, RateSource};
-use crate::spending::{Ceilings, Spending};
+use crate::spending::Spending;
 use crate::watch::Poller;
 
 /// `Retry-After` of a network that waits for a rate, a chain or lower fees.
@@ -32,8 +34,6 @@ pub(crate) enum Closed {
     NoTariff,
     /// Settling is dearer than the operator wants to sell.
     AboveCeiling,
-    /// Attempts that earned nothing cost too much today.
-    Uncollected,
     /// Settling cost too much today altogether.
     Spent,
     /// The operator sells nothing here any more; what was begun is finished.
@@ -41,8 +41,8 @@ pub(crate) enum Closed {
 }
 
 impl Closed {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::NoRate, Self::NoTariff, Self::AboveCeiling, Self::Uncollected, Self::Spent, Self::Retired];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::NoRate, Self::NoTariff, Self::AboveCeiling, Self::Spent, Self::Retired];
 
     /// For metrics and logs.
     pub(crate) fn as_str(self) -> &'static str {
@@ -50,7 +50,6 @@ impl Closed {
             Self::NoRate => "no_rate",
             Self::NoTariff => "no_tariff",
             Self::AboveCeiling => "above_ceiling",
-            Self::Uncollected => "uncollected_ceiling",
             Self::Spent => "spent_ceiling",
             Self::Retired => "retired",
         }
@@ -59,7 +58,7 @@ impl Closed {
     pub(crate) fn retry_after_seconds(self) -> u64 {
         match self {
             Self::NoRate | Self::NoTariff | Self::AboveCeiling => SOON_SECONDS,
-            Self::Uncollected | Self::Spent | Self::Retired => CEILING_SECONDS,
+            Self::Spent | Self::Retired => CEILING_SECONDS,
         }
     }
 }
@@ -76,7 +75,10 @@ pub(crate) struct Desk {
     pub(crate) moment: Moment,
     pub(crate) gas_floor: Amount,
     pub(crate) gas_ceiling: Amount,
-    pub(crate) ceilings: Ceilings,
+    /// What attempts may cost without earning (P3).
+    pub(crate) limits: ExposureLimits,
+    /// Something in flight ended: there may be room.
+    pub(crate) freed: Notify,
     pub(crate) spending: Spending,
     /// Nothing new is taken; what was begun is finished.
     pub(crate) retired: bool,
@@ -89,6 +91,8 @@ pub(crate) struct Desk {
     pub(crate) ready: AtomicBool,
     /// Why the network was closed when the last tariff was due; for logs and alerts.
     pub(crate) closed: Mutex<Option<Closed>>,
+    /// Whether payers without history waited when that was last looked at.
+    pub(crate) strangers_wait: AtomicBool,
     pub(crate) cost_budget: Amount,
     /// A markup of one.
     pub(crate) at_cost: Markup,
@@ -110,11 +114,9 @@ impl Desk {
         if self.retired {
             return Err(Closed::Retired);
         }
-        let (spent, uncollected) = self.spending.now();
-        if uncollected >= self.ceilings.uncollected_network {
-            return Err(Closed::Uncollected);
-        }
-        if spent >= self.ceilings.spent_network {
+        // Not what attempts burnt without earning: strangers could close the
+        // network with it, and payers with history still buy (P3).
+        if self.spending.now().spent >= self.limits.spent_day {
             return Err(Closed::Spent);
         }
         // A tariff outlives the rate it was made from, but is not offered

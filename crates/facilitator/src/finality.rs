@@ -133,7 +133,7 @@ impl Keeper {
             && let Some(usdc) = usdc
         {
             self.tools.metrics.spent(&payment.network, usdc, true);
-            self.desk.spending.add(usdc, true);
+            self.desk.spending.add(usdc);
         }
         Ok(())
     }

@@ -5,13 +5,13 @@
 //! landed the authorization, the payer cancelled it, the deadline passed. Every
 //! later nonce of the wallet would then wait behind ours for ever. So the keeper
 //! goes on broadcasting durable bytes of finished payments until the chain has
-//! used their nonce, and books what that cost. A reorganisation may open a used
+//! used their nonce ([`crate::accounts`] books what that cost). A reorganisation may open a used
 //! nonce again, so the chain is asked for as long as that can happen.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::{CostEntry, LedgerError, Payment, PaymentState, Recorded};
+use quittance_ledger::{LedgerError, Payment, Recorded};
 use quittance_protocol::DurableAttempt as _;
 
 use crate::Inner;
@@ -31,10 +31,6 @@ const IDLE_LOOKS_MAX: u32 = 3;
 /// How long after the last open slot a reorganisation is looked for: above the
 /// time that Base takes to finalize a block.
 const REORG_MS_MAX: i64 = 3_600_000;
-
-/// How long the cost of an attempt is asked for: another attempt may have taken
-/// its nonce, and then there is none.
-const UNBOOKED_MS_MAX: i64 = 3_600_000;
 
 /// Why one look failed; the next one starts where this one did.
 #[derive(Debug, thiserror::Error)]
@@ -56,9 +52,6 @@ struct Lane {
     active_ms: i64,
     /// Looks since the chain was asked last.
     idle_looks: u32,
-    /// Attempts whose nonce is used, and whose payment was not final or whose
-    /// receipt was not there yet.
-    unbooked: Vec<Recorded>,
 }
 
 impl Inner {
@@ -74,7 +67,6 @@ impl Inner {
                     used: 0,
                     active_ms: self.tools.clock.now_ms(),
                     idle_looks: 0,
-                    unbooked: Vec::new(),
                 };
                 self.drivers.spawn(lane.keep());
             }
@@ -120,13 +112,11 @@ impl Lane {
             if used < self.used {
                 attempts = self.attempts_from(used).await?;
             }
-            let (gone, open): (Vec<_>, Vec<_>) =
-                attempts.into_iter().partition(|attempt| attempt.nonce().is_some_and(|nonce| nonce < used));
-            self.broadcast(open).await?;
-            self.keep_unbooked(gone);
+            attempts.retain(|attempt| attempt.nonce().is_some_and(|nonce| nonce >= used));
+            self.broadcast(attempts).await?;
             self.used = used;
         }
-        self.book().await
+        Ok(())
     }
 
     async fn attempts_from(&self, nonce: u64) -> Result<Vec<Recorded>, LedgerError> {
@@ -147,15 +137,6 @@ impl Lane {
             self.idle_looks = 0;
         }
         due
-    }
-
-    /// A nonce that was used twice, before and after a reorganisation, is booked once.
-    fn keep_unbooked(&mut self, gone: Vec<Recorded>) {
-        for attempt in gone {
-            if self.unbooked.iter().all(|known| known.attempt() != attempt.attempt()) {
-                self.unbooked.push(attempt);
-            }
-        }
     }
 
     /// The newest bytes of every open slot that no driver works for any more.
@@ -191,61 +172,5 @@ impl Lane {
             payments.extend(self.tools.ledger.payment(id).await?);
         }
         Ok(payments)
-    }
-
-    /// Books attempts that landed without earning anything after their driver
-    /// had gone; what a driver booked stays as it is.
-    async fn book(&mut self) -> Result<(), LaneFault> {
-        let mut later = Vec::new();
-        let too_old = self.tools.clock.now_ms().saturating_sub(UNBOOKED_MS_MAX);
-        self.unbooked.retain(|attempt| attempt.at_ms() > too_old);
-        for attempt in std::mem::take(&mut self.unbooked) {
-            match self.book_one(&attempt).await {
-                Ok(true) => {}
-                Ok(false) => later.push(attempt),
-                Err(fault) => {
-                    tracing::debug!(%fault, "a cost is not booked yet");
-                    later.push(attempt);
-                }
-            }
-        }
-        self.unbooked = later;
-        Ok(())
-    }
-
-    /// Whether nothing is left to do for this attempt.
-    async fn book_one(&self, attempt: &Recorded) -> Result<bool, LaneFault> {
-        let payments = self.payments(attempt).await?;
-        if !payments.iter().all(|payment| payment.state.is_final()) {
-            return Ok(false);
-        }
-        let transaction = attempt.transaction();
-        let earned = |payment: &Payment| {
-            payment.state == PaymentState::Settled && payment.transaction.as_deref() == Some(transaction)
-        };
-        if payments.iter().any(earned) {
-            return Ok(true);
-        }
-        let Some(native) = self.desk.chain.transaction_cost(transaction).await? else {
-            // Another attempt took the nonce, or the node is behind.
-            return Ok(false);
-        };
-        let now_ms = self.tools.clock.now_ms();
-        let usdc = self.desk.cost_usdc(native, now_ms);
-        let entry = CostEntry {
-            network: self.desk.chain.network().clone(),
-            transaction: transaction.to_owned(),
-            payment: payments.first().map(|payment| payment.id.clone()),
-            native,
-            usdc,
-            earned: false,
-        };
-        if self.tools.ledger.book_cost(entry, now_ms).await?
-            && let Some(usdc) = usdc
-        {
-            self.tools.metrics.spent(self.desk.chain.network(), usdc, false);
-            self.desk.spending.add(usdc, false);
-        }
-        Ok(true)
     }
 }

@@ -146,14 +146,22 @@ impl Chain for LateChain {
         self.chain()?.transaction_cost(transaction).await
     }
 
+    fn cost_bound(&self, form: &Value, allowed_native: u128) -> Result<u128, SignRefused> {
+        match self.chain() {
+            Ok(chain) => chain.cost_bound(form, allowed_native),
+            Err(fault) => Err(SignRefused { retry: true, reason: fault.to_string() }),
+        }
+    }
+
     fn sign(
         &self,
         form: &Value,
         nonce: Option<u64>,
         allowed_native: u128,
+        reserved_native: u128,
     ) -> Result<SignedBytes, SignRefused> {
         match self.chain() {
-            Ok(chain) => chain.sign(form, nonce, allowed_native),
+            Ok(chain) => chain.sign(form, nonce, allowed_native, reserved_native),
             Err(fault) => Err(SignRefused { retry: true, reason: fault.to_string() }),
         }
     }

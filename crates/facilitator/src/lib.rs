@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod accounts;
+mod admission;
 mod answer;
 mod api;
 mod base;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use prometheus::{Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
-use quittance_ledger::Usage;
+use quittance_ledger::{Exposed, ExposureLimits, ExposureSums, NoRoom, Usage};
 use quittance_protocol::{Amount, ErrorCode, Network, SendOutcome};
 
 use crate::chain::Chain;
@@ -36,6 +36,9 @@ pub struct Metrics {
     alerts: IntCounterVec,
     closed: IntGaugeVec,
     day_costs: IntGaugeVec,
+    exposure: IntGaugeVec,
+    exposure_native: GaugeVec,
+    no_room: IntCounterVec,
     rate: GaugeVec,
     rate_sources: IntGaugeVec,
     rate_reads: IntCounterVec,
@@ -111,6 +114,24 @@ impl Metrics {
             "Real settlement cost of the last 24 hours, atomic USDC, as the ceilings see it",
             &["network", "kind"],
         )?;
+        let exposure = int_gauge(
+            "quittance_exposure_usdc_atomic",
+            "What attempts in flight may cost and what is burnt, with the ceilings, atomic USDC",
+            &["network", "kind"],
+        )?;
+        let exposure_native = GaugeVec::new(
+            Opts::new(
+                "quittance_exposure_native",
+                "What attempts in flight may cost and what is burnt, with the ceilings, whole native coins",
+            ),
+            &["network", "kind"],
+        )?;
+        registry.register(Box::new(exposure_native.clone()))?;
+        let no_room = counter(
+            "quittance_no_room_total",
+            "Payments that were sent away unclaimed because a ceiling left no room, by which",
+            &["network", "reason"],
+        )?;
         let rate_sources =
             int_gauge("quittance_rate_sources_fresh", "Sources with a fresh exchange rate", &["pair"])?;
         let rate_reads =
@@ -155,6 +176,9 @@ impl Metrics {
             alerts,
             closed,
             day_costs,
+            exposure,
+            exposure_native,
+            no_room,
             rate,
             rate_sources,
             rate_reads,
@@ -200,6 +224,9 @@ impl Metrics {
         }
         for outcome in ["within", "over"] {
             self.usage_answers.with_label_values(&[outcome]);
+        }
+        for why in NoRoom::ALL {
+            self.no_room.with_label_values(&[network, no_room_word(why)]);
         }
         self.cost_share.with_label_values(&[network]);
         self.open.with_label_values(&[network]);
@@ -294,11 +321,34 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn day_costs(&self, network: &Network, total: Amount, uncollected: Amount) {
-        for (kind, value) in [("total", total), ("uncollected", uncollected)] {
-            let value = i64::try_from(value.atomic()).unwrap_or(i64::MAX);
-            self.day_costs.with_label_values(&[network.as_str(), kind]).set(value);
+    /// What a network has at stake, beside its ceilings.
+    pub(crate) fn exposure(&self, chain: &dyn Chain, sums: &ExposureSums, limits: &ExposureLimits) {
+        let network = chain.network().as_str();
+        let atomic = |amount: Amount| i64::try_from(amount.atomic()).unwrap_or(i64::MAX);
+        for (kind, value) in [("total", sums.spent), ("uncollected", sums.burnt.usdc)] {
+            self.day_costs.with_label_values(&[network, kind]).set(atomic(value));
         }
+        let hard = Exposed {
+            usdc: Amount::new(limits.soft_day.usdc.atomic().saturating_add(limits.probes_day.usdc.atomic())),
+            native: limits.soft_day.native.saturating_add(limits.probes_day.native),
+        };
+        for (kind, value) in [
+            ("reserved", sums.reserved),
+            ("reserved_strangers", sums.reserved_strangers),
+            ("burnt", sums.burnt),
+            ("in_flight_limit", limits.network_in_flight),
+            ("soft_limit", limits.soft_day),
+            ("hard_limit", hard),
+        ] {
+            self.exposure.with_label_values(&[network, kind]).set(atomic(value.usdc));
+            let coins = whole_coins(u128::from(value.native), chain.native_decimals());
+            self.exposure_native.with_label_values(&[network, kind]).set(coins);
+        }
+    }
+
+    /// A payment was sent away unclaimed.
+    pub(crate) fn no_room(&self, network: &Network, why: NoRoom) {
+        self.no_room.with_label_values(&[network.as_str(), no_room_word(why)]).inc();
     }
 
     pub(crate) fn rate_read(&self, source: &str, ok: bool) {
@@ -314,10 +364,28 @@ impl Metrics {
         self.rate_sources.with_label_values(&[pair]).set(i64::try_from(fresh).unwrap_or(i64::MAX));
     }
 
-    /// A display value: the books themselves never hold a float.
-    #[allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
+    /// Of the wallet that pays for settlements.
     pub(crate) fn wallet_balance(&self, chain: &dyn Chain, native: u128) {
-        let whole = native as f64 / 10_f64.powi(i32::try_from(chain.native_decimals()).unwrap_or(18));
+        let whole = whole_coins(native, chain.native_decimals());
         self.wallet.with_label_values(&[chain.network().as_str(), chain.wallet()]).set(whole);
+    }
+}
+
+/// A display value: the books themselves never hold a float.
+#[allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
+fn whole_coins(native: u128, decimals: u32) -> f64 {
+    native as f64 / 10_f64.powi(i32::try_from(decimals).unwrap_or(18))
+}
+
+const fn no_room_word(why: NoRoom) -> &'static str {
+    match why {
+        NoRoom::Balance => "balance",
+        NoRoom::PayerInFlight => "payer_in_flight",
+        NoRoom::NetworkInFlight => "network_in_flight",
+        NoRoom::CodeInFlight => "contract_payers_in_flight",
+        NoRoom::PayerBurnt => "payer_burnt",
+        NoRoom::Strangers => "strangers",
+        NoRoom::Exhausted => "exhausted",
+        NoRoom::Spent => "spent",
     }
 }

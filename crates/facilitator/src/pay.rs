@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use quittance_ledger::{ClaimOutcome, Known, LedgerError, NewClaim, Origin, Payment};
+use quittance_ledger::{ClaimOutcome, Known, LedgerError, NewClaim, Origin, Payment, Reserve};
 use quittance_protocol::{
     Amount, Deadline, ErrorCode, PaymentId, PaymentKey, PaymentPayload, RequestId, X402_VERSION,
 };
 use tokio::time::Instant;
 
+use crate::admission::NotClaimed;
 use crate::answer::{UNAVAILABLE_RETRY_SECONDS, reject, unavailable};
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::board::Notice;
 use crate::chain::ChainPayment;
+use crate::checks::Checked;
 use crate::desk::Desk;
 use crate::repeats::Claimed;
 use crate::settle::Driver;
@@ -30,7 +32,7 @@ impl Inner {
         };
         let notice = self.board.notice(payment.key);
         for _ in 0..ROUNDS_MAX {
-            let known = match self.find_detached(&desk, &payment, &sale, &notice).await {
+            let known = match self.find_detached(&desk, &payment, &sale, &notice, until).await {
                 Ok(known) => known,
                 Err(outcome) => {
                     if let PayOutcome::Refused(rejection) = &outcome {
@@ -54,11 +56,13 @@ impl Inner {
         payment: &ChainPayment,
         sale: &Sale,
         notice: &Arc<Notice>,
+        until: Instant,
     ) -> Result<Known, PayOutcome> {
         let (inner, desk, payment) = (Arc::clone(self), Arc::clone(desk), payment.clone());
         let (sale, notice) = (sale.clone(), Arc::clone(notice));
-        let found =
-            self.drivers.spawn(async move { inner.find_or_claim(&desk, &payment, &sale, &notice).await });
+        let found = self
+            .drivers
+            .spawn(async move { inner.find_or_claim(&desk, &payment, &sale, &notice, until).await });
         match found.await {
             Ok(found) => found,
             Err(error) => {
@@ -118,6 +122,7 @@ impl Inner {
         payment: &ChainPayment,
         sale: &Sale,
         notice: &Arc<Notice>,
+        until: Instant,
     ) -> Result<Known, PayOutcome> {
         let mut turn = notice.turn.lock().await;
         if let Some(known) = self.look_up(&payment.key).await? {
@@ -134,12 +139,23 @@ impl Inner {
         }
         let offer = self.match_offer(desk, payment, sale).await?;
         let draft = self.draft(desk, payment, sale, offer);
-        if let Err(refusal) = self.check_payer(desk, &payment.payer).await {
-            return self.answer_from_earlier(desk, payment, &draft, None).await?.ok_or(refusal);
+        let new = |checked: &Checked| NewClaim {
+            deadline: checked.deadline,
+            watch_from: checked.watch_from,
+            ..draft.clone()
+        };
+        let asked = (desk, payment, draft.gas);
+        let mut claimed = self.claim_with_room(asked, notice, Instant::now(), &new).await;
+        if let Err(NotClaimed::NoRoom(_)) = &claimed {
+            // Whoever repeats a call that it has paid needs no room.
+            if let Some(known) = self.answer_from_earlier(desk, payment, &draft, None).await? {
+                return Ok(known);
+            }
+            claimed = self.claim_with_room(asked, notice, until, &new).await;
         }
-        let checked = match self.check_chain(desk, payment).await {
-            Ok(view) => view,
-            Err(PayOutcome::Refused(rejection)) => {
+        match claimed {
+            Ok(claimed) => claimed.or_conflict().map_err(|outcome| *outcome),
+            Err(NotClaimed::Chain(rejection)) => {
                 // Another replica may have claimed and landed it meanwhile: then
                 // the chain refuses what the ledger knows, and whoever cannot read
                 // the ledger knows nothing (P5).
@@ -151,13 +167,10 @@ impl Inner {
                     return Ok(known);
                 }
                 turn.refused = Some((payment.signature_digest, rejection.clone()));
-                return Err(PayOutcome::Refused(rejection));
+                Err(PayOutcome::Refused(rejection))
             }
-            Err(outcome) => return Err(outcome),
-        };
-        let new = NewClaim { deadline: checked.deadline, watch_from: checked.watch_from, ..draft };
-        let claimed = self.claim(desk, new, notice).await.map_err(|error| unavailable(&error))?;
-        claimed.or_conflict().map_err(|outcome| *outcome)
+            Err(NotClaimed::NoRoom(outcome) | NotClaimed::Trouble(outcome)) => Err(outcome),
+        }
     }
 
     /// What stands under a key that cannot be claimed.
@@ -199,22 +212,26 @@ impl Inner {
         }
     }
 
-    /// Claims (I1) and starts the driver if the claim was won.
+    /// Claims (I1), reserves in the same commit (P3), and starts the driver if the
+    /// claim was won.
     pub(crate) async fn claim(
         self: &Arc<Self>,
         desk: &Arc<Desk>,
         new: NewClaim,
+        reserve: Reserve,
         notice: &Arc<Notice>,
     ) -> Result<Claimed, LedgerError> {
         failpoint::hit("before_claim").await;
         let (key, id) = (new.key, new.id.clone());
-        let outcome = match self.tools.ledger.claim(new, self.tools.clock.now_ms()).await {
+        let reserved = u128::from(reserve.bound.native);
+        let now_ms = self.tools.clock.now_ms();
+        let outcome = match self.tools.ledger.claim_within(new, reserve, now_ms).await {
             Ok(outcome) => outcome,
             // The commit's answer was lost: a claim of this very id is ours.
             Err(error @ LedgerError::CommitUnknown(_)) => {
                 let Some(known) = self.tools.ledger.known(&key).await? else { return Err(error) };
                 if known.payment.id == id {
-                    return Ok(Claimed::Known(self.drive(desk, known.payment, notice).await));
+                    return Ok(Claimed::Known(self.drive(desk, known.payment, reserved, notice).await));
                 }
                 ClaimOutcome::Exists(Box::new(known))
             }
@@ -222,19 +239,25 @@ impl Inner {
         };
         match outcome {
             ClaimOutcome::Won(claim) => {
-                Ok(Claimed::Known(self.drive(desk, claim.into_payment(), notice).await))
+                Ok(Claimed::Known(self.drive(desk, claim.into_payment(), reserved, notice).await))
             }
             other => Ok(self.not_won(other)),
         }
     }
 
     /// Starts the driver of a payment that was just claimed.
-    async fn drive(self: &Arc<Self>, desk: &Arc<Desk>, payment: Payment, notice: &Arc<Notice>) -> Known {
+    async fn drive(
+        self: &Arc<Self>,
+        desk: &Arc<Desk>,
+        payment: Payment,
+        reserved: u128,
+        notice: &Arc<Notice>,
+    ) -> Known {
         failpoint::hit("after_claim").await;
         self.tools.metrics.reached(&payment.network, "claimed");
         let driver =
             Driver::claimed(Arc::clone(&self.tools), Arc::clone(desk), payment.clone(), Arc::clone(notice));
-        self.drivers.spawn(driver.run());
+        self.drivers.spawn(driver.with_reserved(reserved).run());
         Known { payment, alias: None }
     }
 }

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quittance_ledger::{
-    CostEntry, DeliveryState, LedgerError, Payment, PaymentState, Recorded, SignFn, Slot, Store,
+    Balance, CostEntry, DeliveryState, LedgerError, Payment, PaymentState, Recorded, Reserve, SignFn, Slot,
+    Store,
 };
 use quittance_protocol::{Deadline, DurableAttempt as _, Evidence, Landing, Network};
 use tokio::sync::mpsc;
@@ -45,6 +46,10 @@ pub(crate) struct Driver {
     state: State,
     newest: Option<Recorded>,
     transactions: Vec<String>,
+    /// What the ledger has reserved for the next signature, in wei or lamports.
+    reserved: u128,
+    /// What the payer was last seen to hold, and at which block.
+    seen: Option<Balance>,
     evidence: Option<mpsc::Receiver<Evidence>>,
     wake_at: Option<tokio::time::Instant>,
     first: Event,
@@ -63,11 +68,18 @@ impl Driver {
             state: State::claimed(),
             newest: None,
             transactions: Vec::new(),
+            reserved: 0,
+            seen: None,
             evidence: None,
             wake_at: None,
             first: Event::Started,
             ended: false,
         }
+    }
+
+    /// The claim reserved this much for its first signature.
+    pub(crate) fn with_reserved(self, reserved: u128) -> Self {
+        Self { reserved, ..self }
     }
 
     /// Takes over a payment found unfinished in the ledger.
@@ -129,8 +141,12 @@ impl Driver {
             }
             Effect::Recheck => Some(self.recheck().await),
             Effect::Commit(verdict) => Some(self.commit(verdict).await),
-            Effect::BookCost { landing, earned } => {
-                self.book_cost(landing, earned);
+            Effect::BookCost { landing, earned: true } => {
+                self.book_earned(landing);
+                None
+            }
+            Effect::BookCost { landing, earned: false } => {
+                self.book_burnt(landing).await;
                 None
             }
             Effect::Announce => {
@@ -158,12 +174,16 @@ impl Driver {
         let Some(allowed) = self.desk.allowed_native(self.payment.gas, now_ms) else {
             return Event::NotRecorded { retry: true, reason: "no fresh exchange rate".to_owned() };
         };
+        if let Err(refusal) = self.reserve(allowed, now_ms).await {
+            return Event::NotRecorded { retry: refusal.retry, reason: refusal.reason };
+        }
+        let reserved = self.reserved;
         let refused = Arc::new(Mutex::new(None));
         let result = if self.desk.chain.takes_nonce() {
             let (chain, form) = (Arc::clone(&self.desk.chain), self.payment.payload.clone());
             let told = Arc::clone(&refused);
             let sign: SignFn = Box::new(move |nonce| {
-                chain.sign(&form, Some(nonce), allowed).map_err(|refusal| tell(&told, refusal))
+                chain.sign(&form, Some(nonce), allowed, reserved).map_err(|refusal| tell(&told, refusal))
             });
             let wallet = self.desk.chain.wallet().to_owned();
             let ledger = &self.tools.ledger;
@@ -176,7 +196,7 @@ impl Driver {
                 }
             }
         } else {
-            match self.desk.chain.sign(&self.payment.payload, None, allowed) {
+            match self.desk.chain.sign(&self.payment.payload, None, allowed, reserved) {
                 Ok(signed) => self.tools.ledger.record(&self.payment.id, signed, now_ms).await,
                 Err(refusal) => Err(LedgerError::Sign(tell(&refused, refusal))),
             }
@@ -193,6 +213,27 @@ impl Driver {
                 Event::NotRecorded { retry, reason }
             }
             Err(error) => self.recover_record(error).await,
+        }
+    }
+
+    /// Makes sure that what the next signature may cost is reserved (P3). A bound
+    /// that rose since the claim is raised, or what is reserved has to do.
+    async fn reserve(&mut self, allowed: u128, now_ms: i64) -> Result<(), SignRefused> {
+        let bound = self.desk.chain.cost_bound(&self.payment.payload, allowed)?;
+        if bound <= self.reserved {
+            return Ok(());
+        }
+        let later = |reason: String| SignRefused { retry: true, reason };
+        let wanted = self.desk.reserve_bound(self.payment.payer.clone(), bound, now_ms);
+        let Some(wanted) = wanted else { return Err(later("no exchange rate was ever known".to_owned())) };
+        let wanted = Reserve { balance: self.seen, ..wanted };
+        match self.tools.ledger.reserve(&self.payment.id, wanted, now_ms).await {
+            Ok(()) => {
+                self.reserved = bound;
+                Ok(())
+            }
+            Err(_) if self.reserved > 0 => Ok(()),
+            Err(error) => Err(later(error.to_string())),
         }
     }
 
@@ -267,7 +308,7 @@ impl Driver {
         self.evidence = Some(self.desk.poller.watch(watched).await);
     }
 
-    async fn recheck(&self) -> Event {
+    async fn recheck(&mut self) -> Event {
         if !self.desk.chain.takes_nonce() {
             // Bytes that cannot land cost nothing here, their expiry is found
             // through them, and signing again would make the same bytes.
@@ -276,12 +317,17 @@ impl Driver {
         let payment = ChainPayment {
             key: self.payment.key,
             payer: self.payment.payer.clone(),
+            source: self.payment.payer.clone(),
             amount: self.payment.amount,
             signature_digest: self.payment.signature_digest,
             needs_rent: false,
             form: self.payment.payload.clone(),
         };
-        Event::Rechecked { still_good: self.desk.chain.check_chain(&payment).await.is_ok() }
+        let seen = self.desk.chain.check_chain(&payment).await;
+        if let Ok(view) = &seen {
+            self.seen = view.balance.map(|amount| Balance { amount, at: view.watch_from });
+        }
+        Event::Rechecked { still_good: seen.is_ok() }
     }
 
     async fn commit(&mut self, verdict: Verdict) -> Event {
@@ -352,33 +398,66 @@ impl Driver {
         }
         tracing::info!(payment = %payment.id, state = %payment.state, transaction = payment.transaction, took_ms = took, "verdict");
         self.payment = payment;
+        self.desk.freed.notify_one();
         Event::Committed
     }
 
-    /// In the background: whoever waits for the verdict need not wait for the books.
-    fn book_cost(&self, landing: Landing, earned: bool) {
-        let usdc = self.desk.cost_usdc(landing.cost_native, self.tools.clock.now_ms());
-        if let Some(usdc) = usdc {
-            self.tools.metrics.spent(&self.payment.network, usdc, earned);
-            self.desk.spending.add(usdc, earned);
-            if earned {
-                self.tools.metrics.cost_share(&self.payment.network, usdc, self.payment.gas);
+    /// In the background: whoever waits for the verdict need not wait for the
+    /// books. What is lost here, the accountant finds by its reservation.
+    fn book_earned(&self, landing: Landing) {
+        let entry = self.cost(landing, true);
+        if let Some(usdc) = entry.usdc {
+            self.tools.metrics.spent(&self.payment.network, usdc, true);
+            self.tools.metrics.cost_share(&self.payment.network, usdc, self.payment.gas);
+            self.desk.spending.add(usdc);
+        }
+        let (ledger, now_ms) = (Arc::clone(&self.tools.ledger), self.tools.clock.now_ms());
+        let desk = Arc::clone(&self.desk);
+        tokio::spawn(async move {
+            if let Err(error) = ledger.book_cost(entry, now_ms).await {
+                tracing::warn!(%error, "a cost is not in the books yet");
+            }
+            desk.freed.notify_one();
+        });
+    }
+
+    /// Before anything else happens to the payment: what was burnt must count
+    /// before its reservation goes, or is made again for the next attempt (P3).
+    async fn book_burnt(&mut self, landing: Landing) {
+        let entry = self.cost(landing, false);
+        loop {
+            match self.tools.ledger.book_cost(entry.clone(), self.tools.clock.now_ms()).await {
+                Ok(true) => {
+                    if let Some(usdc) = entry.usdc {
+                        self.tools.metrics.spent(&self.payment.network, usdc, false);
+                        self.desk.spending.add(usdc);
+                    }
+                    break;
+                }
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::error!(payment = %self.payment.id, %error, "a cost is not booked; trying again")
+                }
+            }
+            tokio::select! {
+                biased;
+                () = self.tools.stop.cancelled() => return,
+                () = tokio::time::sleep(COMMIT_RETRY) => {}
             }
         }
-        let entry = CostEntry {
+        self.reserved = 0;
+        self.desk.freed.notify_one();
+    }
+
+    fn cost(&self, landing: Landing, earned: bool) -> CostEntry {
+        CostEntry {
             network: self.payment.network.clone(),
             transaction: landing.transaction,
             payment: Some(self.payment.id.clone()),
             native: landing.cost_native,
-            usdc,
+            usdc: self.desk.cost_usdc(landing.cost_native, self.tools.clock.now_ms()),
             earned,
-        };
-        let (ledger, now_ms) = (Arc::clone(&self.tools.ledger), self.tools.clock.now_ms());
-        tokio::spawn(async move {
-            if let Err(error) = ledger.book_cost(entry, now_ms).await {
-                tracing::warn!(%error, "a cost is missing in the books");
-            }
-        });
+        }
     }
 
     fn alert(&self, alert: &Alert) {

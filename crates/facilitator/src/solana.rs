@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, Secret, SendOutcome, Standing,
-    UnixSeconds,
+    Amount, Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, Secret, SendOutcome,
+    Standing, UnixSeconds,
 };
 use quittance_solana::{
     ArrivalCursor, Commitment, SolanaChain, SolanaConfig, SolanaError, SolanaLanded, SolanaPayment,
@@ -183,6 +183,7 @@ impl Chain for SvmChain {
         Ok(ChainPayment {
             key: payment.key(),
             payer: payment.payer().to_owned(),
+            source: payment.source().unwrap_or_else(|| payment.payer().to_owned()),
             amount: payment.amount(),
             signature_digest: payment.signature_digest(),
             needs_rent: payment.creates_token_account() && self.chain.token_account_missing(),
@@ -203,14 +204,20 @@ impl Chain for SvmChain {
     async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError> {
         let stored = stored(&payment.form).map_err(|e| CheckError::Unreachable(e.to_string()))?;
         match self.chain.check_chain(&stored).await {
-            Ok(view) => Ok(ChainView { watch_from: view.slot, endpoint: view.endpoint }),
+            Ok(view) => Ok(ChainView {
+                watch_from: view.slot,
+                endpoint: view.endpoint,
+                balance: view.balance.map(Amount::new),
+                by_code: false,
+            }),
             Err(error) if error.retry() => Err(CheckError::Unreachable(error.to_string())),
             Err(error) => Err(CheckError::Rejected(reject(&error, Some(payment.payer.clone())))),
         }
     }
 
     async fn deadline(&self, _payment: &ChainPayment, view: &ChainView) -> Result<Deadline, CheckError> {
-        let view = SolanaView { endpoint: view.endpoint, slot: view.watch_from, units_consumed: 0 };
+        let view =
+            SolanaView { endpoint: view.endpoint, slot: view.watch_from, units_consumed: 0, balance: None };
         self.chain.deadline(&view).await.map_err(|error| CheckError::Unreachable(error.to_string()))
     }
 
@@ -231,14 +238,25 @@ impl Chain for SvmChain {
         Ok(None)
     }
 
+    fn cost_bound(&self, form: &Value, allowed_native: u128) -> Result<u128, SignRefused> {
+        let payment = stored(form).map_err(|e| SignRefused { retry: false, reason: e.to_string() })?;
+        let bound = u128::from(self.chain.cost_bound_lamports(&payment));
+        if bound > allowed_native {
+            let reason = "the fee is above what was charged".to_owned();
+            return Err(SignRefused { retry: true, reason });
+        }
+        Ok(bound)
+    }
+
     fn sign(
         &self,
         form: &Value,
         _nonce: Option<u64>,
         allowed_native: u128,
+        reserved_native: u128,
     ) -> Result<SignedBytes, SignRefused> {
         let payment = stored(form).map_err(|e| SignRefused { retry: false, reason: e.to_string() })?;
-        let allowed = u64::try_from(allowed_native).unwrap_or(u64::MAX);
+        let allowed = u64::try_from(allowed_native.min(reserved_native)).unwrap_or(u64::MAX);
         let signed = self
             .chain
             .co_sign(&payment, allowed)

@@ -27,7 +27,7 @@ use crate::random::Random;
 use crate::rates::{Coin, LiveRates, RateSource};
 use crate::settle::Tools;
 use crate::solana::SvmChain;
-use crate::spending::{Ceilings, Spending};
+use crate::spending::Spending;
 use crate::tariffs::{self, TariffPolicy};
 use crate::units::{basis_points, usdc};
 use crate::watch::Poller;
@@ -154,6 +154,7 @@ impl Facilitator {
         inner.start_tariffs().await;
         inner.resume().await?;
         inner.start_lane_keepers();
+        inner.start_accountants();
         inner.start_finality_keepers();
         inner.start_payout_keepers();
         inner.start_pruning(retention(config));
@@ -401,17 +402,12 @@ fn desk(
         moment: Moment::default(),
         gas_floor: usdc("quote.gas_floor_usdc", &quote.gas_floor_usdc)?,
         gas_ceiling: usdc("quote.gas_ceiling_usdc", &quote.gas_ceiling_usdc)?,
-        ceilings: Ceilings {
-            uncollected_payer: usdc("quote.uncollected_payer_day_usdc", &quote.uncollected_payer_day_usdc)?,
-            uncollected_network: usdc(
-                "quote.uncollected_network_day_usdc",
-                &quote.uncollected_network_day_usdc,
-            )?,
-            spent_network: usdc("quote.spent_network_day_usdc", &quote.spent_network_day_usdc)?,
-        },
+        limits: network.exposure_limits(quote)?,
+        freed: tokio::sync::Notify::new(),
         spending: Spending::default(),
         ready: AtomicBool::new(false),
         closed: std::sync::Mutex::new(None),
+        strangers_wait: AtomicBool::new(false),
         cost_budget: usdc("quote.cost_budget_usdc", &quote.cost_budget_usdc)?,
         at_cost: "1".parse::<Markup>()?,
         chain,

@@ -16,6 +16,7 @@ use crate::chain::CostSnapshot;
 use crate::clock::Clock;
 use crate::desk::{Closed, Desk};
 use crate::metrics::Metrics;
+use crate::spending::strangers_wait;
 
 /// How tariffs are made.
 #[derive(Clone)]
@@ -84,9 +85,10 @@ pub(crate) async fn refresh(
     // not the last tariff it had.
     let open = desk.open(now_ms);
     metrics.tariff(network, open.as_ref().map_or(quittance_protocol::Amount::ZERO, |tariff| tariff.gas));
-    let (spent, uncollected) = desk.spending.now();
-    metrics.day_costs(network, spent, uncollected);
+    let sums = desk.spending.now();
+    metrics.exposure(desk.chain.as_ref(), &sums, &desk.limits);
     tell(desk, metrics, open.err());
+    tell_strangers(desk, metrics, strangers_wait(&sums, &desk.limits));
     spending?;
     made
 }
@@ -106,12 +108,27 @@ fn tell(desk: &Desk, metrics: &Metrics, closed: Option<Closed>) {
         }
         Some(reason) => {
             tracing::warn!(%network, reason = reason.as_str(), "not offered");
-            if matches!(reason, Closed::Uncollected | Closed::Spent) {
+            if reason == Closed::Spent {
                 metrics.alert(network, reason.as_str());
             }
         }
     }
     *known = closed;
+}
+
+/// The same when payers without history begin to wait, or need to no more.
+fn tell_strangers(desk: &Desk, metrics: &Metrics, wait: bool) {
+    let network = desk.chain.network();
+    if desk.strangers_wait.swap(wait, Ordering::AcqRel) == wait {
+        return;
+    }
+    match wait {
+        false => tracing::info!(%network, "payers without history are taken again"),
+        true => {
+            tracing::warn!(%network, "attempts that earned nothing cost the soft limit: payers without history wait");
+            metrics.alert(network, "uncollected_ceiling");
+        }
+    }
 }
 
 async fn make(

@@ -9,11 +9,15 @@
 #[path = "tariffs/shop.rs"]
 mod shop;
 
+use std::sync::Arc;
+
 use quittance_ledger::model::ModelDatabase;
 use quittance_ledger::{Ledger, LedgerOptions};
 use quittance_protocol::Amount;
 use shop::{Chain, GAS, Outcome, SERVICE, Shop, Time, WINDOW_MS};
 
+/// A day, and what its ceilings may last longer.
+const DAY_MS: i64 = (24 * 60 + 10) * 60_000;
 /// Ten seconds.
 const A_WHILE_MS: i64 = 10_000;
 
@@ -186,41 +190,96 @@ async fn a_days_allowance_closes_the_network_until_costs_are_older() {
     shop.until_offered(None).await;
     assert_eq!(shop.retry_after_seconds(), Some(60));
     assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Unavailable);
-    time.pass(24 * 60 * 60_000 + 1);
+    time.pass(DAY_MS);
     shop.until_offered(Some(GAS)).await;
     assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
     assert_eq!(Amount::new(GAS).to_usdc(), "0.003125");
     shop.close().await;
 }
 
+/// P3: strangers whose attempts earn nothing use up the soft limit and the
+/// probes; the network stays offered, and who paid for settling before buys on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_earns_nothing_closes_the_network_and_shuts_its_payer_out_for_a_day() {
+async fn p3_strangers_burn_the_limits_and_switch_nothing_off() {
     let (time, chain) = (Time::default(), Chain::default());
-    let open = async |quote: &str| {
-        let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
-        Shop::open(ledger, &chain, &time, quote).await
-    };
-    // A reverted settlement costs 2,500 and earns nothing.
-    let shop = open("uncollected_network_day_usdc = \"0.0025\"").await;
+    let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
+    // A settlement's bound is 2,500, and so is what a reverted one burns.
+    let quote = "uncollected_network_day_usdc = \"0.005\"\nprobe_network_day_usdc = \"0.0025\"\n\
+                 payer_history_part = \"0.5\"";
+    let shop = Shop::open(ledger, &chain, &time, quote).await;
+    for _ in 0..2 {
+        assert_eq!(shop.pay_as("regular", SERVICE + GAS).await, Outcome::Granted);
+    }
     chain.revert(true);
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Pending);
-    shop.until_offered(None).await;
-    assert_eq!(shop.retry_after_seconds(), Some(60));
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Unavailable);
+    for stranger in ["one", "two", "three"] {
+        assert_eq!(shop.pay_as(stranger, SERVICE + GAS).await, Outcome::Pending, "{stranger}");
+    }
+    assert_eq!(
+        shop.pay_as("four", SERVICE + GAS).await,
+        Outcome::Unavailable,
+        "soft limit and probe are gone"
+    );
     chain.revert(false);
-    time.pass(24 * 60 * 60_000 + 1);
+    assert_eq!(shop.pay_as("four", SERVICE + GAS).await, Outcome::Unavailable);
+    time.pass(A_WHILE_MS);
+    assert_eq!(shop.offered(), Some(GAS), "an offer does not know who reads it");
+    assert_eq!(shop.pay_as("regular", SERVICE + GAS).await, Outcome::Granted);
+    time.pass(DAY_MS);
     shop.until_offered(Some(GAS)).await;
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
+    assert_eq!(shop.pay_as("four", SERVICE + GAS).await, Outcome::Granted, "the window has rolled");
     shop.close().await;
+}
 
-    let shop = open("uncollected_payer_day_usdc = \"0.0025\"").await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p3_a_payer_who_burnt_its_allowance_is_shut_out_for_a_day() {
+    let (time, chain) = (Time::default(), Chain::default());
+    let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
+    let shop = Shop::open(ledger, &chain, &time, "uncollected_payer_day_usdc = \"0.0025\"").await;
     chain.revert(true);
     assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Pending);
     chain.revert(false);
     assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::PayerRefused);
-    assert_eq!(shop.offered(), Some(GAS), "nobody else is shut out");
-    time.pass(24 * 60 * 60_000 + 1);
+    assert_eq!(shop.pay_as("other", SERVICE + GAS).await, Outcome::Granted, "nobody else is shut out");
+    time.pass(DAY_MS);
     shop.until_offered(Some(GAS)).await;
     assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
     shop.close().await;
+}
+
+/// P3 over two processes on one ledger: a thousand strangers at once, each of
+/// whose attempts burns its whole bound. Who has history buys all the while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p3_a_thousand_hostile_payers_at_two_processes() {
+    let (time, chain) = (Time::default(), Chain::default());
+    let database = ModelDatabase::shared();
+    let quote = "uncollected_network_day_usdc = \"0.1\"\nprobe_network_day_usdc = \"0.01\"\n\
+                 payer_history_part = \"0.5\"";
+    let mut shops = Vec::new();
+    for name in ["one", "two"] {
+        let options = LedgerOptions { lease_ms: 86_400_000, ..LedgerOptions::new(name) };
+        let ledger = database.open(&options, time.now_ms()).unwrap();
+        shops.push(Arc::new(Shop::open(ledger, &chain, &time, quote).await));
+    }
+    for _ in 0..4 {
+        assert_eq!(shops[0].pay_as("regular", SERVICE + GAS).await, Outcome::Granted);
+    }
+    chain.revert(true);
+    let attacks: Vec<_> = (0..1_000)
+        .map(|number| {
+            let shop = Arc::clone(&shops[number % 2]);
+            tokio::spawn(async move { shop.pay_as(&format!("hostile-{number}"), SERVICE + GAS).await })
+        })
+        .collect();
+    for attack in attacks {
+        let outcome = attack.await.unwrap();
+        assert!(matches!(outcome, Outcome::Pending | Outcome::Unavailable), "{outcome:?}");
+    }
+    // From the chain's own books: 110,000 may burn, at 2,500 each.
+    let burnt = chain.reverted() * 2_500;
+    assert!((100_000..=110_000).contains(&burnt), "{burnt} burnt");
+    chain.revert(false);
+    for shop in &shops {
+        assert_eq!(shop.pay_as("regular", SERVICE + GAS).await, Outcome::Granted);
+        assert_eq!(shop.pay_as("newcomer", SERVICE + GAS).await, Outcome::Unavailable);
+    }
 }

@@ -1,3 +1,4 @@
+use crate::exposure::NoRoom;
 use crate::types::{AttemptId, DeliveryState, Payment, PaymentState};
 use quittance_protocol::PaymentId;
 
@@ -86,6 +87,9 @@ pub enum LedgerError {
         /// The payment as it is.
         payment: Box<Payment>,
     },
+    /// What the operation may cost has no room under a ceiling (P3).
+    #[error("no room: {0}")]
+    NoRoom(NoRoom),
     /// The signer failed; nothing was reserved.
     #[error("signing: {0}")]
     Sign(String),

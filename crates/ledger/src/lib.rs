@@ -4,6 +4,7 @@ mod backend;
 mod codec;
 mod conn;
 mod error;
+mod exposure;
 mod ledger;
 mod merchant;
 #[cfg(feature = "model")]
@@ -17,6 +18,7 @@ mod token;
 mod types;
 
 pub use error::LedgerError;
+pub use exposure::{Balance, Exposed, ExposureLimits, ExposureSums, Funding, NoRoom, Reserve};
 pub use ledger::Ledger;
 pub use merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
 pub use ops::attempts::BATCH_PAYMENTS_MAX;
@@ -27,7 +29,7 @@ pub use token::{Claim, ClaimOutcome, Recorded, SignFn, SignedBytes};
 pub use types::{
     AnswerMeta, AttemptId, CostEntry, CostShares, DeliveryStart, DeliveryState, Finality, JournalLine,
     LeaseClock, LedgerOptions, Margin, NewClaim, OpenWork, Origin, Payment, PaymentFilter, PaymentState,
-    Retention, RunEnd, Slot, Spent, StoredAnswer, TariffRow, Usage, UsageSum,
+    Retention, RunEnd, Slot, StoredAnswer, TariffRow, Usage, UsageSum,
 };
 
 /// Most payments or journal lines that one call lists.

@@ -5,6 +5,7 @@ pub(crate) mod attempts;
 pub(crate) mod books;
 pub(crate) mod claims;
 pub(crate) mod delivery;
+pub(crate) mod exposure;
 pub(crate) mod finality;
 pub(crate) mod instances;
 pub(crate) mod merchants;

@@ -6,13 +6,14 @@ use async_trait::async_trait;
 use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentId, PaymentKey, SendOutcome};
 
 use crate::error::LedgerError;
+use crate::exposure::{ExposureSums, Reserve};
 use crate::ledger::Ledger;
 use crate::merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
 use crate::repeats::{Alias, Known};
 use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
 use crate::types::{
     AttemptId, CostEntry, DeliveryStart, NewClaim, OpenWork, Payment, PaymentState, Retention, RunEnd, Slot,
-    Spent, StoredAnswer, TariffRow,
+    StoredAnswer, TariffRow,
 };
 
 /// One list of operations makes the trait and its implementation for
@@ -67,6 +68,7 @@ macro_rules! operations {
 operations! {
     // Claims.
     async fn claim(new: NewClaim, now_ms: i64) -> ClaimOutcome;
+    async fn claim_within(new: NewClaim, wanted: Reserve, now_ms: i64) -> ClaimOutcome;
     async fn payment(id: &PaymentId) -> Option<Payment>;
     async fn payment_by_key(key: &PaymentKey) -> Option<Payment>;
     async fn known(key: &PaymentKey) -> Option<Known>;
@@ -130,10 +132,15 @@ operations! {
     ) -> MerchantCheck;
     async fn merchant_answers_begun() -> Vec<(PaymentId, String)>;
 
+    // Exposure.
+    async fn room(network: &Network, payer: &str, wanted: Reserve, now_ms: i64) -> ();
+    async fn reserve(payment: &PaymentId, wanted: Reserve, now_ms: i64) -> ();
+    async fn release(payment: &PaymentId, now_ms: i64) -> bool;
+    async fn unaccounted(network: &Network) -> Vec<Payment>;
+    async fn exposure(network: &Network, now_ms: i64) -> ExposureSums;
+
     // Books.
     async fn book_cost(entry: CostEntry, now_ms: i64) -> bool;
-    async fn uncollected_cost_usdc(network: &Network, payer: Option<&str>, since_ms: i64) -> Amount;
-    async fn spent_usdc(network: &Network, since_ms: i64) -> Spent;
     async fn open_work(now_ms: i64) -> OpenWork;
     async fn unexplained(network: &Network, transactions: &[String]) -> Vec<String>;
     async fn counts() -> Vec<(Network, PaymentState, u64)>;

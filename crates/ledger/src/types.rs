@@ -457,15 +457,6 @@ pub struct JournalLine {
     pub detail: serde_json::Value,
 }
 
-/// What transactions cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spent {
-    /// All of them.
-    pub total: Amount,
-    /// Those that earned nothing.
-    pub uncollected: Amount,
-}
-
 /// What settling one hour's payments on one network brought and cost, atomic USDC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Margin {

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use common::*;
 use quittance_ledger::model::{ModelDatabase, ModelLedger};
 use quittance_ledger::{
-    AttemptId, ClaimOutcome, CostEntry, DeliveryStart, JournalLine, Known, Ledger, LedgerError,
-    LedgerOptions, MerchantAnswerEnd, NewClaim, Origin, Payment, Recorded, RepeatPolicy, Retention, RunEnd,
-    SignFn, Slot, Store as Port,
+    AttemptId, Balance, ClaimOutcome, CostEntry, DeliveryStart, Exposed, ExposureLimits, JournalLine, Known,
+    Ledger, LedgerError, LedgerOptions, MerchantAnswerEnd, NewClaim, Origin, Payment, Recorded, RepeatPolicy,
+    Reserve, Retention, RunEnd, SignFn, Slot, Store as Port,
 };
 use quittance_protocol::{
     Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, PaymentId, SendOutcome,
@@ -79,6 +79,29 @@ fn claim_of(key: u64, copy: u64) -> NewClaim {
         new.origin = Origin::Merchant("shop".to_owned());
     }
     new
+}
+
+/// Ceilings low enough to be met, in one currency or the other.
+fn wanted(pick: u64) -> Reserve {
+    let both = |usdc: u64, native: u64| Exposed { usdc: Amount::new(usdc), native };
+    Reserve {
+        source: if pick.is_multiple_of(3) { "account".to_owned() } else { "other".to_owned() },
+        balance: (!pick.is_multiple_of(4))
+            .then(|| Balance { amount: Amount::new(13_938 * (1 + pick % 4)), at: 99 + pick % 5 }),
+        hold_until_ms: (!pick.is_multiple_of(5)).then_some(NOW + 20_000),
+        bound: both(10 + pick % 30, 5 + pick % 40),
+        by_code: pick.is_multiple_of(7),
+        limits: ExposureLimits {
+            payer_in_flight: both(90, 100),
+            network_in_flight: both(120, 110),
+            payer_day: Amount::new(100 + pick % 3_000),
+            soft_day: both(120, 130),
+            probes_day: both(pick % 40, 30),
+            spent_day: Amount::new(1_000_000),
+            history_bps: if pick.is_multiple_of(2) { 100 } else { 0 },
+            by_code_in_flight: 1,
+        },
+    }
 }
 
 fn show(payment: &Payment) -> String {
@@ -165,7 +188,8 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
     let Step { kind, key, number, pick, now_ms } = step;
     let id = claim_of(key, 0).id;
     match kind {
-        0..=3 => said(store.claim(claim_in(step), now_ms).await, show_outcome),
+        0 => said(store.claim(claim_in(step), now_ms).await, show_outcome),
+        1..=3 => said(store.claim_within(claim_in(step), wanted(pick), now_ms).await, show_outcome),
         46 if pick % 3 == 0 => {
             said(store.earlier(&claim_in(step)).await, |found| all(found.into_iter().collect()))
         }
@@ -215,7 +239,7 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
                 network: base(),
                 transaction: format!("tx{}", pick % 20),
                 payment: (pick % 3 > 0).then(|| id.clone()),
-                native: u128::from(u64::MAX) + u128::from(number),
+                native: if pick % 97 == 0 { u128::MAX } else { u128::from(number % 40) },
                 usdc: (pick % 4 > 0).then(|| Amount::new(pick)),
                 earned: pick % 2 == 0,
             };
@@ -236,6 +260,10 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
         30..=32 => said(store.heartbeat(now_ms).await, |()| "ok".to_owned()),
         33..=34 => said(store.adopt_orphans(now_ms).await, all),
         35 => said(store.rejoin(now_ms).await, |()| "ok".to_owned()),
+        57 => said(store.reserve(&id, wanted(pick), now_ms).await, |()| "ok".to_owned()),
+        58 => said(store.release(&id, now_ms).await, |freed| freed.to_string()),
+        59 => said(store.unaccounted(&base()).await, all),
+        60 => said(store.exposure(&base(), now_ms).await, |sums| format!("{sums:?}")),
         _ => read(store, attempts, step).await,
     }
 }
@@ -308,16 +336,15 @@ async fn read(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
             known.map_or_else(String::new, show_known)
         }),
         41 => said(store.counts().await, |counts| format!("{counts:?}")),
-        42 => said(store.spent_usdc(&base(), since).await, |spent| format!("{spent:?}")),
+        42 => said(store.exposure(&base(), now_ms).await, |sums| format!("{sums:?}")),
         43 => {
             let payer = claim_of(0, 0).payer;
-            let payer = (pick % 2 == 0).then_some(payer.as_str());
-            said(store.uncollected_cost_usdc(&base(), payer, since).await, |sum| sum.to_string())
+            said(store.room(&base(), &payer, wanted(pick), now_ms).await, |()| "room".to_owned())
         }
-        57 => said(store.open_work(now_ms).await, |work| {
+        61 => said(store.open_work(now_ms).await, |work| {
             format!("{:?} {:?} {}", work.networks, work.wallets, all(work.unfinished))
         }),
-        58 => {
+        62 => {
             let transactions: Vec<String> = (0..50).map(|at| format!("tx{at}")).collect();
             let mut transactions = transactions;
             transactions.extend((0..STEPS).map(|at| format!("hash-bytes{at}")));
@@ -414,7 +441,7 @@ async fn compare(store: Store, database: ModelDatabase, instances: usize, seed: 
         if random.below(40) == 0 {
             world.open(at, now_ms).await;
         }
-        let (kind, key, pick) = (random.below(59), random.below(KEYS), random.below(10_000));
+        let (kind, key, pick) = (random.below(63), random.below(KEYS), random.below(10_000));
         let step = Step { kind, key, number, pick, now_ms };
         let context = format!("seed {seed}, instance {at}, {step:?}");
         let pair = world.pairs[at].as_ref().unwrap();

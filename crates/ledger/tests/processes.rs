@@ -21,8 +21,8 @@ mod cases {
     use futures::future::join_all;
     use quittance_ledger::testing::tamper;
     use quittance_ledger::{
-        ClaimOutcome, CostEntry, DeliveryStart, DeliveryState, Ledger, LedgerError, LedgerOptions, Margin,
-        PaymentFilter, PaymentState, RunEnd, Spent,
+        ClaimOutcome, CostEntry, DeliveryStart, DeliveryState, ExposureSums, Ledger, LedgerError,
+        LedgerOptions, Margin, PaymentFilter, PaymentState, RunEnd,
     };
     use quittance_protocol::{Amount, DurableAttempt as _, PaymentId};
     use serde_json::json;
@@ -137,9 +137,7 @@ mod cases {
 
     pub(super) async fn costs_are_booked_once(store: Store) {
         let ledger = store.open().await;
-        let new = new_claim(1, 0);
-        let payer = new.payer.clone();
-        let id = won(&ledger, new).await.into_payment().id;
+        let id = won(&ledger, new_claim(1, 0)).await.into_payment().id;
         let entry = |transaction: &str, usdc: Option<u64>, earned| CostEntry {
             network: base(),
             transaction: transaction.to_owned(),
@@ -158,16 +156,10 @@ mod cases {
         ] {
             assert_eq!(ledger.book_cost(entry, at_ms).await.unwrap(), new);
         }
-        for (network, payer, since_ms, expected) in [
-            (base(), Some(payer.as_str()), NOW - 10_000, 42),
-            (base(), Some(payer.as_str()), NOW, 40),
-            (base(), Some("0xsomebody"), NOW, 0),
-            (base(), None, NOW, 540),
-            (solana(), None, 0, 0),
-        ] {
-            let total = ledger.uncollected_cost_usdc(&network, payer, since_ms).await.unwrap();
-            assert_eq!(total, Amount::new(expected), "{network} {payer:?} {since_ms}");
-        }
+        let sums = ledger.exposure(&base(), NOW).await.unwrap();
+        assert_eq!((sums.burnt.usdc, sums.spent), (Amount::new(542), Amount::new(1_542)));
+        assert_eq!(sums.burnt.native, 4 * 10_u64.pow(18), "what no cost can be is not summed whole");
+        assert_eq!(ledger.exposure(&solana(), NOW).await.unwrap(), ExposureSums::default());
     }
 
     fn cost(transaction: String, payment: Option<&PaymentId>, usdc: Option<u64>, earned: bool) -> CostEntry {
@@ -175,22 +167,29 @@ mod cases {
         CostEntry { network: base(), transaction, payment, native: 1, usdc: usdc.map(Amount::new), earned }
     }
 
+    /// The ceilings' day, up to ten minutes longer, whatever happened before it.
     pub(super) async fn recent_costs_are_summed(store: Store) {
+        const DAY_MS: i64 = 24 * 3_600_000;
+        const SLOT_MS: i64 = 600_000;
         let ledger = store.open().await;
         for (number, usdc, earned, at_ms) in [
-            (1, Some(100), true, NOW - 1),
-            (2, Some(40), true, NOW),
-            (3, Some(7), false, NOW),
-            (4, None, false, NOW),
-            (5, Some(2), false, NOW + 9),
+            (1, Some(100), true, NOW - 2 * SLOT_MS),
+            (2, Some(40), true, NOW - SLOT_MS),
+            (3, Some(7), false, NOW - SLOT_MS),
+            (4, None, false, NOW - SLOT_MS),
+            (5, Some(2), false, NOW),
         ] {
             ledger.book_cost(cost(format!("t{number}"), None, usdc, earned), at_ms).await.unwrap();
         }
-        for (network, since_ms, total, uncollected) in
-            [(base(), NOW - 1, 149, 9), (base(), NOW, 49, 9), (base(), NOW + 10, 0, 0), (solana(), 0, 0, 0)]
-        {
-            let spent = ledger.spent_usdc(&network, since_ms).await.unwrap();
-            assert_eq!(spent, Spent { total: Amount::new(total), uncollected: Amount::new(uncollected) });
+        for (network, now_ms, total, burnt) in [
+            (base(), NOW, 149, 9),
+            (base(), NOW - SLOT_MS + DAY_MS, 49, 9),
+            (base(), NOW + DAY_MS, 2, 2),
+            (base(), NOW + DAY_MS + SLOT_MS, 0, 0),
+            (solana(), NOW, 0, 0),
+        ] {
+            let sums = ledger.exposure(&network, now_ms).await.unwrap();
+            assert_eq!((sums.spent, sums.burnt.usdc), (Amount::new(total), Amount::new(burnt)), "{now_ms}");
         }
     }
 

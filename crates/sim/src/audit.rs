@@ -66,6 +66,10 @@ pub(crate) struct Auditor {
     /// Keys whose stored answer was given out again in good weather.
     pub(crate) replays: BTreeSet<usize>,
     pub(crate) reorganised: bool,
+    /// History that payers were given, in atomic units.
+    pub(crate) granted: u64,
+    /// Solana payments whose transaction failed because earlier ones took the money.
+    pub(crate) uncovered: Vec<usize>,
     /// When each transaction's cost got into the books.
     booked: BTreeMap<String, u64>,
     verdicts: BTreeMap<usize, PaymentState>,
@@ -141,6 +145,7 @@ impl World {
             self.audit_attempt(seen.saturating_add(offset), attempt);
         }
         self.audit.attempts_seen = seen.saturating_add(fresh.len());
+        self.audit_exposure();
     }
 
     fn note_verdict(&mut self, key: usize, state: PaymentState) {

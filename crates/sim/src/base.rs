@@ -1,6 +1,6 @@
 //! A model of Base: one wallet of ours, one token, blocks, a mempool, reorganisations.
 
-use crate::evm::FEE_UNIT_WEI;
+use crate::evm::{FEE_UNIT_WEI, GAS_LIMIT};
 use crate::random::Random;
 
 /// Gas that a settlement takes.
@@ -45,6 +45,8 @@ pub struct Included {
     pub effective: bool,
     /// Its own status.
     pub status: bool,
+    /// Gas that it took.
+    pub gas: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +65,8 @@ pub struct Terms {
     pub broke_ms: Option<(u64, u64)>,
     /// The money comes and goes, every three seconds.
     pub flickers: bool,
+    /// Code of the payer's refuses whatever it said before.
+    pub never: bool,
 }
 
 impl Terms {
@@ -83,6 +87,8 @@ pub struct Base {
     fork: u32,
     /// What a unit of gas costs now.
     pub base_fee: u64,
+    /// Payments whose transaction failed because earlier ones took the money, for the auditor.
+    pub uncovered: Vec<usize>,
     /// Transactions that moved money on any branch, for the auditor.
     pub moved_ever: Vec<(usize, u32)>,
     /// Blocks between the head and the finalized block.
@@ -98,6 +104,7 @@ impl Base {
             pool: Vec::new(),
             fork: 0,
             base_fee: 10,
+            uncovered: Vec::new(),
             moved_ever: Vec::new(),
             finality,
         }
@@ -143,7 +150,7 @@ impl Base {
     pub fn cost(&self, included: &Included) -> u128 {
         let block = usize::try_from(included.block).ok().and_then(|at| self.blocks.get(at));
         let fee = block.map_or(0, |block| block.base_fee).saturating_add(1);
-        u128::from(GAS_USED.saturating_mul(fee)).saturating_mul(FEE_UNIT_WEI)
+        u128::from(included.gas.saturating_mul(fee)).saturating_mul(FEE_UNIT_WEI)
     }
 
     /// Our transactions that are in the chain.
@@ -167,8 +174,22 @@ impl Base {
         true
     }
 
+    /// Payments whose money moved, at this block.
+    pub fn moved(&self, head: u64) -> impl Iterator<Item = usize> {
+        let moved = move |i: &&Included| i.effective && i.tx.act == Act::Pay && i.block <= head;
+        self.included.iter().filter(moved).map(|i| i.tx.key)
+    }
+
     /// A block; `omit` per mille of the transactions that could be in it are not.
-    pub fn mine(&mut self, now_ms: u64, omit: u64, random: &mut Random, terms: impl Fn(usize) -> Terms) {
+    /// `covers` says whether the payer's money is there after what moved before.
+    pub fn mine(
+        &mut self,
+        now_ms: u64,
+        omit: u64,
+        random: &mut Random,
+        terms: impl Fn(usize) -> Terms,
+        covers: impl Fn(&Self, usize) -> bool,
+    ) {
         self.blocks.push(Block { time_ms: now_ms, fork: self.fork, base_fee: self.base_fee });
         let head = self.head();
         let mut pool = std::mem::take(&mut self.pool);
@@ -186,7 +207,14 @@ impl Base {
             let terms = terms(tx.key);
             let open = self.used(tx.key, head).is_none();
             let effective = match tx.act {
-                Act::Pay => open && now_ms < terms.valid_before_ms && !terms.broke(now_ms),
+                Act::Pay if open && now_ms < terms.valid_before_ms && !terms.broke(now_ms) => {
+                    let covered = covers(self, tx.key);
+                    if !covered {
+                        self.uncovered.push(tx.key);
+                    }
+                    covered && !terms.never
+                }
+                Act::Pay => false,
                 Act::Cancel => open,
                 Act::Nothing => false,
             };
@@ -194,7 +222,8 @@ impl Base {
                 self.moved_ever.push((tx.key, tx.id));
             }
             let status = effective || tx.wrapped;
-            self.included.push(Included { tx, block: head, effective, status });
+            let gas = if terms.never { GAS_LIMIT } else { GAS_USED };
+            self.included.push(Included { tx, block: head, effective, status, gas });
         }
     }
 

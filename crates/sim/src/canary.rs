@@ -56,6 +56,11 @@ canaries! {
     NothingResumed "nothing-resumed" "P2" "processes forget unfinished payments, their own and those of the dead";
     LaneForgotten "lane-forgotten" "P2" "nobody uses up the nonces of finished payments";
     CeilingsForgotten "ceilings-forgotten" "P3" "a payer's attempts that earned nothing are not counted";
+    NothingReserved "nothing-reserved" "P3" "claims reserve nothing of what their attempts may burn";
+    ReleasedEarly "released-early" "P3" "a verdict frees what an attempt in flight may still burn";
+    BalanceIgnored "balance-ignored" "P3" "a payer's money is spent as often as the payer signs";
+    CodeLetThrough "code-let-through" "P3" "payers whose own code decides are taken for others";
+    CostsForgotten "costs-forgotten" "P3" "nobody asks what became of attempts whose driver is gone";
     OfferAsks "offer-asks" "P4" "the price of an offer is looked up through a port";
     StaleReads "stale-reads" "P5" "the ledger is read from a replica that does not know what is under way";
     ConfigurationFirst "configuration-first" "P5" "a payment on record is held against what is configured now";
@@ -113,6 +118,9 @@ impl Canary {
             Self::AnyRunMayFinish => Some(Defect::AnyRunMayFinish),
             Self::RunningForgotten => Some(Defect::RunningForgotten),
             Self::TellingForgotten => Some(Defect::TellingForgotten),
+            Self::NothingReserved => Some(Defect::NothingReserved),
+            Self::ReleasedEarly => Some(Defect::ReleasedEarly),
+            Self::BalanceIgnored => Some(Defect::BalanceIgnored),
             _ => None,
         }
     }

@@ -111,7 +111,7 @@ pub(crate) async fn repeat(world: Handle, mut client: Client) {
     world.with(|w| w.waiting = w.waiting.saturating_sub(1));
 }
 
-async fn ask(world: &Handle, client: &Client) -> Said {
+pub(crate) async fn ask(world: &Handle, client: &Client) -> Said {
     let Some(front) = some_front(world) else { return Said::Nothing };
     let Some(payload) = payload(world, &front, client) else { return Said::Unavailable };
     let sale = Sale {

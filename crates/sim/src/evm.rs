@@ -26,6 +26,9 @@ use crate::world::{BEGIN_MS, World};
 /// Gas that a settlement is expected to take.
 pub(crate) const GAS: u64 = 88_000;
 
+/// Gas that a settlement may take: code of a payer's uses all of it.
+pub(crate) const GAS_LIMIT: u64 = 150_000;
+
 /// The operator's fee cap (I8), in the chain's fee units.
 pub(crate) const FEE_CAP: u64 = 100;
 
@@ -94,12 +97,36 @@ fn read(link: &Link, net: Net, payload: &PaymentPayload) -> Result<ChainPayment,
         Ok(ChainPayment {
             key,
             payer: format!("payer-{}", fact.payer),
+            source: format!("payer-{}", fact.payer),
             amount: quittance_protocol::Amount::new(fact.amount),
             signature_digest,
             needs_rent: false,
             form: json!({ "key": number }),
         })
     })
+}
+
+fn unbounded(canary: Option<Canary>) -> bool {
+    matches!(canary, Some(Canary::CostUnbounded | Canary::NoFeeCap))
+}
+
+/// The fee cap of a signature, as the chain crate chooses it; none while the base
+/// fee is above it.
+fn fee_cap(canary: Option<Canary>, base_fee: u64, allowed: u128) -> Option<u64> {
+    let affordable = allowed / FEE_UNIT_WEI / u128::from(GAS);
+    let mut cap = base_fee.saturating_mul(2).saturating_add(1);
+    if canary != Some(Canary::NoFeeCap) {
+        cap = cap.min(FEE_CAP);
+    }
+    if !unbounded(canary) {
+        cap = cap.min(u64::try_from(affordable).unwrap_or(u64::MAX));
+    }
+    (cap > base_fee).then_some(cap)
+}
+
+/// The most that a transaction with this fee cap can cost, in wei.
+pub(crate) fn bound(cap: u64) -> u128 {
+    u128::from(cap).saturating_mul(FEE_UNIT_WEI).saturating_mul(u128::from(GAS_LIMIT))
 }
 
 impl FakeBase {
@@ -210,7 +237,23 @@ impl Chain for FakeBase {
             .await
     }
 
-    fn sign(&self, form: &Value, nonce: Option<u64>, allowed: u128) -> Result<SignedBytes, SignRefused> {
+    fn cost_bound(&self, form: &Value, allowed: u128) -> Result<u128, SignRefused> {
+        let later = |reason: &str| SignRefused { retry: true, reason: reason.to_owned() };
+        key_in(form).ok_or_else(|| later("no such payment"))?;
+        let base_fee = self.fee().ok_or_else(|| later("no fees read yet"))?;
+        let canary = self.link.world.with(|w| w.plan.canary);
+        fee_cap(canary, base_fee, allowed)
+            .map(bound)
+            .ok_or_else(|| later("the base fee is above what was charged"))
+    }
+
+    fn sign(
+        &self,
+        form: &Value,
+        nonce: Option<u64>,
+        allowed: u128,
+        reserved: u128,
+    ) -> Result<SignedBytes, SignRefused> {
         let later = |reason: &str| SignRefused { retry: true, reason: reason.to_owned() };
         let key = key_in(form).ok_or_else(|| later("no such payment"))?;
         let base_fee = self.fee().ok_or_else(|| later("no fees read yet"))?;
@@ -222,16 +265,13 @@ impl Chain for FakeBase {
             if w.holds_signature(key) || w.holds_back(key) {
                 return Err(later("fees are too high for now"));
             }
-            let affordable = allowed / FEE_UNIT_WEI / u128::from(GAS);
-            let mut cap = base_fee.saturating_mul(2).saturating_add(1);
-            if canary != Some(Canary::NoFeeCap) {
-                cap = cap.min(FEE_CAP);
-            }
-            if canary != Some(Canary::CostUnbounded) && canary != Some(Canary::NoFeeCap) {
-                cap = cap.min(u64::try_from(affordable).unwrap_or(u64::MAX));
-            }
+            let cap = fee_cap(canary, base_fee, allowed)
+                .ok_or_else(|| later("the base fee is above what was charged"))?;
+            let affordable =
+                u64::try_from(reserved / FEE_UNIT_WEI / u128::from(GAS_LIMIT)).unwrap_or(u64::MAX);
+            let cap = if unbounded(canary) { cap } else { cap.min(affordable) };
             if cap <= base_fee {
-                return Err(later("the base fee is above what was charged"));
+                return Err(later("the base fee is above what was reserved"));
             }
             let id = w.next_tx;
             w.next_tx = id.saturating_add(1);
@@ -313,7 +353,15 @@ impl World {
         if time >= fact.terms.valid_before_ms {
             return Err(rejected(ErrorCode::InvalidExactEvmPayloadAuthorizationValidBefore, "too late"));
         }
-        Ok(ChainView { watch_from: head, endpoint })
+        if fact.terms.never && self.plan.canary != Some(Canary::CodeLetThrough) {
+            return Err(rejected(ErrorCode::UnsupportedPayloadType, "its code decides"));
+        }
+        let balance = self.balance_base(key, head);
+        if balance < fact.amount {
+            return Err(rejected(ErrorCode::InvalidExactEvmInsufficientBalance, "no money"));
+        }
+        let balance = Some(quittance_protocol::Amount::new(balance));
+        Ok(ChainView { watch_from: head, endpoint, balance, by_code: false })
     }
 
     /// As the scan of the chain crate: its rules, not its calls.

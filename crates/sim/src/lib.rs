@@ -7,6 +7,8 @@ pub mod canary;
 pub mod cells;
 mod clients;
 mod evm;
+mod exposure;
+mod hostile;
 mod link;
 mod merchants;
 mod nodes;

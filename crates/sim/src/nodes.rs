@@ -196,7 +196,12 @@ impl World {
         let doomed = self.fault(self.plan.weather.doomed, Fault::ForkDropped);
         let Some(fact) = self.facts.get(tx.key) else { return };
         let (last_valid, now) = (fact.last_valid_slot, self.now());
-        let broke = fact.terms.broke(now);
+        let short = self.balance_solana(tx.key, slot(now)) < fact.amount;
+        let broke = fact.terms.broke(now) || short;
+        let fresh = self.solana.status(tx.key, slot(now)).is_none();
+        if short && fresh && !fact.terms.broke(now) && slot(now) <= last_valid {
+            self.audit.uncovered.push(tx.key);
+        }
         self.solana.execute(tx.key, last_valid, broke, doomed, now);
         if let Some(landed) = self.solana.status(tx.key, slot(now)).copied() {
             self.say(|| format!("solana: key {} executed, ok {}, doomed {doomed}", tx.key, landed.ok));

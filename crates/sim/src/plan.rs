@@ -157,6 +157,8 @@ pub struct Plan {
     pub endpoints: usize,
     /// Payments.
     pub payments: usize,
+    /// Payments of payers who want us to pay for nothing.
+    pub hostile: usize,
     /// Whether all payments are one payer's.
     pub one_payer: bool,
     /// When the weather ends.
@@ -210,6 +212,7 @@ impl Plan {
             one_payer: random.chance(500),
             shared_pay_to: operator.chance(350),
             moves_ms: operator.chance(350).then(|| operator.range(2_000, 30_000)),
+            hostile: if random.chance(200) { random.range(8, 24) as usize } else { 0 },
             skews_ms: (0..processes).map(|_| skew(&mut random)).collect(),
             down_ms_max: 15_000,
             lease_ms: random.range(3, 10).saturating_mul(3_000),
@@ -237,6 +240,7 @@ impl Plan {
         self.lease_ms = 9_000;
         self.calm_ms = 100_000;
         self.payments = self.payments.min(2);
+        self.hostile = 0;
         self.finality = self.finality.min(8);
         self.down_ms_max = 8_000;
         self.weather = self.weather.gentler(3);
@@ -250,6 +254,7 @@ impl Plan {
             processes: 1,
             endpoints: 1,
             payments: 1,
+            hostile: 0,
             calm_ms: 20_000,
             confirmations: 1,
             reorg_depth_max: 0,

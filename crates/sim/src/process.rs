@@ -43,6 +43,21 @@ pub(crate) const PAYER_CEILING: u64 = 2_000;
 /// Wei for an atomic unit of USDC at the world's rate of 2,500 dollars.
 pub(crate) const WEI_FOR_ATOMIC: u128 = 400_000_000;
 
+/// Lamports for an atomic unit of USDC at the world's rate of 150 dollars.
+pub(crate) const LAMPORTS_FOR_ATOMIC: u128 = 6;
+
+/// `quote.payer_history_part`, in basis points.
+pub(crate) const HISTORY_BPS: u64 = 1_000;
+
+/// `networks.base.in_flight_native`.
+pub(crate) const IN_FLIGHT_WEI: u128 = 20_000_000_000_000_000;
+
+/// `quote.uncollected_network_day_usdc` and `probe_network_day_usdc`, in atomic
+/// units: tight where payers are hostile.
+pub(crate) fn limits(plan: &Plan) -> (u64, u64) {
+    if plan.hostile > 0 { (25_000, 6_000) } else { (900_000, 50_000) }
+}
+
 /// A process that serves.
 #[derive(Clone)]
 pub(crate) struct Front {
@@ -174,6 +189,7 @@ fn config(plan: &Plan, process: usize, pay_to: &str) -> Option<Config> {
         })
     };
     let usdc = |atomic: u64| format!("0.{atomic:06}");
+    let (soft, probes) = limits(plan);
     serde_json::from_value(json!({
         "ledger": {
             "url": "model", "instance": name(process), "lease_seconds": plan.lease_ms / 1_000,
@@ -183,6 +199,8 @@ fn config(plan: &Plan, process: usize, pay_to: &str) -> Option<Config> {
             "refresh_seconds": 10,
             "cost_budget_usdc": usdc(COST_BUDGET),
             "uncollected_payer_day_usdc": usdc(PAYER_CEILING),
+            "uncollected_network_day_usdc": usdc(soft),
+            "probe_network_day_usdc": usdc(probes),
         },
         "gate": {
             "pending_wait_seconds": PENDING_WAIT_MS / 1_000,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::runtime::Builder;
 
 use crate::clients::{Client, fingerprint, pay};
+use crate::hostile;
 use crate::plan::{Net, Plan};
 use crate::process::live;
 use crate::solana::{FINALIZED_SLOTS, SLOT_MS};
@@ -62,6 +63,7 @@ async fn play(world: &Handle) {
         let at = world.with(|w| w.random.range(500, latest));
         begin_payment(world, at, None);
     }
+    hostile::begin(world);
     world.sleep_until(calm_ms).await;
     world.with(World::calm_down);
 
@@ -82,7 +84,8 @@ async fn play(world: &Handle) {
     // an old cheap one is refused with a fresh offer.
     let (from, first) = world.with(|w| (w.now().max(calm_ms.saturating_add(25_000)), w.facts.len()));
     for net in [Net::Base, Net::Solana] {
-        begin_payment(world, from.saturating_add(1_000), Some(net));
+        let key = begin_payment(world, from.saturating_add(1_000), Some(net));
+        world.with(|w| w.grant_history(key));
     }
     world.sleep_until(from.saturating_add(1_500)).await;
     wait(world, |_| from.saturating_add(2 * MINUTE_MS), |w| w.waiting == 0).await;
@@ -106,8 +109,11 @@ async fn play(world: &Handle) {
         w.database.with(|rows| !rows.payments().any(open))
     };
     wait(world, |_| from.saturating_add(finality).saturating_add(MINUTE_MS), settled).await;
-    // Costs are booked in the background.
-    world.sleep(10_000, 10_000).await;
+    // Costs are booked in the background: nothing is reserved when they are.
+    let from = world.with(|w| w.now());
+    let booked = |w: &mut World| w.database.with(|rows| rows.reservations().next().is_none());
+    wait(world, |_| from.saturating_add(MINUTE_MS), booked).await;
+    world.sleep(1_000, 1_000).await;
     world.with(|w| {
         w.audit_end();
         w.over = true;

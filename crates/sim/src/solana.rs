@@ -57,6 +57,14 @@ impl Solana {
         self.landed.iter().find(shown)
     }
 
+    /// Payments whose money moved, as a node at this slot sees it.
+    pub fn moved(&self, at: u64) -> impl Iterator<Item = usize> {
+        let shown = move |landed: &&Landed| {
+            landed.ok && self.status(landed.key, at).is_some_and(|known| known.slot == landed.slot)
+        };
+        self.landed.iter().filter(shown).map(|landed| landed.key)
+    }
+
     /// A payment's transaction once it is confirmed.
     pub fn confirmed(&self, key: usize, at: u64) -> Option<&Landed> {
         let deep = |landed: &&Landed| at.saturating_sub(landed.slot) >= CONFIRMED_SLOTS;

@@ -64,6 +64,7 @@ faults! {
     SignedAnew "call repeated with a fresh signature",
     CutWhileTold "connection cut while a success was on it",
     OtherTerms "same payment, other terms",
+    Hostile "payment that is to cost us",
 }
 
 /// The answer to a broadcast, without its words.
@@ -117,8 +118,6 @@ pub struct Report {
     pub verdicts: BTreeMap<PaymentState, u64>,
     /// Broadcasts by answer.
     pub sends: [u64; 3],
-    /// Final transactions of ours whose cost is missing in the books.
-    pub unbooked: u64,
     pub(crate) held: bool,
     pub(crate) held_first: bool,
     pub(crate) aimed: bool,
@@ -171,8 +170,6 @@ pub struct Totals {
     pub failed: Vec<(u64, &'static str, String)>,
     /// Broadcasts by answer.
     pub sends: [u64; 3],
-    /// Final transactions of ours whose cost is missing in the books.
-    pub unbooked: u64,
     /// Seeds that aimed at a cell, and hit it.
     pub hits: u64,
 }
@@ -198,7 +195,6 @@ impl Totals {
         for (sum, count) in self.sends.iter_mut().zip(report.sends) {
             *sum += count;
         }
-        self.unbooked += report.unbooked;
         self.hits += u64::from(report.aimed);
         if let Some((which, what)) = report.violations.into_iter().next() {
             self.failed.push((seed, which, what));
@@ -233,11 +229,7 @@ impl Totals {
         let [p5, p25, p50, p75, p95] = [50, 250, 500, 750, 950].map(|at| self.quantile(at));
         let _ = writeln!(out, "faults per seed: 5 % {p5}, 25 % {p25}, median {p50}, 75 % {p75}, 95 % {p95}");
         let [accepted, refused, unknown] = self.sends;
-        let _ = writeln!(
-            out,
-            "broadcasts: {accepted} accepted, {refused} refused, {unknown} unknown; costs missing in the books: {}",
-            self.unbooked
-        );
+        let _ = writeln!(out, "broadcasts: {accepted} accepted, {refused} refused, {unknown} unknown",);
         let verdicts: Vec<String> =
             self.verdicts.iter().map(|(state, count)| format!("{count} {}", state.as_str())).collect();
         let _ = writeln!(out, "verdicts: {}", verdicts.join(", "));

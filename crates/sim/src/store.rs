@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use quittance_ledger::model::ModelLedger;
 use quittance_ledger::{
-    Alias, AttemptId, ClaimOutcome, CostEntry, DeliveryStart, Known, LedgerError, MerchantAnswer,
-    MerchantAnswerEnd, MerchantCheck, NewClaim, OpenWork, Payment, PaymentState, Recorded, Retention, RunEnd,
-    SignFn, SignedBytes, Slot, Spent, Store, StoredAnswer, TariffRow,
+    Alias, AttemptId, ClaimOutcome, CostEntry, DeliveryStart, ExposureSums, Known, LedgerError,
+    MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewClaim, OpenWork, Payment, PaymentState, Recorded,
+    Reserve, Retention, RunEnd, SignFn, SignedBytes, Slot, Store, StoredAnswer, TariffRow,
 };
 use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentId, PaymentKey, SendOutcome};
 
@@ -78,6 +78,14 @@ impl World {
 impl FaultyStore {
     fn key_of(&self, id: &PaymentId) -> Option<usize> {
         self.link.world.with(|w| w.key_of(id))
+    }
+
+    /// The ceilings, or none for payers.
+    fn limited(&self, mut wanted: Reserve) -> Reserve {
+        if self.has(Canary::CeilingsForgotten) {
+            wanted.limits.payer_day = Amount::new(u64::MAX);
+        }
+        wanted
     }
 
     fn has(&self, canary: Canary) -> bool {
@@ -258,6 +266,11 @@ const VERDICT: (Crash, Crash) = (Crash::BeforeVerdict, Crash::AfterVerdict);
 #[async_trait]
 impl Store for FaultyStore {
     async fn claim(&self, new: NewClaim, now_ms: i64) -> Answer<ClaimOutcome> {
+        // No facilitator claims without a reservation.
+        self.plain(1, None, self.inner.claim(new, now_ms)).await
+    }
+
+    async fn claim_within(&self, new: NewClaim, wanted: Reserve, now_ms: i64) -> Answer<ClaimOutcome> {
         let key = self.link.world.with(|w| w.keys.get(&new.key).copied());
         let places = (Crash::BeforeClaim, Crash::AfterClaim);
         let new = match self.has(Canary::AliasesOff) {
@@ -267,7 +280,8 @@ impl Store for FaultyStore {
         let claim = new.clone();
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(&new.key).copied();
         let act = Act::Claim(&claim, asked.unwrap_or(0));
-        self.write(1, places, key, act, self.inner.claim(new, now_ms)).await
+        let wanted = self.limited(wanted);
+        self.write(1, places, key, act, self.inner.claim_within(new, wanted, now_ms)).await
     }
 
     async fn payment(&self, id: &PaymentId) -> Answer<Option<Payment>> {
@@ -511,18 +525,26 @@ impl Store for FaultyStore {
         self.plain(26, None, self.inner.book_cost(entry, now_ms)).await
     }
 
-    async fn uncollected_cost_usdc(
-        &self,
-        network: &Network,
-        payer: Option<&str>,
-        since: i64,
-    ) -> Answer<Amount> {
-        let sum = self.read(27, None, self.inner.uncollected_cost_usdc(network, payer, since)).await?;
-        Ok(if self.has(Canary::CeilingsForgotten) { Amount::ZERO } else { sum })
+    async fn room(&self, network: &Network, payer: &str, wanted: Reserve, now_ms: i64) -> Answer<()> {
+        let wanted = self.limited(wanted);
+        self.read(27, None, self.inner.room(network, payer, wanted, now_ms)).await
     }
 
-    async fn spent_usdc(&self, network: &Network, since_ms: i64) -> Answer<Spent> {
-        self.read(28, None, self.inner.spent_usdc(network, since_ms)).await
+    async fn reserve(&self, payment: &PaymentId, wanted: Reserve, now_ms: i64) -> Answer<()> {
+        self.plain(44, self.key_of(payment), self.inner.reserve(payment, wanted, now_ms)).await
+    }
+
+    async fn release(&self, payment: &PaymentId, now_ms: i64) -> Answer<bool> {
+        self.plain(45, self.key_of(payment), self.inner.release(payment, now_ms)).await
+    }
+
+    async fn unaccounted(&self, network: &Network) -> Answer<Vec<Payment>> {
+        let found = self.read(46, None, self.inner.unaccounted(network)).await?;
+        Ok(if self.has(Canary::CostsForgotten) { Vec::new() } else { found })
+    }
+
+    async fn exposure(&self, network: &Network, now_ms: i64) -> Answer<ExposureSums> {
+        self.read(28, None, self.inner.exposure(network, now_ms)).await
     }
 
     async fn open_work(&self, now_ms: i64) -> Answer<OpenWork> {

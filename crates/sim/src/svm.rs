@@ -115,7 +115,17 @@ impl Chain for FakeSolana {
         Ok(None)
     }
 
-    fn sign(&self, form: &Value, _nonce: Option<u64>, allowed: u128) -> Result<SignedBytes, SignRefused> {
+    fn cost_bound(&self, _form: &Value, _allowed: u128) -> Result<u128, SignRefused> {
+        Ok(LAMPORTS)
+    }
+
+    fn sign(
+        &self,
+        form: &Value,
+        _nonce: Option<u64>,
+        allowed: u128,
+        reserved: u128,
+    ) -> Result<SignedBytes, SignRefused> {
         let refused = |retry, reason: &str| Err(SignRefused { retry, reason: reason.to_owned() });
         let Some(key) = key_in(form) else { return refused(false, "no such payment") };
         if self.link.world.with(|w| w.facts.get(key).is_none_or(|fact| fact.unsignable)) {
@@ -124,7 +134,7 @@ impl Chain for FakeSolana {
         if self.link.world.with(|w| w.holds_signature(key)) {
             return refused(true, "fees are too high for now");
         }
-        if allowed < LAMPORTS {
+        if allowed.min(reserved) < LAMPORTS {
             return refused(true, "the fee is above what was charged");
         }
         let tx = Tx { id: solana_tx(key), key, act: Act::Pay, nonce: None, fee_cap: 0, wrapped: false };
@@ -183,7 +193,14 @@ impl World {
             let code = ErrorCode::InvalidExactSvmTransactionSimulationFailed;
             return Err(rejected(code, "the simulation failed"));
         }
-        Ok(ChainView { watch_from: at, endpoint })
+        let (key, amount) = (key, fact.amount);
+        let balance = self.balance_solana(key, at);
+        if balance < amount {
+            let code = ErrorCode::InvalidExactSvmTransactionSimulationFailed;
+            return Err(rejected(code, "no money"));
+        }
+        let balance = Some(quittance_protocol::Amount::new(balance));
+        Ok(ChainView { watch_from: at, endpoint, balance, by_code: false })
     }
 
     /// As the chain crate: where a landing stands now. What is confirmed stays.

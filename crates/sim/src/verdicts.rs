@@ -242,8 +242,8 @@ impl World {
         }
     }
 
-    /// What our transactions cost is in the books, to the last unit; what a
-    /// reorganisation took away may be there too.
+    /// What our transactions cost is in the books, to the last unit and whatever
+    /// died meanwhile; what a reorganisation took away may be there too.
     fn audit_costs(&mut self) {
         let booked: BTreeMap<String, u128> = self.database.with(|rows| {
             rows.costs().map(|(_, transaction, cost)| (transaction.to_owned(), cost.native)).collect()
@@ -262,8 +262,8 @@ impl World {
                     let earned = self
                         .row(included.tx.key)
                         .is_some_and(|p| p.transaction.as_deref() == Some(id.as_str()));
-                    self.say(|| format!("UNBOOKED {id} of key {}, earned {earned}", included.tx.key));
-                    self.report.unbooked = self.report.unbooked.saturating_add(1);
+                    let key = included.tx.key;
+                    self.broken("P3", format!("{id} of key {key} is not in the books, earned {earned}"));
                 }
             }
         }

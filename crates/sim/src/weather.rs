@@ -1,14 +1,16 @@
 //! Payments, and what goes wrong around them.
 
+use std::collections::BTreeMap;
+
 use quittance_protocol::{OFFERED_IDENTIFIER, PaymentKey, PaymentRequirements};
 
-use crate::base::{Act, Terms, Tx};
+use crate::base::{Act, Base, Terms, Tx};
 use crate::clients::{Client, pay, repeat, thief};
 use crate::merchants::sell;
 use crate::plan::Net;
 use crate::process::network;
 use crate::stats::Fault;
-use crate::world::{BLOCK_MS, Fact, Handle, World};
+use crate::world::{Attack, BLOCK_MS, Fact, Handle, World};
 
 /// Pause between two decisions of the weather.
 const CHAOS_MS: u64 = 1_000;
@@ -36,7 +38,7 @@ impl World {
         self.facts.push(Fact {
             net,
             payer: if probe.is_some() { key.saturating_add(1_000) } else { payer },
-            terms: Terms { valid_before_ms: u64::MAX, broke_ms: None, flickers: false },
+            terms: Terms { valid_before_ms: u64::MAX, broke_ms: None, flickers: false, never: false },
             last_valid_slot: 0,
             amount: 0,
             signed: false,
@@ -46,6 +48,7 @@ impl World {
             repeats: false,
             foreign,
             probe: probe.is_some(),
+            attack: None,
         });
         self.name_key(key);
         key
@@ -92,10 +95,19 @@ impl World {
             (from, from.saturating_add(self.random.range(2_000, 60_000)))
         });
         let flickers = self.random.chance(500);
+        let attack = self.facts[key].attack;
+        let soon = now.saturating_add(self.random.range(20, 1_500));
+        let broke_ms = match attack {
+            Some(Attack::Drains) => Some((soon, u64::MAX)),
+            Some(_) => None,
+            None => broke_ms,
+        };
+        let (flickers, never) = (flickers && attack.is_none(), attack == Some(Attack::Code));
         let last_valid_slot = self.last_valid_slot();
         let fact = &mut self.facts[key];
         // Whole seconds, as in an authorization.
-        fact.terms = Terms { valid_before_ms: now.saturating_add(life) / 1_000 * 1_000, broke_ms, flickers };
+        let valid_before_ms = now.saturating_add(life) / 1_000 * 1_000;
+        fact.terms = Terms { valid_before_ms, broke_ms, flickers, never };
         fact.last_valid_slot = last_valid_slot;
         fact.amount = amount;
         fact.signed = true;
@@ -258,10 +270,14 @@ pub(crate) async fn storm(world: Handle) {
 impl World {
     fn block(&mut self) {
         let terms: Vec<Terms> = self.facts.iter().map(|fact| fact.terms).collect();
-        let broken = Terms { valid_before_ms: 0, broke_ms: None, flickers: false };
+        let broken = Terms { valid_before_ms: 0, broke_ms: None, flickers: false, never: false };
         let omit = if self.calm { 0 } else { self.plan.weather.omitted };
         let (waiting, now) = (self.base.pool.len(), self.now());
-        self.base.mine(now, omit, &mut self.random, |key| terms.get(key).copied().unwrap_or(broken));
+        let (facts, purses) = (&self.facts, &self.purses);
+        let covers =
+            |base: &Base, key: usize| covered(facts, purses, Net::Base, key, base.moved(base.head()));
+        let terms = |key: usize| terms.get(key).copied().unwrap_or(broken);
+        self.base.mine(now, omit, &mut self.random, terms, covers);
         if waiting > 0 {
             let (head, left) = (self.base.head(), self.base.pool.len());
             self.note(54, left as u64);
@@ -360,5 +376,43 @@ impl World {
         }
         self.tell_change();
         self.say(|| "the weather ends".to_owned());
+    }
+}
+
+/// Whether a payer's purse has this payment's money after what moved before.
+fn covered(
+    facts: &[Fact],
+    purses: &BTreeMap<(Net, usize), u64>,
+    net: Net,
+    key: usize,
+    moved: impl Iterator<Item = usize>,
+) -> bool {
+    facts.get(key).is_some_and(|fact| left(facts, purses, net, fact.payer, moved) >= fact.amount)
+}
+
+/// What a payer holds after what moved.
+fn left(
+    facts: &[Fact],
+    purses: &BTreeMap<(Net, usize), u64>,
+    net: Net,
+    payer: usize,
+    moved: impl Iterator<Item = usize>,
+) -> u64 {
+    let purse = purses.get(&(net, payer)).copied().unwrap_or(u64::MAX);
+    let mine = moved.filter_map(|key| facts.get(key)).filter(|fact| fact.payer == payer);
+    mine.fold(purse, |left, fact| left.saturating_sub(fact.amount))
+}
+
+impl World {
+    /// What a key's payer holds, as Base at this block sees it.
+    pub(crate) fn balance_base(&self, key: usize, head: u64) -> u64 {
+        let payer = self.facts.get(key).map_or(0, |fact| fact.payer);
+        left(&self.facts, &self.purses, Net::Base, payer, self.base.moved(head))
+    }
+
+    /// The same on Solana, at this slot.
+    pub(crate) fn balance_solana(&self, key: usize, at: u64) -> u64 {
+        let payer = self.facts.get(key).map_or(0, |fact| fact.payer);
+        left(&self.facts, &self.purses, Net::Solana, payer, self.solana.moved(at))
     }
 }

@@ -49,6 +49,19 @@ pub(crate) struct Fact {
     pub(crate) foreign: bool,
     /// Made after the weather ended: must be served.
     pub(crate) probe: bool,
+    /// What its payer does to make us pay for nothing.
+    pub(crate) attack: Option<Attack>,
+}
+
+/// How a payer makes us pay for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attack {
+    /// Takes the money away once the payment was checked.
+    Drains,
+    /// Its own code says yes, and then no.
+    Code,
+    /// Signs many payments, with money for one.
+    Sprays,
 }
 
 /// Everything.
@@ -63,6 +76,8 @@ pub(crate) struct World {
     pub(crate) lives: Vec<u32>,
     pub(crate) facts: Vec<Fact>,
     pub(crate) keys: BTreeMap<PaymentKey, usize>,
+    /// What payers hold who do not hold plenty.
+    pub(crate) purses: BTreeMap<(Net, usize), u64>,
     pub(crate) audit: Auditor,
     pub(crate) report: Report,
     pub(crate) calm: bool,
@@ -113,6 +128,7 @@ impl Handle {
             lives: vec![0; plan.processes],
             facts: Vec::new(),
             keys: BTreeMap::new(),
+            purses: BTreeMap::new(),
             audit: Auditor::default(),
             report: Report::default(),
             calm: false,

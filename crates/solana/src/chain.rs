@@ -117,6 +117,8 @@ pub struct SolanaView {
     pub slot: u64,
     /// Compute units the simulation used.
     pub units_consumed: u64,
+    /// What the payment's token account held, in atomic units; `None` where no node says so.
+    pub balance: Option<u64>,
 }
 
 /// A co-signed transaction, ready to be recorded and then sent.
@@ -364,20 +366,34 @@ impl SolanaChain {
             .saturating_add(if pays_rent { self.rent_lamports() } else { 0 })
     }
 
-    /// One `simulateTransaction` of the payer's bytes. Our slot is empty, so
+    /// One `simulateTransaction` of the payer's bytes, which shows what the token
+    /// account holds too (a node that does not show it is asked for it). Our slot is empty, so
     /// the node cannot verify signatures; [`Self::check_local`] did. The
     /// payer's own blockhash is kept: an unknown one fails here.
     pub async fn check_chain(&self, payment: &SolanaPayment) -> Result<SolanaView, SolanaError> {
+        let source = payment.source();
         let params = json!([STANDARD.encode(payment.raw()), {
             "encoding": "base64",
             "sigVerify": false,
             "replaceRecentBlockhash": false,
             "commitment": self.commitment.as_str(),
+            "accounts": {"encoding": "base64", "addresses": [source]},
         }]);
         let (endpoint, answer) =
             read(&self.endpoints, "simulateTransaction", params).await.map_err(simulate::judge_failure)?;
         let (slot, units_consumed) = simulate::judge(&answer, payment.inspected())?;
-        Ok(SolanaView { endpoint, slot, units_consumed })
+        let balance = match simulate::balance(&answer, payment.amount()) {
+            None => self.read_balance(endpoint, source.as_deref()).await,
+            seen => seen,
+        };
+        Ok(SolanaView { endpoint, slot, units_consumed, balance })
+    }
+
+    /// At the endpoint that simulated; it may be a slot ahead of the simulation by now.
+    async fn read_balance(&self, endpoint: usize, source: Option<&str>) -> Option<u64> {
+        let params = json!([source?, {"commitment": self.commitment.as_str()}]);
+        let answer = self.endpoint(endpoint).ok()?.call("getTokenAccountBalance", params).await.ok()?;
+        answer.pointer("/value/amount").and_then(Value::as_str)?.parse().ok()
     }
 
     /// An upper bound of the payer's last valid block height (invariant I5):
@@ -417,9 +433,10 @@ impl SolanaChain {
         })
     }
 
-    /// Broadcasts recorded bytes: endpoints in order until one accepts. No
-    /// preflight, no retries by the node; every answer goes through the
-    /// classification table (invariant I3).
+    /// Broadcasts recorded bytes: endpoints in order until one accepts. The node
+    /// runs them first, at its newest slot, and passes on nothing that would fail
+    /// now: that no is free, a failure in a block costs us the fee. No retries by
+    /// the node; every answer goes through the classification table (invariant I3).
     pub async fn send<A: DurableAttempt + ?Sized>(&self, attempt: &A) -> SendOutcome {
         let mut outcome: Option<SendOutcome> = None;
         for endpoint in &self.endpoints {
@@ -455,7 +472,7 @@ impl SolanaChain {
 
 async fn send_to<A: DurableAttempt + ?Sized>(endpoint: &Arc<dyn Rpc>, attempt: &A) -> SendOutcome {
     let params = json!([STANDARD.encode(attempt.raw_bytes()), {
-        "encoding": "base64", "skipPreflight": true, "maxRetries": 0,
+        "encoding": "base64", "skipPreflight": false, "preflightCommitment": "processed", "maxRetries": 0,
     }]);
     classify_send(&endpoint.call("sendTransaction", params).await, attempt.transaction())
 }

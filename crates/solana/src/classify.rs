@@ -22,9 +22,9 @@ const REFUSED_INVALID_PARAMS: &[&str] = &[
 
 /// What one endpoint's answer to `sendTransaction` proves about `transaction`.
 ///
-/// We always skip preflight, so an answer that claims a failed preflight is
-/// not one we understand, and "already processed" or an unhealthy node say
-/// nothing against the bytes: all of these are `Unknown`.
+/// A failed preflight says that this node did not pass them on just now: another
+/// endpoint, or an earlier send, may have. "Already processed" or an unhealthy node
+/// say nothing against the bytes either: all of these are `Unknown`.
 pub(crate) fn classify_send(answer: &Result<Value, RpcFailure>, transaction: &str) -> SendOutcome {
     match answer {
         Ok(value) if value.as_str() == Some(transaction) => SendOutcome::Accepted,

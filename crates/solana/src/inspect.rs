@@ -361,7 +361,7 @@ pub(crate) fn program<'t>(
     transaction.keys.get(instruction.program)
 }
 
-fn key<'t>(transaction: &'t WireTransaction<'_>, index: u8) -> Option<&'t Pubkey> {
+pub(crate) fn key<'t>(transaction: &'t WireTransaction<'_>, index: u8) -> Option<&'t Pubkey> {
     transaction.keys.get(usize::from(index))
 }
 

@@ -22,6 +22,10 @@ pub(crate) const LIGHTHOUSE: Pubkey = Pubkey::from_str_const("L2TExMFKdjpN9kozas
 
 /// Size of an SPL token account, for its rent.
 pub(crate) const TOKEN_ACCOUNT_BYTES: u64 = 165;
+/// Mint and owner stand before a token account's amount.
+const TOKEN_AMOUNT_AT: usize = 64;
+/// The length of its data.
+const TOKEN_ACCOUNT_LENGTH: usize = 165;
 /// Size of an SPL mint, and where it keeps its decimals and initialised flag.
 pub(crate) const MINT_BYTES: usize = 82;
 const MINT_DECIMALS_AT: usize = 44;
@@ -85,6 +89,12 @@ pub(crate) fn is_ata_create(data: &[u8]) -> bool {
 pub(crate) fn mint_decimals(data: &[u8]) -> Option<u8> {
     let initialised = data.len() == MINT_BYTES && data.get(MINT_INITIALISED_AT) == Some(&1);
     if initialised { data.get(MINT_DECIMALS_AT).copied() } else { None }
+}
+
+/// What a token account's data says it holds, in atomic units; `None` when it is no token account.
+pub(crate) fn token_amount(data: &[u8]) -> Option<u64> {
+    let bytes = data.get(TOKEN_AMOUNT_AT..)?.first_chunk()?;
+    (data.len() >= TOKEN_ACCOUNT_LENGTH).then(|| u64::from_le_bytes(*bytes))
 }
 
 pub(crate) fn set_unit_limit(units: u32) -> Instruction {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use solana_sdk::pubkey::Pubkey;
 
 use crate::error::SolanaError;
-use crate::inspect::{decode_base64, program};
+use crate::inspect::{decode_base64, key, program};
 use crate::instructions::{MEMO, parse_transfer_checked};
 use crate::message::{SIGNATURE_BYTES, WireTransaction};
 
@@ -85,6 +85,14 @@ impl SolanaPayment {
     /// The token owner that signed, base58.
     pub fn payer(&self) -> &str {
         &self.inspected.payer
+    }
+
+    /// The token account that the money comes from, base58.
+    pub fn source(&self) -> Option<String> {
+        let transaction = WireTransaction::decode(&self.raw).ok()?;
+        let transfer = transaction.instructions.get(self.inspected.transfer_instruction)?;
+        let source = key(&transaction, *transfer.accounts.first()?)?;
+        Some(source.to_string())
     }
 
     /// What the transfer moves, in atomic units.

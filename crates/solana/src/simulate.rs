@@ -1,8 +1,12 @@
 //! What `simulateTransaction` says about a payment.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use quittance_protocol::Amount;
 use serde_json::Value;
 
 use crate::SolanaError;
+use crate::instructions as layout;
 use crate::payment::Inspected;
 use crate::rpc::RpcFailure;
 
@@ -24,6 +28,14 @@ pub(crate) fn judge(answer: &Value, inspected: &Inspected) -> Result<(u64, u64),
         return Ok((slot, units));
     }
     Err(judge_error(error, inspected))
+}
+
+/// What the token account held before the transfer, in atomic units: nodes show
+/// it as the simulation left it. `None` from a node that does not.
+pub(crate) fn balance(answer: &Value, amount: Amount) -> Option<u64> {
+    let text = answer.pointer("/value/accounts/0/data/0").and_then(Value::as_str)?;
+    let left = layout::token_amount(&STANDARD.decode(text).ok()?)?;
+    Some(left.saturating_add(amount.atomic()))
 }
 
 /// A node that refuses to read the bytes has judged them too.
@@ -65,7 +77,6 @@ fn judge_error(error: &Value, inspected: &Inspected) -> SolanaError {
 
 #[cfg(test)]
 mod tests {
-    use quittance_protocol::Amount;
     use serde_json::json;
 
     use super::*;
@@ -106,6 +117,23 @@ mod tests {
         ] {
             let answer = json!({"context": {"slot": 9}, "value": {"err": error, "logs": []}});
             assert_eq!(judge(&answer, &inspected()), Err(expected), "{answer}");
+        }
+    }
+
+    #[test]
+    fn the_balance_is_what_was_there_before_the_transfer() {
+        let mut data = vec![0; 165];
+        data[64..72].copy_from_slice(&41_u64.to_le_bytes());
+        let shown = |accounts: Value| json!({"value": {"err": null, "accounts": accounts}});
+        let account = |data: &[u8]| json!({"data": [STANDARD.encode(data), "base64"], "owner": "token"});
+        for (answer, expected) in [
+            (shown(json!([account(&data)])), Some(42)),
+            (shown(json!([account(&data[..70])])), None),
+            (shown(json!([null])), None),
+            (shown(Value::Null), None),
+            (json!({"value": {"err": null}}), None),
+        ] {
+            assert_eq!(balance(&answer, Amount::new(1)), expected, "{answer}");
         }
     }
 

@@ -6,6 +6,7 @@
 mod check;
 mod decimal;
 mod dollars;
+mod exposure;
 mod gate;
 mod ledger;
 mod merchants;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::ConfigError;
 use super::check::invalid;
-use super::decimal::decimal_text;
+use super::decimal::{decimal_text, optional_decimal_text};
 use super::dollars::check_dollar;
 
 /// `[networks.NAME]`
@@ -87,10 +87,26 @@ pub struct NetworkConfig {
     /// Base: how far ahead `validBefore` may lie.
     #[serde(default = "default_authorization_seconds_max")]
     pub authorization_seconds_max: u64,
-    /// Base: whether signatures that do not recover to the payer are put before
-    /// the payer's contract (ERC-1271); each such payment costs an RPC call.
+    /// Base: whether payers with code are taken: contract wallets (ERC-1271) and
+    /// accounts with an EIP-7702 delegation. Their code decides after our check
+    /// whether the transaction reverts, so each is run at the gas price that it will
+    /// carry (an RPC call more), and few are in flight.
     #[serde(default)]
     pub contract_payers: bool,
+    /// Base: attempts of payers with code in flight at once.
+    #[serde(default = "default_contract_payers_in_flight_max")]
+    pub contract_payers_in_flight_max: u32,
+    /// What all attempts in flight may cost, in whole coins: as
+    /// `quote.in_flight_network_usdc`, and no exchange rate moves it.
+    #[serde(default, deserialize_with = "optional_decimal_text")]
+    pub in_flight_native: Option<String>,
+    /// The same for one payer.
+    #[serde(default, deserialize_with = "optional_decimal_text")]
+    pub in_flight_payer_native: Option<String>,
+    /// What attempts may cost without earning within 24 hours, probes included, in
+    /// whole coins: as soft limit and probe budget of `[quote]` together.
+    #[serde(default, deserialize_with = "optional_decimal_text")]
+    pub uncollected_day_native: Option<String>,
     /// Solana: when the recipient's token account is created.
     #[serde(default)]
     pub token_account: TokenAccount,
@@ -140,6 +156,9 @@ fn default_priority_fee_wei() -> u64 {
 }
 fn default_authorization_seconds_max() -> u64 {
     900
+}
+fn default_contract_payers_in_flight_max() -> u32 {
+    4
 }
 fn default_priority_fee_lamports_max() -> u64 {
     1_000

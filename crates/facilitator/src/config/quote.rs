@@ -33,16 +33,32 @@ pub struct QuoteConfig {
     /// signature is refused as too costly (USDC, I10).
     #[serde(deserialize_with = "decimal_text")]
     pub cost_budget_usdc: String,
-    /// What one payer's attempts on one network may cost without earning, within
-    /// 24 hours, before that payer is refused there (USDC, I10).
+    /// What one payer's attempts on one network may cost without earning, within 24
+    /// hours and with what is in flight, beyond the part of its own surcharges
+    /// (USDC, P3). One attempt of who burnt nothing is taken however dear it is.
     #[serde(deserialize_with = "decimal_text")]
     pub uncollected_payer_day_usdc: String,
-    /// What all attempts on one network may cost without earning, within 24
-    /// hours, before it is not offered (USDC, I10).
+    /// The soft limit: what attempts on one network may cost without earning, within
+    /// 24 hours and with what is in flight, beyond what payers' own surcharges cover,
+    /// before payers without history wait (USDC, P3).
     #[serde(deserialize_with = "decimal_text")]
     pub uncollected_network_day_usdc: String,
-    /// What settling on one network may cost at all, within 24 hours, before it
-    /// is not offered (USDC): the most a mistake can burn in a day.
+    /// The probe budget: what payers without history may cost beyond the soft limit,
+    /// one of them at a time (USDC, P3).
+    #[serde(deserialize_with = "decimal_text")]
+    pub probe_network_day_usdc: String,
+    /// The part of its surcharges that a payer may burn: below what they earn, so
+    /// that burning it costs the payer more than the operator.
+    #[serde(deserialize_with = "decimal_text")]
+    pub payer_history_part: String,
+    /// What one payer's attempts in flight on one network may cost (USDC, P3).
+    #[serde(deserialize_with = "decimal_text")]
+    pub in_flight_payer_usdc: String,
+    /// What all attempts in flight on one network may cost (USDC, P3).
+    #[serde(deserialize_with = "decimal_text")]
+    pub in_flight_network_usdc: String,
+    /// What settling on one network may cost at all within 24 hours, what it earned
+    /// back included (USDC): above it nothing is claimed, and the network not offered.
     #[serde(deserialize_with = "decimal_text")]
     pub spent_network_day_usdc: String,
 }
@@ -60,6 +76,10 @@ impl Default for QuoteConfig {
             cost_budget_usdc: "0.005".to_owned(),
             uncollected_payer_day_usdc: "0.10".to_owned(),
             uncollected_network_day_usdc: "2.00".to_owned(),
+            probe_network_day_usdc: "0.50".to_owned(),
+            payer_history_part: "0.10".to_owned(),
+            in_flight_payer_usdc: "1.00".to_owned(),
+            in_flight_network_usdc: "10.00".to_owned(),
             spent_network_day_usdc: "100.00".to_owned(),
         }
     }

@@ -9,7 +9,8 @@ use super::{
     Config, ConfigError, GateConfig, LedgerConfig, MerchantsConfig, NetworkConfig, QuoteConfig,
     RateSourceConfig, RatesConfig, ServerConfig,
 };
-use crate::units::{BASIS_POINTS_DIGITS, USDC_DIGITS, scaled};
+use crate::units::{BASIS_POINTS_DIGITS, COIN_DIGITS, USDC_DIGITS, scaled};
+use quittance_protocol::Family;
 
 /// A day, for times that nothing should wait longer than.
 const DAY_SECONDS: u64 = 86_400;
@@ -17,6 +18,10 @@ const DAY_SECONDS: u64 = 86_400;
 const MUCH_USDC: u64 = 1_000_000_000;
 /// What a transaction on Base may use at most.
 const TRANSACTION_GAS_MAX: u64 = 16_777_216;
+/// No mistake should cost a whole one: sums of wei fit a database's numbers up to nine.
+const ETHER_MAX: u64 = 1;
+/// Of the same order.
+const SOL_MAX: u64 = 100;
 /// One GiB.
 const BYTES_MAX: u64 = 1_073_741_824;
 
@@ -53,6 +58,12 @@ impl<'a> Range<'a> {
     fn usdc(key: impl Into<String>, text: &'a str, low: u64, high: u64) -> Self {
         let high = high.saturating_mul(1_000_000);
         Self { key: key.into(), number: Number::Decimal(text, USDC_DIGITS), low, high }
+    }
+
+    /// Native coins, `high` in whole ones.
+    fn coins(key: impl Into<String>, text: &'a str, high: u64) -> Self {
+        let high = high.saturating_mul(1_000_000_000);
+        Self { key: key.into(), number: Number::Decimal(text, COIN_DIGITS), low: 1, high }
     }
 
     fn places(&self) -> usize {
@@ -160,11 +171,25 @@ fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Range<'a>> {
         priority_fee_wei,
         authorization_seconds_max,
         contract_payers: _,
+        contract_payers_in_flight_max,
+        in_flight_native,
+        in_flight_payer_native,
+        uncollected_day_native,
         token_account: _,
         priority_fee_lamports_max,
     } = network;
     let key = |key: &str| format!("networks.{name}.{key}");
-    vec![
+    let coins_max = match network.network.family() {
+        Family::Eip155(_) => ETHER_MAX,
+        Family::Solana => SOL_MAX,
+    };
+    let native = [
+        ("in_flight_native", in_flight_native),
+        ("in_flight_payer_native", in_flight_payer_native),
+        ("uncollected_day_native", uncollected_day_native),
+    ];
+    let native = native.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?)));
+    let mut all = vec![
         // Prices, surcharges and ceilings are millionths of a dollar, and so are
         // the token's units: with other decimals an amount would be worth
         // another sum than was asked for.
@@ -181,7 +206,15 @@ fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Range<'a>> {
         Range::whole(key("priority_fee_wei"), *priority_fee_wei, 0, 1_000_000_000_000),
         Range::whole(key("authorization_seconds_max"), *authorization_seconds_max, 5, DAY_SECONDS),
         Range::whole(key("priority_fee_lamports_max"), *priority_fee_lamports_max, 0, 10_000_000),
-    ]
+        Range::whole(
+            key("contract_payers_in_flight_max"),
+            u64::from(*contract_payers_in_flight_max),
+            1,
+            10_000,
+        ),
+    ];
+    all.extend(native.map(|(name, text)| Range::coins(key(name), text, coins_max)));
+    all
 }
 
 pub(super) fn of_rates(rates: &RatesConfig) -> Vec<Range<'_>> {
@@ -236,6 +269,10 @@ fn of_quote(quote: &QuoteConfig) -> Vec<Range<'_>> {
         cost_budget_usdc,
         uncollected_payer_day_usdc,
         uncollected_network_day_usdc,
+        probe_network_day_usdc,
+        payer_history_part,
+        in_flight_payer_usdc,
+        in_flight_network_usdc,
         spent_network_day_usdc,
     } = quote;
     vec![
@@ -251,6 +288,11 @@ fn of_quote(quote: &QuoteConfig) -> Vec<Range<'_>> {
         Range::usdc("quote.cost_budget_usdc", cost_budget_usdc, 0, 1_000),
         Range::usdc("quote.uncollected_payer_day_usdc", uncollected_payer_day_usdc, 1, MUCH_USDC),
         Range::usdc("quote.uncollected_network_day_usdc", uncollected_network_day_usdc, 1, MUCH_USDC),
+        Range::usdc("quote.probe_network_day_usdc", probe_network_day_usdc, 0, MUCH_USDC),
+        // Above what a markup leaves, burning on purpose would pay.
+        Range::factor("quote.payer_history_part", payer_history_part, 0, 5_000),
+        Range::usdc("quote.in_flight_payer_usdc", in_flight_payer_usdc, 1, MUCH_USDC),
+        Range::usdc("quote.in_flight_network_usdc", in_flight_network_usdc, 1, MUCH_USDC),
         Range::usdc("quote.spent_network_day_usdc", spent_network_day_usdc, 1, MUCH_USDC),
     ]
 }

@@ -15,11 +15,13 @@ use std::time::Duration;
 
 use quittance_ledger::{DeliveryState, LedgerError, NewClaim, Origin, Payment, PaymentState};
 use quittance_protocol::{
-    Amount, ErrorCode, IdentifierHash, PaymentId, RequestId, SettleRequest, SettleResponse, VerifyRequest,
+    Amount, Deadline, ErrorCode, IdentifierHash, PaymentId, RequestId, SettleRequest, SettleResponse,
+    VerifyRequest,
 };
 use tokio::time::Instant;
 
 use crate::Inner;
+use crate::admission::NotClaimed;
 use crate::answer::{pending_receipt, receipt, reject};
 use crate::api::{PayOutcome, Rejection};
 use crate::board::{Changes, Notice};
@@ -28,7 +30,7 @@ use crate::checks::Checked;
 use crate::desk::Desk;
 use crate::repeats::{Claimed, NAMES_ANOTHER};
 
-use answers::{duplicate_of, ended_of, ledger_trouble, of_another, owed_of, unreachable_chain};
+use answers::{duplicate_of, ended_of, ledger_trouble, of_another, owed_of};
 pub use telling::Telling;
 use telling::Turn;
 use terms::Bound;
@@ -142,30 +144,32 @@ impl Inner {
         }
         let identifier = question.identifier.clone()?;
         let gas = self.covers_cost(desk, payment)?;
-        self.check_payer_alone(desk, payment).await?;
-        let checked = match self.check_chain_alone(desk, payment).await {
-            Ok(checked) => checked,
-            Err(rejection) => {
-                if rejection.code != ErrorCode::NetworkUnavailable {
-                    // Another replica may have claimed and landed it meanwhile.
-                    if let Some(known) = self.on_record(payment).await.map_err(unsettled)? {
-                        return Ok(known);
-                    }
-                    turn.refused = Some((payment.signature_digest, rejection.clone()));
-                }
-                return Err(rejection);
-            }
+        let draft = self.claim_of(desk, question, gas);
+        let new = |checked: &Checked| NewClaim {
+            identifier,
+            deadline: checked.deadline,
+            watch_from: checked.watch_from,
+            ..draft.clone()
         };
-        let new = NewClaim { identifier, ..self.claim_of(desk, question, gas, &checked) };
-        match self.claim(desk, new, &question.notice).await.map_err(unsettled)? {
-            Claimed::Known(known) => Ok(known.payment),
-            Claimed::Named | Claimed::Crowded(_) => {
+        match self.claim_with_room((desk, payment, gas), &question.notice, question.until, &new).await {
+            Ok(Claimed::Known(known)) => Ok(known.payment),
+            Ok(Claimed::Named | Claimed::Crowded(_)) => {
                 Err(reject(ErrorCode::RequestMismatch, NAMES_ANOTHER).of(payment.payer.clone()))
             }
+            Err(NotClaimed::Chain(rejection)) => {
+                // Another replica may have claimed and landed it meanwhile.
+                if let Some(known) = self.on_record(payment).await.map_err(unsettled)? {
+                    return Ok(known);
+                }
+                turn.refused = Some((payment.signature_digest, rejection.clone()));
+                Err(rejection)
+            }
+            Err(NotClaimed::NoRoom(outcome) | NotClaimed::Trouble(outcome)) => Err(refusal_in(outcome)),
         }
     }
 
-    fn claim_of(&self, desk: &Desk, question: &Question, gas: Amount, checked: &Checked) -> NewClaim {
+    /// The claim without what only the chain can tell.
+    fn claim_of(&self, desk: &Desk, question: &Question, gas: Amount) -> NewClaim {
         let payment = &question.payment;
         NewClaim {
             id: PaymentId::from_random(self.tools.random.draw()),
@@ -185,8 +189,8 @@ impl Inner {
             service: payment.amount.checked_sub(gas).unwrap_or(Amount::ZERO),
             gas,
             tariff: None,
-            deadline: checked.deadline,
-            watch_from: checked.watch_from,
+            deadline: Deadline::UnixSeconds(0),
+            watch_from: 0,
             payload: payment.form.clone(),
             resource: "POST /settle".to_owned(),
         }
@@ -245,19 +249,17 @@ impl Inner {
         let known = self.tools.ledger.known(&payment.key).await?;
         Ok(known.filter(|known| !known.is_free()).map(|known| known.payment))
     }
+}
 
-    async fn check_payer_alone(&self, desk: &Desk, payment: &ChainPayment) -> Result<(), Rejection> {
-        self.check_payer(desk, &payment.payer).await.map_err(|outcome| match outcome {
-            PayOutcome::Refused(rejection) => rejection,
-            _ => ledger_trouble(ErrorCode::NetworkUnavailable),
-        })
-    }
-
-    async fn check_chain_alone(&self, desk: &Desk, payment: &ChainPayment) -> Result<Checked, Rejection> {
-        self.check_chain(desk, payment).await.map_err(|outcome| match outcome {
-            PayOutcome::Refused(rejection) => rejection,
-            _ => unreachable_chain(),
-        })
+/// What the gate answers with a status, as a code.
+fn refusal_in(outcome: PayOutcome) -> Rejection {
+    match outcome {
+        PayOutcome::Refused(rejection) => rejection,
+        _ => reject(
+            ErrorCode::NetworkUnavailable,
+            "this network takes no further payment of this payer now; send the same payment again later",
+        )
+        .retry_same(),
     }
 }
 

@@ -64,8 +64,8 @@ impl Inner {
     /// One RPC call: nothing is claimed, so no deadline is read.
     async fn verify_new(&self, desk: &Desk, payment: &ChainPayment) -> Result<(), Rejection> {
         desk.chain.check_window(payment, self.tools.clock.now())?;
-        self.covers_cost(desk, payment)?;
-        self.check_payer_alone(desk, payment).await?;
+        let gas = self.covers_cost(desk, payment)?;
+        self.has_room(desk, payment, gas).await.map_err(super::refusal_in)?;
         match desk.chain.check_chain(payment).await {
             Ok(_) => Ok(()),
             Err(CheckError::Rejected(rejection)) => Err(rejection),

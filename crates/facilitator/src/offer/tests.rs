@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use proptest::prelude::*;
-use quittance_ledger::{Recorded, SignedBytes};
+use quittance_ledger::{Exposed, ExposureLimits, Recorded, SignedBytes};
 use quittance_protocol::{
     Deadline, ErrorCode, Evidence, IdentifierHash, Network, PaymentKey, PaymentPayload, SendOutcome,
     Standing, UnixSeconds,
@@ -20,7 +20,7 @@ use crate::chain::{
     Watched,
 };
 use crate::rates::{Coin, RateSource};
-use crate::spending::{Ceilings, Spending};
+use crate::spending::Spending;
 use crate::watch::Poller;
 
 const NOW: i64 = 1_800_000_000_000;
@@ -79,7 +79,10 @@ impl Chain for Silent {
     async fn transaction_cost(&self, _: &str) -> Result<Option<u128>, ChainFault> {
         unreachable!()
     }
-    fn sign(&self, _: &Value, _: Option<u64>, _: u128) -> Result<SignedBytes, SignRefused> {
+    fn cost_bound(&self, _: &Value, _: u128) -> Result<u128, SignRefused> {
+        unreachable!()
+    }
+    fn sign(&self, _: &Value, _: Option<u64>, _: u128, _: u128) -> Result<SignedBytes, SignRefused> {
         unreachable!()
     }
     async fn send(&self, _: &Recorded) -> SendOutcome {
@@ -144,17 +147,29 @@ fn desk(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<Desk> {
         moment: Moment::default(),
         gas_floor: Amount::new(1),
         gas_ceiling: Amount::new(1_000_000),
-        ceilings: Ceilings {
-            uncollected_payer: Amount::new(1_000),
-            uncollected_network: Amount::new(1_000),
-            spent_network: Amount::new(1_000_000),
-        },
+        limits: limits(),
+        freed: tokio::sync::Notify::new(),
         spending: Spending::default(),
         ready: AtomicBool::new(true),
         closed: Mutex::new(None),
+        strangers_wait: AtomicBool::new(false),
         cost_budget: Amount::ZERO,
         at_cost: "1".parse().unwrap(),
     })
+}
+
+fn limits() -> ExposureLimits {
+    let much = Exposed { usdc: Amount::new(1_000), native: 1_000 };
+    ExposureLimits {
+        payer_in_flight: much,
+        network_in_flight: much,
+        payer_day: Amount::new(1_000),
+        soft_day: much,
+        probes_day: much,
+        spent_day: Amount::new(1_000_000),
+        history_bps: 1_000,
+        by_code_in_flight: 1,
+    }
 }
 
 impl Shop {
@@ -292,9 +307,9 @@ async fn a_network_that_closes_is_not_offered_and_comes_back() {
     shop.tariff(0, 2, 1_000_001, NOW + 1);
     assert_eq!(shop.amounts(NOW + 1), [solana(11_500)], "above the ceiling");
     shop.tariff(0, 3, 3_938, NOW + 2);
-    shop.desks[1].spending.add(Amount::new(1_000), false);
-    assert_eq!(shop.amounts(NOW + 2), [base(13_938)], "the day's uncollected costs are at their ceiling");
-    shop.desks[0].spending.add(Amount::new(1_000_000), true);
+    shop.desks[1].spending.add(Amount::new(1_000_000));
+    assert_eq!(shop.amounts(NOW + 2), [base(13_938)], "the day's costs are at their ceiling");
+    shop.desks[0].spending.add(Amount::new(1_000_000));
     assert_eq!(shop.text(10_000, "/", NOW + 2), Err(NothingToOffer { retry_after_seconds: 60 }));
 }
 

@@ -1,8 +1,8 @@
 //! A facilitator over a chain where everything lands at once, and costs what the test says.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -65,6 +65,7 @@ struct State {
     cost_wei: AtomicU64,
     silent: AtomicBool,
     reverting: AtomicBool,
+    reverted: Mutex<BTreeSet<String>>,
 }
 
 impl Default for Chain {
@@ -72,7 +73,7 @@ impl Default for Chain {
         let network = Network::BASE.parse().unwrap();
         let cost_wei = AtomicU64::new(COST_WEI);
         let (silent, reverting) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self(Arc::new(State { network, cost_wei, silent, reverting }))
+        Self(Arc::new(State { network, cost_wei, silent, reverting, reverted: Mutex::default() }))
     }
 }
 
@@ -95,6 +96,11 @@ impl Chain {
     /// Settlements cost as before, and move nothing.
     pub(crate) fn revert(&self, reverting: bool) {
         self.0.reverting.store(reverting, Ordering::SeqCst);
+    }
+
+    /// Transactions that were included and moved nothing.
+    pub(crate) fn reverted(&self) -> usize {
+        self.0.reverted.lock().unwrap().len()
     }
 
     pub(crate) fn answer(&self) {
@@ -134,7 +140,8 @@ impl ChainPort for State {
         key[..8].copy_from_slice(&number("nonce").to_be_bytes());
         Ok(ChainPayment {
             key: PaymentKey::from_bytes(key),
-            payer: "payer".to_owned(),
+            payer: payload.payload["payer"].as_str().unwrap().to_owned(),
+            source: payload.payload["payer"].as_str().unwrap().to_owned(),
             amount: Amount::new(number("amount")),
             signature_digest: key,
             needs_rent: false,
@@ -151,7 +158,7 @@ impl ChainPort for State {
     }
 
     async fn check_chain(&self, _: &ChainPayment) -> Result<ChainView, CheckError> {
-        Ok(ChainView { watch_from: 1, endpoint: 0 })
+        Ok(ChainView { watch_from: 1, endpoint: 0, balance: None, by_code: false })
     }
 
     async fn deadline(&self, _: &ChainPayment, _: &ChainView) -> Result<Deadline, CheckError> {
@@ -174,7 +181,11 @@ impl ChainPort for State {
         Ok(None)
     }
 
-    fn sign(&self, form: &Value, _: Option<u64>, _: u128) -> Result<SignedBytes, SignRefused> {
+    fn cost_bound(&self, _: &Value, _: u128) -> Result<u128, SignRefused> {
+        Ok(u128::from(COST_WEI))
+    }
+
+    fn sign(&self, form: &Value, _: Option<u64>, _: u128, _: u128) -> Result<SignedBytes, SignRefused> {
         let transaction = format!("tx-{}", form["nonce"]);
         Ok(SignedBytes { raw: transaction.as_bytes().to_vec(), transaction, detail: json!({}) })
     }
@@ -193,8 +204,16 @@ impl ChainPort for State {
                 cost_native: u128::from(COST_WEI),
                 paid_by_us: true,
             };
-            let reverting = self.reverting.load(Ordering::SeqCst);
-            let evidence = if reverting { Evidence::Reverted(landing) } else { Evidence::Settled(landing) };
+            let mut reverted = self.reverted.lock().unwrap();
+            if self.reverting.load(Ordering::SeqCst) {
+                reverted.insert(landing.transaction.clone());
+            }
+            // What reverted once stays so.
+            let evidence = if reverted.contains(&landing.transaction) {
+                Evidence::Reverted(landing)
+            } else {
+                Evidence::Settled(landing)
+            };
             Some((watched.key, evidence))
         };
         Ok(watched.iter().filter_map(landed).collect())
@@ -319,13 +338,18 @@ impl Shop {
 
     /// Pays this amount for the service, with a signature of its own.
     pub(crate) async fn pay(&self, amount: u64) -> Outcome {
+        self.pay_as("payer", amount).await
+    }
+
+    /// The same as somebody else.
+    pub(crate) async fn pay_as(&self, payer: &str, amount: u64) -> Outcome {
         let nonce = u64::from_be_bytes(unique());
         let accepted = json!({
             "scheme": "exact", "network": Network::BASE, "asset": "0xa", "payTo": "0xb",
             "amount": amount.to_string(), "maxTimeoutSeconds": 120,
         });
         let payload = json!({
-            "x402Version": 2, "accepted": accepted, "payload": { "nonce": nonce, "amount": amount },
+            "x402Version": 2, "accepted": accepted, "payload": { "nonce": nonce, "amount": amount, "payer": payer },
         });
         let sale = Sale {
             service: Amount::new(SERVICE),

@@ -28,6 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "finality", include_str!("../../../../migrations/sqlite/0003_finality.sql")),
     (4, "usages", include_str!("../../../../migrations/sqlite/0004_usages.sql")),
     (5, "merchant answers", include_str!("../../../../migrations/sqlite/0005_merchant_answers.sql")),
+    (7, "exposure", include_str!("../../../../migrations/sqlite/0007_exposure.sql")),
     (9, "aliases", include_str!("../../../../migrations/sqlite/0009_aliases.sql")),
     (11, "owed", include_str!("../../../../migrations/sqlite/0011_owed.sql")),
 ];

@@ -9,7 +9,7 @@ use super::rows::{Cost, Database};
 use crate::conn::{amount, plain};
 use crate::error::LedgerError;
 use crate::ledger::Me;
-use crate::types::{CostEntry, PaymentState, Spent, TariffRow};
+use crate::types::{CostEntry, PaymentState, TariffRow};
 
 impl Database {
     pub(super) fn book_cost(&mut self, me: &Me, entry: CostEntry, now_ms: i64) -> Result<bool, LedgerError> {
@@ -27,34 +27,15 @@ impl Database {
         }
         let detail = json!({"network": entry.network, "transaction": entry.transaction,
             "native": entry.native.to_string(), "usdc": entry.usdc, "earned": entry.earned});
+        let funding = self.booked(&entry);
         let CostEntry { payment, native, usdc, earned, .. } = entry;
-        let cost = Cost { payment: payment.clone(), payer, native, usdc, earned, at_ms: now_ms };
+        let cost = Cost { payment: payment.clone(), payer, native, usdc, earned, at_ms: now_ms, funding };
         self.costs.insert(place, cost);
+        if let Some(id) = &payment {
+            self.settle_up(id);
+        }
         self.line(me, now_ms, payment.as_ref(), "cost", detail);
         Ok(true)
-    }
-
-    pub(super) fn uncollected(&self, network: &Network, payer: Option<&str>, since_ms: i64) -> Amount {
-        self.sum(network, since_ms, |cost| {
-            !cost.earned && payer.is_none_or(|payer| cost.payer.as_deref() == Some(payer))
-        })
-    }
-
-    pub(super) fn spent(&self, network: &Network, since_ms: i64) -> Spent {
-        Spent {
-            total: self.sum(network, since_ms, |_| true),
-            uncollected: self.sum(network, since_ms, |cost| !cost.earned),
-        }
-    }
-
-    fn sum(&self, network: &Network, since_ms: i64, counts: impl Fn(&Cost) -> bool) -> Amount {
-        let mut total = 0_u64;
-        for ((of, _), cost) in &self.costs {
-            if of == network && cost.at_ms >= since_ms && counts(cost) {
-                total = total.saturating_add(cost.usdc.map_or(0, |usdc| usdc.atomic()));
-            }
-        }
-        Amount::new(total)
     }
 
     pub(super) fn counts(&self) -> Vec<(Network, PaymentState, u64)> {

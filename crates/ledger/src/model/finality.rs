@@ -80,6 +80,8 @@ impl Database {
         let Some(payment) = self.unfinal_one(id) else { return Ok(false) };
         payment.finality = Some(Finality::ReorgedLoss);
         payment.finality_at_ms = Some(now_ms);
+        let unpaid = payment.clone();
+        self.unpaid(&unpaid);
         self.line(me, now_ms, Some(id), "reorged_loss", json!({"evidence": evidence}));
         Ok(true)
     }

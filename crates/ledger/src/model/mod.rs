@@ -7,6 +7,7 @@
 mod aliases;
 mod books;
 mod deliveries;
+mod exposure;
 mod finality;
 mod instances;
 mod merchants;
@@ -22,7 +23,7 @@ use crate::error::LedgerError;
 use crate::ledger::Me;
 use crate::types::LedgerOptions;
 
-pub use rows::{Attempt, Cost, Database, Defect};
+pub use rows::{Attempt, Cost, Database, Defect, Reservation};
 
 /// A database that several [`ModelLedger`]s may share.
 #[derive(Clone, Debug)]

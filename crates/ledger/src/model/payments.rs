@@ -243,6 +243,7 @@ impl Database {
             detail["owed"] = json!(true);
         }
         let payment = payment.clone();
+        self.verdict_frees(id);
         self.line(me, now_ms, Some(id), "settled", detail);
         Ok(payment)
     }
@@ -260,6 +261,7 @@ impl Database {
         let payment = self.verdict(me, id, PaymentState::Refused, false, now_ms)?;
         payment.refusal = Some((code, why.clone()));
         let payment = payment.clone();
+        self.verdict_frees(id);
         let detail = json!({"code": code.as_str(), "reason": why, "evidence": evidence});
         self.line(me, now_ms, Some(id), "refused", detail);
         Ok(payment)
@@ -274,6 +276,7 @@ impl Database {
     ) -> Result<Payment, LedgerError> {
         let evidence = stored(evidence)?;
         let payment = self.verdict(me, id, PaymentState::Expired, false, now_ms)?.clone();
+        self.verdict_frees(id);
         self.line(me, now_ms, Some(id), "expired", json!({"evidence": evidence}));
         Ok(payment)
     }

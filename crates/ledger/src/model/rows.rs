@@ -7,6 +7,7 @@ use quittance_protocol::{Amount, IdentifierHash, Network, PaymentId, PaymentKey}
 use serde_json::Value as Json;
 
 use crate::error::LedgerError;
+use crate::exposure::Funding;
 use crate::ledger::Me;
 use crate::repeats::Alias;
 use crate::token::{Recorded, SignedBytes};
@@ -29,6 +30,9 @@ pub struct Database {
     pub(super) tariffs: BTreeMap<Network, Vec<TariffRow>>,
     pub(super) instances: BTreeMap<Arc<str>, Instance>,
     pub(super) journal: Vec<(Option<PaymentId>, JournalLine)>,
+    pub(super) reservations: BTreeMap<PaymentId, Reservation>,
+    /// What was paid for settling, and burnt of it.
+    pub(super) payers: BTreeMap<(Network, String), (u64, u64)>,
     pub(super) defect: Option<Defect>,
 }
 
@@ -75,6 +79,31 @@ pub struct Cost {
     pub earned: bool,
     /// When it was booked.
     pub at_ms: i64,
+    /// Out of which allowance, where it was reserved.
+    pub funding: Option<Funding>,
+}
+
+/// What an attempt may still cost, and takes from its payer.
+#[derive(Clone, Debug)]
+pub struct Reservation {
+    /// Where.
+    pub network: Network,
+    /// Whose.
+    pub payer: String,
+    /// Where the money comes from.
+    pub source: String,
+    /// Tokens that must still be there.
+    pub amount: Amount,
+    /// Until when it can take them.
+    pub hold_until_ms: Option<i64>,
+    /// The cost bound in USDC.
+    pub usdc: Amount,
+    /// The same in wei or lamports.
+    pub native: u64,
+    /// Out of which allowance.
+    pub funding: Funding,
+    /// Whether code of the payer's decides.
+    pub by_code: bool,
 }
 
 #[derive(Debug)]
@@ -125,6 +154,12 @@ pub enum Defect {
     TellingForgotten,
     /// An instance that was fenced may go on signing (I2, P1).
     NotFenced,
+    /// Claims reserve nothing (P3).
+    NothingReserved,
+    /// A verdict frees what attempts in flight may still burn (P3).
+    ReleasedEarly,
+    /// A payer's money may be spent more than once (P3).
+    BalanceIgnored,
 }
 
 impl Database {
@@ -157,6 +192,11 @@ impl Database {
     pub fn tellings(&self, payment: &PaymentId) -> u32 {
         let row = self.by_id.get(payment).and_then(|at| self.merchants.get(at));
         row.map_or(0, |row| row.tellings)
+    }
+
+    /// Every reservation, by payment.
+    pub fn reservations(&self) -> impl Iterator<Item = (&PaymentId, &Reservation)> {
+        self.reservations.iter()
     }
 
     /// Lives of an instance so far.

@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use super::ModelLedger;
 use crate::LIST_MAX;
 use crate::error::LedgerError;
+use crate::exposure::{ExposureSums, Reserve};
 use crate::merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
 use crate::ops::attempts::BATCH_PAYMENTS_MAX;
 use crate::repeats::{Alias, Known};
@@ -18,7 +19,7 @@ use crate::store::Store;
 use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
 use crate::types::{
     AttemptId, CostEntry, DeliveryStart, JournalLine, NewClaim, OpenWork, Payment, PaymentState, Retention,
-    RunEnd, Slot, Spent, StoredAnswer, TariffRow,
+    RunEnd, Slot, StoredAnswer, TariffRow,
 };
 
 impl ModelLedger {
@@ -55,6 +56,15 @@ impl ModelLedger {
 impl Store for ModelLedger {
     async fn claim(&self, new: NewClaim, now_ms: i64) -> Result<ClaimOutcome, LedgerError> {
         self.write(now_ms, |rows, me| rows.claim(me, new, now_ms))
+    }
+
+    async fn claim_within(
+        &self,
+        new: NewClaim,
+        wanted: Reserve,
+        now_ms: i64,
+    ) -> Result<ClaimOutcome, LedgerError> {
+        self.write(now_ms, |rows, me| rows.claim_within(me, new, wanted, now_ms))
     }
 
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, LedgerError> {
@@ -293,17 +303,30 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.book_cost(me, entry, now_ms))
     }
 
-    async fn uncollected_cost_usdc(
+    async fn room(
         &self,
         network: &Network,
-        payer: Option<&str>,
-        since_ms: i64,
-    ) -> Result<Amount, LedgerError> {
-        self.read(|rows| Ok(rows.uncollected(network, payer, since_ms)))
+        payer: &str,
+        wanted: Reserve,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        self.read(|rows| rows.room(network, payer, wanted, now_ms))
     }
 
-    async fn spent_usdc(&self, network: &Network, since_ms: i64) -> Result<Spent, LedgerError> {
-        self.read(|rows| Ok(rows.spent(network, since_ms)))
+    async fn reserve(&self, payment: &PaymentId, wanted: Reserve, now_ms: i64) -> Result<(), LedgerError> {
+        self.write(now_ms, |rows, me| rows.reserve_again(me, payment, &wanted, now_ms))
+    }
+
+    async fn release(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
+        self.write(now_ms, |rows, me| Ok(rows.release_reservation(me, payment, now_ms)))
+    }
+
+    async fn unaccounted(&self, network: &Network) -> Result<Vec<Payment>, LedgerError> {
+        self.read(|rows| Ok(rows.unaccounted(network)))
+    }
+
+    async fn exposure(&self, network: &Network, now_ms: i64) -> Result<ExposureSums, LedgerError> {
+        self.read(|rows| Ok(rows.exposure(network, now_ms)))
     }
 
     async fn open_work(&self, now_ms: i64) -> Result<OpenWork, LedgerError> {

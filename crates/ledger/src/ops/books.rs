@@ -3,7 +3,7 @@
 use quittance_protocol::{Amount, Network};
 use serde_json::{Value as Json, json};
 
-use super::claims;
+use super::{claims, exposure};
 use crate::conn::{Tx, amount, params, plain};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Me, journal};
@@ -14,31 +14,6 @@ impl Ledger {
     pub async fn book_cost(&self, entry: CostEntry, now_ms: i64) -> Result<bool, LedgerError> {
         let me = self.me();
         self.write(now_ms, move |tx| Box::pin(book_cost(tx, me, entry, now_ms))).await
-    }
-
-    /// What transactions since `since_ms` cost that earned nothing, on a
-    /// network, of one payer or of all. Costs without a rate count as zero.
-    pub async fn uncollected_cost_usdc(
-        &self,
-        network: &Network,
-        payer: Option<&str>,
-        since_ms: i64,
-    ) -> Result<Amount, LedgerError> {
-        let (network, payer) = (network.clone(), payer.map(str::to_owned));
-        self.read(move |tx| {
-            Box::pin(async move {
-                let any_payer = payer.is_none();
-                tx.one(
-                    "SELECT CAST(COALESCE(SUM(usdc), 0) AS BIGINT) AS total FROM costs WHERE network = $1 \
-                     AND NOT earned AND at_ms >= $2 AND (payer = $3 OR $4)",
-                    params![network.as_str(), since_ms, payer, any_payer],
-                )
-                .await?
-                .ok_or(LedgerError::Corrupt { field: "costs" })?
-                .amount("total")
-            })
-        })
-        .await
     }
 
     /// Makes a tariff current; the one before it is replaced at `now_ms`.
@@ -88,8 +63,8 @@ impl Ledger {
 }
 
 async fn book_cost(tx: &mut Tx, me: Me, entry: CostEntry, now_ms: i64) -> Result<bool, LedgerError> {
-    let payer = match &entry.payment {
-        Some(id) => Some(claims::get(tx, id).await?.payer),
+    let payment = match &entry.payment {
+        Some(id) => Some(claims::get(tx, id).await?),
         None => None,
     };
     let usdc = entry.usdc.map(|usdc| amount(usdc, "usdc")).transpose()?;
@@ -101,7 +76,7 @@ async fn book_cost(tx: &mut Tx, me: Me, entry: CostEntry, now_ms: i64) -> Result
                 entry.network.as_str(),
                 plain(&entry.transaction, "transaction")?,
                 entry.payment.as_ref().map(|id| id.as_str().to_owned()),
-                payer,
+                payment.as_ref().map(|payment| payment.payer.clone()),
                 entry.native.to_string(),
                 usdc,
                 entry.earned,
@@ -112,6 +87,7 @@ async fn book_cost(tx: &mut Tx, me: Me, entry: CostEntry, now_ms: i64) -> Result
     if booked == 0 {
         return Ok(false);
     }
+    exposure::booked(tx, &entry, payment.as_ref(), now_ms).await?;
     let detail = json!({"network": entry.network, "transaction": entry.transaction,
         "native": entry.native.to_string(), "usdc": entry.usdc, "earned": entry.earned});
     journal(tx, &me, now_ms, entry.payment.as_ref(), "cost", detail).await?;

@@ -54,7 +54,12 @@ pub(crate) fn check(new: &NewClaim) -> Result<(), LedgerError> {
     unsigned(new.watch_from, "watch_from").map(drop)
 }
 
-async fn claim(tx: &mut Tx, me: Me, new: NewClaim, now_ms: i64) -> Result<ClaimOutcome, LedgerError> {
+pub(crate) async fn claim(
+    tx: &mut Tx,
+    me: Me,
+    new: NewClaim,
+    now_ms: i64,
+) -> Result<ClaimOutcome, LedgerError> {
     check(&new)?;
     for _ in 0..ROUNDS_MAX {
         let names = match aliases::before_claim(tx, &me, &new, now_ms).await? {

@@ -8,7 +8,7 @@ use crate::codec;
 use crate::conn::{Row, params};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, journal};
-use crate::types::{JournalLine, Margin, Payment, PaymentFilter, PaymentState, Retention, Spent};
+use crate::types::{JournalLine, Margin, Payment, PaymentFilter, PaymentState, Retention};
 
 /// Ranks are nearest-rank: of n costs the ⌈n·p⌉-th.
 const MARGINS: &str = "\
@@ -149,27 +149,6 @@ impl Ledger {
                     )
                     .await?;
                 codec::payments(&rows)
-            })
-        })
-        .await
-    }
-
-    /// What transactions on a network cost since `since_ms`. Costs without a
-    /// rate count as zero.
-    pub async fn spent_usdc(&self, network: &Network, since_ms: i64) -> Result<Spent, LedgerError> {
-        let network = network.clone();
-        self.read(move |tx| {
-            Box::pin(async move {
-                let row = tx
-                    .one(
-                        "SELECT CAST(COALESCE(SUM(usdc), 0) AS BIGINT) AS total, \
-                         CAST(COALESCE(SUM(CASE WHEN earned THEN 0 ELSE usdc END), 0) AS BIGINT) AS uncollected \
-                         FROM costs WHERE network = $1 AND at_ms >= $2",
-                        params![network.as_str(), since_ms],
-                    )
-                    .await?
-                    .ok_or(LedgerError::Corrupt { field: "costs" })?;
-                Ok(Spent { total: row.amount("total")?, uncollected: row.amount("uncollected")? })
             })
         })
         .await

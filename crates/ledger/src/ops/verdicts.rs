@@ -4,6 +4,7 @@ use quittance_protocol::{ErrorCode, Evidence, Landing, PaymentId};
 use serde_json::json;
 
 use super::attempts::{changed, refused};
+use super::exposure;
 use crate::conn::{Row, Tx, params, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Me, journal};
@@ -144,6 +145,7 @@ async fn verdict(
     now_ms: i64,
 ) -> Result<Payment, LedgerError> {
     let Some(payment) = changed(row)? else { return Err(refused(tx, me, id, to).await?) };
+    exposure::verdict(tx, &payment).await?;
     journal(tx, me, now_ms, Some(id), to.as_str(), detail).await?;
     Ok(payment)
 }

@@ -181,10 +181,18 @@ async fn the_chain_check_is_one_simulation() {
     let node = FakeRpc::new();
     let chain = chain(&[&node]).await;
     let payment = inspect(&chain, false);
-    let fine = json!({"context": {"slot": 77}, "value": {"err": null, "unitsConsumed": 6_500}});
-    node.set("simulateTransaction", Ok(fine));
+    let mut data = vec![0; 165];
+    data[64] = 3;
+    let left = json!([{"data": [STANDARD.encode(&data), "base64"], "owner": layout::TOKEN.to_string()}]);
+    let shown = json!({"err": null, "unitsConsumed": 6_500, "accounts": left});
+    node.set("simulateTransaction", Ok(json!({"context": {"slot": 77}, "value": shown})));
     let view = chain.check_chain(&payment).await.unwrap();
-    assert_eq!(view, SolanaView { endpoint: 0, slot: 77, units_consumed: 6_500 });
+    let balance = Some(AMOUNT + 3);
+    assert_eq!(view, SolanaView { endpoint: 0, slot: 77, units_consumed: 6_500, balance });
+    let asked = node.last_params("simulateTransaction")[1]["accounts"].clone();
+    let source = payment.source().unwrap();
+    assert_ne!(source, chain.token_account());
+    assert_eq!(asked, json!({"encoding": "base64", "addresses": [source]}));
     let options = node.last_params("simulateTransaction")[1].clone();
     assert_eq!(options["sigVerify"], json!(false));
     assert_eq!(options["replaceRecentBlockhash"], json!(false));
@@ -196,6 +204,20 @@ async fn the_chain_check_is_one_simulation() {
         node.last_params("getLatestBlockhash"),
         json!([{"commitment": "processed", "minContextSlot": 77}])
     );
+}
+
+/// Not every node shows what a simulation leaves behind.
+#[tokio::test]
+async fn p3_a_node_that_shows_no_balance_is_asked_for_it() {
+    let node = FakeRpc::new();
+    let chain = chain(&[&node]).await;
+    node.set("simulateTransaction", Ok(json!({"context": {"slot": 77}, "value": {"err": null}})));
+    let payment = inspect(&chain, false);
+    assert_eq!(chain.check_chain(&payment).await.unwrap().balance, None);
+    node.set("getTokenAccountBalance", Ok(json!({"context": {"slot": 78}, "value": {"amount": "5"}})));
+    assert_eq!(chain.check_chain(&payment).await.unwrap().balance, Some(5));
+    let asked = node.last_params("getTokenAccountBalance")[0].clone();
+    assert_eq!(asked, json!(payment.source().unwrap()));
 }
 
 /// The deadline comes from the node that accepted the blockhash: another one
@@ -212,7 +234,7 @@ async fn i5_the_deadline_is_asked_of_the_simulating_endpoint() {
 }
 
 #[tokio::test]
-async fn sends_skip_preflight_and_stop_at_the_first_acceptance() {
+async fn p3_a_node_runs_the_bytes_before_it_passes_them_on() {
     let (first, second) = (FakeRpc::new(), FakeRpc::new());
     let chain = chain(&[&first, &second]).await;
     let attempt = Attempt(chain.co_sign(&inspect(&chain, false), u64::MAX).unwrap());
@@ -221,7 +243,10 @@ async fn sends_skip_preflight_and_stop_at_the_first_acceptance() {
     assert!(second.take_calls().is_empty());
     let params = first.last_params("sendTransaction");
     assert_eq!(params[0], json!(STANDARD.encode(&attempt.0.raw)));
-    assert_eq!(params[1], json!({"encoding": "base64", "skipPreflight": true, "maxRetries": 0}));
+    let options = json!({
+        "encoding": "base64", "skipPreflight": false, "preflightCommitment": "processed", "maxRetries": 0,
+    });
+    assert_eq!(params[1], options);
 }
 
 /// Invariant I3: a refusal counts only if nobody may have taken the bytes.
@@ -256,7 +281,7 @@ async fn every_future_can_be_spawned() {
         let _ = chain.send(recorded).await;
         let _ = chain.rebroadcast(recorded).await;
         let _ = chain.check_chain(&payment).await;
-        let _ = chain.deadline(&SolanaView { endpoint: 0, slot: 0, units_consumed: 0 }).await;
+        let _ = chain.deadline(&SolanaView { endpoint: 0, slot: 0, units_consumed: 0, balance: None }).await;
         let _ = chain.ensure_token_account().await;
         let _ = chain.latest_blockhash().await;
         let _ = chain.wallet_lamports().await;

@@ -5,7 +5,7 @@ use super::*;
 const CANARY: &str = "CaNaRy0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 
 /// Every key that holds text, as TOML around the canary.
-const TEXTS: [(&str, &str); 26] = [
+const TEXTS: [(&str, &str); 30] = [
     ("server", "listen"),
     ("server", "public_url"),
     ("ledger", "url"),
@@ -29,6 +29,10 @@ const TEXTS: [(&str, &str); 26] = [
     ("quote", "cost_budget_usdc"),
     ("quote", "uncollected_payer_day_usdc"),
     ("quote", "uncollected_network_day_usdc"),
+    ("quote", "probe_network_day_usdc"),
+    ("quote", "payer_history_part"),
+    ("quote", "in_flight_payer_usdc"),
+    ("quote", "in_flight_network_usdc"),
     ("quote", "spent_network_day_usdc"),
     ("gate", "catalogue"),
     ("rates", "sources"),

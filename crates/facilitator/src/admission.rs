@@ -1,0 +1,207 @@
+//! Room for a new payment: what its signature may cost without earning is
+//! reserved in the commit of its claim, and its payer's balance is spent once (P3).
+//!
+//! Who finds no room waits for it, as long as a payment may be kept waiting:
+//! most of what is in flight ends within seconds. Nothing is written meanwhile,
+//! and whoever is sent away keeps the money.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quittance_ledger::{Balance, Exposed, LedgerError, NewClaim, NoRoom, Reserve};
+use quittance_protocol::{Amount, Deadline, ErrorCode};
+use tokio::time::Instant;
+
+use crate::Inner;
+use crate::answer::{UNAVAILABLE_RETRY_SECONDS, unavailable};
+use crate::api::{PayOutcome, Rejection};
+use crate::board::Notice;
+use crate::chain::ChainPayment;
+use crate::checks::Checked;
+use crate::desk::Desk;
+use crate::repeats::Claimed;
+
+/// How often one request asks the chain, if room that it waited for went to others.
+const CHECKS_MAX: u32 = 3;
+
+/// Pause between two looks for room, when nothing in this process frees any.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long after its deadline a payment still holds its money: it may have landed
+/// just before, where neither we nor the endpoint that was asked have seen it.
+const HOLD_MARGIN_MS: u64 = 60_000;
+
+/// What `Retry-After` says to payers without history until the window rolls.
+const WINDOW_RETRY_SECONDS: u64 = 600;
+
+/// Why a payment was not claimed.
+pub(crate) enum NotClaimed {
+    /// The chain says that it would not land.
+    Chain(Rejection),
+    /// No ceiling left room for it.
+    NoRoom(PayOutcome),
+    /// A chain, a price or the ledger is missing.
+    Trouble(PayOutcome),
+}
+
+fn not_now() -> PayOutcome {
+    PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS }
+}
+
+impl Desk {
+    /// What a payment's next signature needs reserved; `None` while it cannot be
+    /// priced or settling is dearer than what it is charged.
+    pub(crate) fn reserve(&self, payment: &ChainPayment, gas: Amount, now_ms: i64) -> Option<Reserve> {
+        let allowed = self.allowed_native(gas, now_ms)?;
+        let bound = self.chain.cost_bound(&payment.form, allowed).ok()?;
+        self.reserve_bound(payment.source.clone(), bound, now_ms)
+    }
+
+    /// The same for a bound that is known.
+    pub(crate) fn reserve_bound(&self, source: String, bound_native: u128, now_ms: i64) -> Option<Reserve> {
+        let usdc = self.cost_usdc(bound_native, now_ms)?;
+        let native = u64::try_from(bound_native).ok()?;
+        Some(Reserve {
+            source,
+            balance: None,
+            hold_until_ms: None,
+            bound: Exposed { usdc, native },
+            by_code: false,
+            limits: self.limits,
+        })
+    }
+}
+
+impl Checked {
+    /// The reservation with what the chain said.
+    fn complete(&self, reserve: Reserve) -> Reserve {
+        let hold_until_ms = match self.deadline {
+            Deadline::UnixSeconds(seconds) => {
+                let ms = seconds.saturating_mul(1_000).saturating_add(HOLD_MARGIN_MS);
+                Some(i64::try_from(ms).unwrap_or(i64::MAX))
+            }
+            Deadline::BlockHeight(_) => None,
+        };
+        // A block is whole when it is read; a slot may fill on after a simulation.
+        let at = match self.deadline {
+            Deadline::UnixSeconds(_) => self.watch_from,
+            Deadline::BlockHeight(_) => self.watch_from.saturating_sub(1),
+        };
+        let balance = self.balance.map(|amount| Balance { amount, at });
+        Reserve { balance, hold_until_ms, by_code: self.by_code, ..reserve }
+    }
+}
+
+impl Inner {
+    /// Checks the chain and claims, once there is room.
+    pub(crate) async fn claim_with_room(
+        self: &Arc<Self>,
+        (desk, payment, gas): (&Arc<Desk>, &ChainPayment, Amount),
+        notice: &Arc<Notice>,
+        until: Instant,
+        new: &(dyn Fn(&Checked) -> NewClaim + Send + Sync),
+    ) -> Result<Claimed, NotClaimed> {
+        let mut checks = 0;
+        loop {
+            let reserve = self.wait_for_room(desk, payment, gas, until).await?;
+            checks += 1;
+            let checked = match self.check_chain(desk, payment).await {
+                Ok(checked) => checked,
+                Err(PayOutcome::Refused(rejection)) => return Err(NotClaimed::Chain(rejection)),
+                Err(outcome) => return Err(NotClaimed::Trouble(outcome)),
+            };
+            match self.claim(desk, new(&checked), checked.complete(reserve), notice).await {
+                Ok(claimed) => return Ok(claimed),
+                Err(LedgerError::NoRoom(why)) if checks >= CHECKS_MAX => {
+                    return Err(NotClaimed::NoRoom(self.no_room(desk, payment, why)));
+                }
+                Err(LedgerError::NoRoom(why)) => self.wait_for_change(desk, payment, why, until).await?,
+                Err(error) => return Err(NotClaimed::Trouble(unavailable(&error))),
+            }
+        }
+    }
+
+    /// What is to be reserved, once the ledger had room for it.
+    async fn wait_for_room(
+        &self,
+        desk: &Desk,
+        payment: &ChainPayment,
+        gas: Amount,
+        until: Instant,
+    ) -> Result<Reserve, NotClaimed> {
+        loop {
+            let now_ms = self.tools.clock.now_ms();
+            let Some(reserve) = desk.reserve(payment, gas, now_ms) else {
+                return Err(NotClaimed::Trouble(not_now()));
+            };
+            let (ledger, network) = (&self.tools.ledger, desk.chain.network());
+            match ledger.room(network, &payment.payer, reserve.clone(), now_ms).await {
+                Ok(()) => return Ok(reserve),
+                Err(LedgerError::NoRoom(why)) => self.wait_for_change(desk, payment, why, until).await?,
+                Err(error) => return Err(NotClaimed::Trouble(unavailable(&error))),
+            }
+        }
+    }
+
+    /// Whether a payment would have room now; for who only asks.
+    pub(crate) async fn has_room(
+        &self,
+        desk: &Desk,
+        payment: &ChainPayment,
+        gas: Amount,
+    ) -> Result<(), PayOutcome> {
+        let now_ms = self.tools.clock.now_ms();
+        let Some(reserve) = desk.reserve(payment, gas, now_ms) else { return Err(not_now()) };
+        let room = self.tools.ledger.room(desk.chain.network(), &payment.payer, reserve, now_ms);
+        match room.await {
+            Ok(()) => Ok(()),
+            Err(LedgerError::NoRoom(why)) => Err(self.no_room(desk, payment, why)),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    async fn wait_for_change(
+        &self,
+        desk: &Desk,
+        payment: &ChainPayment,
+        why: NoRoom,
+        until: Instant,
+    ) -> Result<(), NotClaimed> {
+        if !why.is_brief() || Instant::now() >= until {
+            return Err(NotClaimed::NoRoom(self.no_room(desk, payment, why)));
+        }
+        tokio::select! {
+            biased;
+            () = self.tools.stop.cancelled() => Err(NotClaimed::Trouble(not_now())),
+            () = desk.freed.notified() => Ok(()),
+            () = tokio::time::sleep_until(until.min(Instant::now() + LOOK_PAUSE)) => Ok(()),
+        }
+    }
+
+    /// What is said to who found no room. Nothing was written, nothing was paid.
+    fn no_room(&self, desk: &Desk, payment: &ChainPayment, why: NoRoom) -> PayOutcome {
+        let network = desk.chain.network();
+        self.tools.metrics.no_room(network, why);
+        tracing::info!(%network, payer = payment.payer, reason = %why, "no room for a payment");
+        let refused = |code, message: &str| {
+            PayOutcome::Refused(Rejection::new(code, message).of(payment.payer.clone()))
+        };
+        match why {
+            NoRoom::PayerBurnt => refused(
+                ErrorCode::InvalidTransactionState,
+                "too many of this payer's transactions failed at our cost today; try again tomorrow",
+            ),
+            NoRoom::Balance => refused(
+                ErrorCode::InsufficientFunds,
+                "payments of this payer that are under way need its balance; wait until they have settled, \
+                 or add funds",
+            ),
+            NoRoom::Strangers | NoRoom::Exhausted | NoRoom::Spent => {
+                PayOutcome::Unavailable { retry_after_seconds: WINDOW_RETRY_SECONDS }
+            }
+            NoRoom::PayerInFlight | NoRoom::NetworkInFlight | NoRoom::CodeInFlight => {
+                PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS }
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The auditor's own sums of what is burnt and what may still be (P3): from the
+//! chains and the signed bytes, not from what was booked.
+
+use quittance_ledger::PaymentState;
+use quittance_ledger::model::Attempt;
+use quittance_protocol::PaymentId;
+
+use crate::evm::bound;
+use crate::plan::Net;
+use crate::process::{HISTORY_BPS, IN_FLIGHT_WEI, LAMPORTS_FOR_ATOMIC, WEI_FOR_ATOMIC, limits};
+use crate::solana::slot;
+use crate::svm::LAMPORTS;
+use crate::world::{Attack, World};
+
+/// What one attempt costs us, or may.
+enum Stake {
+    /// It earned its cost, or can never be included.
+    None,
+    /// It was included and earned nothing.
+    Burnt(u128),
+    /// It may be included, and cost this much at most.
+    AtRisk(u128),
+}
+
+impl World {
+    /// After every commit: burnt and at risk together stay within the limits, and
+    /// what is at risk is reserved.
+    pub(crate) fn audit_exposure(&mut self) {
+        // A reorganisation may open again what was earned and settled up.
+        if self.audit.reorganised {
+            return;
+        }
+        for net in [Net::Base, Net::Solana] {
+            self.audit_stakes(net);
+        }
+        let short: Vec<usize> =
+            [&self.base.uncovered, &self.audit.uncovered].into_iter().flatten().copied().collect();
+        for key in short {
+            if self.facts[key].attack == Some(Attack::Sprays) {
+                self.broken("P3", format!("key {key} was signed for money that an earlier payment needed"));
+            }
+        }
+    }
+
+    fn audit_stakes(&mut self, net: Net) {
+        let attempts: Vec<Attempt> = self.database.with(|rows| rows.attempts().to_vec());
+        let rate = if net == Net::Base { WEI_FOR_ATOMIC } else { LAMPORTS_FOR_ATOMIC };
+        let (mut burnt, mut at_risk, mut usdc) = (0_u128, 0_u128, 0_u128);
+        for attempt in attempts.iter().filter(|attempt| (attempt.nonce.is_some()) == (net == Net::Base)) {
+            match self.stake(net, attempt) {
+                Stake::None => {}
+                Stake::Burnt(cost) => {
+                    burnt = burnt.saturating_add(cost);
+                    usdc = usdc.saturating_add(cost.div_ceil(rate));
+                }
+                Stake::AtRisk(most) => {
+                    at_risk = at_risk.saturating_add(most);
+                    usdc = usdc.saturating_add(most.div_ceil(rate));
+                    self.audit_reserved(attempt, most);
+                }
+            }
+        }
+        let (soft, probes) = limits(&self.plan);
+        let allowed = u128::from(soft.saturating_add(probes)).saturating_add(self.earned_by_payers());
+        if usdc > allowed {
+            let what = format!("{net:?}: {burnt} burnt and {at_risk} at risk are {usdc} of {allowed}");
+            self.broken("P3", what);
+        }
+        if net == Net::Base && at_risk > IN_FLIGHT_WEI {
+            self.broken("P3", format!("{at_risk} wei in flight of {IN_FLIGHT_WEI}"));
+        }
+    }
+
+    fn stake(&self, net: Net, attempt: &Attempt) -> Stake {
+        let Some((key, _)) = attempt.payments.first().and_then(|id| self.row_by_id(id)) else {
+            return Stake::None;
+        };
+        if net == Net::Solana {
+            let now = slot(self.now());
+            return match self.solana.status(key, now) {
+                Some(landed) if landed.ok => Stake::None,
+                Some(_) => Stake::Burnt(LAMPORTS),
+                None if now > self.facts[key].last_valid_slot => Stake::None,
+                None => Stake::AtRisk(LAMPORTS),
+            };
+        }
+        let named = attempt.signed.transaction.strip_prefix("0x").and_then(|id| id.parse().ok());
+        let head = self.base.head();
+        match named.and_then(|id| self.base.place(id, head)) {
+            Some(place) if place.effective => Stake::None,
+            Some(place) => Stake::Burnt(self.base.cost(place)),
+            None if attempt.nonce.is_some_and(|nonce| nonce < self.base.nonces_used(head)) => Stake::None,
+            None => {
+                let cap = attempt.signed.detail.get("fee_cap").and_then(serde_json::Value::as_u64);
+                Stake::AtRisk(bound(cap.unwrap_or(0)))
+            }
+        }
+    }
+
+    fn audit_reserved(&mut self, attempt: &Attempt, most: u128) {
+        let Some(id) = attempt.payments.first() else { return };
+        let reserved = |id: &PaymentId| {
+            self.database.with(|rows| {
+                rows.reservations().find(|(of, _)| *of == id).map_or(0, |(_, one)| u128::from(one.native))
+            })
+        };
+        let reserved = reserved(id);
+        if reserved < most {
+            let transaction = &attempt.signed.transaction;
+            self.broken("P3", format!("{transaction} may cost {most}, and {reserved} is reserved"));
+        }
+    }
+
+    /// What payers may burn of the surcharges that they paid.
+    fn earned_by_payers(&self) -> u128 {
+        let paid: u64 = self.database.with(|rows| {
+            let settled = rows.payments().filter(|payment| payment.state == PaymentState::Settled);
+            settled.map(|payment| payment.gas.atomic()).sum()
+        });
+        u128::from(paid.saturating_add(self.audit.granted)).saturating_mul(u128::from(HISTORY_BPS)) / 10_000
+    }
+}

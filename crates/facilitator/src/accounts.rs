@@ -127,10 +127,10 @@ impl Accountant {
         if payment.verdict_at_ms.is_none_or(|at| at > old) {
             return Ok(false);
         }
-        match attempt.nonce() {
+        match (attempt.nonce(), attempt.wallet()) {
+            (Some(nonce), Some(wallet)) => Ok(nonce < self.desk.chain.used_nonces(wallet).await?),
             // A Solana attempt that is unknown this long has outlived its blockhash.
-            None => Ok(true),
-            Some(nonce) => Ok(nonce < self.desk.chain.used_nonces().await?),
+            _ => Ok(true),
         }
     }
 }

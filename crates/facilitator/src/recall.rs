@@ -37,6 +37,7 @@ impl Inner {
         }
         let presented = ChainPayment {
             key: identity.key,
+            source: identity.payer.clone(),
             payer: identity.payer,
             amount: known.payment.amount,
             signature_digest: match (holds, identity.digests.first()) {

@@ -243,7 +243,7 @@ mod cases {
             "DROP TABLE cost_totals",
             "DROP TABLE payers",
             "DROP INDEX payments_payer_landed",
-            "DELETE FROM _sqlx_migrations WHERE version >= 7",
+            "DELETE FROM _sqlx_migrations WHERE version = 7",
         ] {
             tamper(&store.url, sql).await.unwrap();
         }

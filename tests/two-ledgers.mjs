@@ -30,6 +30,8 @@ async function ledger(net, folder, name, payTo, { serve = false, shared = false,
       base: { pay_to: payTo.base, shared_pay_to: shared, payout_look_seconds: 1 },
       solana: { pay_to: payTo.solana, shared_pay_to: shared, payout_look_seconds: 1 },
       gate: { pending_wait_seconds: 5 },
+      // One surcharge for all of them: the offer of one is the price at the other.
+      quote: { gas_floor_usdc: '0.010000' },
     },
   });
   const env = { BASE_WALLET: wallet.key, SOLANA_WALLET: solanaWallet ?? net.solana.wallet_key };

@@ -78,6 +78,9 @@ export async function faultyProxy(upstream, ...options) {
     ...proxy,
     faults: list => call('faults', 'POST', list),
     healthy: () => call('faults', 'DELETE'),
+    /** A node that remembers less: `{ after_slots, no_history }`. */
+    forget: what => call('forgetting', 'POST', what),
+    remember: () => call('forgetting', 'DELETE'),
     reset: () => call('reset', 'POST'),
     counts: () => call('counts', 'GET'),
     /** How often each signed transaction was broadcast. */

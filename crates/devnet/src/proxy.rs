@@ -1,9 +1,10 @@
 //! A JSON-RPC proxy that counts calls, adds a fixed delay and injects faults.
 //!
 //! Control calls: `GET /__proxy/counts`, `GET /__proxy/sent`, `POST /__proxy/reset`,
-//! `GET|POST|DELETE /__proxy/faults`. Every other `POST` goes upstream.
+//! `GET|POST|DELETE /__proxy/faults`, `POST|DELETE /__proxy/forgetting`. Every other `POST` goes upstream.
 
 mod faults;
+mod forgetting;
 mod http;
 
 use std::{
@@ -19,6 +20,7 @@ use tokio::{
 };
 
 pub use faults::{Action, Call, Counts, Fault, State};
+pub use forgetting::Forgetting;
 use http::{Connection, Request, Response};
 
 use crate::DevnetError;
@@ -123,11 +125,22 @@ impl Proxy {
                 state.clear_faults();
                 ok(json!([]))
             }
+            ("POST", "forgetting") => match serde_json::from_slice::<Forgetting>(body) {
+                Ok(forgetting) => {
+                    state.forgetting = Some(forgetting);
+                    ok(json!(state.forgetting))
+                }
+                Err(error) => Response::json(400, json!({"error": error.to_string()}).to_string()),
+            },
+            ("DELETE", "forgetting") => {
+                state.forgetting = None;
+                ok(json!(null))
+            }
             ("POST", "reset") => {
                 state.reset();
                 ok(json!(state.counts()))
             }
-            _ => Response::json(404, r#"{"error":"counts, sent, faults or reset"}"#),
+            _ => Response::json(404, r#"{"error":"counts, sent, faults, forgetting or reset"}"#),
         }
     }
 
@@ -152,7 +165,27 @@ impl Proxy {
         if plan.cut {
             return Outcome::Cut;
         }
+        let upstream = upstream.map(|answer| self.forget(&parsed, answer));
         Outcome::Answer(merge(parsed.batch, plan.errors, upstream))
+    }
+
+    /// The upstream's answers without what this node would have forgotten.
+    fn forget(&self, parsed: &Parsed<'_>, response: Response) -> Response {
+        let mut state = self.state();
+        let Some(forgetting) = state.forgetting else { return response };
+        let Ok(mut answers) = serde_json::from_slice::<Value>(&response.body) else { return response };
+        let list = match &mut answers {
+            Value::Array(list) => list.as_mut_slice(),
+            one => std::slice::from_mut(one),
+        };
+        for answer in list {
+            let id = answer.get("id").map(Value::to_string);
+            let asked = parsed.calls.iter().map(|(_, call)| call);
+            if let Some(call) = asked.into_iter().find(|call| call.id.map(ToString::to_string) == id) {
+                forgetting.apply(call, answer, &mut state.newest_slot);
+            }
+        }
+        Response { body: answers.to_string().into_bytes(), ..response }
     }
 
     async fn send(&self, body: Vec<u8>) -> Response {

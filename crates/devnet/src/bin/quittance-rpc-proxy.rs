@@ -16,7 +16,8 @@ use tokio::{
 /// Forwards JSON-RPC over HTTP; counts calls, adds a delay and injects faults.
 ///
 /// Prints one JSON line `{"url", "upstream"}` on stdout when ready. Control:
-/// GET /__proxy/counts, GET /__proxy/sent, POST /__proxy/reset, GET|POST|DELETE /__proxy/faults.
+/// GET /__proxy/counts, GET /__proxy/sent, POST /__proxy/reset, GET|POST|DELETE /__proxy/faults,
+/// POST|DELETE /__proxy/forgetting.
 #[derive(Debug, Parser)]
 #[command(name = "quittance-rpc-proxy")]
 struct Arguments {

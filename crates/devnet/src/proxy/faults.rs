@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
+use super::forgetting::Forgetting;
+
 /// More distinct method names than this are counted together, as `other`.
 pub(crate) const METHODS_MAX: usize = 256;
 /// More faults than this may not wait at once.
@@ -100,6 +102,9 @@ pub struct State {
     waiting: Vec<Fault>,
     /// Broadcasts of each signed transaction, whatever became of them.
     sent: BTreeMap<String, u64>,
+    /// What it does not remember, and the newest slot that it has heard of.
+    pub(crate) forgetting: Option<Forgetting>,
+    pub(crate) newest_slot: u64,
 }
 
 impl State {
@@ -175,9 +180,10 @@ impl State {
         self.waiting.clear();
     }
 
-    /// Forgets everything.
+    /// Forgets everything but how much it remembers.
     pub fn reset(&mut self) {
-        *self = Self::default();
+        let Self { forgetting, newest_slot, .. } = *self;
+        *self = Self { forgetting, newest_slot, ..Self::default() };
     }
 }
 

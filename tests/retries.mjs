@@ -234,7 +234,9 @@ async function purseForOne(here, api) {
   const body = { word: someWord() };
   const offer = await offerOf(api, 'base', '/test/fail-once', body);
   const payer = base.stranger();
-  await third.call(here.net, base.account(here.net.base.payer_key), 'transfer', [payer.address, BigInt(offer.amount)]);
+  const giver = base.account(here.net.base.payer_key);
+  await third.fund(here.net, giver.address);
+  await third.call(here.net, giver, 'transfer', [payer.address, BigInt(offer.amount)]);
   const before = (await settled(here, 'POST /test/fail-once')).length;
   const pay = async () => http.encode(await base.payBase(payer, await offerOf(api, 'base', '/test/fail-once', body)));
   assert.equal((await post(api, '/test/fail-once', body, await pay())).status, 500);

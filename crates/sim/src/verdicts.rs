@@ -104,7 +104,9 @@ impl World {
         let mut paid: BTreeMap<usize, usize> = BTreeMap::new();
         for key in 0..self.facts.len() {
             let Some(payment) = self.row(key).filter(|_| self.facts[key].repeats) else { continue };
-            if payment.state == PaymentState::Settled && !used_up(&payment) {
+            // What another ledger landed is owed back: it never buys anything.
+            let bought = payment.state == PaymentState::Settled && payment.delivery != DeliveryState::Owed;
+            if bought && !used_up(&payment) {
                 let count = paid.entry(self.facts[key].call).or_default();
                 *count = count.saturating_add(1);
             }

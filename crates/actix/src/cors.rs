@@ -3,14 +3,16 @@
 //! Answers never allow credentials: a payment is the authorization, and cookies
 //! of another site must not ride along.
 
+use std::str::FromStr as _;
+
 use actix_web::HttpResponse;
 use actix_web::body::BoxBody;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap,
-    HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
 };
 
 /// `Access-Control-Expose-Headers` stands among the *request* headers because
@@ -21,6 +23,8 @@ const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const EXPOSED_HEADERS: &str =
     "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Payment-State, Retry-After, X-Should-Retry";
 const PREFLIGHT_MAX_AGE_SECONDS: u32 = 600;
+/// Headers of its own that a page may ask for.
+const ASKED_HEADERS_MAX: usize = 64;
 
 /// Which pages may call the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +71,7 @@ impl Cors {
         }
         let answer = HttpResponse::NoContent()
             .insert_header((ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS))
-            .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS))
+            .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers(headers)))
             .insert_header((ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE_SECONDS))
             .finish();
         Some(answer)
@@ -86,6 +90,22 @@ impl Cors {
             }
         }
     }
+}
+
+/// Ours, and whatever the page asks for: SDKs add headers of their own
+/// (`x-stainless-*`), and a header that is no credential grants nothing.
+fn allowed_headers(request: &HeaderMap) -> HeaderValue {
+    let asked =
+        request.get(ACCESS_CONTROL_REQUEST_HEADERS).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let ours: Vec<&str> = ALLOWED_HEADERS.split(',').map(str::trim).collect();
+    let theirs = asked
+        .split(',')
+        .map(str::trim)
+        .filter(|name| HeaderName::from_str(name).is_ok())
+        .filter(|name| !ours.iter().any(|known| known.eq_ignore_ascii_case(name)))
+        .take(ASKED_HEADERS_MAX);
+    let all = ours.iter().copied().chain(theirs).collect::<Vec<_>>().join(", ");
+    HeaderValue::from_str(&all).unwrap_or(HeaderValue::from_static(ALLOWED_HEADERS))
 }
 
 /// The decision about one request, kept until its answer is there.

@@ -116,12 +116,22 @@ where
     let Some(path) = path else {
         return Ok(Served::early(req, answers::trouble(&GateError::UnknownEndpoint)));
     };
-    if req.method() == Method::GET
+    // Monitors and load balancers ask with HEAD what they would GET.
+    let asked = if req.method() == Method::HEAD { Method::GET } else { req.method().clone() };
+    if asked == Method::GET
         && let Some(document) = discovery::document_at(shared, &path)
     {
         return Ok(Served::early(req, discovery::answer(shared, document)));
     }
-    match shared.pricer.route(req.method().as_str(), &path) {
+    let route = match shared.pricer.route(req.method().as_str(), &path) {
+        Route::Unknown if *req.method() != asked => match shared.pricer.route(asked.as_str(), &path) {
+            Route::Free => Route::Free,
+            // What is sold is sold to those who take it.
+            Route::Paid(_) | Route::Unknown => Route::Unknown,
+        },
+        route => route,
+    };
+    match route {
         Route::Unknown => Ok(Served::early(req, answers::trouble(&GateError::UnknownEndpoint))),
         Route::Free => pass(service, req).await,
         Route::Paid(endpoint) => {

@@ -136,7 +136,7 @@ pub(crate) fn check_time_window(
         return Err(EvmError::Expired);
     }
     if valid_before > now.saturating_add(terms.authorization_seconds_max) {
-        return Err(EvmError::TooFarAhead);
+        return Err(EvmError::TooFarAhead { max_seconds: terms.authorization_seconds_max });
     }
     Ok(())
 }

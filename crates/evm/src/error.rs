@@ -93,8 +93,14 @@ pub enum EvmError {
     #[error("authorization has expired or is about to")]
     Expired,
     /// `validBefore` is further ahead than a claim may live.
-    #[error("validBefore is too far ahead")]
-    TooFarAhead,
+    #[error(
+        "validBefore is more than {max_seconds} s ahead; the server's maxTimeoutSeconds must stay below \
+         that (authorization_seconds_max)"
+    )]
+    TooFarAhead {
+        /// The most that is taken.
+        max_seconds: u64,
+    },
     /// Not hex, empty, or above the limit.
     #[error("signature cannot be read")]
     SignatureForm,
@@ -177,7 +183,7 @@ impl EvmError {
             Self::ValueMismatch => C::InvalidExactEvmPayloadAuthorizationValueMismatch,
             Self::Value => C::InvalidExactEvmAuthorizationValue,
             Self::NotYetValid => C::InvalidExactEvmPayloadAuthorizationValidAfter,
-            Self::Expired | Self::TooFarAhead => C::InvalidExactEvmPayloadAuthorizationValidBefore,
+            Self::Expired | Self::TooFarAhead { .. } => C::InvalidExactEvmPayloadAuthorizationValidBefore,
             Self::SignatureForm => C::InvalidExactEvmFailedToParseSignature,
             Self::SignatureErc6492 => C::Eip6492FactoryNotAllowed,
             Self::SignatureHighS | Self::Signature => C::InvalidExactEvmSignature,

@@ -54,7 +54,9 @@ impl EvmPayer {
             |field, default| requirements.extra.get(field).and_then(|v| v.as_str()).unwrap_or(default);
         let domain = domain(extra("name", "USD Coin"), extra("version", "2"), chain_id, token);
         let valid_after = now.saturating_sub(VALID_AFTER_SLACK_SECONDS);
-        let valid_before = now.checked_add(requirements.max_timeout_seconds).ok_or(EvmError::TooFarAhead)?;
+        let valid_before = now
+            .checked_add(requirements.max_timeout_seconds)
+            .ok_or(EvmError::TooFarAhead { max_seconds: u64::MAX })?;
         let message = TransferWithAuthorization {
             from: self.key.address(),
             to,

@@ -139,6 +139,9 @@ fn offer_extra(name: &str, version: &str) -> Map<String, Value> {
     let mut extra = Map::new();
     extra.insert("name".to_owned(), json!(name));
     extra.insert("version".to_owned(), json!(version));
+    // Wallets that know several ways to pay with a token ask a service of their own which
+    // one it has, unless the offer names what is to be signed (thirdweb).
+    extra.insert("primaryType".to_owned(), json!("TransferWithAuthorization"));
     extra
 }
 

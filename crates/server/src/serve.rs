@@ -19,7 +19,7 @@ use crate::success::{Success, watchful};
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Deepest nesting of such a body.
-const BODY_JSON_DEPTH_MAX: usize = 20;
+const BODY_JSON_DEPTH_MAX: usize = 44;
 
 /// The merchant's name in the books while merchants have no keys of their own.
 const MERCHANT: &str = "default";
@@ -62,9 +62,13 @@ fn app(
         .route("/verify", web::post().to(verify))
         .route("/settle", web::post().to(settle))
         .route("/supported", web::get().to(supported))
+        .route("/supported", web::head().to(supported))
         .route("/metrics", web::get().to(metrics))
+        .route("/metrics", web::head().to(metrics))
         .route("/healthz", web::get().to(healthz))
+        .route("/healthz", web::head().to(healthz))
         .route("/readyz", web::get().to(readyz))
+        .route("/readyz", web::head().to(readyz))
         .default_service(web::to(|| async {
             HttpResponse::NotFound().json(json!({ "error": "not found; see GET /supported" }))
         }))

@@ -66,7 +66,8 @@ impl Host {
             .route("/v1/generation-requests/{request_id}", web::get().to(generation::poll))
             .route(CHAT_PATH, web::post().to(chat::complete))
             .route("/v1/text/attestation", web::get().to(attestation::show))
-            .route("/healthz", web::get().to(healthz));
+            .route("/healthz", web::get().to(healthz))
+            .route("/healthz", web::head().to(healthz));
         if self.test_hooks {
             config.configure(hooks::configure);
         }

@@ -124,10 +124,17 @@ fn evm(page: &mut Page, network: &NetworkInfo, chain_id: u64) {
             "verifyingContract": network.asset,
         },
         "primaryType": "TransferWithAuthorization",
-        "types": { "TransferWithAuthorization": [
-            field("from", "address"), field("to", "address"), field("value", "uint256"),
-            field("validAfter", "uint256"), field("validBefore", "uint256"), field("nonce", "bytes32"),
-        ] },
+        "types": {
+            // Wallets behind eth_signTypedData_v4 sign an empty domain without it.
+            "EIP712Domain": [
+                field("name", "string"), field("version", "string"), field("chainId", "uint256"),
+                field("verifyingContract", "address"),
+            ],
+            "TransferWithAuthorization": [
+                field("from", "address"), field("to", "address"), field("value", "uint256"),
+                field("validAfter", "uint256"), field("validBefore", "uint256"), field("nonce", "bytes32"),
+            ],
+        },
         "message": {
             "from": "<payer>", "to": network.pay_to, "value": "<amount>",
             "validAfter": "<seconds>", "validBefore": "<seconds>", "nonce": "0x<64 hex digits>",
@@ -148,7 +155,7 @@ fn solana(page: &mut Page, network: &NetworkInfo) {
     let fee_payer = network.extra.get("feePayer").and_then(Value::as_str).unwrap_or("extra.feePayer");
     page.text(format!(
         "Build a version 0 transaction without lookup tables, fee payer `{fee_payer}` (`extra.feePayer` of \
-         the offer), a recent blockhash, and exactly these instructions in this order:\n\n\
+         the offer), the offer's `extra.recentBlockhash` (or a recent one of your own), and exactly these instructions in this order:\n\n\
          1. ComputeBudget SetComputeUnitLimit, 20000 units.\n\
          2. ComputeBudget SetComputeUnitPrice, 1 micro-lamport.\n\
          3. Token Program TransferChecked: from your associated token account of mint `{}` to the associated \
@@ -156,7 +163,8 @@ fn solana(page: &mut Page, network: &NetworkInfo) {
          4. Memo Program (`MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr`): 16 random bytes as hex, so that two \
          payments of one amount differ.\n\n\
          Sign as the authority only and leave the fee payer's signature empty (zeros); do not send it. A \
-         blockhash lives about a minute, so pay at once.",
+         signature over a blockhash is good for some thirty seconds, whatever `maxTimeoutSeconds` says, so \
+         ask, sign and pay in one go.",
         network.asset, network.pay_to,
     ));
     page.text("`payload`:");

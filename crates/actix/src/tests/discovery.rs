@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use actix_web::HttpResponse;
+use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use actix_web::web;
 use serde_json::{Value, json};
@@ -176,4 +177,23 @@ async fn accounts_are_shown_where_a_hook_is_set() {
     assert_eq!(openapi["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     let page = get(hooked(), "/llms.txt").await;
     assert_eq!(String::from_utf8_lossy(&page.body).matches("with an account").count(), 1);
+}
+
+/// Load balancers and uptime monitors ask with HEAD.
+#[actix_web::test]
+async fn head_is_answered_as_get_on_documents_and_free_routes_and_sells_nothing() {
+    let till = Arc::new(Till::default());
+    let routes = |config: &mut web::ServiceConfig| {
+        config
+            .route("/free", web::head().to(|| async { "free" }))
+            .route("/gen", web::head().to(|| async { "sold" }));
+    };
+    let app = app(gate(&till), routes).await;
+    let head = |path: &str| TestRequest::default().method(Method::HEAD).uri(path);
+    for path in ["/v1/x402", "/.well-known/x402", "/openapi.json", "/llms.txt", "/free"] {
+        assert_eq!(call(&app, head(path)).await.status, 200, "{path}");
+    }
+    assert_eq!(call(&app, head("/gen")).await.status, 404);
+    assert_eq!(call(&app, head("/nowhere")).await.status, 404);
+    assert!(till.log().is_empty());
 }

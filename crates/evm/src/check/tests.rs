@@ -148,8 +148,16 @@ fn every_refusal_is_reached_with_a_good_signature() {
         ),
         ("expired", set("validBefore", json!(NOW.to_string())), EvmError::Expired),
         ("within the margin", set("validBefore", json!((NOW + 5).to_string())), EvmError::Expired),
-        ("too far ahead", set("validBefore", json!((NOW + 901).to_string())), EvmError::TooFarAhead),
-        ("end of time", set("validBefore", json!(u64::MAX.to_string())), EvmError::TooFarAhead),
+        (
+            "too far ahead",
+            set("validBefore", json!((NOW + 901).to_string())),
+            EvmError::TooFarAhead { max_seconds: 900 },
+        ),
+        (
+            "end of time",
+            set("validBefore", json!(u64::MAX.to_string())),
+            EvmError::TooFarAhead { max_seconds: 900 },
+        ),
         ("not yet valid", set("validAfter", json!((NOW + 1).to_string())), EvmError::NotYetValid),
         ("negative text", set("value", json!("-13938")), bad("value", value)),
         ("negative number", set("value", json!(-13938)), payload_shape.clone()),

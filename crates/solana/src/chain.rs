@@ -1,25 +1,25 @@
 //! One cluster, one wallet, one token: the driver around the pure parts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use quittance_protocol::{Deadline, DurableAttempt, Family, Network, PaymentPayload, Secret, SendOutcome};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use solana_sdk::hash::Hash;
-use solana_sdk::pubkey::Pubkey;
 use solana_sdk::signature::{Keypair, Signer};
 
 use crate::classify::{classify_send, combine};
 use crate::error::SolanaError;
 use crate::history::Memory;
+use crate::cluster::{Identified, StandIn};
 use crate::inspect::Rules;
 use crate::instructions as layout;
 use crate::key;
 use crate::payment::SolanaPayment;
+use crate::read::{read, read_account, read_blockhash, read_mint, read_rent};
+use crate::recipient;
 use crate::rpc::{HttpRpc, Rpc, RpcFailure};
 use crate::scan::HeightGate;
 use crate::simulate;
@@ -29,8 +29,8 @@ pub const LAMPORTS_PER_SIGNATURE: u64 = 5_000;
 /// Ours and the payer's.
 pub const SIGNATURES_PER_PAYMENT: u64 = 2;
 
-const CREATION_POLL_MS: u64 = 400;
-const CREATION_POLLS_MAX: u32 = 150;
+/// How seldom an endpoint that is known to serve the right cluster is asked again.
+const IDENTITY_ROUNDS: u32 = 12;
 
 /// Who creates our token account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +71,8 @@ pub struct SolanaConfig {
     pub rpc_urls: Vec<String>,
     /// The token's mint, base58.
     pub asset: String,
+    /// Decimals of the token's units.
+    pub asset_decimals: u8,
     /// Owner of our token account, base58; may equal the fee payer.
     pub pay_to: String,
     /// Who creates that token account.
@@ -88,6 +90,9 @@ pub struct SolanaConfig {
     /// From this amount on, in atomic units, a landing needs a second
     /// endpoint's word where there is one (invariant I7).
     pub second_opinion_value: u64,
+    /// Whether the service sells already: endpoints of another cluster are then
+    /// left out instead of ending the start.
+    pub late: bool,
 }
 
 /// What settling one payment can cost us at most, for the tariff.
@@ -140,26 +145,65 @@ pub struct SolanaChain {
     pub(crate) second_opinion_value: u64,
     pub(crate) height_gate: HeightGate,
     pub(crate) memory: Memory,
-    wallet: Keypair,
+    pub(crate) wallet: Keypair,
     /// Wallets that pay for nothing new, but co-sign what was claimed with them.
     former: Vec<Keypair>,
-    policy: TokenAccountPolicy,
-    /// Solana lowers it in steps, so it is read again while it matters.
+    pub(crate) policy: TokenAccountPolicy,
+    /// Those that were connected to by URL, as what can be asked for its cluster.
+    identified: Vec<Arc<Identified>>,
+    identity_rounds: AtomicU32,
+    stand_in: StandIn,
     rent_lamports: AtomicU64,
+    wallet_rent_lamports: u64,
     /// Until it has been seen it counts as missing, so that cost bounds include its rent.
-    token_account_missing: AtomicBool,
+    pub(crate) token_account_missing: AtomicBool,
+    /// Whether it ever was there since this was connected.
+    pub(crate) token_account_seen: AtomicBool,
 }
 
 impl SolanaChain {
     /// Connects over HTTP and checks that the mint is one of the SPL token program.
     pub async fn connect(config: SolanaConfig, wallet_key: &Secret) -> Result<Self, SolanaError> {
-        let mut endpoints: Vec<Arc<dyn Rpc>> = Vec::with_capacity(config.rpc_urls.len());
-        for url in &config.rpc_urls {
-            let endpoint = HttpRpc::new(url, config.rpc_timeout_ms)
-                .ok_or_else(|| SolanaError::BadUrl { url: without_secrets(url) })?;
-            endpoints.push(Arc::new(endpoint));
+        if config.network.family() != Family::Solana {
+            return Err(SolanaError::NotSolana { network: config.network.to_string() });
         }
-        Self::connect_with(config, wallet_key, endpoints).await
+        let stand_in = StandIn::default();
+        let mut identified = Vec::with_capacity(config.rpc_urls.len());
+        for (at, url) in config.rpc_urls.iter().enumerate() {
+            let endpoint = HttpRpc::new(url, config.rpc_timeout_ms).ok_or(SolanaError::BadUrl { at })?;
+            let stand_in = endpoint.is_loopback().then(|| Arc::clone(&stand_in));
+            identified.push(Arc::new(Identified::new(Arc::new(endpoint), config.network.clone(), stand_in)));
+        }
+        // What needs no node is refused before any is asked.
+        key::keypair(wallet_key)?;
+        key::address("asset", &config.asset)?;
+        key::address("pay_to", &config.pay_to)?;
+        check_clusters(&identified, config.late).await?;
+        let endpoints = identified.iter().map(|rpc| Arc::clone(rpc) as Arc<dyn Rpc>).collect();
+        let chain = Self::connect_with(config, wallet_key, endpoints).await?;
+        Ok(Self { identified, stand_in, ..chain })
+    }
+
+    /// Asks endpoints for their cluster, those in good standing every
+    /// [`IDENTITY_ROUNDS`]th time: a balancer may change the node behind a
+    /// connection that holds. Those of another one, as position in `rpc_urls`
+    /// and genesis hash, are asked nothing else until they answer rightly.
+    pub async fn wrong_endpoints(&self) -> Vec<(usize, String)> {
+        let every_one = self.identity_rounds.fetch_add(1, Ordering::Relaxed).is_multiple_of(IDENTITY_ROUNDS);
+        let asked = self.identified.iter().filter(|endpoint| every_one || !endpoint.is_right());
+        futures::future::join_all(asked.map(|endpoint| endpoint.ask())).await;
+        let wrong = |(at, endpoint): (usize, &Arc<Identified>)| Some((at, endpoint.other_cluster()?));
+        self.identified.iter().enumerate().filter_map(wrong).collect()
+    }
+
+    /// Whether a validator on this machine stands in for the configured cluster.
+    pub fn is_stand_in(&self) -> bool {
+        self.stand_in.get().is_some()
+    }
+
+    /// Whether `pay_to` has no key of its own: a program signs for it, or nobody.
+    pub fn pay_to_is_off_curve(&self) -> bool {
+        !self.rules.pay_to.is_on_curve()
     }
 
     /// As [`Self::connect`] with endpoints of the caller's; `config.rpc_urls` is not used.
@@ -175,7 +219,13 @@ impl SolanaChain {
         let mint = key::address("asset", &config.asset)?;
         let pay_to = key::address("pay_to", &config.pay_to)?;
         let decimals = read_mint(&endpoints, &mint).await?;
-        let rent_lamports = AtomicU64::new(read_rent(&endpoints).await?);
+        if decimals != config.asset_decimals {
+            return Err(SolanaError::Decimals { expected: config.asset_decimals, found: decimals });
+        }
+        let account = read_account(&endpoints, &pay_to, config.commitment).await?;
+        recipient::check(&pay_to, &mint, &wallet.pubkey(), account.as_ref())?;
+        let rent_lamports = read_rent(&endpoints, layout::TOKEN_ACCOUNT_BYTES).await?;
+        let wallet_rent_lamports = read_rent(&endpoints, 0).await?;
         let rules = Rules {
             network: config.network,
             fee_payer: wallet.pubkey(),
@@ -197,8 +247,13 @@ impl SolanaChain {
             wallet,
             former: Vec::new(),
             policy: config.token_account,
-            rent_lamports,
+            identified: Vec::new(),
+            identity_rounds: AtomicU32::new(0),
+            stand_in: StandIn::default(),
+            rent_lamports: AtomicU64::new(rent_lamports),
+            wallet_rent_lamports,
             token_account_missing: AtomicBool::new(true),
+            token_account_seen: AtomicBool::new(false),
         })
     }
 
@@ -237,11 +292,17 @@ impl SolanaChain {
         self.rent_lamports.load(Ordering::Acquire)
     }
 
-    /// Reads the rent of a token account again.
+    /// Reads the rent anew: the network lowers it in steps.
     pub async fn refresh_rent(&self) -> Result<u64, SolanaError> {
-        let rent = read_rent(&self.endpoints).await?;
+        let rent = read_rent(&self.endpoints, layout::TOKEN_ACCOUNT_BYTES).await?;
         self.rent_lamports.store(rent, Ordering::Release);
         Ok(rent)
+    }
+
+    /// What the fee payer must keep to go on existing, in lamports: a
+    /// transaction that would leave it less fails.
+    pub fn wallet_rent_lamports(&self) -> u64 {
+        self.wallet_rent_lamports
     }
 
     /// Whether our token account counts as missing; no I/O. It does until
@@ -259,86 +320,12 @@ impl SolanaChain {
         }
     }
 
-    /// The wallet's balance in lamports.
-    pub async fn wallet_lamports(&self) -> Result<u64, SolanaError> {
-        let params = json!([self.wallet(), {"commitment": self.commitment.as_str()}]);
-        let (_, answer) = read(&self.endpoints, "getBalance", params).await?;
-        let balance = answer.get("value").and_then(Value::as_u64);
-        Ok(balance.ok_or(RpcFailure::Malformed { method: "getBalance" })?)
-    }
-
     /// A recent blockhash, base58, and its last valid block height, for offers:
     /// official clients take `extra.recentBlockhash` and
     /// `extra.lastValidBlockHeight` and save a call of their own.
     pub async fn latest_blockhash(&self) -> Result<(String, u64), SolanaError> {
         let (_, blockhash, height) = read_blockhash(&self.endpoints, self.commitment).await?;
         Ok((blockhash.to_string(), height))
-    }
-
-    /// Looks whether our token account exists and is ours, and remembers it.
-    pub async fn token_account_exists(&self) -> Result<bool, SolanaError> {
-        let account = read_account(&self.endpoints, &self.rules.token_account, self.commitment).await?;
-        let exists = match account {
-            None => false,
-            // Lamports sent to the address do not make it a token account.
-            Some(account) if account.owner == layout::SYSTEM.to_string() => false,
-            Some(account) => {
-                let expected = [self.rules.mint.to_bytes(), self.rules.pay_to.to_bytes()].concat();
-                let ours = account.owner == layout::TOKEN.to_string() && account.data.starts_with(&expected);
-                if !ours {
-                    return Err(SolanaError::TokenAccountForeign { account: self.token_account() });
-                }
-                true
-            }
-        };
-        self.token_account_missing.store(!exists, Ordering::Release);
-        Ok(exists)
-    }
-
-    /// With [`TokenAccountPolicy::AtStart`]: creates our token account if it is
-    /// missing and waits until that is confirmed. `true` when it was created.
-    /// Idempotent on chain, so replicas may race. Costs one signature and the rent.
-    pub async fn ensure_token_account(&self) -> Result<bool, SolanaError> {
-        if self.token_account_exists().await? || self.policy == TokenAccountPolicy::InPayment {
-            return Ok(false);
-        }
-        let creation =
-            layout::create_token_account(&self.rules.fee_payer, &self.rules.pay_to, &self.rules.mint);
-        let (endpoint, blockhash, _) = read_blockhash(&self.endpoints, self.commitment).await?;
-        let message = layout::compile_v0(&self.rules.fee_payer, &[creation], blockhash)
-            .ok_or(SolanaError::TokenAccountFailed { reason: "message too large".to_owned() })?;
-        let signature = self.wallet.sign_message(&message);
-        let mut raw = vec![1];
-        raw.extend_from_slice(signature.as_ref());
-        raw.extend_from_slice(&message);
-        let params = json!([STANDARD.encode(&raw), {
-            "encoding": "base64", "preflightCommitment": self.commitment.as_str(),
-        }]);
-        let endpoint = self.endpoint(endpoint)?;
-        endpoint.call("sendTransaction", params).await?;
-        self.await_creation(endpoint, &signature.to_string()).await?;
-        self.token_account_exists().await
-    }
-
-    async fn await_creation(&self, endpoint: &Arc<dyn Rpc>, transaction: &str) -> Result<(), SolanaError> {
-        for _ in 0..CREATION_POLLS_MAX {
-            let answer = endpoint.call("getSignatureStatuses", json!([[transaction]])).await?;
-            let status = answer.pointer("/value/0").filter(|status| !status.is_null());
-            if let Some(error) = status.and_then(|status| status.get("err")).filter(|error| !error.is_null())
-            {
-                return Err(SolanaError::TokenAccountFailed { reason: error.to_string() });
-            }
-            let level = status.and_then(|status| status.get("confirmationStatus")).and_then(Value::as_str);
-            let deep_enough = match self.commitment {
-                Commitment::Confirmed => matches!(level, Some("confirmed" | "finalized")),
-                Commitment::Finalized => level == Some("finalized"),
-            };
-            if deep_enough {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(CREATION_POLL_MS)).await;
-        }
-        Err(SolanaError::TokenAccountUnconfirmed { transaction: transaction.to_owned() })
     }
 
     /// Every check that needs no chain: the exact-shape whitelist. No I/O.
@@ -440,7 +427,8 @@ impl SolanaChain {
     pub async fn send<A: DurableAttempt + ?Sized>(&self, attempt: &A) -> SendOutcome {
         let mut outcome: Option<SendOutcome> = None;
         for endpoint in &self.endpoints {
-            let next = send_to(endpoint, attempt).await;
+            // One of another cluster never gets the bytes.
+            let Some(next) = send_to(endpoint, attempt).await else { continue };
             let joined = match outcome.take() {
                 None => next,
                 Some(before) => combine(before, next),
@@ -458,7 +446,7 @@ impl SolanaChain {
     pub async fn rebroadcast<A: DurableAttempt + ?Sized>(&self, attempt: &A) -> SendOutcome {
         let sends = self.endpoints.iter().map(|endpoint| send_to(endpoint, attempt));
         let outcomes = futures::future::join_all(sends).await;
-        match outcomes.into_iter().reduce(combine) {
+        match outcomes.into_iter().flatten().reduce(combine) {
             Some(SendOutcome::Refused { reason }) => SendOutcome::Unknown { reason },
             Some(outcome) => outcome,
             None => SendOutcome::Unknown { reason: "no endpoint".to_owned() },
@@ -470,93 +458,34 @@ impl SolanaChain {
     }
 }
 
-async fn send_to<A: DurableAttempt + ?Sized>(endpoint: &Arc<dyn Rpc>, attempt: &A) -> SendOutcome {
+async fn send_to<A: DurableAttempt + ?Sized>(endpoint: &Arc<dyn Rpc>, attempt: &A) -> Option<SendOutcome> {
     let params = json!([STANDARD.encode(attempt.raw_bytes()), {
         "encoding": "base64", "skipPreflight": false, "preflightCommitment": "processed", "maxRetries": 0,
     }]);
-    classify_send(&endpoint.call("sendTransaction", params).await, attempt.transaction())
+    match endpoint.call("sendTransaction", params).await {
+        Err(RpcFailure::WrongCluster { .. }) => None,
+        answer => Some(classify_send(&answer, attempt.transaction())),
+    }
 }
 
-/// Asks endpoints in order until one answers. Only for reads: the answer comes
-/// from the one whose position is returned.
-pub(crate) async fn read(
-    endpoints: &[Arc<dyn Rpc>],
-    method: &'static str,
-    params: Value,
-) -> Result<(usize, Value), RpcFailure> {
-    let mut failure = RpcFailure::Malformed { method };
-    for (at, endpoint) in endpoints.iter().enumerate() {
-        match endpoint.call(method, params.clone()).await {
-            Ok(answer) => return Ok((at, answer)),
-            Err(error) => failure = error,
+/// At least one endpoint must answer and serve the configured cluster. At the
+/// start none may serve another; later such a one is left out.
+async fn check_clusters(endpoints: &[Arc<Identified>], late: bool) -> Result<(), SolanaError> {
+    let mut last = SolanaError::NoEndpoint;
+    let mut right = false;
+    for (endpoint, identified) in endpoints.iter().enumerate() {
+        match identified.ask().await {
+            Ok(()) => right = true,
+            Err(RpcFailure::WrongCluster { found }) => {
+                last = SolanaError::ClusterMismatch { endpoint, found };
+                if !late {
+                    return Err(last);
+                }
+            }
+            Err(error) => last = error.into(),
         }
     }
-    Err(failure)
-}
-
-/// An account's owner program, base58, and data.
-pub(crate) struct Account {
-    pub(crate) owner: String,
-    pub(crate) data: Vec<u8>,
-}
-
-pub(crate) async fn read_account(
-    endpoints: &[Arc<dyn Rpc>],
-    address: &Pubkey,
-    commitment: Commitment,
-) -> Result<Option<Account>, SolanaError> {
-    const METHOD: &str = "getAccountInfo";
-    let params = json!([address.to_string(), {"encoding": "base64", "commitment": commitment.as_str()}]);
-    let (_, answer) = read(endpoints, METHOD, params).await?;
-    let malformed = || RpcFailure::Malformed { method: METHOD };
-    let value = answer.get("value").ok_or_else(malformed)?;
-    if value.is_null() {
-        return Ok(None);
-    }
-    let owner = value.get("owner").and_then(Value::as_str).ok_or_else(malformed)?.to_owned();
-    let text = value.pointer("/data/0").and_then(Value::as_str).ok_or_else(malformed)?;
-    let data = STANDARD.decode(text).map_err(|_| malformed())?;
-    Ok(Some(Account { owner, data }))
-}
-
-/// Decimals of a mint of the SPL token program.
-pub(crate) async fn read_mint(endpoints: &[Arc<dyn Rpc>], mint: &Pubkey) -> Result<u8, SolanaError> {
-    if endpoints.is_empty() {
-        return Err(SolanaError::NoEndpoint);
-    }
-    let account = read_account(endpoints, mint, Commitment::Confirmed).await?;
-    let account = account.ok_or_else(|| SolanaError::MintMissing { mint: mint.to_string() })?;
-    let decimals =
-        layout::mint_decimals(&account.data).filter(|_| account.owner == layout::TOKEN.to_string());
-    decimals.ok_or_else(|| SolanaError::NotAMint { mint: mint.to_string() })
-}
-
-async fn read_rent(endpoints: &[Arc<dyn Rpc>]) -> Result<u64, SolanaError> {
-    let method = "getMinimumBalanceForRentExemption";
-    let (_, rent) = read(endpoints, method, json!([layout::TOKEN_ACCOUNT_BYTES])).await?;
-    Ok(rent.as_u64().ok_or(RpcFailure::Malformed { method })?)
-}
-
-/// Which endpoint answered, its newest blockhash and the last block height it is valid at.
-pub(crate) async fn read_blockhash(
-    endpoints: &[Arc<dyn Rpc>],
-    commitment: Commitment,
-) -> Result<(usize, Hash, u64), SolanaError> {
-    const METHOD: &str = "getLatestBlockhash";
-    let (at, answer) = read(endpoints, METHOD, json!([{"commitment": commitment.as_str()}])).await?;
-    let text = answer.pointer("/value/blockhash").and_then(Value::as_str);
-    let blockhash =
-        text.and_then(|text| text.parse().ok()).ok_or(RpcFailure::Malformed { method: METHOD })?;
-    let height = answer.pointer("/value/lastValidBlockHeight").and_then(Value::as_u64);
-    Ok((at, blockhash, height.ok_or(RpcFailure::Malformed { method: METHOD })?))
-}
-
-/// Keys of RPC providers stand in the path or query.
-fn without_secrets(url: &str) -> String {
-    reqwest::Url::parse(url)
-        .ok()
-        .and_then(|url| Some(format!("{}://{}", url.scheme(), url.host_str()?)))
-        .unwrap_or_else(|| "(not a URL)".to_owned())
+    if right { Ok(()) } else { Err(last) }
 }
 
 #[cfg(test)]

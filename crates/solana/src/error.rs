@@ -51,12 +51,10 @@ pub enum SolanaError {
     #[error("the key must be base58 of 64 bytes or a JSON array of 64 numbers, as solana-keygen writes it")]
     BadKey,
     /// A configured or offered address is not base58 of 32 bytes.
-    #[error("{field} is not a Solana address: {value}")]
+    #[error("{field} is not a Solana address; write base58 of 32 bytes")]
     BadAddress {
-        /// Which setting.
+        /// Which setting. Its value may be a key, pasted by mistake.
         field: &'static str,
-        /// Its value.
-        value: String,
     },
     /// The configured network is not a Solana cluster.
     #[error("{network} is not a Solana network")]
@@ -68,22 +66,44 @@ pub enum SolanaError {
     #[error("configure at least one Solana RPC URL")]
     NoEndpoint,
     /// An RPC URL cannot be used.
-    #[error("RPC URL {url} cannot be used")]
+    #[error("RPC URL number {at} cannot be used; write an http or https URL")]
     BadUrl {
-        /// The URL.
-        url: String,
+        /// Position in `rpc_urls`; the URL itself may hold a key.
+        at: usize,
+    },
+    /// An endpoint serves another cluster.
+    #[error(
+        "rpc_urls[{endpoint}] serves the cluster of genesis {found}, which is not the configured network; correct one of them"
+    )]
+    ClusterMismatch {
+        /// Position in `rpc_urls`.
+        endpoint: usize,
+        /// Genesis hash of the node.
+        found: String,
     },
     /// The mint does not exist on that cluster.
-    #[error("mint {mint} does not exist on this cluster; check network and asset")]
-    MintMissing {
-        /// Base58 mint.
-        mint: String,
-    },
+    #[error("there is no mint at asset on this cluster; check network and asset")]
+    MintMissing,
     /// The account is no mint of the SPL token program.
-    #[error("{mint} is not a mint of the SPL token program")]
-    NotAMint {
-        /// Base58 address.
-        mint: String,
+    #[error("asset is not a mint of the SPL token program")]
+    NotAMint,
+    /// The token's units are not what amounts are counted in.
+    #[error(
+        "the token has {found} decimals, asset_decimals says {expected}; amounts would be worth another sum than is asked for"
+    )]
+    Decimals {
+        /// Decimals of the configuration.
+        expected: u8,
+        /// Decimals of the mint.
+        found: u8,
+    },
+    /// Nobody could take a payment out again.
+    #[error("pay_to {problem}{}", .owner.as_ref().map_or_else(String::new, |owner| format!(": {owner}")))]
+    Recipient {
+        /// What stands there, and what to put.
+        problem: &'static str,
+        /// The owner of the token account that was given.
+        owner: Option<String>,
     },
     /// `ensure_token_account` sent its transaction but saw no confirmation in time.
     #[error("creation of the token account was sent as {transaction} but is not confirmed yet")]

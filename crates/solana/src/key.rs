@@ -31,7 +31,7 @@ pub fn wallet_address(secret: &Secret) -> Result<String, SolanaError> {
 
 /// Reads a base58 address; `field` names it in the error.
 pub(crate) fn address(field: &'static str, text: &str) -> Result<Pubkey, SolanaError> {
-    text.parse().map_err(|_| SolanaError::BadAddress { field, value: text.to_owned() })
+    text.parse().map_err(|_| SolanaError::BadAddress { field })
 }
 
 #[cfg(test)]

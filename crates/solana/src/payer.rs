@@ -8,12 +8,13 @@ use quittance_protocol::{PaymentRequirements, Secret, SvmExactPayload};
 use solana_sdk::hash::Hash;
 use solana_sdk::signature::{Keypair, Signer};
 
-use crate::chain::{Commitment, read_account, read_blockhash, read_mint};
+use crate::chain::Commitment;
 use crate::error::{MalformedTransaction, SolanaError};
 use crate::inspect::MEMO_BYTES_MAX;
 use crate::instructions as layout;
 use crate::key;
 use crate::message::{SIGNATURE_BYTES, TRANSACTION_BYTES_MAX};
+use crate::read::{read_account, read_blockhash, read_mint};
 use crate::rpc::{HttpRpc, Rpc};
 
 /// Enough for the transfer and a memo; what the official client sets is 20,000.
@@ -57,10 +58,8 @@ fn build(payer: &Keypair, parts: &PaymentParts<'_>) -> Result<Vec<u8>, SolanaErr
     let fee_payer = key::address("fee_payer", parts.fee_payer)?;
     let owner = key::address("pay_to", parts.pay_to)?;
     let mint = key::address("mint", parts.mint)?;
-    let blockhash: Hash = parts.recent_blockhash.parse().map_err(|_| SolanaError::BadAddress {
-        field: "recent_blockhash",
-        value: parts.recent_blockhash.to_owned(),
-    })?;
+    let blockhash: Hash =
+        parts.recent_blockhash.parse().map_err(|_| SolanaError::BadAddress { field: "recent_blockhash" })?;
     let mut instructions = Vec::new();
     instructions.extend(parts.compute_unit_limit.map(layout::set_unit_limit));
     instructions.extend(parts.compute_unit_price_micro_lamports.map(layout::set_unit_price));
@@ -131,8 +130,7 @@ impl SolanaPayer {
         rpc_timeout_ms: u64,
         options: &PayerOptions,
     ) -> Result<SvmExactPayload, SolanaError> {
-        let rpc = HttpRpc::new(rpc_url, rpc_timeout_ms)
-            .ok_or_else(|| SolanaError::BadUrl { url: "(payer's RPC)".to_owned() })?;
+        let rpc = HttpRpc::new(rpc_url, rpc_timeout_ms).ok_or_else(|| SolanaError::BadUrl { at: 0 })?;
         self.pay_with(requirements, Arc::new(rpc), options).await
     }
 

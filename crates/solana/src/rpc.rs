@@ -32,6 +32,12 @@ pub enum RpcFailure {
     /// No answer in time.
     #[error("no answer in time")]
     Timeout,
+    /// The endpoint serves another cluster, so it was not asked.
+    #[error("the endpoint serves the cluster of genesis {found}")]
+    WrongCluster {
+        /// Genesis hash of the node.
+        found: String,
+    },
     /// The connection failed.
     #[error("connection failed: {reason}")]
     Transport {
@@ -69,6 +75,13 @@ impl HttpRpc {
             .build()
             .ok()?;
         Some(Self { client, url })
+    }
+
+    /// Whether the endpoint is on this machine.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let address = host.parse::<std::net::IpAddr>();
+        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
     }
 }
 

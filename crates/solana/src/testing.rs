@@ -158,6 +158,8 @@ pub(crate) struct FakeRpc {
     forgetful: AtomicBool,
     answers: Mutex<HashMap<&'static str, Answer>>,
     calls: Mutex<Vec<(&'static str, Value)>>,
+    /// What stands where, by base58 address; nothing elsewhere.
+    accounts: Mutex<HashMap<String, Value>>,
 }
 
 impl FakeRpc {
@@ -166,7 +168,7 @@ impl FakeRpc {
         let node = Arc::new(Self::default());
         let mut data = vec![0; layout::MINT_BYTES];
         (data[44], data[45]) = (6, 1);
-        node.set("getAccountInfo", Ok(account(&layout::TOKEN, &data)));
+        node.put(&mint(), Some(account(&layout::TOKEN, &data)));
         node.set("getMinimumBalanceForRentExemption", Ok(json!(RENT)));
         node.set("getSignaturesForAddress", Ok(json!([{"signature": WITNESS, "slot": 1, "err": null}])));
         node
@@ -202,7 +204,26 @@ impl FakeRpc {
         calls.iter().filter(|(called, _)| *called == method).map(|(_, params)| params.clone()).collect()
     }
 
+    /// Puts an account of [`account`] at an address, or takes it away.
+    pub(crate) fn put(&self, address: &Pubkey, account: Option<Value>) {
+        let value = account.map_or(Value::Null, |mut account| account["value"].take());
+        self.accounts.lock().unwrap().insert(address.to_string(), value);
+    }
+
+    fn account_at(&self, address: &Value) -> Value {
+        let known = self.accounts.lock().unwrap();
+        known.get(address.as_str().unwrap()).cloned().unwrap_or(Value::Null)
+    }
+
     fn answer(&self, method: &'static str, params: &Value) -> Answer {
+        let failing = self.answers.lock().unwrap().get(method).is_some_and(|answer| answer.is_err());
+        if !failing && method == "getMultipleAccounts" {
+            let all: Vec<_> = params[0].as_array().unwrap().iter().map(|at| self.account_at(at)).collect();
+            return Ok(json!({"context": {"slot": 1}, "value": all}));
+        }
+        if !failing && method == "getAccountInfo" && !self.answers.lock().unwrap().contains_key(method) {
+            return Ok(json!({"context": {"slot": 1}, "value": self.account_at(&params[0])}));
+        }
         let answers = self.answers.lock().unwrap();
         if method != "getSignatureStatuses" {
             return answers.get(method).cloned().unwrap_or(Err(RpcFailure::Timeout));
@@ -267,6 +288,8 @@ pub(crate) fn config() -> SolanaConfig {
         rpc_urls: Vec::new(),
         asset: mint().to_string(),
         pay_to: wallet().pubkey().to_string(),
+        asset_decimals: 6,
+        late: false,
         token_account: TokenAccountPolicy::AtStart,
         compute_unit_limit_max: 200_000,
         compute_unit_price_micro_lamports_max: 5_000_000,

@@ -41,23 +41,23 @@ async fn connecting_checks_the_mint_and_the_settings() {
     let evm = SolanaConfig { network: Network::BASE.parse().unwrap(), ..config() };
     assert!(matches!(connect(evm, key.clone()).await, Some(SolanaError::NotSolana { .. })));
     let nowhere = SolanaConfig { pay_to: "0x0".into(), ..config() };
-    assert!(matches!(
-        connect(nowhere, key.clone()).await,
-        Some(SolanaError::BadAddress { field: "pay_to", .. })
-    ));
-    node.set("getAccountInfo", Ok(json!({"context": {"slot": 1}, "value": null})));
-    assert!(matches!(connect(config(), key.clone()).await, Some(SolanaError::MintMissing { .. })));
-    node.set("getAccountInfo", Ok(account(&layout::SYSTEM, &[0; 82])));
-    assert!(matches!(connect(config(), key.clone()).await, Some(SolanaError::NotAMint { .. })));
+    assert!(matches!(connect(nowhere, key.clone()).await, Some(SolanaError::BadAddress { field: "pay_to" })));
+    let eighteen = SolanaConfig { asset_decimals: 18, ..config() };
+    let refused = SolanaError::Decimals { expected: 18, found: 6 };
+    assert_eq!(connect(eighteen, key.clone()).await, Some(refused));
+    node.put(&mint(), None);
+    assert_eq!(connect(config(), key.clone()).await, Some(SolanaError::MintMissing));
+    node.put(&mint(), Some(account(&layout::SYSTEM, &[0; 82])));
+    assert_eq!(connect(config(), key.clone()).await, Some(SolanaError::NotAMint));
     let none = SolanaChain::connect_with(config(), &Secret::new(key), vec![]).await.err();
     assert_eq!(none, Some(SolanaError::NoEndpoint));
 }
 
 #[tokio::test]
-async fn a_bad_url_is_named_without_its_key() {
+async fn a_bad_url_is_named_by_its_place() {
     let config = SolanaConfig { rpc_urls: vec!["ftp://node.example/secret-key".into()], ..config() };
     let error = SolanaChain::connect(config, &Secret::new("x")).await.err();
-    assert_eq!(error, Some(SolanaError::BadUrl { url: "ftp://node.example".into() }));
+    assert_eq!(error, Some(SolanaError::BadUrl { at: 0 }));
 }
 
 #[tokio::test]
@@ -66,17 +66,18 @@ async fn the_token_account_is_missing_until_it_is_seen() {
     let chain = chain(&[&node]).await;
     assert!(chain.token_account_missing());
     assert_eq!(chain.fees().total_lamports(), Some(10_000 + 10_000 + RENT));
-    node.set("getAccountInfo", Ok(json!({"context": {"slot": 1}, "value": null})));
     assert_eq!(chain.token_account_exists().await, Ok(false));
     // Somebody sent lamports to the address: still no token account.
-    node.set("getAccountInfo", Ok(account(&layout::SYSTEM, &[])));
+    node.put(&rules().token_account, Some(account(&layout::SYSTEM, &[])));
     assert_eq!(chain.token_account_exists().await, Ok(false));
     // Its authority was handed to somebody else.
     let foreign = [mint().to_bytes(), third().pubkey().to_bytes()].concat();
-    node.set("getAccountInfo", Ok(account(&layout::TOKEN, &foreign)));
+    node.put(&rules().token_account, Some(account(&layout::TOKEN, &foreign)));
     assert!(matches!(chain.token_account_exists().await, Err(SolanaError::TokenAccountForeign { .. })));
+    node.put(&rules().token_account, None);
+    assert_eq!(chain.token_account_exists().await, Ok(false));
     assert!(chain.token_account_missing());
-    node.set("getAccountInfo", Ok(account(&layout::TOKEN, &token_account_data())));
+    node.put(&rules().token_account, Some(account(&layout::TOKEN, &token_account_data())));
     assert_eq!(chain.token_account_exists().await, Ok(true));
     assert_eq!(chain.fees().total_lamports(), Some(20_000));
     assert_eq!(chain.ensure_token_account().await, Ok(false));
@@ -100,7 +101,7 @@ async fn i10_no_signature_above_the_allowance() {
     assert_eq!(chain.check_rent(&creating, true), Ok(()));
     assert_eq!(chain.check_rent(&plain, false), Ok(()));
 
-    node.set("getAccountInfo", Ok(account(&layout::TOKEN, &token_account_data())));
+    node.put(&rules().token_account, Some(account(&layout::TOKEN, &token_account_data())));
     chain.token_account_exists().await.unwrap();
     assert_eq!(chain.cost_bound_lamports(&creating), 10_001);
     assert_eq!(chain.check_rent(&creating, false), Ok(()));
@@ -284,7 +285,7 @@ async fn every_future_can_be_spawned() {
         let _ = chain.deadline(&SolanaView { endpoint: 0, slot: 0, units_consumed: 0, balance: None }).await;
         let _ = chain.ensure_token_account().await;
         let _ = chain.latest_blockhash().await;
-        let _ = chain.wallet_lamports().await;
+        let _ = chain.state().await;
         let _ = chain.heights().await;
         let _ = chain.standing(&[]).await;
         let _ = &attempt;

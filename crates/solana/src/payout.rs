@@ -1,0 +1,154 @@
+//! Our token account: what stands at its address, and its creation.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use solana_sdk::signature::Signer;
+
+use crate::chain::{Commitment, LAMPORTS_PER_SIGNATURE, SolanaChain, TokenAccountPolicy};
+use crate::error::SolanaError;
+use crate::instructions as layout;
+use crate::read::{Account, parse_account, read, read_blockhash};
+use crate::rpc::{Rpc, RpcFailure};
+
+const CREATION_POLL_MS: u64 = 400;
+const CREATION_POLLS_MAX: u32 = 150;
+
+/// Where an SPL token account keeps its state, and what it says of a frozen one.
+const STATE_AT: usize = 108;
+const FROZEN: u8 = 2;
+
+/// What stands at our token account's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payout {
+    /// Our token account; payments arrive.
+    Ready,
+    /// Nothing.
+    Missing,
+    /// Our token account, frozen by the mint's authority: every payment fails.
+    Frozen,
+    /// Something that is not ours: its authority was handed to somebody else.
+    Foreign,
+}
+
+/// What decides whether a settlement can succeed and be paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SolanaState {
+    /// What the fee payer holds.
+    pub wallet_lamports: u64,
+    /// Where payments go.
+    pub payout: Payout,
+}
+
+impl SolanaChain {
+    /// Reads both in one call, and remembers whether the token account is missing.
+    pub async fn state(&self) -> Result<SolanaState, SolanaError> {
+        const METHOD: &str = "getMultipleAccounts";
+        let addresses = [self.wallet(), self.token_account()];
+        let params = json!([addresses, {"encoding": "base64", "commitment": self.commitment.as_str()}]);
+        let (_, answer) = read(&self.endpoints, METHOD, params).await?;
+        let malformed = || RpcFailure::Malformed { method: METHOD };
+        let values = answer.get("value").and_then(Value::as_array).ok_or_else(malformed)?;
+        let [wallet, account] = values.as_slice() else { return Err(malformed().into()) };
+        let wallet_lamports = match wallet {
+            Value::Null => 0,
+            wallet => wallet.get("lamports").and_then(Value::as_u64).ok_or_else(malformed)?,
+        };
+        let payout = self.judge(parse_account(account, METHOD)?.as_ref());
+        self.token_account_missing.store(payout == Payout::Missing, Ordering::Release);
+        if payout != Payout::Missing {
+            self.token_account_seen.store(true, Ordering::Release);
+        }
+        Ok(SolanaState { wallet_lamports, payout })
+    }
+
+    fn judge(&self, account: Option<&Account>) -> Payout {
+        let Some(account) = account else { return Payout::Missing };
+        // Lamports sent to the address do not make it a token account.
+        if account.owner == layout::SYSTEM.to_string() {
+            return Payout::Missing;
+        }
+        let expected = [self.rules.mint.to_bytes(), self.rules.pay_to.to_bytes()].concat();
+        match account.owner == layout::TOKEN.to_string() && account.data.starts_with(&expected) {
+            false => Payout::Foreign,
+            true if account.data.get(STATE_AT) == Some(&FROZEN) => Payout::Frozen,
+            true => Payout::Ready,
+        }
+    }
+
+    /// Looks whether our token account exists and is ours, and remembers it.
+    pub async fn token_account_exists(&self) -> Result<bool, SolanaError> {
+        match self.state().await?.payout {
+            Payout::Missing => Ok(false),
+            Payout::Foreign => Err(SolanaError::TokenAccountForeign { account: self.token_account() }),
+            Payout::Ready | Payout::Frozen => Ok(true),
+        }
+    }
+
+    /// Whether we create the token account, and have not seen it yet. One that
+    /// was closed later is not created again: whoever may close it would be paid
+    /// its rent each time.
+    pub fn owes_token_account(&self) -> bool {
+        self.policy == TokenAccountPolicy::AtStart && !self.token_account_seen.load(Ordering::Acquire)
+    }
+
+    /// What creating the token account costs us, in lamports.
+    pub fn creation_lamports(&self) -> u64 {
+        self.rent_lamports()
+            .saturating_add(LAMPORTS_PER_SIGNATURE)
+            .saturating_add(self.wallet_rent_lamports())
+    }
+
+    /// With [`TokenAccountPolicy::AtStart`]: creates our token account if it is
+    /// missing and waits until that is confirmed. `true` when it was created.
+    /// Idempotent on chain, so replicas may race. Costs one signature and the rent.
+    pub async fn ensure_token_account(&self) -> Result<bool, SolanaError> {
+        if self.token_account_exists().await? || self.policy == TokenAccountPolicy::InPayment {
+            return Ok(false);
+        }
+        let creation =
+            layout::create_token_account(&self.rules.fee_payer, &self.rules.pay_to, &self.rules.mint);
+        let (endpoint, blockhash, _) = read_blockhash(&self.endpoints, self.commitment).await?;
+        let message = layout::compile_v0(&self.rules.fee_payer, &[creation], blockhash)
+            .ok_or(SolanaError::TokenAccountFailed { reason: "message too large".to_owned() })?;
+        let signature = self.wallet.sign_message(&message);
+        let mut raw = vec![1];
+        raw.extend_from_slice(signature.as_ref());
+        raw.extend_from_slice(&message);
+        let params = json!([STANDARD.encode(&raw), {
+            "encoding": "base64", "preflightCommitment": self.commitment.as_str(),
+        }]);
+        let endpoint = self.endpoint(endpoint)?;
+        endpoint.call("sendTransaction", params).await?;
+        self.await_creation(endpoint, &signature.to_string()).await?;
+        self.token_account_exists().await
+    }
+
+    async fn await_creation(&self, endpoint: &Arc<dyn Rpc>, transaction: &str) -> Result<(), SolanaError> {
+        for _ in 0..CREATION_POLLS_MAX {
+            let answer = endpoint.call("getSignatureStatuses", json!([[transaction]])).await?;
+            let status = answer.pointer("/value/0").filter(|status| !status.is_null());
+            if let Some(error) = status.and_then(|status| status.get("err")).filter(|error| !error.is_null())
+            {
+                return Err(SolanaError::TokenAccountFailed { reason: error.to_string() });
+            }
+            let level = status.and_then(|status| status.get("confirmationStatus")).and_then(Value::as_str);
+            let deep_enough = match self.commitment {
+                Commitment::Confirmed => matches!(level, Some("confirmed" | "finalized")),
+                Commitment::Finalized => level == Some("finalized"),
+            };
+            if deep_enough {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(CREATION_POLL_MS)).await;
+        }
+        Err(SolanaError::TokenAccountUnconfirmed { transaction: transaction.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use quittance_evm::{
-    ArrivalCursor, EvmChain, EvmConfig, EvmError, EvmLanded, EvmPayment, EvmWatch, FeeSnapshot,
+    ArrivalCursor, EvmChain, EvmConfig, EvmError, EvmLanded, EvmPayment, EvmState, EvmWatch, FeeSnapshot,
     L1_FEE_HEADROOM, ScanCursor, gas_per_payment,
 };
 use quittance_ledger::{Recorded, SignedBytes};
@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::api::Rejection;
 use crate::chain::{
     Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Identity, Landed,
-    SignRefused, Watched, identify,
+    Obstacle, SignRefused, Watched, identify,
 };
 use crate::config::NetworkConfig;
 use crate::late::Facts;
@@ -52,6 +52,7 @@ impl BaseChain {
         former: &[Secret],
         headroom_bps: u128,
         second_opinion_value: u64,
+        late: bool,
     ) -> Result<Self, EvmError> {
         let mut evm = EvmConfig::new(
             config.network.clone(),
@@ -72,6 +73,7 @@ impl BaseChain {
         evm.contract_payers = config.contract_payers;
         evm.second_opinion_value = second_opinion_value;
         evm.former_wallets = former.iter().map(quittance_evm::wallet_address).collect::<Result<_, _>>()?;
+        evm.late = late;
         let chain = EvmChain::connect(evm, wallet).await?;
         Ok(Self {
             wallet: chain.wallet(),
@@ -329,10 +331,15 @@ impl Chain for BaseChain {
         self.chain.arrivals(&mut cursor).await.map_err(|error| ChainFault(error.to_string()))
     }
 
+    async fn wrong_endpoints(&self) -> Vec<String> {
+        let told = |(at, chain): (usize, u64)| format!("rpc_urls[{at}] serves chain {chain}");
+        self.chain.wrong_endpoints().await.into_iter().map(told).collect()
+    }
+
     async fn refresh_costs(&self, now_ms: i64) -> Result<CostSnapshot, ChainFault> {
         let fault = |error: EvmError| ChainFault(error.to_string());
         let fees = self.chain.refresh_fees(now_ms).await.map_err(fault)?;
-        let wallet_native = self.chain.wallet_balance_wei().await.map_err(fault)?;
+        let state = self.chain.state().await.map_err(fault)?;
         let overflow = || ChainFault("fees out of range".to_owned());
         let fee_per_gas = fees
             .base_fee_wei
@@ -345,10 +352,23 @@ impl Chain for BaseChain {
             .checked_mul(fee_per_gas)
             .and_then(|wei| wei.checked_add(fees.l1_fee_wei.checked_mul(L1_FEE_HEADROOM)?))
             .ok_or_else(overflow)?;
+        let bound_native = u128::from(self.gas_limit)
+            .checked_mul(fees.max_fee_per_gas_wei)
+            .and_then(|wei| {
+                wei.checked_add(fees.l1_fee_wei.checked_mul(L1_FEE_HEADROOM)?.checked_mul(SIZES_MAX)?)
+            })
+            .ok_or_else(overflow)?;
         Ok(CostSnapshot {
             cost_native,
             rent_native: 0,
-            wallet_native,
+            wallet_native: state.wallet_wei,
+            floor_native: 0,
+            bound_native,
+            obstacle: match state {
+                EvmState { paused: true, .. } => Some(Obstacle::TokenPaused),
+                EvmState { pay_to_blacklisted: true, .. } => Some(Obstacle::PayToBlacklisted),
+                EvmState { .. } => None,
+            },
             detail: json!({
                 "gas": gas,
                 "base_fee_wei": fees.base_fee_wei.to_string(),

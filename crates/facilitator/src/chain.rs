@@ -149,6 +149,28 @@ pub struct Heights {
     pub finalized: u64,
 }
 
+/// What makes every payment fail, whoever pays, until it is mended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The token moves nothing for anybody.
+    TokenPaused,
+    /// The token moves nothing to `pay_to`.
+    PayToBlacklisted,
+    /// The recipient's token account is frozen.
+    PayToFrozen,
+    /// The recipient's token account was closed, or given to somebody else.
+    PayToClosed,
+}
+
+impl CostSnapshot {
+    /// Whether the wallet can pay one settlement more than the `open` ones.
+    pub fn wallet_suffices(&self, open: usize) -> bool {
+        let settlements = u128::try_from(open).unwrap_or(u128::MAX).saturating_add(1);
+        let needed = self.bound_native.saturating_mul(settlements).saturating_add(self.floor_native);
+        self.wallet_native >= needed
+    }
+}
+
 /// What a settlement costs now, from the chain's own state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostSnapshot {
@@ -158,6 +180,13 @@ pub struct CostSnapshot {
     pub rent_native: u128,
     /// What the oracle wallet holds, in wei or lamports.
     pub wallet_native: u128,
+    /// What the wallet must keep whatever it pays, in wei or lamports.
+    pub floor_native: u128,
+    /// The most that one settlement may cost, in wei or lamports: nodes ask for
+    /// that much before they take its transaction.
+    pub bound_native: u128,
+    /// What makes every payment fail, if anything does.
+    pub obstacle: Option<Obstacle>,
     /// How it was made, for people.
     pub detail: Value,
     /// What offers of the next few seconds say in `extra` besides [`Chain::offer_extra`].
@@ -270,6 +299,13 @@ pub trait Chain: Send + Sync + 'static {
         Ok(true)
     }
 
-    /// Reads fees, rent and the wallet's balance, for the next tariff.
+    /// The endpoints that serve another chain and are therefore asked nothing,
+    /// each in a few words. Asks them; never more often than a tariff is made.
+    async fn wrong_endpoints(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Reads fees, rent, the wallet's balance and what may be in a payment's way,
+    /// for the next tariff.
     async fn refresh_costs(&self, now_ms: i64) -> Result<CostSnapshot, ChainFault>;
 }

@@ -13,55 +13,11 @@ use tokio::sync::Notify;
 
 use crate::api::NetworkInfo;
 use crate::chain::Chain;
+use crate::closed::{Closed, Obstructed, SOON_SECONDS};
 use crate::offer::{Moment, Prepared};
 use crate::rates::{Coin, RateSource};
 use crate::spending::Spending;
 use crate::watch::Poller;
-
-/// `Retry-After` of a network that waits for a rate, a chain or lower fees.
-const SOON_SECONDS: u64 = 5;
-
-/// `Retry-After` of a network that spent its day's allowance: costs leave the
-/// window one by one.
-const CEILING_SECONDS: u64 = 60;
-
-/// Why a network is not offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Closed {
-    /// No fresh exchange rate: nothing could be priced.
-    NoRate,
-    /// No tariff, or a stale one: the chain or the ledger does not answer.
-    NoTariff,
-    /// Settling is dearer than the operator wants to sell.
-    AboveCeiling,
-    /// Settling cost too much today altogether.
-    Spent,
-    /// The operator sells nothing here any more; what was begun is finished.
-    Retired,
-}
-
-impl Closed {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::NoRate, Self::NoTariff, Self::AboveCeiling, Self::Spent, Self::Retired];
-
-    /// For metrics and logs.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::NoRate => "no_rate",
-            Self::NoTariff => "no_tariff",
-            Self::AboveCeiling => "above_ceiling",
-            Self::Spent => "spent_ceiling",
-            Self::Retired => "retired",
-        }
-    }
-
-    pub(crate) fn retry_after_seconds(self) -> u64 {
-        match self {
-            Self::NoRate | Self::NoTariff | Self::AboveCeiling => SOON_SECONDS,
-            Self::Spent | Self::Retired => CEILING_SECONDS,
-        }
-    }
-}
 
 /// Everything about one network.
 pub(crate) struct Desk {
@@ -89,6 +45,8 @@ pub(crate) struct Desk {
     /// Whether the chain answered since this process started, and the wallet's
     /// nonce counter is not behind it: before that nothing may be signed.
     pub(crate) ready: AtomicBool,
+    /// What the last look at wallet, token and recipient found.
+    pub(crate) obstructed: Obstructed,
     /// Why the network was closed when the last tariff was due; for logs and alerts.
     pub(crate) closed: Mutex<Option<Closed>>,
     /// Whether payers without history waited when that was last looked at.
@@ -113,6 +71,9 @@ impl Desk {
     fn if_open<T>(&self, now_ms: i64, read: impl FnOnce(&Tariff) -> T) -> Result<T, Closed> {
         if self.retired {
             return Err(Closed::Retired);
+        }
+        if let Some(reason) = self.obstructed.now() {
+            return Err(reason);
         }
         // Not what attempts burnt without earning: strangers could close the
         // network with it, and payers with history still buy (P3).

@@ -194,6 +194,13 @@ impl Chain for LateChain {
         self.chain()?.pays_in(transaction).await
     }
 
+    async fn wrong_endpoints(&self) -> Vec<String> {
+        match self.connected.get() {
+            Some(chain) => chain.wrong_endpoints().await,
+            None => Vec::new(),
+        }
+    }
+
     /// The tariff's refresh comes every few seconds: it is what connects.
     async fn refresh_costs(&self, now_ms: i64) -> Result<CostSnapshot, ChainFault> {
         if self.connected.get().is_none() {

@@ -9,9 +9,11 @@ mod board;
 pub mod chain;
 mod checks;
 mod clock;
+mod closed;
 pub mod config;
 mod deliver;
 mod desk;
+mod endpoints;
 pub mod engine;
 mod failpoint;
 mod finality;
@@ -230,8 +232,22 @@ impl Facilitator {
     pub async fn ready(&self) -> Result<(), String> {
         self.inner.tools.ledger.counts().await.map_err(|error| error.to_string())?;
         let now_ms = self.inner.tools.clock.now_ms();
-        let offered = self.inner.desks.iter().any(|desk| desk.current(now_ms).is_some());
-        if offered { Ok(()) } else { Err("no network can be offered".to_owned()) }
+        if self.inner.desks.iter().any(|desk| desk.current(now_ms).is_some()) {
+            return Ok(());
+        }
+        let closed = self.closed();
+        let closed: Vec<_> = closed.iter().map(|(network, reason)| format!("{network} {reason}")).collect();
+        Err(format!("no network can be offered: {}", closed.join(", ")))
+    }
+
+    /// The networks that are not offered now, each with its reason as in the
+    /// metric `quittance_network_closed`.
+    pub fn closed(&self) -> Vec<(Network, &'static str)> {
+        let now_ms = self.inner.tools.clock.now_ms();
+        let reason = |desk: &Arc<Desk>| {
+            desk.open(now_ms).err().map(|closed| (desk.chain.network().clone(), closed.as_str()))
+        };
+        self.inner.desks.iter().filter_map(reason).collect()
     }
 
     /// All metrics, for `/metrics`.

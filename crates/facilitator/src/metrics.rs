@@ -8,7 +8,7 @@ use quittance_ledger::{Exposed, ExposureLimits, ExposureSums, NoRoom, Usage};
 use quittance_protocol::{Amount, ErrorCode, Network, SendOutcome};
 
 use crate::chain::Chain;
-use crate::desk::Closed;
+use crate::closed::Closed;
 
 /// Upper bounds of the verdict histogram in seconds.
 const VERDICT_BUCKETS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 30.0, 60.0, 120.0, 600.0];
@@ -35,6 +35,7 @@ pub struct Metrics {
     deliveries: IntCounterVec,
     alerts: IntCounterVec,
     closed: IntGaugeVec,
+    wrong_endpoints: IntGaugeVec,
     day_costs: IntGaugeVec,
     exposure: IntGaugeVec,
     exposure_native: GaugeVec,
@@ -109,6 +110,11 @@ impl Metrics {
             "1 while a network is not offered, by reason",
             &["network", "reason"],
         )?;
+        let wrong_endpoints = int_gauge(
+            "quittance_endpoints_of_another_chain",
+            "RPC endpoints that serve another chain than configured and are left out",
+            &["network"],
+        )?;
         let day_costs = int_gauge(
             "quittance_day_cost_usdc_atomic",
             "Real settlement cost of the last 24 hours, atomic USDC, as the ceilings see it",
@@ -175,6 +181,7 @@ impl Metrics {
             deliveries,
             alerts,
             closed,
+            wrong_endpoints,
             day_costs,
             exposure,
             exposure_native,
@@ -213,6 +220,12 @@ impl Metrics {
             "reorged_loss",
             "uncollected_ceiling",
             "spent_ceiling",
+            "wallet_empty",
+            "token_paused",
+            "pay_to_blacklisted",
+            "pay_to_frozen",
+            "pay_to_closed",
+            "wrong_chain",
         ] {
             self.alerts.with_label_values(&[network, kind]);
         }
@@ -311,6 +324,11 @@ impl Metrics {
     #[allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
     pub(crate) fn clock_skew(&self, skew_ms: i64) {
         self.clock_skew.set(skew_ms as f64 / 1_000.0);
+    }
+
+    pub(crate) fn wrong_endpoints(&self, network: &Network, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.wrong_endpoints.with_label_values(&[network.as_str()]).set(count);
     }
 
     /// Sets one reason, or none, and clears the others.

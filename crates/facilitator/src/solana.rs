@@ -7,16 +7,16 @@ use quittance_protocol::{
     Standing, UnixSeconds,
 };
 use quittance_solana::{
-    ArrivalCursor, Commitment, SolanaChain, SolanaConfig, SolanaError, SolanaLanded, SolanaPayment,
-    SolanaView, SolanaWatch, TokenAccountPolicy,
+    ArrivalCursor, Commitment, Payout, SolanaChain, SolanaConfig, SolanaError, SolanaLanded, SolanaPayment,
+    SolanaState, SolanaView, SolanaWatch, TokenAccountPolicy,
 };
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use crate::api::Rejection;
 use crate::chain::{
-    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused,
-    Watched,
+    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, Obstacle,
+    SignRefused, Watched,
 };
 use crate::clock::Clock;
 use crate::config::{NetworkConfig, TokenAccount};
@@ -41,6 +41,8 @@ pub(crate) struct SvmChain {
     wallet: String,
     clock: Clock,
     arrivals: tokio::sync::Mutex<ArrivalCursor>,
+    in_payment: bool,
+    retired: bool,
 }
 
 impl SvmChain {
@@ -52,7 +54,9 @@ impl SvmChain {
         former: &[Secret],
         clock: Clock,
         second_opinion_value: u64,
+        late: bool,
     ) -> Result<Self, SolanaError> {
+        let in_payment = config.token_account == TokenAccount::InPayment;
         let chain = SolanaChain::connect(
             SolanaConfig {
                 network: config.network.clone(),
@@ -69,17 +73,36 @@ impl SvmChain {
                 rpc_timeout_ms: config.rpc_timeout_ms,
                 commitment: Commitment::Confirmed,
                 second_opinion_value,
+                asset_decimals: config.asset_decimals,
+                late,
             },
             wallet,
         )
         .await?
         .with_former_wallets(former)?;
+        if chain.is_stand_in() {
+            tracing::warn!(
+                network = %config.network,
+                "rpc_urls lead to a local validator whose genesis is not this network's: for development only"
+            );
+        }
+        if chain.pay_to_is_off_curve() {
+            tracing::warn!(
+                network = %config.network,
+                "pay_to is off the curve: only a program can sign for it; make sure that it can move tokens"
+            );
+        }
+        let state = chain.state().await?;
+        if state.payout == Payout::Foreign && !config.retired {
+            return Err(SolanaError::TokenAccountForeign { account: chain.token_account() });
+        }
         // Nothing new is paid for on a network that is not sold.
-        if !config.retired && chain.ensure_token_account().await? {
-            tracing::info!(account = chain.token_account(), "created the recipient's token account");
+        if !config.retired {
+            create_if_owed(&chain, state).await?;
         }
         let arrivals = tokio::sync::Mutex::default();
-        Ok(Self { wallet: chain.wallet(), chain, network: config.network.clone(), clock, arrivals })
+        let (wallet, network) = (chain.wallet(), config.network.clone());
+        Ok(Self { wallet, chain, network, clock, arrivals, in_payment, retired: config.retired })
     }
 
     /// What is known without asking a node.
@@ -120,6 +143,18 @@ impl SvmChain {
         }
         extra
     }
+}
+
+/// Creates the recipient's token account if that is ours to do and the wallet
+/// can pay for it; until then the network is closed for want of money.
+async fn create_if_owed(chain: &SolanaChain, state: SolanaState) -> Result<bool, SolanaError> {
+    let owed = state.payout == Payout::Missing && chain.owes_token_account();
+    if !owed || state.wallet_lamports < chain.creation_lamports() {
+        return Ok(false);
+    }
+    let created = chain.ensure_token_account().await?;
+    tracing::info!(account = chain.token_account(), "created the recipient's token account");
+    Ok(created)
 }
 
 fn offer_extra(wallet: &str) -> Map<String, Value> {
@@ -313,19 +348,39 @@ impl Chain for SvmChain {
         self.chain.pays_in(transaction).await.map_err(|error| ChainFault(error.to_string()))
     }
 
+    async fn wrong_endpoints(&self) -> Vec<String> {
+        let told = |(at, genesis): (usize, String)| {
+            format!("rpc_urls[{at}] serves the cluster of genesis {genesis}")
+        };
+        self.chain.wrong_endpoints().await.into_iter().map(told).collect()
+    }
+
     async fn refresh_costs(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {
         let fault = |error: SolanaError| ChainFault(error.to_string());
-        if self.chain.token_account_missing() {
-            self.chain.token_account_exists().await.map_err(fault)?;
+        let mut state = self.chain.state().await.map_err(fault)?;
+        if !self.retired && create_if_owed(&self.chain, state).await.map_err(fault)? {
+            state = self.chain.state().await.map_err(fault)?;
+        }
+        if state.payout == Payout::Missing {
             self.chain.refresh_rent().await.map_err(fault)?;
         }
-        let wallet_native = u128::from(self.chain.wallet_lamports().await.map_err(fault)?);
+        let obstacle = match state.payout {
+            Payout::Frozen => Some(Obstacle::PayToFrozen),
+            Payout::Foreign => Some(Obstacle::PayToClosed),
+            // The first payment creates it, or we do once the wallet can pay for it.
+            Payout::Missing if self.in_payment || self.chain.owes_token_account() => None,
+            Payout::Missing => Some(Obstacle::PayToClosed),
+            Payout::Ready => None,
+        };
         let fees = self.chain.fees();
         let total = fees.total_lamports().ok_or_else(|| ChainFault("fees out of range".to_owned()))?;
         Ok(CostSnapshot {
             cost_native: u128::from(total),
             rent_native: u128::from(fees.rent_lamports),
-            wallet_native,
+            wallet_native: u128::from(state.wallet_lamports),
+            floor_native: u128::from(self.chain.wallet_rent_lamports()),
+            bound_native: u128::from(total),
+            obstacle,
             detail: json!({
                 "signature_lamports": fees.signature_lamports,
                 "priority_fee_lamports_max": fees.priority_fee_lamports_max,

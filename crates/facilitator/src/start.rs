@@ -17,6 +17,7 @@ use crate::base::BaseChain;
 use crate::board::Board;
 use crate::chain::Chain;
 use crate::clock::Clock;
+use crate::closed::Obstructed;
 use crate::config::{Config, ConfigError, NetworkConfig, read_secret_of, resolve};
 use crate::desk::Desk;
 use crate::keep::BEATS_PER_LEASE;
@@ -31,7 +32,7 @@ use crate::spending::Spending;
 use crate::tariffs::{self, TariffPolicy};
 use crate::units::{basis_points, usdc};
 use crate::watch::Poller;
-use crate::{Facilitator, Inner, Limits, open_work, order_of};
+use crate::{Facilitator, Inner, Limits, endpoints, open_work, order_of};
 
 /// A tariff that could not be refreshed this many times in a row is stale.
 const STALE_AFTER_REFRESHES: u64 = 12;
@@ -216,6 +217,12 @@ impl Inner {
             if let Err(error) = loaded.and(made) {
                 tracing::warn!(network = %desk.chain.network(), %error, "not offered until a tariff can be made");
             }
+            self.drivers.spawn(endpoints::run(
+                Arc::clone(desk),
+                self.policy.refresh,
+                Arc::clone(&tools.metrics),
+                tools.stop.clone(),
+            ));
             self.drivers.spawn(tariffs::run(
                 Arc::clone(desk),
                 Arc::clone(&tools.ledger),
@@ -254,7 +261,7 @@ async fn connect_now_or_later(
     clock: &Clock,
 ) -> Result<Arc<dyn Chain>, StartError> {
     let link = Link::new(name, network, config, clock)?;
-    match link.connect().await {
+    match link.connect(false).await {
         Err(error) if error.is_unreachable() => {
             tracing::error!(network = %network.network, %error, "not connected; trying again in the background");
             let facts = link.facts()?;
@@ -263,7 +270,7 @@ async fn connect_now_or_later(
                 facts,
                 Box::new(move || {
                     let link = Arc::clone(&link);
-                    Box::pin(async move { link.connect().await.map_err(|error| error.to_string()) })
+                    Box::pin(async move { link.connect(true).await.map_err(|error| error.to_string()) })
                 }),
             )))
         }
@@ -319,7 +326,9 @@ impl Link {
         })
     }
 
-    async fn connect(&self) -> Result<Arc<dyn Chain>, StartError> {
+    /// `late`: the service sells already, so that one wrong endpoint of several is
+    /// left out instead of ending the start.
+    async fn connect(&self, late: bool) -> Result<Arc<dyn Chain>, StartError> {
         match self.network.network.family() {
             Family::Eip155(_) => {
                 let chain = BaseChain::connect(
@@ -328,15 +337,22 @@ impl Link {
                     &self.former,
                     self.headroom_bps,
                     self.second_opinion,
+                    late,
                 )
                 .await;
                 Ok(Arc::new(chain.map_err(|source| self.evm(source))?))
             }
             Family::Solana => {
                 let clock = self.clock.clone();
-                let chain =
-                    SvmChain::connect(&self.network, &self.wallet, &self.former, clock, self.second_opinion)
-                        .await;
+                let chain = SvmChain::connect(
+                    &self.network,
+                    &self.wallet,
+                    &self.former,
+                    clock,
+                    self.second_opinion,
+                    late,
+                )
+                .await;
                 Ok(Arc::new(chain.map_err(|source| self.solana(source))?))
             }
         }
@@ -406,6 +422,7 @@ fn desk(
         freed: tokio::sync::Notify::new(),
         spending: Spending::default(),
         ready: AtomicBool::new(false),
+        obstructed: Obstructed::default(),
         closed: std::sync::Mutex::new(None),
         strangers_wait: AtomicBool::new(false),
         cost_budget: usdc("quote.cost_budget_usdc", &quote.cost_budget_usdc)?,

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::CostSnapshot;
 use crate::clock::Clock;
-use crate::desk::{Closed, Desk};
+use crate::closed::Closed;
+use crate::desk::Desk;
 use crate::metrics::Metrics;
 use crate::spending::strangers_wait;
 
@@ -108,7 +109,7 @@ fn tell(desk: &Desk, metrics: &Metrics, closed: Option<Closed>) {
         }
         Some(reason) => {
             tracing::warn!(%network, reason = reason.as_str(), "not offered");
-            if reason == Closed::Spent {
+            if reason.wants_a_person() {
                 metrics.alert(network, reason.as_str());
             }
         }
@@ -140,6 +141,10 @@ async fn make(
 ) -> Result<(), TariffError> {
     let costs = desk.chain.refresh_costs(now_ms).await?;
     desk.moment.say(&desk.terms, costs.offer_extra.clone(), now_ms);
+    // Before anything else can fail: what is in a payment's way closes the
+    // network although it could be priced.
+    let short = !costs.wallet_suffices(desk.poller.watching());
+    desk.obstructed.set(costs.obstacle.map(Closed::Obstacle).or(short.then_some(Closed::WalletEmpty)));
     get_ready(desk, ledger, now_ms).await?;
     metrics.wallet_balance(desk.chain.as_ref(), costs.wallet_native);
     reload(desk, ledger, policy, now_ms).await?;

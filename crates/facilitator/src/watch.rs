@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use quittance_protocol::{Evidence, PaymentKey};
@@ -31,6 +32,7 @@ const FAULT_PAUSE_MS_MAX: u64 = 5_000;
 #[derive(Clone)]
 pub(crate) struct Poller {
     registrations: mpsc::Sender<Registration>,
+    watching: Arc<AtomicUsize>,
 }
 
 struct Registration {
@@ -42,8 +44,14 @@ impl Poller {
     /// Starts the poller of one network.
     pub(crate) fn start(chain: Arc<dyn Chain>, interval: Duration, stop: CancellationToken) -> Self {
         let (registrations, incoming) = mpsc::channel(REGISTRATIONS_MAX);
-        tokio::spawn(poll(chain, interval, incoming, stop));
-        Self { registrations }
+        let watching = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(poll(chain, interval, incoming, stop, Arc::clone(&watching)));
+        Self { registrations, watching }
+    }
+
+    /// Payments whose transaction may be on its way, at the last look.
+    pub(crate) fn watching(&self) -> usize {
+        self.watching.load(Ordering::Relaxed)
     }
 
     /// Watches a payment, or replaces what is known of it (a new attempt). The
@@ -61,11 +69,13 @@ async fn poll(
     interval: Duration,
     mut incoming: mpsc::Receiver<Registration>,
     stop: CancellationToken,
+    watching: Arc<AtomicUsize>,
 ) {
     let mut list: BTreeMap<PaymentKey, Registration> = BTreeMap::new();
     let mut fault_pause_ms = 0_u64;
     loop {
         list.retain(|_, entry| !entry.evidence.is_closed());
+        watching.store(list.len(), Ordering::Relaxed);
         if list.is_empty() {
             // Nothing to look for: wait for work without asking the node.
             tokio::select! {
@@ -81,6 +91,7 @@ async fn poll(
             let Ok(registration) = incoming.try_recv() else { break };
             list.insert(registration.watched.key, registration);
         }
+        watching.store(list.len(), Ordering::Relaxed);
         let watched: Vec<Watched> = list.values().map(|entry| entry.watched.clone()).collect();
         match chain.scan(&watched).await {
             Ok(found) => {

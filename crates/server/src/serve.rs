@@ -130,11 +130,17 @@ async fn healthz() -> HttpResponse {
 
 /// Payments can be taken.
 async fn readyz(facilitator: Data<Facilitator>) -> HttpResponse {
+    // Which networks are not offered, and why: the others may still sell.
+    let closed: serde_json::Map<_, _> = facilitator
+        .closed()
+        .into_iter()
+        .map(|(network, reason)| (network.to_string(), json!(reason)))
+        .collect();
     match facilitator.ready().await {
-        Ok(()) => HttpResponse::Ok().json(json!({ "status": "ready" })),
+        Ok(()) => HttpResponse::Ok().json(json!({ "status": "ready", "closed": closed })),
         Err(reason) => HttpResponse::ServiceUnavailable()
             .insert_header((RETRY_AFTER, "5"))
-            .json(json!({ "status": "not ready", "reason": reason })),
+            .json(json!({ "status": "not ready", "reason": reason, "closed": closed })),
     }
 }
 

@@ -319,6 +319,9 @@ impl Chain for FakeBase {
             cost_native: with_headroom.saturating_mul(FEE_UNIT_WEI).saturating_mul(u128::from(GAS)),
             rent_native: 0,
             wallet_native: u128::MAX / 4,
+            floor_native: 0,
+            bound_native: 0,
+            obstacle: None,
             detail: Value::Null,
             offer_extra: Map::new(),
         })

@@ -175,6 +175,9 @@ impl Chain for FakeSolana {
             cost_native: LAMPORTS,
             rent_native: 0,
             wallet_native: u128::MAX / 4,
+            floor_native: 0,
+            bound_native: 0,
+            obstacle: None,
             detail: Value::Null,
             offer_extra: Map::new(),
         })

@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::chain::{SolanaChain, read};
+use crate::chain::SolanaChain;
 use crate::error::SolanaError;
+use crate::read::read;
 use crate::rpc::RpcFailure;
 use crate::scan::token_growth_of;
 

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use solana_sdk::signature::{Keypair, Signer};
 
 use crate::classify::{classify_send, combine};
+use crate::cluster::{Identified, StandIn};
 use crate::error::SolanaError;
 use crate::history::Memory;
-use crate::cluster::{Identified, StandIn};
 use crate::inspect::Rules;
 use crate::instructions as layout;
 use crate::key;

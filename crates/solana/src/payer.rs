@@ -130,7 +130,7 @@ impl SolanaPayer {
         rpc_timeout_ms: u64,
         options: &PayerOptions,
     ) -> Result<SvmExactPayload, SolanaError> {
-        let rpc = HttpRpc::new(rpc_url, rpc_timeout_ms).ok_or_else(|| SolanaError::BadUrl { at: 0 })?;
+        let rpc = HttpRpc::new(rpc_url, rpc_timeout_ms).ok_or(SolanaError::BadUrl { at: 0 })?;
         self.pay_with(requirements, Arc::new(rpc), options).await
     }
 

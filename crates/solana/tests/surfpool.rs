@@ -7,6 +7,9 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure real time")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
 
+#[path = "surfpool/trust.rs"]
+mod trust;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -123,7 +126,11 @@ impl World {
     }
 
     async fn chain(&self, token_account: TokenAccountPolicy) -> SolanaChain {
-        let config = SolanaConfig {
+        SolanaChain::connect(self.config(token_account), &secret(&self.wallet)).await.unwrap()
+    }
+
+    fn config(&self, token_account: TokenAccountPolicy) -> SolanaConfig {
+        SolanaConfig {
             network: Network::SOLANA.parse().unwrap(),
             rpc_urls: vec![self.url.clone()],
             asset: self.mint.clone(),
@@ -135,8 +142,9 @@ impl World {
             rpc_timeout_ms: 10_000,
             commitment: Commitment::Confirmed,
             second_opinion_value: u64::MAX,
-        };
-        SolanaChain::connect(config, &secret(&self.wallet)).await.unwrap()
+            asset_decimals: 6,
+            late: false,
+        }
     }
 
     fn requirements(&self) -> PaymentRequirements {

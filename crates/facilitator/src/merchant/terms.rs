@@ -70,13 +70,13 @@ impl Inner {
 
     /// Never under cost: the amount itself must pay for its settlement.
     pub(super) fn covers_cost(&self, desk: &Desk, payment: &ChainPayment) -> Result<Amount, Rejection> {
-        let Some(tariff) = desk.current(self.tools.clock.now_ms()) else {
-            return Err(reject(
-                ErrorCode::NetworkUnavailable,
-                "this network cannot settle now; try again later",
-            )
-            .retry_same());
-        };
+        let tariff = desk.open(self.tools.clock.now_ms()).map_err(|closed| {
+            let message = format!(
+                "this network cannot settle now ({}); send the same payment again later",
+                closed.as_str()
+            );
+            Rejection::new(ErrorCode::NetworkUnavailable, message).retry_same()
+        })?;
         if payment.amount < tariff.gas {
             return Err(Rejection::new(
                 ErrorCode::InvalidPaymentRequirements,

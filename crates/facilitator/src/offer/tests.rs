@@ -150,6 +150,7 @@ fn desk(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<Desk> {
         limits: limits(),
         freed: tokio::sync::Notify::new(),
         spending: Spending::default(),
+        obstructed: Default::default(),
         ready: AtomicBool::new(true),
         closed: Mutex::new(None),
         strangers_wait: AtomicBool::new(false),

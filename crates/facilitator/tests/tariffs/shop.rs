@@ -235,6 +235,9 @@ impl ChainPort for State {
             cost_native: u128::from(self.cost_wei.load(Ordering::SeqCst)),
             rent_native: 0,
             wallet_native: 0,
+            floor_native: 0,
+            bound_native: 0,
+            obstacle: None,
             detail: json!({}),
             offer_extra: Map::new(),
         })

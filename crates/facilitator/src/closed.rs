@@ -1,0 +1,110 @@
+//! Why a network is not offered.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::chain::Obstacle;
+
+/// `Retry-After` of a network that waits for a rate, a chain or lower fees.
+pub(crate) const SOON_SECONDS: u64 = 5;
+
+/// `Retry-After` of a network that waits for people, or for a day's allowance:
+/// costs leave the window one by one.
+const LATER_SECONDS: u64 = 60;
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// No fresh exchange rate: nothing could be priced.
+    NoRate,
+    /// No tariff, or a stale one: the chain or the ledger does not answer.
+    NoTariff,
+    /// Settling is dearer than the operator wants to sell.
+    AboveCeiling,
+    /// Settling cost too much today altogether.
+    Spent,
+    /// The operator sells nothing here any more; what was begun is finished.
+    Retired,
+    /// The oracle wallet cannot pay the next settlement.
+    WalletEmpty,
+    /// What makes every payment fail.
+    Obstacle(Obstacle),
+}
+
+impl Closed {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::NoRate,
+        Self::NoTariff,
+        Self::AboveCeiling,
+        Self::Spent,
+        Self::Retired,
+        Self::WalletEmpty,
+        Self::Obstacle(Obstacle::TokenPaused),
+        Self::Obstacle(Obstacle::PayToBlacklisted),
+        Self::Obstacle(Obstacle::PayToFrozen),
+        Self::Obstacle(Obstacle::PayToClosed),
+    ];
+
+    /// For metrics and logs.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::NoRate => "no_rate",
+            Self::NoTariff => "no_tariff",
+            Self::AboveCeiling => "above_ceiling",
+            Self::Spent => "spent_ceiling",
+            Self::Retired => "retired",
+            Self::WalletEmpty => "wallet_empty",
+            Self::Obstacle(Obstacle::TokenPaused) => "token_paused",
+            Self::Obstacle(Obstacle::PayToBlacklisted) => "pay_to_blacklisted",
+            Self::Obstacle(Obstacle::PayToFrozen) => "pay_to_frozen",
+            Self::Obstacle(Obstacle::PayToClosed) => "pay_to_closed",
+        }
+    }
+
+    /// Whether it stays until somebody does something.
+    pub(crate) fn wants_a_person(self) -> bool {
+        match self {
+            Self::NoRate | Self::NoTariff | Self::AboveCeiling | Self::Retired => false,
+            Self::Spent | Self::WalletEmpty | Self::Obstacle(_) => true,
+        }
+    }
+
+    pub(crate) fn retry_after_seconds(self) -> u64 {
+        if self.wants_a_person() || self == Self::Retired { LATER_SECONDS } else { SOON_SECONDS }
+    }
+}
+
+/// What the last look at wallet, token and recipient found; every offer asks.
+#[derive(Debug, Default)]
+pub(crate) struct Obstructed(AtomicU8);
+
+impl Obstructed {
+    pub(crate) fn set(&self, reason: Option<Closed>) {
+        let place = Closed::ALL.iter().position(|each| Some(*each) == reason);
+        let code = place.and_then(|at| u8::try_from(at.saturating_add(1)).ok()).unwrap_or(0);
+        self.0.store(code, Ordering::Release);
+    }
+
+    pub(crate) fn now(&self) -> Option<Closed> {
+        let at = usize::from(self.0.load(Ordering::Acquire)).checked_sub(1)?;
+        Closed::ALL.get(at).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_kept_and_named_once() {
+        let obstructed = Obstructed::default();
+        assert_eq!(obstructed.now(), None);
+        let mut names = std::collections::BTreeSet::new();
+        for reason in Closed::ALL {
+            obstructed.set(Some(reason));
+            assert_eq!(obstructed.now(), Some(reason));
+            assert!(names.insert(reason.as_str()));
+        }
+        obstructed.set(None);
+        assert_eq!(obstructed.now(), None);
+    }
+}

@@ -1,0 +1,34 @@
+//! Endpoints that serve another chain than the configured one: the chain crates
+//! ask them nothing; here somebody is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::desk::Desk;
+use crate::metrics::Metrics;
+
+/// Asks every endpoint for its chain, until told to stop. Apart from the tariff:
+/// an endpoint that says nothing must not hold that up.
+pub(crate) async fn run(desk: Arc<Desk>, pause: Duration, metrics: Arc<Metrics>, stop: CancellationToken) {
+    let network = desk.chain.network();
+    let mut known: Vec<String> = Vec::new();
+    loop {
+        let wrong = desk.chain.wrong_endpoints().await;
+        metrics.wrong_endpoints(network, wrong.len());
+        for endpoint in wrong.iter().filter(|endpoint| !known.contains(endpoint)) {
+            tracing::error!(%network, endpoint, "an endpoint of another chain is left out; correct rpc_urls");
+            metrics.alert(network, "wrong_chain");
+        }
+        for endpoint in known.iter().filter(|endpoint| !wrong.contains(endpoint)) {
+            tracing::info!(%network, endpoint, "an endpoint is taken back");
+        }
+        known = wrong;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}

@@ -352,12 +352,8 @@ impl Chain for BaseChain {
             .checked_mul(fee_per_gas)
             .and_then(|wei| wei.checked_add(fees.l1_fee_wei.checked_mul(L1_FEE_HEADROOM)?))
             .ok_or_else(overflow)?;
-        let bound_native = u128::from(self.gas_limit)
-            .checked_mul(fees.max_fee_per_gas_wei)
-            .and_then(|wei| {
-                wei.checked_add(fees.l1_fee_wei.checked_mul(L1_FEE_HEADROOM)?.checked_mul(SIZES_MAX)?)
-            })
-            .ok_or_else(overflow)?;
+        let gas_limit = self.chain.config().settle_gas_limit;
+        let bound_native = fees.cost_bound_wei(gas_limit, 0).ok_or_else(overflow)?;
         Ok(CostSnapshot {
             cost_native,
             rent_native: 0,

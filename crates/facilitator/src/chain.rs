@@ -163,10 +163,10 @@ pub enum Obstacle {
 }
 
 impl CostSnapshot {
-    /// Whether the wallet can pay one settlement more than the `open` ones.
-    pub fn wallet_suffices(&self, open: usize) -> bool {
-        let settlements = u128::try_from(open).unwrap_or(u128::MAX).saturating_add(1);
-        let needed = self.bound_native.saturating_mul(settlements).saturating_add(self.floor_native);
+    /// Whether the wallet can pay one settlement more than what is `reserved_native`
+    /// for those under way, of all replicas.
+    pub fn wallet_suffices(&self, reserved_native: u128) -> bool {
+        let needed = self.bound_native.saturating_add(reserved_native).saturating_add(self.floor_native);
         self.wallet_native >= needed
     }
 }

@@ -143,7 +143,8 @@ async fn make(
     desk.moment.say(&desk.terms, costs.offer_extra.clone(), now_ms);
     // Before anything else can fail: what is in a payment's way closes the
     // network although it could be priced.
-    let short = !costs.wallet_suffices(desk.poller.watching());
+    let reserved = u128::from(desk.spending.now().reserved.native);
+    let short = !costs.wallet_suffices(reserved);
     desk.obstructed.set(costs.obstacle.map(Closed::Obstacle).or(short.then_some(Closed::WalletEmpty)));
     get_ready(desk, ledger, now_ms).await?;
     metrics.wallet_balance(desk.chain.as_ref(), costs.wallet_native);

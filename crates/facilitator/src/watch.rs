@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use quittance_protocol::{Evidence, PaymentKey};
@@ -32,7 +31,6 @@ const FAULT_PAUSE_MS_MAX: u64 = 5_000;
 #[derive(Clone)]
 pub(crate) struct Poller {
     registrations: mpsc::Sender<Registration>,
-    watching: Arc<AtomicUsize>,
 }
 
 struct Registration {
@@ -44,14 +42,8 @@ impl Poller {
     /// Starts the poller of one network.
     pub(crate) fn start(chain: Arc<dyn Chain>, interval: Duration, stop: CancellationToken) -> Self {
         let (registrations, incoming) = mpsc::channel(REGISTRATIONS_MAX);
-        let watching = Arc::new(AtomicUsize::new(0));
-        tokio::spawn(poll(chain, interval, incoming, stop, Arc::clone(&watching)));
-        Self { registrations, watching }
-    }
-
-    /// Payments whose transaction may be on its way, at the last look.
-    pub(crate) fn watching(&self) -> usize {
-        self.watching.load(Ordering::Relaxed)
+        tokio::spawn(poll(chain, interval, incoming, stop));
+        Self { registrations }
     }
 
     /// Watches a payment, or replaces what is known of it (a new attempt). The
@@ -69,13 +61,11 @@ async fn poll(
     interval: Duration,
     mut incoming: mpsc::Receiver<Registration>,
     stop: CancellationToken,
-    watching: Arc<AtomicUsize>,
 ) {
     let mut list: BTreeMap<PaymentKey, Registration> = BTreeMap::new();
     let mut fault_pause_ms = 0_u64;
     loop {
         list.retain(|_, entry| !entry.evidence.is_closed());
-        watching.store(list.len(), Ordering::Relaxed);
         if list.is_empty() {
             // Nothing to look for: wait for work without asking the node.
             tokio::select! {
@@ -91,7 +81,6 @@ async fn poll(
             let Ok(registration) = incoming.try_recv() else { break };
             list.insert(registration.watched.key, registration);
         }
-        watching.store(list.len(), Ordering::Relaxed);
         let watched: Vec<Watched> = list.values().map(|entry| entry.watched.clone()).collect();
         match chain.scan(&watched).await {
             Ok(found) => {

@@ -9,7 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
-use quittance_facilitator::{NothingToOffer, Rejection};
+use quittance_facilitator::{NothingToOffer, Rejection, StoredAnswer};
 use quittance_protocol::{
     ErrorCode, PAYMENT_REQUIRED, PAYMENT_RESPONSE, RetryAction, SettleResponse, encode_header,
     encode_header_json,
@@ -257,17 +257,48 @@ pub(crate) fn refusal(refusal: Refusal) -> HttpResponse<BoxBody> {
     HttpResponse::build(status).insert_header((CACHE_CONTROL, "no-store")).json(refusal.body)
 }
 
-/// An answer that was too long to be kept (410): the receipt proves the sale.
-pub(crate) fn not_kept(status: u16, receipt: &SettleResponse) -> HttpResponse<BoxBody> {
+/// An answer that could not be kept (410): the receipt proves the sale. Whether
+/// its first client got all of it decides what the payment is worth.
+pub(crate) fn not_kept(answer: &StoredAnswer, receipt: &SettleResponse) -> HttpResponse<BoxBody> {
+    let refusal = (400..500).contains(&answer.status);
+    let (state, message) = match (answer.refundable, refusal) {
+        (true, false) => (
+            "delivered_in_part",
+            "the answer was too long to be kept and did not reach its client whole; \
+             ask the operator for a refund",
+        ),
+        (true, true) => {
+            ("refundable", "the service refused the request at length; ask the operator for a refund")
+        }
+        (false, _) => ("delivered", "the answer was delivered once and was too long to be kept"),
+    };
     let body = serde_json::json!({
         "error": "answer_not_kept",
-        "message": "the answer was delivered once and was too long to be kept",
-        "payment_state": "delivered",
+        "message": message,
+        "payment_state": state,
         "retry_action": RetryAction::DoNotRetry,
         "transaction": receipt.transaction,
-        "answer_status": status,
+        "answer_status": answer.status,
+        "refundable": answer.refundable,
     });
-    HttpResponse::Gone().json(body)
+    let mut response = HttpResponse::Gone().json(body);
+    crate::receipt::stamp(response.status(), response.headers_mut(), receipt, state);
+    response
+}
+
+/// A kept answer that this process cannot read now (503): it is not gone.
+pub(crate) fn unreachable(receipt: &SettleResponse, retry_after_seconds: u64) -> HttpResponse<BoxBody> {
+    let trouble = Trouble {
+        error: "answer_unreachable",
+        message: "the answer is kept but cannot be read right now; send the same payment again",
+        payment_state: Some("settled"),
+        retry_action: Some(RetryAction::RetrySamePayment),
+        retry_after_seconds: Some(retry_after_seconds),
+        transaction: hash(receipt),
+    };
+    let mut answer = trouble.answer(StatusCode::SERVICE_UNAVAILABLE);
+    add_receipt(&mut answer, Some(receipt));
+    answer.json(trouble)
 }
 
 fn hash(receipt: &SettleResponse) -> Option<&str> {

@@ -6,11 +6,14 @@ mod cors;
 mod discovery;
 mod error;
 mod gate;
+mod head;
 mod intake;
 mod limits;
 mod middleware;
 mod paid;
+mod range;
 mod receipt;
+mod replay;
 mod run;
 mod till;
 

@@ -13,19 +13,16 @@ pub struct Limits {
     pub body_read_ms: u64,
     /// Longest path and query on a paid route, because `resource.url` repeats them; longer is 414.
     pub url_bytes_max: usize,
-    /// Longest answer that is kept for replay. A longer one is passed on as a
-    /// stream, and a replay gets the receipt without it.
+    /// Longest answer of known length that is collected and recorded before its
+    /// first byte is released. A longer one, and a stream, is passed on while it
+    /// is made. How much of either is kept is the answer store's to say.
     pub answer_body_bytes_max: usize,
     /// Requests with a payment that are in flight at once, handler runs included; one more is 503.
     pub concurrency_max: usize,
     /// How long one handler run may take, its body included; a longer one is
-    /// stopped and its payment becomes a credit.
+    /// stopped and its payment becomes a credit. It is the handler's own time:
+    /// waiting for the answer store or for a client does not count.
     pub run_seconds_max: u64,
-    /// Chunks of a streamed answer that wait for a slow client.
-    pub stream_chunks_max: usize,
-    /// How long a streamed answer waits for a client that reads nothing before
-    /// it goes on without that client.
-    pub stream_stall_ms: u64,
     /// `Retry-After` where the gate itself is the reason.
     pub retry_after_seconds: u64,
 }
@@ -39,8 +36,6 @@ impl Default for Limits {
             answer_body_bytes_max: 4 * 1024 * 1024,
             concurrency_max: 1_024,
             run_seconds_max: 900,
-            stream_chunks_max: 64,
-            stream_stall_ms: 30_000,
             retry_after_seconds: 2,
         }
     }
@@ -64,9 +59,5 @@ impl Limits {
 
     pub(crate) fn run(&self) -> Duration {
         Duration::from_secs(self.run_seconds_max)
-    }
-
-    pub(crate) fn stream_stall(&self) -> Duration {
-        Duration::from_millis(self.stream_stall_ms)
     }
 }

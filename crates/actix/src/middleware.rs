@@ -21,7 +21,7 @@ use crate::answers::{self, PAYMENT_REQUIRED_MESSAGE, PAYMENT_REQUIRED_TEXT};
 use crate::gate::Shared;
 use crate::intake::Names;
 use crate::paid::Bypassed;
-use crate::{GateError, discovery, intake, receipt, run};
+use crate::{GateError, discovery, intake, replay, run};
 
 /// Room for an offer on two networks and its reason; a longer one grows.
 const OFFER_BYTES: usize = 2_048;
@@ -243,7 +243,9 @@ async fn on_record(
     let payment = intake::payment(req.headers()).ok()??;
     let sale = sale(req, path, body, Amount::ZERO, &payment);
     match shared.till.recall(&payment, &sale).await? {
-        PayOutcome::Answered { answer, receipt } => Some(receipt::replay(answer, &receipt)),
+        PayOutcome::Answered { payment, answer, receipt } => {
+            Some(replay::replay(shared, req.headers(), payment, answer, &receipt).await)
+        }
         PayOutcome::Pending { receipt, retry_after_seconds } => {
             Some(answers::pending(&receipt, retry_after_seconds))
         }

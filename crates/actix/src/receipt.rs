@@ -1,14 +1,12 @@
 //! From a handler's answer to a paid one, and to what is stored of it.
 
 use actix_web::HttpResponse;
-use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
-use bytes::Bytes;
-use quittance_facilitator::{StoredAnswer, Usage};
+use actix_web::http::header::{CACHE_CONTROL, CONNECTION, ETAG, HeaderMap, HeaderName, HeaderValue};
+use quittance_facilitator::{AnswerObject, PaidFacts, Sealed, StoredAnswer, StoredObject, Usage};
 use quittance_protocol::{PAYMENT_REQUIRED, PAYMENT_RESPONSE, SettleResponse, encode_header};
 
-use crate::answers::{self, PAYMENT_STATE, SHOULD_RETRY, invites_repetition};
+use crate::answers::{PAYMENT_STATE, SHOULD_RETRY, invites_repetition};
 
 /// Headers that are the gate's to set; what a handler says under these names
 /// would be believed by clients as if the gate had said it.
@@ -16,8 +14,12 @@ const OURS: [&str; 5] =
     [PAYMENT_REQUIRED, PAYMENT_RESPONSE, "x-payment-response", "payment-state", "x-should-retry"];
 
 /// Headers of one connection or one moment (RFC 9110, section 7.6.1), which a
-/// replay must not repeat, and the length, which is computed anew.
-const NOT_STORED: [&str; 10] = [
+/// replay must not repeat, and the length, which is computed anew. A cookie is a
+/// session of the one who was there first: whoever replays gets the answer, and
+/// nobody's session.
+const NOT_STORED: [&str; 12] = [
+    "set-cookie",
+    "set-cookie2",
     "connection",
     "content-length",
     "date",
@@ -75,43 +77,51 @@ fn private(headers: &HeaderMap) -> HeaderValue {
     HeaderValue::from_str(&kept.join(", ")).unwrap_or(HeaderValue::from_static("private"))
 }
 
-/// What is kept of an answer. `body` is `None` when it was too long.
+/// Names the answer, so that a client that was cut off can ask for the rest of
+/// this one and of no other run's. The handler's own tag stands.
+pub(crate) fn tag(response: &mut HttpResponse<()>, paid: &PaidFacts) {
+    if response.status() == StatusCode::OK
+        && !response.headers().contains_key(ETAG)
+        && let Ok(tag) = HeaderValue::from_str(&format!("\"{}.{}\"", paid.payment_id, paid.run))
+    {
+        response.headers_mut().insert(ETAG, tag);
+    }
+}
+
+/// Whether a header of this name is kept with an answer.
+pub(crate) fn is_stored(name: &HeaderName) -> bool {
+    !NOT_STORED.contains(&name.as_str()) && !OURS.contains(&name.as_str())
+}
+
+/// What is kept of an answer.
 pub(crate) fn store(
     status: StatusCode,
     headers: &HeaderMap,
-    body: Option<&Bytes>,
+    sealed: Sealed,
     usage: Option<Usage>,
 ) -> StoredAnswer {
-    let kept = headers
-        .iter()
-        .filter(|(name, _)| !NOT_STORED.contains(&name.as_str()) && !OURS.contains(&name.as_str()));
+    let (body, object, truncated) = match sealed {
+        Sealed::Inline(body) => (body.to_vec(), None, false),
+        Sealed::Stored(StoredObject { name, key, bytes }) => {
+            (Vec::new(), Some(AnswerObject { name, key: *key.expose_bytes(), bytes }), false)
+        }
+        Sealed::NotKept { .. } => (Vec::new(), None, true),
+    };
+    let hops = named_in_connection(headers);
+    let kept = headers.iter().filter(|(name, _)| is_stored(name) && !hops.contains(name));
     StoredAnswer {
         status: status.as_u16(),
         headers: kept.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect(),
-        body: body.map(|body| body.to_vec()).unwrap_or_default(),
-        truncated: body.is_none(),
+        body,
+        object,
+        truncated,
         refundable: status.is_client_error(),
         usage,
     }
 }
 
-/// The stored answer again, byte for byte.
-pub(crate) fn replay(answer: StoredAnswer, receipt: &SettleResponse) -> HttpResponse<BoxBody> {
-    let state = if answer.refundable { "refundable" } else { "delivered" };
-    let mut response = if answer.truncated {
-        answers::not_kept(answer.status, receipt)
-    } else {
-        let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
-        let mut response = HttpResponse::new(status).set_body(BoxBody::new(answer.body));
-        for (name, value) in answer.headers {
-            if let (Ok(name), Ok(value)) =
-                (HeaderName::try_from(name.as_str()), HeaderValue::from_bytes(&value))
-            {
-                response.headers_mut().append(name, value);
-            }
-        }
-        response
-    };
-    stamp(response.status(), response.headers_mut(), receipt, state);
-    response
+/// Headers that `Connection` declares to be of this connection only.
+fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let said = headers.get_all(CONNECTION).filter_map(|value| value.to_str().ok());
+    said.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
 }

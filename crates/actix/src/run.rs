@@ -5,28 +5,31 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap, IF_RANGE, RANGE};
 use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::FutureExt as _;
-use quittance_facilitator::{Grant, PayOutcome};
+use quittance_facilitator::{Draft, Grant, PayOutcome, Sealed, Step};
 use quittance_protocol::{PAYMENT_SIGNATURE, PaymentId, RetryAction, SettleResponse};
 use quittance_quote::Price;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
 
-use crate::body::{OnSent, Piece, Relay, Whole};
+use crate::body::OnSent;
 use crate::gate::Shared;
+use crate::head::Head;
 use crate::middleware::{Job, Served, unpaid};
 use crate::paid::{Paid, Ticket};
 use crate::till::Till;
-use crate::{GateError, answers, receipt};
+use crate::{GateError, answers, receipt, replay};
 
 /// Where the answer goes; closed when the client is gone.
-type Client = oneshot::Sender<Served>;
+pub(crate) type Client = oneshot::Sender<Served>;
 
 /// Takes the payment and does what its outcome allows.
 pub(crate) async fn serve<S, B>(
@@ -44,7 +47,9 @@ pub(crate) async fn serve<S, B>(
         PayOutcome::Granted(grant) => {
             return Run::new(shared, grant, price).start(service, req, client).await;
         }
-        PayOutcome::Answered { answer, receipt } => receipt::replay(answer, &receipt),
+        PayOutcome::Answered { payment, answer, receipt } => {
+            replay::replay(&shared, req.headers(), payment, answer, &receipt).await
+        }
         PayOutcome::Pending { receipt, retry_after_seconds } => {
             answers::pending(&receipt, retry_after_seconds)
         }
@@ -75,7 +80,9 @@ struct Run {
     receipt: SettleResponse,
     payment: PaymentId,
     ticket: Arc<Ticket>,
-    deadline: Instant,
+    /// What is left of the handler's own time. Waiting for the store, or for a
+    /// reader, is not the handler's.
+    left: Duration,
 }
 
 /// How the handler's body went on.
@@ -87,28 +94,33 @@ enum Next {
 
 impl Run {
     fn new(shared: Arc<Shared>, grant: Grant, price: Price) -> Self {
-        let deadline = Instant::now() + shared.limits.run();
+        let left = shared.limits.run();
         let receipt = grant.receipt().clone();
         let payment = grant.paid().payment_id.clone();
         let ticket = Arc::new(Ticket::new(grant.paid().clone(), price));
-        Self { shared, grant, receipt, payment, ticket, deadline }
+        Self { shared, grant, receipt, payment, ticket, left }
     }
 
-    async fn start<S, B>(self, service: Rc<S>, mut req: ServiceRequest, client: Client)
+    async fn start<S, B>(mut self, service: Rc<S>, mut req: ServiceRequest, client: Client)
     where
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
         B: MessageBody + 'static,
     {
         // Nothing behind the gate needs the payment itself, and a log or an
-        // upstream that kept it could ask for the stored answer.
-        req.headers_mut().remove(PAYMENT_SIGNATURE);
+        // upstream that kept it could ask for the stored answer. What is kept is
+        // the whole answer, of which a replay may ask for a part.
+        for name in [PAYMENT_SIGNATURE, RANGE.as_str(), IF_RANGE.as_str()] {
+            req.headers_mut().remove(name);
+        }
         req.extensions_mut().insert(Paid(Arc::clone(&self.ticket)));
         let handler = AssertUnwindSafe(async move { service.call(req).await }).catch_unwind();
+        let begun = Instant::now();
         let handled = tokio::select! {
             biased;
             () = self.grant.revoked() => return self.fail(None, GateError::RunRevoked, client).await,
-            handled = timeout_at(self.deadline, handler) => handled,
+            handled = timeout(self.left, handler) => handled,
         };
+        self.left = self.left.saturating_sub(begun.elapsed());
         match handled {
             Err(_elapsed) => self.fail(None, GateError::HandlerTooSlow, client).await,
             Ok(Err(_panic)) => self.fail(None, GateError::HandlerFailed, client).await,
@@ -130,112 +142,125 @@ impl Run {
         if response.status().is_server_error() {
             return self.pass_failure(request, response.map_into_boxed_body(), client).await;
         }
-        let kept_max = self.shared.limits.answer_body_bytes_max;
-        match response.body().size() {
-            BodySize::None => self.buffered(request, response, client).await,
-            BodySize::Sized(n) if n <= kept_max as u64 && !is_event_stream(response.headers()) => {
-                self.buffered(request, response, client).await;
+        let (mut response, body) = response.into_parts();
+        let size = body.size();
+        receipt::tag(&mut response, self.grant.paid());
+        let (draft, reader) = self.shared.till.draft(&self.grant);
+        let held = match size {
+            BodySize::None => true,
+            BodySize::Sized(n) => {
+                n <= self.shared.limits.answer_body_bytes_max as u64 && !is_event_stream(response.headers())
             }
-            _ => self.streamed(request, response, client).await,
+            BodySize::Stream => false,
+        };
+        let stored = (response.status(), response.headers().clone());
+        let mut head =
+            Head::new(request, response, client, reader, on_sent(&self.shared.till, self.payment.clone()));
+        if !held {
+            head.release(&self.receipt, self.passing_state(stored.0), size);
+        }
+        self.drain(Box::pin(body), size, draft, head, stored).await;
+    }
+
+    /// What is said of an answer whose end is not known yet.
+    fn passing_state(&self, status: StatusCode) -> &'static str {
+        if status.is_client_error() { "refundable" } else { "running" }
+    }
+
+    /// Takes all that the handler makes, whatever its reader does; books it at
+    /// the end, and only then lets the reader see the end.
+    async fn drain<B: MessageBody>(
+        mut self,
+        mut body: Pin<Box<B>>,
+        size: BodySize,
+        mut draft: Draft,
+        mut head: Head,
+        stored: (StatusCode, HeaderMap),
+    ) {
+        loop {
+            let step = match self.next(&mut body).await {
+                Next::Chunk(chunk) => self.unless_revoked(draft.push(chunk)).await,
+                Next::End => break,
+                Next::Failed(error) => return self.break_off(error, draft, head).await,
+            };
+            match step {
+                Ok(Step::Kept | Step::PassedOn) => {}
+                // What is not kept has to go on: there is no room to hold it back.
+                Ok(Step::Lost(loss)) => {
+                    tracing::warn!(payment = %self.payment, loss = loss.as_str(), "the answer is not kept");
+                    head.release(&self.receipt, self.passing_state(stored.0), size);
+                }
+                Err(error) => return self.break_off(error, draft, head).await,
+            }
+            // A body longer than it said: never book what the client cannot get.
+            if matches!(size, BodySize::Sized(n) if draft.bytes() > n) {
+                return self.break_off(GateError::HandlerFailed, draft, head).await;
+            }
+        }
+        // One that fell short of what its head said is not complete either.
+        if head.is_released() && matches!(size, BodySize::Sized(n) if draft.bytes() < n) {
+            return self.break_off(GateError::HandlerFailed, draft, head).await;
+        }
+        match self.unless_revoked(draft.seal()).await {
+            Ok(sealed) => self.book(sealed, draft, head, stored).await,
+            Err(error) => self.break_off(error, draft, head).await,
         }
     }
 
-    /// Collects, books, and only then releases the answer.
-    async fn buffered<B: MessageBody + 'static>(
-        self,
-        request: Option<HttpRequest>,
-        response: HttpResponse<B>,
-        client: Client,
-    ) {
-        let (response, body) = response.into_parts();
-        let mut body = Box::pin(body);
-        let mut collected = BytesMut::new();
-        loop {
-            match self.next(&mut body).await {
-                Next::Chunk(chunk) => collected.extend_from_slice(&chunk),
-                Next::End => break,
-                Next::Failed(error) => return self.fail(request, error, client).await,
-            }
-            // A body longer than it said: never book what the client cannot get.
-            if collected.len() > self.shared.limits.answer_body_bytes_max {
-                return self.fail(request, GateError::HandlerFailed, client).await;
-            }
-        }
-        let collected = collected.freeze();
-        let usage = self.ticket.usage();
-        let stored = receipt::store(response.status(), response.headers(), Some(&collected), usage);
-        let state = if stored.refundable { "refundable" } else { "delivered" };
+    /// The answer is complete: into the books, then to its reader.
+    async fn book(self, sealed: Sealed, draft: Draft, mut head: Head, stored: (StatusCode, HeaderMap)) {
+        let kept = !matches!(sealed, Sealed::NotKept { .. });
+        let bytes = draft.bytes();
+        let (status, headers) = stored;
+        let stored = receipt::store(status, &headers, sealed, self.ticket.usage());
+        let state = match (kept, status.is_client_error()) {
+            (_, true) => "refundable",
+            (true, false) => "delivered",
+            (false, false) => "running",
+        };
         let Self { shared, grant, receipt, payment, .. } = self;
         if let Err(source) = shared.till.finish(grant, stored).await {
             let answer = not_booked(&shared, &payment, &receipt, source);
-            send(client, Served { request, response: answer });
-            return;
+            return head.replace(answer);
         }
-        let on_sent = on_sent(&shared.till, payment);
-        let mut response = response.set_body(BoxBody::new(()));
-        receipt::stamp(response.status(), response.headers_mut(), &receipt, state);
-        if collected.is_empty() {
-            // An empty body is never asked for its end.
-            if send(client, Served { request, response }) {
-                on_sent();
-            }
-            return;
-        }
-        let response = response.set_body(BoxBody::new(Whole::new(collected, on_sent)));
-        send(client, Served { request, response });
+        head.release(&receipt, state, BodySize::Sized(bytes));
+        head.give_up_after(shared.till.reader_max());
+        draft.complete();
     }
 
-    /// Passes chunks on as they come, keeps a bounded copy, books at the end.
-    async fn streamed<B: MessageBody + 'static>(
-        self,
-        request: Option<HttpRequest>,
-        response: HttpResponse<B>,
-        client: Client,
-    ) {
-        let (mut response, body) = response.into_parts();
-        let mut body = Box::pin(body);
-        let status = response.status();
-        let stored_headers = response.headers().clone();
-        let (pieces, relay) = mpsc::channel(self.shared.limits.stream_chunks_max.max(1));
-        let relay = Relay::new(relay, body.size(), on_sent(&self.shared.till, self.payment.clone()));
-        let state = if status.is_client_error() { "refundable" } else { "running" };
-        receipt::stamp(response.status(), response.headers_mut(), &self.receipt, state);
-        send(client, Served { request, response: response.set_body(BoxBody::new(relay)) });
-
-        let mut reader = Reader { pieces: Some(pieces), stall: self.shared.limits.stream_stall() };
-        let mut tee = Tee { kept: Some(BytesMut::new()), max: self.shared.limits.answer_body_bytes_max };
-        loop {
-            match self.next(&mut body).await {
-                Next::Chunk(chunk) => {
-                    tee.push(&chunk);
-                    reader.send(Piece::Chunk(chunk)).await;
-                }
-                Next::End => break,
-                Next::Failed(error) => {
-                    self.credit(&error).await;
-                    return reader.send(Piece::Broken).await;
-                }
+    /// The run ended without an answer; a reader who has its head already is cut off.
+    async fn break_off(self, error: GateError, draft: Draft, head: Head) {
+        match head.take_back() {
+            Some((request, client)) => {
+                drop(draft);
+                self.fail(request, error, client).await;
+            }
+            None => {
+                self.credit(&error).await;
+                drop(draft);
             }
         }
-        let kept = tee.kept.map(BytesMut::freeze);
-        let stored = receipt::store(status, &stored_headers, kept.as_ref(), self.ticket.usage());
-        match self.shared.till.finish(self.grant, stored).await {
-            Ok(()) => reader.send(Piece::End).await,
-            Err(source) => {
-                not_booked(&self.shared, &self.payment, &self.receipt, source);
-                reader.send(Piece::Broken).await;
-            }
+    }
+
+    /// This process may lose the run while it waits for a store or a reader, too.
+    async fn unless_revoked<T>(&self, wait: impl Future<Output = T>) -> Result<T, GateError> {
+        tokio::select! {
+            biased;
+            () = self.grant.revoked() => Err(GateError::RunRevoked),
+            done = wait => Ok(done),
         }
     }
 
     /// The next chunk of the handler's body, which may hang, fail or panic.
-    async fn next<B: MessageBody>(&self, body: &mut Pin<Box<B>>) -> Next {
+    async fn next<B: MessageBody>(&mut self, body: &mut Pin<Box<B>>) -> Next {
         let chunk = std::future::poll_fn(|cx| body.as_mut().poll_next(cx));
+        let begun = Instant::now();
         let next = tokio::select! {
             biased;
             () = self.grant.revoked() => return Next::Failed(GateError::RunRevoked),
-            next = timeout_at(self.deadline, AssertUnwindSafe(chunk).catch_unwind()) => next,
+            next = timeout(self.left, AssertUnwindSafe(chunk).catch_unwind()) => next,
         };
+        self.left = self.left.saturating_sub(begun.elapsed());
         match next {
             Err(_elapsed) => Next::Failed(GateError::HandlerTooSlow),
             Ok(Err(_panic)) => Next::Failed(GateError::HandlerFailed),
@@ -319,40 +344,4 @@ fn on_sent(till: &Arc<dyn Till>, payment: PaymentId) -> OnSent {
 fn is_event_stream(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.trim_start().to_ascii_lowercase().starts_with("text/event-stream")
-}
-
-/// The client of a streamed answer, while there is one.
-struct Reader {
-    pieces: Option<mpsc::Sender<Piece>>,
-    stall: std::time::Duration,
-}
-
-impl Reader {
-    /// Sends, or gives the client up: neither one that hung up nor one that
-    /// reads nothing may hold a paid run.
-    async fn send(&mut self, piece: Piece) {
-        if let Some(pieces) = &self.pieces
-            && !matches!(timeout(self.stall, pieces.send(piece)).await, Ok(Ok(())))
-        {
-            self.pieces = None;
-        }
-    }
-}
-
-/// A copy of a stream up to a limit; beyond it nothing is kept.
-struct Tee {
-    kept: Option<BytesMut>,
-    max: usize,
-}
-
-impl Tee {
-    fn push(&mut self, chunk: &[u8]) {
-        if let Some(kept) = &mut self.kept {
-            if chunk.len() > self.max.saturating_sub(kept.len()) {
-                self.kept = None;
-            } else {
-                kept.extend_from_slice(chunk);
-            }
-        }
-    }
 }

@@ -4,11 +4,14 @@
 //! fault-injecting double in the facilitator's place.
 
 use std::error::Error;
+use std::ops::Range;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use quittance_facilitator::{
-    Facilitator, Grant, NetworkInfo, NothingToOffer, PayOutcome, Sale, StoredAnswer,
+    AnswerObject, Draft, DraftReader, Facilitator, Grant, NetworkInfo, NothingToOffer, PayOutcome, Sale,
+    StoreError, StoredAnswer, StoredAnswerReader,
 };
 use quittance_protocol::{Amount, PaymentId, PaymentPayload, PaymentRequired, ResourceRef};
 
@@ -36,6 +39,13 @@ pub(crate) trait Till: Send + Sync {
         payload: &'a PaymentPayload,
         sale: &'a Sale,
     ) -> LocalBoxFuture<'a, Option<PayOutcome>>;
+    fn draft(&self, grant: &Grant) -> (Draft, DraftReader);
+    fn reader_max(&self) -> Duration;
+    fn read_answer<'a>(
+        &'a self,
+        object: &'a AnswerObject,
+        range: Range<u64>,
+    ) -> LocalBoxFuture<'a, Result<StoredAnswerReader, StoreError>>;
     fn finish(&self, grant: Grant, answer: StoredAnswer) -> LocalBoxFuture<'_, Result<(), NotBooked>>;
     fn credit<'a>(&'a self, grant: Grant, reason: &'a str) -> LocalBoxFuture<'a, Result<(), NotBooked>>;
     fn answer_sent(&self, payment: &PaymentId);
@@ -72,6 +82,22 @@ impl Till for Facilitator {
         sale: &'a Sale,
     ) -> LocalBoxFuture<'a, Option<PayOutcome>> {
         Facilitator::recall(self, payload, sale).boxed_local()
+    }
+
+    fn draft(&self, grant: &Grant) -> (Draft, DraftReader) {
+        Facilitator::draft(self, grant)
+    }
+
+    fn reader_max(&self) -> Duration {
+        Facilitator::reader_max(self)
+    }
+
+    fn read_answer<'a>(
+        &'a self,
+        object: &'a AnswerObject,
+        range: Range<u64>,
+    ) -> LocalBoxFuture<'a, Result<StoredAnswerReader, StoreError>> {
+        Facilitator::read_answer(self, object, range).boxed_local()
     }
 
     fn finish(&self, grant: Grant, answer: StoredAnswer) -> LocalBoxFuture<'_, Result<(), NotBooked>> {

@@ -79,6 +79,8 @@ pub enum PayOutcome {
     Granted(Grant),
     /// Settled and served before: here is the same answer again.
     Answered {
+        /// Whose answer it is, for [`crate::Facilitator::answer_sent`].
+        payment: PaymentId,
         /// The answer as the handler gave it.
         answer: StoredAnswer,
         /// The receipt for `PAYMENT-RESPONSE`.

@@ -103,15 +103,13 @@ impl Inner {
         match self.tools.ledger.answer(&known.id).await {
             Ok(Some(answer)) => {
                 self.tools.metrics.delivery("replayed");
-                // A first delivery that broke off started no replay window: a
-                // replay does, or it would stay open to whoever reads the chain.
-                self.answer_sent(&known.id);
-                PayOutcome::Answered { answer, receipt: receipt(known) }
+                PayOutcome::Answered { payment: known.id.clone(), answer, receipt: receipt(known) }
             }
             Ok(None) => conflict(
                 ErrorCode::ReplayWindowClosed,
                 if refundable {
-                    "the answer was a refusal and is no longer kept"
+                    "the answer is no longer kept; it was a refusal, or did not reach its client whole: \
+                     ask the operator for a refund"
                 } else {
                     "the answer is no longer kept"
                 },

@@ -18,6 +18,7 @@ pub mod engine;
 mod failpoint;
 mod finality;
 mod keep;
+mod kept;
 mod lane;
 mod late;
 mod merchant;
@@ -42,7 +43,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::{LedgerError, RunEnd};
+use quittance_ledger::LedgerError;
 use quittance_protocol::{
     Amount, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceRef, SettleRequest,
     SupportedResponse, VerifyRequest, VerifyResponse,
@@ -54,7 +55,11 @@ pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejecti
 pub use clock::Clock;
 pub use merchant::{SettleAnswer, Telling};
 pub use metrics::Metrics;
-pub use quittance_ledger::{StoredAnswer, USAGE_MAX, Usage};
+pub use quittance_answers::{
+    AnswerKey, AnswerStore, Draft, DraftReader, Limits as AnswerLimits, Loss, Objects, ReaderHandle, Sealed,
+    Step, StoreError, StoredAnswerReader, StoredObject, Taken,
+};
+pub use quittance_ledger::{AnswerObject, StoredAnswer, USAGE_MAX, Usage};
 pub use random::Random;
 pub use rates::{Coin, LiveRates, RateSource, StaticRates};
 pub use start::{Parts, StartError};
@@ -84,6 +89,7 @@ pub(crate) struct Inner {
     pub(crate) runs: Arc<Runs>,
     /// Successes that this process is telling merchants of, kept as runs are.
     pub(crate) tellings: Arc<Runs>,
+    pub(crate) answers: AnswerStore,
     pub(crate) limits: Limits,
     pub(crate) policy: TariffPolicy,
     pub(crate) drivers: TaskTracker,
@@ -161,33 +167,6 @@ impl Facilitator {
     /// for what is not on record, was not paid, or would have to run.
     pub async fn recall(&self, payload: &PaymentPayload, sale: &Sale) -> Option<PayOutcome> {
         self.inner.recall_unpriced(payload, sale).await
-    }
-
-    /// The handler's final answer: durable before it is released (P1, P6).
-    pub async fn finish(&self, grant: Grant, answer: StoredAnswer) -> Result<(), FacilitatorError> {
-        let inner = &self.inner;
-        let (facts, _running) = grant.redeem();
-        let now_ms = inner.tools.clock.now_ms();
-        failpoint::hit("before_delivered").await;
-        let stored = inner.tools.ledger.finish_delivery(&facts.payment_id, facts.run, &answer, now_ms).await;
-        failpoint::hit("after_delivered").await;
-        match stored {
-            Ok(()) => {
-                inner.tools.metrics.delivery("delivered");
-                if let Some(usage) = &answer.usage {
-                    inner.tools.metrics.usage(usage);
-                }
-            }
-            Err(error) => {
-                tracing::error!(payment = %facts.payment_id, %error, "an answer is not stored");
-                let why = "the answer could not be stored";
-                inner.credit(&facts.payment_id, facts.run, RunEnd::Failed, why).await;
-                inner.note_sent_away(&facts.payment_id).await;
-                return Err(error.into());
-            }
-        }
-        inner.wake(&facts.payment_id).await;
-        Ok(())
     }
 
     /// The handler failed: the payment becomes a credit for the same request (P6).

@@ -40,6 +40,7 @@ pub struct Metrics {
     exposure: IntGaugeVec,
     exposure_native: GaugeVec,
     no_room: IntCounterVec,
+    answer_bytes: IntGaugeVec,
     rate: GaugeVec,
     rate_sources: IntGaugeVec,
     rate_reads: IntCounterVec,
@@ -115,6 +116,11 @@ impl Metrics {
             "RPC endpoints that serve another chain than configured and are left out",
             &["network"],
         )?;
+        let answer_bytes = int_gauge(
+            "quittance_answer_bytes",
+            "Bytes of answers in the answer store: in use, and the most they may take",
+            &["kind"],
+        )?;
         let day_costs = int_gauge(
             "quittance_day_cost_usdc_atomic",
             "Real settlement cost of the last 24 hours, atomic USDC, as the ceilings see it",
@@ -186,6 +192,7 @@ impl Metrics {
             exposure,
             exposure_native,
             no_room,
+            answer_bytes,
             rate,
             rate_sources,
             rate_reads,
@@ -229,7 +236,7 @@ impl Metrics {
         ] {
             self.alerts.with_label_values(&[network, kind]);
         }
-        for outcome in ["delivered", "credited", "replayed"] {
+        for outcome in ["delivered", "not_kept", "credited", "replayed", "unreachable"] {
             self.deliveries.with_label_values(&[outcome]);
         }
         for kind in ["reserved", "metered", "charged"] {
@@ -336,6 +343,13 @@ impl Metrics {
         for each in Closed::ALL {
             let value = i64::from(reason == Some(each));
             self.closed.with_label_values(&[network.as_str(), each.as_str()]).set(value);
+        }
+    }
+
+    /// What kept answers take, and may take.
+    pub(crate) fn kept_bytes(&self, used: u64, most: u64) {
+        for (kind, bytes) in [("used", used), ("most", most)] {
+            self.answer_bytes.with_label_values(&[kind]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use quittance_answers::AnswerStore;
 use quittance_evm::EvmError;
 use quittance_ledger::{LeaseClock, Ledger, LedgerError, LedgerOptions, Retention, Store};
 use quittance_protocol::{Family, Secret, USDC_DECIMALS};
@@ -82,6 +83,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The chain behind each of the configuration's networks, by its name there.
     pub chains: BTreeMap<String, Arc<dyn Chain>>,
+    /// Kept answers that are too long for the books.
+    pub answers: AnswerStore,
     /// Exchange rates.
     pub rates: Arc<dyn RateSource>,
     /// The time.
@@ -114,8 +117,10 @@ impl Facilitator {
             for (name, network) in &config.networks {
                 chains.insert(name.clone(), connect_now_or_later(name, network, config, &clock).await?);
             }
+            let answers = config.answer_store()?;
             let (random, stop) = (Random::system(), stop.clone());
-            Self::assemble(config, Parts { store, chains, rates, clock, random, metrics, stop }).await
+            Self::assemble(config, Parts { store, chains, answers, rates, clock, random, metrics, stop })
+                .await
         };
         let started = started.await;
         if started.is_err() {
@@ -128,7 +133,7 @@ impl Facilitator {
     /// are the configuration's, and nothing is opened or connected. Networks
     /// without a chain are left out.
     pub async fn assemble(config: &Config, parts: Parts) -> Result<Self, StartError> {
-        let Parts { store, mut chains, rates, clock, random, metrics, stop } = parts;
+        let Parts { store, mut chains, answers, rates, clock, random, metrics, stop } = parts;
         let policy = policy(config)?;
         let mut desks = Vec::new();
         for (name, network) in &config.networks {
@@ -145,6 +150,7 @@ impl Facilitator {
             board: Board::default(),
             runs: Arc::default(),
             tellings: Arc::default(),
+            answers,
             limits: limits(config),
             policy,
             drivers: TaskTracker::new(),
@@ -159,6 +165,7 @@ impl Facilitator {
         inner.start_finality_keepers();
         inner.start_payout_keepers();
         inner.start_pruning(retention(config));
+        inner.start_clearing();
         Ok(Self { inner })
     }
 }
@@ -248,7 +255,8 @@ async fn open_ledger(config: &Config, clock: &Clock) -> Result<Ledger, StartErro
     let mut options = LedgerOptions::new(instance_name(config));
     options.lease_ms = i64::try_from(lease(config).as_millis()).unwrap_or(i64::MAX);
     options.lease_clock = LeaseClock::Database;
-    options.answer_body_bytes_max = config.gate.answer_body_bytes_max;
+    let ledger_bytes_max = config.answer_limits().inline_bytes_max;
+    options.answer_body_bytes_max = usize::try_from(ledger_bytes_max).unwrap_or(usize::MAX);
     Ok(Ledger::open(&url, options, clock.now_ms()).await?)
 }
 

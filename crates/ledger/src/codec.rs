@@ -75,13 +75,14 @@ pub(crate) fn payment(row: &Row) -> Result<Payment, LedgerError> {
     })
 }
 
-/// `owed` has a column of its own: the words that `delivery` may hold are fixed
+/// `owed` and `delivered_in_part` have columns of their own: the words that `delivery` may hold are fixed
 /// in every database that was ever made.
 fn delivery(row: &Row) -> Result<DeliveryState, LedgerError> {
     if row.flag("owed")? {
         return Ok(DeliveryState::Owed);
     }
-    corrupt(DeliveryState::from_stored(&row.text("delivery")?), "delivery")
+    let stored = corrupt(DeliveryState::from_stored(&row.text("delivery")?), "delivery")?;
+    Ok(if row.flag("delivered_in_part")? { DeliveryState::DeliveredInPart } else { stored })
 }
 
 fn finality(row: &Row) -> Result<Option<Finality>, LedgerError> {

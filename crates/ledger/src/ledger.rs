@@ -56,14 +56,7 @@ impl Ledger {
     /// SQLite whatever anybody left: see [`unfinished`](Self::unfinished).
     /// Handler runs that were cut off become credits.
     pub async fn open(url: &str, options: LedgerOptions, now_ms: i64) -> Result<Self, LedgerError> {
-        let backend = if url.starts_with("sqlite:") {
-            Backend::Sqlite(SqliteBackend::open(url, &options).await?)
-        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            Backend::Postgres(Box::new(PostgresBackend::open(url, &options).await?))
-        } else {
-            // The text may be a mistyped URL with a password in it.
-            return Err(LedgerError::Url("unknown scheme".to_owned()));
-        };
+        let backend = backend(url, &options).await?;
         let instance: Arc<str> = options.instance.as_str().into();
         let shared = matches!(backend, Backend::Postgres(_));
         let lease_until_ms = now_ms.saturating_add(options.lease_ms);
@@ -82,6 +75,28 @@ impl Ledger {
         let epoch = AtomicI64::new(epoch);
         let skew_ms = AtomicI64::new(0);
         Ok(Self { inner: Arc::new(Inner { backend, options, instance, epoch, lease_until_ms, skew_ms }) })
+    }
+
+    /// Opens a ledger beside the process that works on it, for an operator's
+    /// [`Self::erase_answer`]: no migration, no lock, no lease, nothing is taken
+    /// over. The database must exist and have this version's tables.
+    pub async fn open_beside(url: &str, name: &str) -> Result<Self, LedgerError> {
+        let options = LedgerOptions { beside: true, ..LedgerOptions::new(name) };
+        let backend = backend(url, &options).await?;
+        let instance: Arc<str> = options.instance.as_str().into();
+        let (epoch, lease_until_ms, skew_ms) =
+            (AtomicI64::new(0), AtomicI64::new(i64::MAX), AtomicI64::new(0));
+        Ok(Self { inner: Arc::new(Inner { backend, options, instance, epoch, lease_until_ms, skew_ms }) })
+    }
+
+    /// Moves what SQLite's log still holds into the database and empties the log,
+    /// so that what was erased is in neither. `false`: somebody was reading. On
+    /// PostgreSQL this is `VACUUM`'s and the archive's business; always `true`.
+    pub async fn flush_log(&self) -> Result<bool, LedgerError> {
+        match &self.inner.backend {
+            Backend::Sqlite(backend) => backend.flush_log().await,
+            Backend::Postgres(_) => Ok(true),
+        }
     }
 
     /// Durable commits since this ledger was opened, its own opening included.
@@ -156,6 +171,17 @@ impl Ledger {
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, LedgerError>> + Send + 'static,
     {
         self.inner.backend.read(Box::new(op)).await
+    }
+}
+
+async fn backend(url: &str, options: &LedgerOptions) -> Result<Backend, LedgerError> {
+    if url.starts_with("sqlite:") {
+        Ok(Backend::Sqlite(SqliteBackend::open(url, options).await?))
+    } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+        Ok(Backend::Postgres(Box::new(PostgresBackend::open(url, options).await?)))
+    } else {
+        // The text may be a mistyped URL with a password in it.
+        Err(LedgerError::Url("unknown scheme".to_owned()))
     }
 }
 

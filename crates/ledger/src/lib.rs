@@ -27,9 +27,9 @@ pub use repeats::{Alias, Known, RepeatPolicy};
 pub use store::Store;
 pub use token::{Claim, ClaimOutcome, Recorded, SignFn, SignedBytes};
 pub use types::{
-    AnswerMeta, AttemptId, CostEntry, CostShares, DeliveryStart, DeliveryState, Finality, JournalLine,
-    LeaseClock, LedgerOptions, Margin, NewClaim, OpenWork, Origin, Payment, PaymentFilter, PaymentState,
-    Retention, RunEnd, Slot, StoredAnswer, TariffRow, Usage, UsageSum,
+    AnswerMeta, AnswerObject, AttemptId, CostEntry, CostShares, DeliveryStart, DeliveryState, Finality,
+    JournalLine, LeaseClock, LedgerOptions, LeftoverObject, Margin, NewClaim, OpenWork, Origin, Payment,
+    PaymentFilter, PaymentState, Retention, RunEnd, Slot, StoredAnswer, TariffRow, Usage, UsageSum,
 };
 
 /// Most payments or journal lines that one call lists.

@@ -9,6 +9,7 @@ pub(crate) mod exposure;
 pub(crate) mod finality;
 pub(crate) mod instances;
 pub(crate) mod merchants;
+pub(crate) mod objects;
 pub(crate) mod open_work;
 pub(crate) mod reading;
 pub(crate) mod usages;

@@ -12,8 +12,8 @@ use crate::merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
 use crate::repeats::{Alias, Known};
 use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
 use crate::types::{
-    AttemptId, CostEntry, DeliveryStart, NewClaim, OpenWork, Payment, PaymentState, Retention, RunEnd, Slot,
-    StoredAnswer, TariffRow,
+    AttemptId, CostEntry, DeliveryStart, LeftoverObject, NewClaim, OpenWork, Payment, PaymentState,
+    Retention, RunEnd, Slot, StoredAnswer, TariffRow,
 };
 
 /// One list of operations makes the trait and its implementation for
@@ -109,6 +109,18 @@ operations! {
     async fn credit_delivery(payment: &PaymentId, run: u32, end: RunEnd, why: &str, now_ms: i64) -> ();
     async fn mark_answer_sent(payment: &PaymentId, now_ms: i64) -> ();
     async fn answer(payment: &PaymentId) -> Option<StoredAnswer>;
+    async fn begin_answer_object(
+        payment: &PaymentId,
+        run: u32,
+        name: &str,
+        key: [u8; 32],
+        now_ms: i64,
+    ) -> ();
+    async fn leftover_objects(now_ms: i64) -> Vec<LeftoverObject>;
+    async fn drop_answer_object(name: &str, now_ms: i64) -> bool;
+    async fn note_object_deleted(name: &str, now_ms: i64) -> ();
+    async fn kept_object_bytes() -> u64;
+    async fn erase_answer(payment: &PaymentId, now_ms: i64) -> bool;
     async fn note_pending_answer(payment: &PaymentId, now_ms: i64) -> ();
 
     // What foreign servers are told.

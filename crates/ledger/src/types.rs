@@ -60,8 +60,11 @@ text_enum!(
         None => "none",
         /// A handler runs.
         Running => "running",
-        /// A final answer is stored.
+        /// The run completed; its answer is kept whole, or reached its client whole.
         Delivered => "delivered",
+        /// The run completed and never runs again; its answer is not kept and did
+        /// not reach its client whole, as far as is known. Refundable.
+        DeliveredInPart => "delivered_in_part",
         /// The handler failed; the same request may run again.
         Credited => "credited",
         /// Another ledger landed the payment and may have served it: nothing will
@@ -80,6 +83,21 @@ text_enum!(
         ReorgedLoss => "reorged_loss",
     }
 );
+
+impl DeliveryState {
+    /// The word in the column; what is in part has a column of its own beside it.
+    pub(crate) const fn stored(self) -> &'static str {
+        match self {
+            Self::DeliveredInPart => Self::Delivered.as_str(),
+            other => other.as_str(),
+        }
+    }
+
+    /// Whether the run has completed, so that none ever follows.
+    pub const fn is_completed(self) -> bool {
+        matches!(self, Self::Delivered | Self::DeliveredInPart)
+    }
+}
 
 impl PaymentState {
     /// Whether this state is a verdict (invariant I6).
@@ -315,14 +333,47 @@ pub struct StoredAnswer {
     pub status: u16,
     /// Header names and values.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The body; empty when `truncated`.
+    /// The body; empty when `truncated`, or when it lies in `object`.
     pub body: Vec<u8>,
-    /// The body was longer than is kept, so it is not kept at all.
+    /// Where the body lies instead, when it is too long for the ledger.
+    pub object: Option<AnswerObject>,
+    /// The body is not kept at all: too long, or the store did not take it.
     pub truncated: bool,
-    /// The answer is a refusal of the handler (4xx): the operator may refund.
+    /// The operator may refund: the answer is a refusal of the handler (4xx), or
+    /// reached its client only in part and is not kept.
     pub refundable: bool,
     /// What the work really used, where the host says so.
     pub usage: Option<Usage>,
+}
+
+/// A body in a file or object store. `Debug` leaves out the key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AnswerObject {
+    /// Random, 32 hexadecimal digits.
+    pub name: String,
+    /// The key of this answer and of no other; whoever deletes it deletes the answer.
+    pub key: [u8; 32],
+    /// Length of the body.
+    pub bytes: u64,
+}
+
+impl fmt::Debug for AnswerObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnswerObject")
+            .field("name", &self.name)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An object that no kept answer needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftoverObject {
+    /// Its name.
+    pub name: String,
+    /// Its run ended without it, and its key is still here: nobody may be
+    /// reading it when it is dropped.
+    pub has_key: bool,
 }
 
 /// What prepaid work really used, beside what was prepaid for it.
@@ -347,11 +398,19 @@ pub struct Usage {
     pub charged: Amount,
 }
 
+impl StoredAnswer {
+    /// Length of what is kept, wherever it lies.
+    pub fn body_bytes(&self) -> u64 {
+        self.object.as_ref().map_or(self.body.len() as u64, |object| object.bytes)
+    }
+}
+
 impl fmt::Debug for StoredAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoredAnswer")
             .field("status", &self.status)
-            .field("body_bytes", &self.body.len())
+            .field("body_bytes", &self.body_bytes())
+            .field("object", &self.object)
             .field("truncated", &self.truncated)
             .field("refundable", &self.refundable)
             .finish_non_exhaustive()
@@ -595,6 +654,9 @@ pub struct LedgerOptions {
     pub open_wait_ms: u64,
     /// Only look: no migration, no lock, no lease; mutations are errors.
     pub read_only: bool,
+    /// Works beside the process that has the ledger: no migration, no lock, no
+    /// lease. See [`Ledger::open_beside`](crate::Ledger::open_beside).
+    pub beside: bool,
 }
 
 impl LedgerOptions {
@@ -609,6 +671,7 @@ impl LedgerOptions {
             connections_max: 8,
             open_wait_ms: 3_000,
             read_only: false,
+            beside: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod columns;
+mod erase;
 mod margin;
 mod pay;
 mod payments;

@@ -10,7 +10,7 @@ use quittance_ledger::{DeliveryState, Ledger, LedgerOptions, Payment, PaymentFil
 use quittance_protocol::PaymentId;
 use serde_json::{Value, json};
 
-use crate::{CommandError, margin, print, usage};
+use crate::{CommandError, erase, margin, print, usage};
 
 #[derive(Subcommand)]
 pub(crate) enum PaymentsCommand {
@@ -29,6 +29,15 @@ pub(crate) enum PaymentsCommand {
     },
     /// One payment with its journal.
     Show {
+        /// Configuration file (TOML).
+        #[arg(long)]
+        config: PathBuf,
+        /// Payment id (`pay_…`).
+        id: String,
+    },
+    /// Deletes one payment's answer from ledger and store, while the program runs.
+    /// Payment, receipt and journal stay.
+    Erase {
         /// Configuration file (TOML).
         #[arg(long)]
         config: PathBuf,
@@ -72,6 +81,7 @@ pub(crate) fn run(command: &PaymentsCommand) -> Result<ExitCode, CommandError> {
         match command {
             PaymentsCommand::List { config, limit, delivery } => list(config, *limit, *delivery).await,
             PaymentsCommand::Show { config, id } => show(config, id).await,
+            PaymentsCommand::Erase { config, id } => erase::erase(config, id).await,
             PaymentsCommand::Margin { config, hours, json } => show_margin(config, *hours, *json).await,
             PaymentsCommand::Usage { config, hours, json } => show_usage(config, *hours, *json).await,
         }
@@ -83,11 +93,7 @@ async fn open(path: &Path) -> Result<Ledger, CommandError> {
 }
 
 async fn open_ledger(config: &Config) -> Result<Ledger, CommandError> {
-    let url = if config.ledger.url.starts_with("env:") || config.ledger.url.starts_with("file:") {
-        read_secret(&config.ledger.url)?.expose_str().unwrap_or_default().to_owned()
-    } else {
-        config.ledger.url.clone()
-    };
+    let url = ledger_url(config)?;
     let mut options = LedgerOptions::new("payments-command");
     options.read_only = true;
     Ok(Ledger::open(&url, options, Clock::system().now_ms()).await?)
@@ -97,6 +103,15 @@ fn delivery(text: &str) -> Result<DeliveryState, String> {
     let words: Vec<&str> = DeliveryState::ALL.iter().map(|state| state.as_str()).collect();
     let found = DeliveryState::ALL.iter().find(|state| state.as_str() == text);
     found.copied().ok_or_else(|| format!("one of {}", words.join(", ")))
+}
+
+/// The ledger's URL, wherever it stands.
+pub(crate) fn ledger_url(config: &Config) -> Result<String, CommandError> {
+    let url = &config.ledger.url;
+    if url.starts_with("env:") || url.starts_with("file:") {
+        return Ok(read_secret(url)?.expose_str().unwrap_or_default().to_owned());
+    }
+    Ok(url.clone())
 }
 
 async fn list(config: &Path, limit: u32, delivery: Option<DeliveryState>) -> Result<ExitCode, CommandError> {
@@ -136,6 +151,19 @@ async fn show(config: &Path, id: &str) -> Result<ExitCode, CommandError> {
         value["usage"] = json!(usage);
     }
     value["aliases"] = json!(ledger.aliases(&id).await?);
+    value["answer"] = json!(ledger.answer(&id).await?.map(|answer| {
+        json!({
+            "status": answer.status,
+            "bytes": answer.body_bytes(),
+            "kept": match (&answer.object, answer.truncated) {
+                (_, true) => None,
+                (Some(_), _) => Some("store"),
+                (None, _) => Some("ledger"),
+            },
+            "refundable": answer.refundable,
+            "delivered_at_ms": payment.first_answer_at_ms,
+        })
+    }));
     value["journal"] = json!(lines);
     print(&serde_json::to_string_pretty(&value)?)?;
     Ok(ExitCode::SUCCESS)

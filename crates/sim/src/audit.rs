@@ -63,6 +63,10 @@ pub(crate) struct Auditor {
     pub(crate) told: BTreeMap<usize, Told>,
     /// Foreign servers that ask, per key.
     pub(crate) asking: BTreeMap<usize, u32>,
+    /// Runs whose handler completed and whose books are not closed: who, and which.
+    pub(crate) completed: BTreeMap<usize, (Arc<Link>, u32)>,
+    /// Keys whose live reader got all of the answer.
+    pub(crate) got: BTreeSet<usize>,
     /// Keys whose stored answer was given out again in good weather.
     pub(crate) replays: BTreeSet<usize>,
     pub(crate) reorganised: bool,
@@ -397,6 +401,7 @@ impl World {
             }
         }
         self.audit_grant(key);
+        self.audit_no_run_completed(key, run);
         self.audit.runs_begun = self.audit.runs_begun.saturating_add(1);
         let number = self.audit.runs_begun;
         self.audit.runs.push(Run { number, process: link.process, link: Arc::clone(link), key, run });
@@ -427,7 +432,7 @@ impl World {
             self.broken("P1", format!("key {key} has two completed answers"));
         }
         match self.row(key) {
-            Some(payment) if payment.delivery == DeliveryState::Delivered => {}
+            Some(payment) if payment.delivery.is_completed() => {}
             other => {
                 let delivery = other.map(|payment| payment.delivery);
                 self.broken("P1", format!("key {key}: an answer was released, the ledger says {delivery:?}"));

@@ -1,15 +1,13 @@
-//! People who pay, copy, hang up, come back and steal; and the handlers that
-//! work for them.
+//! People who pay, copy, hang up, come back and steal.
 
-use std::sync::Arc;
-
-use quittance_facilitator::{Grant, PayOutcome, Sale, StoredAnswer};
+use quittance_facilitator::{PayOutcome, Sale};
 use quittance_protocol::{
     Amount, ErrorCode, Fingerprint, IdentifierHash, PaymentPayload, ResourceRef, X402_VERSION,
 };
 use serde_json::{Map, json};
 
-use crate::plan::{Crash, Net};
+use crate::handlers::{replayed, served};
+use crate::plan::Net;
 use crate::process::{Front, network};
 use crate::stats::Fault;
 use crate::world::Handle;
@@ -141,9 +139,12 @@ pub(crate) async fn ask(world: &Handle, client: &Client) -> Said {
     };
     let said = match outcome {
         PayOutcome::Granted(grant) => served(world, &front, client, grant).await,
-        PayOutcome::Answered { .. } => {
+        PayOutcome::Answered { payment, answer, .. } => {
             world.with(|w| w.audit_replay(client, asked_ms));
-            Said::Replayed
+            match replayed(world, &front, client.key, &payment, &answer).await {
+                Some(()) => Said::Replayed,
+                None => Said::Unavailable,
+            }
         }
         PayOutcome::Pending { .. } => Said::Pending,
         PayOutcome::Refused(rejection) => Said::Refused(rejection.code),
@@ -191,106 +192,6 @@ pub(crate) fn payload(world: &Handle, front: &Front, client: &Client) -> Option<
         extensions,
         other: Map::new(),
     })
-}
-
-/// Runs the handler, and waits for it unless the process dies.
-async fn served(world: &Handle, front: &Front, client: &Client, grant: Grant) -> Said {
-    let (link, facilitator) = (Arc::clone(&front.link), front.facilitator.clone());
-    // The run is the payment's, whichever of its authorizations asked for it.
-    let of = grant.paid().payment_id.clone();
-    let key = world.with(|w| w.key_of(&of)).unwrap_or(client.key);
-    let world_there = world.clone();
-    // Detached as in the gate: who hangs up does not stop a paid run.
-    let work = tokio::spawn(async move {
-        let run = grant.paid().run;
-        let id = grant.paid().payment_id.clone();
-        tokio::select! {
-            biased;
-            // A grant that was on its way while the process stood still.
-            () = grant.revoked() => {
-                drop(grant);
-                return Said::Failed;
-            }
-            () = std::future::ready(()) => {}
-        }
-        let runs = world_there.with(|w| w.audit_run_begins(&link, key, run));
-        let works = world_there.sleep(50, 3_000);
-        tokio::select! {
-            biased;
-            // As the gate: who may no longer act stops at once.
-            () = grant.revoked() => {
-                world_there.with(|w| w.audit.runs.retain(|run| run.number != runs));
-                drop(grant);
-                return Said::Failed;
-            }
-            () = works => {}
-        }
-        if link.dies_at(Crash::DuringHandler, Some(key)).await {
-            std::future::pending::<()>().await;
-        }
-        link.alive().await;
-        world_there.with(|w| w.audit.runs.retain(|run| run.number != runs));
-        match world_there.with(|w| w.handler_ends()) {
-            Ending::Panic => {
-                // Unwinds through the grant, as a handler's panic does.
-                std::panic::resume_unwind(Box::new("handler"));
-            }
-            Ending::Dropped => {
-                drop(grant);
-                Said::Failed
-            }
-            Ending::Failure => {
-                let _ = facilitator.credit(grant, "500").await;
-                Said::Failed
-            }
-            Ending::Answer => {
-                let answer = StoredAnswer {
-                    status: 200,
-                    headers: Vec::new(),
-                    body: run.to_be_bytes().to_vec(),
-                    truncated: false,
-                    refundable: false,
-                    usage: None,
-                };
-                match facilitator.finish(grant, answer).await {
-                    Ok(()) => {
-                        world_there.with(|w| w.audit_released(key));
-                        if world_there.with(|w| w.random.chance(900)) {
-                            facilitator.answer_sent(&id);
-                        }
-                        Said::Served
-                    }
-                    Err(_) => Said::Failed,
-                }
-            }
-        }
-    });
-    tokio::select! {
-        biased;
-        () = front.link.died() => Said::Nothing,
-        said = work => said.unwrap_or(Said::Failed),
-    }
-}
-
-/// How a handler ends.
-enum Ending {
-    Answer,
-    Failure,
-    Dropped,
-    Panic,
-}
-
-impl crate::world::World {
-    fn handler_ends(&mut self) -> Ending {
-        if !self.fault(self.plan.weather.handler_fails, Fault::HandlerFailed) {
-            return Ending::Answer;
-        }
-        match self.random.below(3) {
-            0 => Ending::Failure,
-            1 => Ending::Dropped,
-            _ => Ending::Panic,
-        }
-    }
 }
 
 /// Reads the chain and replays what landed, without the identifier.

@@ -8,6 +8,7 @@ pub mod cells;
 mod clients;
 mod evm;
 mod exposure;
+mod handlers;
 mod hostile;
 mod link;
 mod merchants;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use quittance_facilitator::chain::Chain;
 use quittance_facilitator::config::Config;
-use quittance_facilitator::{Clock, Coin, Facilitator, Metrics, Parts, Random, RateSource};
+use quittance_facilitator::{AnswerStore, Clock, Coin, Facilitator, Metrics, Parts, Random, RateSource};
 use quittance_ledger::{LedgerOptions, Store};
 use quittance_protocol::Network;
 use quittance_quote::Rate;
@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::canary::Canary;
 use crate::evm::FakeBase;
+use crate::handlers::{ANSWER_BYTES, LEDGER_BYTES, READER_STALL_SECONDS, STORE_TIMEOUT_MS, Shelf};
 use crate::link::Link;
 use crate::plan::{Crash, Net, Plan};
 use crate::store::FaultyStore;
@@ -144,11 +145,14 @@ async fn boot(link: Arc<Link>) -> Option<Facilitator> {
     chains.insert("base".to_owned(), Arc::new(base));
     let solana = FakeSolana { link: Arc::clone(&link), network: network(Net::Solana).parse().ok()?, pay_to };
     chains.insert("solana".to_owned(), Arc::new(solana));
+    let objects = world.with(|w| Arc::clone(&w.objects));
+    let shelf = Arc::new(Shelf { link: Arc::clone(&link), objects });
     let clock = Arc::clone(&link);
     let dice = world.clone();
     let parts = Parts {
         store,
         chains,
+        answers: AnswerStore::new(shelf, config.answer_limits()),
         rates: Arc::new(Rates::new(world.clone())?),
         clock: Clock::from_fn(move || clock.now_ms()),
         random: Random::from_fn(move || dice.with(|w| w.draw_name())),
@@ -210,6 +214,12 @@ fn config(plan: &Plan, process: usize, pay_to: &str) -> Option<Config> {
         "merchants": {
             "retell_max": TELLINGS_MAX - 1,
             "verify_lease_seconds": CHECK_LEASE_MS / 1_000,
+        },
+        "answers": {
+            "ledger_bytes_max": LEDGER_BYTES,
+            "answer_bytes_max": ANSWER_BYTES,
+            "store_timeout_ms": STORE_TIMEOUT_MS,
+            "reader_stall_seconds": READER_STALL_SECONDS,
         },
     }))
     .ok()

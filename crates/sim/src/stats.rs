@@ -57,6 +57,8 @@ faults! {
     NoRate "no fresh exchange rate",
     HangUp "client hung up",
     HandlerFailed "handler failed",
+    SlowReader "client reads late or not at all",
+    StoreFailed "answer store full or silent",
     Thief "thief replays landed bytes",
     OtherRequest "same payment, other request",
     OtherSignature "same payment, other signature",

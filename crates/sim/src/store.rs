@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use quittance_ledger::model::ModelLedger;
 use quittance_ledger::{
     Alias, AttemptId, ClaimOutcome, CostEntry, DeliveryStart, ExposureSums, Known, LedgerError,
-    MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewClaim, OpenWork, Payment, PaymentState, Recorded,
-    Reserve, Retention, RunEnd, SignFn, SignedBytes, Slot, Store, StoredAnswer, TariffRow,
+    LeftoverObject, MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewClaim, OpenWork, Payment,
+    PaymentState, Recorded, Reserve, Retention, RunEnd, SignFn, SignedBytes, Slot, Store, StoredAnswer,
+    TariffRow,
 };
 use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentId, PaymentKey, SendOutcome};
 
@@ -470,6 +471,38 @@ impl Store for FaultyStore {
 
     async fn answer(&self, payment: &PaymentId) -> Answer<Option<StoredAnswer>> {
         self.read(23, self.key_of(payment), self.inner.answer(payment)).await
+    }
+
+    async fn begin_answer_object(
+        &self,
+        payment: &PaymentId,
+        run: u32,
+        name: &str,
+        key: [u8; 32],
+        now_ms: i64,
+    ) -> Answer<()> {
+        let effect = self.inner.begin_answer_object(payment, run, name, key, now_ms);
+        self.plain(60, self.key_of(payment), effect).await
+    }
+
+    async fn leftover_objects(&self, now_ms: i64) -> Answer<Vec<LeftoverObject>> {
+        self.read(61, None, self.inner.leftover_objects(now_ms)).await
+    }
+
+    async fn drop_answer_object(&self, name: &str, now_ms: i64) -> Answer<bool> {
+        self.plain(62, None, self.inner.drop_answer_object(name, now_ms)).await
+    }
+
+    async fn note_object_deleted(&self, name: &str, now_ms: i64) -> Answer<()> {
+        self.plain(63, None, self.inner.note_object_deleted(name, now_ms)).await
+    }
+
+    async fn kept_object_bytes(&self) -> Answer<u64> {
+        self.read(64, None, self.inner.kept_object_bytes()).await
+    }
+
+    async fn erase_answer(&self, payment: &PaymentId, now_ms: i64) -> Answer<bool> {
+        self.plain(65, self.key_of(payment), self.inner.erase_answer(payment, now_ms)).await
     }
 
     async fn begin_merchant_answer(

@@ -176,7 +176,7 @@ impl World {
     pub(crate) fn audit_probes(&mut self, first: usize) {
         for key in first..self.facts.len() {
             let (net, row) = (self.facts[key].net, self.row(key));
-            let delivered = row.as_ref().is_some_and(|payment| payment.delivery == DeliveryState::Delivered);
+            let delivered = row.as_ref().is_some_and(|payment| payment.delivery.is_completed());
             if !delivered {
                 let state = row.map(|payment| (payment.state, payment.delivery));
                 self.broken("P2", format!("a fresh payment on {net:?} does not go through: {state:?}"));
@@ -211,7 +211,7 @@ impl World {
             let spent = used_up(&payment);
             if payment.state == PaymentState::Settled
                 && !told
-                && payment.delivery != DeliveryState::Delivered
+                && !payment.delivery.is_completed()
                 && !spent
                 && !self.is_owed(&payment)
             {

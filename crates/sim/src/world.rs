@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use quittance_answers::Objects;
 use quittance_ledger::PaymentState;
 use quittance_ledger::model::ModelDatabase;
 use quittance_protocol::PaymentKey;
@@ -70,6 +71,8 @@ pub(crate) struct World {
     begun: Instant,
     pub(crate) random: Random,
     pub(crate) database: ModelDatabase,
+    /// The answer store, which outlives processes.
+    pub(crate) objects: Arc<dyn Objects>,
     pub(crate) base: Base,
     pub(crate) solana: Solana,
     pub(crate) fronts: Vec<Option<Front>>,
@@ -122,6 +125,7 @@ impl Handle {
             begun: Instant::now(),
             random: Random::new(plan.seed),
             database,
+            objects: quittance_answers::memory(),
             base: Base::new(plan.finality),
             solana: Solana::default(),
             fronts: (0..plan.processes).map(|_| None).collect(),

@@ -16,7 +16,12 @@ use crate::pricing::{GENERATION_PATH, endpoint};
 
 /// How long `/test/slow` works.
 const SLOW_MS: u64 = 1_500;
-/// Both paid hooks cost what this buys.
+/// Longest answer of `/test/big`, and the length of its chunks.
+const BIG_BYTES_MAX: usize = 256 * 1_048_576;
+const BIG_CHUNK_BYTES: usize = 65_536;
+/// What `/test/big` says again and again; no length divides it.
+const BIG_TEXT: &str = "The goods, in plain words, as they were paid for. ";
+/// The paid hooks cost what this buys.
 const PRICED_BODY: &str =
     r#"{"requests":[{"type":"image","model":"gen","prompt":"a test","aspect_ratio":"1:1"}]}"#;
 
@@ -28,12 +33,13 @@ pub(crate) fn endpoints() -> Vec<EndpointInfo> {
         endpoint("POST", "/test/slow", Pricing::Paid, price, "Works for about 1.5 seconds"),
         endpoint("POST", "/test/fail", Pricing::Paid, price, "Always answers 500"),
         endpoint("POST", "/test/fail-once", Pricing::Paid, price, "Answers 500 at a payment's first run"),
+        endpoint("POST", "/test/big", Pricing::Paid, price, "Streams as many bytes as its body says"),
     ]
 }
 
 /// Whether this is one of the paid hooks.
 pub(crate) fn is_paid(method: &str, path: &str) -> bool {
-    method == "POST" && matches!(path, "/test/slow" | "/test/fail" | "/test/fail-once")
+    method == "POST" && matches!(path, "/test/slow" | "/test/fail" | "/test/fail-once" | "/test/big")
 }
 
 /// The request whose price the hooks have.
@@ -53,7 +59,8 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .route("/test/handler-runs", web::get().to(handler_runs))
         .route("/test/slow", web::post().to(slow))
         .route("/test/fail", web::post().to(fail))
-        .route("/test/fail-once", web::post().to(fail_once));
+        .route("/test/fail-once", web::post().to(fail_once))
+        .route("/test/big", web::post().to(big));
 }
 
 #[derive(Deserialize)]
@@ -96,4 +103,45 @@ async fn fail_once(
     }
     let answer = json!({ "request_id": buyer.request_id(crate::app::random()?) });
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer.to_string()))
+}
+
+/// What `/test/big` makes.
+#[derive(Deserialize)]
+struct Big {
+    /// Length of the answer, at most [`BIG_BYTES_MAX`].
+    bytes: usize,
+    /// Pause before each chunk.
+    #[serde(default)]
+    pause_ms: u64,
+}
+
+/// A known text over and over, in chunks; and a cookie, as careless frameworks send one.
+async fn big(
+    host: web::Data<Host>,
+    req: HttpRequest,
+    paid: Option<Paid>,
+    body: web::Json<Big>,
+) -> Result<HttpResponse, ApiError> {
+    let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
+    host.runs.count(&buyer);
+    let Big { bytes, pause_ms } = body.into_inner();
+    let bytes = bytes.min(BIG_BYTES_MAX);
+    let text = web::Bytes::from(BIG_TEXT.repeat(BIG_CHUNK_BYTES.div_ceil(BIG_TEXT.len()).saturating_add(1)));
+    let chunks = futures::stream::unfold(0_usize, move |sent| {
+        let text = text.clone();
+        async move {
+            if sent >= bytes {
+                return None;
+            }
+            if pause_ms > 0 {
+                tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            }
+            let (from, length) = (sent % BIG_TEXT.len(), BIG_CHUNK_BYTES.min(bytes.saturating_sub(sent)));
+            let chunk = text.slice(from..from.saturating_add(length));
+            Some((Ok::<_, std::io::Error>(chunk), sent.saturating_add(length)))
+        }
+    });
+    let mut answer = HttpResponse::Ok();
+    answer.content_type(ContentType::octet_stream()).insert_header(("Set-Cookie", "session=the-first-one"));
+    Ok(answer.streaming(chunks))
 }

@@ -1,13 +1,20 @@
 //! A till that keeps its books in memory and fails on command.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
-use quittance_facilitator::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Sale, StoredAnswer};
+use quittance_facilitator::{
+    AnswerKey, AnswerLimits, AnswerObject, AnswerStore, Draft, DraftReader, Grant, NetworkInfo,
+    NothingToOffer, Objects, PaidFacts, PayOutcome, Sale, StoreError, StoredAnswer, StoredAnswerReader,
+    StoredObject,
+};
 use quittance_protocol::{
     Amount, PaymentId, PaymentPayload, PaymentRequired, RequestId, ResourceRef, SettleResponse,
 };
@@ -51,6 +58,52 @@ pub(super) struct Till {
     pub(super) revoked: CancellationToken,
     /// `pay` takes one of these before it answers.
     pub(super) settlements: Semaphore,
+    /// Where long answers go, and how unkind it is.
+    pub(super) shelf: Arc<Shelf>,
+    answers: AnswerStore,
+    names: AtomicU8,
+}
+
+/// An answer store in memory that is full, slow, or another machine's.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    pub(super) objects: Mutex<BTreeMap<String, Bytes>>,
+    pub(super) full: AtomicBool,
+    pub(super) stands_still: AtomicBool,
+    pub(super) elsewhere: AtomicBool,
+}
+
+#[async_trait]
+impl Objects for Shelf {
+    async fn put(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
+        if self.stands_still.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        if self.full.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("No space left on device".to_owned()));
+        }
+        self.objects.lock().unwrap().insert(path.to_owned(), bytes);
+        Ok(())
+    }
+
+    async fn get(&self, path: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        if self.elsewhere.load(Ordering::SeqCst) {
+            return Err(StoreError::NotFound);
+        }
+        let objects = self.objects.lock().unwrap();
+        let object = objects.get(path).ok_or(StoreError::NotFound)?;
+        Ok(object.slice(range.start as usize..range.end as usize))
+    }
+
+    async fn delete_all(&self, folder: &str) -> Result<(), StoreError> {
+        self.objects.lock().unwrap().retain(|path, _| !path.starts_with(folder));
+        Ok(())
+    }
+}
+
+/// Kept in the ledger up to 1,000 bytes, in the store up to 32 MiB.
+pub(super) fn answer_limits() -> AnswerLimits {
+    AnswerLimits { inline_bytes_max: 1_000, answer_bytes_max: 32 << 20, ..AnswerLimits::default() }
 }
 
 /// Fails a test that would otherwise hang; nothing waits for it when all is well.
@@ -58,6 +111,7 @@ pub(super) const STUCK: Duration = Duration::from_secs(20);
 
 impl Default for Till {
     fn default() -> Self {
+        let shelf = Arc::<Shelf>::default();
         Self {
             books: watch::Sender::new((Books::Unpaid, 0)),
             log: watch::Sender::new(Vec::new()),
@@ -67,11 +121,20 @@ impl Default for Till {
             recalls: AtomicBool::default(),
             revoked: CancellationToken::new(),
             settlements: Semaphore::new(Semaphore::MAX_PERMITS),
+            answers: AnswerStore::new(Arc::clone(&shelf) as Arc<dyn Objects>, answer_limits()),
+            shelf,
+            names: AtomicU8::new(0),
         }
     }
 }
 
 impl Till {
+    /// The same with other limits of the answer store.
+    pub(super) fn with_answers(self, limits: AnswerLimits) -> Self {
+        let answers = AnswerStore::new(self.shelf.clone(), limits);
+        Self { answers, ..self }
+    }
+
     pub(super) fn scripted(outcome: PayOutcome) -> std::sync::Arc<Self> {
         let till = Self::default();
         till.script.lock().unwrap().push_back(outcome);
@@ -133,7 +196,11 @@ impl Till {
                 }
                 Books::Running => false,
                 Books::Delivered(answer) => {
-                    outcome = Some(PayOutcome::Answered { answer: answer.clone(), receipt: receipt() });
+                    outcome = Some(PayOutcome::Answered {
+                        payment: PaymentId::from_stored("pay_1"),
+                        answer: answer.clone(),
+                        receipt: receipt(),
+                    });
                     false
                 }
             });
@@ -228,7 +295,11 @@ impl crate::till::Till for Till {
         async move {
             match &self.books.borrow().0 {
                 Books::Delivered(answer) if self.recalls.load(Ordering::SeqCst) => {
-                    Some(PayOutcome::Answered { answer: answer.clone(), receipt: receipt() })
+                    Some(PayOutcome::Answered {
+                        payment: PaymentId::from_stored("pay_1"),
+                        answer: answer.clone(),
+                        receipt: receipt(),
+                    })
                 }
                 _ => None,
             }
@@ -236,11 +307,33 @@ impl crate::till::Till for Till {
         .boxed_local()
     }
 
+    fn draft(&self, _: &Grant) -> (Draft, DraftReader) {
+        let name = [self.names.fetch_add(1, Ordering::SeqCst); 16];
+        let registered = Box::new(|_| std::future::ready(true).boxed());
+        self.answers.draft(name, AnswerKey::new([7; 32]), registered)
+    }
+
+    fn reader_max(&self) -> Duration {
+        self.answers.limits().reader_max
+    }
+
+    fn read_answer<'a>(
+        &'a self,
+        object: &'a AnswerObject,
+        range: Range<u64>,
+    ) -> LocalBoxFuture<'a, Result<StoredAnswerReader, StoreError>> {
+        let AnswerObject { name, key, bytes } = object.clone();
+        self.answers.read(StoredObject { name, key: AnswerKey::new(key), bytes }, range).boxed_local()
+    }
+
     fn finish(&self, _: Grant, answer: StoredAnswer) -> LocalBoxFuture<'_, Result<(), NotBooked>> {
         async move {
             self.check_ledger()?;
             self.note(Entry::Finish(answer.clone()));
-            self.books.send_modify(|(books, _)| *books = Books::Delivered(answer));
+            // As the ledger: in part until somebody has got all of it.
+            let refundable = answer.refundable || answer.truncated;
+            let booked = StoredAnswer { refundable, ..answer };
+            self.books.send_modify(|(books, _)| *books = Books::Delivered(booked));
             Ok(())
         }
         .boxed_local()
@@ -257,6 +350,11 @@ impl crate::till::Till for Till {
     }
 
     fn answer_sent(&self, payment: &PaymentId) {
+        self.books.send_modify(|(books, _)| {
+            if let Books::Delivered(answer) = books {
+                answer.refundable &= !answer.truncated;
+            }
+        });
         self.note(Entry::Sent(payment.to_string()));
     }
 

@@ -5,6 +5,7 @@ mod cors;
 mod discovery;
 mod double;
 mod intake;
+mod keeping;
 mod outcomes;
 mod runs;
 mod server;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use quittance_facilitator::{PayOutcome, Rejection, StoredAnswer};
-use quittance_protocol::{ErrorCode, Fingerprint, IdentifierHash};
+use quittance_protocol::{ErrorCode, Fingerprint, IdentifierHash, PaymentId};
 use serde_json::json;
 
 use super::double::{Entry, Till, receipt};
@@ -137,6 +137,7 @@ fn stored(status: u16) -> StoredAnswer {
             ("bad name".to_owned(), b"dropped".to_vec()),
         ],
         body: b"the picture".to_vec(),
+        object: None,
         truncated: false,
         refundable: false,
         usage: None,
@@ -145,7 +146,12 @@ fn stored(status: u16) -> StoredAnswer {
 
 #[actix_web::test]
 async fn answered_is_the_same_answer_again() {
-    let answer = answer_to(PayOutcome::Answered { answer: stored(201), receipt: receipt() }).await;
+    let answer = answer_to(PayOutcome::Answered {
+        payment: PaymentId::from_stored("pay_1"),
+        answer: stored(201),
+        receipt: receipt(),
+    })
+    .await;
     assert_eq!((answer.status, &answer.body[..]), (201, &b"the picture"[..]));
     assert_eq!(answer.header("content-type"), Some("image/png"));
     let two: Vec<_> = answer.headers.get_all("x-two").map(|value| value.as_bytes().to_vec()).collect();
@@ -159,7 +165,12 @@ async fn answered_is_the_same_answer_again() {
 async fn answered_with_a_refundable_answer_says_so_again() {
     let mut stored = stored(422);
     stored.refundable = true;
-    let answer = answer_to(PayOutcome::Answered { answer: stored, receipt: receipt() }).await;
+    let answer = answer_to(PayOutcome::Answered {
+        payment: PaymentId::from_stored("pay_1"),
+        answer: stored,
+        receipt: receipt(),
+    })
+    .await;
     assert_eq!((answer.status, answer.header("payment-state")), (422, Some("refundable")));
 }
 
@@ -168,7 +179,12 @@ async fn a_stored_answer_that_sdks_would_repeat_says_that_they_must_not() {
     for (status, said) in [(408, true), (409, true), (429, true), (200, false), (404, false), (425, false)] {
         let mut stored = stored(status);
         stored.headers.push(("x-should-retry".to_owned(), b"true".to_vec()));
-        let answer = answer_to(PayOutcome::Answered { answer: stored, receipt: receipt() }).await;
+        let answer = answer_to(PayOutcome::Answered {
+            payment: PaymentId::from_stored("pay_1"),
+            answer: stored,
+            receipt: receipt(),
+        })
+        .await;
         assert_eq!((answer.status, answer.header("x-should-retry")), (status, said.then_some("false")));
     }
 }
@@ -210,7 +226,12 @@ async fn an_answer_that_was_not_kept_is_410_with_the_receipt() {
     let mut stored = stored(200);
     stored.truncated = true;
     stored.body.clear();
-    let answer = answer_to(PayOutcome::Answered { answer: stored, receipt: receipt() }).await;
+    let answer = answer_to(PayOutcome::Answered {
+        payment: PaymentId::from_stored("pay_1"),
+        answer: stored,
+        receipt: receipt(),
+    })
+    .await;
     assert_eq!(answer.status, 410);
     assert_eq!(answer.json()["error"], "answer_not_kept");
     assert_eq!(answer.json()["transaction"], "0xhash");

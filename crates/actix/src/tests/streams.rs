@@ -115,17 +115,27 @@ async fn a_stream_that_cannot_be_booked_does_not_end_well() {
 }
 
 #[actix_web::test]
-async fn a_long_answer_is_delivered_whole_and_stored_as_a_receipt() {
+async fn a_long_answer_is_delivered_whole_and_kept_in_the_store() {
     let half: &'static str = "h".repeat(600).leak();
     for size in [BodySize::Stream, BodySize::Sized(1_200)] {
         let till = Arc::new(Till::default());
         let body = move || Chunks::new(size, [Ok(half), Ok(half)]);
         assert_eq!(read(gate(&till), body).await.unwrap().len(), 1_200, "{size:?}");
         let stored = till.finished().unwrap();
-        assert!(stored.truncated && stored.body.is_empty());
+        assert!(!stored.truncated && stored.body.is_empty());
+        assert_eq!(stored.object.unwrap().bytes, 1_200);
         assert_eq!(stored.status, 200);
         assert_eq!(till.sent(), 1);
     }
+}
+
+#[actix_web::test]
+async fn a_stream_that_falls_short_of_its_length_is_cut_and_credited() {
+    let half: &'static str = "h".repeat(600).leak();
+    let till = Arc::new(Till::default());
+    let body = move || Chunks::new(BodySize::Sized(1_200), [Ok(half)]);
+    assert_eq!(read(gate(&till), body).await, Err(()));
+    assert_eq!(till.credited().as_deref(), Some("handler_failed"));
 }
 
 #[actix_web::test]
@@ -142,8 +152,7 @@ async fn an_answer_of_exactly_the_limit_is_kept() {
 #[actix_web::test]
 async fn a_client_that_reads_nothing_does_not_hold_the_run() {
     let till = Arc::new(Till::default());
-    let gate = gate(&till).limits(Limits { stream_chunks_max: 1, stream_stall_ms: 1, ..limits() });
-    let app = app(gate, |config| {
+    let app = app(gate(&till), |config| {
         config.default_service(web::to(|| {
             let body = Chunks::new(BodySize::Stream, [Ok("1"), Ok("2"), Ok("3"), Ok("4")]);
             std::future::ready(HttpResponse::Ok().body(body))
@@ -153,8 +162,9 @@ async fn a_client_that_reads_nothing_does_not_hold_the_run() {
     let response = call_service(&app, paid("/gen").to_request()).await;
     till.until(|entry| matches!(entry, Entry::Finish(_))).await;
     assert_eq!(&till.finished().unwrap().body[..], b"1234");
-    assert!(to_bytes(response.into_body()).await.is_err(), "a part must not pass for the whole");
-    assert_eq!(till.sent(), 0);
+    assert_eq!(till.sent(), 0, "nobody has got it yet");
+    assert_eq!(&to_bytes(response.into_body()).await.unwrap()[..], b"1234", "late, and whole");
+    assert_eq!(till.sent(), 1);
 }
 
 #[actix_web::test]

@@ -12,7 +12,9 @@ pub struct GateConfig {
     pub catalogue: Option<PathBuf>,
     /// Longest request body.
     pub body_bytes_max: usize,
-    /// Longest answer that is stored for replay.
+    /// Longest answer of known length that is collected and recorded before its
+    /// first byte is released; a longer one, and a stream, is passed on while it is
+    /// made. All are kept: see `[answers]`, whose `ledger_bytes_max` this bounds too.
     pub answer_body_bytes_max: usize,
     /// How long a request waits for a verdict before it is told `settlement_pending`.
     pub pending_wait_seconds: u64,

@@ -3,6 +3,7 @@
 //! Parsed once; unknown keys are errors; secrets stand here only by reference.
 //! One file per section; `check` holds what sections demand of each other.
 
+mod answers;
 mod check;
 mod decimal;
 mod dollars;
@@ -25,6 +26,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+pub use answers::AnswersConfig;
 pub use dollars::is_known_dollar;
 pub use gate::GateConfig;
 pub use ledger::LedgerConfig;
@@ -60,6 +62,9 @@ pub struct Config {
     /// Foreign servers.
     #[serde(default)]
     pub merchants: MerchantsConfig,
+    /// Kept answers.
+    #[serde(default)]
+    pub answers: AnswersConfig,
 }
 
 /// Why the configuration cannot be used; every message says what to do, and none

@@ -6,8 +6,8 @@
 //! new key does not compile until somebody has said what it may be.
 
 use super::{
-    Config, ConfigError, GateConfig, LedgerConfig, MerchantsConfig, NetworkConfig, QuoteConfig,
-    RateSourceConfig, RatesConfig, ServerConfig,
+    AnswersConfig, Config, ConfigError, GateConfig, LedgerConfig, MerchantsConfig, NetworkConfig,
+    QuoteConfig, RateSourceConfig, RatesConfig, ServerConfig,
 };
 use crate::units::{BASIS_POINTS_DIGITS, COIN_DIGITS, USDC_DIGITS, scaled};
 use quittance_protocol::Family;
@@ -109,7 +109,7 @@ impl Config {
 
     /// Every number there is.
     pub(super) fn ranges(&self) -> Vec<Range<'_>> {
-        let Self { server, ledger, networks, rates, quote, gate, merchants } = self;
+        let Self { server, ledger, networks, rates, quote, gate, merchants, answers } = self;
         let mut all = Vec::new();
         all.extend(of_server(server));
         all.extend(of_ledger(ledger));
@@ -123,6 +123,7 @@ impl Config {
         all.extend(of_quote(quote));
         all.extend(of_gate(gate));
         all.extend(of_merchants(merchants));
+        all.extend(of_answers(answers));
         all
     }
 }
@@ -255,6 +256,35 @@ fn of_source(index: usize, source: &RateSourceConfig) -> Vec<Range<'_>> {
     } = source;
     let key = format!("rates.sources[{index}].age_max_seconds");
     age_max_seconds.map(|value| Range::whole(key, value, 1, 7 * DAY_SECONDS)).into_iter().collect()
+}
+
+fn of_answers(answers: &AnswersConfig) -> Vec<Range<'_>> {
+    let AnswersConfig {
+        store: _,
+        ledger_bytes_max,
+        answer_bytes_max,
+        total_bytes_max,
+        memory_bytes_max,
+        store_timeout_ms,
+        reader_stall_seconds,
+        reader_seconds_max,
+        endpoint: _,
+        region: _,
+        access_key_id: _,
+        secret_access_key: _,
+        allow_http: _,
+    } = answers;
+    vec![
+        // A row of the ledger, not a file in it.
+        Range::whole("answers.ledger_bytes_max", *ledger_bytes_max, 0, 4 * 1_048_576),
+        Range::whole("answers.answer_bytes_max", *answer_bytes_max, 1, 64 * BYTES_MAX),
+        Range::whole("answers.total_bytes_max", *total_bytes_max, 0, 1_048_576 * BYTES_MAX),
+        // One long answer at a time needs two segments of a MiB.
+        Range::whole("answers.memory_bytes_max", *memory_bytes_max, 2 * 1_048_576, 64 * BYTES_MAX),
+        Range::whole("answers.store_timeout_ms", *store_timeout_ms, 100, 600_000),
+        Range::whole("answers.reader_stall_seconds", *reader_stall_seconds, 1, 3_600),
+        Range::whole("answers.reader_seconds_max", *reader_seconds_max, 1, DAY_SECONDS),
+    ]
 }
 
 fn of_quote(quote: &QuoteConfig) -> Vec<Range<'_>> {

@@ -12,7 +12,8 @@ use quittance_facilitator::chain::{
 };
 use quittance_facilitator::config::Config;
 use quittance_facilitator::{
-    Clock, Facilitator, Metrics, Parts, PayOutcome, Random, Rejection, Sale, StaticRates, StoredAnswer,
+    AnswerLimits, AnswerStore, Clock, Facilitator, Metrics, Parts, PayOutcome, Random, Rejection, Sale,
+    StaticRates, StoredAnswer,
 };
 use quittance_ledger::{Recorded, SignedBytes, Store};
 use quittance_protocol::{
@@ -288,6 +289,7 @@ impl Shop {
         let parts = Parts {
             store: Arc::new(store),
             chains: BTreeMap::from([("base".to_owned(), Arc::clone(&chain.0) as Arc<dyn ChainPort>)]),
+            answers: AnswerStore::new(quittance_answers::memory(), AnswerLimits::default()),
             rates: Arc::new(StaticRates::parse("2500", "150").unwrap()),
             clock: Clock::from_fn(move || clock.now_ms()),
             random: Random::from_fn(random),
@@ -369,6 +371,7 @@ impl Shop {
                     status: 200,
                     headers: Vec::new(),
                     body: Vec::new(),
+                    object: None,
                     truncated: false,
                     refundable: false,
                     usage: None,

@@ -37,6 +37,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "usages", include_str!("../../../../migrations/postgres/0004_usages.sql")),
     (5, "merchant answers", include_str!("../../../../migrations/postgres/0005_merchant_answers.sql")),
     (7, "exposure", include_str!("../../../../migrations/postgres/0007_exposure.sql")),
+    (8, "answer objects", include_str!("../../../../migrations/postgres/0008_answer_objects.sql")),
     (9, "aliases", include_str!("../../../../migrations/postgres/0009_aliases.sql")),
     (11, "owed", include_str!("../../../../migrations/postgres/0011_owed.sql")),
 ];
@@ -120,7 +121,7 @@ impl PostgresBackend {
             ])
             .disable_statement_logging();
         let limit = Limit::new(options);
-        let name_lock = match options.read_only {
+        let name_lock = match options.read_only || options.beside {
             true => None,
             false => {
                 let name_lock = lock_name(&connect, options).await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, SqlitePool};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Commits, LOCK_POLL_MS, Op, guarded, migrator};
@@ -29,6 +29,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "usages", include_str!("../../../../migrations/sqlite/0004_usages.sql")),
     (5, "merchant answers", include_str!("../../../../migrations/sqlite/0005_merchant_answers.sql")),
     (7, "exposure", include_str!("../../../../migrations/sqlite/0007_exposure.sql")),
+    (8, "answer objects", include_str!("../../../../migrations/sqlite/0008_answer_objects.sql")),
     (9, "aliases", include_str!("../../../../migrations/sqlite/0009_aliases.sql")),
     (11, "owed", include_str!("../../../../migrations/sqlite/0011_owed.sql")),
 ];
@@ -94,6 +95,7 @@ pub(crate) struct SqliteBackend {
     /// None for an in-memory database, which only its one connection can see.
     readers: Option<SqlitePool>,
     pub(crate) commits: Commits,
+    connect: Option<Box<SqliteConnectOptions>>,
 }
 
 impl SqliteBackend {
@@ -103,21 +105,28 @@ impl SqliteBackend {
             .map_err(bad_url)?
             .foreign_keys(true)
             .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
+            // An answer that was erased or pruned leaves no trace in free pages.
+            .pragma("secure_delete", "ON")
             .disable_statement_logging();
         let in_memory = url.contains(":memory:") || url.contains("mode=memory");
         let reader_options =
             SqlitePoolOptions::new().max_connections(options.connections_max.max(1)).idle_timeout(None);
         if options.read_only {
             let readers = reader_options.connect_with(connect.read_only(true)).await?;
-            return Ok(Self { writer: None, readers: Some(readers), commits: Commits::default() });
+            return Ok(Self {
+                writer: None,
+                readers: Some(readers),
+                commits: Commits::default(),
+                connect: None,
+            });
         }
-        let lock = if in_memory {
+        let lock = if in_memory || options.beside {
             None
         } else {
             Some(lock_file(connect.get_filename(), options.open_wait_ms).await?)
         };
         let connect = connect
-            .create_if_missing(true)
+            .create_if_missing(!options.beside)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
         let pool = SqlitePoolOptions::new()
@@ -127,16 +136,28 @@ impl SqliteBackend {
             .test_before_acquire(false)
             .connect_with(connect.clone())
             .await?;
-        migrator(MIGRATIONS).run(&pool).await.map_err(|e| LedgerError::Migration(Box::new(e)))?;
+        if !options.beside {
+            migrator(MIGRATIONS).run(&pool).await.map_err(|e| LedgerError::Migration(Box::new(e)))?;
+        }
         let readers = match in_memory {
             true => None,
-            false => Some(reader_options.connect_with(connect.read_only(true)).await?),
+            false => Some(reader_options.connect_with(connect.clone().read_only(true)).await?),
         };
         let tx = Tx::new(Conn::Sqlite(pool.acquire().await?));
         let commits = Commits::default();
         let (writer, queue) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(Writer { tx, pool, queue, commits: commits.clone(), _lock: lock }.run());
-        Ok(Self { writer: Some(writer), readers, commits })
+        Ok(Self { writer: Some(writer), readers, commits, connect: Some(Box::new(connect)) })
+    }
+
+    /// See [`Ledger::flush_log`](crate::Ledger::flush_log).
+    pub(crate) async fn flush_log(&self) -> Result<bool, LedgerError> {
+        let connect = self.connect.as_ref().ok_or(LedgerError::ReadOnly)?;
+        let mut session = connect.connect().await?;
+        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut session).await?;
+        session.close().await?;
+        let busy: i64 = row.try_get(0).map_err(|_| LedgerError::Corrupt { field: "wal_checkpoint" })?;
+        Ok(busy == 0)
     }
 
     pub(crate) async fn write<T: Send + 'static>(&self, op: Op<T>) -> Result<T, LedgerError> {

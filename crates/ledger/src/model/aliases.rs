@@ -142,7 +142,7 @@ impl Database {
             && match payment.delivery {
                 DeliveryState::Running => true,
                 DeliveryState::None | DeliveryState::Credited => failed_runs(payment) < policy.runs_max,
-                DeliveryState::Delivered => kept(),
+                DeliveryState::Delivered | DeliveryState::DeliveredInPart => kept(),
                 DeliveryState::Owed => false,
             }
     }

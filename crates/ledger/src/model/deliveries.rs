@@ -1,7 +1,5 @@
 //! Deliveries: as `ops::delivery`.
 
-use std::sync::Arc;
-
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
@@ -29,7 +27,7 @@ impl Database {
         let free = match payment.delivery {
             DeliveryState::None | DeliveryState::Credited => true,
             DeliveryState::Running => reckless,
-            DeliveryState::Delivered | DeliveryState::Owed => false,
+            DeliveryState::Delivered | DeliveryState::DeliveredInPart | DeliveryState::Owed => false,
         };
         if payment.state != PaymentState::Settled
             || payment.origin != Origin::Gate
@@ -63,13 +61,14 @@ impl Database {
                 owner: payment.delivery_owner.clone().unwrap_or_default(),
                 since_ms: payment.delivery_since_ms.unwrap_or(payment.created_at_ms),
             }),
-            DeliveryState::Delivered => {
+            DeliveryState::Delivered | DeliveryState::DeliveredInPart => {
+                let in_part = payment.delivery == DeliveryState::DeliveredInPart;
                 let answer = self.answers.get(&at).ok_or(LedgerError::Corrupt { field: "answers" })?;
                 Ok(DeliveryStart::Delivered(AnswerMeta {
                     status: answer.status,
                     body_bytes: answer.body_bytes,
                     truncated: answer.truncated,
-                    refundable: answer.refundable,
+                    refundable: answer.refundable || in_part,
                     kept: answer.kept.is_some(),
                 }))
             }
@@ -89,25 +88,37 @@ impl Database {
         body_bytes_max: usize,
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        let body_bytes = answer.body.len() as u64;
+        let body_bytes = answer.body_bytes();
         unsigned(body_bytes, "body")?;
         for (name, _) in &answer.headers {
             plain(name, "headers")?;
         }
         let usage = answer.usage.as_ref().map(storable).transpose()?;
         let truncated = answer.truncated || answer.body.len() > body_bytes_max;
-        let at = self.end_run(me, id, run, DeliveryState::Delivered)?;
+        let object = answer.object.clone().filter(|_| !truncated);
+        if let Some(object) = &object
+            && !self.is_writing(id, run, &object.name)
+        {
+            self.current_run(me, id, run, DeliveryState::Delivered)?;
+            return Err(LedgerError::Corrupt { field: "answer_objects" });
+        }
+        let to = if truncated { DeliveryState::DeliveredInPart } else { DeliveryState::Delivered };
+        let at = self.end_run(me, id, run, to)?;
         let body = if truncated { Vec::new() } else { answer.body.clone() };
         let (status, refundable) = (answer.status, answer.refundable);
         let mut detail = json!({"run": run, "status": status, "body_bytes": body_bytes,
-            "truncated": truncated, "refundable": refundable});
+            "truncated": truncated, "refundable": refundable || truncated});
+        if let Some(object) = &object {
+            detail["object"] = json!(object.name);
+            self.keep_object(object);
+        }
         if let Some(usage) = &usage {
             detail["usage"] = json!(usage);
         }
-        let kept = StoredAnswer { body, truncated, usage, ..answer.clone() };
+        let kept = StoredAnswer { body, object, truncated, usage, ..answer.clone() };
         let kept = Answer { kept: Some(kept), status, body_bytes, truncated, refundable, at_ms: now_ms };
         self.answers.insert(at, kept);
-        self.line(me, now_ms, Some(id), "delivered", detail);
+        self.line(me, now_ms, Some(id), to.as_str(), detail);
         Ok(())
     }
 
@@ -133,10 +144,22 @@ impl Database {
         run: u32,
         to: DeliveryState,
     ) -> Result<usize, LedgerError> {
+        let at = self.current_run(me, id, run, to)?;
+        self.payments[at].payment.delivery = to;
+        Ok(at)
+    }
+
+    fn current_run(
+        &self,
+        me: &Me,
+        id: &PaymentId,
+        run: u32,
+        to: DeliveryState,
+    ) -> Result<usize, LedgerError> {
         let careless = self.has(Defect::AnyRunMayFinish);
         let at = self.at(id)?;
-        let row = &mut self.payments[at];
-        let payment = &mut row.payment;
+        let row = &self.payments[at];
+        let payment = &row.payment;
         let current = payment.delivery == DeliveryState::Running
             && payment.runs == run
             && payment.delivery_owner.as_deref() == Some(&*me.instance)
@@ -144,7 +167,6 @@ impl Database {
         if !current && !careless {
             return Err(delivery_error(payment, to));
         }
-        payment.delivery = to;
         Ok(at)
     }
 
@@ -158,17 +180,20 @@ impl Database {
         if payment.first_answer_at_ms.is_some() {
             return Ok(());
         }
-        if payment.delivery != DeliveryState::Delivered {
+        if !payment.delivery.is_completed() {
             return Err(delivery_error(payment, DeliveryState::Delivered));
         }
         payment.first_answer_at_ms = Some(now_ms);
+        payment.delivery = DeliveryState::Delivered;
         self.line(me, now_ms, Some(id), "answer_sent", json!({}));
         Ok(())
     }
 
     pub(super) fn answer_of(&self, id: &PaymentId) -> Option<StoredAnswer> {
         let at = self.by_id.get(id)?;
-        self.answers.get(at)?.kept.clone()
+        let mut answer = self.answers.get(at)?.kept.clone()?;
+        answer.refundable |= self.payments[*at].payment.delivery == DeliveryState::DeliveredInPart;
+        Some(answer)
     }
 
     pub(super) fn note_pending(&mut self, me: &Me, id: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {
@@ -179,21 +204,6 @@ impl Database {
             self.line(me, now_ms, Some(id), "pending_answered", json!({}));
         }
         Ok(())
-    }
-
-    /// As [`Ledger::prune`](crate::Ledger::prune): drops bodies of old answers.
-    pub(super) fn prune(&mut self, instance: Arc<str>, before_ms: i64, now_ms: i64) -> u64 {
-        let mut dropped = 0_u64;
-        for answer in self.answers.values_mut() {
-            if answer.at_ms < before_ms && answer.kept.take().is_some() {
-                dropped = dropped.saturating_add(1);
-            }
-        }
-        if dropped > 0 {
-            let detail = json!({"answers": dropped, "before_ms": before_ms});
-            self.line(&Me { instance, epoch: 0 }, now_ms, None, "pruned", detail);
-        }
-        dropped
     }
 }
 
@@ -214,6 +224,6 @@ fn not_settled(payment: &Payment) -> LedgerError {
     LedgerError::Transition { from, to, payment: Box::new(payment.clone()) }
 }
 
-fn delivery_error(payment: &Payment, to: DeliveryState) -> LedgerError {
+pub(super) fn delivery_error(payment: &Payment, to: DeliveryState) -> LedgerError {
     LedgerError::DeliveryTransition { from: payment.delivery, to, payment: Box::new(payment.clone()) }
 }

@@ -11,6 +11,7 @@ mod exposure;
 mod finality;
 mod instances;
 mod merchants;
+mod objects;
 mod open_work;
 mod payments;
 mod rows;

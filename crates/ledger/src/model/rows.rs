@@ -26,6 +26,7 @@ pub struct Database {
     pub(super) attempts: Vec<Attempt>,
     pub(super) answers: BTreeMap<usize, Answer>,
     pub(super) merchants: BTreeMap<usize, MerchantRow>,
+    pub(super) objects: BTreeMap<String, Object>,
     pub(super) costs: BTreeMap<(Network, String), Cost>,
     pub(super) tariffs: BTreeMap<Network, Vec<TariffRow>>,
     pub(super) instances: BTreeMap<Arc<str>, Instance>,
@@ -126,6 +127,19 @@ pub(super) struct MerchantRow {
     pub(super) owner: String,
     pub(super) owner_epoch: i64,
     pub(super) check_until_ms: Option<i64>,
+}
+
+/// A row of `answer_objects`. Without a key it was dropped.
+#[derive(Debug)]
+pub(super) struct Object {
+    pub(super) payment: usize,
+    pub(super) run: u32,
+    pub(super) key: Option<[u8; 32]>,
+    pub(super) bytes: u64,
+    pub(super) kept: bool,
+    pub(super) instance: Arc<str>,
+    pub(super) dropped_at_ms: Option<i64>,
+    pub(super) deleted: bool,
 }
 
 #[derive(Clone, Copy, Debug)]

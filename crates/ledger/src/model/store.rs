@@ -18,8 +18,8 @@ use crate::repeats::{Alias, Known};
 use crate::store::Store;
 use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
 use crate::types::{
-    AttemptId, CostEntry, DeliveryStart, JournalLine, NewClaim, OpenWork, Payment, PaymentState, Retention,
-    RunEnd, Slot, StoredAnswer, TariffRow,
+    AttemptId, CostEntry, DeliveryStart, JournalLine, LeftoverObject, NewClaim, OpenWork, Payment,
+    PaymentState, Retention, RunEnd, Slot, StoredAnswer, TariffRow,
 };
 
 impl ModelLedger {
@@ -259,6 +259,40 @@ impl Store for ModelLedger {
 
     async fn answer(&self, payment: &PaymentId) -> Result<Option<StoredAnswer>, LedgerError> {
         self.read(|rows| Ok(rows.answer_of(payment)))
+    }
+
+    async fn begin_answer_object(
+        &self,
+        payment: &PaymentId,
+        run: u32,
+        name: &str,
+        key: [u8; 32],
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        self.write(now_ms, |rows, me| rows.begin_object(me, payment, run, name, key))
+    }
+
+    async fn leftover_objects(&self, now_ms: i64) -> Result<Vec<LeftoverObject>, LedgerError> {
+        self.read(|rows| Ok(rows.leftover_objects(&self.me(), now_ms)))
+    }
+
+    async fn drop_answer_object(&self, name: &str, now_ms: i64) -> Result<bool, LedgerError> {
+        self.write(now_ms, |rows, _| Ok(rows.drop_object(name, now_ms)))
+    }
+
+    async fn note_object_deleted(&self, name: &str, now_ms: i64) -> Result<(), LedgerError> {
+        self.write(now_ms, |rows, _| {
+            rows.note_object_deleted(name, now_ms);
+            Ok(())
+        })
+    }
+
+    async fn kept_object_bytes(&self) -> Result<u64, LedgerError> {
+        self.read(|rows| Ok(rows.kept_object_bytes()))
+    }
+
+    async fn erase_answer(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
+        self.write(now_ms, |rows, me| rows.erase_answer(me, payment, now_ms))
     }
 
     async fn begin_merchant_answer(

@@ -3,7 +3,7 @@
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
-use super::{claims, usages};
+use super::{claims, objects, usages};
 use crate::codec;
 use crate::conn::{Row, Tx, params, plain, reason, unsigned};
 use crate::error::LedgerError;
@@ -44,8 +44,9 @@ impl Ledger {
         .await
     }
 
-    /// Stores the handler's final answer: running to delivered. A body longer
-    /// than `answer_body_bytes_max` is not kept; the answer is then marked truncated.
+    /// Stores the handler's final answer: running to delivered. A body of more
+    /// than `answer_body_bytes_max` that lies in no object is not kept: such an
+    /// answer is truncated, and delivered in part until [`Self::mark_answer_sent`].
     pub async fn finish_delivery(
         &self,
         payment: &PaymentId,
@@ -54,18 +55,23 @@ impl Ledger {
         now_ms: i64,
     ) -> Result<(), LedgerError> {
         let (me, id) = (self.me(), payment.clone());
-        let body_bytes = unsigned(answer.body.len() as u64, "body")?;
+        let body_bytes = unsigned(answer.body_bytes(), "body")?;
         let truncated = answer.truncated || answer.body.len() > self.options().answer_body_bytes_max;
         let body = if truncated { Vec::new() } else { answer.body.clone() };
+        let object = answer.object.clone().filter(|_| !truncated);
+        let to = if truncated { DeliveryState::DeliveredInPart } else { DeliveryState::Delivered };
         let headers = encode_headers(&answer.headers)?;
         let (status, refundable) = (answer.status, answer.refundable);
         let usage = answer.usage.as_ref().map(usages::storable).transpose()?;
         self.write(now_ms, move |tx| {
             Box::pin(async move {
-                end_run(tx, &me, &id, run, DeliveryState::Delivered).await?;
+                end_run(tx, &me, &id, run, to).await?;
+                if let Some(object) = &object {
+                    objects::keep(tx, &id, run, object).await?;
+                }
                 tx.execute(
                     "INSERT INTO answers (payment, status, headers, body, body_bytes, truncated, refundable, \
-                     at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                     at_ms, object) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                     params![
                         id.as_str(),
                         i64::from(status),
@@ -74,17 +80,21 @@ impl Ledger {
                         body_bytes,
                         truncated,
                         refundable,
-                        now_ms
+                        now_ms,
+                        object.as_ref().map(|object| object.name.clone())
                     ],
                 )
                 .await?;
                 let mut detail = json!({"run": run, "status": status, "body_bytes": body_bytes,
-                    "truncated": truncated, "refundable": refundable});
+                    "truncated": truncated, "refundable": refundable || truncated});
+                if let Some(object) = &object {
+                    detail["object"] = json!(object.name);
+                }
                 if let Some(usage) = usage {
                     usages::insert(tx, &id, &usage, now_ms).await?;
                     detail["usage"] = json!(usage);
                 }
-                journal(tx, &me, now_ms, Some(&id), "delivered", detail).await
+                journal(tx, &me, now_ms, Some(&id), to.as_str(), detail).await
             })
         })
         .await
@@ -117,16 +127,17 @@ impl Ledger {
     }
 
     /// The answer reached a client completely; the first time starts the replay
-    /// window and sticks. An error if there is no answer yet.
+    /// window and sticks, and what was delivered in part is delivered. An error
+    /// if there is no answer yet.
     pub async fn mark_answer_sent(&self, payment: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {
         let (me, id) = (self.me(), payment.clone());
         self.write(now_ms, move |tx| {
             Box::pin(async move {
                 let changed = tx
                     .execute(
-                        "UPDATE payments SET first_answer_at_ms = $2 \
+                        "UPDATE payments SET first_answer_at_ms = $2, delivered_in_part = $3 \
                          WHERE id = $1 AND delivery = 'delivered' AND first_answer_at_ms IS NULL",
-                        params![id.as_str(), now_ms],
+                        params![id.as_str(), now_ms, false],
                     )
                     .await?;
                 if changed == 1 {
@@ -149,7 +160,10 @@ impl Ledger {
             Box::pin(async move {
                 let row = tx
                     .one(
-                        "SELECT * FROM answers WHERE payment = $1 AND body IS NOT NULL",
+                        "SELECT a.*, p.delivered_in_part AS in_part, o.key AS object_key, \
+                         o.bytes AS object_bytes FROM answers a JOIN payments p ON p.id = a.payment \
+                         LEFT JOIN answer_objects o ON o.name = a.object \
+                         WHERE a.payment = $1 AND a.body IS NOT NULL",
                         params![id.as_str()],
                     )
                     .await?;
@@ -193,7 +207,7 @@ fn not_settled(payment: Payment) -> LedgerError {
     LedgerError::Transition { from, to, payment: Box::new(payment) }
 }
 
-fn delivery_error(payment: Payment, to: DeliveryState) -> LedgerError {
+pub(super) fn delivery_error(payment: Payment, to: DeliveryState) -> LedgerError {
     LedgerError::DeliveryTransition { from: payment.delivery, to, payment: Box::new(payment) }
 }
 
@@ -208,10 +222,11 @@ async fn not_started(tx: &mut Tx, id: &PaymentId) -> Result<DeliveryStart, Ledge
             owner: payment.delivery_owner.unwrap_or_default(),
             since_ms: payment.delivery_since_ms.unwrap_or(payment.created_at_ms),
         }),
-        (PaymentState::Settled, DeliveryState::Delivered) => {
+        (PaymentState::Settled, DeliveryState::Delivered | DeliveryState::DeliveredInPart) => {
             let row = tx
                 .one(
-                    "SELECT *, body IS NOT NULL AS kept FROM answers WHERE payment = $1",
+                    "SELECT a.*, body IS NOT NULL AS kept, p.delivered_in_part AS in_part \
+                     FROM answers a JOIN payments p ON p.id = a.payment WHERE payment = $1",
                     params![id.as_str()],
                 )
                 .await?
@@ -220,7 +235,7 @@ async fn not_started(tx: &mut Tx, id: &PaymentId) -> Result<DeliveryStart, Ledge
                 status: status(&row)?,
                 body_bytes: row.unsigned("body_bytes")?,
                 truncated: row.flag("truncated")?,
-                refundable: row.flag("refundable")?,
+                refundable: row.flag("refundable")? || row.flag("in_part")?,
                 kept: row.flag("kept")?,
             }))
         }
@@ -245,9 +260,16 @@ async fn end_run(
 ) -> Result<(), LedgerError> {
     let changed = tx
         .execute(
-            "UPDATE payments SET delivery = $2 WHERE id = $1 AND delivery = 'running' AND runs = $3 \
-             AND delivery_owner = $4 AND delivery_epoch = $5",
-            params![id.as_str(), to.as_str(), i64::from(run), &*me.instance, me.epoch],
+            "UPDATE payments SET delivery = $2, delivered_in_part = $6 WHERE id = $1 AND delivery = 'running' \
+             AND runs = $3 AND delivery_owner = $4 AND delivery_epoch = $5",
+            params![
+                id.as_str(),
+                to.stored(),
+                i64::from(run),
+                &*me.instance,
+                me.epoch,
+                to == DeliveryState::DeliveredInPart
+            ],
         )
         .await?;
     match changed {
@@ -275,8 +297,9 @@ fn decode_answer(row: &Row, usage: Option<Usage>) -> Result<StoredAnswer, Ledger
         status: status(row)?,
         headers,
         body: row.blob("body")?,
+        object: objects::of_answer(row)?,
         truncated: row.flag("truncated")?,
-        refundable: row.flag("refundable")?,
+        refundable: row.flag("refundable")? || row.flag("in_part")?,
         usage,
     })
 }

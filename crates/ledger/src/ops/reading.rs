@@ -1,14 +1,13 @@
-//! What operators look at, and what may be dropped.
+//! What operators look at.
 
 use quittance_protocol::{Amount, Network, PaymentId};
-use serde_json::json;
 
 use crate::LIST_MAX;
 use crate::codec;
 use crate::conn::{Row, params};
 use crate::error::LedgerError;
-use crate::ledger::{Ledger, journal};
-use crate::types::{JournalLine, Margin, Payment, PaymentFilter, PaymentState, Retention};
+use crate::ledger::Ledger;
+use crate::types::{JournalLine, Margin, Payment, PaymentFilter, PaymentState};
 
 /// Ranks are nearest-rank: of n costs the ⌈n·p⌉-th.
 const MARGINS: &str = "\
@@ -160,29 +159,6 @@ impl Ledger {
     pub async fn margins(&self, since_ms: i64) -> Result<Vec<Margin>, LedgerError> {
         self.read(move |tx| {
             Box::pin(async move { tx.all(MARGINS, params![since_ms]).await?.iter().map(margin).collect() })
-        })
-        .await
-    }
-
-    /// Drops bodies and headers of old answers; returns of how many. Payments,
-    /// keys, attempts and journal stay.
-    pub async fn prune(&self, policy: Retention, now_ms: i64) -> Result<u64, LedgerError> {
-        let me = self.me();
-        self.write(now_ms, move |tx| {
-            Box::pin(async move {
-                let before_ms = now_ms.saturating_sub(policy.answers_ms);
-                let dropped = tx
-                    .execute(
-                        "UPDATE answers SET headers = NULL, body = NULL WHERE body IS NOT NULL AND at_ms < $1",
-                        params![before_ms],
-                    )
-                    .await?;
-                if dropped > 0 {
-                    let detail = json!({"answers": dropped, "before_ms": before_ms});
-                    journal(tx, &me, now_ms, None, "pruned", detail).await?;
-                }
-                Ok(dropped)
-            })
         })
         .await
     }

@@ -170,6 +170,7 @@ pub(crate) fn answer(body: &[u8]) -> StoredAnswer {
             ("x-odd".to_owned(), vec![0xff, 0x00]),
         ],
         body: body.to_vec(),
+        object: None,
         truncated: false,
         refundable: false,
         usage: None,

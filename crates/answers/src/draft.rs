@@ -1,0 +1,547 @@
+//! An answer while it is made: one writer, at most one live reader, and between
+//! them what is in memory and what is in the store already.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::{Instant, timeout};
+
+use crate::AnswerKey;
+use crate::cipher::{Cipher, FRAME_BYTES, SEALED_BYTES, SEGMENT_BYTES, SEGMENT_FRAMES};
+use crate::objects::StoreError;
+use crate::read::{Source, StoredObject};
+use crate::store::Inner;
+
+/// What an answer that is not kept may hold in memory before its reader takes some.
+const PASS_BYTES: usize = 256 * 1024;
+
+/// Tells the ledger of a name and its key before the first object is written;
+/// `false` means that it does not have them, and nothing is written.
+pub type Register = Box<dyn FnOnce(StoredObject) -> BoxFuture<'static, bool> + Send>;
+
+/// Why an answer is not kept. The reader gets it all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Longer than `answer_bytes_max`.
+    TooLong,
+    /// All kept answers take `total_bytes_max`.
+    StoreFull,
+    /// The store refused or did not answer, or the ledger did not take the name.
+    StoreUnavailable,
+    /// Too many long answers are being made at once.
+    NoMemory,
+}
+
+impl Loss {
+    /// The word in journals and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLong => "too_long",
+            Self::StoreFull => "store_full",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::NoMemory => "no_memory",
+        }
+    }
+}
+
+/// What became of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It is on its way to being kept.
+    Kept,
+    /// With this chunk the answer stopped being kept: from the next one on the
+    /// writer waits for the reader.
+    Lost(Loss),
+    /// It goes on to the reader, if there is one.
+    PassedOn,
+}
+
+/// What became of a whole answer.
+#[derive(Debug)]
+pub enum Sealed {
+    /// Short enough for the ledger; not in the store.
+    Inline(Bytes),
+    /// Written and flushed.
+    Stored(StoredObject),
+    /// The reader may still get all of it.
+    NotKept {
+        /// Why.
+        loss: Loss,
+        /// How long it was.
+        bytes: u64,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Complete,
+    Broken,
+}
+
+struct State {
+    /// The newest bytes, in the handler's own chunks.
+    tail: VecDeque<Bytes>,
+    tail_bytes: usize,
+    /// Where the tail begins in the answer.
+    tail_start: u64,
+    /// How much of the beginning lies in the store.
+    stored: u64,
+    /// Whether `stored` is all of it.
+    sealed: bool,
+    kept: bool,
+    end: Option<End>,
+    /// What the reader has taken.
+    position: u64,
+    reader_gone: bool,
+    waker: Option<Waker>,
+    /// Held while this draft has more than `inline_bytes_max` in memory.
+    memory: Option<OwnedSemaphorePermit>,
+}
+
+struct Shared {
+    inner: Arc<Inner>,
+    name: String,
+    state: Mutex<State>,
+    /// The reader took something, or left.
+    moved: Notify,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The reader takes nothing more.
+    fn give_up(&self) {
+        let waker = {
+            let mut state = self.state();
+            state.reader_gone = true;
+            // While the answer is kept, the writer still needs it.
+            if !state.kept || state.end.is_some() {
+                state.drop_tail();
+            }
+            state.waker.take()
+        };
+        self.moved.notify_one();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.inner.note_closed(&self.name);
+    }
+}
+
+impl State {
+    fn append(&mut self, chunk: Bytes) {
+        self.tail_bytes = self.tail_bytes.saturating_add(chunk.len());
+        self.tail.push_back(chunk);
+    }
+
+    /// Forgets what is before `until`.
+    fn forget(&mut self, until: u64) {
+        while self.tail_start < until {
+            let Some(front) = self.tail.front_mut() else { break };
+            let surplus = usize::try_from(until.saturating_sub(self.tail_start)).unwrap_or(usize::MAX);
+            let cut = front.len().min(surplus);
+            drop(front.split_to(cut));
+            if front.is_empty() {
+                self.tail.pop_front();
+            }
+            self.tail_bytes = self.tail_bytes.saturating_sub(cut);
+            self.tail_start = self.tail_start.saturating_add(cut as u64);
+        }
+    }
+
+    fn drop_tail(&mut self) {
+        let end = self.tail_start.saturating_add(self.tail_bytes as u64);
+        self.forget(end);
+        self.memory = None;
+    }
+
+    /// The bytes from the tail's beginning on, in one piece.
+    fn beginning(&self, bytes: usize) -> Bytes {
+        let mut whole = BytesMut::with_capacity(bytes.min(self.tail_bytes));
+        for chunk in &self.tail {
+            let wanted = bytes.saturating_sub(whole.len()).min(chunk.len());
+            whole.extend_from_slice(chunk.get(..wanted).unwrap_or_default());
+        }
+        whole.freeze()
+    }
+
+    /// What the reader gets next from memory.
+    fn piece(&self, piece_bytes: usize) -> Option<Bytes> {
+        let mut skip = usize::try_from(self.position.checked_sub(self.tail_start)?).ok()?;
+        for chunk in &self.tail {
+            if skip < chunk.len() {
+                let end = chunk.len().min(skip.saturating_add(piece_bytes.max(1)));
+                return Some(chunk.slice(skip..end));
+            }
+            skip = skip.saturating_sub(chunk.len());
+        }
+        None
+    }
+}
+
+/// The writer of an answer.
+pub struct Draft {
+    shared: Arc<Shared>,
+    key: AnswerKey,
+    cipher: Cipher,
+    register: Option<Register>,
+    total: u64,
+    segments: u64,
+    /// Sealed bytes in the store.
+    written: u64,
+    loss: Option<Loss>,
+    waited_since: Instant,
+    kept: bool,
+}
+
+impl Draft {
+    pub(crate) fn begin(
+        inner: Arc<Inner>,
+        name: String,
+        key: AnswerKey,
+        register: Register,
+    ) -> (Self, DraftReader) {
+        inner.note_open(&name);
+        let state = State {
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+            tail_start: 0,
+            stored: 0,
+            sealed: false,
+            kept: true,
+            end: None,
+            position: 0,
+            reader_gone: false,
+            waker: None,
+            memory: None,
+        };
+        let source = Source::new(Arc::clone(&inner), name.clone(), &key);
+        let shared = Arc::new(Shared { inner, name, state: Mutex::new(state), moved: Notify::new() });
+        let reader = DraftReader {
+            shared: Arc::clone(&shared),
+            source,
+            window: Bytes::new(),
+            fetch: None,
+            over: false,
+        };
+        let draft = Self {
+            shared,
+            cipher: Cipher::new(&key),
+            key,
+            register: Some(register),
+            total: 0,
+            segments: 0,
+            written: 0,
+            loss: None,
+            waited_since: Instant::now(),
+            kept: false,
+        };
+        (draft, reader)
+    }
+
+    /// Bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.total
+    }
+
+    /// Takes the handler's next chunk. While the answer is kept this waits for
+    /// nobody but the store; afterwards, for the reader.
+    pub async fn push(&mut self, chunk: Bytes) -> Step {
+        if self.loss.is_some() {
+            self.wait_for_room().await;
+        }
+        self.total = self.total.saturating_add(chunk.len() as u64);
+        let waker = {
+            let mut state = self.shared.state();
+            if state.kept || !state.reader_gone {
+                state.append(chunk);
+            }
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if self.loss.is_some() {
+            return Step::PassedOn;
+        }
+        match self.keep().await {
+            Ok(()) => Step::Kept,
+            Err(loss) => self.lose(loss),
+        }
+    }
+
+    /// Writes what is too much for memory.
+    async fn keep(&mut self) -> Result<(), Loss> {
+        let limits = &self.shared.inner.limits;
+        if self.total > limits.answer_bytes_max {
+            return Err(Loss::TooLong);
+        }
+        if self.total <= limits.inline_bytes_max {
+            return Ok(());
+        }
+        self.hold_memory().await?;
+        // Never the last byte: only its frame is sealed as the last one.
+        while self.shared.state().tail_bytes > SEGMENT_BYTES {
+            self.write(SEGMENT_BYTES, false).await?;
+        }
+        Ok(())
+    }
+
+    async fn hold_memory(&mut self) -> Result<(), Loss> {
+        if self.shared.state().memory.is_none() {
+            let place = self.shared.inner.memory().await.ok_or(Loss::NoMemory)?;
+            self.shared.state().memory = Some(place);
+        }
+        Ok(())
+    }
+
+    /// Seals and stores the tail's first bytes as one object.
+    async fn write(&mut self, bytes: usize, last: bool) -> Result<(), Loss> {
+        if let Some(register) = self.register.take() {
+            let object =
+                StoredObject { name: self.shared.name.clone(), key: self.key.clone(), bytes: self.total };
+            if !register(object).await {
+                return Err(Loss::StoreUnavailable);
+            }
+        }
+        let plain = self.shared.state().beginning(bytes);
+        let frames = plain.len().div_ceil(FRAME_BYTES);
+        let mut sealed = Vec::with_capacity(frames.saturating_mul(SEALED_BYTES));
+        let first = self.segments.saturating_mul(SEGMENT_FRAMES as u64);
+        let first = u32::try_from(first).map_err(|_| Loss::TooLong)?;
+        self.cipher.seal(first, &plain, last, &mut sealed).map_err(|_| Loss::StoreUnavailable)?;
+        let sealed_bytes = sealed.len() as u64;
+        if !self.shared.inner.reserve(sealed_bytes) {
+            return Err(Loss::StoreFull);
+        }
+        self.written = self.written.saturating_add(sealed_bytes);
+        if let Err(error) = self.shared.inner.put(&self.shared.name, self.segments, sealed).await {
+            tracing::error!(%error, "an answer cannot be kept");
+            return Err(Loss::StoreUnavailable);
+        }
+        self.segments = self.segments.saturating_add(1);
+        {
+            let mut state = self.shared.state();
+            state.stored = state.stored.saturating_add(plain.len() as u64);
+            // At once: a reader that took the last frame for another one would not open it.
+            state.sealed = last;
+            let stored = state.stored;
+            state.forget(stored);
+        }
+        // A handler whose chunks are all there already must not keep the thread
+        // from everybody else for longer than one segment takes.
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    /// From now on the answer is the live reader's only.
+    fn lose(&mut self, loss: Loss) -> Step {
+        self.loss = Some(loss);
+        self.waited_since = Instant::now();
+        let mut state = self.shared.state();
+        state.kept = false;
+        if state.reader_gone {
+            state.drop_tail();
+        }
+        Step::Lost(loss)
+    }
+
+    /// Waits until the reader has taken enough, or gives it up.
+    async fn wait_for_room(&mut self) {
+        let limits = self.shared.inner.limits.clone();
+        loop {
+            let position = {
+                let state = self.shared.state();
+                if state.reader_gone || state.tail_bytes <= PASS_BYTES {
+                    return;
+                }
+                state.position
+            };
+            let moved = timeout(limits.reader_stall, self.shared.moved.notified()).await;
+            let stalled = moved.is_err() && self.shared.state().position == position;
+            if stalled || self.waited_since.elapsed() > limits.reader_max {
+                return self.shared.give_up();
+            }
+        }
+    }
+
+    /// The handler is done: stores the rest. The reader learns of the end only
+    /// from [`Self::complete`].
+    pub async fn seal(&mut self) -> Sealed {
+        if self.loss.is_none() {
+            match self.seal_kept().await {
+                Ok(sealed) => return sealed,
+                Err(loss) => drop(self.lose(loss)),
+            }
+        }
+        Sealed::NotKept { loss: self.loss.unwrap_or(Loss::StoreUnavailable), bytes: self.total }
+    }
+
+    async fn seal_kept(&mut self) -> Result<Sealed, Loss> {
+        if self.total <= self.shared.inner.limits.inline_bytes_max {
+            let state = self.shared.state();
+            return Ok(Sealed::Inline(state.beginning(state.tail_bytes)));
+        }
+        self.hold_memory().await?;
+        while self.shared.state().tail_bytes > SEGMENT_BYTES {
+            self.write(SEGMENT_BYTES, false).await?;
+        }
+        self.write(SEGMENT_BYTES, true).await?;
+        // The reader finds the rest in the store: a slow one holds no memory.
+        self.shared.state().drop_tail();
+        let (name, key) = (self.shared.name.clone(), self.key.clone());
+        Ok(Sealed::Stored(StoredObject { name, key, bytes: self.total }))
+    }
+
+    /// The books have the answer: lets the reader see its end.
+    pub fn complete(mut self) {
+        self.kept = self.loss.is_none();
+        self.end(End::Complete);
+    }
+
+    fn end(&mut self, end: End) {
+        let waker = {
+            let mut state = self.shared.state();
+            if state.end.is_some() {
+                return;
+            }
+            state.end = Some(end);
+            // What a failed run had made still goes to its reader, who is cut then.
+            if state.reader_gone {
+                state.drop_tail();
+            }
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// Without [`Draft::complete`] the run failed: its reader is cut off.
+impl Drop for Draft {
+    fn drop(&mut self) {
+        self.end(End::Broken);
+        self.shared.inner.release(self.written, self.kept);
+    }
+}
+
+/// What a live reader gets.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// The next bytes.
+    Piece(Bytes),
+    /// The answer is complete, and in the books.
+    End,
+    /// It broke off, or the reader was given up.
+    Broken,
+}
+
+/// The live client of a draft.
+pub struct DraftReader {
+    shared: Arc<Shared>,
+    source: Source,
+    window: Bytes,
+    fetch: Option<BoxFuture<'static, Result<Bytes, StoreError>>>,
+    over: bool,
+}
+
+/// Takes a reader's bytes away when its time is up.
+#[derive(Clone)]
+pub struct ReaderHandle {
+    shared: std::sync::Weak<Shared>,
+}
+
+impl ReaderHandle {
+    /// The reader gets no more; what it held is free.
+    pub fn give_up(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.give_up();
+        }
+    }
+}
+
+impl DraftReader {
+    /// To give this reader up from outside.
+    pub fn handle(&self) -> ReaderHandle {
+        ReaderHandle { shared: Arc::downgrade(&self.shared) }
+    }
+
+    /// The next bytes, at most `piece_bytes` of them.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>, piece_bytes: usize) -> Poll<Taken> {
+        loop {
+            if !self.window.is_empty() {
+                let piece = self.window.len().min(piece_bytes.max(1));
+                let piece = self.window.split_to(piece);
+                self.advance(piece.len());
+                return Poll::Ready(Taken::Piece(piece));
+            }
+            if let Some(fetch) = &mut self.fetch {
+                let window = std::task::ready!(fetch.poll_unpin(cx));
+                self.fetch = None;
+                match window {
+                    Ok(window) => self.window = window,
+                    Err(error) => {
+                        tracing::warn!(%error, "a live reader cannot be given what the store holds");
+                        return Poll::Ready(Taken::Broken);
+                    }
+                }
+                continue;
+            }
+            let piece = {
+                let mut state = self.shared.state();
+                if state.reader_gone {
+                    return Poll::Ready(Taken::Broken);
+                }
+                if state.position < state.stored {
+                    self.fetch = Some(self.source.fetch(state.position, state.stored, state.sealed));
+                    continue;
+                }
+                match (state.piece(piece_bytes), state.end) {
+                    (Some(piece), _) => piece,
+                    (None, Some(End::Complete)) => {
+                        self.over = true;
+                        return Poll::Ready(Taken::End);
+                    }
+                    (None, Some(End::Broken)) => return Poll::Ready(Taken::Broken),
+                    (None, None) => {
+                        state.waker = Some(cx.waker().clone());
+                        return Poll::Pending;
+                    }
+                }
+            };
+            self.advance(piece.len());
+            return Poll::Ready(Taken::Piece(piece));
+        }
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        {
+            let mut state = self.shared.state();
+            state.position = state.position.saturating_add(bytes as u64);
+            if !state.kept {
+                let position = state.position;
+                state.forget(position);
+            }
+        }
+        self.shared.moved.notify_one();
+    }
+}
+
+impl Drop for DraftReader {
+    fn drop(&mut self) {
+        self.shared.give_up();
+    }
+}

@@ -1,0 +1,250 @@
+//! Answers that lie in a file or object store: their names and keys, and what
+//! is left of those that nobody needs.
+
+use quittance_protocol::PaymentId;
+use serde_json::json;
+
+use super::delivery::delivery_error;
+use super::{claims, instances};
+use crate::LIST_MAX;
+use crate::conn::{Row, Tx, params, plain, unsigned};
+use crate::error::LedgerError;
+use crate::ledger::{Ledger, journal};
+use crate::types::{AnswerObject, DeliveryState, LeftoverObject, Retention};
+
+/// A dropped object is deleted once more after this long: a write that was on its
+/// way when it was dropped may have come after the first deletion.
+pub(crate) const DELETED_AGAIN_MS: i64 = 3_600_000;
+
+impl Ledger {
+    /// Before the first object of an answer is written: its name and key. Only
+    /// for the run under way, by the instance that has it.
+    pub async fn begin_answer_object(
+        &self,
+        payment: &PaymentId,
+        run: u32,
+        name: &str,
+        key: [u8; 32],
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        let (me, id, name) = (self.me(), payment.clone(), plain(name, "object")?.to_owned());
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                let begun = tx
+                    .execute(
+                        "INSERT INTO answer_objects (name, payment, run, key, bytes, state, instance, at_ms) \
+                         SELECT $1, id, runs, $2, 0, 'writing', $3, $4 FROM payments WHERE id = $5 \
+                         AND delivery = 'running' AND runs = $6 AND delivery_owner = $3 AND delivery_epoch = $7",
+                        params![
+                            name,
+                            &key,
+                            &*me.instance,
+                            now_ms,
+                            id.as_str(),
+                            i64::from(run),
+                            me.epoch
+                        ],
+                    )
+                    .await?;
+                match begun {
+                    1 => Ok(()),
+                    _ => Err(delivery_error(claims::get(tx, &id).await?, DeliveryState::Running)),
+                }
+            })
+        })
+        .await
+    }
+
+    /// Objects that no kept answer needs: of runs that ended without them, of
+    /// this instance and of dead ones, and dropped ones that are to be deleted.
+    pub async fn leftover_objects(&self, now_ms: i64) -> Result<Vec<LeftoverObject>, LedgerError> {
+        let (me, clock) = (self.me(), self.options().lease_clock);
+        self.read(move |tx| {
+            Box::pin(async move {
+                let lease_now_ms = instances::lease_now(tx, clock, now_ms).await?;
+                tx.all(
+                    "SELECT o.name AS name, o.key IS NOT NULL AS has_key FROM answer_objects o \
+                     JOIN payments p ON p.id = o.payment LEFT JOIN instances i ON i.name = o.instance \
+                     WHERE o.state <> 'kept' AND (\
+                     (o.state = 'writing' AND NOT (p.delivery = 'running' AND p.runs = o.run) \
+                      AND (o.instance = $1 OR i.name IS NULL OR i.lease_until_ms < $2)) \
+                     OR (o.state = 'dropped' AND (o.deleted_at_ms IS NULL OR o.dropped_at_ms < $3))) \
+                     ORDER BY o.name LIMIT $4",
+                    params![
+                        &*me.instance,
+                        lease_now_ms,
+                        now_ms.saturating_sub(DELETED_AGAIN_MS),
+                        i64::from(LIST_MAX)
+                    ],
+                )
+                .await?
+                .iter()
+                .map(|row| Ok(LeftoverObject { name: row.text("name")?, has_key: row.flag("has_key")? }))
+                .collect()
+            })
+        })
+        .await
+    }
+
+    /// Deletes the key of an object that its run did not keep. Says whether there was one.
+    pub async fn drop_answer_object(&self, name: &str, now_ms: i64) -> Result<bool, LedgerError> {
+        let name = name.to_owned();
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                let dropped = tx
+                    .execute(
+                        "UPDATE answer_objects SET state = 'dropped', key = NULL, dropped_at_ms = $2 \
+                         WHERE name = $1 AND state = 'writing' AND NOT EXISTS (SELECT 1 FROM payments p \
+                         WHERE p.id = answer_objects.payment AND p.delivery = 'running' \
+                         AND p.runs = answer_objects.run)",
+                        params![name, now_ms],
+                    )
+                    .await?;
+                Ok(dropped == 1)
+            })
+        })
+        .await
+    }
+
+    /// A dropped object was deleted from the store: its row goes too, an hour
+    /// after it was dropped.
+    pub async fn note_object_deleted(&self, name: &str, now_ms: i64) -> Result<(), LedgerError> {
+        let name = name.to_owned();
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                tx.execute(
+                    "UPDATE answer_objects SET deleted_at_ms = $2 WHERE name = $1 AND state = 'dropped'",
+                    params![name.as_str(), now_ms],
+                )
+                .await?;
+                tx.execute(
+                    "DELETE FROM answer_objects WHERE name = $1 AND state = 'dropped' AND dropped_at_ms < $2",
+                    params![name.as_str(), now_ms.saturating_sub(DELETED_AGAIN_MS)],
+                )
+                .await
+                .map(drop)
+            })
+        })
+        .await
+    }
+
+    /// What all kept objects take, in bytes of answers.
+    pub async fn kept_object_bytes(&self) -> Result<u64, LedgerError> {
+        self.read(move |tx| {
+            Box::pin(async move {
+                tx.one(
+                    "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) AS kept FROM answer_objects \
+                     WHERE state = 'kept'",
+                    params![],
+                )
+                .await?
+                .ok_or(LedgerError::Corrupt { field: "answer_objects" })?
+                .unsigned("kept")
+            })
+        })
+        .await
+    }
+
+    /// Drops bodies, headers and keys of old answers; returns of how many.
+    /// Payments, attempts and journal stay. What nobody had got whole is
+    /// delivered in part from then on.
+    pub async fn prune(&self, policy: Retention, now_ms: i64) -> Result<u64, LedgerError> {
+        let me = self.me();
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                let before_ms = now_ms.saturating_sub(policy.answers_ms);
+                let dropped = forget(tx, None, before_ms, now_ms).await?;
+                if dropped > 0 {
+                    let detail = json!({"answers": dropped, "before_ms": before_ms});
+                    journal(tx, &me, now_ms, None, "pruned", detail).await?;
+                }
+                Ok(dropped)
+            })
+        })
+        .await
+    }
+
+    /// Drops body, headers and key of one payment's answer, whenever it was made.
+    /// Says whether there was one.
+    pub async fn erase_answer(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
+        let (me, id) = (self.me(), payment.clone());
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                claims::get(tx, &id).await?;
+                let erased = forget(tx, Some(&id), i64::MAX, now_ms).await? > 0;
+                if erased {
+                    journal(tx, &me, now_ms, Some(&id), "answer_erased", json!({})).await?;
+                }
+                Ok(erased)
+            })
+        })
+        .await
+    }
+}
+
+/// Forgets answers made before a time: of one payment, or of all.
+async fn forget(
+    tx: &mut Tx,
+    payment: Option<&PaymentId>,
+    before_ms: i64,
+    now_ms: i64,
+) -> Result<u64, LedgerError> {
+    let which = || {
+        let id = payment.map(|id| id.as_str().to_owned()).unwrap_or_default();
+        params![before_ms, payment.is_none(), id]
+    };
+    let mut which_now = which();
+    which_now.push(now_ms.into());
+    tx.execute(
+        "UPDATE answer_objects SET state = 'dropped', key = NULL, dropped_at_ms = $4 WHERE state = 'kept' \
+         AND name IN (SELECT object FROM answers WHERE object IS NOT NULL AND at_ms < $1 \
+         AND ($2 OR payment = $3))",
+        which_now,
+    )
+    .await?;
+    let mut which_part = which();
+    which_part.push(true.into());
+    tx.execute(
+        "UPDATE payments SET delivered_in_part = $4 WHERE delivery = 'delivered' AND first_answer_at_ms IS NULL \
+         AND id IN (SELECT payment FROM answers WHERE body IS NOT NULL AND at_ms < $1 AND ($2 OR payment = $3))",
+        which_part,
+    )
+    .await?;
+    tx.execute(
+        "UPDATE answers SET headers = NULL, body = NULL, object = NULL WHERE body IS NOT NULL AND at_ms < $1 \
+         AND ($2 OR payment = $3)",
+        which(),
+    )
+    .await
+}
+
+/// The run completed: its object is the answer's.
+pub(super) async fn keep(
+    tx: &mut Tx,
+    payment: &PaymentId,
+    run: u32,
+    object: &AnswerObject,
+) -> Result<(), LedgerError> {
+    let kept = tx
+        .execute(
+            "UPDATE answer_objects SET state = 'kept', bytes = $4 WHERE name = $1 AND payment = $2 \
+             AND run = $3 AND state = 'writing'",
+            params![
+                object.name.as_str(),
+                payment.as_str(),
+                i64::from(run),
+                unsigned(object.bytes, "object bytes")?
+            ],
+        )
+        .await?;
+    // A row never points to an object that was not begun for this very run.
+    if kept == 1 { Ok(()) } else { Err(LedgerError::Corrupt { field: "answer_objects" }) }
+}
+
+/// The object of an answer's row, joined with its own.
+pub(super) fn of_answer(row: &Row) -> Result<Option<AnswerObject>, LedgerError> {
+    let Some(name) = row.text_opt("object")? else { return Ok(None) };
+    let bytes = row.int_opt("object_bytes")?.and_then(|bytes| u64::try_from(bytes).ok());
+    let bytes = bytes.ok_or(LedgerError::Corrupt { field: "answer_objects" })?;
+    Ok(Some(AnswerObject { name, key: row.hash("object_key")?, bytes }))
+}

@@ -1,0 +1,22 @@
+// A JSON-RPC node in front of a real one: something may happen before a call
+// goes through.
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+
+/** `before(call)` runs, and then the call goes on; resolves to `{ url, close }`. */
+export async function nodeBefore(upstream, before) {
+  const server = createServer((request, response) => {
+    const chunks = [];
+    request.on('data', chunk => chunks.push(chunk));
+    request.on('end', async () => {
+      const body = Buffer.concat(chunks).toString();
+      for (const call of [JSON.parse(body)].flat()) await before(call);
+      const answer = await fetch(upstream, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
+      response.writeHead(answer.status, { 'Content-Type': 'application/json' });
+      response.end(await answer.text());
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+}

@@ -231,6 +231,10 @@ impl World {
     /// A payer whose attempts cost too much and earned nothing is refused (P3):
     /// what was booked before the process looked, it must have seen.
     fn audit_claim(&mut self, new: &NewClaim, asked: u64) {
+        let key = self.keys.get(&new.key).copied();
+        if key.is_some_and(|key| self.facts[key].terms.never) {
+            self.broken("P3", format!("key {key:?} is claimed, and code of its payer's decides"));
+        }
         let booked = &self.audit.booked;
         let burnt: u64 = self.database.with(|rows| {
             let mine = rows.costs().filter(|(network, transaction, cost)| {

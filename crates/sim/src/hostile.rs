@@ -22,6 +22,9 @@ const HISTORY: u64 = 10_000_000;
 impl World {
     /// All of them, with when they come.
     fn draw_hostile(&mut self) -> Vec<(u64, usize)> {
+        if self.plan.hostile == 0 {
+            return Vec::new();
+        }
         let attack = [Attack::Drains, Attack::Code, Attack::Sprays][self.random.below(3) as usize];
         let net = [Net::Base, Net::Solana][self.random.below(2) as usize];
         // Code is Base's.

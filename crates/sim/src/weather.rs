@@ -96,9 +96,8 @@ impl World {
         });
         let flickers = self.random.chance(500);
         let attack = self.facts[key].attack;
-        let soon = now.saturating_add(self.random.range(20, 1_500));
         let broke_ms = match attack {
-            Some(Attack::Drains) => Some((soon, u64::MAX)),
+            Some(Attack::Drains) => Some((now.saturating_add(self.random.range(20, 1_500)), u64::MAX)),
             Some(_) => None,
             None => broke_ms,
         };

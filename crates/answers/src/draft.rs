@@ -352,6 +352,10 @@ impl Draft {
         self.waited_since = Instant::now();
         let mut state = self.shared.state();
         state.kept = false;
+        // What the reader has taken already is nobody's any more: waiting until it
+        // takes that would be waiting for ever.
+        let position = state.position;
+        state.forget(position);
         if state.reader_gone {
             state.drop_tail();
         }

@@ -201,6 +201,23 @@ async fn what_is_not_kept_still_reaches_its_reader_whole() {
     }
 }
 
+/// Who has read all there was when the answer stopped being kept has nothing to
+/// take until the next chunk: the writer must not wait for that.
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_kept_up_is_not_waited_for_in_vain() {
+    let (_, store) = store(Limits { answer_bytes_max: MIB as u64, ..limits() });
+    let (mut draft, mut reader) = begin(&store);
+    let begun = tokio::time::Instant::now();
+    for at in 0..40 {
+        draft.push(noise(at * 64 * KIB, 64 * KIB)).await;
+        assert_eq!(read_on(&mut reader, 64 * KIB).await, noise(at * 64 * KIB, 64 * KIB));
+    }
+    draft.seal().await;
+    draft.complete();
+    assert_eq!(ends(&mut reader).await, Taken::End);
+    assert!(begun.elapsed() < store.limits().reader_stall);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_takes_nothing_of_what_is_not_kept_is_given_up() {
     let (_, store) = store(Limits { reader_stall: Duration::from_secs(5), ..limits() });

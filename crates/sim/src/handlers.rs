@@ -290,9 +290,14 @@ pub(crate) async fn replayed(
     id: &PaymentId,
     answer: &StoredAnswer,
 ) -> Option<()> {
+    let shown = key;
     let key = world.with(|w| w.key_of(id)).unwrap_or(key);
     if answer.truncated {
-        world.with(|w| w.audit_not_kept(key, answer.refundable));
+        world.with(|w| {
+            // 410 gives nothing out, so no window begins with it.
+            w.audit.replays.remove(&shown);
+            w.audit_not_kept(key, answer.refundable);
+        });
         return Some(());
     }
     let body = match &answer.object {

@@ -23,6 +23,7 @@ const WHOLE: &str = r#"
     [quote]
     [gate]
     [merchants]
+    [answers]
 "#;
 
 /// `WHOLE` with one key set to what is written in `value`.
@@ -36,6 +37,7 @@ fn with(key: &str, value: &str) -> String {
         "    age_max_seconds = 30\n",
         if name == "age_max_seconds" && section != "rates" { "" } else { "    age_max_seconds = 30\n" },
     );
+    assert!(text.contains(&header), "no section for {key}");
     text.replacen(&header, &format!("{header}\n{line}"), 1)
 }
 

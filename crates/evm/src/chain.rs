@@ -9,6 +9,7 @@ use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::{SolCall, SolValue};
 use quittance_protocol::{DurableAttempt, PaymentPayload, Secret, SendOutcome, UnixSeconds};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::abi::IGasPriceOracle;
 use crate::check::{self, Terms};
@@ -24,6 +25,7 @@ use crate::settle::{FeeSnapshot, SETTLEMENT_BYTES};
 use crate::simulate::{Simulation, call};
 use crate::text;
 use crate::token::{check_token, terms};
+use crate::used::USE_SEARCHES_MAX;
 
 /// Gas for a read-only call at start-up and for fees.
 pub(crate) const READ_GAS: u64 = 1_000_000;
@@ -71,6 +73,7 @@ pub struct EvmChain {
     simulation: Simulation,
     oracle: Option<Address>,
     fees: RwLock<Option<FeeSnapshot>>,
+    use_searches: Semaphore,
 }
 
 /// The address of a wallet's key with EIP-55 case. No I/O.
@@ -128,6 +131,7 @@ impl EvmChain {
             simulation,
             oracle: None,
             fees: RwLock::new(None),
+            use_searches: Semaphore::new(USE_SEARCHES_MAX),
         };
         chain.check_chain_id().await?;
         chain.read(|rpc| check_token(rpc, &chain.terms, &chain.config)).await?;
@@ -158,6 +162,11 @@ impl EvmChain {
 
     pub(crate) fn key(&self) -> &SigningKey {
         &self.key
+    }
+
+    /// Places for [`Self::find_use`].
+    pub(crate) fn use_searches(&self) -> &Semaphore {
+        &self.use_searches
     }
 
     pub(crate) fn terms(&self) -> &Terms {

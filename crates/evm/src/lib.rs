@@ -27,6 +27,7 @@ mod standing;
 mod state;
 mod text;
 mod token;
+mod used;
 
 pub use arrivals::ArrivalCursor;
 pub use chain::{ChainCheck, ChainView, EvmChain, Head, wallet_address};
@@ -46,3 +47,4 @@ pub use settle::{FeeSnapshot, SignedTransaction};
 pub use share::gas_per_payment;
 pub use standing::{EvmLanded, Heights};
 pub use state::EvmState;
+pub use used::{AuthorizationUse, USE_SEARCH_CALLS_MAX, USE_SEARCHES_MAX};

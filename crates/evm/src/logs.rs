@@ -56,7 +56,7 @@ impl LogRange {
 }
 
 /// The next smaller range to try.
-fn smaller(blocks: u64) -> Option<u64> {
+pub(crate) fn smaller(blocks: u64) -> Option<u64> {
     LADDER.into_iter().find(|step| *step < blocks)
 }
 
@@ -98,7 +98,13 @@ pub(crate) async fn read_logs(
     Ok(logs)
 }
 
-async fn read_range(rpc: &dyn Rpc, filter: &Value, first: u64, last: u64) -> Result<Vec<Value>, RpcError> {
+/// The same in one call, whatever the endpoint allows.
+pub(crate) async fn read_range(
+    rpc: &dyn Rpc,
+    filter: &Value,
+    first: u64,
+    last: u64,
+) -> Result<Vec<Value>, RpcError> {
     let mut filter = filter.clone();
     filter["fromBlock"] = json!(text::to_quantity(first));
     filter["toBlock"] = json!(text::to_quantity(last));

@@ -55,6 +55,11 @@ impl EvmPayment {
         Amount::new(self.value)
     }
 
+    /// `validAfter`, in chain time, exclusive.
+    pub fn valid_after(&self) -> UnixSeconds {
+        self.valid_after
+    }
+
     /// `validBefore`, in chain time, exclusive.
     pub fn deadline(&self) -> Deadline {
         Deadline::UnixSeconds(self.valid_before)
@@ -138,7 +143,9 @@ pub struct EvmWatch {
     /// Whose nonce that is, 0x hex; the settling wallet's where nothing is said.
     #[serde(default)]
     pub attempt_wallet: Option<String>,
-    /// The block whose state showed the authorization unused ([`crate::ChainView::block`]); the
-    /// landing can only be later. A search goes back at most [`crate::SEARCH_BLOCKS_MAX`] blocks.
+    /// The block whose state showed the authorization unused ([`crate::ChainView::block`]); only a
+    /// later landing counts (I4), except one by an attempt of ours, which was signed after the claim
+    /// and which a reorganisation may have moved down. A search goes back at most
+    /// [`crate::SEARCH_BLOCKS_MAX`] blocks.
     pub from_block: u64,
 }

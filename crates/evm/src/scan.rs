@@ -41,7 +41,7 @@ pub struct ScanCursor {
     reported: HashSet<String>,
     /// Block time at which an attempt's receipt was last asked for in vain.
     asked: HashMap<String, u64>,
-    /// Nonces found gone without payment, waiting for finality.
+    /// Nonces found gone without a payment of this claim, waiting for finality.
     burned: HashMap<PaymentKey, Landing>,
 }
 
@@ -88,6 +88,12 @@ impl<'a> Watched<'a> {
         Self { key: payment.key(), watch, expected }
     }
 
+    /// Whether a landing is this claim's (I4): a stranger may have landed the authorization before it
+    /// was claimed here, for somebody else. Our own bytes exist only since the claim.
+    pub(crate) fn counts(&self, landing: &Landing) -> bool {
+        landing.block > self.watch.from_block || self.watch.attempts.contains(&landing.transaction)
+    }
+
     /// First block worth searching; a reorganisation may have moved the landing a little down.
     fn start(&self) -> u64 {
         self.watch.from_block.saturating_sub(REORG_REWIND_BLOCKS)
@@ -97,8 +103,8 @@ impl<'a> Watched<'a> {
 impl EvmChain {
     /// Looks at what has happened since `cursor` and says what it shows about the watched payments.
     ///
-    /// All evidence of one payment comes from one endpoint (I7); `Expired` and `Canceled`, and
-    /// `Settled` from `second_opinion_value` on, are returned only if a second endpoint agrees, where
+    /// All evidence of one payment comes from one endpoint (I7); `Expired`, `Canceled` and `Earlier`,
+    /// and `Settled` from `second_opinion_value` on, are returned only if a second endpoint agrees, where
     /// there is one. What one endpoint could not be asked is asked of the next. An error means that
     /// nothing was found and something could not be asked; the next call asks it again. Evidence may
     /// be repeated; a payment that has its verdict should leave `watched`.
@@ -235,8 +241,11 @@ impl EvmChain {
                     cursor.advance(&query, open);
                     for (key, finding, landing) in findings {
                         match finding {
-                            Finding::Paid => look.found.push((key, Evidence::Settled(landing))),
-                            Finding::Burned => {
+                            Finding::Paid if counts(open, &key, &landing) => {
+                                look.found.push((key, Evidence::Settled(landing)));
+                            }
+                            // Used before its claim, or cancelled: final only with its block.
+                            Finding::Paid | Finding::Burned => {
                                 cursor.burned.insert(key, landing);
                             }
                             Finding::Nothing => {}
@@ -400,6 +409,10 @@ impl Look {
     fn is_reverted(&self, key: &PaymentKey) -> bool {
         self.found.iter().filter(|(found, _)| found == key).all(|(_, e)| matches!(e, Evidence::Reverted(_)))
     }
+}
+
+fn counts(watched: &[Watched<'_>], key: &PaymentKey, landing: &Landing) -> bool {
+    watched.iter().find(|w| w.key == *key).is_some_and(|w| w.counts(landing))
 }
 
 /// Whether the block that the cursor stands on is no longer in the chain.

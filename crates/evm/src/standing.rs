@@ -105,7 +105,8 @@ impl EvmChain {
             .iter()
             .map(|l| EvmWatch {
                 payment: l.payment.clone(),
-                attempts: Vec::new(),
+                // It counted when the verdict was given, wherever it stands now.
+                attempts: vec![l.landing.transaction.clone()],
                 attempt_nonce: None,
                 attempt_wallet: None,
                 from_block: l.from_block.min(l.landing.block),
@@ -119,7 +120,7 @@ impl EvmChain {
         let mut found = Vec::with_capacity(missing.len());
         for (key, evidence) in evidence {
             let standing = match evidence {
-                Evidence::Settled(landing) => stands(landing, heights),
+                Evidence::Settled(landing) | Evidence::Earlier(landing) => stands(landing, heights),
                 Evidence::Reverted(_) => continue,
                 gone @ (Evidence::Canceled(_) | Evidence::Expired { .. }) => Standing::Lost(gone),
             };

@@ -8,10 +8,10 @@ use quittance_protocol::{ErrorCode, RetryAction, SettleResponse};
 use serde_json::Map;
 use tokio::time::Instant;
 
-use crate::Inner;
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::board::Notice;
 use crate::chain::ChainPayment;
+use crate::{Inner, used};
 
 /// How often a waiter rereads the ledger when nobody in this process announces
 /// anything: another replica may own the payment.
@@ -164,7 +164,8 @@ fn refusal_of(known: &Payment) -> Rejection {
         .refusal
         .clone()
         .unwrap_or((ErrorCode::UnexpectedSettleError, "the payment was refused".to_owned()));
-    Rejection::new(code, message).of(known.payer.clone())
+    let transaction = used::named_in(code, &message);
+    Rejection { transaction, ..Rejection::new(code, message).of(known.payer.clone()) }
 }
 
 pub(crate) fn unavailable(error: &LedgerError) -> PayOutcome {

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::api::Rejection;
 use crate::chain::{
     Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Identity, Landed,
-    Obstacle, SignRefused, Watched, identify,
+    Obstacle, SignRefused, Use, Watched, identify,
 };
 use crate::config::NetworkConfig;
 use crate::late::Facts;
@@ -210,6 +210,10 @@ impl Chain for BaseChain {
         false
     }
 
+    fn valid_after(&self, payment: &ChainPayment) -> Option<UnixSeconds> {
+        stored(&payment.form).ok().map(|payment| payment.valid_after())
+    }
+
     fn check_window(&self, payment: &ChainPayment, now: UnixSeconds) -> Result<(), Rejection> {
         let unreadable =
             |error: serde_json::Error| Rejection::new(ErrorCode::InvalidPayload, error.to_string());
@@ -229,6 +233,11 @@ impl Chain for BaseChain {
             Err(error) if error.retry() => Err(CheckError::Unreachable(error.to_string())),
             Err(error) => Err(CheckError::Rejected(reject(&error, Some(payment.payer.clone())))),
         }
+    }
+
+    async fn find_use(&self, payment: &ChainPayment) -> Option<Use> {
+        let found = self.chain.find_use(&stored(&payment.form).ok()?).await?;
+        Some(Use { transaction: found.transaction, canceled: found.canceled })
     }
 
     async fn deadline(&self, payment: &ChainPayment, _view: &ChainView) -> Result<Deadline, CheckError> {

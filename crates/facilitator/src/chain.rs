@@ -83,6 +83,15 @@ pub struct ChainView {
     pub by_code: bool,
 }
 
+/// The transaction that used an authorization up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// Its hash or signature.
+    pub transaction: String,
+    /// Whether the payer took the authorization back; else it moved money.
+    pub canceled: bool,
+}
+
 /// Why the chain said no, or nothing.
 #[derive(Clone, Debug)]
 pub enum CheckError {
@@ -238,12 +247,19 @@ pub trait Chain: Send + Sync + 'static {
     /// purchases: nothing in it is drawn at random.
     fn may_coincide(&self, payment: &ChainPayment) -> bool;
 
+    /// From when on the chain takes a payment, where it says so; exclusive, in chain time.
+    fn valid_after(&self, payment: &ChainPayment) -> Option<UnixSeconds>;
+
     /// Whether a new payment comes in time. One that is on record is never
     /// asked: its window closing says nothing about its outcome (P5).
     fn check_window(&self, payment: &ChainPayment, now: UnixSeconds) -> Result<(), Rejection>;
 
     /// Asks the chain whether the payment would land; exactly one RPC call.
     async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError>;
+
+    /// What used up a payment that the chain refuses as used, if a few calls find it.
+    /// `None` also while others are being looked for: strangers cause this search.
+    async fn find_use(&self, payment: &ChainPayment) -> Option<Use>;
 
     /// When the payment can no longer land (I5); at most one RPC call.
     async fn deadline(&self, payment: &ChainPayment, view: &ChainView) -> Result<Deadline, CheckError>;

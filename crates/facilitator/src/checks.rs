@@ -2,11 +2,11 @@
 
 use quittance_protocol::{Amount, Deadline, ErrorCode};
 
-use crate::Inner;
 use crate::answer::UNAVAILABLE_RETRY_SECONDS;
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::chain::{ChainPayment, CheckError};
 use crate::desk::Desk;
+use crate::{Inner, used};
 
 /// What the chain said about a payment that may be claimed.
 pub(crate) struct Checked {
@@ -82,7 +82,20 @@ impl Inner {
         }
     }
 
-    /// One RPC call, plus at most one for the deadline.
+    /// Names the transaction that used up a payment which was never claimed here.
+    pub(crate) async fn name_use(
+        &self,
+        desk: &Desk,
+        payment: &ChainPayment,
+        rejection: Rejection,
+    ) -> Rejection {
+        match used::is_already_used(rejection.code) {
+            true => used::name(rejection, desk.chain.find_use(payment).await),
+            false => rejection,
+        }
+    }
+
+    /// One RPC call, plus at most one for the deadline; more while the newest block is too old.
     pub(crate) async fn check_chain(
         &self,
         desk: &Desk,
@@ -95,7 +108,7 @@ impl Inner {
                 PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS }
             }
         };
-        let view = desk.chain.check_chain(payment).await.map_err(to_outcome)?;
+        let view = self.view_in_time(desk, payment).await.map_err(to_outcome)?;
         let deadline = desk.chain.deadline(payment, &view).await.map_err(to_outcome)?;
         Ok(Checked { watch_from: view.watch_from, deadline, balance: view.balance, by_code: view.by_code })
     }

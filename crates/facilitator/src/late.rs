@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::api::Rejection;
 use crate::chain::{
-    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused,
+    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused, Use,
     Watched,
 };
 
@@ -105,6 +105,10 @@ impl Chain for LateChain {
         self.connected.get().is_some_and(|chain| chain.may_coincide(payment))
     }
 
+    fn valid_after(&self, payment: &ChainPayment) -> Option<UnixSeconds> {
+        self.connected.get()?.valid_after(payment)
+    }
+
     fn check_window(&self, payment: &ChainPayment, now: UnixSeconds) -> Result<(), Rejection> {
         match self.connected.get() {
             Some(chain) => chain.check_window(payment, now),
@@ -117,6 +121,10 @@ impl Chain for LateChain {
             Ok(chain) => chain.check_chain(payment).await,
             Err(fault) => Err(CheckError::Unreachable(fault.0)),
         }
+    }
+
+    async fn find_use(&self, payment: &ChainPayment) -> Option<Use> {
+        self.chain().ok()?.find_use(payment).await
     }
 
     async fn deadline(

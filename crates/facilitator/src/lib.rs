@@ -13,6 +13,7 @@ mod closed;
 pub mod config;
 mod deliver;
 mod desk;
+mod early;
 mod endpoints;
 pub mod engine;
 mod failpoint;
@@ -38,6 +39,7 @@ mod spending;
 mod start;
 mod tariffs;
 mod units;
+mod used;
 mod watch;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quittance_ledger::{ClaimOutcome, Known, LedgerError, NewClaim, Origin, Payment, Reserve};
 use quittance_protocol::{
-    Amount, Deadline, ErrorCode, PaymentId, PaymentKey, PaymentPayload, RequestId, X402_VERSION,
+    Amount, Deadline, ErrorCode, PaymentId, PaymentKey, PaymentPayload, RequestId, RetryAction, X402_VERSION,
 };
 use tokio::time::Instant;
 
@@ -128,6 +128,7 @@ impl Inner {
         if let Some(known) = self.look_up(&payment.key).await? {
             return Ok(known);
         }
+        self.wait_until_valid(desk, payment, until).await.map_err(PayOutcome::Refused)?;
         desk.chain.check_window(payment, self.tools.clock.now()).map_err(PayOutcome::Refused)?;
         if let Some((digest, rejection)) = &turn.refused
             && *digest == payment.signature_digest
@@ -166,7 +167,10 @@ impl Inner {
                 {
                     return Ok(known);
                 }
-                turn.refused = Some((payment.signature_digest, rejection.clone()));
+                let rejection = self.name_use(desk, payment, rejection).await;
+                if rejection.retry_action != RetryAction::RetrySamePayment {
+                    turn.refused = Some((payment.signature_digest, rejection.clone()));
+                }
                 Err(PayOutcome::Refused(rejection))
             }
             Err(NotClaimed::NoRoom(outcome) | NotClaimed::Trouble(outcome)) => Err(outcome),

@@ -21,9 +21,9 @@ use crate::chain::{ChainPayment, SignRefused, Watched};
 use crate::clock::Clock;
 use crate::desk::Desk;
 use crate::engine::{Alert, Effect, Event, State, Verdict, is_owed, step};
-use crate::failpoint;
 use crate::metrics::Metrics;
 use crate::random::Random;
+use crate::{failpoint, used};
 
 /// Pause before a ledger commit that failed is tried again.
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
@@ -349,7 +349,9 @@ impl Driver {
             Verdict::Settled(landing) if owed => ledger.settle_owed(id, landing, now_ms).await,
             Verdict::Settled(landing) => ledger.settle(id, landing, now_ms).await,
             Verdict::Refused { code, reason, evidence } => {
-                ledger.refuse(id, *code, reason, evidence.as_ref(), now_ms).await
+                let earlier = matches!(evidence, Some(Evidence::Earlier(_)));
+                let code = if earlier { used::code(self.payment.deadline) } else { *code };
+                ledger.refuse(id, code, reason, evidence.as_ref(), now_ms).await
             }
             Verdict::Expired(evidence) => ledger.expire(id, evidence, now_ms).await,
         };
@@ -532,7 +534,9 @@ fn is_past(deadline: Deadline, evidence: &Evidence) -> bool {
     match (deadline, evidence) {
         (Deadline::UnixSeconds(valid_before), Evidence::Expired { clock, .. }) => *clock >= valid_before,
         (Deadline::BlockHeight(last_valid), Evidence::Expired { clock, .. }) => *clock > last_valid,
-        (_, Evidence::Settled(_) | Evidence::Reverted(_) | Evidence::Canceled(_)) => false,
+        (_, Evidence::Settled(_) | Evidence::Reverted(_) | Evidence::Canceled(_) | Evidence::Earlier(_)) => {
+            false
+        }
     }
 }
 

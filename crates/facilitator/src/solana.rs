@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::api::Rejection;
 use crate::chain::{
     Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, Obstacle,
-    SignRefused, Watched,
+    SignRefused, Use, Watched,
 };
 use crate::clock::Clock;
 use crate::config::{NetworkConfig, TokenAccount};
@@ -231,6 +231,10 @@ impl Chain for SvmChain {
         stored(&payment.form).is_ok_and(|payment| payment.memo().is_none())
     }
 
+    fn valid_after(&self, _payment: &ChainPayment) -> Option<UnixSeconds> {
+        None
+    }
+
     fn check_window(&self, _payment: &ChainPayment, _now: UnixSeconds) -> Result<(), Rejection> {
         // A blockhash has no date; the chain check finds an old one.
         Ok(())
@@ -248,6 +252,11 @@ impl Chain for SvmChain {
             Err(error) if error.retry() => Err(CheckError::Unreachable(error.to_string())),
             Err(error) => Err(CheckError::Rejected(reject(&error, Some(payment.payer.clone())))),
         }
+    }
+
+    async fn find_use(&self, payment: &ChainPayment) -> Option<Use> {
+        let transaction = self.chain.find_landing(&stored(&payment.form).ok()?).await?;
+        Some(Use { transaction, canceled: false })
     }
 
     async fn deadline(&self, _payment: &ChainPayment, view: &ChainView) -> Result<Deadline, CheckError> {

@@ -93,6 +93,7 @@ codes! {
     Permit2InsufficientBalance => "permit2_insufficient_balance",
     Permit2ProxyNotDeployed => "permit2_proxy_not_deployed",
     // Solana
+    InvalidExactSvmNonceAlreadyUsed => "invalid_exact_svm_nonce_already_used",
     InvalidExactSvmUnsupportedScheme => "invalid_exact_svm_unsupported_scheme",
     InvalidExactSvmNetworkMismatch => "invalid_exact_svm_network_mismatch",
     InvalidExactSvmFeePayerNotManagedByFacilitator => "invalid_exact_svm_fee_payer_not_managed_by_facilitator",

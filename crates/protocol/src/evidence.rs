@@ -14,6 +14,9 @@ pub enum Evidence {
     Reverted(Landing),
     /// The payer cancelled the authorization, in a finalized block.
     Canceled(Landing),
+    /// It landed in a block in which it was not claimed here yet (invariant I4), and
+    /// that block is final: whatever it bought, it bought it elsewhere.
+    Earlier(Landing),
     /// The deadline has passed at a finalized block and nothing landed
     /// (invariant I5).
     Expired {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use quittance_facilitator::Rejection;
 use quittance_facilitator::chain::{
     Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Identity, Landed,
-    SignRefused, Watched,
+    SignRefused, Use, Watched,
 };
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
@@ -181,6 +181,10 @@ impl Chain for FakeBase {
         false
     }
 
+    fn valid_after(&self, _payment: &ChainPayment) -> Option<UnixSeconds> {
+        None
+    }
+
     fn check_window(&self, payment: &ChainPayment, now: UnixSeconds) -> Result<(), Rejection> {
         let late = self.link.world.with(|w| {
             let fact = key_in(&payment.form).and_then(|key| w.facts.get(key));
@@ -200,6 +204,10 @@ impl Chain for FakeBase {
             Ok(Err(rejection)) => Err(CheckError::Rejected(rejection)),
             Ok(Ok(view)) => Ok(view),
         }
+    }
+
+    async fn find_use(&self, _payment: &ChainPayment) -> Option<Use> {
+        None
     }
 
     async fn deadline(&self, payment: &ChainPayment, _view: &ChainView) -> Result<Deadline, CheckError> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use quittance_facilitator::Rejection;
 use quittance_facilitator::chain::{
     Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Identity, Landed,
-    SignRefused, Watched,
+    SignRefused, Use, Watched,
 };
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
@@ -73,6 +73,10 @@ impl Chain for FakeSolana {
         false
     }
 
+    fn valid_after(&self, _payment: &ChainPayment) -> Option<UnixSeconds> {
+        None
+    }
+
     fn check_window(&self, _payment: &ChainPayment, _now: UnixSeconds) -> Result<(), Rejection> {
         Ok(())
     }
@@ -84,6 +88,10 @@ impl Chain for FakeSolana {
             Ok(Err(rejection)) => Err(CheckError::Rejected(rejection)),
             Ok(Ok(view)) => Ok(view),
         }
+    }
+
+    async fn find_use(&self, _payment: &ChainPayment) -> Option<Use> {
+        None
     }
 
     async fn deadline(&self, payment: &ChainPayment, _view: &ChainView) -> Result<Deadline, CheckError> {

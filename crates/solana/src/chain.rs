@@ -9,6 +9,7 @@ use quittance_protocol::{Deadline, DurableAttempt, Family, Network, PaymentPaylo
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use solana_sdk::signature::{Keypair, Signer};
+use tokio::sync::Semaphore;
 
 use crate::classify::{classify_send, combine};
 use crate::cluster::{Identified, StandIn};
@@ -23,6 +24,7 @@ use crate::recipient;
 use crate::rpc::{HttpRpc, Rpc, RpcFailure};
 use crate::scan::HeightGate;
 use crate::simulate;
+use crate::used::LANDING_SEARCHES_MAX;
 
 /// Base fee of one signature (Solana documentation, "Fees").
 pub const LAMPORTS_PER_SIGNATURE: u64 = 5_000;
@@ -145,6 +147,7 @@ pub struct SolanaChain {
     pub(crate) second_opinion_value: u64,
     pub(crate) height_gate: HeightGate,
     pub(crate) memory: Memory,
+    pub(crate) landing_searches: Semaphore,
     pub(crate) wallet: Keypair,
     /// Wallets that pay for nothing new, but co-sign what was claimed with them.
     former: Vec<Keypair>,
@@ -244,6 +247,7 @@ impl SolanaChain {
             second_opinion_value: config.second_opinion_value,
             height_gate: HeightGate::default(),
             memory: Memory::default(),
+            landing_searches: Semaphore::new(LANDING_SEARCHES_MAX),
             wallet,
             former: Vec::new(),
             policy: config.token_account,

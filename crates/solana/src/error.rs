@@ -326,7 +326,7 @@ impl SolanaError {
             Self::BlockhashNotFound | Self::SimulationFailed { .. } => {
                 C::InvalidExactSvmTransactionSimulationFailed
             }
-            Self::AlreadyProcessed => C::DuplicateSettlement,
+            Self::AlreadyProcessed => C::InvalidExactSvmNonceAlreadyUsed,
             Self::InsufficientFunds => C::InsufficientFunds,
             _ => C::NetworkUnavailable,
         }

@@ -126,14 +126,20 @@ impl SolanaChain {
         let witness = self.witness(at, reading.slot, asked.iter().map(|one| one.watch.from_slot)).await;
         let source = Source::History { witness: witness.as_ref().ok().and_then(|found| found.as_deref()) };
         let answer = statuses(self.endpoint(at)?, &ids, source, self.commitment).await?;
-        let mut landed = Vec::new();
+        let (mut landed, mut shallow) = (Vec::new(), HashSet::new());
         for (one, seen) in asked.iter_mut().zip(&answer.seen) {
             if matches!(seen, Seen::Landed { .. }) {
                 landed.push(one.watch);
+                if matches!(seen, Seen::Landed { finalized: false, .. }) {
+                    shallow.insert(one.watch.key);
+                }
                 one.landed = matches!(seen, Seen::Landed { failed: false, .. });
             }
         }
-        found.extend(self.read_landings(at, &landed).await);
+        let mut read = self.read_landings(at, &landed).await;
+        // What takes a payment away must be final (I5).
+        read.retain(|(key, evidence)| !matches!(evidence, Evidence::Earlier(_)) || !shallow.contains(key));
+        found.append(&mut read);
         // Behind a load balancer another node may have answered, one that has not
         // seen that height yet; and one that does not know the witness knows nothing.
         self.note_history(at, answer.remembers && witness.is_ok());

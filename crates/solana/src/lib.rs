@@ -23,6 +23,7 @@ mod standing;
 mod status;
 #[cfg(test)]
 mod testing;
+mod used;
 
 pub use arrivals::{ARRIVALS_MAX, ArrivalCursor};
 pub use chain::{
@@ -41,3 +42,4 @@ pub use rpc::{HttpRpc, RPC_ANSWER_BYTES_MAX, Rpc, RpcFailure};
 pub use scan::HEIGHT_READ_INTERVAL_MS;
 pub use standing::{Heights, SolanaLanded};
 pub use status::{STATUS_CACHE_SLOTS, STATUSES_PER_CALL};
+pub use used::{LANDING_SEARCH_MAX, LANDING_SEARCHES_MAX};

@@ -93,8 +93,13 @@ impl SolanaChain {
             found.filter(move |(_, seen)| wanted(**seen)).map(|(watch, _)| watch)
         };
         let landed: Vec<_> = with(|seen| matches!(seen, Seen::Landed { .. })).collect();
+        let shallow: Vec<PaymentKey> = with(|seen| matches!(seen, Seen::Landed { finalized: false, .. }))
+            .map(|watch| watch.key)
+            .collect();
         let missing: Vec<_> = with(Seen::is_without_landing).chain(unsigned).collect();
         let mut found = self.read_landings(at, &landed).await;
+        // What takes a payment away must be final (I5).
+        found.retain(|(key, evidence)| !is_earlier(evidence) || !shallow.contains(key));
         if !missing.is_empty() && self.height_gate.open(now_ms) {
             // Without a signature nothing was asked, and nothing is old.
             let now_slot = if ids.is_empty() { 0 } else { answer.slot };
@@ -103,8 +108,8 @@ impl SolanaChain {
         Ok(self.with_second_opinion(at, watched, found).await)
     }
 
-    /// Keeps landings of large amounts only if another endpoint shows them too,
-    /// where there is one (invariant I7); the next look asks again.
+    /// Keeps landings of large amounts, and those before their claim, only if another
+    /// endpoint shows them too, where there is one (invariant I7); the next look asks again.
     async fn with_second_opinion(
         &self,
         at: usize,
@@ -116,8 +121,11 @@ impl SolanaChain {
         }
         let large: Vec<&SolanaWatch> = watched
             .iter()
-            .filter(|watch| watch.payment.amount().atomic() >= self.second_opinion_value)
-            .filter(|watch| found.iter().any(|(key, evidence)| *key == watch.key && is_settled(evidence)))
+            .filter(|watch| {
+                let large = watch.payment.amount().atomic() >= self.second_opinion_value;
+                let doubted = |evidence: &Evidence| is_earlier(evidence) || (large && is_settled(evidence));
+                found.iter().any(|(key, evidence)| *key == watch.key && doubted(evidence))
+            })
             .collect();
         if large.is_empty() {
             return found;
@@ -142,7 +150,9 @@ impl SolanaChain {
             .filter(|(index, _)| !matches!(shown(*index), Some(Seen::Landed { failed: false, .. })))
             .map(|(_, watch)| watch.key)
             .collect();
-        found.retain(|(key, evidence)| !is_settled(evidence) || !doubtful.contains(key));
+        found.retain(|(key, evidence)| {
+            !(is_settled(evidence) || is_earlier(evidence)) || !doubtful.contains(key)
+        });
         found
     }
 
@@ -192,6 +202,10 @@ impl SolanaChain {
     }
 }
 
+fn is_earlier(evidence: &Evidence) -> bool {
+    matches!(evidence, Evidence::Earlier(_))
+}
+
 fn is_settled(evidence: &Evidence) -> bool {
     matches!(evidence, Evidence::Settled(_))
 }
@@ -224,6 +238,9 @@ pub(crate) fn judge_landing(
     };
     match meta.get("err") {
         None => Err(malformed()),
+        // I4: the state that showed it unused was behind its landing. A slot of its own
+        // counts: some nodes name the slot that is still being filled.
+        Some(Value::Null) if landing.block < watch.from_slot => Ok(Some(Evidence::Earlier(landing))),
         Some(Value::Null) => {
             // The claim's own account; the configured one may be another by now.
             let account = watch.payment.destination().unwrap_or(rules.token_account);

@@ -116,7 +116,7 @@ impl LookBack {
     fn standing(&self, key: PaymentKey) -> Option<Standing> {
         let found = self.found.iter().find(|(of, evidence)| *of == key && !is_reverted(evidence));
         match found.map(|(_, evidence)| evidence.clone()) {
-            Some(Evidence::Settled(landing)) => Some(Standing::Landed(landing)),
+            Some(Evidence::Settled(landing) | Evidence::Earlier(landing)) => Some(Standing::Landed(landing)),
             Some(evidence) => Some(Standing::Lost(evidence)),
             None => self.absent.contains(&key).then_some(Standing::Missing),
         }

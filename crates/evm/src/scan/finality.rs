@@ -78,11 +78,15 @@ impl EvmChain {
             if landing.block > finalized.number {
                 continue;
             }
-            if self.still_burned(rpc, watched, landing).await? {
-                out.push((watched.key, Evidence::Canceled(landing.clone())));
-            } else {
-                cursor.burned.remove(&watched.key);
-                cursor.progress.remove(&watched.key);
+            match self.finding_at(rpc, watched, landing).await? {
+                Some(Finding::Burned) => out.push((watched.key, Evidence::Canceled(landing.clone()))),
+                Some(Finding::Paid) if !watched.counts(landing) => {
+                    out.push((watched.key, Evidence::Earlier(landing.clone())));
+                }
+                _ => {
+                    cursor.burned.remove(&watched.key);
+                    cursor.progress.remove(&watched.key);
+                }
             }
         }
         Ok(out)
@@ -160,7 +164,7 @@ impl EvmChain {
 
     fn needs_another(&self, watched: &Watched<'_>, evidence: &Evidence) -> bool {
         match evidence {
-            Evidence::Expired { .. } | Evidence::Canceled(_) => true,
+            Evidence::Expired { .. } | Evidence::Canceled(_) | Evidence::Earlier(_) => true,
             Evidence::Settled(_) => watched.expected.value >= self.config().second_opinion_value,
             Evidence::Reverted(_) => false,
         }
@@ -200,6 +204,8 @@ impl EvmChain {
             Evidence::Canceled(landing) => {
                 Ok(landing.block <= finalized.number && self.still_burned(rpc, watched, landing).await?)
             }
+            Evidence::Earlier(landing) => Ok(landing.block <= finalized.number
+                && self.finding_at(rpc, watched, landing).await? == Some(Finding::Paid)),
             Evidence::Settled(_) | Evidence::Reverted(_) => Ok(true),
         }
     }

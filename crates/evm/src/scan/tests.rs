@@ -202,7 +202,7 @@ async fn after_a_reorganisation_the_landing_is_found_where_it_is_now() {
         let rpc = FakeRpc::new(10);
         let chain = connect(&[&rpc], |_| {}).await;
         let p = payment(1, 1, FAR);
-        let watched = [watch(&p, 12)];
+        let watched = [attempted(&p, 12, 5)];
         let mut cursor = ScanCursor::default();
         rpc.mine(vec![]);
         rpc.mine(vec![]);
@@ -212,6 +212,67 @@ async fn after_a_reorganisation_the_landing_is_found_where_it_is_now() {
         let found = scan(&chain, &watched, &mut cursor).await;
         assert_eq!(settled(&found).len(), 1, "depth {depth}");
     }
+}
+
+/// I4: somebody else's landing in or before the block that showed the authorization unused bought
+/// something elsewhere; it ends the claim once it is final, and is never a grant.
+#[tokio::test]
+async fn i4_a_strangers_landing_before_the_claim_never_counts() {
+    for (block, counts) in [(9, false), (10, false), (11, true)] {
+        let rpc = FakeRpc::new(8);
+        let chain = connect(&[&rpc], |_| {}).await;
+        let p = payment(1, 1, FAR);
+        for number in 9..=11 {
+            rpc.mine(if number == block { vec![settlement(5, STRANGER, &[&p])] } else { vec![] });
+        }
+        let watched = [watch(&p, 10)];
+        let mut cursor = ScanCursor::default();
+        let found = scan(&chain, &watched, &mut cursor).await;
+        assert_eq!(found.len(), usize::from(counts), "block {block}: {found:?}");
+        rpc.state().finalized = Some(11);
+        rpc.mine(vec![]);
+        let found = scan(&chain, &watched, &mut cursor).await;
+        match counts {
+            true => assert!(found.is_empty() || settled(&found) == [(hash(5), 11, false)]),
+            false => assert!(
+                matches!(found.as_slice(), [Evidence::Earlier(l)] if l.transaction == hash(5) && l.block == block),
+                "block {block}: {found:?}"
+            ),
+        }
+    }
+}
+
+/// The same where a reorganisation put it there, whatever the cursor had searched.
+#[tokio::test]
+async fn i4_a_reorganisation_moves_no_strangers_landing_before_the_claim_into_it() {
+    for depth in [1, 3] {
+        let rpc = FakeRpc::new(12);
+        let chain = connect(&[&rpc], |_| {}).await;
+        let p = payment(1, 1, FAR);
+        let watched = [watch(&p, 12)];
+        let mut cursor = ScanCursor::default();
+        scan(&chain, &watched, &mut cursor).await;
+        rpc.reorganise(depth, vec![vec![settlement(5, STRANGER, &[&p])], vec![], vec![], vec![]]);
+        let found = scan(&chain, &watched, &mut cursor).await;
+        // The fork's own first block stands below it.
+        let block = 12 - u64::try_from(depth).unwrap() + 2;
+        assert_eq!(found.len(), usize::from(block > 12), "depth {depth}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn i7_a_landing_before_the_claim_needs_two_endpoints() {
+    let (first, second) = (FakeRpc::new(8), FakeRpc::new(12));
+    let chain = connect(&[&first, &second], |_| {}).await;
+    let p = payment(1, 1, FAR);
+    first.mine(vec![settlement(5, STRANGER, &[&p])]);
+    for _ in 0..3 {
+        first.mine(vec![]);
+    }
+    first.state().finalized = Some(12);
+    second.state().finalized = Some(12);
+    let mut cursor = ScanCursor::default();
+    assert!(scan(&chain, &[watch(&p, 10)], &mut cursor).await.is_empty());
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::used;
 use quittance_protocol::{ErrorCode, Evidence, Landing, SendOutcome, Standing};
 
 /// How often a payment may be signed again after a transaction of ours was
@@ -194,7 +195,8 @@ pub fn after_settlement(known: &Landing, standing: Standing) -> Aftermath {
         Standing::Lost(evidence @ (Evidence::Canceled(_) | Evidence::Expired { .. })) => {
             Aftermath::BookLoss(evidence)
         }
-        Standing::Lost(Evidence::Settled(landing)) => Aftermath::Move(landing),
+        // Where the claim's check stood matters before the grant, not after it.
+        Standing::Lost(Evidence::Settled(landing) | Evidence::Earlier(landing)) => Aftermath::Move(landing),
         Standing::Lost(Evidence::Reverted(_)) => Aftermath::Rebroadcast,
     }
 }
@@ -301,6 +303,15 @@ fn seen(state: &mut State, evidence: Evidence) -> Vec<Effect> {
                 evidence: Some(evidence),
             },
         ),
+        // I4: it bought something before it was claimed here; a grant would be a gift.
+        Evidence::Earlier(landing) => decide(
+            state,
+            Verdict::Refused {
+                code: ErrorCode::DuplicateSettlement,
+                reason: used::before_its_claim(&landing),
+                evidence: Some(Evidence::Earlier(landing)),
+            },
+        ),
         evidence @ Evidence::Expired { .. } => decide(state, Verdict::Expired(evidence)),
     }
 }
@@ -323,7 +334,10 @@ fn committed(state: &mut State) -> Vec<Effect> {
 fn after_the_end(verdict: &Verdict, event: &Event) -> Vec<Effect> {
     match (verdict, event) {
         (Verdict::Settled(_), Event::Seen(Evidence::Settled(_) | Evidence::Reverted(_))) => Vec::new(),
-        (_, Event::Seen(evidence @ (Evidence::Settled(_) | Evidence::Canceled(_)))) => {
+        (
+            _,
+            Event::Seen(evidence @ (Evidence::Settled(_) | Evidence::Canceled(_) | Evidence::Earlier(_))),
+        ) => {
             vec![Effect::Alert(Alert::Contradiction(evidence.clone()))]
         }
         _ => Vec::new(),

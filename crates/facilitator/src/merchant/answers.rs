@@ -6,11 +6,11 @@ use quittance_protocol::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::Inner;
 use crate::answer::{PENDING_RETRY_SECONDS, UNAVAILABLE_RETRY_SECONDS, pending_receipt, receipt, reject};
 use crate::api::Rejection;
 use crate::chain::ChainPayment;
 use crate::deliver::REFUND_OWED;
+use crate::{Inner, used};
 
 impl Inner {
     pub(super) fn refused(&self, network: &str, rejection: &Rejection) -> SettleResponse {
@@ -25,6 +25,9 @@ impl Inner {
         other.insert("retry_action".to_owned(), json!(retry_action));
         if let Some(seconds) = retry_after_seconds {
             other.insert("retry_after_seconds".to_owned(), json!(seconds));
+        }
+        if let Some(transaction) = &rejection.transaction {
+            other.insert("transaction".to_owned(), json!(transaction));
         }
         VerifyResponse {
             is_valid: false,
@@ -109,7 +112,8 @@ pub(super) fn ended(known: &Payment) -> Rejection {
         .refusal
         .clone()
         .unwrap_or((ErrorCode::PaymentExpired, "the payment expired without landing".to_owned()));
-    reject(code, &message).of(known.payer.clone())
+    let transaction = used::named_in(code, &message);
+    Rejection { transaction, ..reject(code, &message).of(known.payer.clone()) }
 }
 
 /// What somebody hears who holds another's payment: another signature, another

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use quittance_ledger::{DeliveryState, LedgerError, NewClaim, Origin, Payment, PaymentState};
 use quittance_protocol::{
-    Amount, Deadline, ErrorCode, IdentifierHash, PaymentId, RequestId, SettleRequest, SettleResponse,
-    VerifyRequest,
+    Amount, Deadline, ErrorCode, IdentifierHash, PaymentId, RequestId, RetryAction, SettleRequest,
+    SettleResponse, VerifyRequest,
 };
 use tokio::time::Instant;
 
@@ -136,6 +136,7 @@ impl Inner {
         if let Some(known) = self.on_record(payment).await.map_err(unsettled)? {
             return Ok(known);
         }
+        self.wait_until_valid(desk, payment, question.until).await?;
         desk.chain.check_window(payment, self.tools.clock.now())?;
         if let Some((digest, rejection)) = &turn.refused
             && *digest == payment.signature_digest
@@ -161,7 +162,10 @@ impl Inner {
                 if let Some(known) = self.on_record(payment).await.map_err(unsettled)? {
                     return Ok(known);
                 }
-                turn.refused = Some((payment.signature_digest, rejection.clone()));
+                let rejection = self.name_use(desk, payment, rejection).await;
+                if rejection.retry_action != RetryAction::RetrySamePayment {
+                    turn.refused = Some((payment.signature_digest, rejection.clone()));
+                }
                 Err(rejection)
             }
             Err(NotClaimed::NoRoom(outcome) | NotClaimed::Trouble(outcome)) => Err(refusal_in(outcome)),

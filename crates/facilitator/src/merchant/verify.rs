@@ -44,7 +44,7 @@ impl Inner {
             return self.verify_known(known, question).await;
         }
         question.identifier.as_ref().map_err(Rejection::clone)?;
-        match self.verify_new(&desk, &question.payment).await {
+        match self.verify_new(&desk, &question.payment, question.until).await {
             Ok(()) => Ok(question.payment),
             Err(rejection) => match self.known_to(&question.payment).await? {
                 // It was claimed, and may have landed, while the chain was asked.
@@ -62,13 +62,14 @@ impl Inner {
     }
 
     /// One RPC call: nothing is claimed, so no deadline is read.
-    async fn verify_new(&self, desk: &Desk, payment: &ChainPayment) -> Result<(), Rejection> {
+    async fn verify_new(&self, desk: &Desk, payment: &ChainPayment, until: Instant) -> Result<(), Rejection> {
+        self.wait_until_valid(desk, payment, until).await?;
         desk.chain.check_window(payment, self.tools.clock.now())?;
         let gas = self.covers_cost(desk, payment)?;
         self.has_room(desk, payment, gas).await.map_err(super::refusal_in)?;
-        match desk.chain.check_chain(payment).await {
+        match self.view_in_time(desk, payment).await {
             Ok(_) => Ok(()),
-            Err(CheckError::Rejected(rejection)) => Err(rejection),
+            Err(CheckError::Rejected(rejection)) => Err(self.name_use(desk, payment, rejection).await),
             Err(CheckError::Unreachable(reason)) => {
                 tracing::warn!(network = %desk.chain.network(), reason, "chain check impossible");
                 Err(unreachable_chain())

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::api::Rejection;
 use crate::chain::{
-    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused,
+    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused, Use,
     Watched,
 };
 use crate::rates::{Coin, RateSource};
@@ -58,12 +58,20 @@ impl Chain for Silent {
     fn may_coincide(&self, _payment: &ChainPayment) -> bool {
         unreachable!()
     }
+    fn valid_after(&self, _payment: &ChainPayment) -> Option<UnixSeconds> {
+        unreachable!()
+    }
+
     fn check_window(&self, _: &ChainPayment, _: UnixSeconds) -> Result<(), Rejection> {
         unreachable!()
     }
     async fn check_chain(&self, _: &ChainPayment) -> Result<ChainView, CheckError> {
         unreachable!()
     }
+    async fn find_use(&self, _payment: &ChainPayment) -> Option<Use> {
+        unreachable!()
+    }
+
     async fn deadline(&self, _: &ChainPayment, _: &ChainView) -> Result<Deadline, CheckError> {
         unreachable!()
     }

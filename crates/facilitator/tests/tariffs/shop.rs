@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quittance_facilitator::chain::{
     Chain as ChainPort, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed,
-    SignRefused, Watched,
+    SignRefused, Use, Watched,
 };
 use quittance_facilitator::config::Config;
 use quittance_facilitator::{
@@ -154,12 +154,20 @@ impl ChainPort for State {
         false
     }
 
+    fn valid_after(&self, _payment: &ChainPayment) -> Option<UnixSeconds> {
+        None
+    }
+
     fn check_window(&self, _: &ChainPayment, _: UnixSeconds) -> Result<(), Rejection> {
         Ok(())
     }
 
     async fn check_chain(&self, _: &ChainPayment) -> Result<ChainView, CheckError> {
         Ok(ChainView { watch_from: 1, endpoint: 0, balance: None, by_code: false })
+    }
+
+    async fn find_use(&self, _payment: &ChainPayment) -> Option<Use> {
+        None
     }
 
     async fn deadline(&self, _: &ChainPayment, _: &ChainView) -> Result<Deadline, CheckError> {

@@ -40,6 +40,7 @@ canaries! {
     UsedMeansPaid "used-means-paid" "I4" "a used authorization counts as a payment, cancelled ones too";
     ProcessedMeansPaid "processed-means-paid" "I4" "a Solana transaction counts before it is confirmed";
     ExpiredAtHead "expired-at-head" "I5" "expiry is judged at the clock instead of at a finalized block";
+    NullIsHistory "null-is-history" "I5" "an endpoint without a transaction history proves that a Solana transaction never landed";
     FailedStaysOpen "failed-stays-open" "I5" "a Solana transaction that failed is never judged expired";
     VerdictOverwritten "verdict-overwritten" "I6" "the ledger writes a verdict over a verdict";
     LandingsForgotten "landings-forgotten" "I6" "settled payments are not watched until they are final";
@@ -53,6 +54,7 @@ canaries! {
     MerchantToldAgain "merchant-told-again" "P1" "each time a foreign server asks is the first time";
     MerchantToldByWord "merchant-told-by-word" "P1" "a foreign server hears success again if its customer sent an identifier or it was told to come back";
     CheckNotLeased "check-not-leased" "P1" "each time a foreign server asks, a settled payment is valid";
+    StatusesForgotten "statuses-forgotten" "P2" "a Solana landing that left the nodes' status cache is not looked for in their history";
     NothingResumed "nothing-resumed" "P2" "processes forget unfinished payments, their own and those of the dead";
     LaneForgotten "lane-forgotten" "P2" "nobody uses up the nonces of finished payments";
     CeilingsForgotten "ceilings-forgotten" "P3" "a payer's attempts that earned nothing are not counted";
@@ -79,7 +81,7 @@ impl Canary {
     pub fn signs(self) -> &'static [&'static str] {
         match self {
             Self::FailedStaysOpen | Self::LaneForgotten => &["P2"],
-            Self::ExpiredAtHead => &["I5", "I7"],
+            Self::ExpiredAtHead | Self::NullIsHistory => &["I5", "I7"],
             Self::NonceNotReserved => &["I2", "I6"],
             Self::CreditsForgotten => &["P6"],
             _ => match self.breaks() {

@@ -9,6 +9,10 @@ pub const CONFIRMED_SLOTS: u64 = 2;
 /// Slots after which a transaction is finalized.
 pub const FINALIZED_SLOTS: u64 = 32;
 
+/// Slots after which a node without a history search knows a transaction no more.
+/// A validator keeps some 300; here all times are shorter.
+pub const STATUS_CACHE_SLOTS: u64 = 20;
+
 /// Block heights for which a blockhash can be used.
 pub const BLOCKHASH_SLOTS: u64 = 150;
 

@@ -41,6 +41,7 @@ faults! {
     Reordered "bytes late or out of order",
     Duplicated "delivered twice",
     EndpointDown "RPC endpoint down",
+    NoHistory "no transaction history",
     StaleHead "stale head",
     FalselyUnused "endpoint denies a landing",
     LedgerDown "ledger down",

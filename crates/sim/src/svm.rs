@@ -21,7 +21,7 @@ use crate::evm::{identity, key_in, local, rejected};
 use crate::link::Link;
 use crate::nodes::{encode, send, solana_tx};
 use crate::plan::Net;
-use crate::solana::{FINALIZED_SLOTS, slot};
+use crate::solana::{FINALIZED_SLOTS, STATUS_CACHE_SLOTS, slot};
 use crate::world::World;
 
 /// What a settlement costs.
@@ -155,7 +155,7 @@ impl Chain for FakeSolana {
     }
 
     async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
-        self.link.rpc(Net::Solana, 72, None, |w, _| w.scan_solana(watched)).await
+        self.link.rpc(Net::Solana, 72, None, |w, at| w.scan_solana(at, watched)).await
     }
 
     async fn heights(&self) -> Result<Heights, ChainFault> {
@@ -169,9 +169,9 @@ impl Chain for FakeSolana {
 
     async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault> {
         self.link
-            .rpc(Net::Solana, 75, None, |w, _| {
+            .rpc(Net::Solana, 75, None, |w, at| {
                 let now = slot(w.now()).saturating_sub(w.lag(Net::Solana));
-                let stands = |landed: &Landed| Some((landed.key, w.standing_solana(landed, now)?));
+                let stands = |landed: &Landed| Some((landed.key, w.standing_solana(landed, now, at)?));
                 landed.iter().filter_map(stands).collect()
             })
             .await
@@ -214,9 +214,19 @@ impl World {
         Ok(ChainView { watch_from: at, endpoint, balance, by_code: false })
     }
 
-    /// As the chain crate: where a landing stands now. What is confirmed stays.
-    fn standing_solana(&self, landed: &Landed, now: u64) -> Option<Standing> {
+    /// Whether an endpoint has a history that can be searched now.
+    fn has_history(&self, at: usize) -> bool {
+        self.no_history_until.get(at).is_none_or(|until| *until <= self.now())
+    }
+
+    /// As the chain crate: where a landing stands now. What is confirmed stays, and
+    /// an endpoint without a history cannot say that it does not.
+    fn standing_solana(&self, landed: &Landed, now: u64, at: usize) -> Option<Standing> {
         let key = self.keys.get(&landed.key).copied()?;
+        let old = now.saturating_sub(landed.landing.block) > STATUS_CACHE_SLOTS;
+        if old && !self.has_history(at) {
+            return None;
+        }
         Some(match self.solana.confirmed(key, now) {
             Some(seen) if now.saturating_sub(seen.slot) >= FINALIZED_SLOTS => {
                 Standing::Finalized(solana_landing(key, seen.slot))
@@ -226,10 +236,14 @@ impl World {
         })
     }
 
-    /// As the scan of the chain crate: its rules, not its calls.
-    fn scan_solana(&mut self, watched: &[Watched]) -> Vec<(PaymentKey, Evidence)> {
+    /// As the scan of the chain crate: its rules, not its calls. The status cache
+    /// first, and the history for what is older or about to be judged expired.
+    fn scan_solana(&mut self, at: usize, watched: &[Watched]) -> Vec<(PaymentKey, Evidence)> {
         let now = slot(self.now()).saturating_sub(self.lag(Net::Solana));
         let careless = self.plan.canary == Some(Canary::ProcessedMeansPaid);
+        let forgets = self.plan.canary == Some(Canary::StatusesForgotten);
+        let trusts_null = self.plan.canary == Some(Canary::NullIsHistory);
+        let has_history = self.has_history(at);
         let mut found = Vec::new();
         for watched in watched {
             let Some(key) = self.keys.get(&watched.key).copied() else { continue };
@@ -241,7 +255,12 @@ impl World {
             let height = now.saturating_sub(FINALIZED_SLOTS);
             let expired = Evidence::Expired { block: height, clock: height };
             let past = height > last_valid;
-            match seen.copied() {
+            let seen = seen.copied();
+            let old = now.saturating_sub(watched.watch_from) > STATUS_CACHE_SLOTS;
+            let cached = seen.filter(|landed| now.saturating_sub(landed.slot) <= STATUS_CACHE_SLOTS);
+            let searched = has_history && (old || past);
+            let found_there = seen.filter(|_| searched);
+            match cached.or(found_there.filter(|_| !forgets)) {
                 Some(landed) => {
                     let landing = solana_landing(key, landed.slot);
                     if landed.ok {
@@ -254,7 +273,9 @@ impl World {
                         found.push((watched.key, expired));
                     }
                 }
-                None if past => found.push((watched.key, expired)),
+                None if past && found_there.is_none() && (searched || trusts_null) => {
+                    found.push((watched.key, expired));
+                }
                 None => {}
             }
         }

@@ -15,6 +15,9 @@ use crate::world::{Attack, BLOCK_MS, Fact, Handle, World};
 /// Pause between two decisions of the weather.
 const CHAOS_MS: u64 = 1_000;
 
+/// How often an endpoint of Solana loses its history for a while.
+const NO_HISTORY_PER_MILLE: u64 = 40;
+
 /// Strangers' transactions are numbered from here.
 const FOREIGN_TX: u32 = 2_000_000;
 
@@ -317,6 +320,13 @@ impl World {
         if self.lies_until <= now && self.fault(w.false_unused, Fault::FalselyUnused) {
             self.lies_until = now.saturating_add(self.random.range(10_000, 90_000));
         }
+        for at in 0..self.plan.endpoints.min(2) {
+            let forgets = self.oblivion.chance(NO_HISTORY_PER_MILLE);
+            if forgets && self.no_history_until[at] <= now && self.plan.forced.is_none() && !self.calm {
+                self.report.count(Fault::NoHistory);
+                self.no_history_until[at] = now.saturating_add(self.oblivion.range(20_000, 90_000));
+            }
+        }
         for at in 0..2 {
             if self.no_rate_until[at] <= now && self.fault(w.no_rate / 2, Fault::NoRate) {
                 self.no_rate_until[at] = now.saturating_add(self.random.range(1_000, 8_000));
@@ -368,6 +378,7 @@ impl World {
         self.ledger_down_until = 0;
         self.wallet_empty_until = 0;
         self.lies_until = 0;
+        self.no_history_until = [0; 2];
         self.no_rate_until = [0; 2];
         self.down_until.clear();
         for front in self.fronts.iter().flatten() {

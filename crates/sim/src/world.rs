@@ -28,6 +28,9 @@ pub(crate) const BEGIN_MS: i64 = 1_800_000_000_000;
 /// Port calls of one seed at most; more is a livelock.
 const CALLS_MAX: u64 = 200_000;
 
+/// Added to a seed for what a node forgets: other draws are the same without it.
+const OBLIVION: u64 = 0x0b11_0b11;
+
 /// What the world knows about a payment and nobody else does.
 #[derive(Clone, Debug)]
 pub(crate) struct Fact {
@@ -92,6 +95,10 @@ pub(crate) struct World {
     pub(crate) no_rate_until: [u64; 2],
     /// Until when the first endpoint of Base denies every landing.
     pub(crate) lies_until: u64,
+    /// Until when each endpoint of Solana keeps no history and answers "nowhere" instead.
+    pub(crate) no_history_until: [u64; 2],
+    /// Draws that, and nothing else.
+    pub(crate) oblivion: Random,
     /// Until when each endpoint of each chain does not answer.
     pub(crate) down_until: BTreeMap<(Net, usize), u64>,
     /// The newest answer to a broadcast, per key.
@@ -141,6 +148,8 @@ impl Handle {
             wallet_empty_until: 0,
             no_rate_until: [0; 2],
             lies_until: 0,
+            no_history_until: [0; 2],
+            oblivion: Random::new(plan.seed.wrapping_add(OBLIVION)),
             down_until: BTreeMap::new(),
             last_send: BTreeMap::new(),
             struck_ms: BTreeMap::new(),

@@ -10,9 +10,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::chain::{SolanaChain, read};
+use crate::chain::SolanaChain;
 use crate::message::WireTransaction;
 use crate::payment::SolanaPayment;
+use crate::read::read;
 use crate::rpc::RpcFailure;
 
 /// Transactions of the payer that one search reads at most, newest first.

@@ -62,10 +62,16 @@ impl Inner {
                 "this facilitator settles only to its configured payTo and asset",
             ));
         }
-        check_accepted(&desk, &request.payment_payload.accepted, wanted)?;
-        // From here on the server's terms count, not the customer's echo.
+        let accepted = &request.payment_payload.accepted;
+        let agreed = check_accepted(&desk, accepted, wanted);
+        if accepted.scheme != wanted.scheme || accepted.network != wanted.network {
+            agreed.clone()?;
+        }
+        // What was signed says more about a mistake than what was echoed, so its own
+        // refusals come first. From here on the server's terms count, not the echo.
         let payload = PaymentPayload { accepted: wanted.clone(), ..request.payment_payload.clone() };
-        self.check_local(&payload)
+        let checked = self.check_local(&payload)?;
+        agreed.map(|()| checked)
     }
 
     /// Never under cost: the amount itself must pay for its settlement.

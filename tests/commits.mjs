@@ -19,8 +19,8 @@ const AWAITED = ['claimed', 'recorded', 'settled', 'running', 'delivered'];
 const BACKGROUND = ['answer_sent', 'broadcast', 'cost', 'finalized'];
 /** Those of them that are held back; a landing becomes final long after its answer. */
 const HELD = BACKGROUND.filter(event => event !== 'finalized');
-/** How long each of those is held back; far longer than a settlement here. */
-const HELD_SECONDS = 8;
+/** How long each of those is held back: longer than a settlement here, shorter than the time limit of an operation. */
+const HELD_SECONDS = 4;
 /** Nothing but the payment writes meanwhile. */
 const QUIET = { ledger: { lease_seconds: 3_600 }, quote: { refresh_seconds: 3_600 } };
 

@@ -103,7 +103,7 @@ const ACTIONS = {
   'answers after the time-out': { action: 'delay_ms', ms: TIMEOUT_MS + 500 },
 };
 const METHODS = {
-  base: ['eth_sendRawTransaction', 'eth_getLogs', 'eth_call', 'eth_getBlockByNumber'],
+  base: ['eth_sendRawTransaction', 'eth_getTransactionReceipt', 'eth_call', 'eth_getBlockByNumber'],
   solana: ['sendTransaction', 'getSignatureStatuses', 'simulateTransaction', 'getLatestBlockhash'],
 };
 /** Lies about a send: the node did not take the bytes (`error`), or did (`error_after`). */

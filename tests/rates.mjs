@@ -136,7 +136,7 @@ async function spike(api) {
 
 const CEILING = 100_000;
 
-async function ceilings(net, api) {
+async function ceilings(net, api, config) {
   await test('above the ceiling a network closes, below it it reopens at once', async () => {
     await until('both', api, sells(stack.BASE, stack.SOLANA));
     prices.sol = '15000.00';
@@ -145,11 +145,10 @@ async function ceilings(net, api) {
     const { gas } = await until('Solana reopens', api, sells(stack.BASE, stack.SOLANA));
     assert.ok(gas[stack.SOLANA] <= CEILING && gas[stack.SOLANA] > CEILING * 0.8, `reopened at ${gas[stack.SOLANA]}`);
   });
-  const bought = await stack.officialBuy(net, api.url, 'base', 'image');
-  await test('the daily ceiling closes a network after what it allows was spent', async () => {
-    await until('Base spent its allowance', api, sells(stack.SOLANA));
+  await test('what a signature may cost must fit what is left of the day', async () => {
+    await assert.rejects(stack.officialBuy(net, api.url, 'base', 'image'), /network_unavailable/);
+    assert.deepEqual(await stack.books(config), [], 'nothing is claimed');
   });
-  return bought;
 }
 
 async function books(net, config, bought) {
@@ -193,21 +192,22 @@ await stack.withStack(async folder => {
   const port = await stack.freePort();
   const second = live(stack.configure(folder, net, { name: 'limited', port, more: { quote: limited } }), feed.url);
   api = await stack.sampleApi(net, second);
-  const bought = await ceilings(net, api);
-  await stack.stop(api.child);
-  await books(net, second, bought);
-  await test('a restart does not forget what was spent', async () => {
-    api = await stack.sampleApi(net, second);
-    assert.deepEqual(Object.keys((await offers(api)).gas), [stack.SOLANA]);
-    await stack.officialBuy(net, api.url, 'solana', 'image');
-    const closed = await until('Solana spent its allowance too', api, ({ status }) => status === 503);
-    assert.equal(closed.retryAfter, '60');
-  });
+  await ceilings(net, api, second);
   await stack.stop(api.child);
   const environment = { QUITTANCE__QUOTE__SPENT_NETWORK_DAY_USDC: '5.50' };
+  let bought;
   await test('the environment raises a ceiling', async () => {
     api = await stack.sampleApi(net, second, { env: environment });
     await until('both', api, sells(stack.BASE, stack.SOLANA));
+    bought = await stack.officialBuy(net, api.url, 'base', 'image');
+    await stack.officialBuy(net, api.url, 'solana', 'image');
+  });
+  await stack.stop(api.child);
+  await books(net, second, bought);
+  await test('a restart does not forget what was spent: the daily ceiling closes both networks', async () => {
+    api = await stack.sampleApi(net, second);
+    const closed = await until('both spent their allowance', api, ({ status }) => status === 503);
+    assert.equal(closed.retryAfter, '60');
   });
   feed.server.close();
   feed.server.closeAllConnections();

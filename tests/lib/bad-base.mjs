@@ -2,6 +2,9 @@
 // that only the check it is named after can refuse it.
 import { account, parts, payBase, resigned, seconds, someNonce, stranger } from './base-payment.mjs';
 
+/** The check, and the search for the transaction that used the authorization up. */
+export const SEARCH = { eth_call: 1, eth_getBlockByNumber: 1, eth_getLogs: 1 };
+
 const N = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
 const ERC6492 = '6492'.repeat(16);
 const hex = (value, bytes) => BigInt(value).toString(16).padStart(bytes * 2, '0');
@@ -88,8 +91,8 @@ export async function badBase(net, offer, nonces) {
 
   await badSignatures(add, { good, pay, payer, other, offer });
 
-  await fields('nonce used on chain', 'invalid_exact_evm_nonce_already_used', { nonce: nonces.used }, { rpc: { eth_call: 1 } });
-  await fields('nonce cancelled on chain', 'invalid_exact_evm_nonce_already_used', { nonce: nonces.cancelled }, { rpc: { eth_call: 1 } });
+  await fields('nonce used on chain', 'invalid_exact_evm_nonce_already_used', { nonce: nonces.used }, { rpc: SEARCH, names: /^0x[0-9a-f]{64}$/ });
+  await fields('nonce cancelled on chain', 'invalid_exact_evm_nonce_already_used', { nonce: nonces.cancelled }, { rpc: SEARCH });
   await add('a payer without money', 'invalid_exact_evm_insufficient_balance', pay({}, other), { rpc: { eth_call: 1 } });
   return rows;
 }

@@ -3,7 +3,7 @@
 import { account, parts, payBase, resigned, seconds, someNonce, stranger } from './base-payment.mjs';
 
 /** The check, and the search for the transaction that used the authorization up. */
-export const SEARCH = { eth_call: 1, eth_getBlockByNumber: 1, eth_getLogs: 1 };
+const SEARCH = { eth_call: 1, eth_getBlockByNumber: 1, eth_getLogs: 1 };
 
 const N = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
 const ERC6492 = '6492'.repeat(16);

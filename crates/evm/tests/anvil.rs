@@ -109,7 +109,11 @@ async fn a_foreign_landing_settles_the_payment_and_reverts_ours() {
     assert_eq!(net.receipt(&ours.transaction).await["status"], "0x0");
     let watched = [watch(&payment, Some(&ours), view.block)];
     let found = evidence(&chain, &watched, &mut ScanCursor::default(), 1).await.unwrap();
-    let [Evidence::Settled(landing)] = found.as_slice() else { panic!("{found:?}") };
+    // Ours is asked for by its hash, so what it cost is seen in the same look.
+    let [Evidence::Reverted(cost), Evidence::Settled(landing)] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert_eq!(cost.transaction, ours.transaction);
     assert_eq!(landing.transaction, foreign.transaction);
     assert!(!landing.paid_by_us);
     assert_eq!(net.tokens_of(PAY_TO).await, 500);
@@ -263,6 +267,8 @@ async fn one_block_of_sixteen_payments_is_one_log_query() {
 async fn a_contract_payer_is_asked_by_the_token_and_never_for_more_gas_than_settling_gives() {
     let Some(net) = devnet().await else { return };
     let (chain, counting) = net.connect(WALLET_KEY, 0).await;
+    // The check runs at the price that the transaction will carry.
+    chain.refresh_fees(0).await.unwrap();
     let contract = payer(&key(1)).address();
     net.mint(&contract, 1_000).await;
     let mut payload = net.payload(&key(1), 500, 1);

@@ -13,6 +13,7 @@ mod trust;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
 use quittance_protocol::{
     Amount, Deadline, DurableAttempt, Evidence, Network, PaymentPayload, PaymentRequirements, Secret,
     SendOutcome, Standing,
@@ -308,7 +309,12 @@ async fn a_payment_that_fails_on_chain_is_reverted_with_its_cost() {
     let payment = world.pay(&chain, "reverts").await;
     let (attempt, watch) = watch(&chain, &payment).await;
     world.fund_payer(0).await;
-    assert!(!matches!(chain.send(&attempt).await, SendOutcome::Refused { .. }));
+    // The node's own preflight keeps it back: that costs nothing, and proves nothing (I3).
+    assert!(!matches!(chain.send(&attempt).await, SendOutcome::Accepted));
+    // Where the money left after the preflight, it lands and fails.
+    let raw = base64::engine::general_purpose::STANDARD.encode(attempt.raw_bytes());
+    let params = json!([raw, {"encoding": "base64", "skipPreflight": true, "maxRetries": 0}]);
+    world.call("sendTransaction", params).await;
     let Evidence::Reverted(landing) = outcome(&chain, &watch).await else { panic!("not reverted") };
     assert_eq!(landing.cost_native, 10_001);
     assert_eq!(world.balance(&world.wallet).await, 0);

@@ -51,7 +51,7 @@ async function row(name, test) {
 }
 
 async function start(folder) {
-  const net = await devnet('--base-block-time', '1');
+  const net = await devnet();
   Object.assign(net, { baseNetwork: BASE, solanaNetwork: SOLANA });
   const payer = account(net.base.payer_key);
   const nonces = await spendNonces(net, payer);

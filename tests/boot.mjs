@@ -67,7 +67,7 @@ async function goesOn(here, network, port, { api, proxy }) {
 const listening = (net, network, port) => faultyProxy(net[network].rpc_url, '--listen', `127.0.0.1:${port}`);
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '1');
+  const net = await stack.devnet();
   for (const network of NETWORKS) {
     const port = await stack.freePort();
     const rpc = { [network]: `http://127.0.0.1:${port}` };

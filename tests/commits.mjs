@@ -127,7 +127,7 @@ async function onSqlite(net, folder) {
 }
 
 await stack.withStack(folder => withCluster(async cluster => {
-  const net = await stack.devnet('--base-block-time', '1');
+  const net = await stack.devnet();
   await onPostgres(net, folder, cluster);
   await onSqlite(net, folder);
 }, ['-c autovacuum=off']));

@@ -129,7 +129,7 @@ async function settleCopies(net, api, program, network) {
 }
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '2', '--payers', '1');
+  const net = await stack.devnet('--payers', '1');
   const config = stack.configure(folder, net, { port: await stack.freePort() });
   let api = await stack.sampleApi(net, config);
   let settled = 0;

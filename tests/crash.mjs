@@ -316,7 +316,7 @@ async function landings(net, folder) {
 }
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '1');
+  const net = await stack.devnet();
   const parts = only.split(',');
   const lanes = [];
   if (parts.includes('crash')) lanes.push(...NETWORKS.map(network => crashes(net, folder, network)));

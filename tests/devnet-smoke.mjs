@@ -201,7 +201,7 @@ async function checkSolana(solana) {
 
 async function main() {
   const started = Date.now();
-  const devnet = await startDevnet('--base-block-time', '1', '--payers', '2');
+  const devnet = await startDevnet('--payers', '2');
   step(`ready after ${Date.now() - started} ms`);
   try {
     checkShape(devnet.ready);

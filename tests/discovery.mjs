@@ -235,7 +235,7 @@ async function signByThePage(net, api) {
 }
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '1');
+  const net = await stack.devnet();
   const config = stack.configure(folder, net, { port: await stack.freePort() });
   const api = await stack.sampleApi(net, config, { hooks: false });
   await test('documents and 402 agree, networks, prices and all', () => everythingAgrees(net, api));

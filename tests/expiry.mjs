@@ -51,7 +51,7 @@ async function expires(here, api, proxy, restart) {
 }
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '1', '--solana-slot-ms', SLOT_MS);
+  const net = await stack.devnet('--solana-slot-ms', SLOT_MS);
   const proxy = await faultyProxy(net.solana.rpc_url);
   const here = await world(net, folder, 'expiry', { bin: stack.BIN, rpc: { solana: proxy.url }, pendingSeconds: 2 });
   let api = await here.start();

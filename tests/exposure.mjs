@@ -166,7 +166,7 @@ async function preflight(net, folder) {
 }
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '1');
+  const net = await stack.devnet();
   const serve = { serve: true, bin: stack.BIN, pendingSeconds: 8 };
 
   await test('Base: money for one payment, thirty at once: one is signed, none reverts', async () => {

@@ -53,7 +53,7 @@ async function grantedOnce(here, api, { signed, id, transaction }) {
 }
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '1', '--solana-slot-ms', SLOT_MS);
+  const net = await stack.devnet('--solana-slot-ms', SLOT_MS);
   const [proxy, other] = await Promise.all([faultyProxy(net.solana.rpc_url), faultyProxy(net.solana.rpc_url)]);
   const here = await world(net, folder, 'forgotten', { bin: stack.BIN, rpc: { solana: proxy.url }, pendingSeconds: 2 });
   await proxy.forget(CACHE);

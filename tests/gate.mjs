@@ -160,7 +160,7 @@ async function accountsBypass(api, runsBefore) {
 }
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '1');
+  const net = await stack.devnet();
   const secret = createHash('sha256').update('s3cret-of-alice').digest('hex');
   const keys = join(folder, 'keys.toml');
   writeFileSync(keys, `[[keys]]\nname = "alice"\nkey = "alice"\nsecret_sha256 = "${secret}"\n`);

@@ -249,7 +249,7 @@ async function killed(here) {
 }
 
 await stack.withStack(folder => withCluster(async cluster => {
-  const net = await stack.devnet('--base-block-time', '1');
+  const net = await stack.devnet();
   const here = await shared(net, folder, cluster, 'merchants');
   here.proxies = Object.fromEntries(await Promise.all(NETWORKS.map(async network => [network, await faultyProxy(net[network].rpc_url)])));
   here.rpc = Object.fromEntries(NETWORKS.map(network => [network, here.proxies[network].url]));

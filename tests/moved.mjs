@@ -209,7 +209,7 @@ async function resign(net, network, { accepted }) {
 }
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '0.2', '--solana-slot-ms', '200');
+  const net = await stack.devnet();
   await rpc(net.base.rpc_url, 'eth_blockNumber');
   const only = values.only.split(',');
   if (only.includes('sqlite')) await moves(net, folder, 'sqlite', `sqlite://${join(folder, 'moved.sqlite')}`);

@@ -453,7 +453,7 @@ async function trouble(net, program, prometheus) {
 
 await withStack(async folder => {
   await files();
-  const net = await devnet('--base-block-time', '1');
+  const net = await devnet();
   await configuration(folder, net);
   const port = await freePort();
   const program = await facilitator(net, CONFIG, { env: overrides(folder, net, port) });

@@ -81,7 +81,7 @@ async function expiryNeedsBoth({ here, proxies, api }, net) {
 }
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '1');
+  const net = await stack.devnet();
   const strict = await gate(net, folder, 'strict', '0.000001');
   const opened = await Promise.all(NETWORKS.map(network => buyer.opening(net, network, strict.here.payTo[network])));
   for (const network of NETWORKS) {

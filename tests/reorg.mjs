@@ -95,7 +95,7 @@ async function isLost(here, api, somebody, payer) {
 }
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '1');
+  const net = await stack.devnet();
   const here = await world(net, folder, 'reorg', { bin: stack.BIN, pendingSeconds: 30 });
   let api = await here.start({ NO_COLOR: '1' });
   const opened = await buyer.opening(net, 'base', here.payTo.base);

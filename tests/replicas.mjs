@@ -194,7 +194,7 @@ async function sleepingRun(here, network) {
 }
 
 await stack.withStack(folder => withCluster(async cluster => {
-  const net = await stack.devnet('--base-block-time', '1');
+  const net = await stack.devnet();
   const here = await shared(net, folder, cluster, 'books');
   const proxies = await Promise.all(NETWORKS.map(network => faultyProxy(net[network].rpc_url)));
   here.proxies = { base: proxies[0], solana: proxies[1] };

@@ -247,7 +247,7 @@ async function purseForOne(here, api) {
 }
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '1');
+  const net = await stack.devnet();
   for (const network of NETWORKS) {
     const proxy = await faultyProxy(net[network].rpc_url);
     const here = await world(net, folder, `retries-${network}`, { rpc: { [network]: proxy.url }, pendingSeconds: 3, bin: stack.BIN });

@@ -116,7 +116,7 @@ async function payments(net, here, network, proxy, secrets, url, terms) {
 }
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '1');
+  const net = await stack.devnet();
   const proxies = Object.fromEntries(await Promise.all(NETWORKS.map(async network => [network, await faultyProxy(net[network].rpc_url)])));
   const rpc = { base: proxies.base.url, solana: proxies.solana.url };
   const secrets = new Secrets();

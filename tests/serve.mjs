@@ -146,7 +146,7 @@ async function serveFirst(net, folder, network) {
 }
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '1');
+  const net = await stack.devnet();
   const parts = only.split(',');
   const lanes = [];
   for (const network of NETWORKS) {

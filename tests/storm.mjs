@@ -184,7 +184,7 @@ async function lane(net, folder, kind, network, number) {
 
 stack.say(`seed ${SEED}: node tests/storm.mjs --seed ${SEED} --rounds ${ROUNDS}`);
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '1');
+  const net = await stack.devnet();
   const kinds = values.only.split(',');
   const lanes = kinds.flatMap(kind => NETWORKS.map(network => [kind, network]));
   const sums = await Promise.all(lanes.map(([kind, network], number) => lane(net, folder, kind, network, number)));

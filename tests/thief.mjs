@@ -219,7 +219,7 @@ async function robbed(net, folder, network) {
 }
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '1');
+  const net = await stack.devnet();
   await Promise.all(NETWORKS.map(network => robbed(net, folder, network)));
 });
 finish();

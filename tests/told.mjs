@@ -144,7 +144,7 @@ async function cutOff(here, shop, network, options) {
 }
 
 await stack.withStack(folder => withCluster(async cluster => {
-  const net = await stack.devnet('--base-block-time', '0.2');
+  const net = await stack.devnet();
   const here = await shared(net, folder, cluster, 'told');
   here.proxies = Object.fromEntries(await Promise.all(NETWORKS.map(async network => [network, await faultyProxy(net[network].rpc_url)])));
   const rpc = Object.fromEntries(NETWORKS.map(network => [network, here.proxies[network].url]));

@@ -25,7 +25,7 @@ const test = async (name, work) => {
   }
 };
 
-const net = await stack.devnet('--base-block-time', '0.2', '--payers', '1');
+const net = await stack.devnet('--payers', '1');
 const { privateKeyToAccount, generatePrivateKey } = await stack.clients('viem/accounts');
 const { createPublicClient, createWalletClient, http: transport, parseAbi, keccak256, toBytes } = await stack.clients('viem');
 const kit = await stack.clients('@solana/kit');

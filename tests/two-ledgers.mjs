@@ -164,7 +164,7 @@ async function noticed(net, folder) {
 }
 
 await stack.withStack(async folder => {
-  const net = await stack.devnet('--base-block-time', '0.2', '--solana-slot-ms', '200', '--payers', '1');
+  const net = await stack.devnet('--payers', '1');
   await attackGates(net, folder);
   await attackFacilitators(net, folder);
   await noticed(net, folder);

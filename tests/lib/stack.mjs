@@ -82,9 +82,12 @@ async function firstLine(child, stream, wanted) {
   return Promise.race([found, ended]);
 }
 
+/** How other chains than Base and Solana are tried, e.g. `--base-block-time 2`: for every test that does not say it itself. */
+const CHAIN_OPTIONS = (process.env.QUITTANCE_DEVNET_OPTIONS ?? '').split(' ').filter(Boolean);
+
 /** Both chains; resolves to the devnet's JSON and the process. */
 export async function devnet(...options) {
-  const child = start(join(BIN, 'quittance-devnet'), ['--exit-with-parent', ...options], {
+  const child = start(join(BIN, 'quittance-devnet'), ['--exit-with-parent', ...CHAIN_OPTIONS, ...options], {
     env: { ...process.env, QUITTANCE_DEVNET_PARENT: String(process.pid) },
   });
   const [line] = await firstLine(child, 'stdout', /^\{.*\}$/);

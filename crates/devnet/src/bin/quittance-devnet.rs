@@ -31,14 +31,14 @@ struct Arguments {
     /// Port of Solana's RPC; free by default.
     #[arg(long, value_name = "PORT")]
     solana_port: Option<u16>,
-    /// Seconds between Base blocks; a fraction is allowed.
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
+    /// Seconds between Base blocks; the default is what Base does.
+    #[arg(long, value_name = "SECONDS", default_value = "0.2", value_parser = parse_seconds)]
     base_block_time: String,
     /// Base fee of the first Base blocks, in wei per gas.
     #[arg(long, value_name = "WEI", default_value_t = 5_000_000)]
     base_fee_wei: u64,
     /// Milliseconds per Solana slot. A blockhash lives for 150 slots, finality takes 31.
-    #[arg(long, value_name = "MS", default_value_t = 400, value_parser = clap::value_parser!(u64).range(10..=10_000))]
+    #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..=10_000))]
     solana_slot_ms: u64,
     /// Further funded payers on each network, as `payers` in the JSON.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=5_000))]

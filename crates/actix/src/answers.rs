@@ -2,6 +2,7 @@
 //! official clients know, and fields an agent can act on.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use actix_web::body::BoxBody;
@@ -58,6 +59,12 @@ struct Trouble<'a> {
     retry_after_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction: Option<&'a str>,
+    /// Why a payment cannot be taken now, in one word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    /// The networks that are closed, each with its reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed: Option<&'a BTreeMap<&'a str, &'static str>>,
 }
 
 impl Trouble<'_> {
@@ -98,6 +105,7 @@ pub(crate) fn trouble_after(
         retry_action: error.retry_action(),
         retry_after_seconds,
         transaction: receipt.and_then(hash),
+        ..Trouble::default()
     };
     let mut answer = trouble.answer(error.status());
     add_receipt(&mut answer, receipt);
@@ -158,24 +166,32 @@ fn joined(mut object: Vec<u8>, more: Cow<'_, str>) -> Option<Bytes> {
     Some(Bytes::from(object))
 }
 
-/// No network can be offered (503). A payment that came along was refused, and is
-/// refused again, with a fresh offer then.
-pub(crate) fn nothing_to_offer(nothing: NothingToOffer, paying: bool) -> HttpResponse<BoxBody> {
-    let message = "payments cannot be taken right now; nothing was charged";
-    closed(nothing.retry_after_seconds, message, paying.then_some(RetryAction::RetrySamePayment))
+/// No network can be offered (503), and why not. A payment that came along was
+/// refused, and is refused again, with a fresh offer then.
+pub(crate) fn nothing_to_offer(nothing: &NothingToOffer, paying: bool) -> HttpResponse<BoxBody> {
+    let closed: BTreeMap<_, _> =
+        nothing.closed.iter().map(|(network, reason)| (network.as_str(), *reason)).collect();
+    let reasons: Vec<_> = closed.iter().map(|(network, reason)| format!("; {network}: {reason}")).collect();
+    let message = format!("payments cannot be taken right now; nothing was charged{}", reasons.concat());
+    let trouble = Trouble { closed: Some(&closed), ..Trouble::default() };
+    not_now(nothing.retry_after_seconds, &message, paying.then_some(RetryAction::RetrySamePayment), trouble)
 }
 
 /// The payment that came along cannot be taken, or looked up, now (503). It may be
 /// on record: whoever was asked for another one could pay twice.
-pub(crate) fn unavailable(retry_after_seconds: u64) -> HttpResponse<BoxBody> {
-    let message = "this payment cannot be looked at right now; send the same payment again";
-    closed(retry_after_seconds, message, Some(RetryAction::RetrySamePayment))
+pub(crate) fn unavailable(retry_after_seconds: u64, reason: &str) -> HttpResponse<BoxBody> {
+    let message = format!(
+        "this payment cannot be taken or looked at right now ({reason}); send the same payment again"
+    );
+    let trouble = Trouble { reason: Some(reason), ..Trouble::default() };
+    not_now(retry_after_seconds, &message, Some(RetryAction::RetrySamePayment), trouble)
 }
 
-fn closed(
+fn not_now(
     retry_after_seconds: u64,
     message: &str,
     retry_action: Option<RetryAction>,
+    more: Trouble<'_>,
 ) -> HttpResponse<BoxBody> {
     let trouble = Trouble {
         error: ErrorCode::NetworkUnavailable.as_str(),
@@ -184,7 +200,7 @@ fn closed(
         payment_state: retry_action.is_none().then_some("none"),
         retry_action,
         retry_after_seconds: Some(retry_after_seconds),
-        transaction: None,
+        ..more
     };
     trouble.answer(StatusCode::SERVICE_UNAVAILABLE).json(trouble)
 }
@@ -199,7 +215,7 @@ pub(crate) fn later(rejection: &Rejection) -> HttpResponse<BoxBody> {
         payment_state: Some("none"),
         retry_action: Some(RetryAction::RetrySamePayment),
         retry_after_seconds: Some(LATER_RETRY_SECONDS),
-        transaction: None,
+        ..Trouble::default()
     };
     trouble.answer(StatusCode::SERVICE_UNAVAILABLE).json(trouble)
 }
@@ -217,6 +233,7 @@ pub(crate) fn pending(receipt: &SettleResponse, retry_after_seconds: u64) -> Htt
         retry_action: Some(RetryAction::RetrySamePayment),
         retry_after_seconds: Some(retry_after_seconds),
         transaction: hash(receipt),
+        ..Trouble::default()
     };
     let mut answer = trouble.answer(StatusCode::SERVICE_UNAVAILABLE);
     add_receipt(&mut answer, Some(receipt));
@@ -236,6 +253,7 @@ pub(crate) fn conflict(
         retry_action: Some(RetryAction::DoNotRetry),
         retry_after_seconds: None,
         transaction: receipt.and_then(hash),
+        ..Trouble::default()
     };
     let mut answer = trouble.answer(StatusCode::CONFLICT);
     add_receipt(&mut answer, receipt);
@@ -245,6 +263,29 @@ pub(crate) fn conflict(
 /// The message that goes with a refused payment.
 pub(crate) fn rejection_message(rejection: &Rejection) -> String {
     if rejection.message.is_empty() { rejection.code.as_str().to_owned() } else { rejection.message.clone() }
+}
+
+/// The request is above a limit by now, and its payment is settled: nothing else is
+/// to be paid for it.
+pub(crate) fn too_large_but_paid(
+    error: &GateError,
+    receipt: Option<&SettleResponse>,
+) -> HttpResponse<BoxBody> {
+    let message = format!(
+        "{error}; this payment is on record for a request: do not pay for it again, and ask the operator to raise \
+         the limit or for a refund"
+    );
+    let trouble = Trouble {
+        error: error.code(),
+        message: &message,
+        payment_state: receipt.and_then(|receipt| receipt.payment_state.as_deref()),
+        retry_action: Some(RetryAction::DoNotRetry),
+        transaction: receipt.and_then(hash),
+        ..Trouble::default()
+    };
+    let mut answer = trouble.answer(error.status());
+    add_receipt(&mut answer, receipt);
+    answer.json(trouble)
 }
 
 /// The host's own refusal, in its own shape and before any price.
@@ -295,6 +336,7 @@ pub(crate) fn unreachable(receipt: &SettleResponse, retry_after_seconds: u64) ->
         retry_action: Some(RetryAction::RetrySamePayment),
         retry_after_seconds: Some(retry_after_seconds),
         transaction: hash(receipt),
+        ..Trouble::default()
     };
     let mut answer = trouble.answer(StatusCode::SERVICE_UNAVAILABLE);
     add_receipt(&mut answer, Some(receipt));

@@ -10,6 +10,7 @@ mod head;
 mod intake;
 mod limits;
 mod middleware;
+mod oversized;
 mod paid;
 mod range;
 mod receipt;

@@ -21,7 +21,7 @@ use crate::answers::{self, PAYMENT_REQUIRED_MESSAGE, PAYMENT_REQUIRED_TEXT};
 use crate::gate::Shared;
 use crate::intake::Names;
 use crate::paid::Bypassed;
-use crate::{GateError, discovery, intake, replay, run};
+use crate::{GateError, discovery, intake, oversized, replay, run};
 
 /// Room for an offer on two networks and its reason; a longer one grows.
 const OFFER_BYTES: usize = 2_048;
@@ -186,8 +186,13 @@ async fn quote(
     endpoint: usize,
     paying: bool,
 ) -> Result<Job, HttpResponse<BoxBody>> {
-    intake::check_head(req, &shared.limits).map_err(|error| answers::trouble(&error))?;
-    let body = intake::read_body(req, &shared.limits).await.map_err(|error| answers::trouble(&error))?;
+    if let Err(error) = intake::check_head(req, &shared.limits) {
+        return Err(refused_unread(shared, req, path, paying, &error).await);
+    }
+    let body = match intake::read_body(req, &shared.limits).await {
+        Ok(body) => body,
+        Err(error) => return Err(refused_unread(shared, req, path, paying, &error).await),
+    };
     let resource = Resource { url: intake::resource_url(req, shared.public_url.as_deref()), endpoint };
     let request = price_request(req, path, &body);
     if !paying {
@@ -219,17 +224,37 @@ async fn quote(
     Ok(Job { payment, sale, price, resource })
 }
 
+/// What is said where nothing is known of the body.
+async fn refused_unread(
+    shared: &Arc<Shared>,
+    req: &mut ServiceRequest,
+    path: &str,
+    paying: bool,
+    error: &GateError,
+) -> HttpResponse<BoxBody> {
+    match error {
+        GateError::BodyTooLarge { .. } | GateError::UrlTooLong { .. } if paying => {
+            oversized::answer(shared, req, path, error).await
+        }
+        _ => answers::trouble(error),
+    }
+}
+
 fn sale(req: &ServiceRequest, path: &str, body: &Bytes, service: Amount, payment: &PaymentPayload) -> Sale {
+    let fingerprint = Fingerprint::of_request(req.method().as_str(), path, req.query_string(), body);
+    sale_of(req, path, fingerprint, service, payment)
+}
+
+pub(crate) fn sale_of(
+    req: &ServiceRequest,
+    path: &str,
+    fingerprint: Fingerprint,
+    service: Amount,
+    payment: &PaymentPayload,
+) -> Sale {
     let method = req.method().as_str();
     let Names { identifier, idempotency, malformed } = intake::names(payment, req.headers());
-    Sale {
-        service,
-        fingerprint: Fingerprint::of_request(method, path, req.query_string(), body),
-        resource: format!("{method} {path}"),
-        identifier,
-        idempotency,
-        malformed,
-    }
+    Sale { service, fingerprint, resource: format!("{method} {path}"), identifier, idempotency, malformed }
 }
 
 /// What a request without a price any more bought earlier: the books come before
@@ -242,7 +267,17 @@ async fn on_record(
 ) -> Option<HttpResponse<BoxBody>> {
     let payment = intake::payment(req.headers()).ok()??;
     let sale = sale(req, path, body, Amount::ZERO, &payment);
-    match shared.till.recall(&payment, &sale).await? {
+    recalled(shared, req, &payment, &sale).await
+}
+
+/// What the books say of a payment whose request cannot be sold now.
+pub(crate) async fn recalled(
+    shared: &Arc<Shared>,
+    req: &ServiceRequest,
+    payment: &PaymentPayload,
+    sale: &Sale,
+) -> Option<HttpResponse<BoxBody>> {
+    match shared.till.recall(payment, sale).await? {
         PayOutcome::Answered { payment, answer, receipt } => {
             Some(replay::replay(shared, req.headers(), payment, answer, &receipt).await)
         }
@@ -252,7 +287,9 @@ async fn on_record(
         PayOutcome::Conflict { code, message, receipt } => {
             Some(answers::conflict(code, &message, receipt.as_ref()))
         }
-        PayOutcome::Unavailable { retry_after_seconds } => Some(answers::unavailable(retry_after_seconds)),
+        PayOutcome::Unavailable { retry_after_seconds, reason } => {
+            Some(answers::unavailable(retry_after_seconds, reason))
+        }
         PayOutcome::Granted(_) | PayOutcome::Refused(_) => None,
     }
 }
@@ -298,7 +335,7 @@ pub(crate) fn unpaid(
     let mut offer = Vec::with_capacity(OFFER_BYTES);
     match shared.till.write_offer(service, resource, error, &mut offer) {
         Ok(()) => answers::offer(offer, code.unwrap_or(ErrorCode::PaymentRequired), message),
-        Err(nothing) => answers::nothing_to_offer(nothing, code.is_some()),
+        Err(nothing) => answers::nothing_to_offer(&nothing, code.is_some()),
     }
 }
 

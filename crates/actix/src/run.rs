@@ -63,7 +63,9 @@ pub(crate) async fn serve<S, B>(
         PayOutcome::Conflict { code, message, receipt } => {
             answers::conflict(code, &message, receipt.as_ref())
         }
-        PayOutcome::Unavailable { retry_after_seconds } => answers::unavailable(retry_after_seconds),
+        PayOutcome::Unavailable { retry_after_seconds, reason } => {
+            answers::unavailable(retry_after_seconds, reason)
+        }
     };
     send(client, Served::early(req, answer));
 }

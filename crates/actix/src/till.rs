@@ -39,6 +39,7 @@ pub(crate) trait Till: Send + Sync {
         payload: &'a PaymentPayload,
         sale: &'a Sale,
     ) -> LocalBoxFuture<'a, Option<PayOutcome>>;
+    fn on_record<'a>(&'a self, payload: &'a PaymentPayload) -> LocalBoxFuture<'a, Option<PayOutcome>>;
     fn draft(&self, grant: &Grant) -> (Draft, DraftReader);
     fn reader_max(&self) -> Duration;
     fn read_answer<'a>(
@@ -82,6 +83,10 @@ impl Till for Facilitator {
         sale: &'a Sale,
     ) -> LocalBoxFuture<'a, Option<PayOutcome>> {
         Facilitator::recall(self, payload, sale).boxed_local()
+    }
+
+    fn on_record<'a>(&'a self, payload: &'a PaymentPayload) -> LocalBoxFuture<'a, Option<PayOutcome>> {
+        Facilitator::on_record(self, payload).boxed_local()
     }
 
     fn draft(&self, grant: &Grant) -> (Draft, DraftReader) {

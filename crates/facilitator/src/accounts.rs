@@ -86,7 +86,7 @@ impl Accountant {
             known &= self.book(payment, &attempt).await? || self.is_dead(payment, &attempt).await?;
         }
         if known && self.tools.ledger.release(&payment.id, self.tools.clock.now_ms()).await? {
-            self.desk.freed.notify_one();
+            self.desk.free();
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Accountant {
             self.tools.metrics.spent(&payment.network, usdc, earned);
             self.desk.spending.add(usdc);
         }
-        self.desk.freed.notify_one();
+        self.desk.free();
         Ok(true)
     }
 

@@ -13,13 +13,15 @@ use quittance_protocol::{Amount, Deadline, ErrorCode};
 use tokio::time::Instant;
 
 use crate::Inner;
-use crate::answer::{UNAVAILABLE_RETRY_SECONDS, unavailable};
+use crate::answer::{not_now, unavailable};
 use crate::api::{PayOutcome, Rejection};
 use crate::board::Notice;
 use crate::chain::ChainPayment;
 use crate::checks::Checked;
 use crate::desk::Desk;
+use crate::metrics::no_room_word;
 use crate::repeats::Claimed;
+use crate::tariffs;
 
 /// How often one request asks the chain, if room that it waited for went to others.
 const CHECKS_MAX: u32 = 3;
@@ -30,6 +32,9 @@ const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// How long after its deadline a payment still holds its money: it may have landed
 /// just before, where neither we nor the endpoint that was asked have seen it.
 const HOLD_MARGIN_MS: u64 = 60_000;
+
+/// Said where settling cannot be priced, or is dearer than what was charged for it.
+const UNPRICED: &str = "fees";
 
 /// What `Retry-After` says to payers without history until the window rolls.
 const WINDOW_RETRY_SECONDS: u64 = 600;
@@ -42,10 +47,6 @@ pub(crate) enum NotClaimed {
     NoRoom(PayOutcome),
     /// A chain, a price or the ledger is missing.
     Trouble(PayOutcome),
-}
-
-fn not_now() -> PayOutcome {
-    PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS }
 }
 
 impl Desk {
@@ -132,7 +133,7 @@ impl Inner {
         loop {
             let now_ms = self.tools.clock.now_ms();
             let Some(reserve) = desk.reserve(payment, gas, now_ms) else {
-                return Err(NotClaimed::Trouble(not_now()));
+                return Err(NotClaimed::Trouble(not_now(UNPRICED)));
             };
             let (ledger, network) = (&self.tools.ledger, desk.chain.network());
             match ledger.room(network, &payment.payer, reserve.clone(), now_ms).await {
@@ -151,7 +152,7 @@ impl Inner {
         gas: Amount,
     ) -> Result<(), PayOutcome> {
         let now_ms = self.tools.clock.now_ms();
-        let Some(reserve) = desk.reserve(payment, gas, now_ms) else { return Err(not_now()) };
+        let Some(reserve) = desk.reserve(payment, gas, now_ms) else { return Err(not_now(UNPRICED)) };
         let room = self.tools.ledger.room(desk.chain.network(), &payment.payer, reserve, now_ms);
         match room.await {
             Ok(()) => Ok(()),
@@ -167,12 +168,17 @@ impl Inner {
         why: NoRoom,
         until: Instant,
     ) -> Result<(), NotClaimed> {
+        // Whoever asks for an offer now must not get one that would be refused.
+        if matches!(why, NoRoom::NetworkInFlight | NoRoom::Spent) {
+            let (tools, now_ms) = (&self.tools, self.tools.clock.now_ms());
+            tariffs::refresh_exposure(desk, &*tools.ledger, &tools.metrics, now_ms).await;
+        }
         if !why.is_brief() || Instant::now() >= until {
             return Err(NotClaimed::NoRoom(self.no_room(desk, payment, why)));
         }
         tokio::select! {
             biased;
-            () = self.tools.stop.cancelled() => Err(NotClaimed::Trouble(not_now())),
+            () = self.tools.stop.cancelled() => Err(NotClaimed::Trouble(not_now("stopping"))),
             () = desk.freed.notified() => Ok(()),
             () = tokio::time::sleep_until(until.min(Instant::now() + LOOK_PAUSE)) => Ok(()),
         }
@@ -196,11 +202,12 @@ impl Inner {
                 "payments of this payer that are under way need its balance; wait until they have settled, \
                  or add funds",
             ),
-            NoRoom::Strangers | NoRoom::Exhausted | NoRoom::Spent => {
-                PayOutcome::Unavailable { retry_after_seconds: WINDOW_RETRY_SECONDS }
-            }
+            NoRoom::Strangers | NoRoom::Exhausted | NoRoom::Spent => PayOutcome::Unavailable {
+                retry_after_seconds: WINDOW_RETRY_SECONDS,
+                reason: no_room_word(why),
+            },
             NoRoom::PayerInFlight | NoRoom::NetworkInFlight | NoRoom::CodeInFlight => {
-                PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS }
+                not_now(no_room_word(why))
             }
         }
     }

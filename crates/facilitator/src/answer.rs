@@ -170,7 +170,13 @@ fn refusal_of(known: &Payment) -> Rejection {
 
 pub(crate) fn unavailable(error: &LedgerError) -> PayOutcome {
     tracing::error!(%error, "ledger");
-    PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS }
+    not_now("ledger")
+}
+
+/// This payment cannot be taken, or looked up, for the moment; `reason` as in
+/// [`PayOutcome::Unavailable`].
+pub(crate) fn not_now(reason: &'static str) -> PayOutcome {
+    PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS, reason }
 }
 
 pub(crate) fn conflict(code: ErrorCode, message: &str, known: &Payment) -> PayOutcome {

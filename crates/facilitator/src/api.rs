@@ -108,6 +108,9 @@ pub enum PayOutcome {
     Unavailable {
         /// When to try again.
         retry_after_seconds: u64,
+        /// Why, in one word: of the metrics `quittance_network_closed` and
+        /// `quittance_no_room_total`, `chain` or `ledger`.
+        reason: &'static str,
     },
 }
 
@@ -208,11 +211,14 @@ pub struct PaidFacts {
 }
 
 /// No network can be offered now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no network can be offered now, try again in {retry_after_seconds} s")]
 pub struct NothingToOffer {
     /// For `Retry-After`.
     pub retry_after_seconds: u64,
+    /// The networks that are sold, each with the reason for which it is closed, as in
+    /// the metric `quittance_network_closed`.
+    pub closed: Vec<(Network, &'static str)>,
 }
 
 /// One network as discovery shows it.

@@ -267,6 +267,11 @@ impl Chain for BaseChain {
         self.chain.settlement_bound_wei(&payment, &fees).ok_or_else(|| later("fees out of range"))
     }
 
+    fn settlement_bound(&self, allowed_native: u128) -> Option<u128> {
+        let fees = self.fees_within(allowed_native).ok()?;
+        fees.cost_bound_wei(self.chain.config().settle_gas_limit, 0)
+    }
+
     fn sign(
         &self,
         form: &Value,

@@ -281,6 +281,12 @@ pub trait Chain: Send + Sync + 'static {
     /// in wei or lamports: what is reserved before it is signed (P3). No I/O.
     fn cost_bound(&self, form: &Value, allowed_native: u128) -> Result<u128, SignRefused>;
 
+    /// The same for an ordinary payment that is not there yet: what a claim will
+    /// reserve. `None`: what [`Chain::refresh_costs`] said last. No I/O.
+    fn settlement_bound(&self, _allowed_native: u128) -> Option<u128> {
+        None
+    }
+
     /// Signs without I/O, if the expected cost fits `allowed_native` (I10), the
     /// most it can cost `reserved_native` (P3), and its fee the operator's cap (I8).
     fn sign(
@@ -318,6 +324,12 @@ pub trait Chain: Send + Sync + 'static {
     /// The endpoints that serve another chain and are therefore asked nothing,
     /// each in a few words. Asks them; never more often than a tariff is made.
     async fn wrong_endpoints(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Positions of the endpoints that were found to keep no history of transactions
+    /// and so cannot say that a payment never landed. No I/O.
+    fn endpoints_without_history(&self) -> Vec<usize> {
         Vec::new()
     }
 

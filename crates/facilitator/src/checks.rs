@@ -2,7 +2,7 @@
 
 use quittance_protocol::{Amount, Deadline, ErrorCode};
 
-use crate::answer::UNAVAILABLE_RETRY_SECONDS;
+use crate::answer::not_now;
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::chain::{ChainPayment, CheckError};
 use crate::desk::Desk;
@@ -66,10 +66,13 @@ impl Inner {
                 .of(payment.payer.clone()),
             ));
         }
-        match desk.current(now_ms) {
-            None => Err(PayOutcome::Unavailable { retry_after_seconds: desk.retry_after_seconds(now_ms) }),
+        match desk.open(now_ms) {
+            Err(closed) => Err(PayOutcome::Unavailable {
+                retry_after_seconds: closed.retry_after_seconds(),
+                reason: closed.as_str(),
+            }),
             // An old tariff is honoured unless it no longer covers the bound.
-            Some(current) if !covers(desk, tariff.gas, &current, payment.needs_rent, now_ms) => {
+            Ok(current) if !covers(desk, tariff.gas, &current, payment.needs_rent, now_ms) => {
                 Err(PayOutcome::Refused(
                     Rejection::new(
                         desk.chain.amount_mismatch(),
@@ -78,7 +81,7 @@ impl Inner {
                     .of(payment.payer.clone()),
                 ))
             }
-            Some(_) => Ok((tariff.gas, tariff.number)),
+            Ok(_) => Ok((tariff.gas, tariff.number)),
         }
     }
 
@@ -105,7 +108,7 @@ impl Inner {
             CheckError::Rejected(rejection) => PayOutcome::Refused(rejection),
             CheckError::Unreachable(reason) => {
                 tracing::warn!(network = %desk.chain.network(), reason, "chain check impossible");
-                PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS }
+                not_now("chain")
             }
         };
         let view = self.view_in_time(desk, payment).await.map_err(to_outcome)?;

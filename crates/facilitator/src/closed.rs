@@ -22,6 +22,10 @@ pub(crate) enum Closed {
     AboveCeiling,
     /// Settling cost too much today altogether.
     Spent,
+    /// Attempts under way have reserved what the ceilings leave, and none of them ends.
+    InFlight,
+    /// The most that one settlement may cost is above a ceiling: nobody new could buy.
+    BoundAboveCeiling,
     /// The operator sells nothing here any more; what was begun is finished.
     Retired,
     /// The oracle wallet cannot pay the next settlement.
@@ -31,11 +35,13 @@ pub(crate) enum Closed {
 }
 
 impl Closed {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::NoRate,
         Self::NoTariff,
         Self::AboveCeiling,
         Self::Spent,
+        Self::InFlight,
+        Self::BoundAboveCeiling,
         Self::Retired,
         Self::WalletEmpty,
         Self::Obstacle(Obstacle::TokenPaused),
@@ -51,6 +57,8 @@ impl Closed {
             Self::NoTariff => "no_tariff",
             Self::AboveCeiling => "above_ceiling",
             Self::Spent => "spent_ceiling",
+            Self::InFlight => "in_flight_ceiling",
+            Self::BoundAboveCeiling => "bound_above_ceiling",
             Self::Retired => "retired",
             Self::WalletEmpty => "wallet_empty",
             Self::Obstacle(Obstacle::TokenPaused) => "token_paused",
@@ -63,7 +71,12 @@ impl Closed {
     /// Whether it stays until somebody does something.
     pub(crate) fn wants_a_person(self) -> bool {
         match self {
-            Self::NoRate | Self::NoTariff | Self::AboveCeiling | Self::Retired => false,
+            Self::NoRate
+            | Self::NoTariff
+            | Self::AboveCeiling
+            | Self::InFlight
+            | Self::BoundAboveCeiling
+            | Self::Retired => false,
             Self::Spent | Self::WalletEmpty | Self::Obstacle(_) => true,
         }
     }

@@ -8,7 +8,7 @@ use quittance_ledger::{DeliveryStart, DeliveryState, Known, LedgerError, Payment
 use quittance_protocol::{ErrorCode, PaymentId};
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::{UNAVAILABLE_RETRY_SECONDS, conflict, receipt, unavailable};
+use crate::answer::{conflict, not_now, receipt, unavailable};
 use crate::api::{Grant, PaidFacts, PayOutcome, Sale};
 use crate::{Inner, failpoint};
 
@@ -42,7 +42,7 @@ impl Inner {
         let started = self.drivers.spawn(async move { inner.start_delivery(&payment).await }).await;
         started.unwrap_or_else(|error| {
             tracing::error!(%error, "delivery task failed");
-            Some(PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS })
+            Some(not_now("ledger"))
         })
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use quittance_ledger::ExposureLimits;
+use quittance_ledger::{Exposed, ExposureLimits};
 use quittance_protocol::{Amount, PaymentRequirements};
 use quittance_quote::{
     Markup, NetworkTerms, QuoteError, Tariff, TariffWindow, native_to_usdc, requirements, usdc_to_native,
@@ -75,10 +75,8 @@ impl Desk {
         if let Some(reason) = self.obstructed.now() {
             return Err(reason);
         }
-        // Not what attempts burnt without earning: strangers could close the
-        // network with it, and payers with history still buy (P3).
-        if self.spending.now().spent >= self.limits.spent_day {
-            return Err(Closed::Spent);
+        if let Some(reason) = self.spending.closed(&self.limits, now_ms) {
+            return Err(reason);
         }
         // A tariff outlives the rate it was made from, but is not offered
         // without one: the coin may be at any price by now.
@@ -92,6 +90,20 @@ impl Desk {
         let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
         let tariff = window.current(now_ms).ok_or(Closed::NoTariff)?;
         if tariff.gas > self.gas_ceiling { Err(Closed::AboveCeiling) } else { Ok(read(tariff)) }
+    }
+
+    /// Something in flight ended: there may be room.
+    pub(crate) fn free(&self) {
+        self.spending.something_ended();
+        self.freed.notify_one();
+    }
+
+    /// The most that the next settlement may cost, which was charged `gas`, where
+    /// the chain says `bound_native` of any: what a claim would reserve.
+    pub(crate) fn next_bound(&self, gas: Amount, bound_native: u128, now_ms: i64) -> Option<Exposed> {
+        let allowed = self.allowed_native(gas, now_ms)?;
+        let native = self.chain.settlement_bound(allowed).unwrap_or(bound_native);
+        Some(Exposed { usdc: self.cost_usdc(native, now_ms)?, native: u64::try_from(native).ok()? })
     }
 
     /// What `Retry-After` says while the network is closed.

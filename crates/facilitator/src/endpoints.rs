@@ -1,5 +1,5 @@
-//! Endpoints that serve another chain than the configured one: the chain crates
-//! ask them nothing; here somebody is told.
+//! Endpoints that serve another chain than the configured one, which the chain
+//! crates ask nothing, and those that keep no history: here somebody is told.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,9 @@ use crate::metrics::Metrics;
 pub(crate) async fn run(desk: Arc<Desk>, pause: Duration, metrics: Arc<Metrics>, stop: CancellationToken) {
     let network = desk.chain.network();
     let mut known: Vec<String> = Vec::new();
+    let mut forgetful: Vec<usize> = Vec::new();
     loop {
+        tell_of_history(&desk, &metrics, &mut forgetful);
         let wrong = desk.chain.wrong_endpoints().await;
         metrics.wrong_endpoints(network, wrong.len());
         for endpoint in wrong.iter().filter(|endpoint| !known.contains(endpoint)) {
@@ -31,4 +33,21 @@ pub(crate) async fn run(desk: Arc<Desk>, pause: Duration, metrics: Arc<Metrics>,
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// A payment that never landed ends by the word of two endpoints that keep a
+/// history, or of one where no other does: whose word that is, people should know.
+fn tell_of_history(desk: &Desk, metrics: &Metrics, known: &mut Vec<usize>) {
+    let network = desk.chain.network();
+    let now = desk.chain.endpoints_without_history();
+    for endpoint in now.iter().filter(|endpoint| !known.contains(endpoint)) {
+        tracing::error!(
+            %network,
+            endpoint,
+            "an endpoint keeps no history of transactions: payments that never land are ended by the others' word \
+             alone; put one that keeps it into rpc_urls"
+        );
+        metrics.alert(network, "no_history");
+    }
+    *known = now;
 }

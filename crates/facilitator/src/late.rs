@@ -154,6 +154,10 @@ impl Chain for LateChain {
         self.chain()?.transaction_cost(transaction).await
     }
 
+    fn settlement_bound(&self, allowed_native: u128) -> Option<u128> {
+        self.chain().ok()?.settlement_bound(allowed_native)
+    }
+
     fn cost_bound(&self, form: &Value, allowed_native: u128) -> Result<u128, SignRefused> {
         match self.chain() {
             Ok(chain) => chain.cost_bound(form, allowed_native),
@@ -200,6 +204,10 @@ impl Chain for LateChain {
 
     async fn pays_in(&self, transaction: &str) -> Result<bool, ChainFault> {
         self.chain()?.pays_in(transaction).await
+    }
+
+    fn endpoints_without_history(&self) -> Vec<usize> {
+        self.chain().map(|chain| chain.endpoints_without_history()).unwrap_or_default()
     }
 
     async fn wrong_endpoints(&self) -> Vec<String> {

@@ -171,6 +171,14 @@ impl Facilitator {
         self.inner.recall_unpriced(payload, sale).await
     }
 
+    /// What whoever holds a payment is told of it where nobody can say what the
+    /// request is: `Pending` while there is no verdict, `Conflict` with the receipt of
+    /// one that is settled, `Unavailable` while the ledger does not answer. `None` for
+    /// what is not on record under this signature, or was not paid.
+    pub async fn on_record(&self, payload: &PaymentPayload) -> Option<PayOutcome> {
+        self.inner.what_is_on_record(payload).await
+    }
+
     /// The handler failed: the payment becomes a credit for the same request (P6).
     /// The run counts, unless this process had revoked it or is stopping.
     pub async fn credit(&self, grant: Grant, reason: &str) -> Result<(), FacilitatorError> {

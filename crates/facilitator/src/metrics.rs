@@ -233,6 +233,7 @@ impl Metrics {
             "pay_to_frozen",
             "pay_to_closed",
             "wrong_chain",
+            "no_history",
         ] {
             self.alerts.with_label_values(&[network, kind]);
         }
@@ -409,7 +410,7 @@ fn whole_coins(native: u128, decimals: u32) -> f64 {
     native as f64 / 10_f64.powi(i32::try_from(decimals).unwrap_or(18))
 }
 
-const fn no_room_word(why: NoRoom) -> &'static str {
+pub(crate) const fn no_room_word(why: NoRoom) -> &'static str {
     match why {
         NoRoom::Balance => "balance",
         NoRoom::PayerInFlight => "payer_in_flight",

@@ -1,6 +1,7 @@
 //! What a customer is offered: as a value for discovery and tests, and as text
 //! for the 402 itself. Pure, from memory (P4).
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use quittance_protocol::{Amount, OFFERED_IDENTIFIER, PaymentRequired, ResourceRef, X402_VERSION};
@@ -87,6 +88,13 @@ impl Prepared {
     }
 }
 
+/// Networks where payers without history have to wait come last: clients take the
+/// first offer that they can pay, and an offer does not know who reads it (P3).
+fn in_order(desks: &[Arc<Desk>]) -> impl Iterator<Item = &Arc<Desk>> {
+    let group = |waits| desks.iter().filter(move |desk| desk.strangers_wait.load(Ordering::Acquire) == waits);
+    group(false).chain(group(true))
+}
+
 /// The offer of `service` on every network that is open now.
 pub(crate) fn offer(
     desks: &[Arc<Desk>],
@@ -95,7 +103,7 @@ pub(crate) fn offer(
     resource: ResourceRef<'_>,
     error: &str,
 ) -> Result<PaymentRequired, NothingToOffer> {
-    let accepts: Vec<_> = desks.iter().filter_map(|desk| desk.offer(service, now_ms)).collect();
+    let accepts: Vec<_> = in_order(desks).filter_map(|desk| desk.offer(service, now_ms)).collect();
     if accepts.is_empty() {
         return Err(nothing(desks, now_ms));
     }
@@ -129,7 +137,7 @@ pub(crate) fn write_offer(
     push_json(&resource, out);
     out.extend_from_slice(br#","accepts":["#);
     let none = out.len();
-    for desk in desks {
+    for desk in in_order(desks) {
         let before = out.len();
         if before > none {
             out.push(b',');
@@ -165,8 +173,15 @@ fn push_json<T: Serialize>(value: &T, out: &mut Vec<u8>) {
 }
 
 fn nothing(desks: &[Arc<Desk>], now_ms: i64) -> NothingToOffer {
-    let soonest = desks.iter().map(|desk| desk.retry_after_seconds(now_ms)).min();
-    NothingToOffer { retry_after_seconds: soonest.unwrap_or(UNAVAILABLE_RETRY_SECONDS) }
+    let soonest =
+        desks.iter().filter(|desk| !desk.retired).map(|desk| desk.retry_after_seconds(now_ms)).min();
+    let sold = desks.iter().filter(|desk| !desk.retired);
+    let closed =
+        sold.filter_map(|desk| Some((desk.chain.network().clone(), desk.open(now_ms).err()?.as_str())));
+    NothingToOffer {
+        retry_after_seconds: soonest.unwrap_or(UNAVAILABLE_RETRY_SECONDS),
+        closed: closed.collect(),
+    }
 }
 
 #[cfg(test)]

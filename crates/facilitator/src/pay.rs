@@ -9,7 +9,7 @@ use quittance_protocol::{
 use tokio::time::Instant;
 
 use crate::admission::NotClaimed;
-use crate::answer::{UNAVAILABLE_RETRY_SECONDS, reject, unavailable};
+use crate::answer::{not_now, reject, unavailable};
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::board::Notice;
 use crate::chain::ChainPayment;
@@ -45,7 +45,7 @@ impl Inner {
                 return outcome;
             }
         }
-        PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS }
+        not_now("ledger")
     }
 
     /// Detached: a client that hangs up between the claim's commit and the
@@ -67,7 +67,7 @@ impl Inner {
             Ok(found) => found,
             Err(error) => {
                 tracing::error!(%error, "claiming task failed");
-                Err(PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS })
+                Err(not_now("ledger"))
             }
         }
     }
@@ -93,7 +93,7 @@ impl Inner {
         }
         // Its network is not connected yet, which says nothing about the payment.
         if rejection.code == ErrorCode::NetworkUnavailable {
-            return PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS };
+            return not_now("chain");
         }
         self.tools.metrics.refused(self.label(&payload.accepted.network), rejection.code);
         PayOutcome::Refused(rejection)

@@ -13,7 +13,7 @@ use quittance_protocol::{ErrorCode, Network, PaymentPayload, VerifyRequest};
 use tokio::time::Instant;
 
 use crate::Inner;
-use crate::answer::{reject, unavailable};
+use crate::answer::{conflict, reject, unavailable};
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::chain::{ChainPayment, Identity, identify};
 
@@ -84,6 +84,25 @@ impl Inner {
             }
         }
         Err(rejection)
+    }
+
+    /// See [`crate::Facilitator::on_record`].
+    pub(crate) async fn what_is_on_record(&self, payload: &PaymentPayload) -> Option<PayOutcome> {
+        let (known, presented) = match self.recall(payload).await {
+            Ok(found) => found?,
+            Err(error) => return Some(unavailable(&error)),
+        };
+        if *known.signature_digest() != presented.signature_digest || known.payment.origin != Origin::Gate {
+            return None;
+        }
+        match known.payment.state {
+            PaymentState::Claimed | PaymentState::Recorded => Some(self.pending(&known.payment).await),
+            PaymentState::Settled => {
+                let message = "this payment bought a request that is above a limit by now";
+                Some(conflict(ErrorCode::BodyTooLarge, message, &known.payment))
+            }
+            PaymentState::Refused | PaymentState::Expired => None,
+        }
     }
 
     /// See [`crate::Facilitator::recall`]. Never grants: the host cannot say any

@@ -400,7 +400,7 @@ impl Driver {
         }
         tracing::info!(payment = %payment.id, state = %payment.state, transaction = payment.transaction, took_ms = took, "verdict");
         self.payment = payment;
-        self.desk.freed.notify_one();
+        self.desk.free();
         Event::Committed
     }
 
@@ -419,7 +419,7 @@ impl Driver {
             if let Err(error) = ledger.book_cost(entry, now_ms).await {
                 tracing::warn!(%error, "a cost is not in the books yet");
             }
-            desk.freed.notify_one();
+            desk.free();
         });
     }
 
@@ -448,7 +448,7 @@ impl Driver {
             }
         }
         self.reserved = 0;
-        self.desk.freed.notify_one();
+        self.desk.free();
     }
 
     fn cost(&self, landing: Landing, earned: bool) -> CostEntry {

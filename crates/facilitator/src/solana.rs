@@ -357,6 +357,10 @@ impl Chain for SvmChain {
         self.chain.pays_in(transaction).await.map_err(|error| ChainFault(error.to_string()))
     }
 
+    fn endpoints_without_history(&self) -> Vec<usize> {
+        self.chain.endpoints_without_history()
+    }
+
     async fn wrong_endpoints(&self) -> Vec<String> {
         let told = |(at, genesis): (usize, String)| {
             format!("rpc_urls[{at}] serves the cluster of genesis {genesis}")

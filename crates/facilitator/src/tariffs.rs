@@ -10,6 +10,7 @@ use std::time::Duration;
 use quittance_ledger::{LedgerError, Store, TariffRow};
 use quittance_quote::{Markup, Tariff, native_to_usdc, next_gas};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::CostSnapshot;
@@ -18,6 +19,9 @@ use crate::closed::Closed;
 use crate::desk::Desk;
 use crate::metrics::Metrics;
 use crate::spending::strangers_wait;
+
+/// Pause between two looks at the sums while a ceiling closes the network.
+const CEILING_PAUSE: Duration = Duration::from_millis(500);
 
 /// How tariffs are made.
 #[derive(Clone)]
@@ -80,18 +84,33 @@ pub(crate) async fn refresh(
     now_ms: i64,
 ) -> Result<(), TariffError> {
     let network = desk.chain.network();
-    let spending = desk.spending.refresh(ledger, network, now_ms).await;
+    let spending = desk.spending.refresh(ledger, network, &desk.limits, now_ms).await;
     let made = make(desk, ledger, policy, metrics, now_ms).await;
     // Also when none was made: a network that is not offered must show zero,
     // not the last tariff it had.
     let open = desk.open(now_ms);
     metrics.tariff(network, open.as_ref().map_or(quittance_protocol::Amount::ZERO, |tariff| tariff.gas));
-    let sums = desk.spending.now();
-    metrics.exposure(desk.chain.as_ref(), &sums, &desk.limits);
     tell(desk, metrics, open.err());
-    tell_strangers(desk, metrics, strangers_wait(&sums, &desk.limits));
+    tell_exposure(desk, metrics);
     spending?;
     made
+}
+
+fn tell_exposure(desk: &Desk, metrics: &Metrics) {
+    let sums = desk.spending.now();
+    metrics.exposure(desk.chain.as_ref(), &sums, &desk.limits);
+    tell_strangers(desk, metrics, strangers_wait(&sums, &desk.limits));
+}
+
+/// Reads the ledger's sums alone: a network that its ceilings close opens as soon
+/// as reservations end, and does not wait for the next tariff.
+pub(crate) async fn refresh_exposure(desk: &Desk, ledger: &dyn Store, metrics: &Metrics, now_ms: i64) {
+    let network = desk.chain.network();
+    if let Err(error) = desk.spending.refresh(ledger, network, &desk.limits, now_ms).await {
+        tracing::warn!(%network, %error, "cannot read what is reserved");
+    }
+    tell(desk, metrics, desk.open(now_ms).err());
+    tell_exposure(desk, metrics);
 }
 
 /// Tells operators when a network closes or opens, once each.
@@ -171,6 +190,7 @@ async fn make(
             && previous.replaced_at_ms.is_none()
             && now_ms.saturating_sub(previous.created_at_ms) < policy.age_max_ms / 2
     });
+    desk.spending.set_bound(desk.next_bound(gas, costs.bound_native, now_ms));
     if still_good {
         return Ok(());
     }
@@ -221,10 +241,16 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) {
     loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(policy.refresh) => {}
+        let due = Instant::now() + policy.refresh;
+        while Instant::now() < due {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep_until(due.min(Instant::now() + CEILING_PAUSE)) => {}
+            }
+            if desk.spending.closed(&desk.limits, clock.now_ms()).is_some() {
+                refresh_exposure(&desk, &*ledger, &metrics, clock.now_ms()).await;
+            }
         }
         if let Err(error) = refresh(&desk, &*ledger, &policy, &metrics, clock.now_ms()).await {
             tracing::warn!(network = %desk.chain.network(), %error, "no new tariff");

@@ -197,6 +197,86 @@ async fn a_days_allowance_closes_the_network_until_costs_are_older() {
     shop.close().await;
 }
 
+/// An offer is not made that would be refused: near the day's allowance there is
+/// room for what was spent, and none for another settlement.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p3_a_network_is_not_offered_once_the_next_settlement_would_pass_the_days_allowance() {
+    let (time, chain) = (Time::default(), Chain::default());
+    let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
+    // Each settlement costs 2,500 at most: two are spent, a third would make 7,500.
+    let shop = Shop::open(ledger, &chain, &time, "spent_network_day_usdc = \"0.007499\"").await;
+    for _ in 0..2 {
+        assert_eq!(shop.offered(), Some(GAS));
+        assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
+    }
+    shop.until_offered(None).await;
+    assert_eq!((shop.closed(), shop.retry_after_seconds()), (Some("spent_ceiling"), Some(60)));
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Unavailable);
+    time.pass(DAY_MS);
+    shop.until_offered(Some(GAS)).await;
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
+    shop.close().await;
+}
+
+/// What is in flight takes the room of the day's allowance too, and gives it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p3_what_is_reserved_of_the_days_allowance_closes_a_network_until_it_is_released() {
+    let (time, chain) = (Time::default(), Chain::default());
+    let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
+    let shop = Shop::open(ledger, &chain, &time, "spent_network_day_usdc = \"0.005\"").await;
+    chain.hold(true);
+    for payer in ["one", "two"] {
+        assert_eq!(shop.pay_as(payer, SERVICE + GAS).await, Outcome::Pending);
+    }
+    shop.until_offered(None).await;
+    assert_eq!((shop.closed(), shop.retry_after_seconds()), (Some("in_flight_ceiling"), Some(5)));
+    assert_eq!(shop.pay_as("three", SERVICE + GAS).await, Outcome::Unavailable);
+    // The first lands for half of what was reserved for each.
+    chain.set_landing_milli(500);
+    chain.hold(false);
+    shop.until_offered(Some(GAS)).await;
+    assert_eq!(shop.pay_as("three", SERVICE + GAS).await, Outcome::Granted);
+    shop.close().await;
+}
+
+/// Attempts that fill the in-flight ceiling close a network once none of them ends,
+/// and the first that does opens it: it does not wait for the next tariff.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p3_a_full_in_flight_ceiling_closes_a_network_until_reservations_are_released() {
+    let (time, chain) = (Time::default(), Chain::default());
+    let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
+    let shop = Shop::open(ledger, &chain, &time, "in_flight_network_usdc = \"0.007\"").await;
+    chain.hold(true);
+    for payer in ["one", "two"] {
+        assert_eq!(shop.pay_as(payer, SERVICE + GAS).await, Outcome::Pending);
+    }
+    assert_eq!(shop.pay_as("three", SERVICE + GAS).await, Outcome::Unavailable, "it waited for a place");
+    assert_eq!(shop.offered(), Some(GAS), "who pays waits for a turn, and may get one");
+    time.pass(3_000);
+    shop.until_offered(None).await;
+    assert_eq!((shop.closed(), shop.retry_after_seconds()), (Some("in_flight_ceiling"), Some(5)));
+    chain.hold(false);
+    shop.until_offered(Some(GAS)).await;
+    assert_eq!(shop.pay_as("three", SERVICE + GAS).await, Outcome::Granted);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p3_a_network_where_one_settlement_passes_a_ceiling_is_not_offered() {
+    for quote in [
+        "in_flight_payer_usdc = \"0.002\"",
+        "in_flight_network_usdc = \"0.002\"",
+        "uncollected_network_day_usdc = \"0.001\"\nprobe_network_day_usdc = \"0.001\"",
+    ] {
+        let (time, chain) = (Time::default(), Chain::default());
+        let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
+        let shop = Shop::open(ledger, &chain, &time, quote).await;
+        assert_eq!((shop.offered(), shop.closed()), (None, Some("bound_above_ceiling")), "{quote}");
+        assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Unavailable);
+        shop.close().await;
+    }
+}
+
 /// P3: strangers whose attempts earn nothing use up the soft limit and the
 /// probes; the network stays offered, and who paid for settling before buys on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

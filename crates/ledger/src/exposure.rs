@@ -182,6 +182,23 @@ pub struct ExposureSums {
     pub spent: Amount,
 }
 
+impl ExposureSums {
+    /// Whether a payer who was never seen here would find room for an attempt that may
+    /// cost `bound`; a probe is taken for free. Decides nothing: a claim does.
+    pub fn room_for_new(&self, bound: Exposed, limits: &ExposureLimits) -> Result<(), NoRoom> {
+        let sums = Sums { network: *self, ..Sums::default() };
+        let wanted = Reserve {
+            source: String::new(),
+            balance: None,
+            hold_until_ms: None,
+            bound,
+            by_code: false,
+            limits: *limits,
+        };
+        admit(&sums, &wanted, Amount::ZERO).map(drop)
+    }
+}
+
 /// What the decision looks at; one payer on one network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sums {

@@ -23,7 +23,9 @@ pub use header::{
     PAYMENT_SIGNATURE, decode_header, encode_header, encode_header_json, parse_json_strict,
 };
 pub use json::{Json, JsonObject};
-pub use key::{Fingerprint, IdentifierHash, OFFERED_IDENTIFIER, PaymentId, PaymentKey, RequestId};
+pub use key::{
+    BodyDigest, Fingerprint, IdentifierHash, OFFERED_IDENTIFIER, PaymentId, PaymentKey, RequestId,
+};
 pub use network::{Family, Network, NetworkError};
 pub use secret::Secret;
 pub use terms::{SellerTerms, Term};

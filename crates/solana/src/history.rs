@@ -6,7 +6,7 @@
 //! everything. So "nowhere" counts only beside a transaction that is known to have
 //! landed (the witness), in the very call that knows that one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use quittance_protocol::{Deadline, Evidence, PaymentKey};
@@ -16,7 +16,9 @@ use crate::chain::SolanaChain;
 use crate::error::SolanaError;
 use crate::payment::SolanaWatch;
 use crate::rpc::RpcFailure;
-use crate::status::{FinalizedHeight, STATUS_CACHE_SLOTS, Seen, Source, finalized_height, statuses};
+use crate::status::{
+    FinalizedHeight, STATUS_CACHE_SLOTS, Seen, Source, Statuses, finalized_height, statuses,
+};
 
 /// A witness is older than any status cache, so that only a history knows it.
 const WITNESS_SLOTS_MIN: u64 = 600;
@@ -26,6 +28,10 @@ const WITNESS_SLOTS_MAX: u64 = 100_000;
 const WITNESS_PAGE: usize = 1_000;
 const WITNESS_PAGES_MAX: usize = 3;
 
+/// An endpoint keeps no history if this many looks in a row say so: behind a load
+/// balancer one node may keep none while its neighbour does.
+const NO_HISTORY_LOOKS: u32 = 5;
+
 const SIGNATURES: &str = "getSignaturesForAddress";
 const FIRST_BLOCK: &str = "getFirstAvailableBlock";
 
@@ -34,8 +40,9 @@ const FIRST_BLOCK: &str = "getFirstAvailableBlock";
 pub(crate) struct Memory {
     /// A transaction that has landed, and its slot.
     witness: Mutex<Option<(String, u64)>>,
-    /// Endpoints that were found without a history, each warned about once.
-    forgetful: Mutex<HashSet<usize>>,
+    /// Endpoints that were found without a history, each warned about once, with the
+    /// number of looks in a row that found none.
+    forgetful: Mutex<HashMap<usize, u32>>,
 }
 
 /// Whose history is searched.
@@ -64,6 +71,9 @@ struct Open<'w> {
     /// The finalized bank of the first endpoint that proved it expired.
     proof: Option<FinalizedHeight>,
     proofs: usize,
+    /// Endpoints that keep no history and show no landing either, at a finalized
+    /// height behind the deadline: they prove nothing, and contradict nothing.
+    silent: usize,
     absent: bool,
 }
 
@@ -71,7 +81,10 @@ impl SolanaChain {
     /// Searches the histories of the endpoints, `first` before the others, for
     /// payments that it does not show. A payment is expired only where its deadline
     /// lies below a finalized height *and then* a history does not know it, or knows
-    /// its failure as final: on two endpoints when two are configured (I5, I7).
+    /// its failure as final: on two endpoints when two are configured (I5, I7). One
+    /// that keeps no history cannot be the second, so that nothing would ever end:
+    /// then a single one that does is enough, if the other answers, has passed that
+    /// height too, and shows no landing in what it remembers.
     pub(crate) async fn look_back(&self, first: usize, missing: &[&SolanaWatch], scope: Scope) -> LookBack {
         let needed = self.endpoints.len().min(2);
         let mut open: Vec<Open<'_>> = missing.iter().map(|watch| Open::new(watch)).collect();
@@ -80,11 +93,11 @@ impl SolanaChain {
         for at in std::iter::once(first).chain(others) {
             if let Err(error) = self.look_back_at(at, &mut open, scope, needed, &mut found).await {
                 tracing::debug!(%error, endpoint = at, "a history cannot be searched");
-                self.note_history(at, false);
+                self.note_history(at, History::Unknown);
             }
         }
         let absent = open.iter().filter(|one| one.absent && !one.landed).map(|one| one.watch.key).collect();
-        let ended = open.iter().filter(|one| !one.landed && one.proofs >= needed);
+        let ended = open.iter().filter(|one| one.is_over(needed));
         found.extend(ended.filter_map(|one| {
             let FinalizedHeight { slot, height } = one.proof?;
             Some((one.watch.key, Evidence::Expired { block: slot, clock: height }))
@@ -122,10 +135,18 @@ impl SolanaChain {
         if asked.is_empty() {
             return Ok(());
         }
-        let ids: Vec<&str> = asked.iter().map(|one| one.watch.id()).collect();
         let witness = self.witness(at, reading.slot, asked.iter().map(|one| one.watch.from_slot)).await;
+        let ids: Vec<&str> = asked.iter().map(|one| one.watch.id()).collect();
         let source = Source::History { witness: witness.as_ref().ok().and_then(|found| found.as_deref()) };
-        let answer = statuses(self.endpoint(at)?, &ids, source, self.commitment).await?;
+        let answer = match statuses(self.endpoint(at)?, &ids, source, self.commitment).await {
+            Err(SolanaError::Rpc(failure)) if is_refusal(&failure) => {
+                self.note_history(at, History::None);
+                let cached = statuses(self.endpoint(at)?, &ids, Source::Cache, self.commitment).await?;
+                self.hear_silent(at, &mut asked, &cached, reading);
+                return Ok(());
+            }
+            answer => answer?,
+        };
         let (mut landed, mut shallow) = (Vec::new(), HashSet::new());
         for (one, seen) in asked.iter_mut().zip(&answer.seen) {
             if matches!(seen, Seen::Landed { .. }) {
@@ -140,11 +161,15 @@ impl SolanaChain {
         // What takes a payment away must be final (I5).
         read.retain(|(key, evidence)| !matches!(evidence, Evidence::Earlier(_)) || !shallow.contains(key));
         found.append(&mut read);
+        // One that does not know the witness knows nothing.
+        self.note_history(at, History::of(&witness, answer.remembers));
+        if witness.is_err() || !answer.remembers {
+            self.hear_silent(at, &mut asked, &answer, reading);
+            return witness.map(drop);
+        }
         // Behind a load balancer another node may have answered, one that has not
-        // seen that height yet; and one that does not know the witness knows nothing.
-        self.note_history(at, answer.remembers && witness.is_ok());
-        witness?;
-        if answer.slot < reading.slot || !answer.remembers {
+        // seen that height yet.
+        if answer.slot < reading.slot {
             return Ok(());
         }
         for (one, seen) in asked.iter_mut().zip(&answer.seen).filter(|(_, seen)| seen.is_without_landing()) {
@@ -154,6 +179,29 @@ impl SolanaChain {
             }
         }
         Ok(())
+    }
+
+    /// What an endpoint without a history can say.
+    fn hear_silent(
+        &self,
+        at: usize,
+        asked: &mut [&mut Open<'_>],
+        answer: &Statuses,
+        reading: FinalizedHeight,
+    ) {
+        let counts = answer.slot >= reading.slot && self.memory.keeps_none(at);
+        for (one, seen) in asked.iter_mut().zip(&answer.seen) {
+            one.landed |= matches!(seen, Seen::Landed { failed: false, .. });
+            if counts && seen.is_without_landing() && is_past(one.watch.deadline, reading.height) {
+                one.silent = one.silent.saturating_add(1);
+            }
+        }
+    }
+
+    /// Positions in `rpc_urls` of the endpoints that were found to keep no history:
+    /// they prove no expiry, and find no landing that is older than their status cache.
+    pub fn endpoints_without_history(&self) -> Vec<usize> {
+        (0..self.endpoints.len()).filter(|at| self.memory.keeps_none(*at)).collect()
     }
 
     /// A transaction that has landed and that only a history can know: one of our
@@ -228,11 +276,21 @@ impl SolanaChain {
     }
 
     /// Warns once when an endpoint turns out to keep no history, and says when it does again.
-    fn note_history(&self, at: usize, remembers: bool) {
+    fn note_history(&self, at: usize, history: History) {
         let Ok(mut forgetful) = self.memory.forgetful.lock() else { return };
-        if remembers && forgetful.remove(&at) {
-            tracing::info!(endpoint = at, "this endpoint's transaction history can be searched");
-        } else if !remembers && forgetful.insert(at) {
+        let known = forgetful.get(&at).copied();
+        match history {
+            History::Kept => {
+                if forgetful.remove(&at).is_some() {
+                    tracing::info!(endpoint = at, "this endpoint's transaction history can be searched");
+                }
+                return;
+            }
+            // Who did not answer may keep one.
+            History::Unknown => forgetful.insert(at, known.unwrap_or(0)),
+            History::None => forgetful.insert(at, known.unwrap_or(0).saturating_add(1)),
+        };
+        if known.is_none() {
             tracing::warn!(
                 endpoint = at,
                 "this endpoint's transaction history cannot be searched: it can prove no expiry, and shows \
@@ -242,15 +300,51 @@ impl SolanaChain {
     }
 }
 
+/// Whether an endpoint keeps a history, as one look found it.
+#[derive(Clone, Copy)]
+enum History {
+    Kept,
+    /// It answered, and knows nothing that is old.
+    None,
+    Unknown,
+}
+
+impl History {
+    fn of(witness: &Result<Option<String>, SolanaError>, remembers: bool) -> Self {
+        match witness {
+            Ok(_) if remembers => Self::Kept,
+            Ok(_) | Err(SolanaError::NoHistory { .. }) => Self::None,
+            Err(_) => Self::Unknown,
+        }
+    }
+}
+
+/// Whether a node answered that it does not do this, other than for the moment.
+fn is_refusal(failure: &RpcFailure) -> bool {
+    match failure {
+        RpcFailure::Node { .. } => true,
+        RpcFailure::Http { status } => (400..500).contains(status) && !matches!(status, 408 | 429),
+        RpcFailure::Timeout
+        | RpcFailure::WrongCluster { .. }
+        | RpcFailure::Transport { .. }
+        | RpcFailure::Malformed { .. } => false,
+    }
+}
+
 impl<'w> Open<'w> {
     fn new(watch: &'w SolanaWatch) -> Self {
-        Self { watch, landed: false, proof: None, proofs: 0, absent: false }
+        Self { watch, landed: false, proof: None, proofs: 0, silent: 0, absent: false }
     }
 
     fn prove(&mut self, reading: FinalizedHeight) {
         self.proof.get_or_insert(reading);
         self.proofs = self.proofs.saturating_add(1);
         self.absent = true;
+    }
+
+    /// Whether enough endpoints say that it never landed, and none says that it did.
+    fn is_over(&self, needed: usize) -> bool {
+        !self.landed && self.proofs > 0 && self.proofs.saturating_add(self.silent) >= needed
     }
 }
 
@@ -264,6 +358,11 @@ impl Scope {
 }
 
 impl Memory {
+    fn keeps_none(&self, at: usize) -> bool {
+        let Ok(forgetful) = self.forgetful.lock() else { return false };
+        forgetful.get(&at).is_some_and(|looks| *looks >= NO_HISTORY_LOOKS)
+    }
+
     /// The witness, while it is neither too young nor too old.
     fn witness_at(&self, now_slot: u64) -> Option<String> {
         let known = self.witness.lock().ok()?;

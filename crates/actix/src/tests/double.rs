@@ -16,7 +16,8 @@ use quittance_facilitator::{
     StoredObject,
 };
 use quittance_protocol::{
-    Amount, PaymentId, PaymentPayload, PaymentRequired, RequestId, ResourceRef, SettleResponse,
+    Amount, ErrorCode, Fingerprint, Network, PaymentId, PaymentPayload, PaymentRequired, RequestId,
+    ResourceRef, SettleResponse,
 };
 use quittance_quote::{EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route};
 use serde_json::{Map, json};
@@ -32,6 +33,7 @@ pub(super) enum Entry {
     Finish(StoredAnswer),
     Credit(String),
     Sent(String),
+    Recall(Fingerprint),
 }
 
 #[derive(Clone, Default)]
@@ -251,7 +253,10 @@ impl crate::till::Till for Till {
         error: &str,
     ) -> Result<PaymentRequired, NothingToOffer> {
         if self.nothing_to_offer.load(Ordering::SeqCst) {
-            return Err(NothingToOffer { retry_after_seconds: 7 });
+            return Err(NothingToOffer {
+                retry_after_seconds: 7,
+                closed: vec![(Network::BASE.parse().unwrap(), "wallet_empty")],
+            });
         }
         let total = service.checked_add(Amount::new(2_000)).unwrap();
         let offer = json!({
@@ -291,8 +296,9 @@ impl crate::till::Till for Till {
     }
 
     /// What is delivered is on record, if the test says that it is this request's.
-    fn recall<'a>(&'a self, _: &'a PaymentPayload, _: &'a Sale) -> LocalBoxFuture<'a, Option<PayOutcome>> {
+    fn recall<'a>(&'a self, _: &'a PaymentPayload, sale: &'a Sale) -> LocalBoxFuture<'a, Option<PayOutcome>> {
         async move {
+            self.note(Entry::Recall(sale.fingerprint));
             match &self.books.borrow().0 {
                 Books::Delivered(answer) if self.recalls.load(Ordering::SeqCst) => {
                     Some(PayOutcome::Answered {
@@ -302,6 +308,24 @@ impl crate::till::Till for Till {
                     })
                 }
                 _ => None,
+            }
+        }
+        .boxed_local()
+    }
+
+    fn on_record<'a>(&'a self, _: &'a PaymentPayload) -> LocalBoxFuture<'a, Option<PayOutcome>> {
+        async move {
+            match &self.books.borrow().0 {
+                Books::Unpaid => None,
+                Books::Running => {
+                    let receipt = SettleResponse { success: false, ..receipt() };
+                    Some(PayOutcome::Pending { receipt, retry_after_seconds: 2 })
+                }
+                Books::Credited | Books::Delivered(_) => Some(PayOutcome::Conflict {
+                    code: ErrorCode::BodyTooLarge,
+                    message: String::new(),
+                    receipt: Some(receipt()),
+                }),
             }
         }
         .boxed_local()

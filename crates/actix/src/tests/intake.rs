@@ -7,10 +7,10 @@ use actix_web::test::TestRequest;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures::StreamExt as _;
 use quittance_facilitator::{PayOutcome, Rejection};
-use quittance_protocol::{ErrorCode, HEADER_BYTES_MAX};
+use quittance_protocol::{ErrorCode, Fingerprint, HEADER_BYTES_MAX};
 use serde_json::{Value, json};
 
-use super::double::Till;
+use super::double::{Entry, Till};
 use super::{Answer, Runs, app, call, gate, limits, paid, payment, signed};
 use crate::Limits;
 use crate::intake::{canonical_path, put_back, read_body, resource_url};
@@ -122,6 +122,8 @@ async fn nothing_to_offer_is_503_with_retry_after() {
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("7")));
     assert_eq!(answer.json()["error"], "network_unavailable");
     assert_eq!(answer.header("x-should-retry"), None, "nothing was signed: calling again costs nothing");
+    assert_eq!(answer.json()["closed"]["eip155:8453"], "wallet_empty", "and says why");
+    assert!(answer.json()["message"].as_str().unwrap().contains("wallet_empty"));
     assert!(till.log().is_empty());
 }
 
@@ -326,4 +328,50 @@ fn limits_come_from_the_configuration() {
     };
     let limits = Limits::from(&config);
     assert_eq!((limits.body_bytes_max, limits.answer_body_bytes_max, limits.concurrency_max), (1, 2, 3));
+}
+
+fn big(bytes: usize) -> String {
+    format!("{{\"padding\": \"{}\"}}", "x".repeat(bytes))
+}
+
+/// A limit that is lowered says nothing about what was paid before: told "too large",
+/// whoever holds the payment would make the request smaller and pay again.
+#[actix_web::test]
+async fn p5_a_paid_request_above_a_lowered_limit_is_answered_from_the_books() {
+    let till = Arc::new(Till::default());
+    let wide = Limits { body_bytes_max: 10_000, ..limits() };
+    let before = app(gate(&till).limits(wide), count_all(&Runs::default())).await;
+    let body = big(5_000);
+    let bought = call(&before, paid("/gen").set_payload(body.clone())).await;
+    assert_eq!(bought.status, 200);
+    let runs = Runs::default();
+    let after = app(gate(&till), count_all(&runs)).await;
+    till.recalls.store(true, Ordering::SeqCst);
+    let again = call(&after, paid("/gen").set_payload(body.clone())).await;
+    assert_eq!((again.status, &again.body), (200, &bought.body), "its own answer");
+    let asked = till.log().into_iter().find_map(|entry| match entry {
+        Entry::Recall(fingerprint) => Some(fingerprint),
+        _ => None,
+    });
+    assert_eq!(
+        asked,
+        Some(Fingerprint::of_request("POST", "/gen", "", body.as_bytes())),
+        "for this very body"
+    );
+    let query = format!("/gen?note={}", "y".repeat(5_000));
+    let long = call(&after, paid(&query)).await;
+    assert_eq!(long.status, 200, "and the same for a URL");
+    // Where the books cannot tell that it is this request, nothing invites a second payment.
+    till.recalls.store(false, Ordering::SeqCst);
+    let other = call(&after, paid("/gen").set_payload(body.clone())).await;
+    assert_eq!((other.status, other.header("x-should-retry")), (413, Some("false")));
+    assert_eq!(other.json()["retry_action"], "do_not_retry");
+    assert_eq!(other.json()["payment_state"], "settled");
+    assert_eq!(other.decoded("payment-response")["transaction"], "0xhash");
+    assert_eq!(runs.get(), 0);
+    let fresh = Arc::new(Till::default());
+    let unknown = app(gate(&fresh), count_all(&Runs::default())).await;
+    let unknown = call(&unknown, paid("/gen").set_payload(body)).await;
+    assert_eq!((unknown.status, unknown.json()["retry_action"].is_null()), (413, true), "not on record");
+    assert!(fresh.log().is_empty(), "and its body was not looked through");
 }

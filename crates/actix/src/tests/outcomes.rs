@@ -120,10 +120,11 @@ async fn conflict_is_409_with_the_receipt() {
 
 #[actix_web::test]
 async fn unavailable_is_503_with_retry_after() {
-    let answer = answer_to(PayOutcome::Unavailable { retry_after_seconds: 9 }).await;
+    let answer = answer_to(PayOutcome::Unavailable { retry_after_seconds: 9, reason: "chain" }).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("9")));
     assert_eq!(answer.header("x-should-retry"), Some("false"));
     assert_eq!(answer.json()["error"], "network_unavailable");
+    assert_eq!(answer.json()["reason"], "chain");
     assert_eq!(answer.json()["retry_action"], "retry_same_payment");
 }
 

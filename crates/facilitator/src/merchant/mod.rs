@@ -259,9 +259,16 @@ impl Inner {
 fn refusal_in(outcome: PayOutcome) -> Rejection {
     match outcome {
         PayOutcome::Refused(rejection) => rejection,
+        PayOutcome::Unavailable { reason, .. } => {
+            let message = format!(
+                "this network takes no further payment of this payer now ({reason}); send the same payment again \
+                 later"
+            );
+            Rejection::new(ErrorCode::NetworkUnavailable, message).retry_same()
+        }
         _ => reject(
             ErrorCode::NetworkUnavailable,
-            "this network takes no further payment of this payer now; send the same payment again later",
+            "this network takes no payment now; send the same payment again later",
         )
         .retry_same(),
     }

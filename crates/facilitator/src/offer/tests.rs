@@ -122,6 +122,12 @@ impl RateSource for Rates {
     }
 }
 
+/// Both networks are closed for this reason.
+fn shut(retry_after_seconds: u64, reason: &'static str) -> NothingToOffer {
+    let closed = [Network::BASE, Network::SOLANA].map(|network| (network.parse().unwrap(), reason));
+    NothingToOffer { retry_after_seconds, closed: closed.to_vec() }
+}
+
 struct Shop {
     desks: Vec<Arc<Desk>>,
     rates: Arc<Rates>,
@@ -302,7 +308,7 @@ async fn a_stale_tariff_is_not_offered_however_well_prepared() {
     assert_eq!(shop.amounts(stale), [solana(11_500)], "the same surcharge under a fresh tariff is offered");
     let shop = Shop::open();
     assert_eq!(shop.amounts(NOW).len(), 2);
-    assert_eq!(shop.text(10_000, "/", stale), Err(NothingToOffer { retry_after_seconds: 5 }));
+    assert_eq!(shop.text(10_000, "/", stale), Err(shut(5, "no_tariff")));
 }
 
 #[tokio::test]
@@ -310,7 +316,7 @@ async fn a_network_that_closes_is_not_offered_and_comes_back() {
     let shop = Shop::open();
     assert_eq!(shop.amounts(NOW).len(), 2);
     shop.rates.missing.store(true, Ordering::SeqCst);
-    assert_eq!(shop.text(10_000, "/", NOW), Err(NothingToOffer { retry_after_seconds: 5 }), "no rate");
+    assert_eq!(shop.text(10_000, "/", NOW), Err(shut(5, "no_rate")));
     shop.rates.missing.store(false, Ordering::SeqCst);
     assert_eq!(shop.amounts(NOW), [base(13_938), solana(11_500)]);
     shop.tariff(0, 2, 1_000_001, NOW + 1);
@@ -319,7 +325,19 @@ async fn a_network_that_closes_is_not_offered_and_comes_back() {
     shop.desks[1].spending.add(Amount::new(1_000_000));
     assert_eq!(shop.amounts(NOW + 2), [base(13_938)], "the day's costs are at their ceiling");
     shop.desks[0].spending.add(Amount::new(1_000_000));
-    assert_eq!(shop.text(10_000, "/", NOW + 2), Err(NothingToOffer { retry_after_seconds: 60 }));
+    assert_eq!(shop.text(10_000, "/", NOW + 2), Err(shut(60, "spent_ceiling")));
+}
+
+/// Who is new finds the network that takes them first, and who is not finds both.
+#[tokio::test]
+async fn a_network_where_strangers_wait_is_offered_behind_the_others() {
+    let shop = Shop::open();
+    shop.desks[0].strangers_wait.store(true, Ordering::SeqCst);
+    assert_eq!(shop.amounts(NOW), [solana(11_500), base(13_938)]);
+    shop.desks[1].strangers_wait.store(true, Ordering::SeqCst);
+    assert_eq!(shop.amounts(NOW), [base(13_938), solana(11_500)]);
+    shop.desks[0].strangers_wait.store(false, Ordering::SeqCst);
+    assert_eq!(shop.amounts(NOW), [base(13_938), solana(11_500)]);
 }
 
 #[tokio::test]

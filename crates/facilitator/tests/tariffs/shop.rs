@@ -66,6 +66,8 @@ struct State {
     cost_wei: AtomicU64,
     silent: AtomicBool,
     reverting: AtomicBool,
+    holding: AtomicBool,
+    landing_milli: AtomicU64,
     reverted: Mutex<BTreeSet<String>>,
 }
 
@@ -73,8 +75,15 @@ impl Default for Chain {
     fn default() -> Self {
         let network = Network::BASE.parse().unwrap();
         let cost_wei = AtomicU64::new(COST_WEI);
-        let (silent, reverting) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self(Arc::new(State { network, cost_wei, silent, reverting, reverted: Mutex::default() }))
+        Self(Arc::new(State {
+            network,
+            cost_wei,
+            silent: AtomicBool::new(false),
+            reverting: AtomicBool::new(false),
+            holding: AtomicBool::new(false),
+            landing_milli: AtomicU64::new(1_000),
+            reverted: Mutex::default(),
+        }))
     }
 }
 
@@ -89,6 +98,11 @@ impl Chain {
         self.0.cost_wei.store(COST_WEI / 1_000 * thousandths, Ordering::SeqCst);
     }
 
+    /// What landing really costs, in thousandths of what is reserved for it.
+    pub(crate) fn set_landing_milli(&self, thousandths: u64) {
+        self.0.landing_milli.store(thousandths, Ordering::SeqCst);
+    }
+
     /// It no longer says what settling costs.
     pub(crate) fn cut_off(&self) {
         self.0.silent.store(true, Ordering::SeqCst);
@@ -97,6 +111,11 @@ impl Chain {
     /// Settlements cost as before, and move nothing.
     pub(crate) fn revert(&self, reverting: bool) {
         self.0.reverting.store(reverting, Ordering::SeqCst);
+    }
+
+    /// Nothing is included.
+    pub(crate) fn hold(&self, holding: bool) {
+        self.0.holding.store(holding, Ordering::SeqCst);
     }
 
     /// Transactions that were included and moved nothing.
@@ -204,13 +223,16 @@ impl ChainPort for State {
     }
 
     async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
+        if self.holding.load(Ordering::SeqCst) {
+            return Ok(Vec::new());
+        }
         let landed = |watched: &Watched| {
             let landing = Landing {
                 transaction: watched.transactions.last()?.clone(),
                 block: 1,
                 block_hash: String::new(),
                 block_time: 0,
-                cost_native: u128::from(COST_WEI),
+                cost_native: u128::from(COST_WEI / 1_000 * self.landing_milli.load(Ordering::SeqCst)),
                 paid_by_us: true,
             };
             let mut reverted = self.reverted.lock().unwrap();
@@ -243,9 +265,9 @@ impl ChainPort for State {
         Ok(CostSnapshot {
             cost_native: u128::from(self.cost_wei.load(Ordering::SeqCst)),
             rent_native: 0,
-            wallet_native: 0,
+            wallet_native: u128::from(u64::MAX),
             floor_native: 0,
-            bound_native: 0,
+            bound_native: u128::from(COST_WEI),
             obstacle: None,
             detail: json!({}),
             offer_extra: Map::new(),
@@ -330,6 +352,13 @@ impl Shop {
     pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
         let offer = self.facilitator.offer(Amount::new(SERVICE), RESOURCE, "");
         offer.err().map(|nothing| nothing.retry_after_seconds)
+    }
+
+    /// Why nothing is offered.
+    pub(crate) fn closed(&self) -> Option<&'static str> {
+        let nothing = self.facilitator.offer(Amount::new(SERVICE), RESOURCE, "").err()?;
+        assert_eq!(nothing.closed, self.facilitator.closed(), "readiness says the same");
+        nothing.closed.first().map(|(_, reason)| *reason)
     }
 
     /// Waits for the next look at the costs to bring this offer about.

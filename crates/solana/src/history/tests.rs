@@ -129,6 +129,71 @@ async fn p2_another_endpoint_is_asked_where_the_first_keeps_no_history() {
     }
 }
 
+/// Two endpoints, one of which keeps no history: what never landed stayed pending for ever.
+#[tokio::test]
+async fn i5_what_never_landed_ends_where_only_one_of_two_endpoints_keeps_a_history() {
+    for (forgetful, refuses) in [(0, false), (0, true), (1, false), (1, true)] {
+        let nodes = [FakeRpc::new(), FakeRpc::new()];
+        let (chain, watch, _) = fixture(&[&nodes[0], &nodes[1]]).await;
+        for (at, node) in nodes.iter().enumerate() {
+            node.set("getEpochInfo", Ok(epoch(10_000)));
+            node.set("getSignatureStatuses", Ok(at_slot(nowhere(), 20_000)));
+            if at == forgetful {
+                node.forget_history();
+            }
+            if at == forgetful && refuses {
+                node.set_history(Err(RpcFailure::Node { code: -32011, message: "no history".into() }));
+            }
+        }
+        let watched = std::slice::from_ref(&watch);
+        for look in 1..NO_HISTORY_LOOKS {
+            let now_ms = i64::from(look) * HEIGHT_READ_INTERVAL_MS;
+            assert_eq!(chain.scan(watched, now_ms).await, Ok(vec![]), "one look may meet a node that lags");
+            assert_eq!(chain.endpoints_without_history(), []);
+        }
+        let last = chain.scan(watched, i64::from(NO_HISTORY_LOOKS) * HEIGHT_READ_INTERVAL_MS).await.unwrap();
+        assert!(expired(&last), "{forgetful} {refuses}");
+        assert_eq!(chain.endpoints_without_history(), [forgetful], "and somebody is told");
+    }
+}
+
+/// Its silence is no word against what it shows, and one that is away says nothing (I7).
+#[tokio::test]
+async fn i7_an_endpoint_without_a_history_is_no_witness_while_it_is_away_behind_or_shows_a_landing() {
+    let (kept, forgetful) = (FakeRpc::new(), FakeRpc::new());
+    let (chain, watch, _) = fixture(&[&kept, &forgetful]).await;
+    let watched = std::slice::from_ref(&watch);
+    let mut now_ms = 0;
+    let mut scan = async || {
+        now_ms += HEIGHT_READ_INTERVAL_MS;
+        chain.scan(watched, now_ms).await.unwrap()
+    };
+    for node in [&kept, &forgetful] {
+        node.set("getEpochInfo", Ok(epoch(10_000)));
+        node.set("getSignatureStatuses", Ok(at_slot(nowhere(), 20_000)));
+    }
+    forgetful.forget_history();
+    forgetful.set("getEpochInfo", Ok(epoch(499)));
+    for _ in 0..2 * NO_HISTORY_LOOKS {
+        assert!(scan().await.is_empty(), "it has not passed the deadline");
+    }
+    forgetful.set("getEpochInfo", Ok(epoch(10_000)));
+    forgetful.set_history(Err(RpcFailure::Timeout));
+    for _ in 0..2 * NO_HISTORY_LOOKS {
+        assert!(scan().await.is_empty(), "it is away");
+    }
+    forgetful.set_history(Ok(at_slot(status("finalized", Value::Null), 20_000)));
+    for _ in 0..2 * NO_HISTORY_LOOKS {
+        assert!(scan().await.is_empty(), "it shows a landing");
+    }
+    forgetful.set_history(Ok(at_slot(nowhere(), 20_000)));
+    let mut looks = 0;
+    while !expired(&scan().await) {
+        looks += 1;
+        assert!(looks < 2 * NO_HISTORY_LOOKS);
+    }
+}
+
 /// One endpoint calls it gone, the other shows it: no expiry, and the landing counts.
 #[tokio::test]
 async fn i7_a_landing_in_the_second_history_beats_nothing_in_the_first() {

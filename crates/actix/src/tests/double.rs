@@ -33,7 +33,6 @@ pub(super) enum Entry {
     Finish(StoredAnswer),
     Credit(String),
     Sent(String),
-    Recall(Fingerprint),
 }
 
 #[derive(Clone, Default)]
@@ -56,6 +55,8 @@ pub(super) struct Till {
     pub(super) ledger_down: AtomicBool,
     /// Whether a request without a price is on record.
     pub(super) recalls: AtomicBool,
+    /// The request that was asked for last.
+    pub(super) recalled: Mutex<Option<Fingerprint>>,
     /// Ends every run when it is cancelled, as a lost lease does.
     pub(super) revoked: CancellationToken,
     /// `pay` takes one of these before it answers.
@@ -121,6 +122,7 @@ impl Default for Till {
             nothing_to_offer: AtomicBool::default(),
             ledger_down: AtomicBool::default(),
             recalls: AtomicBool::default(),
+            recalled: Mutex::default(),
             revoked: CancellationToken::new(),
             settlements: Semaphore::new(Semaphore::MAX_PERMITS),
             answers: AnswerStore::new(Arc::clone(&shelf) as Arc<dyn Objects>, answer_limits()),
@@ -298,7 +300,7 @@ impl crate::till::Till for Till {
     /// What is delivered is on record, if the test says that it is this request's.
     fn recall<'a>(&'a self, _: &'a PaymentPayload, sale: &'a Sale) -> LocalBoxFuture<'a, Option<PayOutcome>> {
         async move {
-            self.note(Entry::Recall(sale.fingerprint));
+            *self.recalled.lock().unwrap() = Some(sale.fingerprint);
             match &self.books.borrow().0 {
                 Books::Delivered(answer) if self.recalls.load(Ordering::SeqCst) => {
                     Some(PayOutcome::Answered {

@@ -1,0 +1,79 @@
+// Runs that we ended, by a kill, a stop or a lost lease, do not use up `runs_max`:
+// what was paid for is run again, here with `runs_max = 1`. A run that failed by itself does.
+//
+//   node tests/ended-runs.mjs
+import assert from 'node:assert/strict';
+
+import * as buyer from './lib/buyer.mjs';
+import * as http from './lib/http.mjs';
+import * as official from './lib/official.mjs';
+import * as stack from './lib/stack.mjs';
+import { until } from './lib/buyer.mjs';
+import { finish, test } from './lib/tally.mjs';
+import { NETWORKS, world } from './lib/world.mjs';
+
+const CAIP = { base: stack.BASE, solana: stack.SOLANA };
+
+async function send(api, path, header) {
+  const headers = { 'Content-Type': 'application/json', Connection: 'close', ...(header && { 'PAYMENT-SIGNATURE': header }) };
+  const answer = await http.send(api.url, { path, headers, body: '{}' }).catch(() => undefined);
+  return answer && { ...answer, required: http.decode(answer.headers['payment-required']) };
+}
+
+async function sign(net, api, network, path) {
+  const offer = await until('an offer', async () => (await send(api, path))?.required?.accepts.find(one => one.network === CAIP[network]));
+  return http.encode(await official.pay(net, network, offer));
+}
+
+const runs = async api => (await stack.json(`${api.url}/test/handler-runs`)).runs;
+const journal = async (here, event) => {
+  const [{ id }] = await stack.books(here.config);
+  return (await buyer.journalOf(here.config, id)).journal.filter(line => line.event === event).length;
+};
+
+/** A run is under way and ends with its process; the payment is a credit for whoever starts next. */
+async function endedBy(net, here, network, signals) {
+  let api = await here.start();
+  const header = await sign(net, api, network, '/test/slow');
+  for (const [at, signal] of signals.entries()) {
+    const cut = send(api, '/test/slow', header);
+    await until('the run', async () => (await runs(api)) > 0);
+    assert.equal(await journal(here, 'running'), at + 1);
+    await stack.stop(api.child, signal);
+    assert.notEqual((await cut)?.status, 200, 'the run was over before it was ended');
+    api = await here.start();
+  }
+  const answer = await until('the answer', async () => {
+    const answer = await send(api, '/test/slow', header);
+    assert.ok(answer && [200, 503].includes(answer.status), answer?.text);
+    return answer.status === 200 && answer;
+  });
+  assert.match(answer.text, /req_/);
+  const [payment] = await stack.books(here.config);
+  assert.deepEqual([payment.state, payment.delivery, payment.runs], ['settled', 'delivered', signals.length + 1]);
+  await stack.stop(api.child);
+}
+
+/** The handler's own failure counts: the allowance of one run is gone. */
+async function failedByItself(net, here, network) {
+  const api = await here.start();
+  const header = await sign(net, api, network, '/test/fail');
+  assert.equal((await send(api, '/test/fail', header)).status, 500);
+  const again = await send(api, '/test/fail', header);
+  assert.deepEqual([again.status, again.json.error], [409, 'credit_exhausted'], again.text);
+  await stack.stop(api.child);
+}
+
+await stack.withStack(async folder => {
+  const net = await stack.devnet();
+  for (const network of NETWORKS) {
+    const open = name => world(net, folder, `${name}-${network}`, {
+      bin: stack.BIN, pendingSeconds: 10, gate: { runs_max: 1 }, more: { server: { shutdown_seconds: 0 } },
+    });
+    await test(`${network}: killed twice and stopped once, a payment with one run is served`, async () => {
+      await endedBy(net, await open('ended'), network, ['SIGKILL', 'SIGTERM', 'SIGKILL']);
+    });
+    await test(`${network}: a run that fails by itself counts`, async () => failedByItself(net, await open('failed'), network));
+  }
+});
+finish();

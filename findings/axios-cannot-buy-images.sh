@@ -5,15 +5,16 @@
 # Expected: the responseType of a request says how its answer is to be handed over; the README of
 #   x402-axios wraps any instance. In version 1 the offer is JSON in the body of the 402
 #   (specs/transports-v1/http.md), whatever the resource itself is.
-# Happens: axios applies responseType to every status, so the wrappers get the offer as a Buffer,
-#   a stream or (responseType "text") a string, and read it as an object. x402-axios fails with "Cannot
+# Happens: axios applies responseType to every status, so the wrappers get the offer as a Buffer
+#   or (responseType "text") a string, and read it as an object. x402-axios fails with "Cannot
 #   read properties of undefined (reading 'map')", @x402/axios, which supports version 1 too, with
-#   "Invalid payment required response"; neither shows the 402. With no responseType, or "json",
-#   both pay, and the image arrives as broken text. Version 2's header is not touched by it.
+#   "Invalid payment required response"; neither shows the 402. With no responseType both pay, and
+#   the image arrives as broken text. Version 2's header is not touched by it.
 # Versions: x402-axios 0.7.2 with x402 1.2.0, @x402/axios 2.11.0, axios 1.13.2.
-# Matters: pictures, audio and files are what responseType is for, and version 1 wrappers are the most
-#   used. A seller should put the version 2 header beside the version 1 body; it saves
-#   @x402/axios. Buyers with x402-axios must ask once without responseType and sign by hand.
+# Matters: pictures, audio and files are what responseType is for, and x402-axios is downloaded
+#   more than its successor. A seller should put the version 2 header beside the version 1 body;
+#   it saves @x402/axios. Buyers with x402-axios must ask once without responseType and sign by
+#   hand.
 set -euo pipefail
 # shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"

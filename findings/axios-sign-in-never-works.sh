@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# A client with the official hook for Sign-In-With-X signs in once and is served with
-# @x402/fetch; with @x402/axios the call fails, or is paid for again, and no error says why.
+# A client with the official hook for Sign-In-With-X signs in once and is served with @x402/fetch;
+# with @x402/axios the call fails, or is paid for again, and no error says why.
 #
 # Expected: x402HTTPClient.onPaymentRequired and createSIWxClientHook are for any transport; both
 #   wrappers take an x402HTTPClient by their declarations. The declaration of the hook: "Return
 #   headers to try before payment". Whoever has bought signs in and does not pay twice.
 # Happens: with the extensions of its own release (2.11.0), @x402/axios copies the headers into a
 #   plain object and then calls its set(): "hookConfig.headers.set is not a function" is what the
-#   caller gets, also if it has never bought and would pay. With today's extensions (2.27.0), which
-#   npm installs beside it, the hook wants the request's address; axios and its core do not hand it
-#   over, the hook swallows that error, and the call is paid.
-# Versions: @x402/axios 2.11.0 (the newest, its core is pinned to 2.11), @x402/extensions 2.11.0 and
-#   2.27.0, @x402/fetch 2.27.0 for comparison.
-# Matters: sellers who offer sign-in see axios customers pay for every visit, or lose them with
-#   a TypeError. Do the sign-in by hand there: it is one header, SIGN-IN-WITH-X.
+#   caller gets, also if it has never bought and would pay. With today's extensions (2.27.0),
+#   which npm installs beside it, the hook wants the request's address; axios and its core do not
+#   hand it over, the hook swallows that error, and the call is paid.
+# Versions: @x402/axios 2.11.0 (its core is pinned to 2.11), @x402/extensions 2.11.0 and 2.27.0,
+#   @x402/fetch 2.27.0 for comparison.
+# Matters: sellers who offer sign-in see axios customers pay for every visit, or lose them with a
+#   TypeError. Do the sign-in by hand there: it is one header, SIGN-IN-WITH-X.
 set -euo pipefail
 # shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"

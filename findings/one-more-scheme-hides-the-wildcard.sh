@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
 # Registering one more scheme for one network takes all the wildcard's schemes away there: a
-# client (or server) that could do "exact" on Base cannot any longer once "upto" is added for Base.
+# client (or server) that could do "exact" on Base cannot any longer once "upto" is added for
+# Base.
 #
-# Expected: the READMEs of @x402/core ("Network Pattern Matching") and of PyPI x402 (same
-#   heading) register "eip155:*" and then "eip155:8453", "Specific network takes precedence".
-#   A registration is for a network and a scheme, so precedence is among handlers of one scheme.
+# Expected: the READMEs of @x402/core ("Network Pattern Matching") and of PyPI x402 (same heading)
+#   register "eip155:*" and then "eip155:8453", "Specific network takes precedence". A
+#   registration is for a network and a scheme, so precedence is among handlers of one scheme.
 # Happens: the look-up takes the first entry whose network fits, the exact name first, and asks
 #   for the scheme only inside that one. The handler for eip155:* is never asked for Base again;
-#   other networks still work. The client's error lists eip155:*, eip155:8453, exact and upto
-#   as what is registered, and says that none complies with an exact offer on eip155:8453. The
-#   Python client does the same; so does the server, whose register() is documented alike.
+#   other networks still work. The client's error lists eip155:*, eip155:8453, exact and upto as
+#   what is registered, and says that none complies with an exact offer on eip155:8453. The Python
+#   client does the same; so does the server, whose register() is documented alike.
 # Versions: @x402/core and @x402/evm 2.27.0, PyPI x402 2.25.0.
 # Matters: adding usage-based payment to a working agent stops its ordinary payments on that
-#   network, and no type or test with one scheme shows it. Register each scheme for the same
-#   set of names, wildcards or networks, never some of each.
+#   network, and no type or test with one scheme shows it. Register each scheme for the same set
+#   of names, wildcards or networks, never some of each.
 set -euo pipefail
 # shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"

@@ -3,8 +3,8 @@
 # gets one. On a free route both arrive.
 #
 # Expected: the middleware adds PAYMENT-RESPONSE and Cache-Control to what the handler answers.
-#   Set-Cookie is the header that cannot be folded (RFC 9110, 5.3): each cookie is a line of its own,
-#   and starlette and FastAPI keep them so.
+#   Set-Cookie is the header that cannot be folded (RFC 9110, 5.3): each cookie is a line of its
+#   own, and starlette and FastAPI keep them so.
 # Happens: when a payment is settled, and only then, the answer is built anew from
 #   dict(response.headers), which has one value for each name. Of several Set-Cookie the first is
 #   left, and so with Link or Vary. The middleware for Flask in the same package keeps them.

@@ -2,17 +2,17 @@
 # A price of one euro, of one pound and of one dollar are the same offer from solana-pay-kit:
 # 1,000,000 units of USDC.
 #
-# Expected: the README tells the currency ("Fiat unit a price is quoted in (USD, EUR, GBP)") from the
-#   settlement ("On-chain asset that actually transfers"), and eur() and gbp() are exported beside
-#   usd(); gates refuse to mix currencies. So a price in euros is converted, settled in a
+# Expected: the README tells the currency ("Fiat unit a price is quoted in (USD, EUR, GBP)") from
+#   the settlement ("On-chain asset that actually transfers"), and eur() and gbp() are exported
+#   beside usd(); gates refuse to mix currencies. So a price in euros is converted, settled in a
 #   euro token, or refused at boot like other configuration errors.
 # Happens: the number goes on the chain as it is, in the first configured stablecoin, and all of
-#   those are dollars. Neither protocol (x402, MPP) says in its offer what the price was quoted in, and
-#   nothing fails at boot. eur("1.00", Stablecoin.USDC) is the same.
+#   those are dollars. Neither protocol (x402, MPP) says in its offer what the price was quoted
+#   in, and nothing fails at boot. eur("1.00", Stablecoin.USDC) is the same.
 # Versions: PyPI solana-pay-kit 0.10.0, flask 3.1.3. (npm @solana/pay-kit 0.5.0 is written the
 #   same way.)
-# Matters: a seller who prices in pounds gets a dollar for each, on every call, and the books show the
-#   right digits. Quote dollars for dollar tokens and convert before.
+# Matters: a seller who prices in pounds gets a dollar for each, on every call, and the books show
+#   the right digits. Quote dollars for dollar tokens and convert before.
 set -euo pipefail
 # shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"

@@ -6,14 +6,15 @@
 #   (x402-specification-v2.md, table of PaymentRequirements); maxAmountRequired is version 1. The
 #   README of solana-pay-kit promises x402's exact scheme, client and server.
 # Happens: its offers carry maxAmountRequired (and protocol) beside amount, and the server demands
-#   maxAmountRequired back in accepted. PyPI x402 knows the specified fields only and drops others when it
-#   reads the offer. The answer is 402 with charge_request_mismatch "(amount)", although amount and
-#   transaction are as asked, and comes before the transaction is looked at. With the field put back
-#   by hand the same payment is taken and sent to the chain. @x402/core echoes offers whole and passes.
+#   maxAmountRequired back in accepted. PyPI x402 knows the specified fields only and drops others
+#   when it reads the offer. The answer is 402 with charge_request_mismatch "(amount)", although
+#   amount and transaction are as asked, and comes before the transaction is looked at. With the
+#   field put back by hand the same payment is taken and sent to the chain. @x402/core 2.27.0
+#   echoes offers whole.
 # Versions: PyPI solana-pay-kit 0.10.0 and x402 2.25.0, flask 3.1.3. (Both install together only
 #   without x402's svm extra, so pay-kit's own client builds the transaction here.)
-# Matters: put nothing into accepts that the specification does not list but under extra, and compare
-#   of the echo only what it lists: typed clients (pydantic, serde, Go) drop the rest.
+# Matters: put nothing into accepts that the specification does not list but under extra, and
+#   compare of the echo only what it lists: typed clients (pydantic, serde, Go) drop the rest.
 set -euo pipefail
 # shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"

@@ -2,19 +2,20 @@
 # A call with a streamed body cannot be bought with either Python client of x402: requests pays
 # and sends nothing, httpx pays with a request that servers answer with 400.
 #
-# Expected: "the same request" again, with a payment (specs/transports-v2/http.md). The httpx
-#   transport has a comment that it buffers streaming bodies "so retries preserve them", the
-#   repair of x402 issue 2847. An iterator is an ordinary body for both libraries ("Chunk-Encoded
-#   Requests" in the manual of requests, "Streaming uploads" in httpx's).
+# Expected: both clients are documented as an automatic retry with a payment, so the paid request
+#   is the first one again. The httpx transport has a comment that it buffers streaming bodies "so
+#   retries preserve them", the repair of x402 issue 2847. An iterator is an ordinary body for
+#   both libraries ("Chunk-Encoded Requests" in the manual of requests, "Streaming requests" in
+#   httpx's).
 # Happens: the adapter for requests copies the prepared request, whose iterator is used up: the
-#   paid request has an empty body, is a good one, and is served. The httpx transport keeps the body, but
-#   also all the headers: Transfer-Encoding: chunked of the first request stands beside the
-#   Content-Length of the buffered one. RFC 9112 (6.2) forbids senders that, and Node refuses it with
-#   400 before any handler runs. Bodies given as bytes or json= are fine in both.
+#   paid request has an empty body, is a good one, and is served. The httpx transport keeps the
+#   body, but also all the headers: Transfer-Encoding: chunked of the first request stands beside
+#   the Content-Length of the buffered one. RFC 9112 (6.2) forbids senders that, and Node refuses
+#   it with 400 before any handler runs. Bytes are fine in both.
 # Versions: PyPI x402 2.25.0 with requests 2.32.5 and httpx 0.28.1; Node.js 20 as the server.
-# Matters: an upload is paid for and the seller's model sees an empty one. A gate should check
-#   the body against the schema before it settles, and quote the price for the body that came
-#   with the payment, not for the one before.
+# Matters: an upload is paid for and the seller's model sees an empty one. A gate should check the
+#   body against the schema before it settles, and quote the price for the body that came with the
+#   payment, not for the one before.
 set -euo pipefail
 # shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"

@@ -3,16 +3,17 @@
 # what it supports before every request, those for free pages too.
 #
 # Expected: sync_facilitator_on_start, the argument behind it, is documented as "Fetch facilitator
-#   support when the middleware is created"; so once per process. The example in the docstring
-#   of fastapi_payment_middleware (and in the README beside it in the repository) is the place to copy from.
+#   support when the middleware is created"; so once per process. The example in the docstring of
+#   fastapi_payment_middleware (and in the README beside it in the repository) is the place to
+#   copy from.
 # Happens: the example creates the middleware inside the function that FastAPI calls for each
-#   request: every request starts with GET /supported, and as the call is a synchronous one in an async
-#   function, nothing else is served meanwhile. Created once, outside, it asks once.
+#   request: every request starts with GET /supported, and as the call is a synchronous one in an
+#   async function, nothing else is served meanwhile. Created once, outside, it asks once.
 # Versions: PyPI x402 2.25.0, fastapi 0.121.3, httpx 0.28.1.
-# Matters: a seller's free pages get as slow, and as often unavailable, as a facilitator somewhere else;
-#   a facilitator sees one GET /supported for every page view of such sellers, so it must answer
-#   that from memory and not count it against their limits. Sellers: app.middleware("http")(
-#   payment_middleware(routes, server)), or PaymentMiddlewareASGI.
+# Matters: a seller's free pages get as slow, and as often unavailable, as a facilitator somewhere
+#   else; a facilitator sees one GET /supported for every page view of such sellers, so it must
+#   answer that from memory and not count it against their limits. Sellers:
+#   app.middleware("http")(fastapi_payment_middleware(routes, server)), or PaymentMiddlewareASGI.
 set -euo pipefail
 # shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"

@@ -3,9 +3,10 @@
 # client had been used.
 #
 # Expected: x402HttpxClient, and wrapHttpxWithPayment alike, take "Additional arguments for
-#   httpx.AsyncClient" (their docstrings) and pay for what answers 402; httpx's proxy is one of them.
-# Happens: payment sits in the transport. httpx gives a proxied client a second transport of its own,
-#   mounted for all addresses, which wins over the one that pays; no error, no log. Other
+#   httpx.AsyncClient" (their docstrings) and pay for what answers 402; httpx's proxy is one of
+#   them.
+# Happens: payment sits in the transport. httpx gives a proxied client a second transport of its
+#   own, mounted for all addresses, which wins over the one that pays; no error, no log. Other
 #   arguments are ignored the other way round, as httpx uses them only for a transport it makes
 #   itself: limits does nothing (nor do verify, cert, http2 and the proxies of the environment).
 #   Known for retrying transports (httpx-retry issue 12), not told by x402.

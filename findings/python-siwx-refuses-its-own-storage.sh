@@ -7,12 +7,13 @@
 #   step 2) wants servers to track used nonces.
 # Happens: create_siwx_request_hook, and the server extension built on it, looks for an attribute
 #   called has_record_nonce, which nothing documents, and raises ValueError: "SIWxStorage nonce
-#   tracking requires both has_used_nonce and record_nonce to be implemented". With any method
-#   of that name added, never called, the same storage is accepted and its record_nonce used.
-#   The storage that comes with the package tracks no nonces and is accepted.
-# Versions: PyPI x402 2.25.0. The TypeScript package (@x402/extensions 2.27.0) asks for the right name.
-# Matters: the obvious way out of the error is to delete has_used_nonce, and with it the
-#   single use of a signature. Add the stray method to your storage until this is repaired.
+#   tracking requires both has_used_nonce and record_nonce to be implemented". With any method of
+#   that name added, never called, the same storage is accepted and its record_nonce used. The
+#   storage that comes with the package tracks no nonces and is accepted.
+# Versions: PyPI x402 2.25.0. The TypeScript package (@x402/extensions 2.27.0) asks for the right
+#   name.
+# Matters: the obvious way out of the error is to delete has_used_nonce, and with it the single
+#   use of a signature. Add the stray method to your storage until this is repaired.
 set -euo pipefail
 # shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::abi::IToken;
 use crate::chain::{EvmChain, read_block};
-use crate::config::ARRIVAL_CALLS_MAX;
+use crate::config::{ARRIVAL_CALLS_MAX, ARRIVAL_SECONDS_MAX};
 use crate::error::EvmError;
 use crate::logs::read_logs;
 use crate::proof::{TokenEvent, parse_event};
@@ -22,7 +22,8 @@ pub struct ArrivalCursor {
 
 impl EvmChain {
     /// Hashes of the transactions that moved the token to `pay_to` since the last look, each once;
-    /// one log query, and a bounded number where the endpoint allows only short ranges.
+    /// one log query, and at most [`ARRIVAL_CALLS_MAX`] where the endpoint allows only short ranges:
+    /// the next look goes on there, up to [`ARRIVAL_SECONDS_MAX`] behind.
     pub async fn arrivals(&self, cursor: &mut ArrivalCursor) -> Result<Vec<String>, EvmError> {
         let at = *cursor;
         let (found, next) = self.read(|rpc| self.arrivals_on(rpc, at)).await?;
@@ -36,15 +37,16 @@ impl EvmChain {
         cursor: ArrivalCursor,
     ) -> Result<(Vec<String>, ArrivalCursor), EvmError> {
         let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?.number;
-        let last = head.saturating_sub(self.config().confirmations);
+        let newest = head.saturating_sub(self.config().confirmations);
         let Some(next) = cursor.next else {
-            return Ok((Vec::new(), ArrivalCursor { next: Some(last.saturating_add(1)) }));
+            return Ok((Vec::new(), ArrivalCursor { next: Some(newest.saturating_add(1)) }));
         };
-        if next > last {
+        if next > newest {
             return Ok((Vec::new(), cursor));
         }
+        let first = next.max(newest.saturating_sub(self.blocks_in(ARRIVAL_SECONDS_MAX)));
         let reach = rpc.log_range().blocks().saturating_mul(ARRIVAL_CALLS_MAX);
-        let first = next.max(last.saturating_add(1).saturating_sub(reach));
+        let last = newest.min(first.saturating_add(reach.saturating_sub(1)));
         if first > next {
             tracing::warn!(from = next, to = first, "transfers to the payout address were not looked at");
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::{SolCall, SolValue};
-use quittance_protocol::{DurableAttempt, PaymentPayload, Secret, SendOutcome, UnixSeconds};
+use quittance_protocol::{BlockTime, DurableAttempt, PaymentPayload, Secret, SendOutcome, UnixSeconds};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -73,6 +73,7 @@ pub struct EvmChain {
     simulation: Simulation,
     oracle: Option<Address>,
     fees: RwLock<Option<FeeSnapshot>>,
+    pub(crate) block_time: RwLock<BlockTime>,
     use_searches: Semaphore,
 }
 
@@ -131,6 +132,7 @@ impl EvmChain {
             simulation,
             oracle: None,
             fees: RwLock::new(None),
+            block_time: RwLock::default(),
             use_searches: Semaphore::new(USE_SEARCHES_MAX),
         };
         chain.check_chain_id().await?;
@@ -179,7 +181,9 @@ impl EvmChain {
 
     /// Everything that can be said about a payment without asking anyone. No I/O.
     pub fn check_local(&self, payload: &PaymentPayload, now: UnixSeconds) -> Result<EvmPayment, EvmError> {
-        check::check(&self.terms, payload, Some(now))
+        let payment = check::check(&self.terms, payload, Some(now))?;
+        self.check_window(&payment, now)?;
+        Ok(payment)
     }
 
     /// [`check_local`](Self::check_local) without the time window: a payment that is on record
@@ -190,7 +194,8 @@ impl EvmChain {
 
     /// Whether there is time to settle the payment, and not too much of it.
     pub fn check_window(&self, payment: &EvmPayment, now: UnixSeconds) -> Result<(), EvmError> {
-        check::check_time_window(&self.terms, payment.valid_after, payment.valid_before, now)
+        let terms = &self.terms;
+        check::check_time_window(terms, self.margin_seconds(), payment.valid_after, payment.valid_before, now)
     }
 
     /// Simulates the settlement at the newest block and reads balance, authorization state and the
@@ -362,6 +367,7 @@ impl EvmChain {
 
     async fn read_fees(&self, rpc: &dyn Rpc, now_ms: i64) -> Result<FeeSnapshot, EvmError> {
         let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
+        self.measure_block_time(rpc, &head).await;
         let base_fee_wei = head.base_fee_wei;
         let wanted = base_fee_wei
             .checked_mul(2)

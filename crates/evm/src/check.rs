@@ -38,7 +38,8 @@ pub(crate) fn check(
     check_self_payment(terms, &fields)?;
     check_value(payload, &fields)?;
     if let Some(now) = now {
-        check_time_window(terms, fields.valid_after, fields.valid_before, now)?;
+        let margin = terms.valid_before_margin_seconds;
+        check_time_window(terms, margin, fields.valid_after, fields.valid_before, now)?;
     }
     let read = signature::read(&exact.signature)?;
     let signature = check_signature(terms, &fields, read)?;
@@ -125,6 +126,7 @@ fn check_value(payload: &PaymentPayload, fields: &Fields) -> Result<(), EvmError
 
 pub(crate) fn check_time_window(
     terms: &Terms,
+    margin_seconds: u64,
     valid_after: UnixSeconds,
     valid_before: UnixSeconds,
     now: UnixSeconds,
@@ -132,7 +134,7 @@ pub(crate) fn check_time_window(
     if valid_after > now {
         return Err(EvmError::NotYetValid);
     }
-    if valid_before < now.saturating_add(terms.valid_before_margin_seconds) {
+    if valid_before < now.saturating_add(margin_seconds) {
         return Err(EvmError::Expired);
     }
     if valid_before > now.saturating_add(terms.authorization_seconds_max) {

@@ -19,21 +19,35 @@ pub const LOG_BLOCKS_MAX: u64 = 2_000;
 pub const LOG_CALLS_MAX: usize = 64;
 /// Most payers (and nonces) one `eth_getLogs` filters for.
 pub const WATCH_CHUNK_MAX: usize = 200;
-/// How far a search starts before a payment's first block: a reorganisation may have moved the
-/// landing down. Deeper than Base's sequencer ever went back, and cheap at any block time.
-pub const REORG_REWIND_BLOCKS: u64 = 64;
+/// How far a search starts before a payment's first block, in time of the chain: a reorganisation may
+/// have moved the landing down. Deeper than Base's sequencer ever went back.
+pub const REORG_REWIND_SECONDS: u64 = 120;
+/// What others may have landed is searched for, and finality asked for, once in this much time of the
+/// chain, however many blocks that is.
+pub const OTHERS_LOOK_SECONDS: u64 = 2;
+/// For so long a payment's own transaction is looked for at every block; later as seldom as
+/// everything else.
+pub const LANDING_SECONDS: u64 = 15;
 /// A payment that stays open is searched again from its first block after this much time of the
-/// chain, so that a node that answered from behind its own head cannot hide a landing for long.
+/// chain for each `eth_getLogs` that it takes, so that a node that answered from behind its own head
+/// cannot hide a landing for long, and looking again costs the same on every chain.
 pub const RESEARCH_AFTER_SECONDS: u64 = 60;
 /// A receipt that the node did not have, although the nonce is used, is asked for again after this
 /// much time of the chain.
 pub const RECEIPT_AGAIN_SECONDS: u64 = 4;
-/// How far back a search goes at most: more than eleven days of blocks of 200 ms, where an
-/// authorization lives for minutes. It bounds what a watch without a first block can cost.
-pub const SEARCH_BLOCKS_MAX: u64 = 5_000_000;
-/// Most `eth_getLogs` that one look for transfers to the payout address makes; what it is further
-/// behind than this many looks is skipped.
-pub const ARRIVAL_CALLS_MAX: u64 = 16;
+/// How far back a search goes at most: more than eleven days, where an authorization lives for
+/// minutes. It bounds what a watch without a first block can cost.
+pub const SEARCH_SECONDS_MAX: u64 = 1_000_000;
+/// Most `eth_getLogs` that one look for transfers to the payout address makes; the next look goes on
+/// where it stopped.
+pub const ARRIVAL_CALLS_MAX: u64 = 64;
+/// How far such looks may fall behind, in time of the chain; what is older is skipped.
+pub const ARRIVAL_SECONDS_MAX: u64 = 3_600;
+/// How far back the block time is measured at first.
+pub const BLOCK_TIME_BLOCKS: u64 = 1_000;
+/// An authorization must have time for this many blocks, where that is more than
+/// `valid_before_margin_seconds`.
+pub const MARGIN_BLOCKS: u64 = 3;
 /// Most JSON-RPC calls in flight for one scan.
 pub const PARALLEL_CALLS_MAX: usize = 32;
 /// Longest answer read from a node.
@@ -58,9 +72,11 @@ pub struct EvmConfig {
     pub pay_to: String,
     /// `validBefore` is at most this far ahead; a claim lives that long at worst (I5).
     pub authorization_seconds_max: u64,
-    /// An authorization with less time left than this is not worth a transaction.
+    /// An authorization with less time left than this, or than [`MARGIN_BLOCKS`] take, is not worth
+    /// a transaction.
     pub valid_before_margin_seconds: u64,
-    /// Depth at which a block counts: 0 is the head itself.
+    /// Depth at which a block counts: 0 is the head itself. A number of blocks, as chains mean it:
+    /// it protects against a block that loses, however long one takes.
     pub confirmations: u64,
     /// From this amount on, in atomic units, a landing needs a second endpoint's word where there is
     /// one (I7).

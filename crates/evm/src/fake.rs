@@ -21,7 +21,7 @@ pub(crate) const TOKEN: Address = Address::repeat_byte(0x77);
 pub(crate) const PAY_TO: Address = Address::repeat_byte(0x11);
 pub(crate) const WALLET_KEY: &str = "0x0123456789012345678901234567890123456789012345678901234567890123";
 pub(crate) const CHAIN_ID: u64 = 8453;
-/// Time of block 0; blocks follow every two seconds.
+/// Time of block 0; blocks follow every two seconds, or as `State::block_ms` says.
 pub(crate) const GENESIS: u64 = 1_800_000_000;
 
 /// Bytes and hash that pretend to be in a ledger.
@@ -56,6 +56,8 @@ struct FakeBlock {
 pub(crate) struct State {
     blocks: Vec<FakeBlock>,
     pub(crate) finalized: Option<u64>,
+    /// Milliseconds a block; 0 stands for two seconds.
+    pub(crate) block_ms: u64,
     pub(crate) hide_logs: bool,
     pub(crate) hide_receipts: bool,
     pub(crate) fail: Option<RpcError>,
@@ -167,9 +169,10 @@ impl State {
 
     fn block(&self, number: u64) -> Value {
         let Some(block) = self.blocks.get(number as usize) else { return Value::Null };
+        let block_ms = if self.block_ms == 0 { 2_000 } else { self.block_ms };
         json!({
             "number": text::to_quantity(number), "hash": block.hash, "parentHash": block.parent,
-            "timestamp": text::to_quantity(GENESIS + 2 * number), "baseFeePerGas": "0x5f5e100",
+            "timestamp": text::to_quantity(GENESIS + block_ms * number / 1_000), "baseFeePerGas": "0x5f5e100",
         })
     }
 

@@ -146,6 +146,6 @@ pub struct EvmWatch {
     /// The block whose state showed the authorization unused ([`crate::ChainView::block`]); only a
     /// later landing counts (I4), except one by an attempt of ours, which was signed after the claim
     /// and which a reorganisation may have moved down. A search goes back at most
-    /// [`crate::SEARCH_BLOCKS_MAX`] blocks.
+    /// [`crate::SEARCH_SECONDS_MAX`] of blocks.
     pub from_block: u64,
 }

@@ -12,7 +12,7 @@ use quittance_protocol::{Evidence, Landing, PaymentKey};
 use serde_json::json;
 
 use crate::chain::{Block, EvmChain, read_block};
-use crate::config::{RECEIPT_AGAIN_SECONDS, REORG_REWIND_BLOCKS};
+use crate::config::{RECEIPT_AGAIN_SECONDS, REORG_REWIND_SECONDS, SEARCH_SECONDS_MAX};
 use crate::error::EvmError;
 use crate::payment::EvmWatch;
 use crate::proof::{Expected, Finding, Receipt, find};
@@ -20,10 +20,12 @@ use crate::rpc::{Rpc, RpcError};
 use crate::text;
 
 mod finality;
+mod pace;
 mod progress;
 mod search;
 
 pub(crate) use finality::finalized;
+use pace::Pace;
 use progress::{Progress, plan};
 use search::Search;
 
@@ -43,6 +45,7 @@ pub struct ScanCursor {
     asked: HashMap<String, u64>,
     /// Nonces found gone without a payment of this claim, waiting for finality.
     burned: HashMap<PaymentKey, Landing>,
+    pace: Pace,
 }
 
 impl ScanCursor {
@@ -60,6 +63,7 @@ impl ScanCursor {
         self.burned.retain(|key, _| keys.contains(key));
         self.reported.retain(|hash| attempts.contains(hash.as_str()));
         self.asked.retain(|hash, _| attempts.contains(hash.as_str()));
+        self.pace.forget(&attempts);
     }
 
     /// A block we stood on has vanished: everything found on its branch is open again.
@@ -69,6 +73,7 @@ impl ScanCursor {
         self.reported.clear();
         self.asked.clear();
         self.burned.clear();
+        self.pace.rewind();
     }
 }
 
@@ -78,14 +83,16 @@ pub(crate) struct Watched<'a> {
     pub(crate) key: PaymentKey,
     pub(crate) watch: &'a EvmWatch,
     pub(crate) expected: Expected,
+    /// First block worth searching; a reorganisation may have moved the landing a little down.
+    start: u64,
 }
 
 impl<'a> Watched<'a> {
-    pub(crate) fn new(watch: &'a EvmWatch) -> Self {
+    fn new(watch: &'a EvmWatch, rewind: u64) -> Self {
         let payment = &watch.payment;
         let expected =
             Expected { from: payment.from, to: payment.to, value: payment.value, nonce: payment.nonce };
-        Self { key: payment.key(), watch, expected }
+        Self { key: payment.key(), watch, expected, start: watch.from_block.saturating_sub(rewind) }
     }
 
     /// Whether a landing is this claim's (I4): a stranger may have landed the authorization before it
@@ -93,14 +100,15 @@ impl<'a> Watched<'a> {
     pub(crate) fn counts(&self, landing: &Landing) -> bool {
         landing.block > self.watch.from_block || self.watch.attempts.contains(&landing.transaction)
     }
-
-    /// First block worth searching; a reorganisation may have moved the landing a little down.
-    fn start(&self) -> u64 {
-        self.watch.from_block.saturating_sub(REORG_REWIND_BLOCKS)
-    }
 }
 
 impl EvmChain {
+    /// What is computed from watches once per scan.
+    pub(crate) fn watched<'a>(&self, watches: &'a [EvmWatch]) -> Vec<Watched<'a>> {
+        let rewind = self.blocks_in(REORG_REWIND_SECONDS);
+        watches.iter().map(|watch| Watched::new(watch, rewind)).collect()
+    }
+
     /// Looks at what has happened since `cursor` and says what it shows about the watched payments.
     ///
     /// All evidence of one payment comes from one endpoint (I7); `Expired`, `Canceled` and `Earlier`,
@@ -113,7 +121,7 @@ impl EvmChain {
         watched: &[EvmWatch],
         cursor: &mut ScanCursor,
     ) -> Result<Vec<(PaymentKey, Evidence)>, EvmError> {
-        let watched: Vec<Watched<'_>> = watched.iter().map(Watched::new).collect();
+        let watched = self.watched(watched);
         cursor.forget(&watched);
         let mut last = EvmError::Rpc(RpcError::Transport("no endpoint".to_owned()));
         let mut all: Vec<(PaymentKey, Evidence)> = Vec::new();
@@ -159,8 +167,17 @@ impl EvmChain {
         cursor: &mut ScanCursor,
     ) -> Result<Look, EvmError> {
         let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
+        self.observe(&head);
         let unchanged = cursor.head == Some(head.hash);
         if unchanged && watched.iter().all(|w| cursor.is_searched(w)) {
+            return Ok(Look::default());
+        }
+        let mut due = cursor.pace.is_due(&head);
+        // What may land with any block is looked for in each.
+        let fresh: HashSet<PaymentKey> =
+            watched.iter().filter(|w| cursor.pace.expects_landing(w, &head)).map(|w| w.key).collect();
+        let all_caught_up = watched.iter().all(|w| cursor.has_caught_up(w));
+        if !due && all_caught_up && (unchanged || fresh.is_empty()) {
             return Ok(Look::default());
         }
         let Some(target) = self.target(rpc, &head).await? else { return Ok(Look::default()) };
@@ -174,15 +191,20 @@ impl EvmChain {
                 "reorganisation: searching again from every payment's first block"
             );
             cursor.rewind();
+            due = true;
         }
         let mut look = Look::default();
+        let bottom = target.number.saturating_sub(self.blocks_in(SEARCH_SECONDS_MAX));
         for (token, watched) in by_token(watched) {
-            let search = Search { rpc, token, target };
-            self.own_transactions(&search, &watched, cursor, &mut look).await;
+            let search = Search { rpc, token, target, bottom };
+            let ours: Vec<Watched<'_>> =
+                watched.iter().filter(|w| due || fresh.contains(&w.key)).cloned().collect();
+            self.own_transactions(&search, &ours, cursor, &mut look).await;
             let seen: HashSet<PaymentKey> = look.found.iter().map(|(key, _)| *key).collect();
             let open: Vec<Watched<'_>> = watched
                 .into_iter()
                 .filter(|w| !cursor.burned.contains_key(&w.key))
+                .filter(|w| due || !cursor.has_caught_up(w))
                 // One that failed may still be landed by somebody else.
                 .filter(|w| !seen.contains(&w.key) || look.is_reverted(&w.key))
                 .collect();
@@ -192,11 +214,14 @@ impl EvmChain {
             cursor.scanned = Some((target.number, target.hash));
             cursor.head = Some(head.hash);
         }
-        if !unchanged || look.missing.is_some() {
+        if due {
             match self.finality(rpc, watched, &head, cursor, &look.found).await {
                 Ok(ended) => look.found.extend(ended),
                 Err(error) => look.misses(error),
             }
+        }
+        if due && look.missing.is_none() {
+            cursor.pace.looked_at_everything(&head, &target);
         }
         Ok(look)
     }

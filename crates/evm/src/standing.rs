@@ -17,7 +17,7 @@ use crate::logs::read_logs;
 use crate::payment::{EvmPayment, EvmWatch};
 use crate::proof::{TokenEvent, parse_event};
 use crate::rpc::{Rpc, RpcError};
-use crate::scan::{ScanCursor, Watched, finalized};
+use crate::scan::{ScanCursor, finalized};
 use crate::text;
 
 /// A payment that has landed, and where.
@@ -112,7 +112,7 @@ impl EvmChain {
                 from_block: l.from_block.min(l.landing.block),
             })
             .collect();
-        let watched: Vec<Watched<'_>> = watches.iter().map(Watched::new).collect();
+        let watched = self.watched(&watches);
         let mut cursor = ScanCursor::default();
         let evidence = self.scan_on(rpc, &watched, &mut cursor).await?;
         let evidence = self.with_second_opinion(index, &watched, evidence, &mut cursor).await;

@@ -324,6 +324,10 @@ impl Chain for BaseChain {
         self.chain.scan(&watches, &mut cursor).await.map_err(|error| ChainFault(error.to_string()))
     }
 
+    fn block_ms(&self) -> u64 {
+        self.chain.block_ms()
+    }
+
     async fn heights(&self) -> Result<Heights, ChainFault> {
         let heights = self.chain.heights().await.map_err(|error| ChainFault(error.to_string()))?;
         Ok(Heights { latest: heights.latest, finalized: heights.finalized })

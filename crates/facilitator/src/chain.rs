@@ -6,8 +6,8 @@
 use async_trait::async_trait;
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    Amount, Deadline, ErrorCode, Evidence, Family, Landing, Network, PaymentKey, PaymentPayload, SendOutcome,
-    Standing, UnixSeconds,
+    Amount, BLOCK_MS_ASSUMED, Deadline, ErrorCode, Evidence, Family, Landing, Network, PaymentKey,
+    PaymentPayload, SendOutcome, Standing, UnixSeconds,
 };
 use serde_json::{Map, Value};
 
@@ -302,6 +302,11 @@ pub trait Chain: Send + Sync + 'static {
 
     /// Looks at the chain once for all watched payments.
     async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault>;
+
+    /// Milliseconds a block (or slot), measured; as short as any chain's until then.
+    fn block_ms(&self) -> u64 {
+        BLOCK_MS_ASSUMED
+    }
 
     /// Newest and newest finalized block (or slot).
     async fn heights(&self) -> Result<Heights, ChainFault>;

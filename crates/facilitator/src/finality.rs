@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quittance_ledger::{CostEntry, LedgerError, Payment};
-use quittance_protocol::{DurableAttempt as _, Evidence, Landing, PaymentId};
+use quittance_protocol::{DurableAttempt as _, Evidence, Landing, PaymentId, blocks_in};
 
 use crate::Inner;
 use crate::chain::{ChainFault, Heights, Landed};
@@ -21,10 +21,9 @@ use crate::settle::Tools;
 /// Pause between two looks at one chain's landings.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Blocks below the newest in which every landing is looked at each time: a
-/// reorganisation on Base rarely reaches deeper, and what lies lower is looked
-/// at when it becomes final.
-const RECENT_BLOCKS: u64 = 64;
+/// How long a landing is looked at each time: a reorganisation on Base rarely
+/// reaches further back, and what is older is looked at when it becomes final.
+const RECENT_SECONDS: u64 = 120;
 
 /// Why one look failed; the next one does all of it again.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +140,8 @@ impl Keeper {
     /// What may have become final, and what may still move.
     async fn due(&self) -> Result<Vec<Payment>, FinalityFault> {
         let network = self.desk.chain.network();
-        let recent = self.heights.latest.saturating_sub(RECENT_BLOCKS).max(self.heights.finalized);
+        let blocks = blocks_in(RECENT_SECONDS, self.desk.chain.block_ms());
+        let recent = self.heights.latest.saturating_sub(blocks).max(self.heights.finalized);
         let mut payments = self.tools.ledger.unfinal(network, 0..=self.heights.finalized).await?;
         payments.extend(self.tools.ledger.unfinal(network, recent.saturating_add(1)..=u64::MAX).await?);
         Ok(payments)

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, SendOutcome, Standing, UnixSeconds,
+    BLOCK_MS_ASSUMED, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, SendOutcome, Standing,
+    UnixSeconds,
 };
 use serde_json::{Map, Value};
 
@@ -188,6 +189,10 @@ impl Chain for LateChain {
 
     async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
         self.chain()?.scan(watched).await
+    }
+
+    fn block_ms(&self) -> u64 {
+        self.connected.get().map_or(BLOCK_MS_ASSUMED, |chain| chain.block_ms())
     }
 
     async fn heights(&self) -> Result<Heights, ChainFault> {

@@ -1,10 +1,12 @@
 //! [`Chain`] over `quittance-solana`.
 
+use std::sync::{PoisonError, RwLock};
+
 use async_trait::async_trait;
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    Amount, Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, Secret, SendOutcome,
-    Standing, UnixSeconds,
+    Amount, BlockTime, Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, Secret,
+    SendOutcome, Standing, UnixSeconds,
 };
 use quittance_solana::{
     ArrivalCursor, Commitment, Payout, SolanaChain, SolanaConfig, SolanaError, SolanaLanded, SolanaPayment,
@@ -40,6 +42,8 @@ pub(crate) struct SvmChain {
     network: Network,
     wallet: String,
     clock: Clock,
+    /// Slots have no time of their own: by our clock.
+    slot_time: RwLock<BlockTime>,
     arrivals: tokio::sync::Mutex<ArrivalCursor>,
     in_payment: bool,
     retired: bool,
@@ -102,7 +106,8 @@ impl SvmChain {
         }
         let arrivals = tokio::sync::Mutex::default();
         let (wallet, network) = (chain.wallet(), config.network.clone());
-        Ok(Self { wallet, chain, network, clock, arrivals, in_payment, retired: config.retired })
+        let slot_time = RwLock::default();
+        Ok(Self { wallet, chain, network, clock, slot_time, arrivals, in_payment, retired: config.retired })
     }
 
     /// What is known without asking a node.
@@ -129,6 +134,11 @@ impl SvmChain {
 }
 
 impl SvmChain {
+    fn observe(&self, slot: u64) {
+        let now_ms = u64::try_from(self.clock.now_ms()).unwrap_or(0);
+        self.slot_time.write().unwrap_or_else(PoisonError::into_inner).observe(slot, now_ms);
+    }
+
     /// A fresh blockhash for offers. Without one the official client signs over a
     /// finalized blockhash, a fifth of whose thirty seconds have passed by then.
     async fn blockhash_extra(&self) -> Map<String, Value> {
@@ -332,8 +342,13 @@ impl Chain for SvmChain {
         self.chain.scan(&watches, self.clock.now_ms()).await.map_err(|error| ChainFault(error.to_string()))
     }
 
+    fn block_ms(&self) -> u64 {
+        self.slot_time.read().unwrap_or_else(PoisonError::into_inner).ms()
+    }
+
     async fn heights(&self) -> Result<Heights, ChainFault> {
         let heights = self.chain.heights().await.map_err(|error| ChainFault(error.to_string()))?;
+        self.observe(heights.latest);
         Ok(Heights { latest: heights.latest, finalized: heights.finalized })
     }
 

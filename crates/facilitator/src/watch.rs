@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_protocol::{Evidence, PaymentKey};
+use quittance_protocol::{Evidence, PaymentKey, look_pause_ms};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::{Chain, Watched};
@@ -36,6 +37,7 @@ pub(crate) struct Poller {
 struct Registration {
     watched: Watched,
     evidence: mpsc::Sender<Evidence>,
+    since: Instant,
 }
 
 impl Poller {
@@ -51,7 +53,7 @@ impl Poller {
     pub(crate) async fn watch(&self, watched: Watched) -> mpsc::Receiver<Evidence> {
         let (evidence, receiver) = mpsc::channel(EVIDENCE_MAX);
         // A closed channel means shutdown: the receiver then ends at once.
-        let _ = self.registrations.send(Registration { watched, evidence }).await;
+        let _ = self.registrations.send(Registration { watched, evidence, since: Instant::now() }).await;
         receiver
     }
 }
@@ -96,11 +98,24 @@ async fn poll(
                 tracing::warn!(network = %chain.network(), %fault, "cannot look at the chain");
             }
         }
-        let pause = interval.max(Duration::from_millis(fault_pause_ms));
+        let pause = pause(&list, interval).max(Duration::from_millis(fault_pause_ms));
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
+            // The youngest sets the pace, and a new one is the youngest.
+            registration = incoming.recv(), if list.len() < WATCHED_MAX && pause > interval => {
+                let Some(registration) = registration else { return };
+                list.insert(registration.watched.key, registration);
+            }
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// Until the next look: what was registered last may land with the next block, and what has waited
+/// for minutes can wait a moment longer.
+fn pause(list: &BTreeMap<PaymentKey, Registration>, interval: Duration) -> Duration {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let youngest = list.values().map(|entry| entry.since.elapsed()).min().unwrap_or_default();
+    Duration::from_millis(look_pause_ms(ms(youngest), ms(interval)))
 }

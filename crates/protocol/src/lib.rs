@@ -2,6 +2,7 @@
 
 mod amount;
 mod attempt;
+mod block_time;
 mod error_code;
 mod evidence;
 mod exact;
@@ -15,6 +16,7 @@ mod wire;
 
 pub use amount::{Amount, AmountError, ParseAmountError, USDC_DECIMALS};
 pub use attempt::{DurableAttempt, SendOutcome};
+pub use block_time::{BLOCK_MS_ASSUMED, BlockTime, blocks_in, look_pause_ms};
 pub use error_code::ErrorCode;
 pub use evidence::{Deadline, Evidence, Landing, Standing};
 pub use exact::{EvmAuthorization, EvmExactPayload, NumberText, SvmExactPayload};

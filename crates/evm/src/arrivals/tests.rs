@@ -38,8 +38,10 @@ async fn a_look_that_fails_is_made_again() {
     assert_eq!(chain.arrivals(&mut cursor).await.unwrap(), [hash(6)]);
 }
 
+/// What an endpoint with a narrow range allows for a look, the looks after it make up: the interval is
+/// the operator's and the block rate the chain's, and neither leaves blocks out.
 #[tokio::test]
-async fn a_long_silence_costs_a_bounded_number_of_calls() {
+async fn looks_at_a_narrow_endpoint_are_bounded_and_leave_nothing_out() {
     let rpc = FakeRpc::new(10);
     rpc.state().log_blocks_max = Some(1);
     let chain = connect(&[&rpc], |_| {}).await;
@@ -49,12 +51,33 @@ async fn a_long_silence_costs_a_bounded_number_of_calls() {
     rpc.mine(vec![]);
     rpc.mine(vec![]);
     chain.arrivals(&mut cursor).await.unwrap();
+    rpc.mine(vec![settlement(5, STRANGER, &[&payment(2, 2, FAR)])]);
     for _ in 0..200 {
         rpc.mine(vec![]);
     }
     rpc.mine(vec![settlement(6, STRANGER, &[&payment(1, 1, FAR)])]);
-    rpc.take_calls();
-    assert_eq!(chain.arrivals(&mut cursor).await.unwrap(), [hash(6)]);
-    let asked = rpc.take_calls().iter().filter(|call| *call == "eth_getLogs").count() as u64;
-    assert!(asked <= ARRIVAL_CALLS_MAX, "{asked}");
+    let mut found = Vec::new();
+    for _ in 0..4 {
+        rpc.take_calls();
+        found.extend(chain.arrivals(&mut cursor).await.unwrap());
+        let asked = rpc.take_calls().iter().filter(|call| *call == "eth_getLogs").count() as u64;
+        assert!(asked <= ARRIVAL_CALLS_MAX, "{asked}");
+    }
+    assert_eq!(found, [hash(5), hash(6)]);
+}
+
+#[tokio::test]
+async fn what_is_hours_behind_is_skipped() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[&rpc], |_| {}).await;
+    chain.refresh_fees(0).await.unwrap();
+    let mut cursor = ArrivalCursor::default();
+    chain.arrivals(&mut cursor).await.unwrap();
+    rpc.mine(vec![settlement(5, STRANGER, &[&payment(2, 2, FAR)])]);
+    // Blocks of two seconds.
+    for _ in 0..ARRIVAL_SECONDS_MAX / 2 + 10 {
+        rpc.mine(vec![]);
+    }
+    chain.refresh_fees(0).await.unwrap();
+    assert_eq!(chain.arrivals(&mut cursor).await.unwrap(), Vec::<String>::new());
 }

@@ -6,15 +6,13 @@ use quittance_protocol::UnixSeconds;
 
 use super::search::{LogQuery, Search};
 use super::{ScanCursor, Watched};
-use crate::config::{
-    LOG_BLOCKS_MAX, LOG_CALLS_MAX, RESEARCH_AFTER_SECONDS, SEARCH_BLOCKS_MAX, WATCH_CHUNK_MAX,
-};
+use crate::config::{LOG_CALLS_MAX, RESEARCH_AFTER_SECONDS, WATCH_CHUNK_MAX};
 
 /// Where the search for one payment stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Progress {
     /// The first block that was not searched yet.
-    next: u64,
+    pub(super) next: u64,
     /// Block time at which the search set out from the payment's first block.
     since: UnixSeconds,
 }
@@ -42,8 +40,9 @@ impl ScanCursor {
     fn search_from(&mut self, watched: &Watched<'_>, search: &Search<'_>) -> u64 {
         let target = &search.target;
         let range = search.rpc.log_range().blocks();
-        let again = RESEARCH_AFTER_SECONDS.saturating_mul((LOG_BLOCKS_MAX / range).max(1));
-        let bottom = target.number.saturating_sub(SEARCH_BLOCKS_MAX);
+        let start = watched.start.max(search.bottom);
+        let calls = target.number.saturating_sub(start).div_ceil(range).max(1);
+        let again = RESEARCH_AFTER_SECONDS.saturating_mul(calls);
         if let Some(known) = self.progress.get(&watched.key) {
             // A long gap is searched to its end first.
             let is_far = target.number.saturating_sub(known.next) >= range && known.next < target.number;
@@ -55,7 +54,7 @@ impl ScanCursor {
         let next = match self.scanned {
             // Claimed on a block that is not behind the cursor: its landing is still ahead.
             Some((scanned, _)) if !known && watched.watch.from_block >= scanned => scanned.saturating_add(1),
-            _ => watched.start().max(bottom),
+            _ => start,
         };
         self.progress.insert(watched.key, Progress { next, since: target.timestamp });
         next

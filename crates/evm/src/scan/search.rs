@@ -33,6 +33,8 @@ pub(super) struct Search<'a> {
     pub(super) rpc: &'a dyn Rpc,
     pub(super) token: Address,
     pub(super) target: Block,
+    /// No search goes further down.
+    pub(super) bottom: u64,
 }
 
 impl Search<'_> {

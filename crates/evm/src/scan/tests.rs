@@ -7,6 +7,7 @@ use crate::payment::EvmPayment;
 
 mod moved;
 mod unkind;
+mod waiting;
 
 const FAR: u64 = GENESIS + 1_000_000;
 const STRANGER: Address = Address::repeat_byte(0x99);

@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { ledger, ledgerTable } from './ledger.mjs';
 import { offers, offersTable } from './offers.mjs';
 import {
-  BASE, BLOCK_SECONDS, DELAY_MS, SOLANA, callsTable, finish, gate, latencyTable, paidTable, prepare, settle, startFacilitator, startGate,
+  BASE, DELAY_MS, SOLANA, callsTable, finish, gate, latencyTable, paidTable, prepare, settle, startFacilitator, startGate,
   verify, verifyTable,
 } from './payments.mjs';
 import { PROFILE, devnet, say, stopAll } from './programs.mjs';
@@ -27,7 +27,10 @@ const SIZES = {
 };
 
 const { values } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, json: { type: 'string' }, only: { type: 'string' } },
+  options: {
+    quick: { type: 'boolean', default: false }, json: { type: 'string' }, only: { type: 'string' },
+    'base-block-time': { type: 'string', default: '0.2' },
+  },
 });
 const wanted = values.only ? values.only.split(',') : SECTIONS.filter(name => !(values.quick && name === 'ledger'));
 const unknown = wanted.filter(name => !SECTIONS.includes(name));
@@ -35,6 +38,7 @@ if (unknown.length > 0) {
   say(`--only takes ${SECTIONS.join(', ')}; not ${unknown.join(', ')}`);
   process.exit(2);
 }
+const blockSeconds = Number(values['base-block-time']);
 const has = name => wanted.includes(name);
 const sizes = values.quick ? SIZES.quick : SIZES.full;
 const load = () => loadavg().map(one => Number(one.toFixed(2)));
@@ -79,8 +83,8 @@ async function gatePart(folder, net, report) {
 
 async function measure(folder) {
   const machine = { cpus: cpus().length, memory_gib: Math.round(totalmem() / 2 ** 30), profile: PROFILE, quick: values.quick, load_before: load() };
-  const report = { machine, block_seconds: BLOCK_SECONDS, rpc_delay_ms: DELAY_MS };
-  print(`${machine.cpus} cores, ${machine.memory_gib} GiB, everything on it together; ${PROFILE} build; load average before ${machine.load_before.join(' ')}\n`);
+  const report = { machine, block_seconds: blockSeconds, rpc_delay_ms: DELAY_MS };
+  print(`${machine.cpus} cores, ${machine.memory_gib} GiB, everything on it together; ${PROFILE} build; blocks of ${blockSeconds} s on Base; load average before ${machine.load_before.join(' ')}\n`);
   if (has('ledger')) {
     say('ledger');
     report.ledger = await ledger();
@@ -88,7 +92,8 @@ async function measure(folder) {
   }
   if (wanted.some(name => name !== 'ledger')) {
     say('starting the devnet');
-    const net = await devnet('--base-block-time', String(BLOCK_SECONDS), '--payers', '64');
+    const net = await devnet('--base-block-time', String(blockSeconds), '--payers', '64');
+    net.blockSeconds = blockSeconds;
     if (has('offers')) {
       say('offers');
       report.offers = await offers(folder, net, values);

@@ -7,7 +7,6 @@ import { books, facilitator, loadPay, loadSame, memory, proxy, sampleApi, say, s
 import { fixed, ms, outcomes, percent, percentile, table, whole } from './report.mjs';
 
 export const DELAY_MS = 20;
-export const BLOCK_SECONDS = 2;
 /** What a foreign server asks for: above any tariff of the devnet. */
 const AMOUNT = '50000';
 const CHAT = JSON.stringify({
@@ -114,7 +113,7 @@ async function paid(setup, running, network, plan) {
     placed.filter(one => verdicts.has(one.transaction)).map(one => verdicts.get(one.transaction) - one.block_seen_at_ms), 'verdict in the books');
   run.block_to_answer = after(placed.map(one => one.answered_at_ms - one.block_seen_at_ms), 'answer at the client');
   run.unplaced = run.settled.length - placed.length;
-  if (key(network) === 'base') run.ratio = { of_ideal: run.per_second / (plan.connections / BLOCK_SECONDS) };
+  if (key(network) === 'base') run.ratio = { of_ideal: run.per_second / (plan.connections / setup.net.blockSeconds) };
   delete run.settled;
   return run;
 }

@@ -1,17 +1,15 @@
-//! One connected chain: endpoints, wallet, checks, fees, sends.
+//! One connected chain: endpoints, wallet, checks, sends.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
-use alloy::primitives::{Address, B256, U256};
-use alloy::sol_types::{SolCall, SolValue};
+use alloy::primitives::{Address, B256};
 use quittance_protocol::{BlockTime, DurableAttempt, PaymentPayload, Secret, SendOutcome, UnixSeconds};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::abi::IGasPriceOracle;
 use crate::check::{self, Terms};
 use crate::classify;
 use crate::config::{ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, EvmConfig};
@@ -21,7 +19,7 @@ use crate::keys::SigningKey;
 use crate::payment::EvmPayment;
 use crate::proof::parse_receipt;
 use crate::rpc::{HttpRpc, Rpc, RpcError};
-use crate::settle::{FeeSnapshot, SETTLEMENT_BYTES};
+use crate::settle::FeeSnapshot;
 use crate::simulate::{Simulation, call};
 use crate::text;
 use crate::token::{check_token, terms};
@@ -71,8 +69,8 @@ pub struct EvmChain {
     identified: Vec<Arc<Identified>>,
     identity_rounds: AtomicU32,
     simulation: Simulation,
-    oracle: Option<Address>,
-    fees: RwLock<Option<FeeSnapshot>>,
+    pub(crate) oracle: Option<Address>,
+    pub(crate) fees: RwLock<Option<FeeSnapshot>>,
     pub(crate) block_time: RwLock<BlockTime>,
     use_searches: Semaphore,
 }
@@ -230,18 +228,6 @@ impl EvmChain {
         .await
     }
 
-    /// The last fees read, if any; their age is the caller's to judge.
-    pub fn fees(&self) -> Option<FeeSnapshot> {
-        *self.fees.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads the newest block's base fee and the L1 data fee, and keeps them for [`Self::fees`].
-    pub async fn refresh_fees(&self, now_ms: i64) -> Result<FeeSnapshot, EvmError> {
-        let snapshot = self.read(|rpc| self.read_fees(rpc, now_ms)).await?;
-        *self.fees.write().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
-        Ok(snapshot)
-    }
-
     /// The wallet's next nonce with what the node has pending; for boot, where the ledger is empty.
     pub async fn transaction_count(&self) -> Result<u64, EvmError> {
         let params = json!([self.key.address(), "pending"]);
@@ -361,49 +347,8 @@ impl EvmChain {
         &self.simulation
     }
 
-    async fn view(&self, rpc: &dyn Rpc, to: Address, input: Vec<u8>) -> Result<Vec<u8>, EvmError> {
+    pub(crate) async fn view(&self, rpc: &dyn Rpc, to: Address, input: Vec<u8>) -> Result<Vec<u8>, EvmError> {
         Ok(call(rpc, self.key.address(), to, READ_GAS, &input, "latest").await?)
-    }
-
-    async fn read_fees(&self, rpc: &dyn Rpc, now_ms: i64) -> Result<FeeSnapshot, EvmError> {
-        let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
-        self.measure_block_time(rpc, &head).await;
-        let base_fee_wei = head.base_fee_wei;
-        let wanted = base_fee_wei
-            .checked_mul(2)
-            .and_then(|doubled| doubled.checked_add(self.config.priority_fee_wei))
-            .ok_or(EvmError::Overflow)?;
-        let l1_fee_wei = match self.oracle {
-            None => 0,
-            Some(oracle) => self.read_l1_fee(rpc, oracle).await?,
-        };
-        Ok(FeeSnapshot {
-            base_fee_wei,
-            priority_fee_wei: self.config.priority_fee_wei,
-            max_fee_per_gas_wei: wanted.min(self.config.max_fee_per_gas_wei),
-            l1_fee_wei,
-            block: head.number,
-            block_time: head.timestamp,
-            taken_at_ms: now_ms,
-        })
-    }
-
-    /// The oracle's upper bound for a settlement's size, or on older predeploys the fee of that
-    /// many incompressible bytes.
-    async fn read_l1_fee(&self, rpc: &dyn Rpc, oracle: Address) -> Result<u128, EvmError> {
-        let bound = IGasPriceOracle::getL1FeeUpperBoundCall { unsignedTxSize: U256::from(SETTLEMENT_BYTES) };
-        let answer = match self.view(rpc, oracle, bound.abi_encode()).await {
-            Ok(answer) => answer,
-            Err(EvmError::Rpc(error)) if classify::is_execution_failure(&error) => {
-                let size = usize::try_from(SETTLEMENT_BYTES).unwrap_or_default();
-                let data: Vec<u8> = (1_u8..=255).cycle().take(size).collect();
-                self.view(rpc, oracle, IGasPriceOracle::getL1FeeCall { data: data.into() }.abi_encode())
-                    .await?
-            }
-            Err(error) => return Err(error),
-        };
-        let fee = U256::abi_decode(&answer).map_err(|_| RpcError::BadAnswer("L1 fee"))?;
-        u128::try_from(fee).map_err(|_| EvmError::Overflow)
     }
 }
 

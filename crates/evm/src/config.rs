@@ -12,6 +12,13 @@ pub const ADDRESS_GAS_PRICE_ORACLE: &str = "0x4200000000000000000000000000000000
 pub const CONTRACT_SIGNATURE_BYTES_MAX: usize = 2_048;
 /// The L1 data fee enters a cost bound this many times, because it may rise before inclusion.
 pub const L1_FEE_HEADROOM: u128 = 2;
+/// A signature's fee cap has room for the base fee to rise with every block for so long: until the
+/// next look at the chain, and a block.
+pub const FEE_HEADROOM_SECONDS: u64 = 2;
+/// And for at least that many blocks: six double the base fee.
+pub const FEE_HEADROOM_BLOCKS_MIN: u64 = 6;
+/// At most that many, whatever was measured.
+pub const FEE_HEADROOM_BLOCKS_MAX: u64 = 64;
 /// Most blocks one `eth_getLogs` asks for; an endpoint that allows fewer is asked for fewer.
 pub const LOG_BLOCKS_MAX: u64 = 2_000;
 /// Most `eth_getLogs` that one look plans. What is left of a long gap comes with the next looks, so

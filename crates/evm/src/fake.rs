@@ -58,6 +58,8 @@ pub(crate) struct State {
     pub(crate) finalized: Option<u64>,
     /// Milliseconds a block; 0 stands for two seconds.
     pub(crate) block_ms: u64,
+    /// Of every block; 0.1 gwei where nothing is said.
+    pub(crate) base_fee_wei: Option<u64>,
     pub(crate) hide_logs: bool,
     pub(crate) hide_receipts: bool,
     pub(crate) fail: Option<RpcError>,
@@ -172,7 +174,7 @@ impl State {
         let block_ms = if self.block_ms == 0 { 2_000 } else { self.block_ms };
         json!({
             "number": text::to_quantity(number), "hash": block.hash, "parentHash": block.parent,
-            "timestamp": text::to_quantity(GENESIS + block_ms * number / 1_000), "baseFeePerGas": "0x5f5e100",
+            "timestamp": text::to_quantity(GENESIS + block_ms * number / 1_000), "baseFeePerGas": text::to_quantity(self.base_fee_wei.unwrap_or(100_000_000)),
         })
     }
 

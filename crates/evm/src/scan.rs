@@ -168,6 +168,7 @@ impl EvmChain {
     ) -> Result<Look, EvmError> {
         let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
         self.observe(&head);
+        self.follow_fees(&head);
         let unchanged = cursor.head == Some(head.hash);
         if unchanged && watched.iter().all(|w| cursor.is_searched(w)) {
             return Ok(Look::default());

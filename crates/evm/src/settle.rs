@@ -23,7 +23,9 @@ pub struct FeeSnapshot {
     pub base_fee_wei: u128,
     /// `maxPriorityFeePerGas` to offer.
     pub priority_fee_wei: u128,
-    /// `maxFeePerGas` to offer: twice the base fee plus the tip, never above the configured cap.
+    /// `maxFeePerGas` to offer: what the base fee may rise to within
+    /// [`FEE_HEADROOM_SECONDS`](crate::FEE_HEADROOM_SECONDS), and the tip, never above the
+    /// configured cap.
     pub max_fee_per_gas_wei: u128,
     /// L1 data fee of one settlement of ordinary size; zero where the chain has no such fee.
     pub l1_fee_wei: u128,

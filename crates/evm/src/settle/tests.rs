@@ -9,6 +9,7 @@ use super::*;
 use crate::abi::IToken;
 use crate::fake::{FakeRpc, Recorded, TOKEN, connect, payment};
 use crate::rpc::RpcError;
+use crate::scan::ScanCursor;
 
 fn fees() -> FeeSnapshot {
     FeeSnapshot {
@@ -77,16 +78,40 @@ async fn i8_no_signature_above_the_fee_cap() {
     assert!(refused.retry(), "it recovers when fees fall");
 }
 
+/// The same two seconds are another power of an eighth on every chain.
 #[tokio::test]
-async fn fees_are_twice_the_base_fee_and_never_above_the_cap() {
-    let chain = connect(&[&FakeRpc::new(3)], |_| {}).await;
-    assert_eq!(chain.fees(), None);
-    let read = chain.refresh_fees(5).await.unwrap();
-    assert_eq!((read.base_fee_wei, read.max_fee_per_gas_wei), (100_000_000, 201_000_000));
-    assert_eq!((read.l1_fee_wei, read.block, read.taken_at_ms), (0, 3, 5));
-    assert_eq!(chain.fees(), Some(read));
+async fn the_fee_cap_follows_a_rise_for_two_seconds_of_blocks_and_never_above_the_cap() {
+    for (block_ms, cap) in [(200, 325_732_109), (2_000, 203_728_656), (12_000, 203_728_656)] {
+        let rpc = FakeRpc::new(1_000);
+        rpc.state().block_ms = block_ms;
+        let chain = connect(&[&rpc], |_| {}).await;
+        assert_eq!(chain.fees(), None);
+        let read = chain.refresh_fees(5).await.unwrap();
+        assert_eq!((read.base_fee_wei, read.max_fee_per_gas_wei), (100_000_000, cap), "{block_ms}");
+        assert_eq!((read.l1_fee_wei, read.block, read.taken_at_ms), (0, 1_000, 5));
+        assert_eq!(chain.fees(), Some(read));
+    }
     let capped = connect(&[&FakeRpc::new(3)], |c| c.max_fee_per_gas_wei = 150_000_000).await;
     assert_eq!(capped.refresh_fees(5).await.unwrap().max_fee_per_gas_wei, 150_000_000);
+}
+
+/// Five seconds between two refreshes are twenty-five blocks: what is signed meanwhile knows the
+/// base fee of the last look.
+#[tokio::test]
+async fn fees_follow_every_head_that_is_read() {
+    let rpc = FakeRpc::new(1_000);
+    let chain = connect(&[&rpc], |_| {}).await;
+    let before = chain.refresh_fees(5).await.unwrap();
+    rpc.mine(vec![]);
+    rpc.state().base_fee_wei = Some(300_000_000);
+    chain.scan(&[], &mut ScanCursor::default()).await.unwrap();
+    let now = chain.fees().unwrap();
+    assert_eq!((now.base_fee_wei, now.block, now.taken_at_ms), (300_000_000, 1_001, 5));
+    assert!(now.max_fee_per_gas_wei > 2 * before.max_fee_per_gas_wei);
+    // A node that is behind tells of the past.
+    rpc.state().base_fee_wei = Some(1);
+    chain.scan(&[], &mut ScanCursor::default()).await.unwrap();
+    assert_eq!(chain.fees(), Some(now));
 }
 
 #[tokio::test]

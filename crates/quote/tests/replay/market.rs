@@ -1,8 +1,11 @@
-//! One year of one network: fees and the native coin's price at every five seconds.
+//! One year of one network: fees and the native coin's price at every five seconds, and at every
+//! second while the base fee rises with each block.
 
 /// A signed payment waits at most this long for its block: what is left of the
 /// offer's time, and the grace.
 pub(crate) const LANDS_WITHIN_SECONDS: u64 = 150;
+/// Pause between two refreshes of the tariff.
+pub(crate) const REFRESH_SECONDS: u64 = 5;
 /// A year.
 pub(crate) const DAYS: usize = 365;
 const HOURS: usize = DAYS * 24;
@@ -16,11 +19,10 @@ const SEED: u64 = 0x5175_6974_7461_6e63;
 const SPIKES: u64 = 40;
 /// Spikes within one day, half of them before the one before has passed.
 const STORM_SPIKES: u64 = 6;
-/// A rise to fifty times within a minute, evenly in the exponent, thousandths per five seconds.
-const RISE: [u64; 12] =
-    [1_385, 1_919, 2_659, 3_684, 5_104, 7_071, 9_797, 13_572, 18_803, 26_050, 36_090, 50_000];
-/// Fifty, in thousandths.
+/// Fifty times the usual, in thousandths: a spike rises to it by an eighth with each block, as fast as
+/// EIP-1559 allows, which takes 34 blocks.
 const PEAK: u64 = 50_000;
+const BLOCKS_TO_PEAK: u64 = 34;
 /// Shocks of the coin's price in a year: a tenth up or down within two minutes.
 const SHOCKS: u64 = 20;
 const SHOCK_BPS: u64 = 1_000;
@@ -64,20 +66,27 @@ struct Spike {
     start: u64,
     hold: u64,
     decay: u64,
+    block_ms: u64,
 }
 
 impl Spike {
-    fn end(&self) -> u64 {
-        self.start + MINUTE_SECONDS + self.hold + self.decay
+    /// How long the rise takes, in seconds.
+    fn rise(&self) -> u64 {
+        (BLOCKS_TO_PEAK * self.block_ms).div_ceil(1_000)
     }
 
-    /// Factor in thousandths.
+    fn end(&self) -> u64 {
+        self.start + self.rise() + self.hold + self.decay
+    }
+
+    /// Factor in thousandths, of the dearest block within the second at `now`.
     fn factor(&self, now: u64) -> u64 {
         let Some(age) = now.checked_sub(self.start) else { return 1_000 };
-        if age < MINUTE_SECONDS {
-            return RISE[usize::try_from(age / 5).unwrap()];
+        if age < self.rise() {
+            let blocks = (age + 1) * 1_000 / self.block_ms;
+            return (0..blocks.min(BLOCKS_TO_PEAK)).fold(1_000, |factor, _| factor * 9 / 8).min(PEAK);
         }
-        let age = age - MINUTE_SECONDS;
+        let age = age - self.rise();
         if age < self.hold {
             return PEAK;
         }
@@ -100,17 +109,17 @@ pub(crate) struct Market {
 }
 
 impl Market {
-    /// Base and ether.
-    pub(crate) fn base() -> Self {
+    /// Base and ether, with blocks of `block_ms`.
+    pub(crate) fn base(block_ms: u64) -> Self {
         let mut random = Random(SEED);
         let fees = walk(&mut random, BASE_FEE_WEI, 800)
             .into_iter()
             .enumerate()
             .map(|(hour, fee)| fee * hour_of_day(hour) / BPS * week(hour))
             .collect();
-        let mut spikes: Vec<Spike> = (0..SPIKES).map(|_| spike(&mut random, None)).collect();
+        let mut spikes: Vec<Spike> = (0..SPIKES).map(|_| spike(&mut random, None, block_ms)).collect();
         let storm = 200 * 24 * 60;
-        spikes.extend((0..STORM_SPIKES).map(|n| spike(&mut random, Some(storm + 60 + n * 25))));
+        spikes.extend((0..STORM_SPIKES).map(|n| spike(&mut random, Some(storm + 60 + n * 25), block_ms)));
         Self::new(random, fees, 250_000, spikes)
     }
 
@@ -158,9 +167,11 @@ pub(crate) struct Hour<'a> {
     shocks: Vec<(u64, bool)>,
 }
 
-/// A moment at which a tariff is made.
+/// A moment at which somebody buys.
 pub(crate) struct Time {
     pub(crate) at: u64,
+    /// Whether fees are read and a tariff is made then.
+    pub(crate) refreshes: bool,
     /// Until the next one; 0 for moments of the next hour, in which payments may still land.
     pub(crate) lasts: u64,
     /// For how many seconds of the year its payments stand.
@@ -174,17 +185,32 @@ impl Hour<'_> {
         let end = self.from + if dense { HOUR_SECONDS } else { 6 * MINUTE_SECONDS };
         let (mut at, mut times) = (self.from, Vec::new());
         while at <= end + LANDS_WITHIN_SECONDS {
-            let step = if self.is_hot(at) { 5 } else { MINUTE_SECONDS };
+            let step = match () {
+                () if self.is_rising(at) => 1,
+                // Back in step with the refreshes.
+                () if self.is_hot(at) || !at.is_multiple_of(REFRESH_SECONDS) => {
+                    REFRESH_SECONDS - at % REFRESH_SECONDS
+                }
+                () => MINUTE_SECONDS,
+            };
             let lasts = if at < end { step } else { 0 };
             let counts = match dense {
                 true => lasts,
                 false if at < self.from + 3 * MINUTE_SECONDS => 0,
                 false => HOUR_SECONDS / 3,
             };
-            times.push(Time { at, lasts, counts });
+            let refreshes = at.is_multiple_of(REFRESH_SECONDS);
+            times.push(Time { at, refreshes, lasts, counts });
             at += step;
         }
         times
+    }
+
+    /// Whether the base fee rises with every block now, or will before the next refresh.
+    fn is_rising(&self, at: u64) -> bool {
+        self.spikes.iter().any(|spike| {
+            at + REFRESH_SECONDS >= spike.start && at < spike.start + spike.rise() + REFRESH_SECONDS
+        })
     }
 
     /// Whether something sudden happens within minutes.
@@ -193,7 +219,7 @@ impl Hour<'_> {
             || self.shocks.iter().any(|(shock, _)| at + 60 >= *shock && at < shock + 420)
     }
 
-    /// Base fee of the dearest block within the five seconds at `now`, wei per gas.
+    /// Base fee of the dearest block within the second at `now`, wei per gas.
     pub(crate) fn base_fee_wei(&self, now: u64) -> u128 {
         if self.market.fees.is_empty() {
             return 0;
@@ -225,11 +251,11 @@ impl Hour<'_> {
     }
 }
 
-fn spike(random: &mut Random, minute: Option<u64>) -> Spike {
+fn spike(random: &mut Random, minute: Option<u64>, block_ms: u64) -> Spike {
     let minute = minute.unwrap_or_else(|| random.below(DAYS as u64 * 24 * 60 - 120));
     let minutes = |n: u64| n * MINUTE_SECONDS;
     let (hold, decay) = (minutes(2 + random.below(19)), minutes(5 + random.below(26)));
-    Spike { start: minutes(minute), hold, decay }
+    Spike { start: minutes(minute), hold, decay, block_ms }
 }
 
 /// An hourly walk around `start` that is pulled back to it.

@@ -8,7 +8,7 @@ use quittance_quote::{
     BaseCost, Markup, Rate, SolanaCost, Tariff, TariffWindow, native_to_usdc, next_gas, usdc_to_native,
 };
 
-use crate::market::{DAYS, Hour, L1_FEE_WEI, LANDS_WITHIN_SECONDS, Market, Time};
+use crate::market::{DAYS, Hour, L1_FEE_WEI, LANDS_WITHIN_SECONDS, Market, REFRESH_SECONDS, Time};
 
 /// The L1 fee is charged and bounded at twice the oracle's figure.
 const L1_FEE_HEADROOM: u128 = 2;
@@ -30,7 +30,11 @@ pub(crate) struct Policy {
     pub(crate) gas_bounded: u64,
     pub(crate) gas_expected: u64,
     pub(crate) tip_wei: u128,
-    pub(crate) refresh_seconds: u64,
+    /// The fee cap of a signature has room for that many full blocks.
+    pub(crate) blocks_of_headroom: u32,
+    /// Fees are known as of that many seconds: those of the last refresh while nothing is
+    /// under way, of the last look at the chain while something is.
+    pub(crate) fees_every_seconds: u64,
     pub(crate) timeout_seconds: u64,
     pub(crate) grace_seconds: u64,
     pub(crate) fall_bps_per_minute: u32,
@@ -40,15 +44,17 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// Base, with the gas limit of decision 0004.
-    pub(crate) fn base() -> Self {
+    /// Base, with the gas limit of decision 0004, and the headroom of two seconds of blocks.
+    pub(crate) fn base(block_ms: u64) -> Self {
+        let blocks = 2_000_u64.div_ceil(block_ms).max(6);
         Self {
             markup: "1.25".parse().unwrap(),
             headroom_bps: 11_250,
             gas_bounded: 88_000,
             gas_expected: 88_000,
             tip_wei: 1_000_000,
-            refresh_seconds: 5,
+            blocks_of_headroom: u32::try_from(blocks).unwrap(),
+            fees_every_seconds: REFRESH_SECONDS,
             timeout_seconds: 120,
             grace_seconds: 30,
             fall_bps_per_minute: 1_000,
@@ -60,7 +66,7 @@ impl Policy {
 
     /// Solana: the limits on gas do not apply.
     pub(crate) fn solana() -> Self {
-        Self { decimals: 9, ..Self::base() }
+        Self { decimals: 9, ..Self::base(200) }
     }
 
     fn is_base(&self) -> bool {
@@ -81,6 +87,8 @@ pub(crate) struct Ledger {
     pub(crate) payments: u64,
     /// Payments whose cheapest tariff was refused because it no longer covered the bound.
     pub(crate) refused_old: u64,
+    /// Payments that no block took in time: the base fee rose above their fee cap.
+    pub(crate) left_behind: u64,
     seconds: u64,
     sold_seconds: u64,
     /// Surcharge over real cost, percent → seconds in which it was paid.
@@ -91,8 +99,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// Heads of the columns of [`Self::row`].
-    pub(crate) const HEAD: &'static str =
-        "policy                       worst day   median  95 % below   sold  refused  worst payment";
+    pub(crate) const HEAD: &'static str = "policy                                   worst day   median  95 % below   sold  refused  left behind  worst payment";
 
     pub(crate) fn sold_bps(&self) -> u64 {
         self.sold_seconds * 10_000 / self.seconds
@@ -124,13 +131,14 @@ impl Ledger {
     pub(crate) fn row(&self, name: &str) -> String {
         let sold = self.sold_bps();
         format!(
-            "{name:<28} {:>7} %  {:>5} %  {:>8} %  {:>2}.{:02} %  {:>6}  -{} USDC",
+            "{name:<40} {:>7} %  {:>5} %  {:>8} %  {:>2}.{:02} %  {:>6}  {:>6}  -{} USDC",
             self.worst_day_percent(),
             self.surcharge_median_percent(),
             self.surcharge_quantile(95),
             sold / 100,
             sold % 100,
             self.refused_old,
+            self.left_behind,
             Amount::new(self.worst_loss).to_usdc(),
         )
     }
@@ -160,7 +168,7 @@ impl<'a> Shop<'a> {
     pub(crate) fn new(market: &'a Market, policy: Policy) -> Self {
         let network =
             if policy.is_base() { "eip155:8453" } else { "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp" };
-        let age_max = policy.refresh_seconds * STALE_AFTER_REFRESHES;
+        let age_max = REFRESH_SECONDS * STALE_AFTER_REFRESHES;
         let window = TariffWindow::new(
             network.parse().unwrap(),
             policy.timeout_seconds,
@@ -171,6 +179,7 @@ impl<'a> Shop<'a> {
             days: vec![Books::default(); DAYS],
             payments: 0,
             refused_old: 0,
+            left_behind: 0,
             seconds: 0,
             sold_seconds: 0,
             surcharges: BTreeMap::new(),
@@ -179,7 +188,8 @@ impl<'a> Shop<'a> {
         Self { market, policy, window, at_cost: "1".parse().unwrap(), number: 0, ledger }
     }
 
-    /// Every five seconds around spikes and shocks, every minute in the rest of such an
+    /// Every second while the base fee rises with each block, every five seconds around
+    /// spikes and shocks, every minute in the rest of such an
     /// hour. Hours in which nothing happens are sampled: the window is filled from six
     /// refreshes a minute apart, and the last three stand for twenty minutes each.
     pub(crate) fn run(mut self) -> Ledger {
@@ -187,15 +197,22 @@ impl<'a> Shop<'a> {
             let view = self.market.hour(hour);
             let times = view.times();
             let looks: Vec<Now> = times.iter().map(|time| self.look(&view, time.at)).collect();
+            let mut known = 0;
             for (n, time) in times.iter().enumerate() {
                 if time.lasts == 0 {
                     break;
                 }
-                self.refresh(&looks[n], time.lasts);
+                if time.refreshes {
+                    let next = times[n + 1..].iter().find(|later| later.refreshes).unwrap();
+                    self.refresh(&looks[n], next.at - time.at);
+                }
+                if time.refreshes || time.at.is_multiple_of(self.policy.fees_every_seconds) {
+                    known = n;
+                }
                 if time.counts > 0 {
                     let within = |later: &&Time| later.at <= time.at + LANDS_WITHIN_SECONDS;
                     let ahead = times[n..].iter().take_while(within).count();
-                    self.sell(hour / 24, &looks[n..n + ahead], time.counts);
+                    self.sell(hour / 24, &looks[known], &looks[n..n + ahead], time.counts);
                 }
             }
         }
@@ -263,14 +280,17 @@ impl<'a> Shop<'a> {
             return Some(0);
         }
         let for_gas = allowed.checked_sub(L1_FEE_WEI * L1_FEE_HEADROOM)?;
-        let wanted = (now.fee_wei * 2 + self.policy.tip_wei).min(MAX_FEE_PER_GAS_WEI);
+        let risen = (0..self.policy.blocks_of_headroom).fold(now.fee_wei, |fee, _| fee + fee.div_ceil(8));
+        let wanted = (risen + self.policy.tip_wei).min(MAX_FEE_PER_GAS_WEI);
         let cap = wanted.min(for_gas / u128::from(self.policy.gas_bounded));
         (cap > now.fee_wei).then_some(cap)
     }
 
     /// One payment a second for `weight` seconds: the cheapest tariff of the window that
-    /// is taken, in the dearest block that takes it while the offer may be paid.
-    fn sell(&mut self, day: usize, ahead: &[Now], weight: u64) {
+    /// is taken, in the dearest block that takes it while the offer may be paid. Fees are
+    /// `known` as of a moment ago; a payment that no block takes earns nothing and costs all
+    /// that it may.
+    fn sell(&mut self, day: usize, known: &Now, ahead: &[Now], weight: u64) {
         let now = &ahead[0];
         self.ledger.seconds += weight;
         let current = self.window.current(now.ms).map(|tariff| tariff.gas);
@@ -279,13 +299,19 @@ impl<'a> Shop<'a> {
         let mut tariffs: Vec<Amount> = self.window.payable_tariffs(now.ms).map(|tariff| tariff.gas).collect();
         tariffs.sort_unstable();
         tariffs.dedup();
-        let taken = tariffs.iter().find_map(|gas| self.fee_cap(*gas, now).map(|cap| (*gas, cap)));
+        let taken = tariffs.iter().find_map(|gas| self.fee_cap(*gas, known).map(|cap| (*gas, cap)));
         // An honest payer takes the offer of this moment; dearer ones are history.
         let Some((gas, cap)) = taken.filter(|(gas, _)| *gas <= offered) else { return };
         self.ledger.refused_old += u64::from(tariffs.first() != Some(&gas));
         let landings = ahead.iter().filter_map(|block| Some((self.cost_native(block, cap)?, block)));
-        let (native, block) =
-            landings.max_by_key(|(native, block)| native * u128::from(block.cents)).unwrap();
+        let dearest = landings.max_by_key(|(native, block)| native * u128::from(block.cents));
+        let Some((native, block)) = dearest else {
+            let native = cap * u128::from(GAS_MEASURED) + L1_FEE_WEI;
+            let burnt = native_to_usdc(native, self.policy.decimals, &now.rate, &self.at_cost).unwrap();
+            self.ledger.left_behind += 1;
+            self.ledger.days[day].spent += u128::from(burnt.atomic()) * u128::from(weight);
+            return;
+        };
         let spent =
             native_to_usdc(native, self.policy.decimals, &block.rate, &self.at_cost).unwrap().atomic();
         let charged = gas.atomic();

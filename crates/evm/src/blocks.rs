@@ -16,6 +16,11 @@ impl EvmChain {
         self.measured().ms()
     }
 
+    /// The same, once it was measured.
+    pub fn measured_block_ms(&self) -> Option<u64> {
+        self.measured().measured_ms()
+    }
+
     /// How many blocks of this chain it takes until that much time has passed.
     pub(crate) fn blocks_in(&self, seconds: u64) -> u64 {
         self.measured().blocks_in(seconds)

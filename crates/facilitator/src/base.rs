@@ -1,5 +1,7 @@
 //! [`Chain`] over `quittance-evm`.
 
+use std::sync::Once;
+
 use async_trait::async_trait;
 use quittance_evm::{
     ArrivalCursor, EvmChain, EvmConfig, EvmError, EvmLanded, EvmPayment, EvmState, EvmWatch, FeeSnapshot,
@@ -42,6 +44,7 @@ pub(crate) struct BaseChain {
     headroom_bps: u128,
     cursor: tokio::sync::Mutex<ScanCursor>,
     arrivals: tokio::sync::Mutex<ArrivalCursor>,
+    depth_told: Once,
 }
 
 impl BaseChain {
@@ -85,7 +88,20 @@ impl BaseChain {
             headroom_bps,
             cursor: tokio::sync::Mutex::default(),
             arrivals: tokio::sync::Mutex::default(),
+            depth_told: Once::new(),
         })
+    }
+
+    /// Says once what the configured number of blocks is worth here: on Base it is a tenth of what
+    /// it was.
+    fn tell_depth(&self) {
+        let confirmations = self.chain.config().confirmations;
+        if let Some(block_ms) = self.chain.measured_block_ms().filter(|_| confirmations > 0) {
+            let depth_ms = confirmations.saturating_mul(block_ms);
+            self.depth_told.call_once(|| {
+                tracing::info!(network = %self.network, confirmations, block_ms, depth_ms, "payments count at this depth");
+            });
+        }
     }
 
     /// What is known without asking a node.
@@ -357,6 +373,7 @@ impl Chain for BaseChain {
     async fn refresh_costs(&self, now_ms: i64) -> Result<CostSnapshot, ChainFault> {
         let fault = |error: EvmError| ChainFault(error.to_string());
         let fees = self.chain.refresh_fees(now_ms).await.map_err(fault)?;
+        self.tell_depth();
         let state = self.chain.state().await.map_err(fault)?;
         let overflow = || ChainFault("fees out of range".to_owned());
         let fee_per_gas = fees

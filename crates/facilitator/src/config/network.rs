@@ -56,20 +56,22 @@ pub struct NetworkConfig {
     /// EIP-712 domain version of the token.
     #[serde(default = "default_token_version")]
     pub asset_version: String,
-    /// How long an offer may be paid.
+    /// How long an offer may be paid, in seconds, 30 at least. A signature on Solana lives for some
+    /// thirty whatever it says: as long as the blockhash that it is made over.
     #[serde(default = "default_max_timeout_seconds")]
     pub max_timeout_seconds: u64,
     /// One RPC call's limit.
     #[serde(default = "default_rpc_timeout_ms")]
     pub rpc_timeout_ms: u64,
-    /// Pause between two looks of the shared poller.
+    /// Pause between two looks of the shared poller while a payment is some seconds old; what has
+    /// waited for longer is looked at more seldom, every two seconds at last.
     #[serde(default = "default_poll_interval_ms")]
     pub poll_interval_ms: u64,
     /// From this amount on (USDC) a landing needs the word of a second endpoint,
     /// where `rpc_urls` has one (I7): a lone node that lies can sell no more.
     #[serde(default = "default_second_opinion_usdc", deserialize_with = "decimal_text")]
     pub second_opinion_usdc: String,
-    /// Base: blocks on top of the one that holds the payment.
+    /// Base: blocks on top of the one that holds the payment, whatever a block takes.
     #[serde(default)]
     pub confirmations: u64,
     /// Base: gas limit of a settlement, also the cost bound.

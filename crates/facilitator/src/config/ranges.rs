@@ -195,7 +195,8 @@ fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Range<'a>> {
         // the token's units: with other decimals an amount would be worth
         // another sum than was asked for.
         Range::whole(key("asset_decimals"), u64::from(*asset_decimals), 6, 6),
-        Range::whole(key("max_timeout_seconds"), *max_timeout_seconds, 5, DAY_SECONDS),
+        // Clients sign for that long; less leaves no time to settle, whatever the block time.
+        Range::whole(key("max_timeout_seconds"), *max_timeout_seconds, 30, DAY_SECONDS),
         Range::whole(key("rpc_timeout_ms"), *rpc_timeout_ms, 100, 120_000),
         Range::whole(key("poll_interval_ms"), *poll_interval_ms, 10, 60_000),
         Range::whole(key("payout_look_seconds"), *payout_look_seconds, 1, DAY_SECONDS),

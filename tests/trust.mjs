@@ -8,6 +8,8 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as stack from './lib/stack.mjs';
+import { decode, encode } from './lib/http.mjs';
+import { paySolana, signer } from './lib/solana-payment.mjs';
 
 const { BASE, SOLANA } = stack;
 const folder = mkdtempSync(join(tmpdir(), 'quittance-trust-'));
@@ -50,6 +52,14 @@ const asOwner = async (address, functionName, ...args) => {
   const { status } = await reader.waitForTransactionReceipt({ hash, pollingInterval: 50 });
   assert.equal(status, 'success', functionName);
 };
+
+async function payoutAccount() {
+  const [at] = await kit.getProgramDerivedAddress({
+    programAddress: 'ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL',
+    seeds: [net.solana.pay_to, 'TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA', net.solana.mint].map(text => kit.getAddressEncoder().encode(text)),
+  });
+  return at;
+}
 
 /** Circle's contract once more, as another token. */
 async function token(address, name, decimals, currency) {
@@ -94,8 +104,16 @@ const children = new Set();
 process.on('exit', () => children.forEach(child => child.kill('SIGKILL')));
 
 /** Runs `quittance serve`; resolves when it listens or ends. */
-function serve(change, env = {}) {
-  const child = spawn(join(stack.BIN, 'quittance'), ['serve', '--config', configure(change)], {
+const serve = (change, env) => program('quittance', ['serve', '--config', configure(change)], env);
+
+/** The sample API behind its gate. */
+const gate = change => program('sample-api', ['--test-hooks', '--config', configure(sections => {
+  sections.gate = { catalogue: join(stack.ROOT, 'catalogs/imgnai.toml') };
+  change(sections);
+})]);
+
+function program(name, args, env = {}) {
+  const child = spawn(join(stack.BIN, name), args, {
     env: { ...process.env, ...secrets, NO_COLOR: '1', ...env },
   });
   children.add(child);
@@ -313,10 +331,7 @@ await test('an empty wallet, a pause and a blacklisting close Base, and it opens
 });
 
 await test('a closed and a frozen payout account close Solana, and it opens again', async () => {
-  const [at] = await kit.getProgramDerivedAddress({
-    programAddress: 'ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL',
-    seeds: [net.solana.pay_to, 'TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA', net.solana.mint].map(text => kit.getAddressEncoder().encode(text)),
-  });
+  const at = await payoutAccount();
   const program = await serve(solana({}));
   assert.ok(program.url, program.out);
   await until('open', async () => (await closed(program, SOLANA)) === undefined || await closed(program, SOLANA));
@@ -339,6 +354,40 @@ await test('a closed and a frozen payout account close Solana, and it opens agai
     await until(`${reason} mended`, async () => (await closed(program, SOLANA)) === undefined || await closed(program, SOLANA));
   }
   program.stop();
+});
+
+await test('a gate says why its network is closed, takes nothing meanwhile, and takes the same payment afterwards', async () => {
+  const at = await payoutAccount();
+  const api = await gate(solana({}));
+  assert.ok(api.url, api.out);
+  const path = '/test/fail-once';
+  const ask = async header => {
+    const answer = await fetch(`${api.url}${path}`, { method: 'POST', headers: { 'Content-Type': 'application/json', ...(header && { 'PAYMENT-SIGNATURE': header }) }, body: '{}' });
+    return { status: answer.status, headers: answer.headers, body: await answer.json() };
+  };
+  const offers = async () => decode((await ask()).headers.get('payment-required'))?.accepts;
+  await until('offered', async () => (await offers())?.length === 1 || 'not yet');
+  const [offer] = await offers();
+  const header = encode(await paySolana(net, signer(net.solana.payer_key), offer));
+  const whole = (await rpc(net.solana.rpc_url, 'getAccountInfo', at, { encoding: 'base64', commitment: 'confirmed' })).value;
+  const put = (data, lamports, owner) => rpc(net.solana.rpc_url, 'surfnet_setAccount', at, { lamports, data, owner, executable: false, rentEpoch: 0 });
+  await put('', 0, '11111111111111111111111111111111');
+  await until('closed', async () => (await ask()).status === 503 || 'still offered');
+  const unpaid = await ask();
+  assert.deepEqual([unpaid.body.error, unpaid.body.closed], ['network_unavailable', { [SOLANA]: 'pay_to_closed' }]);
+  assert.match(unpaid.body.message, /pay_to_closed/);
+  assert.ok(Number(unpaid.headers.get('retry-after')) > 0);
+  const paid = await ask(header);
+  assert.deepEqual([paid.status, paid.body.error, paid.body.reason], [503, 'network_unavailable', 'pay_to_closed'], JSON.stringify(paid.body));
+  assert.deepEqual([paid.body.retry_action, paid.headers.get('x-should-retry')], ['retry_same_payment', 'false']);
+  await put(Buffer.from(whole.data[0], 'base64').toString('hex'), whole.lamports, whole.owner);
+  await until('offered again', async () => (await offers())?.length === 1 || 'not yet');
+  // Its blockhash may be gone by now; then it says so, and a fresh one is taken.
+  let answer = await ask(header);
+  if (answer.status === 402) answer = await ask(encode(await paySolana(net, signer(net.solana.payer_key), (await offers())[0])));
+  assert.equal(answer.status, 500, JSON.stringify(answer.body));
+  assert.equal(decode(answer.headers.get('payment-response')).success, true, 'it is settled, and a credit');
+  api.stop();
 });
 
 await test('a fee payer without money closes Solana', async () => {

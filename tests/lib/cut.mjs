@@ -3,9 +3,12 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 
-/** `cut(count)`: the next `count` requests to `path` lose their connection. */
+/**
+ * `cut(count)`: the next `count` requests to `path` lose their connection before
+ * their answer; `swallow(count)`: with it, once it was taken to the last byte.
+ */
 export async function cutter(target, path) {
-  const state = { left: 0, done: 0 };
+  const state = { left: 0, swallow: 0, done: 0 };
   const server = createServer(client => {
     const { hostname, port } = new URL(target());
     const upstream = connect(Number(port), hostname);
@@ -14,6 +17,11 @@ export async function cutter(target, path) {
     upstream.on('error', end).on('close', end);
     upstream.pipe(client);
     client.on('data', chunk => {
+      if (state.swallow > 0 && chunk.toString('latin1').startsWith(`POST ${path} `)) {
+        state.swallow -= 1;
+        upstream.unpipe(client);
+        upstream.on('data', wholeAnswer(() => { state.done += 1; end(); })).resume();
+      }
       const doomed = state.left > 0 && chunk.toString('latin1').startsWith(`POST ${path} `);
       if (!doomed) return upstream.write(chunk);
       state.left -= 1;
@@ -29,6 +37,7 @@ export async function cutter(target, path) {
   return {
     url: `http://127.0.0.1:${server.address().port}`,
     cut: count => { state.left = count; },
+    swallow: count => { state.swallow = count; },
     get done() { return state.done; },
     close: () => server.close(),
   };
@@ -43,4 +52,15 @@ function waitForBody(client, first, upstream, end) {
   client.removeAllListeners('data');
   client.on('data', chunk => { missing -= chunk.length; pass(chunk); });
   pass(first);
+}
+
+/** Calls back once an answer of a known length is there whole. */
+function wholeAnswer(over) {
+  let seen = Buffer.alloc(0);
+  return chunk => {
+    seen = Buffer.concat([seen, chunk]);
+    const end = seen.indexOf('\r\n\r\n');
+    const length = /content-length: *(\d+)/i.exec(seen.subarray(0, Math.max(end, 0)).toString('latin1'))?.[1];
+    if (end >= 0 && seen.length >= end + 4 + Number(length)) over();
+  };
 }

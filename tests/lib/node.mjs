@@ -3,14 +3,19 @@
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 
-/** `before(call)` runs, and then the call goes on; resolves to `{ url, close }`. */
+/**
+ * `before(call)` runs, and then the call goes on, or the one that it returns in its
+ * place; resolves to `{ url, close }`.
+ */
 export async function nodeBefore(upstream, before) {
   const server = createServer((request, response) => {
     const chunks = [];
     request.on('data', chunk => chunks.push(chunk));
     request.on('end', async () => {
-      const body = Buffer.concat(chunks).toString();
-      for (const call of [JSON.parse(body)].flat()) await before(call);
+      const asked = JSON.parse(Buffer.concat(chunks).toString());
+      const calls = [];
+      for (const call of [asked].flat()) calls.push((await before(call)) ?? call);
+      const body = JSON.stringify(Array.isArray(asked) ? calls : calls[0]);
       const answer = await fetch(upstream, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
       response.writeHead(answer.status, { 'Content-Type': 'application/json' });
       response.end(await answer.text());

@@ -1,0 +1,143 @@
+//! Signing and sending: slot, signed bytes and hash are durable before a node sees them.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use quittance_ledger::{LedgerError, Reserve, SignFn, Slot};
+
+use super::Driver;
+use crate::chain::SignRefused;
+use crate::engine::Event;
+use crate::failpoint;
+
+impl Driver {
+    /// Slot, signed bytes and hash in one commit (I2).
+    pub(super) async fn record(&mut self) -> Event {
+        failpoint::hit("before_record").await;
+        let now_ms = self.tools.clock.now_ms();
+        if !self.desk.ready.load(Ordering::Acquire) {
+            // A counter behind the chain would reserve a nonce that is gone.
+            return Event::NotRecorded {
+                retry: true,
+                reason: "the wallet's nonce is not known yet".to_owned(),
+            };
+        }
+        let Some(allowed) = self.desk.allowed_native(self.payment.gas, now_ms) else {
+            return Event::NotRecorded { retry: true, reason: "no fresh exchange rate".to_owned() };
+        };
+        if let Err(refusal) = self.reserve(allowed, now_ms).await {
+            return Event::NotRecorded { retry: refusal.retry, reason: refusal.reason };
+        }
+        let reserved = self.reserved;
+        let refused = Arc::new(Mutex::new(None));
+        let result = if self.desk.chain.takes_nonce() {
+            let (chain, form) = (Arc::clone(&self.desk.chain), self.payment.payload.clone());
+            let told = Arc::clone(&refused);
+            let sign: SignFn = Box::new(move |nonce| {
+                chain.sign(&form, Some(nonce), allowed, reserved).map_err(|refusal| tell(&told, refusal))
+            });
+            let wallet = self.desk.chain.wallet().to_owned();
+            let ledger = &self.tools.ledger;
+            match &self.newest {
+                None => ledger.record_with_nonce(&self.payment.id, &wallet, sign, now_ms).await,
+                // The earlier attempt was included and failed: its nonce is gone.
+                Some(_) => {
+                    let payments = std::slice::from_ref(&self.payment.id);
+                    ledger.record_again(payments, Slot::Fresh { wallet }, sign, now_ms).await
+                }
+            }
+        } else {
+            match self.desk.chain.sign(&self.payment.payload, None, allowed, reserved) {
+                Ok(signed) => self.tools.ledger.record(&self.payment.id, signed, now_ms).await,
+                Err(refusal) => Err(LedgerError::Sign(tell(&refused, refusal))),
+            }
+        };
+        failpoint::hit("after_record").await;
+        match result {
+            Ok(recorded) => {
+                self.keep(recorded);
+                self.watch().await;
+                Event::Recorded
+            }
+            Err(LedgerError::Sign(reason)) => {
+                let retry = refused.lock().is_ok_and(|told| told.as_ref().is_none_or(|r| r.retry));
+                Event::NotRecorded { retry, reason }
+            }
+            Err(error) => self.recover_record(error).await,
+        }
+    }
+
+    /// Makes sure that what the next signature may cost is reserved (P3). A bound
+    /// that rose since the claim is raised, or what is reserved has to do.
+    async fn reserve(&mut self, allowed: u128, now_ms: i64) -> Result<(), SignRefused> {
+        let bound = self.desk.chain.cost_bound(&self.payment.payload, allowed)?;
+        if bound <= self.reserved {
+            return Ok(());
+        }
+        let later = |reason: String| SignRefused { retry: true, reason };
+        let wanted = self.desk.reserve_bound(self.payment.payer.clone(), bound, now_ms);
+        let Some(wanted) = wanted else { return Err(later("no exchange rate was ever known".to_owned())) };
+        let wanted = Reserve { balance: self.seen, ..wanted };
+        match self.tools.ledger.reserve(&self.payment.id, wanted, now_ms).await {
+            Ok(()) => {
+                self.reserved = bound;
+                Ok(())
+            }
+            Err(_) if self.reserved > 0 => Ok(()),
+            Err(error) => Err(later(error.to_string())),
+        }
+    }
+
+    /// A commit may have worked although its answer was lost: read before
+    /// anything else, or a second nonce would be spent on the same payment.
+    async fn recover_record(&mut self, error: LedgerError) -> Event {
+        let before = self.transactions.len();
+        tracing::warn!(payment = %self.payment.id, %error, "recording failed; reading the ledger");
+        if matches!(error, LedgerError::NotOwner { .. })
+            || error.payment().is_some_and(|payment| payment.state.is_final())
+        {
+            // Nothing is left to do here, and trying again would go on for ever.
+            self.ended = true;
+            self.notice.announce();
+        }
+        match self.load_attempts().await {
+            Ok(()) if self.transactions.len() > before => {
+                self.watch().await;
+                Event::Recorded
+            }
+            _ => Event::NotRecorded { retry: true, reason: error.to_string() },
+        }
+    }
+
+    pub(super) async fn send(&mut self) -> Option<Event> {
+        let recorded = self.newest.as_ref()?;
+        // I2: only this payment's own durable bytes. A panic here ends this
+        // driver alone; the sweep finds the payment and drives it afresh.
+        assert!(recorded.payments().contains(&self.payment.id), "an attempt of another payment");
+        assert_eq!(recorded.network(), &self.payment.network, "an attempt on another network");
+        failpoint::hit("before_send").await;
+        let outcome = self.desk.chain.send(recorded).await;
+        failpoint::hit("after_send").await;
+        self.tools.metrics.sent(&self.payment.network, &outcome);
+        let (ledger, attempt) = (Arc::clone(&self.tools.ledger), recorded.attempt());
+        let (noted, now_ms) = (outcome.clone(), self.tools.clock.now_ms());
+        // Journaled in the background: a recorded attempt counts as possibly
+        // sent, so nothing depends on this line.
+        tokio::spawn(async move {
+            if let Err(error) = ledger.journal_send(attempt, &noted, now_ms).await {
+                tracing::warn!(%error, "a broadcast is missing in the journal");
+            }
+        });
+        Some(Event::Sent(outcome))
+    }
+}
+
+/// The ledger hands a signer's refusal through as text; whether waiting can
+/// help goes beside it.
+fn tell(told: &Mutex<Option<SignRefused>>, refusal: SignRefused) -> String {
+    let reason = refusal.reason.clone();
+    if let Ok(mut told) = told.lock() {
+        *told = Some(refusal);
+    }
+    reason
+}

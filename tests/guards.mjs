@@ -103,15 +103,15 @@ await stack.withStack(async folder => {
     stack.say(`    ${failed.length} of ${HOSTILE} were signed, and burnt ${burnt} of ${LIMIT_UNITS}`);
   });
 
-  await test('who paid before buys on, who is new is told to come back later', async () => {
+  await test('who paid before buys on, and who is new is tried, one at a time', async () => {
     turning = undefined;
     await guardsHold(net, true);
     const again = await ask(url, 'settle', await solana.paySolana(net, regular, offer));
     assert.ok(again.success, JSON.stringify(again));
     const newcomer = solana.stranger();
     await setTokens(net, newcomer.address);
-    const refused = await ask(url, 'settle', await solana.paySolana(net, newcomer, offer));
-    assert.deepEqual([refused.success, refused.errorReason, refused.transaction], [false, 'network_unavailable', ''], JSON.stringify(refused));
+    const tried = await ask(url, 'settle', await solana.paySolana(net, newcomer, offer));
+    assert.ok(tried.success, JSON.stringify(tried));
   });
   node.close();
 });

@@ -35,12 +35,13 @@ async function sign(net, offer, { memo } = {}) {
 const offerOf = async (api, what) => (await send(api, what)).required.accepts.find(one => one.network === stack.SOLANA);
 
 /** Told to sign again, with an offer to sign. */
-function assertSignAgain(answer) {
+function assertSignAgain(answer, before) {
   assert.deepEqual([answer.status, answer.json.code ?? answer.json.error, answer.json.retry_action], [402, 'duplicate_settlement', 'pay'], answer.text);
   assert.equal(answer.required.error, 'duplicate_settlement');
   assert.match(answer.json.message, /Sign again/);
   const offer = answer.required.accepts.find(one => one.network === stack.SOLANA);
   assert.ok(offer, 'a fresh offer comes with it');
+  if (before) assert.notEqual(offer.extra.recentBlockhash, before, 'and not the blockhash that would make the same message again');
   return offer;
 }
 
@@ -54,10 +55,11 @@ async function another(net, offer, earlier) {
 
 async function inSequence(net, api) {
   const [first, second] = [someBody(), someBody()];
-  const header = await sign(net, await offerOf(api, first));
+  const before = await offerOf(api, first);
+  const header = await sign(net, before);
   const bought = await send(api, first, header);
   assert.equal(bought.status, 200, bought.text);
-  const offer = assertSignAgain(await send(api, second, header));
+  const offer = assertSignAgain(await send(api, second, header), before.extra.recentBlockhash);
   assertSignAgain(await send(api, second, header));
   const again = await send(api, first, header);
   assert.deepEqual([again.status, again.text], [200, bought.text], 'the first has its answer');

@@ -110,6 +110,9 @@ impl Inner {
             let receipt = pending_receipt(&known);
             return PayOutcome::Pending { receipt, retry_after_seconds: PENDING_RETRY_SECONDS };
         }
+        if let Some(desk) = self.desk(known.network.as_str()) {
+            desk.moment.pass();
+        }
         PayOutcome::Refused(
             Rejection::new(ErrorCode::DuplicateSettlement, SAME_MESSAGE).of(known.payer.clone()),
         )

@@ -50,6 +50,15 @@ impl Moment {
         *said = Some(Arc::new(Said { number, terms, at_ms: now_ms }));
     }
 
+    /// The moment is over: somebody was told to sign again, and over the same blockhash
+    /// the same message would come out.
+    pub(crate) fn pass(&self) {
+        let mut said = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = said.take() {
+            *said = Some(Arc::new(Said { number: old.number, terms: old.terms.clone(), at_ms: i64::MIN }));
+        }
+    }
+
     /// Hands out the terms to offer now: `terms` alone once the moment is past.
     pub(crate) fn terms<T>(
         &self,

@@ -389,4 +389,9 @@ async fn an_offer_says_what_the_chain_says_of_the_moment_and_no_longer() {
     assert_eq!(offered(NOW + 5_000).as_deref(), Some("second"), "at the same surcharge");
     assert_eq!(offered(NOW + 5_000 + MOMENT_MS_MAX).as_deref(), Some("second"));
     assert_eq!(offered(NOW + 5_001 + MOMENT_MS_MAX), None);
+    said("third", NOW + 20_000);
+    solana.moment.pass();
+    assert_eq!(offered(NOW + 20_000), None, "who is told to sign again gets no blockhash a second time");
+    said("fourth", NOW + 25_000);
+    assert_eq!(offered(NOW + 25_000).as_deref(), Some("fourth"));
 }

@@ -205,8 +205,8 @@ fn not_now(
     trouble.answer(StatusCode::SERVICE_UNAVAILABLE).json(trouble)
 }
 
-/// The payment cannot be taken yet, and can be a little later (503): whoever was
-/// asked to sign again would pay twice.
+/// The payment cannot be taken yet, and can be a little later (503, or 429 to who
+/// asked too often): whoever was asked to sign again would pay twice.
 pub(crate) fn later(rejection: &Rejection) -> HttpResponse<BoxBody> {
     let message = rejection_message(rejection);
     let trouble = Trouble {
@@ -217,7 +217,11 @@ pub(crate) fn later(rejection: &Rejection) -> HttpResponse<BoxBody> {
         retry_after_seconds: Some(LATER_RETRY_SECONDS),
         ..Trouble::default()
     };
-    trouble.answer(StatusCode::SERVICE_UNAVAILABLE).json(trouble)
+    let status = match rejection.code {
+        ErrorCode::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    trouble.answer(status).json(trouble)
 }
 
 /// The outcome is not known yet (503, P5).

@@ -41,7 +41,13 @@ pub enum GateError {
     /// Another protocol version, or version 1's header.
     #[error("this endpoint speaks x402 version 2: send a PAYMENT-SIGNATURE header with \"x402Version\": 2")]
     PaymentVersion,
-    /// `Limits::concurrency_max` requests with a payment are in flight.
+    /// No room for this body beside those in memory (`Limits::unpaid_bytes_max`, `Limits::paid_bytes_max`).
+    #[error("too many bytes of other requests are in memory; try again in a moment")]
+    TooManyBytes {
+        /// Whether the request carried a signed payment.
+        paying: bool,
+    },
+    /// `Limits::concurrency_max` payments are in flight.
     #[error("too many paid requests are in flight")]
     TooManyInFlight,
     /// The handler panicked, or its body ended in an error. The payment is a credit.
@@ -81,7 +87,9 @@ impl GateError {
                 StatusCode::PAYMENT_REQUIRED
             }
             Self::NotAuthenticated => StatusCode::UNAUTHORIZED,
-            Self::TooManyInFlight | Self::NotBooked(_) | Self::RunRevoked => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyInFlight | Self::TooManyBytes { .. } | Self::NotBooked(_) | Self::RunRevoked => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::HandlerFailed | Self::NotPaid | Self::Gate => StatusCode::INTERNAL_SERVER_ERROR,
             Self::HandlerTooSlow => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -96,6 +104,7 @@ impl GateError {
             Self::BodyTooSlow => "body_too_slow",
             Self::BodyBroken => "body_broken",
             Self::TooManyInFlight => "too_many_in_flight",
+            Self::TooManyBytes { .. } => "too_many_bytes_in_flight",
             Self::HandlerFailed => "handler_failed",
             Self::HandlerTooSlow => "handler_too_slow",
             Self::RunRevoked => "run_revoked",
@@ -127,6 +136,7 @@ impl GateError {
             Self::BodyTooSlow
                 | Self::BodyBroken
                 | Self::TooManyInFlight
+                | Self::TooManyBytes { .. }
                 | Self::HandlerFailed
                 | Self::HandlerTooSlow
                 | Self::RunRevoked
@@ -142,6 +152,7 @@ impl GateError {
                 Some(RetryAction::Pay)
             }
             Self::TooManyInFlight
+            | Self::TooManyBytes { paying: true }
             | Self::HandlerFailed
             | Self::HandlerTooSlow
             | Self::RunRevoked

@@ -8,12 +8,13 @@ use actix_web::http::header::HeaderMap;
 use actix_web::web::{self, ServiceConfig};
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
-use quittance_facilitator::Facilitator;
+use quittance_facilitator::{Callers, Facilitator, Places};
 use quittance_quote::Pricer;
-use tokio::sync::Semaphore;
 
+use crate::bytes::Budgets;
 use crate::discovery::{self, AccountSecurity, Document, Listed};
-use crate::middleware::GateMiddleware;
+use crate::middleware::{GateMiddleware, SharedBody};
+use crate::pricing::Pricing;
 use crate::till::Till;
 use crate::{Cors, Identity, Limits};
 
@@ -31,7 +32,10 @@ pub(crate) struct Shared {
     pub(crate) public_url: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) cors: Cors,
-    pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) callers: Callers,
+    pub(crate) places: Places<SharedBody>,
+    pub(crate) bodies: Budgets,
+    pub(crate) pricing: Pricing,
     pub(crate) listed: Vec<Listed>,
     pub(crate) documents: Vec<Document>,
     pub(crate) account_security: Vec<AccountSecurity>,
@@ -60,6 +64,7 @@ impl Gate {
             pricer,
             public_url: None,
             limits: Limits::default(),
+            callers: Callers::default(),
             cors: Cors::default(),
             hooks: Vec::new(),
             documents: Document::ALL.to_vec(),
@@ -112,6 +117,7 @@ pub struct GateBuilder {
     pricer: Arc<dyn Pricer>,
     public_url: Option<String>,
     limits: Limits,
+    callers: Callers,
     cors: Cors,
     hooks: Vec<Hook>,
     documents: Vec<Document>,
@@ -134,6 +140,14 @@ impl GateBuilder {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// How clients are told apart. Without it they are by the address of their
+    /// connection, which behind a proxy is the proxy's.
+    #[must_use]
+    pub fn callers(mut self, callers: Callers) -> Self {
+        self.callers = callers;
         self
     }
 
@@ -193,13 +207,15 @@ impl GateBuilder {
         let listed = discovery::list(&*self.pricer, |method, path| {
             hooks.iter().any(|hook| hook.method == method && hook.path.is_match(path))
         });
-        let permits = self.limits.concurrency_max.min(Semaphore::MAX_PERMITS);
         Gate {
             shared: Arc::new(Shared {
                 till: self.till,
                 pricer: self.pricer,
                 public_url: self.public_url,
-                in_flight: Arc::new(Semaphore::new(permits)),
+                callers: self.callers,
+                places: Places::new(self.limits.concurrency_max, self.limits.copies_max),
+                bodies: Budgets::new(&self.limits),
+                pricing: Pricing::default(),
                 limits: self.limits,
                 cors: self.cors,
                 hooks: self.hooks,

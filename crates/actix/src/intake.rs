@@ -12,6 +12,7 @@ use actix_web::http::header::{
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
+use quittance_facilitator::{Caller, Callers};
 use quittance_protocol::{
     HEADER_BYTES_MAX, HeaderError, IdentifierHash, MalformedIdentifier, PAYMENT_SIGNATURE, PaymentPayload,
     X402_VERSION, decode_header,
@@ -62,16 +63,33 @@ pub(crate) fn check_head(req: &ServiceRequest, limits: &Limits) -> Result<(), Ga
     if encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(GateError::EncodedBody);
     }
-    let announced = req.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if announced.and_then(|text| text.parse::<usize>().ok()).is_some_and(|n| n > limits.body_bytes_max) {
+    if announced(req.headers()).is_some_and(|n| n > limits.body_bytes_max) {
         return Err(GateError::BodyTooLarge { max: limits.body_bytes_max });
     }
     Ok(())
 }
 
-/// Reads the whole body. A handler finds it again after [`put_back`] only.
-pub(crate) async fn read_body(req: &mut ServiceRequest, limits: &Limits) -> Result<Bytes, GateError> {
-    let mut reading = pin!(collect(req.take_payload(), limits.body_bytes_max));
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Who is calling, as far as the connection and trusted proxies say.
+pub(crate) fn caller(req: &ServiceRequest, callers: &Callers) -> Caller {
+    let peer = req.peer_addr().map(|address| address.ip());
+    let name = callers.header().name();
+    let lines: Vec<_> = req.headers().get_all(name).filter_map(|value| value.to_str().ok()).collect();
+    callers.caller(peer, lines.into_iter())
+}
+
+/// Reads the whole body, asking for `room` for each piece. A handler finds it again
+/// after [`put_back`] only.
+pub(crate) async fn read_body(
+    req: &mut ServiceRequest,
+    limits: &Limits,
+    mut room: impl FnMut(usize) -> Result<(), GateError>,
+) -> Result<Bytes, GateError> {
+    let announced = announced(req.headers()).unwrap_or(0).min(limits.body_bytes_max);
+    let mut reading = pin!(collect(req.take_payload(), limits.body_bytes_max, announced, &mut room));
     // The connection decodes the head before the body and asks us in between,
     // so a body that came in the same packet is there at the second look. Only
     // what has to be waited for is worth a timer.
@@ -100,7 +118,12 @@ pub(crate) fn put_back(req: &mut ServiceRequest, body: &Bytes) {
     }
 }
 
-async fn collect(mut payload: Payload, max: usize) -> Result<Bytes, GateError> {
+async fn collect(
+    mut payload: Payload,
+    max: usize,
+    announced: usize,
+    room: &mut impl FnMut(usize) -> Result<(), GateError>,
+) -> Result<Bytes, GateError> {
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
     let mut length = 0_usize;
@@ -109,6 +132,7 @@ async fn collect(mut payload: Payload, max: usize) -> Result<Bytes, GateError> {
         if chunk.len() > max.saturating_sub(length) {
             return Err(GateError::BodyTooLarge { max });
         }
+        room(chunk.len())?;
         let before = length;
         length = length.saturating_add(chunk.len());
         // Most bodies come in one piece, which needs no copy.
@@ -117,7 +141,10 @@ async fn collect(mut payload: Payload, max: usize) -> Result<Bytes, GateError> {
             continue;
         }
         if joined.is_empty() {
+            // Once, not by doubling: what has not arrived takes no memory.
+            joined.reserve(announced.max(length));
             joined.extend_from_slice(&first);
+            first = Bytes::new();
         }
         joined.extend_from_slice(&chunk);
     }

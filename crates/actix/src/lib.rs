@@ -2,6 +2,8 @@
 
 mod answers;
 mod body;
+mod bytes;
+mod connections;
 mod cors;
 mod discovery;
 mod error;
@@ -12,6 +14,7 @@ mod limits;
 mod middleware;
 mod oversized;
 mod paid;
+mod pricing;
 mod range;
 mod receipt;
 mod replay;
@@ -21,6 +24,7 @@ mod till;
 #[cfg(test)]
 mod tests;
 
+pub use connections::Connections;
 pub use cors::Cors;
 pub use discovery::{AccountSecurity, Document};
 pub use error::GateError;
@@ -28,4 +32,4 @@ pub use gate::{Gate, GateBuilder};
 pub use limits::Limits;
 pub use middleware::{GateMiddleware, GateService};
 pub use paid::{Identity, Paid, UsageError};
-pub use quittance_facilitator::PaidFacts;
+pub use quittance_facilitator::{Caller, Callers, PaidFacts};

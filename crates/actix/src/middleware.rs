@@ -8,19 +8,20 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::error::InternalError;
 use actix_web::http::Method;
-use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, rt};
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
-use quittance_facilitator::{PayOutcome, Sale};
+use quittance_facilitator::{NoPlace, PayOutcome, Place, Presented, Sale};
 use quittance_protocol::{Amount, ErrorCode, Fingerprint, PaymentPayload, ResourceRef};
-use quittance_quote::{Price, PriceRequest, Route};
+use quittance_quote::{Price, Route};
 use tokio::sync::oneshot;
 
 use crate::answers::{self, PAYMENT_REQUIRED_MESSAGE, PAYMENT_REQUIRED_TEXT};
+use crate::bytes::{Held, Sender};
 use crate::gate::Shared;
 use crate::intake::Names;
 use crate::paid::Bypassed;
+use crate::pricing::{self, NoPrice};
 use crate::{GateError, discovery, intake, oversized, replay, run};
 
 /// Room for an offer on two networks and its reason; a longer one grows.
@@ -144,7 +145,7 @@ where
                 }
             }
             match quote(shared, &mut req, &path, endpoint, paying).await {
-                Ok(job) => sell(shared, service, req, job).await,
+                Ok(asked) => sell(shared, service, req, asked).await,
                 Err(answer) => Ok(Served::early(req, answer)),
             }
         }
@@ -170,6 +171,35 @@ pub(crate) struct Job {
     pub(crate) resource: Resource,
 }
 
+/// A [`Job`] that has no place yet.
+struct Asked {
+    job: Job,
+    /// Whose place; `None` where the payment can be on no record and is refused at once.
+    presented: Option<Presented>,
+    body: SharedBody,
+}
+
+/// A body that waits for its handler, with the bytes that it is counted for. Copies
+/// of one payment share one.
+#[derive(Clone)]
+pub(crate) struct SharedBody {
+    fingerprint: Fingerprint,
+    bytes: Bytes,
+    _held: Arc<Held>,
+}
+
+impl SharedBody {
+    /// The one that the copies in this place have, if it is the same.
+    fn in_place(self, place: &Place<Self>) -> Self {
+        let mut shared = place.shared();
+        match &*shared {
+            Some(first) if first.fingerprint == self.fingerprint => first.clone(),
+            Some(_) => self,
+            None => shared.insert(self).clone(),
+        }
+    }
+}
+
 /// What the offer says is sold.
 pub(crate) struct Resource {
     url: String,
@@ -185,43 +215,59 @@ async fn quote(
     path: &str,
     endpoint: usize,
     paying: bool,
-) -> Result<Job, HttpResponse<BoxBody>> {
+) -> Result<Asked, HttpResponse<BoxBody>> {
     if let Err(error) = intake::check_head(req, &shared.limits) {
         return Err(refused_unread(shared, req, path, paying, &error).await);
     }
-    let body = match intake::read_body(req, &shared.limits).await {
+    let payment = intake::payment(req.headers());
+    let presented = match &payment {
+        Ok(Some(payment)) => shared.till.presented(payment),
+        Ok(None) | Err(_) => None,
+    };
+    let sender = match presented {
+        Some(Presented { is_signed: true, has_history: true, .. }) => Sender::Customer,
+        Some(Presented { is_signed: true, .. }) => Sender::Signed,
+        _ => Sender::Unpaid,
+    };
+    let mut held = Held::default();
+    let room = |more| shared.bodies.take(sender, &mut held, more);
+    let body = match intake::read_body(req, &shared.limits, room).await {
         Ok(body) => body,
         Err(error) => return Err(refused_unread(shared, req, path, paying, &error).await),
     };
     let resource = Resource { url: intake::resource_url(req, shared.public_url.as_deref()), endpoint };
-    let request = price_request(req, path, &body);
     if !paying {
         // Without a payment only the sum is of use.
-        let service = shared.pricer.service(&request).map_err(answers::refusal)?;
-        return Err(match intake::payment(req.headers()) {
+        let service = pricing::price(shared, req, path, &body, sender, |pricer, request| {
+            pricer.service(request).map_err(NoPrice::from)
+        });
+        let service = service.await.map_err(NoPrice::answer)?;
+        return Err(match payment {
             Err(error) => unpaid_because(shared, service, &resource, &error),
             Ok(_) => unpaid(shared, service, &resource, None, PAYMENT_REQUIRED_MESSAGE),
         });
     }
     // The price comes first even when a payment is there: a request that would
     // be refused must get the host's 400 before anything is claimed.
-    let price = match shared.pricer.price(&request) {
+    let price = pricing::price(shared, req, path, &body, sender, |pricer, request| {
+        pricer.price(request).map_err(NoPrice::from)
+    });
+    let price = match price.await {
         Ok(price) => price,
-        Err(refusal) => {
+        Err(none) => {
             // A catalogue that no longer sells this may have sold it.
             let known = on_record(shared, req, path, &body).await;
-            return Err(known.unwrap_or_else(|| answers::refusal(refusal)));
+            return Err(known.unwrap_or_else(|| none.answer()));
         }
     };
-    let payment = match intake::payment(req.headers()) {
+    let payment = match payment {
         Ok(Some(payment)) => payment,
         Ok(None) => return Err(unpaid(shared, price.service, &resource, None, PAYMENT_REQUIRED_MESSAGE)),
         Err(error) => return Err(unpaid_because(shared, price.service, &resource, &error)),
     };
-    let sale = sale(req, path, &body, price.service, &payment);
-    // Only a request that may reach the handler gets its body back.
-    intake::put_back(req, &body);
-    Ok(Job { payment, sale, price, resource })
+    let sale = sale(shared, req, path, &body, (price.service, &payment));
+    let body = SharedBody { fingerprint: sale.fingerprint, bytes: body, _held: Arc::new(held) };
+    Ok(Asked { job: Job { payment, sale, price, resource }, presented, body })
 }
 
 /// What is said where nothing is known of the body.
@@ -236,25 +282,43 @@ async fn refused_unread(
         GateError::BodyTooLarge { .. } | GateError::UrlTooLong { .. } if paying => {
             oversized::answer(shared, req, path, error).await
         }
+        // Only others are in its way, for a moment.
+        GateError::TooManyBytes { .. } => {
+            answers::trouble_after(error, None, Some(shared.limits.retry_after_seconds))
+        }
         _ => answers::trouble(error),
     }
 }
 
-fn sale(req: &ServiceRequest, path: &str, body: &Bytes, service: Amount, payment: &PaymentPayload) -> Sale {
+fn sale(
+    shared: &Shared,
+    req: &ServiceRequest,
+    path: &str,
+    body: &Bytes,
+    sold: (Amount, &PaymentPayload),
+) -> Sale {
     let fingerprint = Fingerprint::of_request(req.method().as_str(), path, req.query_string(), body);
-    sale_of(req, path, fingerprint, service, payment)
+    sale_of(shared, req, path, fingerprint, sold)
 }
 
 pub(crate) fn sale_of(
+    shared: &Shared,
     req: &ServiceRequest,
     path: &str,
     fingerprint: Fingerprint,
-    service: Amount,
-    payment: &PaymentPayload,
+    (service, payment): (Amount, &PaymentPayload),
 ) -> Sale {
     let method = req.method().as_str();
     let Names { identifier, idempotency, malformed } = intake::names(payment, req.headers());
-    Sale { service, fingerprint, resource: format!("{method} {path}"), identifier, idempotency, malformed }
+    Sale {
+        service,
+        fingerprint,
+        resource: format!("{method} {path}"),
+        identifier,
+        idempotency,
+        malformed,
+        caller: intake::caller(req, &shared.callers),
+    }
 }
 
 /// What a request without a price any more bought earlier: the books come before
@@ -266,7 +330,7 @@ async fn on_record(
     body: &Bytes,
 ) -> Option<HttpResponse<BoxBody>> {
     let payment = intake::payment(req.headers()).ok()??;
-    let sale = sale(req, path, body, Amount::ZERO, &payment);
+    let sale = sale(shared, req, path, body, (Amount::ZERO, &payment));
     recalled(shared, req, &payment, &sale).await
 }
 
@@ -291,16 +355,6 @@ pub(crate) async fn recalled(
             Some(answers::unavailable(retry_after_seconds, reason))
         }
         PayOutcome::Granted(_) | PayOutcome::Refused(_) => None,
-    }
-}
-
-fn price_request<'a>(req: &'a ServiceRequest, path: &'a str, body: &'a Bytes) -> PriceRequest<'a> {
-    PriceRequest {
-        method: req.method().as_str(),
-        path,
-        query: req.query_string(),
-        content_type: req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()),
-        body,
     }
 }
 
@@ -345,27 +399,55 @@ pub(crate) fn unpaid(
 async fn sell<S, B>(
     shared: &Arc<Shared>,
     service: Rc<S>,
-    req: ServiceRequest,
-    job: Job,
+    mut req: ServiceRequest,
+    asked: Asked,
 ) -> Result<Served, Error>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     B: MessageBody + 'static,
 {
-    let Ok(permit) = Arc::clone(&shared.in_flight).try_acquire_owned() else {
-        let seconds = shared.limits.retry_after_seconds;
-        return Ok(Served::early(
-            req,
-            answers::trouble_after(&GateError::TooManyInFlight, None, Some(seconds)),
-        ));
+    let Asked { job, presented, body } = asked;
+    // What can be on no record is refused without waiting for anything.
+    let place = match presented.map(|presented| shared.places.enter(&presented, job.sale.caller)) {
+        Some(Err(none)) => {
+            let answer = no_place(shared, &job.payment, none).await;
+            return Ok(Served::early(req, answer));
+        }
+        Some(Ok(place)) => Some(place),
+        None => None,
     };
+    // Only a request that may reach the handler gets its body back.
+    let body = match &place {
+        Some(place) => body.in_place(place),
+        None => body,
+    };
+    intake::put_back(&mut req, &body.bytes);
     let (client, answer) = oneshot::channel();
     let shared = Arc::clone(shared);
     rt::spawn(async move {
         run::serve(shared, service, req, job, client).await;
-        drop(permit);
+        drop((place, body));
     });
     Ok(answer
         .await
         .unwrap_or_else(|_| Served { request: None, response: answers::trouble(&GateError::Gate) }))
+}
+
+/// What is said to a payment that no place was found for.
+async fn no_place(shared: &Shared, payment: &PaymentPayload, none: NoPlace) -> HttpResponse<BoxBody> {
+    match none {
+        NoPlace::Full => {
+            let seconds = shared.limits.retry_after_seconds;
+            answers::trouble_after(&GateError::TooManyInFlight, None, Some(seconds))
+        }
+        NoPlace::Copies => match shared.till.copy_too_many(payment).await {
+            PayOutcome::Pending { receipt, retry_after_seconds } => {
+                answers::pending(&receipt, retry_after_seconds)
+            }
+            _ => {
+                let seconds = shared.limits.retry_after_seconds;
+                answers::trouble_after(&GateError::TooManyInFlight, None, Some(seconds))
+            }
+        },
+    }
 }

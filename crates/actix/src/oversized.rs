@@ -42,7 +42,7 @@ pub(crate) async fn answer(
     };
     let Some(body) = digest(req, shared).await else { return paid_for(error, receipt.as_ref()) };
     let fingerprint = Fingerprint::of_request_with(req.method().as_str(), path, req.query_string(), body);
-    let sale = middleware::sale_of(req, path, fingerprint, Amount::ZERO, &payment);
+    let sale = middleware::sale_of(shared, req, path, fingerprint, (Amount::ZERO, &payment));
     match middleware::recalled(shared, req, &payment, &sale).await {
         Some(answer) => answer,
         None => paid_for(error, receipt.as_ref()),

@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use quittance_facilitator::{
-    AnswerObject, Draft, DraftReader, Facilitator, Grant, NetworkInfo, NothingToOffer, PayOutcome, Sale,
-    StoreError, StoredAnswer, StoredAnswerReader,
+    AnswerObject, Draft, DraftReader, Facilitator, Grant, NetworkInfo, NothingToOffer, PayOutcome, Presented,
+    Sale, StoreError, StoredAnswer, StoredAnswerReader,
 };
 use quittance_protocol::{Amount, PaymentId, PaymentPayload, PaymentRequired, ResourceRef};
 
@@ -34,6 +34,8 @@ pub(crate) trait Till: Send + Sync {
         out: &mut Vec<u8>,
     ) -> Result<(), NothingToOffer>;
     fn pay(&self, payload: PaymentPayload, sale: Sale) -> LocalBoxFuture<'_, PayOutcome>;
+    fn presented(&self, payload: &PaymentPayload) -> Option<Presented>;
+    fn copy_too_many<'a>(&'a self, payload: &'a PaymentPayload) -> LocalBoxFuture<'a, PayOutcome>;
     fn recall<'a>(
         &'a self,
         payload: &'a PaymentPayload,
@@ -87,6 +89,14 @@ impl Till for Facilitator {
 
     fn on_record<'a>(&'a self, payload: &'a PaymentPayload) -> LocalBoxFuture<'a, Option<PayOutcome>> {
         Facilitator::on_record(self, payload).boxed_local()
+    }
+
+    fn presented(&self, payload: &PaymentPayload) -> Option<Presented> {
+        Facilitator::presented(self, payload)
+    }
+
+    fn copy_too_many<'a>(&'a self, payload: &'a PaymentPayload) -> LocalBoxFuture<'a, PayOutcome> {
+        Facilitator::copy_too_many(self, payload).boxed_local()
     }
 
     fn draft(&self, grant: &Grant) -> (Draft, DraftReader) {

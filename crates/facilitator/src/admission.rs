@@ -12,7 +12,6 @@ use quittance_ledger::{Balance, Exposed, LedgerError, NewClaim, NoRoom, Reserve}
 use quittance_protocol::{Amount, Deadline, ErrorCode};
 use tokio::time::Instant;
 
-use crate::Inner;
 use crate::answer::{not_now, unavailable};
 use crate::api::{PayOutcome, Rejection};
 use crate::board::Notice;
@@ -22,6 +21,7 @@ use crate::desk::Desk;
 use crate::metrics::no_room_word;
 use crate::repeats::Claimed;
 use crate::tariffs;
+use crate::{Caller, Inner};
 
 /// How often one request asks the chain, if room that it waited for went to others.
 const CHECKS_MAX: u32 = 3;
@@ -97,7 +97,7 @@ impl Inner {
     /// Checks the chain and claims, once there is room.
     pub(crate) async fn claim_with_room(
         self: &Arc<Self>,
-        (desk, payment, gas): (&Arc<Desk>, &ChainPayment, Amount),
+        (desk, payment, gas, caller): (&Arc<Desk>, &ChainPayment, Amount, Caller),
         notice: &Arc<Notice>,
         until: Instant,
         new: &(dyn Fn(&Checked) -> NewClaim + Send + Sync),
@@ -106,7 +106,7 @@ impl Inner {
         loop {
             let reserve = self.wait_for_room(desk, payment, gas, until).await?;
             checks += 1;
-            let checked = match self.check_chain(desk, payment).await {
+            let checked = match self.check_chain(desk, payment, caller).await {
                 Ok(checked) => checked,
                 Err(PayOutcome::Refused(rejection)) => return Err(NotClaimed::Chain(rejection)),
                 Err(outcome) => return Err(NotClaimed::Trouble(outcome)),
@@ -136,7 +136,10 @@ impl Inner {
                 return Err(NotClaimed::Trouble(not_now(UNPRICED)));
             };
             let (ledger, network) = (&self.tools.ledger, desk.chain.network());
-            match ledger.room(network, &payment.payer, reserve.clone(), now_ms).await {
+            let reading = self.strangers.reading(&payment.payer).await;
+            let room = ledger.room(network, &payment.payer, reserve.clone(), now_ms).await;
+            drop(reading);
+            match room {
                 Ok(()) => return Ok(reserve),
                 Err(LedgerError::NoRoom(why)) => self.wait_for_change(desk, payment, why, until).await?,
                 Err(error) => return Err(NotClaimed::Trouble(unavailable(&error))),
@@ -153,6 +156,7 @@ impl Inner {
     ) -> Result<(), PayOutcome> {
         let now_ms = self.tools.clock.now_ms();
         let Some(reserve) = desk.reserve(payment, gas, now_ms) else { return Err(not_now(UNPRICED)) };
+        let _reading = self.strangers.reading(&payment.payer).await;
         let room = self.tools.ledger.room(desk.chain.network(), &payment.payer, reserve, now_ms);
         match room.await {
             Ok(()) => Ok(()),
@@ -173,7 +177,8 @@ impl Inner {
             let (tools, now_ms) = (&self.tools, self.tools.clock.now_ms());
             tariffs::refresh_exposure(desk, &*tools.ledger, &tools.metrics, now_ms).await;
         }
-        if !why.is_brief() || Instant::now() >= until {
+        let waiting = self.strangers.waiting(&payment.payer);
+        if !why.is_brief() || Instant::now() >= until || waiting.is_none() {
             return Err(NotClaimed::NoRoom(self.no_room(desk, payment, why)));
         }
         tokio::select! {

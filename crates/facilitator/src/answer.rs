@@ -64,7 +64,7 @@ impl Inner {
                 _ = changes.changed() => {}
                 () = pause => {}
             }
-            match self.tools.ledger.payment(&known.payment.id).await {
+            match self.reread(&notice, &known.payment).await {
                 Ok(Some(fresh)) => known.payment = fresh,
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "cannot reread a payment"),
@@ -100,7 +100,7 @@ impl Inner {
                 _ = changes.changed() => {}
                 () = pause => {}
             }
-            match self.tools.ledger.payment(&known.id).await {
+            match self.reread(notice, &known).await {
                 Ok(Some(fresh)) => known = fresh,
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "cannot reread a payment"),
@@ -131,7 +131,10 @@ impl Inner {
                 )
                 .of(payment.payer.clone()),
             )),
-            PaymentState::Settled => self.serve(known, sale).await,
+            PaymentState::Settled => {
+                self.strangers.settled(&payment.payer);
+                self.serve(known, sale).await
+            }
         }
     }
 

@@ -11,8 +11,8 @@ use quittance_protocol::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::Inner;
 use crate::runs::Running;
+use crate::{Caller, Inner};
 
 /// What a request wants to buy: the gate's half of a payment.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct Sale {
     /// one that is none. A new payment is refused for it; to one that is on record
     /// it is no name (P5).
     pub malformed: Option<&'static str>,
+    /// Who is calling; the default where nobody knows.
+    pub caller: Caller,
 }
 
 /// A refusal before anything was written: the payer keeps the money.

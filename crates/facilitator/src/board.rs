@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use quittance_protocol::PaymentKey;
+use quittance_ledger::Payment;
+use quittance_protocol::{PaymentKey, SettleResponse};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::api::Rejection;
 
@@ -32,6 +34,25 @@ pub(crate) struct Notice {
     waiters: Notify,
     /// Whether a driver of this process works on the payment.
     driven: AtomicBool,
+    /// What was read last, for copies that ask at the same time.
+    pub(crate) reading: tokio::sync::Mutex<Option<Reading>>,
+    /// What one copy too many is told.
+    pub(crate) glimpse: Mutex<Glimpse>,
+}
+
+/// A payment as the ledger had it a moment ago.
+pub(crate) struct Reading {
+    pub(crate) at: Instant,
+    /// Announcements until then.
+    pub(crate) announced: u64,
+    pub(crate) payment: Payment,
+}
+
+/// What is known of a payment without waiting.
+#[derive(Default)]
+pub(crate) struct Glimpse {
+    pub(crate) at: Option<Instant>,
+    pub(crate) receipt: Option<SettleResponse>,
 }
 
 /// The right to drive a payment in this process; ends when dropped.
@@ -65,6 +86,8 @@ impl Board {
             announced: AtomicU64::new(0),
             waiters: Notify::new(),
             driven: AtomicBool::new(false),
+            reading: tokio::sync::Mutex::default(),
+            glimpse: Mutex::default(),
         });
         notices.insert(key, Arc::downgrade(&notice));
         notice
@@ -94,6 +117,11 @@ impl Notice {
     /// Whether a driver of this process works on the payment.
     pub(crate) fn is_driven(&self) -> bool {
         self.driven.load(Ordering::Acquire)
+    }
+
+    /// Announcements so far.
+    pub(crate) fn announced(&self) -> u64 {
+        self.announced.load(Ordering::Acquire)
     }
 
     /// Changes from now on.

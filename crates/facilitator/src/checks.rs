@@ -1,12 +1,18 @@
 //! What a new payment is asked before it is claimed: price, payer, chain.
 
+use std::time::Duration;
+
 use quittance_protocol::{Amount, Deadline, ErrorCode};
+use tokio::time::Instant;
 
 use crate::answer::not_now;
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::chain::{ChainPayment, CheckError};
 use crate::desk::Desk;
-use crate::{Inner, used};
+use crate::{Caller, Inner, used};
+
+/// Pause between two rereadings of the tariffs for payments of unknown amounts.
+const RELOAD_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the chain said about a payment that may be claimed.
 pub(crate) struct Checked {
@@ -40,12 +46,7 @@ impl Inner {
         let now_ms = self.tools.clock.now_ms();
         let mut found = desk.matching(payment.amount, sale.service, now_ms);
         if found.is_none() {
-            // Another replica may have offered a tariff we have not seen; the
-            // signature is checked already, so this read cannot be had for free.
-            if let Err(error) = crate::tariffs::reload(desk, &*self.tools.ledger, &self.policy, now_ms).await
-            {
-                tracing::warn!(%error, "cannot reread tariffs");
-            }
+            self.reread_tariffs(desk, now_ms).await;
             found = desk.matching(payment.amount, sale.service, now_ms);
         }
         let Some(tariff) = found else {
@@ -85,6 +86,24 @@ impl Inner {
         }
     }
 
+    /// Another replica may have offered a tariff we have not seen. A signature costs
+    /// less than this read, so all who come with amounts of their own share one in a
+    /// while, which began after they came.
+    async fn reread_tariffs(&self, desk: &Desk, now_ms: i64) {
+        let asked = Instant::now();
+        let mut last = desk.share.reloaded.lock().await;
+        if last.is_some_and(|begun| begun >= asked) {
+            return;
+        }
+        if let Some(begun) = *last {
+            tokio::time::sleep_until(begun + RELOAD_PAUSE).await;
+        }
+        *last = Some(Instant::now());
+        if let Err(error) = crate::tariffs::reload(desk, &*self.tools.ledger, &self.policy, now_ms).await {
+            tracing::warn!(%error, "cannot reread tariffs");
+        }
+    }
+
     /// Names the transaction that used up a payment which was never claimed here.
     pub(crate) async fn name_use(
         &self,
@@ -103,6 +122,7 @@ impl Inner {
         &self,
         desk: &Desk,
         payment: &ChainPayment,
+        caller: Caller,
     ) -> Result<Checked, PayOutcome> {
         let to_outcome = |error| match error {
             CheckError::Rejected(rejection) => PayOutcome::Refused(rejection),
@@ -111,7 +131,7 @@ impl Inner {
                 not_now("chain")
             }
         };
-        let view = self.view_in_time(desk, payment).await.map_err(to_outcome)?;
+        let view = self.view_in_time(desk, payment, caller).await.map_err(to_outcome)?;
         let deadline = desk.chain.deadline(payment, &view).await.map_err(to_outcome)?;
         Ok(Checked { watch_from: view.watch_from, deadline, balance: view.balance, by_code: view.by_code })
     }

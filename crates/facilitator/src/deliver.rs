@@ -39,7 +39,8 @@ impl Inner {
         // Detached, for the same reason as the claim: a grant that reaches
         // nobody is dropped, and becomes a credit at once.
         let (inner, payment) = (Arc::clone(self), known.clone());
-        let started = self.drivers.spawn(async move { inner.start_delivery(&payment).await }).await;
+        let started =
+            self.drivers.spawn_on(async move { inner.start_delivery(&payment).await }, &self.runtime).await;
         started.unwrap_or_else(|error| {
             tracing::error!(%error, "delivery task failed");
             Some(not_now("ledger"))

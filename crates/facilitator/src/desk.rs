@@ -17,6 +17,7 @@ use crate::closed::{Closed, Obstructed, SOON_SECONDS};
 use crate::offer::{Moment, Prepared};
 use crate::rates::{Coin, RateSource};
 use crate::spending::Spending;
+use crate::strangers::Share;
 use crate::watch::Poller;
 
 /// Everything about one network.
@@ -51,6 +52,8 @@ pub(crate) struct Desk {
     pub(crate) closed: Mutex<Option<Closed>>,
     /// Whether payers without history waited when that was last looked at.
     pub(crate) strangers_wait: AtomicBool,
+    /// What strangers may ask of it.
+    pub(crate) share: Share,
     pub(crate) cost_budget: Amount,
     /// A markup of one.
     pub(crate) at_cost: Markup,

@@ -9,10 +9,10 @@ use std::time::Duration;
 use quittance_protocol::ErrorCode;
 use tokio::time::Instant;
 
-use crate::Inner;
 use crate::api::Rejection;
 use crate::chain::{ChainPayment, ChainView, CheckError};
 use crate::desk::Desk;
+use crate::{Caller, Inner};
 
 /// How far ahead of our clock `validAfter` may lie and still be a clock's fault, in seconds.
 pub(crate) const CLOCK_SKEW_SECONDS_MAX: u64 = 5;
@@ -33,6 +33,8 @@ impl Inner {
         let Some(wait) = desk.chain.valid_after(payment).and_then(|after| near(after, now_ms)) else {
             return Ok(());
         };
+        // A time that has not come is a stranger's to choose.
+        let Some(_waiting) = self.strangers.waiting(&payment.payer) else { return Err(too_early(payment)) };
         let begins = Instant::now() + wait;
         if begins > until {
             tokio::time::sleep_until(until).await;
@@ -47,13 +49,15 @@ impl Inner {
         &self,
         desk: &Desk,
         payment: &ChainPayment,
+        caller: Caller,
     ) -> Result<ChainView, CheckError> {
         let until =
             Instant::now() + Duration::from_secs(CLOCK_SKEW_SECONDS_MAX).min(self.limits.pending_wait);
         loop {
-            match desk.chain.check_chain(payment).await {
+            match self.ask_chain(desk, payment, caller).await {
                 Err(CheckError::Rejected(rejection)) if self.is_early(desk, payment, &rejection) => {
-                    if Instant::now() + BLOCK_PAUSE > until {
+                    let waiting = self.strangers.waiting(&payment.payer);
+                    if waiting.is_none() || Instant::now() + BLOCK_PAUSE > until {
                         return Err(CheckError::Rejected(too_early(payment)));
                     }
                     tokio::time::sleep(BLOCK_PAUSE).await;

@@ -6,11 +6,13 @@ mod answer;
 mod api;
 mod base;
 mod board;
+mod caller;
 pub mod chain;
 mod checks;
 mod clock;
 mod closed;
 pub mod config;
+mod copies;
 mod deliver;
 mod desk;
 mod early;
@@ -28,6 +30,7 @@ mod offer;
 mod open_work;
 mod pay;
 mod payout;
+mod places;
 mod random;
 mod rates;
 mod recall;
@@ -37,6 +40,7 @@ mod settle;
 mod solana;
 mod spending;
 mod start;
+mod strangers;
 mod tariffs;
 mod units;
 mod used;
@@ -54,9 +58,11 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejection, Sale};
+pub use caller::{Caller, Callers, ForwardedHeader};
 pub use clock::Clock;
-pub use merchant::{SettleAnswer, Telling};
+pub use merchant::{Asker, SettleAnswer, Telling};
 pub use metrics::Metrics;
+pub use places::{NoPlace, Place, Places, Presented};
 pub use quittance_answers::{
     AnswerKey, AnswerStore, Draft, DraftReader, Limits as AnswerLimits, Loss, Objects, ReaderHandle, Sealed,
     Step, StoreError, StoredAnswerReader, StoredObject, Taken,
@@ -68,8 +74,10 @@ pub use start::{Parts, StartError};
 
 use crate::board::Board;
 use crate::desk::Desk;
+use crate::merchant::Merchants;
 use crate::runs::Runs;
 use crate::settle::Tools;
+use crate::strangers::Strangers;
 use crate::tariffs::TariffPolicy;
 
 /// Limits of the gate's way, from `[gate]`.
@@ -93,6 +101,8 @@ pub(crate) struct Inner {
     pub(crate) tellings: Arc<Runs>,
     pub(crate) answers: AnswerStore,
     pub(crate) limits: Limits,
+    pub(crate) strangers: Strangers,
+    pub(crate) merchants: Merchants,
     pub(crate) policy: TariffPolicy,
     pub(crate) drivers: TaskTracker,
     /// Where the background tasks began: it outlives the server's workers.
@@ -164,6 +174,18 @@ impl Facilitator {
         self.inner.pay(payload, sale).await
     }
 
+    /// Which payment a payload carries, for the places of [`Places`]; `None` where it
+    /// is none that could be on record. Pure: no I/O (P4).
+    pub fn presented(&self, payload: &PaymentPayload) -> Option<Presented> {
+        self.inner.presented(payload)
+    }
+
+    /// What a copy of a payment is told of which as many wait for the outcome as may:
+    /// [`PayOutcome::Pending`], from a read that all of them share (P5).
+    pub async fn copy_too_many(&self, payload: &PaymentPayload) -> PayOutcome {
+        self.inner.copy_too_many(payload).await
+    }
+
     /// What a payment that is on record is answered where its request has no price
     /// any more: what it bought is replayed, what is under way is pending. `None`
     /// for what is not on record, was not paid, or would have to run.
@@ -203,13 +225,13 @@ impl Facilitator {
     /// `POST /verify` for `merchant`: whether `/settle` would say success. Writes
     /// nothing about a payment that is not on record; of a settled one that
     /// nobody was told of it gives the asker a lease.
-    pub async fn verify(&self, request: VerifyRequest, merchant: &str) -> VerifyResponse {
-        self.inner.verify(request, merchant).await
+    pub async fn verify(&self, request: VerifyRequest, asker: impl Into<Asker>) -> VerifyResponse {
+        self.inner.verify(request, &asker.into()).await
     }
 
     /// `POST /settle` on behalf of `merchant`. A success is told once: see [`Telling`].
-    pub async fn settle(&self, request: SettleRequest, merchant: &str) -> SettleAnswer {
-        self.inner.settle(request, merchant).await
+    pub async fn settle(&self, request: SettleRequest, asker: impl Into<Asker>) -> SettleAnswer {
+        self.inner.settle(request, &asker.into()).await
     }
 
     /// `GET /supported`.

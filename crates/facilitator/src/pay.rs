@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quittance_ledger::{ClaimOutcome, Known, LedgerError, NewClaim, Origin, Payment, Reserve};
 use quittance_protocol::{
-    Amount, Deadline, ErrorCode, PaymentId, PaymentKey, PaymentPayload, RequestId, RetryAction, X402_VERSION,
+    Amount, Deadline, ErrorCode, PaymentId, PaymentPayload, RequestId, RetryAction, X402_VERSION,
 };
 use tokio::time::Instant;
 
@@ -60,9 +60,11 @@ impl Inner {
     ) -> Result<Known, PayOutcome> {
         let (inner, desk, payment) = (Arc::clone(self), Arc::clone(desk), payment.clone());
         let (sale, notice) = (sale.clone(), Arc::clone(notice));
-        let found = self
-            .drivers
-            .spawn(async move { inner.find_or_claim(&desk, &payment, &sale, &notice, until).await });
+        // On the runtime of the background tasks: a server's workers are strangers' to fill.
+        let found = self.drivers.spawn_on(
+            async move { inner.find_or_claim(&desk, &payment, &sale, &notice, until).await },
+            &self.runtime,
+        );
         match found.await {
             Ok(found) => found,
             Err(error) => {
@@ -125,7 +127,7 @@ impl Inner {
         until: Instant,
     ) -> Result<Known, PayOutcome> {
         let mut turn = notice.turn.lock().await;
-        if let Some(known) = self.look_up(&payment.key).await? {
+        if let Some(known) = self.look_up(payment).await? {
             return Ok(known);
         }
         self.wait_until_valid(desk, payment, until).await.map_err(PayOutcome::Refused)?;
@@ -145,11 +147,20 @@ impl Inner {
             watch_from: checked.watch_from,
             ..draft.clone()
         };
-        let asked = (desk, payment, draft.gas);
+        let asked = (desk, payment, draft.gas, sale.caller);
+        if let Some(rejection) = self.strangers.cannot_pay(desk, payment) {
+            // What was known a moment ago says nothing of this authorization, so
+            // whoever repeats a call has it checked.
+            let earlier = self.answer_from_earlier(desk, payment, (&draft, sale.caller), None).await?;
+            return earlier.ok_or(PayOutcome::Refused(rejection));
+        }
+        if let Some(rejection) = self.strangers.is_held(payment) {
+            return Err(PayOutcome::Refused(rejection));
+        }
         let mut claimed = self.claim_with_room(asked, notice, Instant::now(), &new).await;
         if let Err(NotClaimed::NoRoom(_)) = &claimed {
             // Whoever repeats a call that it has paid needs no room.
-            if let Some(known) = self.answer_from_earlier(desk, payment, &draft, None).await? {
+            if let Some(known) = self.answer_from_earlier(desk, payment, (&draft, sale.caller), None).await? {
                 return Ok(known);
             }
             claimed = self.claim_with_room(asked, notice, until, &new).await;
@@ -160,10 +171,12 @@ impl Inner {
                 // Another replica may have claimed and landed it meanwhile: then
                 // the chain refuses what the ledger knows, and whoever cannot read
                 // the ledger knows nothing (P5).
-                if let Some(known) = self.look_up(&payment.key).await? {
+                if let Some(known) = self.look_up(payment).await? {
                     return Ok(known);
                 }
-                if let Some(known) = self.answer_from_earlier(desk, payment, &draft, Some(&rejection)).await?
+                let repeated = (&draft, sale.caller);
+                if let Some(known) =
+                    self.answer_from_earlier(desk, payment, repeated, Some(&rejection)).await?
                 {
                     return Ok(known);
                 }
@@ -178,8 +191,9 @@ impl Inner {
     }
 
     /// What stands under a key that cannot be claimed.
-    async fn look_up(&self, key: &PaymentKey) -> Result<Option<Known>, PayOutcome> {
-        let known = self.tools.ledger.known(key).await.map_err(|error| unavailable(&error))?;
+    async fn look_up(&self, payment: &ChainPayment) -> Result<Option<Known>, PayOutcome> {
+        let _reading = self.strangers.reading(&payment.payer).await;
+        let known = self.tools.ledger.known(&payment.key).await.map_err(|error| unavailable(&error))?;
         Ok(known.filter(|known| !known.is_free()))
     }
 
@@ -261,7 +275,7 @@ impl Inner {
         self.tools.metrics.reached(&payment.network, "claimed");
         let driver =
             Driver::claimed(Arc::clone(&self.tools), Arc::clone(desk), payment.clone(), Arc::clone(notice));
-        self.drivers.spawn(driver.with_reserved(reserved).run());
+        self.drivers.spawn_on(driver.with_reserved(reserved).run(), &self.runtime);
         Known { payment, alias: None }
     }
 }

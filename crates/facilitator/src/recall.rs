@@ -29,7 +29,10 @@ impl Inner {
         payload: &PaymentPayload,
     ) -> Result<Option<(Known, ChainPayment)>, LedgerError> {
         let Some(identity) = self.identify(payload) else { return Ok(None) };
-        let Some(known) = self.tools.ledger.known(&identity.key).await? else { return Ok(None) };
+        let reading = self.strangers.reading(&identity.payer).await;
+        let known = self.tools.ledger.known(&identity.key).await?;
+        drop(reading);
+        let Some(known) = known else { return Ok(None) };
         let holds = identity.digests.contains(known.signature_digest());
         // One that is answered from another payment, which ended unpaid, is on record no more.
         if known.is_free() || (!holds && !identity.is_signed) {
@@ -131,7 +134,7 @@ impl Inner {
         }
     }
 
-    fn identify(&self, payload: &PaymentPayload) -> Option<Identity> {
+    pub(crate) fn identify(&self, payload: &PaymentPayload) -> Option<Identity> {
         let network = &payload.accepted.network;
         match self.desk(network) {
             Some(desk) => desk.chain.identify(payload),

@@ -4,11 +4,11 @@
 use quittance_ledger::{ClaimOutcome, Known, NewClaim, Payment, RepeatPolicy};
 use quittance_protocol::ErrorCode;
 
-use crate::Inner;
 use crate::answer::{pending_receipt, unavailable};
 use crate::api::{PayOutcome, Rejection};
 use crate::chain::ChainPayment;
 use crate::desk::Desk;
+use crate::{Caller, Inner, strangers};
 
 /// Said of a name that the same payer gave another purchase.
 pub(crate) const NAMES_ANOTHER: &str = "this payment-identifier or Idempotency-Key was used with another \
@@ -56,7 +56,7 @@ impl Claimed {
 /// Whether the chain only found that the payer cannot pay once more. It has
 /// looked whether the authorization is used by then, and it is not.
 fn cannot_pay_again(rejection: &Rejection) -> bool {
-    matches!(rejection.code, ErrorCode::InvalidExactEvmInsufficientBalance | ErrorCode::InsufficientFunds)
+    strangers::is_poverty(rejection.code)
 }
 
 impl Inner {
@@ -76,7 +76,7 @@ impl Inner {
         &self,
         desk: &Desk,
         payment: &ChainPayment,
-        draft: &NewClaim,
+        (draft, caller): (&NewClaim, Caller),
         refusal: Option<&Rejection>,
     ) -> Result<Option<Known>, PayOutcome> {
         if refusal.is_some_and(|rejection| !cannot_pay_again(rejection)) {
@@ -84,13 +84,20 @@ impl Inner {
         }
         let ledger = &self.tools.ledger;
         // Before a node is asked: most who are refused have nothing to come back for.
-        if ledger.earlier(draft).await.map_err(|error| unavailable(&error))?.is_none() {
+        let reading = self.strangers.reading(&payment.payer).await;
+        let earlier = ledger.earlier(draft).await.map_err(|error| unavailable(&error))?;
+        drop(reading);
+        if earlier.is_none() {
             return Ok(None);
         }
         if refusal.is_none() {
-            match self.check_chain(desk, payment).await {
+            match self.check_chain(desk, payment, caller).await {
                 Ok(_) => {}
                 Err(PayOutcome::Refused(rejection)) if cannot_pay_again(&rejection) => {}
+                // Nobody looked: whoever is to be answered from earlier asks again (P7).
+                Err(PayOutcome::Refused(rejection)) if rejection.code == ErrorCode::TooManyRequests => {
+                    return Err(PayOutcome::Refused(rejection));
+                }
                 Err(PayOutcome::Refused(_)) => return Ok(None),
                 Err(outcome) => return Err(outcome),
             }

@@ -23,6 +23,7 @@ use crate::config::{Config, ConfigError, NetworkConfig, read_secret_of, resolve}
 use crate::desk::Desk;
 use crate::keep::BEATS_PER_LEASE;
 use crate::late::{Facts, LateChain};
+use crate::merchant::Merchants;
 use crate::metrics::Metrics;
 use crate::offer::{Moment, Prepared};
 use crate::random::Random;
@@ -30,6 +31,7 @@ use crate::rates::{Coin, LiveRates, RateSource};
 use crate::settle::Tools;
 use crate::solana::SvmChain;
 use crate::spending::Spending;
+use crate::strangers::{Share, Strangers};
 use crate::tariffs::{self, TariffPolicy};
 use crate::units::{basis_points, usdc};
 use crate::watch::Poller;
@@ -152,6 +154,8 @@ impl Facilitator {
             tellings: Arc::default(),
             answers,
             limits: limits(config),
+            strangers: Strangers::new(&config.callers),
+            merchants: Merchants::new(&config.merchants),
             policy,
             drivers: TaskTracker::new(),
             runtime: tokio::runtime::Handle::current(),
@@ -433,6 +437,7 @@ fn desk(
         obstructed: Obstructed::default(),
         closed: std::sync::Mutex::new(None),
         strangers_wait: AtomicBool::new(false),
+        share: Share::new(&config.callers),
         cost_budget: usdc("quote.cost_budget_usdc", &quote.cost_budget_usdc)?,
         at_cost: "1".parse::<Markup>()?,
         chain,

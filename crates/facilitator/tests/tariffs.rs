@@ -8,6 +8,8 @@
 
 #[path = "tariffs/shop.rs"]
 mod shop;
+#[path = "tariffs/strangers.rs"]
+mod strangers;
 
 use std::sync::Arc;
 

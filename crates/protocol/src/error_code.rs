@@ -141,6 +141,9 @@ codes! {
     ReplayWindowClosed => "replay_window_closed",
     /// The request body is above the configured limit.
     BodyTooLarge => "body_too_large",
+    /// Too many payments of this payer, or from this address, that the chain would not take: nothing
+    /// is known of this one yet.
+    TooManyRequests => "too_many_requests",
 }
 
 impl fmt::Display for ErrorCode {

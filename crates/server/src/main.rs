@@ -3,9 +3,11 @@
 mod catalog;
 mod columns;
 mod erase;
+mod intake;
 mod margin;
 mod pay;
 mod payments;
+mod polled;
 mod serve;
 mod success;
 mod usage;

@@ -2,36 +2,52 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ContentType, RETRY_AFTER};
-use actix_web::web::{self, Bytes, Data};
-use actix_web::{App, HttpResponse, HttpServer};
-use prometheus::{Encoder as _, TextEncoder};
-use quittance_facilitator::Facilitator;
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer};
+use quittance_actix::Connections;
 use quittance_facilitator::config::Config;
-use quittance_protocol::{VerifyRequest, parse_json_strict};
+use quittance_facilitator::{Asker, Callers, Facilitator};
+use quittance_protocol::ErrorCode;
 use serde_json::json;
 
 use crate::CommandError;
+use crate::intake::{self, BODY_BYTES_MAX};
+use crate::polled::Polled;
 use crate::success::{Success, watchful};
-
-/// Longest `/verify` or `/settle` body: two payments' worth of the longest header.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// Deepest nesting of such a body.
-const BODY_JSON_DEPTH_MAX: usize = 44;
 
 /// The merchant's name in the books while merchants have no keys of their own.
 const MERCHANT: &str = "default";
+
+/// What all workers share.
+struct Shared {
+    facilitator: Facilitator,
+    callers: Callers,
+    body_max: Duration,
+    polled: Polled,
+}
 
 /// Runs until SIGINT or SIGTERM.
 pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
     let config = Config::load(path)?;
     actix_web::rt::System::new().block_on(async move {
         let facilitator = Facilitator::start(&config).await?;
-        let shared = facilitator.clone();
+        let shared = Shared {
+            facilitator: facilitator.clone(),
+            callers: Callers::new(&config.server)?,
+            body_max: Duration::from_secs(config.merchants.body_seconds_max),
+            polled: Polled::default(),
+        };
+        let shared = Data::new(shared);
+        let connections = Connections::new(&config.server)?;
         let server = watchful!(HttpServer::new(move || app(shared.clone())))
             .workers(config.server.workers.max(1))
+            .max_connections(connections.per_worker())
+            .on_connect(connections.counter())
+            .client_request_timeout(Duration::from_secs(config.server.header_seconds_max))
+            .keep_alive(Duration::from_secs(config.server.keep_alive_seconds))
             .shutdown_timeout(config.server.shutdown_seconds)
             .bind(&config.server.listen)
             .map_err(|e| format!("cannot listen on server.listen: {e}"))?;
@@ -46,7 +62,7 @@ pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
 }
 
 fn app(
-    facilitator: Facilitator,
+    shared: Data<Shared>,
 ) -> App<
     impl actix_web::dev::ServiceFactory<
         actix_web::dev::ServiceRequest,
@@ -57,7 +73,7 @@ fn app(
     >,
 > {
     App::new()
-        .app_data(Data::new(facilitator))
+        .app_data(shared)
         .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
         .route("/verify", web::post().to(verify))
         .route("/settle", web::post().to(settle))
@@ -74,51 +90,63 @@ fn app(
         }))
 }
 
-/// 400 is only for bodies that are not the API's shape; everything about the
-/// payment itself is answered with 200 and a code.
-fn read(body: &[u8]) -> Result<VerifyRequest, Box<HttpResponse>> {
-    let bad = |message: String| {
-        Box::new(HttpResponse::BadRequest().json(json!({ "error": "invalid_payload", "message": message })))
-    };
-    let value = parse_json_strict(body, BODY_JSON_DEPTH_MAX).map_err(bad)?;
-    serde_json::from_value(value).map_err(|error| bad(error.to_string()))
-}
-
-async fn verify(facilitator: Data<Facilitator>, body: Bytes) -> HttpResponse {
-    match read(&body) {
-        Ok(request) => no_store().json(facilitator.verify(request, MERCHANT).await),
-        Err(answer) => *answer,
+impl Shared {
+    fn asker(&self, req: &HttpRequest) -> Asker {
+        let peer = req.peer_addr().map(|address| address.ip());
+        let name = self.callers.header().name();
+        let lines: Vec<_> = req.headers().get_all(name).filter_map(|value| value.to_str().ok()).collect();
+        Asker { merchant: MERCHANT.to_owned(), caller: self.callers.caller(peer, lines.into_iter()) }
     }
 }
 
-async fn settle(facilitator: Data<Facilitator>, body: Bytes) -> HttpResponse {
-    let request = match read(&body) {
+async fn verify(shared: Data<Shared>, req: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let request = match intake::read(&req, payload, shared.body_max).await {
         Ok(request) => request,
         Err(answer) => return *answer,
     };
-    let answer = facilitator.settle(request, MERCHANT).await;
-    let Some(telling) = answer.telling else { return no_store().json(answer.response) };
-    match serde_json::to_vec(&answer.response) {
-        Ok(bytes) => no_store().content_type(ContentType::json()).body(Success::new(bytes.into(), telling)),
+    let answer = shared.facilitator.verify(request, shared.asker(&req)).await;
+    let seconds = answer.other.get("retry_after_seconds").and_then(serde_json::Value::as_u64);
+    said(answer.invalid_reason, seconds).json(answer)
+}
+
+async fn settle(shared: Data<Shared>, req: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let request = match intake::read(&req, payload, shared.body_max).await {
+        Ok(request) => request,
+        Err(answer) => return *answer,
+    };
+    let answer = shared.facilitator.settle(request, shared.asker(&req)).await;
+    let response = answer.response;
+    let Some(telling) = answer.telling else {
+        return said(response.error_reason, response.retry_after_seconds).json(response);
+    };
+    match serde_json::to_vec(&response) {
+        Ok(bytes) => {
+            said(None, None).content_type(ContentType::json()).body(Success::new(bytes.into(), telling))
+        }
         Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
     }
 }
 
-fn no_store() -> actix_web::HttpResponseBuilder {
-    let mut answer = HttpResponse::Ok();
+/// Everything about a payment is 200 with a code, but for who asked too often: 429.
+fn said(code: Option<ErrorCode>, retry_after_seconds: Option<u64>) -> HttpResponseBuilder {
+    let mut answer = match code {
+        Some(ErrorCode::TooManyRequests) => HttpResponse::TooManyRequests(),
+        _ => HttpResponse::Ok(),
+    };
     answer.insert_header((CACHE_CONTROL, "no-store"));
+    if let Some(seconds) = retry_after_seconds {
+        answer.insert_header((RETRY_AFTER, seconds));
+    }
     answer
 }
 
-async fn supported(facilitator: Data<Facilitator>) -> HttpResponse {
-    HttpResponse::Ok().json(facilitator.supported())
+async fn supported(shared: Data<Shared>) -> HttpResponse {
+    HttpResponse::Ok().json(shared.facilitator.supported())
 }
 
-async fn metrics(facilitator: Data<Facilitator>) -> HttpResponse {
-    let encoder = TextEncoder::new();
-    let mut text = Vec::new();
-    match encoder.encode(&facilitator.registry().gather(), &mut text) {
-        Ok(()) => HttpResponse::Ok().insert_header((CONTENT_TYPE, encoder.format_type())).body(text),
+async fn metrics(shared: Data<Shared>) -> HttpResponse {
+    match shared.polled.metrics(&shared.facilitator) {
+        Ok((format, text)) => HttpResponse::Ok().insert_header((CONTENT_TYPE, format)).body(text),
         Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
     }
 }
@@ -129,42 +157,18 @@ async fn healthz() -> HttpResponse {
 }
 
 /// Payments can be taken.
-async fn readyz(facilitator: Data<Facilitator>) -> HttpResponse {
+async fn readyz(shared: Data<Shared>) -> HttpResponse {
     // Which networks are not offered, and why: the others may still sell.
-    let closed: serde_json::Map<_, _> = facilitator
+    let closed: serde_json::Map<_, _> = shared
+        .facilitator
         .closed()
         .into_iter()
         .map(|(network, reason)| (network.to_string(), json!(reason)))
         .collect();
-    match facilitator.ready().await {
+    match shared.polled.ready(&shared.facilitator).await {
         Ok(()) => HttpResponse::Ok().json(json!({ "status": "ready", "closed": closed })),
         Err(reason) => HttpResponse::ServiceUnavailable()
             .insert_header((RETRY_AFTER, "5"))
             .json(json!({ "status": "not ready", "reason": reason, "closed": closed })),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_shape_is_a_400() {
-        for bad in [
-            &b""[..],
-            b"{",
-            b"[]",
-            b"{}",
-            br#"{"x402Version":2}"#,
-            br#"{"x402Version":2,"x402Version":2,"paymentPayload":{},"paymentRequirements":{}}"#,
-            br#"{"x402Version":2,"paymentPayload":[],"paymentRequirements":{}}"#,
-        ] {
-            assert!(read(bad).is_err(), "{}", String::from_utf8_lossy(bad));
-        }
-        let terms = r#"{"scheme":"exact","network":"nowhere:1","asset":"a","payTo":"b","amount":"x","maxTimeoutSeconds":1}"#;
-        let odd = format!(
-            r#"{{"x402Version":7,"paymentPayload":{{"x402Version":7,"accepted":{terms},"payload":null}},"paymentRequirements":{terms}}}"#
-        );
-        assert!(read(odd.as_bytes()).is_ok(), "odd values are answered with a code");
     }
 }

@@ -119,6 +119,7 @@ pub(crate) async fn ask(world: &Handle, client: &Client) -> Said {
         identifier: client.identifier.as_deref().map(IdentifierHash::of),
         idempotency: None,
         malformed: None,
+        caller: Default::default(),
     };
     let (begun, asked_ms) = world.with(|w| (w.calls, w.now()));
     let gone_after = world.with(|w| {

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::{App, HttpServer};
 use clap::Parser;
-use quittance_actix::{Gate, Identity, Limits};
+use quittance_actix::{Callers, Connections, Gate, Identity, Limits};
 use quittance_facilitator::Facilitator;
 use quittance_facilitator::config::Config;
 use quittance_quote::Catalogue;
@@ -79,7 +80,8 @@ fn read_catalogue(path: &Path) -> Result<Catalogue, Failure> {
 }
 
 async fn serve(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> Result<(), Failure> {
-    let gate = gate(config, host, facilitator);
+    let gate = gate(config, host, facilitator)?;
+    let connections = Connections::new(&config.server)?;
     let listen = &config.server.listen;
     let routes = Arc::clone(host);
     let server = HttpServer::new(move || {
@@ -87,6 +89,10 @@ async fn serve(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> R
         App::new().wrap(gate.middleware()).configure(move |config| routes.configure(config))
     })
     .workers(config.server.workers)
+    .max_connections(connections.per_worker())
+    .on_connect(connections.counter())
+    .client_request_timeout(Duration::from_secs(config.server.header_seconds_max))
+    .keep_alive(Duration::from_secs(config.server.keep_alive_seconds))
     .shutdown_timeout(config.server.shutdown_seconds)
     .disable_signals()
     .bind(listen)
@@ -110,8 +116,10 @@ async fn serve(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> R
     Ok(served?)
 }
 
-fn gate(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> Gate {
-    let mut gate = Gate::builder(facilitator, host.pricer.clone()).limits(Limits::from(&config.gate));
+fn gate(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> Result<Gate, Failure> {
+    let mut gate = Gate::builder(facilitator, host.pricer.clone())
+        .limits(Limits::from(&config.gate))
+        .callers(Callers::new(&config.server)?);
     if let Some(url) = &config.server.public_url {
         gate = gate.public_url(url);
     }
@@ -125,5 +133,5 @@ fn gate(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> Gate {
         }
         gate = gate.account_security(ApiKeys::openapi());
     }
-    gate.build()
+    Ok(gate.build())
 }

@@ -12,11 +12,11 @@ use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use quittance_facilitator::{
     AnswerKey, AnswerLimits, AnswerObject, AnswerStore, Draft, DraftReader, Grant, NetworkInfo,
-    NothingToOffer, Objects, PaidFacts, PayOutcome, Sale, StoreError, StoredAnswer, StoredAnswerReader,
-    StoredObject,
+    NothingToOffer, Objects, PaidFacts, PayOutcome, Presented, Sale, StoreError, StoredAnswer,
+    StoredAnswerReader, StoredObject,
 };
 use quittance_protocol::{
-    Amount, ErrorCode, Fingerprint, Network, PaymentId, PaymentPayload, PaymentRequired, RequestId,
+    Amount, ErrorCode, Fingerprint, Network, PaymentId, PaymentKey, PaymentPayload, PaymentRequired, RequestId,
     ResourceRef, SettleResponse,
 };
 use quittance_quote::{EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route};
@@ -295,6 +295,23 @@ impl crate::till::Till for Till {
             }
         }
         .boxed_local()
+    }
+
+    fn presented(&self, payload: &PaymentPayload) -> Option<Presented> {
+        let text = serde_json::to_vec(&payload.payload).ok()?;
+        let key = Fingerprint::of_request("", "", "", &text);
+        Some(Presented { key: PaymentKey::from_bytes(*key.as_bytes()), has_history: false, is_signed: true })
+    }
+
+    fn copy_too_many<'a>(&'a self, _payload: &'a PaymentPayload) -> LocalBoxFuture<'a, PayOutcome> {
+        let receipt = SettleResponse {
+            success: false,
+            error_reason: Some(ErrorCode::SettlementPending),
+            transaction: "0xfeed".to_owned(),
+            ..receipt()
+        };
+        let pending = PayOutcome::Pending { receipt, retry_after_seconds: 2 };
+        async move { pending }.boxed_local()
     }
 
     /// What is delivered is on record, if the test says that it is this request's.

@@ -106,10 +106,14 @@ async fn a_body_in_pieces_is_the_same_body() {
         let stream: actix_web::dev::Payload = futures::stream::iter(sent).boxed_local().into();
         let mut request = TestRequest::post().uri("/gen").to_srv_request();
         request.set_payload(stream);
-        let body = read_body(&mut request, &limits()).await.unwrap();
+        let body = read_body(&mut request, &limits(), |_| Ok(())).await.unwrap();
         assert_eq!(body, whole.as_bytes());
         put_back(&mut request, &body);
-        assert_eq!(read_body(&mut request, &limits()).await.unwrap(), whole.as_bytes(), "for the handler");
+        assert_eq!(
+            read_body(&mut request, &limits(), |_| Ok(())).await.unwrap(),
+            whole.as_bytes(),
+            "for the handler"
+        );
     }
 }
 

@@ -22,8 +22,16 @@ pub struct GateConfig {
     pub replay_seconds: u64,
     /// How often one payment may start the handler.
     pub runs_max: u32,
-    /// Paid requests in flight.
+    /// Payments in flight. Copies of one payment share its place.
     pub concurrency_max: usize,
+    /// Copies of one payment that wait for its outcome at once.
+    pub copies_max: usize,
+    /// How long a request may take to send its body.
+    pub body_seconds_max: u64,
+    /// Bytes of bodies in memory at once that came without a payment; the longest body always fits.
+    pub unpaid_bytes_max: usize,
+    /// Bytes of bodies in memory at once that came with a signed payment; the longest body always fits.
+    pub paid_bytes_max: usize,
 }
 
 impl Default for GateConfig {
@@ -36,6 +44,10 @@ impl Default for GateConfig {
             replay_seconds: 120,
             runs_max: 3,
             concurrency_max: 1_024,
+            copies_max: 64,
+            body_seconds_max: 30,
+            unpaid_bytes_max: 64 * 1024 * 1024,
+            paid_bytes_max: 256 * 1024 * 1024,
         }
     }
 }

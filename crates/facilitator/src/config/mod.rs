@@ -4,6 +4,7 @@
 //! One file per section; `check` holds what sections demand of each other.
 
 mod answers;
+mod callers;
 mod check;
 mod decimal;
 mod dollars;
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use answers::AnswersConfig;
+pub use callers::CallersConfig;
 pub use dollars::is_known_dollar;
 pub use gate::GateConfig;
 pub use ledger::LedgerConfig;
@@ -62,6 +64,9 @@ pub struct Config {
     /// Foreign servers.
     #[serde(default)]
     pub merchants: MerchantsConfig,
+    /// What strangers may make us ask.
+    #[serde(default)]
+    pub callers: CallersConfig,
     /// Kept answers.
     #[serde(default)]
     pub answers: AnswersConfig,

@@ -6,8 +6,8 @@
 //! new key does not compile until somebody has said what it may be.
 
 use super::{
-    AnswersConfig, Config, ConfigError, GateConfig, LedgerConfig, MerchantsConfig, NetworkConfig,
-    QuoteConfig, RateSourceConfig, RatesConfig, ServerConfig,
+    AnswersConfig, CallersConfig, Config, ConfigError, GateConfig, LedgerConfig, MerchantsConfig,
+    NetworkConfig, QuoteConfig, RateSourceConfig, RatesConfig, ServerConfig,
 };
 use crate::units::{BASIS_POINTS_DIGITS, COIN_DIGITS, USDC_DIGITS, scaled};
 use quittance_protocol::Family;
@@ -109,7 +109,7 @@ impl Config {
 
     /// Every number there is.
     pub(super) fn ranges(&self) -> Vec<Range<'_>> {
-        let Self { server, ledger, networks, rates, quote, gate, merchants, answers } = self;
+        let Self { server, ledger, networks, rates, quote, gate, merchants, callers, answers } = self;
         let mut all = Vec::new();
         all.extend(of_server(server));
         all.extend(of_ledger(ledger));
@@ -123,14 +123,30 @@ impl Config {
         all.extend(of_quote(quote));
         all.extend(of_gate(gate));
         all.extend(of_merchants(merchants));
+        all.extend(of_callers(callers));
         all.extend(of_answers(answers));
         all
     }
 }
 
 fn of_server(server: &ServerConfig) -> Vec<Range<'_>> {
-    let ServerConfig { listen: _, public_url: _, workers, shutdown_seconds } = server;
+    let ServerConfig {
+        listen: _,
+        public_url: _,
+        workers,
+        shutdown_seconds,
+        header_seconds_max,
+        keep_alive_seconds,
+        connections_max,
+        connections_address_max,
+        trusted_proxies: _,
+        forwarded_header: _,
+    } = server;
     vec![
+        Range::whole("server.header_seconds_max", *header_seconds_max, 1, 600),
+        Range::whole("server.keep_alive_seconds", *keep_alive_seconds, 1, 3_600),
+        Range::size("server.connections_max", *connections_max, 16, 1_000_000),
+        Range::size("server.connections_address_max", *connections_address_max, 1, 1_000_000),
         Range::size("server.workers", *workers, 1, 1_024),
         Range::whole("server.shutdown_seconds", *shutdown_seconds, 0, 3_600),
     ]
@@ -337,6 +353,10 @@ fn of_gate(gate: &GateConfig) -> Vec<Range<'_>> {
         replay_seconds,
         runs_max,
         concurrency_max,
+        copies_max,
+        body_seconds_max,
+        unpaid_bytes_max,
+        paid_bytes_max,
     } = gate;
     vec![
         Range::size("gate.body_bytes_max", *body_bytes_max, 1, BYTES_MAX),
@@ -345,14 +365,43 @@ fn of_gate(gate: &GateConfig) -> Vec<Range<'_>> {
         Range::whole("gate.replay_seconds", *replay_seconds, 0, DAY_SECONDS),
         Range::whole("gate.runs_max", u64::from(*runs_max), 1, 100),
         Range::size("gate.concurrency_max", *concurrency_max, 1, 1_000_000),
+        Range::size("gate.copies_max", *copies_max, 1, 1_000_000),
+        Range::whole("gate.body_seconds_max", *body_seconds_max, 1, 3_600),
+        // Below this a body of usual length could be turned away from an idle gate.
+        Range::size("gate.unpaid_bytes_max", *unpaid_bytes_max, 1_048_576, 64 * BYTES_MAX),
+        Range::size("gate.paid_bytes_max", *paid_bytes_max, 1_048_576, 64 * BYTES_MAX),
     ]
 }
 
 fn of_merchants(merchants: &MerchantsConfig) -> Vec<Range<'_>> {
-    let MerchantsConfig { retell_max, verify_lease_seconds } = merchants;
+    let MerchantsConfig { retell_max, verify_lease_seconds, concurrency_max, copies_max, body_seconds_max } =
+        merchants;
     vec![
+        Range::size("merchants.concurrency_max", *concurrency_max, 1, 1_000_000),
+        Range::size("merchants.copies_max", *copies_max, 1, 1_000_000),
+        Range::whole("merchants.body_seconds_max", *body_seconds_max, 1, 600),
         // Each is one more handler run that a lost connection can cost.
         Range::whole("merchants.retell_max", u64::from(*retell_max), 0, 10),
         Range::whole("merchants.verify_lease_seconds", *verify_lease_seconds, 1, 3_600),
+    ]
+}
+
+fn of_callers(callers: &CallersConfig) -> Vec<Range<'_>> {
+    let CallersConfig {
+        checks_in_flight_max,
+        waiting_max,
+        failed_checks_address_burst,
+        failed_checks_address_minute,
+        failed_checks_payer_burst,
+        failed_checks_payer_minute,
+    } = callers;
+    let count = |key, value: &u32| Range::whole(format!("callers.{key}"), u64::from(*value), 1, 1_000_000);
+    vec![
+        Range::size("callers.checks_in_flight_max", *checks_in_flight_max, 1, 100_000),
+        Range::size("callers.waiting_max", *waiting_max, 1, 1_000_000),
+        count("failed_checks_address_burst", failed_checks_address_burst),
+        count("failed_checks_address_minute", failed_checks_address_minute),
+        count("failed_checks_payer_burst", failed_checks_payer_burst),
+        count("failed_checks_payer_minute", failed_checks_payer_minute),
     ]
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 
 use super::ConfigError;
+use crate::caller::{Callers, ForwardedHeader};
 
 /// `[server]`
 #[derive(Clone, Debug, Deserialize)]
@@ -18,11 +19,35 @@ pub struct ServerConfig {
     pub workers: usize,
     /// How long requests in flight may take after a stop signal.
     pub shutdown_seconds: u64,
+    /// How long a connection may take to send the head of a request.
+    pub header_seconds_max: u64,
+    /// How long a connection may stay idle between two requests.
+    pub keep_alive_seconds: u64,
+    /// Connections at once, of all clients.
+    pub connections_max: usize,
+    /// Of which one address has at most so many.
+    pub connections_address_max: usize,
+    /// Proxies in front of the program: addresses, or networks such as `10.0.0.0/8`.
+    /// Only what comes from them may say in a header who is calling.
+    pub trusted_proxies: Vec<String>,
+    /// In which header they say it.
+    pub forwarded_header: ForwardedHeader,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:4402".to_owned(), public_url: None, workers: 2, shutdown_seconds: 30 }
+        Self {
+            listen: "127.0.0.1:4402".to_owned(),
+            public_url: None,
+            workers: 2,
+            shutdown_seconds: 30,
+            header_seconds_max: 10,
+            keep_alive_seconds: 30,
+            connections_max: 8_192,
+            connections_address_max: 4_096,
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
+        }
     }
 }
 
@@ -33,6 +58,7 @@ impl ServerConfig {
                 "server.listen must be an address and a port such as \"127.0.0.1:4402\"".to_owned(),
             ));
         }
+        Callers::new(self)?;
         let is_web = |url: &String| {
             reqwest::Url::parse(url)
                 .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())

@@ -79,6 +79,20 @@ pub(super) fn ledger_trouble(code: ErrorCode) -> Rejection {
     reject(code, "the ledger cannot be used now; send the same payment again").retry_same()
 }
 
+/// As many copies of a payment wait as may: the outcome is theirs, too.
+pub(super) fn copy_too_many(payer: &str) -> Rejection {
+    reject(ErrorCode::SettlementPending, "copies of this payment wait for its outcome; send it again")
+        .of(payer)
+        .retry_same()
+}
+
+/// No place is free. Nothing is known of this payment, which may be on record.
+pub(super) fn crowded(payer: &str) -> Rejection {
+    reject(ErrorCode::NetworkUnavailable, "too many payments are in flight; send the same payment again")
+        .of(payer)
+        .retry_same()
+}
+
 /// Nobody knows the outcome yet.
 pub(super) fn pending(payer: &str) -> Rejection {
     reject(ErrorCode::SettlementPending, "this payment is being settled; send it again")
@@ -180,6 +194,7 @@ fn next(rejection: &Rejection) -> (RetryAction, Option<u64>) {
         ErrorCode::SettlementPending => (RetryAction::RetrySamePayment, Some(PENDING_RETRY_SECONDS)),
         ErrorCode::NetworkUnavailable
         | ErrorCode::UnexpectedSettleError
+        | ErrorCode::TooManyRequests
         | ErrorCode::UnexpectedVerifyError => {
             (RetryAction::RetrySamePayment, Some(UNAVAILABLE_RETRY_SECONDS))
         }
@@ -202,6 +217,7 @@ mod tests {
             let open = [
                 ErrorCode::SettlementPending,
                 ErrorCode::NetworkUnavailable,
+                ErrorCode::TooManyRequests,
                 ErrorCode::UnexpectedSettleError,
                 ErrorCode::UnexpectedVerifyError,
             ];

@@ -6,6 +6,7 @@
 //! the merchant and on the terms it was claimed for (`terms`), nothing else.
 
 mod answers;
+mod asker;
 mod telling;
 mod terms;
 mod verify;
@@ -20,7 +21,6 @@ use quittance_protocol::{
 };
 use tokio::time::Instant;
 
-use crate::Inner;
 use crate::admission::NotClaimed;
 use crate::answer::{pending_receipt, receipt, reject};
 use crate::api::{PayOutcome, Rejection};
@@ -28,9 +28,13 @@ use crate::board::{Changes, Notice};
 use crate::chain::ChainPayment;
 use crate::checks::Checked;
 use crate::desk::Desk;
+use crate::places::{NoPlace, Place, Presented};
 use crate::repeats::{Claimed, NAMES_ANOTHER};
+use crate::{Caller, Inner};
 
-use answers::{duplicate_of, ended_of, ledger_trouble, of_another, owed_of};
+use answers::{copy_too_many, crowded, duplicate_of, ended_of, ledger_trouble, of_another, owed_of};
+pub use asker::Asker;
+pub(crate) use asker::Merchants;
 pub use telling::Telling;
 use telling::Turn;
 use terms::Bound;
@@ -58,6 +62,7 @@ impl From<SettleResponse> for SettleAnswer {
 /// One foreign server's question about one payment.
 struct Question {
     merchant: String,
+    caller: Caller,
     payment: ChainPayment,
     bound: Bound,
     identifier: Result<Option<IdentifierHash>, Rejection>,
@@ -66,13 +71,15 @@ struct Question {
 }
 
 impl Question {
-    fn new(inner: &Inner, request: &VerifyRequest, payment: ChainPayment, merchant: &str) -> Self {
+    fn new(inner: &Inner, request: &VerifyRequest, payment: ChainPayment, asker: &Asker) -> Self {
+        let Asker { merchant, caller } = asker;
         Self {
+            caller: *caller,
             bound: Bound::of(merchant, &request.payment_requirements, &payment.key),
             notice: inner.board.notice(payment.key),
             identifier: identifier_of(request),
             until: Instant::now() + inner.limits.pending_wait,
-            merchant: merchant.to_owned(),
+            merchant: merchant.clone(),
             payment,
         }
     }
@@ -87,25 +94,34 @@ impl Question {
 
 impl Inner {
     /// See [`crate::Facilitator::settle`].
-    pub(crate) async fn settle(self: &Arc<Self>, request: SettleRequest, merchant: &str) -> SettleAnswer {
+    pub(crate) async fn settle(self: &Arc<Self>, request: SettleRequest, asker: &Asker) -> SettleAnswer {
         let network = request.payment_requirements.network.clone();
         let (desk, payment) = match self.check_terms(&request) {
             Ok(checked) => checked,
             Err(rejection) => {
                 return match self.recall_for(&request, rejection).await {
                     Ok((known, payment)) => {
-                        let question = Question::new(self, &request, payment, merchant);
-                        self.settle_known(known, &question).await
+                        let question = Question::new(self, &request, payment, asker);
+                        match self.place_of(&question) {
+                            Ok(_place) => self.settle_known(known, &question).await,
+                            Err(none) => self.no_place(&network, &question, none).await.into(),
+                        }
                     }
                     Err(rejection) => self.refused(&network, &rejection).into(),
                 };
             }
         };
-        let question = Arc::new(Question::new(self, &request, payment, merchant));
+        let question = Arc::new(Question::new(self, &request, payment, asker));
+        let _place = match self.place_of(&question) {
+            Ok(place) => place,
+            Err(none) => return self.no_place(&network, &question, none).await.into(),
+        };
         // Detached, so that a server that hangs up cannot strand a claim.
         let found = {
             let (inner, question) = (Arc::clone(self), Arc::clone(&question));
-            self.drivers.spawn(async move { inner.find_or_claim_for(&desk, &question).await })
+            let found = async move { inner.find_or_claim_for(&desk, &question).await };
+            // On the runtime of the background tasks: a server's workers are strangers' to fill.
+            self.drivers.spawn_on(found, &self.runtime)
         };
         let known = match found.await {
             Ok(Ok(known)) => known,
@@ -124,6 +140,30 @@ impl Inner {
             return of_another(&known).into();
         }
         self.answer_merchant(known, question).await
+    }
+
+    /// The payment's place, which its copies share.
+    fn place_of(&self, question: &Question) -> Result<Place, NoPlace> {
+        let payment = &question.payment;
+        let has_history = self.strangers.has_history(&payment.payer);
+        let presented = Presented { key: payment.key, has_history, is_signed: true };
+        self.merchants.places(&question.merchant).enter(&presented, question.caller)
+    }
+
+    async fn no_place(&self, network: &str, question: &Question, none: NoPlace) -> SettleResponse {
+        match none {
+            NoPlace::Copies => match self.glimpse(&question.payment.key).await {
+                Some(receipt) => receipt,
+                None => self.refused(network, &copy_too_many(&question.payment.payer)),
+            },
+            NoPlace::Full => self.refused(network, &crowded(&question.payment.payer)),
+        }
+    }
+
+    /// What a moment ago says already costs no call.
+    fn is_worth_asking(&self, desk: &Desk, payment: &ChainPayment) -> Result<(), Rejection> {
+        let known = self.strangers.cannot_pay(desk, payment).or_else(|| self.strangers.is_held(payment));
+        known.map_or(Ok(()), Err)
     }
 
     async fn find_or_claim_for(
@@ -145,6 +185,7 @@ impl Inner {
         }
         let identifier = question.identifier.clone()?;
         let gas = self.covers_cost(desk, payment)?;
+        self.is_worth_asking(desk, payment)?;
         let draft = self.claim_of(desk, question, gas);
         let new = |checked: &Checked| NewClaim {
             identifier,
@@ -152,7 +193,10 @@ impl Inner {
             watch_from: checked.watch_from,
             ..draft.clone()
         };
-        match self.claim_with_room((desk, payment, gas), &question.notice, question.until, &new).await {
+        match self
+            .claim_with_room((desk, payment, gas, question.caller), &question.notice, question.until, &new)
+            .await
+        {
             Ok(Claimed::Known(known)) => Ok(known.payment),
             Ok(Claimed::Named | Claimed::Crowded(_)) => {
                 Err(reject(ErrorCode::RequestMismatch, NAMES_ANOTHER).of(payment.payer.clone()))
@@ -204,6 +248,9 @@ impl Inner {
     async fn answer_merchant(self: &Arc<Self>, mut known: Payment, question: &Question) -> SettleAnswer {
         let mut changes = question.notice.subscribe();
         loop {
+            if known.state == PaymentState::Settled {
+                self.strangers.settled(&known.payer);
+            }
             match known.state {
                 PaymentState::Claimed | PaymentState::Recorded => {}
                 PaymentState::Settled if known.delivery == DeliveryState::Owed => {
@@ -224,19 +271,20 @@ impl Inner {
                     _ => pending_receipt(&known).into(),
                 };
             }
-            known = self.news(&mut changes, known, question.until).await;
+            known = self.news(&mut changes, known, question).await;
         }
     }
 
     /// The payment as it stands once something may have changed, or at `until`.
-    async fn news(&self, changes: &mut Changes, known: Payment, until: Instant) -> Payment {
+    async fn news(&self, changes: &mut Changes, known: Payment, question: &Question) -> Payment {
+        let until = question.until;
         let pause = tokio::time::sleep_until(until.min(Instant::now() + REREAD_PAUSE));
         tokio::select! {
             biased;
             _ = changes.changed() => {}
             () = pause => {}
         }
-        match self.tools.ledger.payment(&known.id).await {
+        match self.reread(&question.notice, &known).await {
             Ok(Some(fresh)) => fresh,
             Ok(None) => known,
             Err(error) => {
@@ -250,6 +298,7 @@ impl Inner {
     /// payment, which is nobody's to sell here; one whose payment ended unpaid is
     /// an authorization like any other.
     async fn on_record(&self, payment: &ChainPayment) -> Result<Option<Payment>, LedgerError> {
+        let _reading = self.strangers.reading(&payment.payer).await;
         let known = self.tools.ledger.known(&payment.key).await?;
         Ok(known.filter(|known| !known.is_free()).map(|known| known.payment))
     }

@@ -10,17 +10,20 @@ use quittance_ledger::{DeliveryState, MerchantCheck, Payment, PaymentState};
 use quittance_protocol::{ErrorCode, VerifyRequest, VerifyResponse};
 use tokio::time::Instant;
 
-use super::Question;
-use super::answers::{duplicate, ended, ledger_trouble, owed, pending, unreachable_chain, valid};
+use super::answers::{
+    copy_too_many, crowded, duplicate, ended, ledger_trouble, owed, pending, unreachable_chain, valid,
+};
+use super::{Asker, Question};
 use crate::Inner;
 use crate::api::Rejection;
 use crate::chain::{ChainPayment, CheckError};
 use crate::desk::Desk;
+use crate::places::{NoPlace, Place};
 
 impl Inner {
     /// See [`crate::Facilitator::verify`].
-    pub(crate) async fn verify(self: &Arc<Self>, request: VerifyRequest, merchant: &str) -> VerifyResponse {
-        match self.verify_inner(&request, merchant).await {
+    pub(crate) async fn verify(self: &Arc<Self>, request: VerifyRequest, asker: &Asker) -> VerifyResponse {
+        match self.verify_inner(&request, asker).await {
             Ok(payment) => valid(payment),
             Err(rejection) => self.invalid(&request.payment_requirements.network, rejection),
         }
@@ -29,22 +32,25 @@ impl Inner {
     async fn verify_inner(
         self: &Arc<Self>,
         request: &VerifyRequest,
-        merchant: &str,
+        asker: &Asker,
     ) -> Result<ChainPayment, Rejection> {
         let (desk, payment) = match self.check_terms(request) {
             Ok(checked) => checked,
             // It may have been claimed when other terms were configured.
             Err(rejection) => {
                 let (known, payment) = self.recall_for(request, rejection).await?;
-                return self.verify_known(known, Question::new(self, request, payment, merchant)).await;
+                let question = Question::new(self, request, payment, asker);
+                let _place = self.place_to_verify(&question)?;
+                return self.verify_known(known, question).await;
             }
         };
-        let question = Question::new(self, request, payment, merchant);
+        let question = Question::new(self, request, payment, asker);
+        let _place = self.place_to_verify(&question)?;
         if let Some(known) = self.known_to(&question.payment).await? {
             return self.verify_known(known, question).await;
         }
         question.identifier.as_ref().map_err(Rejection::clone)?;
-        match self.verify_new(&desk, &question.payment, question.until).await {
+        match self.verify_new(&desk, &question).await {
             Ok(()) => Ok(question.payment),
             Err(rejection) => match self.known_to(&question.payment).await? {
                 // It was claimed, and may have landed, while the chain was asked.
@@ -52,6 +58,14 @@ impl Inner {
                 None => Err(rejection),
             },
         }
+    }
+
+    fn place_to_verify(&self, question: &Question) -> Result<Place, Rejection> {
+        let payer = &question.payment.payer;
+        self.place_of(question).map_err(|none| match none {
+            NoPlace::Copies => copy_too_many(payer),
+            NoPlace::Full => crowded(payer),
+        })
     }
 
     async fn known_to(&self, payment: &ChainPayment) -> Result<Option<Payment>, Rejection> {
@@ -62,12 +76,14 @@ impl Inner {
     }
 
     /// One RPC call: nothing is claimed, so no deadline is read.
-    async fn verify_new(&self, desk: &Desk, payment: &ChainPayment, until: Instant) -> Result<(), Rejection> {
+    async fn verify_new(&self, desk: &Desk, question: &Question) -> Result<(), Rejection> {
+        let (payment, until) = (&question.payment, question.until);
         self.wait_until_valid(desk, payment, until).await?;
         desk.chain.check_window(payment, self.tools.clock.now())?;
         let gas = self.covers_cost(desk, payment)?;
+        self.is_worth_asking(desk, payment)?;
         self.has_room(desk, payment, gas).await.map_err(super::refusal_in)?;
-        match self.view_in_time(desk, payment).await {
+        match self.view_in_time(desk, payment, question.caller).await {
             Ok(_) => Ok(()),
             Err(CheckError::Rejected(rejection)) => Err(self.name_use(desk, payment, rejection).await),
             Err(CheckError::Unreachable(reason)) => {
@@ -100,7 +116,7 @@ impl Inner {
             if Instant::now() >= question.until {
                 return Err(pending(&known.payer));
             }
-            known = self.news(&mut changes, known, question.until).await;
+            known = self.news(&mut changes, known, &question).await;
         }
     }
 

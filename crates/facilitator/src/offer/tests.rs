@@ -168,6 +168,7 @@ fn desk(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<Desk> {
         ready: AtomicBool::new(true),
         closed: Mutex::new(None),
         strangers_wait: AtomicBool::new(false),
+        share: crate::strangers::Share::new(&Default::default()),
         cost_budget: Amount::ZERO,
         at_cost: "1".parse().unwrap(),
     })

@@ -1,7 +1,7 @@
 //! A facilitator over a chain where everything lands at once, and costs what the test says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use quittance_facilitator::chain::{
 };
 use quittance_facilitator::config::Config;
 use quittance_facilitator::{
-    AnswerLimits, AnswerStore, Clock, Facilitator, Metrics, Parts, PayOutcome, Random, Rejection, Sale,
-    StaticRates, StoredAnswer,
+    AnswerLimits, AnswerStore, Caller, Clock, Facilitator, Metrics, Parts, PayOutcome, Random, Rejection,
+    Sale, StaticRates, StoredAnswer,
 };
 use quittance_ledger::{Recorded, SignedBytes, Store};
 use quittance_protocol::{
     Amount, Deadline, ErrorCode, Evidence, Fingerprint, Landing, Network, PaymentKey, PaymentPayload,
-    ResourceRef, SendOutcome, Standing, UnixSeconds,
+    ResourceRef, RetryAction, SendOutcome, Standing, UnixSeconds,
 };
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -69,6 +69,15 @@ struct State {
     holding: AtomicBool,
     landing_milli: AtomicU64,
     reverted: Mutex<BTreeSet<String>>,
+    checks: Checks,
+}
+
+/// What the chain was asked about payments that are not claimed.
+#[derive(Default)]
+struct Checks {
+    made: AtomicUsize,
+    running: AtomicUsize,
+    running_max: AtomicUsize,
 }
 
 impl Default for Chain {
@@ -83,6 +92,7 @@ impl Default for Chain {
             holding: AtomicBool::new(false),
             landing_milli: AtomicU64::new(1_000),
             reverted: Mutex::default(),
+            checks: Checks::default(),
         }))
     }
 }
@@ -121,6 +131,12 @@ impl Chain {
     /// Transactions that were included and moved nothing.
     pub(crate) fn reverted(&self) -> usize {
         self.0.reverted.lock().unwrap().len()
+    }
+
+    /// Checks so far, and how many of them ran at once at most.
+    pub(crate) fn checks(&self) -> (usize, usize) {
+        let checks = &self.0.checks;
+        (checks.made.load(Ordering::SeqCst), checks.running_max.swap(0, Ordering::SeqCst))
     }
 
     pub(crate) fn answer(&self) {
@@ -181,7 +197,21 @@ impl ChainPort for State {
         Ok(())
     }
 
-    async fn check_chain(&self, _: &ChainPayment) -> Result<ChainView, CheckError> {
+    async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError> {
+        self.checks.made.fetch_add(1, Ordering::SeqCst);
+        let running = self.checks.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.checks.running_max.fetch_max(running, Ordering::SeqCst);
+        // A node a millisecond away.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        self.checks.running.fetch_sub(1, Ordering::SeqCst);
+        if payment.payer.starts_with("poor") {
+            let code = ErrorCode::InvalidExactEvmInsufficientBalance;
+            return Err(CheckError::Rejected(Rejection::new(code, "no money").of(payment.payer.clone())));
+        }
+        if payment.payer.starts_with("broken") {
+            let code = ErrorCode::InvalidExactEvmTransactionSimulationFailed;
+            return Err(CheckError::Rejected(Rejection::new(code, "it fails").of(payment.payer.clone())));
+        }
         Ok(ChainView { watch_from: 1, endpoint: 0, balance: None, by_code: false })
     }
 
@@ -285,6 +315,12 @@ pub(crate) enum Outcome {
     NotCovered,
     /// Refused: this payer's attempts cost too much today.
     PayerRefused,
+    /// Refused: the payer has no money.
+    Poor,
+    /// Refused: the chain would not take it.
+    Broken,
+    /// Too many of this payer's payments, or of this address's, came to nothing.
+    TooMany,
     /// No verdict yet.
     Pending,
     Unavailable,
@@ -385,6 +421,11 @@ impl Shop {
 
     /// The same as somebody else.
     pub(crate) async fn pay_as(&self, payer: &str, amount: u64) -> Outcome {
+        self.pay_from(Caller::default(), payer, amount).await
+    }
+
+    /// The same from an address.
+    pub(crate) async fn pay_from(&self, caller: Caller, payer: &str, amount: u64) -> Outcome {
         let nonce = u64::from_be_bytes(unique());
         let accepted = json!({
             "scheme": "exact", "network": Network::BASE, "asset": "0xa", "payTo": "0xb",
@@ -401,6 +442,7 @@ impl Shop {
             identifier: None,
             idempotency: None,
             malformed: None,
+            caller,
         };
         match self.facilitator.pay(serde_json::from_value(payload).unwrap(), sale).await {
             PayOutcome::Granted(grant) => {
@@ -418,6 +460,20 @@ impl Shop {
             }
             PayOutcome::Refused(rejection) if rejection.code == ErrorCode::InvalidTransactionState => {
                 Outcome::PayerRefused
+            }
+            PayOutcome::Refused(rejection)
+                if rejection.code == ErrorCode::InvalidExactEvmInsufficientBalance =>
+            {
+                Outcome::Poor
+            }
+            PayOutcome::Refused(rejection)
+                if rejection.code == ErrorCode::InvalidExactEvmTransactionSimulationFailed =>
+            {
+                Outcome::Broken
+            }
+            PayOutcome::Refused(rejection) if rejection.code == ErrorCode::TooManyRequests => {
+                assert_eq!(rejection.retry_action, RetryAction::RetrySamePayment, "it may be good");
+                Outcome::TooMany
             }
             PayOutcome::Refused(rejection) => {
                 assert_eq!(rejection.code, ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch);

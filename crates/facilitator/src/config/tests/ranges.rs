@@ -23,6 +23,7 @@ const WHOLE: &str = r#"
     [quote]
     [gate]
     [merchants]
+    [callers]
     [answers]
 "#;
 

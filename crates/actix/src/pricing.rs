@@ -1,0 +1,95 @@
+//! Prices of long bodies, apart from the workers.
+//!
+//! Reading a body of megabytes takes as long as a hundred other requests, and a
+//! worker that does it answers nobody meanwhile. So long ones are priced on threads
+//! of their own, one at a time, and those without a payment apart from the others.
+
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use actix_web::body::BoxBody;
+use actix_web::dev::ServiceRequest;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::web;
+use bytes::Bytes;
+use quittance_quote::{PriceRequest, Pricer, Refusal};
+use tokio::sync::Semaphore;
+
+use crate::answers;
+use crate::bytes::Sender;
+use crate::{GateError, gate::Shared};
+
+/// Bodies beyond this are priced apart.
+const LONG_BYTES: usize = 64 * 1024;
+
+/// Turns for pricing long bodies.
+pub(crate) struct Pricing {
+    unpaid: Semaphore,
+    paying: Semaphore,
+}
+
+impl Default for Pricing {
+    fn default() -> Self {
+        Self { unpaid: Semaphore::new(1), paying: Semaphore::new(1) }
+    }
+}
+
+/// Why there is no price.
+pub(crate) enum NoPrice {
+    /// The host refuses the request.
+    Refused(Box<Refusal>),
+    /// The pricer panicked.
+    Failed,
+}
+
+impl From<Refusal> for NoPrice {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+impl NoPrice {
+    pub(crate) fn answer(self) -> HttpResponse<BoxBody> {
+        match self {
+            Self::Refused(refusal) => answers::refusal(*refusal),
+            Self::Failed => answers::trouble(&GateError::Gate),
+        }
+    }
+}
+
+/// What `ask` says of the request.
+pub(crate) async fn price<T: Send + 'static>(
+    shared: &Shared,
+    req: &ServiceRequest,
+    path: &str,
+    body: &Bytes,
+    sender: Sender,
+    ask: fn(&dyn Pricer, &PriceRequest<'_>) -> Result<T, NoPrice>,
+) -> Result<T, NoPrice> {
+    let content_type = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if body.len() <= LONG_BYTES {
+        let (method, query) = (req.method().as_str(), req.query_string());
+        let request = PriceRequest { method, path, query, content_type, body };
+        return ask(&*shared.pricer, &request);
+    }
+    let turns = match sender {
+        Sender::Unpaid => &shared.pricing.unpaid,
+        Sender::Signed | Sender::Customer => &shared.pricing.paying,
+    };
+    let _turn = turns.acquire().await;
+    let (pricer, body) = (Arc::clone(&shared.pricer), body.clone());
+    let (method, query) = (req.method().to_string(), req.query_string().to_owned());
+    let (path, content_type) = (path.to_owned(), content_type.map(str::to_owned));
+    let priced = web::block(move || {
+        let (method, path, query) = (method.as_str(), path.as_str(), query.as_str());
+        let content_type = content_type.as_deref();
+        ask(&*pricer, &PriceRequest { method, path, query, content_type, body: &body })
+    });
+    match priced.await {
+        Ok(priced) => priced,
+        Err(error) => {
+            tracing::error!(%error, "a price could not be made");
+            Err(NoPrice::Failed)
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The shares, without a chain.
+
+use super::*;
+
+fn config() -> CallersConfig {
+    CallersConfig { checks_in_flight_max: 4, waiting_max: 6, ..CallersConfig::default() }
+}
+
+#[test]
+fn places_to_wait_in_are_strangers_to_fill_and_nobody_elses() {
+    let strangers = Strangers::new(&config());
+    strangers.settled("customer");
+    let held: Vec<_> = (0..6).map(|_| strangers.waiting("stranger").unwrap()).collect();
+    assert!(strangers.waiting("stranger").is_none());
+    assert!(strangers.waiting("customer").is_some());
+    drop(held);
+    assert!(strangers.waiting("stranger").is_some());
+}
+
+#[tokio::test]
+async fn reads_of_strangers_leave_connections_to_what_settles() {
+    let strangers = Strangers::new(&config());
+    strangers.settled("customer");
+    let mut held = Vec::new();
+    for _ in 0..READS_MAX {
+        held.push(strangers.reading("stranger").await.unwrap());
+    }
+    let waits = tokio::time::timeout(Duration::from_millis(1), strangers.reading("stranger"));
+    assert!(waits.await.is_err());
+    assert!(strangers.reading("customer").await.is_none(), "needs no place");
+}

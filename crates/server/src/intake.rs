@@ -1,0 +1,130 @@
+//! Reading the body of `/verify` and `/settle`, as if an attacker sent it.
+
+use std::time::Duration;
+
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use actix_web::web::{BytesMut, Payload};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use futures::StreamExt as _;
+use quittance_protocol::{VerifyRequest, parse_json_strict};
+use serde_json::json;
+use tokio::time::timeout;
+
+/// Longest `/verify` or `/settle` body: two payments' worth of the longest header.
+pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Deepest nesting of such a body.
+const BODY_JSON_DEPTH_MAX: usize = 44;
+
+const JSON: &str = "application/json";
+
+type Refused = Box<HttpResponse>;
+
+/// The request, or the answer to what is none: 415, 413, 408 or 400. The payment in
+/// it is nobody's business yet.
+pub(crate) async fn read(
+    req: &HttpRequest,
+    payload: Payload,
+    body_max: Duration,
+) -> Result<VerifyRequest, Refused> {
+    check_type(req.headers())?;
+    let body = timeout(body_max, collect(payload)).await.map_err(|_| {
+        refused(HttpResponse::RequestTimeout(), "body_too_slow", "the body did not arrive in time")
+    })??;
+    parse(&body)
+}
+
+/// A body that is not said to be JSON is not read: a page in a browser could make
+/// its visitors send one without asking first.
+fn check_type(headers: &HeaderMap) -> Result<(), Refused> {
+    let mut values = headers.get_all(CONTENT_TYPE);
+    let only = values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok());
+    let media_type = only.map(|value| value.split(';').next().unwrap_or_default().trim());
+    if media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case(JSON)) {
+        return Ok(());
+    }
+    let message = "send the body as Content-Type: application/json";
+    Err(refused(HttpResponse::UnsupportedMediaType(), "unsupported_media_type", message))
+}
+
+async fn collect(mut payload: Payload) -> Result<BytesMut, Refused> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| bad(error.to_string()))?;
+        if body.len().saturating_add(chunk.len()) > BODY_BYTES_MAX {
+            let message = format!("the body is at most {BODY_BYTES_MAX} bytes");
+            return Err(refused(HttpResponse::PayloadTooLarge(), "body_too_large", &message));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// 400 is only for bodies that are not the API's shape; everything about the
+/// payment itself is answered with 200 and a code.
+fn parse(body: &[u8]) -> Result<VerifyRequest, Refused> {
+    let value = parse_json_strict(body, BODY_JSON_DEPTH_MAX).map_err(bad)?;
+    serde_json::from_value(value).map_err(|error| bad(error.to_string()))
+}
+
+fn bad(message: String) -> Refused {
+    refused(HttpResponse::BadRequest(), "invalid_payload", &message)
+}
+
+fn refused(mut answer: HttpResponseBuilder, error: &str, message: &str) -> Refused {
+    Box::new(answer.json(json!({ "error": error, "message": message })))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_the_shape_is_a_400() {
+        for bad in [
+            &b""[..],
+            b"{",
+            b"[]",
+            b"{}",
+            br#"{"x402Version":2}"#,
+            br#"{"x402Version":2,"x402Version":2,"paymentPayload":{},"paymentRequirements":{}}"#,
+            br#"{"x402Version":2,"paymentPayload":[],"paymentRequirements":{}}"#,
+        ] {
+            assert!(parse(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+        let terms = r#"{"scheme":"exact","network":"nowhere:1","asset":"a","payTo":"b","amount":"x","maxTimeoutSeconds":1}"#;
+        let odd = format!(
+            r#"{{"x402Version":7,"paymentPayload":{{"x402Version":7,"accepted":{terms},"payload":null}},"paymentRequirements":{terms}}}"#
+        );
+        assert!(parse(odd.as_bytes()).is_ok(), "odd values are answered with a code");
+    }
+
+    #[test]
+    fn a_body_that_is_not_said_to_be_json_is_not_read() {
+        let with = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTENT_TYPE, HeaderValue::from_static(value));
+            }
+            check_type(&headers).map_err(|answer| answer.status().as_u16())
+        };
+        for good in ["application/json", "application/json; charset=utf-8", "Application/JSON ;charset=UTF-8"]
+        {
+            assert_eq!(with(&[good]), Ok(()), "{good}");
+        }
+        for bad in [
+            &[][..],
+            &[""],
+            &["text/plain"],
+            &["text/plain; charset=application/json"],
+            &["application/x-www-form-urlencoded"],
+            &["application/jsonp"],
+            &["application/json, text/plain"],
+            &["application/json", "text/plain"],
+        ] {
+            assert_eq!(with(bad), Err(415), "{bad:?}");
+        }
+    }
+}

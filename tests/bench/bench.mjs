@@ -5,15 +5,16 @@ import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { crowd, crowdTable } from './crowd.mjs';
 import { ledger, ledgerTable } from './ledger.mjs';
 import { offers, offersTable } from './offers.mjs';
 import {
-  BASE, DELAY_MS, SOLANA, callsTable, finish, gate, latencyTable, paidTable, prepare, settle, startFacilitator, startGate,
+  BASE, DELAY_MS, SOLANA, callsTable, finish, gate, latencyTable, paidTable, prepare, requirements, settle, startFacilitator, startGate,
   verify, verifyTable,
 } from './payments.mjs';
 import { PROFILE, devnet, say, stopAll } from './programs.mjs';
 
-const SECTIONS = ['offers', 'verify', 'settle', 'gate', 'ledger'];
+const SECTIONS = ['offers', 'verify', 'settle', 'gate', 'ledger', 'crowd'];
 /** Connections and payments. */
 const SIZES = {
   quick: {
@@ -32,7 +33,7 @@ const { values } = parseArgs({
     'base-block-time': { type: 'string', default: '0.2' },
   },
 });
-const wanted = values.only ? values.only.split(',') : SECTIONS.filter(name => !(values.quick && name === 'ledger'));
+const wanted = values.only ? values.only.split(',') : SECTIONS.filter(name => !(values.quick && ['ledger', 'crowd'].includes(name)));
 const unknown = wanted.filter(name => !SECTIONS.includes(name));
 if (unknown.length > 0) {
   say(`--only takes ${SECTIONS.join(', ')}; not ${unknown.join(', ')}`);
@@ -81,6 +82,21 @@ async function gatePart(folder, net, report) {
   await finish(setup, running);
 }
 
+async function crowdPart(folder, net, report) {
+  say('crowd');
+  report.crowd = [];
+  const serve = await prepare(folder, net, 'crowd-settle');
+  const program = await startFacilitator(serve);
+  report.crowd.push(...await crowd(serve, program, 'settle', { ...values, terms: await requirements(program.url, net, BASE) }));
+  await finish(serve, program);
+  const shop = await prepare(folder, net, 'crowd-gate');
+  const api = await startGate(shop);
+  report.crowd.push(...await crowd(shop, api, 'gate', values));
+  await finish(shop, api);
+  print(crowdTable(report.crowd));
+  check('customers beside a crowd', report.crowd, 'settled');
+}
+
 async function measure(folder) {
   const machine = { cpus: cpus().length, memory_gib: Math.round(totalmem() / 2 ** 30), profile: PROFILE, quick: values.quick, load_before: load() };
   const report = { machine, block_seconds: blockSeconds, rpc_delay_ms: DELAY_MS };
@@ -101,6 +117,7 @@ async function measure(folder) {
     }
     if (has('verify') || has('settle')) await facilitatorPart(folder, net, report);
     if (has('gate')) await gatePart(folder, net, report);
+    if (has('crowd')) await crowdPart(folder, net, report);
   }
   const paid = [['/settle', report.settle], ['gate', report.gate]].filter(([, runs]) => runs);
   if (paid.length > 0) print(latencyTable(paid));

@@ -38,7 +38,7 @@ export async function finish(setup, running) {
 export const startFacilitator = setup => facilitator(setup.net, setup.config);
 export const startGate = setup => sampleApi(setup.net, setup.config);
 
-async function requirements(url, net, network) {
+export async function requirements(url, net, network) {
   const { kinds } = await (await fetch(`${url}/supported`)).json();
   const kind = kinds.find(one => one.network === network);
   const terms = network === BASE ? { asset: net.base.usdc, payTo: net.base.pay_to } : { asset: net.solana.mint, payTo: net.solana.pay_to };

@@ -2,8 +2,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpus } from 'node:os';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 const TARGET = process.env.CARGO_TARGET_DIR ?? join(process.env.HOME, '.cache/quittance/target');
 export const PROFILE = process.env.QUITTANCE_BENCH_PROFILE ?? 'release';
@@ -113,6 +115,26 @@ export async function loadSame(options, cpu) {
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const [command, all] = pinned(cpu, program('quittance-load'), ['same', ...args]);
   return JSON.parse((await run(command, all)).text);
+}
+
+/** A stranger of tests/bench/stranger.mjs on a core of its own, the last one. */
+export async function stranger(options) {
+  const args = Object.entries(options).filter(([, value]) => value !== undefined).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const [command, all] = pinned(cpus().length - 1, process.execPath, [join(dirname(fileURLToPath(import.meta.url)), 'stranger.mjs'), ...args]);
+  const child = start(command, all);
+  const lines = createInterface({ input: child.stdout });
+  await firstLine(child, lines, /^begun$/);
+  const answered = new Promise(resolve => lines.on('line', line => resolve(JSON.parse(line))));
+  let ended;
+  const end = async () => {
+    const gone = once(child, 'exit');
+    child.kill('SIGTERM');
+    const counts = await answered;
+    await gone;
+    children.delete(child);
+    return counts;
+  };
+  return { pid: child.pid, stop: () => (ended ??= end()) };
 }
 
 /** The load generator on payments. */

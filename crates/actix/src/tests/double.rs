@@ -161,6 +161,14 @@ impl Till {
         tokio::time::timeout(STUCK, seen).await.expect("the till never saw it").unwrap();
     }
 
+    /// Waits until so many payments were brought.
+    pub(super) async fn until_paid(&self, count: usize) {
+        let mut log = self.log.subscribe();
+        let paid = |log: &Vec<Entry>| log.iter().filter(|entry| matches!(entry, Entry::Pay(_))).count();
+        let seen = log.wait_for(|log| paid(log) >= count);
+        tokio::time::timeout(STUCK, seen).await.expect("too few payments came").unwrap();
+    }
+
     pub(super) fn finished(&self) -> Option<StoredAnswer> {
         self.log().into_iter().find_map(|entry| match entry {
             Entry::Finish(answer) => Some(answer),

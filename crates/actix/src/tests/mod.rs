@@ -2,6 +2,7 @@
 
 mod bypass;
 mod cors;
+mod crowd;
 mod discovery;
 mod double;
 mod intake;

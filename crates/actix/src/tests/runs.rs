@@ -9,14 +9,15 @@ use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::StatusCode;
-use actix_web::test::call_service;
+use actix_web::test::{TestRequest, call_service};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures::future::join_all;
 use serde_json::json;
 
+use super::crowd::another;
 use super::double::{Entry, Till};
-use super::{Answer, Runs, app, call, gate, limits, paid};
+use super::{Answer, Runs, app, call, gate, limits, paid, signed};
 use crate::{Limits, Paid};
 
 /// One paid call to a handler that answers `response`.
@@ -319,7 +320,8 @@ async fn paid_requests_in_flight_are_limited() {
     .await;
     let second = async {
         till.until(|entry| matches!(entry, Entry::Pay(_))).await;
-        let refused = call(&app, paid("/gen")).await;
+        let other = TestRequest::post().uri("/gen").insert_header(signed(&another(1)));
+        let refused = call(&app, other).await;
         till.settlements.add_permits(2);
         refused
     };

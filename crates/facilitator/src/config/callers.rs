@@ -11,8 +11,8 @@ pub struct CallersConfig {
     /// Chain checks of strangers that run at once, on each network. Payers with history, and
     /// everything that settles, ask beside them.
     pub checks_in_flight_max: usize,
-    /// Requests of strangers that wait for anything before their payment is claimed: a check,
-    /// room, or the time from which the payment is valid.
+    /// Requests of strangers that wait for a check; a quarter as many wait for room below a
+    /// ceiling, or for the time from which their payment is valid.
     pub waiting_max: usize,
     /// Chain checks that came to nothing which one address may cause at once …
     pub failed_checks_address_burst: u32,
@@ -28,11 +28,11 @@ impl Default for CallersConfig {
     fn default() -> Self {
         Self {
             checks_in_flight_max: 256,
-            waiting_max: 256,
+            waiting_max: 1_024,
             failed_checks_address_burst: 240,
             failed_checks_address_minute: 240,
-            failed_checks_payer_burst: 20,
-            failed_checks_payer_minute: 20,
+            failed_checks_payer_burst: 120,
+            failed_checks_payer_minute: 60,
         }
     }
 }

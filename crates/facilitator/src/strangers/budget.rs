@@ -1,5 +1,6 @@
 //! How often something may fail, by key, before whoever causes it is held back.
 
+use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -24,8 +25,7 @@ const SWEEP_AFTER: usize = 4_096;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The runtime's clock, so that a simulated world has one time only.
-#[derive(Clone)]
-struct RuntimeClock {
+pub(crate) struct RuntimeClock {
     start: Instant,
 }
 
@@ -37,25 +37,33 @@ impl Clock for RuntimeClock {
     }
 }
 
-type Rate<K> = RateLimiter<K, DashMapStateStore<K>, RuntimeClock, NoOpMiddleware<Nanos>>;
+/// What a budget counts by.
+pub(crate) trait Key: Clone + Ord + Hash {}
+
+impl<K: Clone + Ord + Hash> Key for K {}
 
 /// Failures that each key may cause: a number at once, and a rate. Success costs nothing.
-pub(crate) struct Budget<K: Clone + Ord + Eq + std::hash::Hash> {
-    rate: Rate<K>,
+pub(crate) struct Budget<K: Key, C: Clock<Instant = Nanos> = RuntimeClock> {
+    rate: RateLimiter<K, DashMapStateStore<K>, C, NoOpMiddleware<Nanos>>,
     /// Until when a key that used its budget up is held back.
-    held: Mutex<Recent<K, Instant>>,
+    held: Mutex<Recent<K, Nanos>>,
     /// Held back at least so long, so that nobody swings in and out.
     hold_min: Duration,
     failures: AtomicUsize,
 }
 
-impl<K: Clone + Ord + Eq + std::hash::Hash> Budget<K> {
+impl<K: Key> Budget<K> {
     pub(crate) fn new(burst: u32, per_minute: u32, hold_min: Duration) -> Self {
+        Self::with_clock(burst, per_minute, hold_min, RuntimeClock { start: Instant::now() })
+    }
+}
+
+impl<K: Key, C: Clock<Instant = Nanos>> Budget<K, C> {
+    fn with_clock(burst: u32, per_minute: u32, hold_min: Duration, clock: C) -> Self {
         let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let (burst, per_minute) = (at_least_one(burst), at_least_one(per_minute));
         let pause = MINUTE.checked_div(per_minute.get()).unwrap_or(MINUTE);
         let quota = Quota::with_period(pause).unwrap_or(Quota::per_minute(per_minute)).allow_burst(burst);
-        let clock = RuntimeClock { start: Instant::now() };
         Self {
             rate: RateLimiter::new(quota, DashMapStateStore::default(), clock),
             held: Mutex::new(Recent::new(KEYS_MAX)),
@@ -69,31 +77,35 @@ impl<K: Clone + Ord + Eq + std::hash::Hash> Budget<K> {
         if self.failures.fetch_add(1, Ordering::Relaxed) % SWEEP_AFTER == SWEEP_AFTER - 1 {
             self.rate.retain_recent();
         }
+        let now = self.rate.clock().now();
         let wait = match self.rate.check_key(key) {
             // So many callers at once are one caller.
             Ok(()) if self.rate.len() > KEYS_MAX => self.hold_min,
             Ok(()) => return,
-            Err(not_until) => not_until.wait_time_from(self.rate.clock().now()),
+            Err(not_until) => not_until.wait_time_from(now),
         };
-        let until = Instant::now() + wait.max(self.hold_min);
+        let until = now + Nanos::from(wait.max(self.hold_min));
         self.held.lock().unwrap_or_else(PoisonError::into_inner).put(key.clone(), until);
     }
 
     /// How long a key is still held back.
     pub(crate) fn held(&self, key: &K) -> Option<Duration> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = held.get(key)?.saturating_duration_since(Instant::now());
+        let left = Duration::from(held.get(key)?.saturating_sub(self.rate.clock().now()));
         (!left.is_zero()).then_some(left)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use governor::clock::FakeRelativeClock;
+
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn failures_beyond_the_budget_hold_their_key_back_and_no_other() {
-        let budget = Budget::new(5, 60, Duration::from_secs(10));
+    #[test]
+    fn failures_beyond_the_budget_hold_their_key_back_and_no_other() {
+        let clock = FakeRelativeClock::default();
+        let budget = Budget::with_clock(5, 60, Duration::from_secs(10), clock.clone());
         for _ in 0..5 {
             budget.failed(&"a");
             assert_eq!(budget.held(&"a"), None);
@@ -101,7 +113,7 @@ mod tests {
         budget.failed(&"a");
         assert!(budget.held(&"a").is_some());
         assert_eq!(budget.held(&"b"), None);
-        tokio::time::advance(Duration::from_secs(10)).await;
+        clock.advance(Duration::from_secs(10));
         assert_eq!(budget.held(&"a"), None);
         for _ in 0..5 {
             budget.failed(&"a");
@@ -109,12 +121,13 @@ mod tests {
         assert_eq!(budget.held(&"a"), None, "a minute's worth comes back");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn keys_are_forgotten() {
-        let budget = Budget::new(5, 60, Duration::from_secs(1));
+    #[test]
+    fn keys_are_forgotten() {
+        let clock = FakeRelativeClock::default();
+        let budget = Budget::with_clock(5, 60, Duration::from_secs(1), clock.clone());
         for key in 0..200_000_usize {
             budget.failed(&key);
-            tokio::time::advance(Duration::from_millis(1)).await;
+            clock.advance(Duration::from_millis(1));
         }
         assert!(budget.rate.len() <= KEYS_MAX, "{}", budget.rate.len());
     }

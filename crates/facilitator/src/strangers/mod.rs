@@ -56,6 +56,10 @@ const NARROW_HOLD: Duration = Duration::from_millis(20);
 /// … and requests that wait for one of these places.
 const NARROW_WAITING: usize = 64;
 
+/// The part of those who may wait for a check that may wait for anything else: one in
+/// so many. Such waits are long, and a stranger chooses to cause them.
+const WAITING_PART: usize = 4;
+
 /// How long an address is held to that, at least.
 const NARROW_FOR: Duration = Duration::from_secs(10);
 
@@ -68,6 +72,9 @@ const RETRY_SECONDS_MIN: u64 = 1;
 pub(crate) struct Strangers {
     /// Per network.
     checks_max: usize,
+    /// Requests that wait for a check …
+    queue: Semaphore,
+    /// … and for anything else.
     waiting: Arc<Semaphore>,
     reads: Semaphore,
     customers: Mutex<Recent<String, ()>>,
@@ -163,10 +170,12 @@ fn too_many(payment: &ChainPayment, wait: Duration, message: &str) -> Rejection 
 
 impl Strangers {
     pub(crate) fn new(config: &CallersConfig) -> Self {
+        let waiting = config.waiting_max.min(Semaphore::MAX_PERMITS);
         let budget = (config.failed_checks_address_burst, config.failed_checks_address_minute);
         Self {
             checks_max: config.checks_in_flight_max.max(1),
-            waiting: Arc::new(Semaphore::new(config.waiting_max.min(Semaphore::MAX_PERMITS))),
+            queue: Semaphore::new(waiting),
+            waiting: Arc::new(Semaphore::new(waiting.div_ceil(WAITING_PART))),
             reads: Semaphore::new(READS_MAX),
             customers: Mutex::new(Recent::new(CUSTOMERS_MAX)),
             poor: Mutex::new(Recent::new(POOR_MAX)),
@@ -238,7 +247,7 @@ impl Strangers {
             return Err(rejection);
         }
         let busy = || too_many(payment, WAIT_MAX, "too many payments are being checked");
-        let _waiting = self.waiting(&payment.payer).ok_or_else(busy)?;
+        let _queued = self.queue.try_acquire().map_err(|_| busy())?;
         let (places, is_narrow) = self.enter_lane(payment, caller)?;
         let mut leave =
             Leave { strangers: self, caller, lane: None, is_narrow, waits: is_narrow, share: None };

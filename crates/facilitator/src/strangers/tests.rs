@@ -3,7 +3,7 @@
 use super::*;
 
 fn config() -> CallersConfig {
-    CallersConfig { checks_in_flight_max: 4, waiting_max: 6, ..CallersConfig::default() }
+    CallersConfig { checks_in_flight_max: 4, waiting_max: 24, ..CallersConfig::default() }
 }
 
 #[test]

@@ -16,8 +16,8 @@ use quittance_facilitator::{
     StoredAnswerReader, StoredObject,
 };
 use quittance_protocol::{
-    Amount, ErrorCode, Fingerprint, Network, PaymentId, PaymentKey, PaymentPayload, PaymentRequired, RequestId,
-    ResourceRef, SettleResponse,
+    Amount, ErrorCode, Fingerprint, Network, PaymentId, PaymentKey, PaymentPayload, PaymentRequired,
+    RequestId, ResourceRef, SettleResponse,
 };
 use quittance_quote::{EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route};
 use serde_json::{Map, json};

@@ -10,8 +10,10 @@ import * as official from './lib/official.mjs';
 import * as stack from './lib/stack.mjs';
 import { until } from './lib/buyer.mjs';
 import { finish, test } from './lib/tally.mjs';
-import { NETWORKS, world } from './lib/world.mjs';
+import { withCluster } from './lib/cluster.mjs';
+import { NETWORKS, replica, shared, world } from './lib/world.mjs';
 
+const LEASE_SECONDS = 3;
 const CAIP = { base: stack.BASE, solana: stack.SOLANA };
 
 async function send(api, path, header) {
@@ -54,6 +56,30 @@ async function endedBy(net, here, network, signals) {
   await stack.stop(api.child);
 }
 
+/** Its process stands still for longer than its lease: another runs it again. */
+async function endedByALostLease(net, folder, network) {
+  await withCluster(async cluster => {
+    const here = await shared(net, folder, cluster, `lease_${network}`);
+    const options = { leaseSeconds: LEASE_SECONDS, pendingSeconds: 20, gate: { runs_max: 1 } };
+    const [first, second] = [await replica(here, `${network}-one`, options), await replica(here, `${network}-two`, options)];
+    const header = await sign(net, first, network, '/test/slow');
+    const cut = send(first, '/test/slow', header);
+    await until('the run', async () => (await runs(first)) > 0);
+    first.child.kill('SIGSTOP');
+    const answer = await until('the answer of the other', async () => {
+      const answer = await send(second, '/test/slow', header);
+      assert.ok(answer && [200, 503].includes(answer.status), answer?.text);
+      return answer.status === 200 && answer;
+    });
+    first.child.kill('SIGCONT');
+    const late = await cut;
+    assert.ok(late === undefined || late.status !== 200 || late.text === answer.text, 'one answer, whoever asks');
+    const [payment] = await stack.books(second.config);
+    assert.deepEqual([payment.state, payment.delivery, payment.runs], ['settled', 'delivered', 2]);
+    await Promise.all([stack.stop(first.child), stack.stop(second.child)]);
+  });
+}
+
 /** The handler's own failure counts: the allowance of one run is gone. */
 async function failedByItself(net, here, network) {
   const api = await here.start();
@@ -73,6 +99,7 @@ await stack.withStack(async folder => {
     await test(`${network}: killed twice and stopped once, a payment with one run is served`, async () => {
       await endedBy(net, await open('ended'), network, ['SIGKILL', 'SIGTERM', 'SIGKILL']);
     });
+    await test(`${network}: a run whose process lost its lease does not count`, () => endedByALostLease(net, folder, network));
     await test(`${network}: a run that fails by itself counts`, async () => failedByItself(net, await open('failed'), network));
   }
 });

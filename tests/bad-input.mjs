@@ -57,7 +57,8 @@ async function start(folder) {
   const nonces = await spendNonces(net, payer);
   const [base, solana] = await Promise.all([proxy(net.base.rpc_url), proxy(net.solana.rpc_url)]);
   // One tariff for the whole run: a background refresh would be counted too.
-  const more = { quote: { refresh_seconds: 3_600 }, gate: { body_bytes_max: 65_536 } };
+  const rare = { head_look_seconds: 3_600 };
+  const more = { quote: { refresh_seconds: 3_600 }, gate: { body_bytes_max: 65_536 }, base: rare, solana: rare };
   const at = { rpc: { base: base.url, solana: solana.url }, more };
   const config = configure(folder, net, { name: 'api', port: await freePort(), ...at });
   const serveConfig = configure(folder, net, { name: 'serve', port: await freePort(), ...at });

@@ -81,6 +81,12 @@ export async function faultyProxy(upstream, ...options) {
     /** A node that remembers less: `{ after_slots, no_history }`. */
     forget: what => call('forgetting', 'POST', what),
     remember: () => call('forgetting', 'DELETE'),
+    /** A node that answers and stands still from now on. */
+    freeze: () => call('frozen', 'POST'),
+    thaw: () => call('frozen', 'DELETE'),
+    /** A provider's limits and words: a name of `GET /__proxy/profiles`, or a profile. */
+    profile: what => call('profile', 'POST', typeof what === 'string' ? { name: what } : what),
+    unlimited: () => call('profile', 'DELETE'),
     reset: () => call('reset', 'POST'),
     counts: () => call('counts', 'GET'),
     /** How often each signed transaction was broadcast. */

@@ -1,27 +1,32 @@
 //! A JSON-RPC proxy that counts calls, adds a fixed delay and injects faults.
 //!
 //! Control calls: `GET /__proxy/counts`, `GET /__proxy/sent`, `POST /__proxy/reset`,
-//! `GET|POST|DELETE /__proxy/faults`, `POST|DELETE /__proxy/forgetting`. Every other `POST` goes upstream.
+//! `GET|POST|DELETE /__proxy/faults`, `POST|DELETE /__proxy/forgetting`, `POST|DELETE /__proxy/frozen`,
+//! `GET /__proxy/profiles`, `POST|DELETE /__proxy/profile`. Every other `POST` goes upstream.
 
+mod control;
 mod faults;
 mod forgetting;
+mod frozen;
 mod http;
+mod profile;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 pub use faults::{Action, Call, Counts, Fault, State};
 pub use forgetting::Forgetting;
+use frozen::Way;
 use http::{Connection, Request, Response};
+pub use profile::{Profile, Refusal, named as named_profiles};
 
 use crate::DevnetError;
 
@@ -94,6 +99,9 @@ impl Proxy {
 
     async fn handle(&self, request: Request) -> Outcome {
         if let Some(command) = request.path.strip_prefix(CONTROL) {
+            if (request.method.as_str(), command) == ("POST", "frozen") {
+                return Outcome::Answer(self.freeze().await);
+            }
             return Outcome::Answer(self.control(&request.method, command, &request.body));
         }
         if request.method != "POST" {
@@ -107,47 +115,18 @@ impl Proxy {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn control(&self, method: &str, command: &str, body: &[u8]) -> Response {
-        let ok = |value: Value| Response::json(200, value.to_string());
-        let mut state = self.state();
-        match (method, command) {
-            ("GET", "counts") => ok(json!(state.counts())),
-            ("GET", "sent") => ok(json!(state.sent())),
-            ("GET", "faults") => ok(json!(state.waiting())),
-            ("POST", "faults") => match serde_json::from_slice::<OneOrMany>(body) {
-                Ok(faults) => match state.add(faults.into()) {
-                    Ok(()) => ok(json!(state.waiting())),
-                    Err(problem) => Response::json(400, json!({"error": problem}).to_string()),
-                },
-                Err(error) => Response::json(400, json!({"error": error.to_string()}).to_string()),
-            },
-            ("DELETE", "faults") => {
-                state.clear_faults();
-                ok(json!([]))
-            }
-            ("POST", "forgetting") => match serde_json::from_slice::<Forgetting>(body) {
-                Ok(forgetting) => {
-                    state.forgetting = Some(forgetting);
-                    ok(json!(state.forgetting))
-                }
-                Err(error) => Response::json(400, json!({"error": error.to_string()}).to_string()),
-            },
-            ("DELETE", "forgetting") => {
-                state.forgetting = None;
-                ok(json!(null))
-            }
-            ("POST", "reset") => {
-                state.reset();
-                ok(json!(state.counts()))
-            }
-            _ => Response::json(404, r#"{"error":"counts, sent, faults, forgetting or reset"}"#),
-        }
-    }
-
     async fn proxy(&self, body: Vec<u8>) -> Outcome {
         let Ok(parsed) = Parsed::read(&body) else {
             return Outcome::Answer(Response::json(400, r#"{"error":"not a JSON-RPC request"}"#));
         };
+        if let [(_, call)] = parsed.calls.as_slice() {
+            let refused = self.state().provider.as_mut().and_then(|it| it.answer(call, Instant::now()));
+            if let Some(refused) = refused {
+                self.state().arrive([call]);
+                sleep(self.options.delay.saturating_add(refused.delay)).await;
+                return Outcome::Answer(refused.response);
+            }
+        }
         let actions = self.state().arrive(parsed.calls.iter().map(|(_, call)| call));
         let plan = Plan::make(&parsed, actions);
         let delay = self.options.delay.saturating_add(plan.delay);
@@ -155,11 +134,11 @@ impl Proxy {
             sleep(delay).await;
         }
         if let Some(status) = plan.status {
-            return Outcome::Answer(Response { status, body: Vec::new() });
+            return Outcome::Answer(Response::json(status, Vec::new()));
         }
         let upstream = match plan.forward {
             Forward::Nothing => None,
-            Forward::AsItCame => Some(self.send(body.clone()).await),
+            Forward::AsItCame => Some(self.ask(&parsed, &body).await),
             Forward::Rest(rest) => Some(self.send(rest).await),
         };
         if plan.cut {
@@ -188,6 +167,32 @@ impl Proxy {
         Response { body: answers.to_string().into_bytes(), ..response }
     }
 
+    /// The upstream's answer, or that of a node that stands still.
+    async fn ask(&self, parsed: &Parsed<'_>, body: &[u8]) -> Response {
+        let single = match parsed.calls.as_slice() {
+            [(_, call)] if !parsed.batch => Some(call),
+            _ => None,
+        };
+        let way = single.and_then(|call| Some((call, self.state().frozen.as_ref()?.before(call))));
+        let Some((call, way)) = way else { return self.send(body.to_vec()).await };
+        let id: Value = call.id.and_then(|id| serde_json::from_str(id.get()).ok()).unwrap_or_default();
+        let mut answer = match way {
+            Way::Answer(answer) => answer,
+            Way::Ask(params) => {
+                let request = json!({"jsonrpc": "2.0", "id": id, "method": call.method, "params": params});
+                let response = self.send(request.to_string().into_bytes()).await;
+                let Ok(mut answer) = serde_json::from_slice(&response.body) else { return response };
+                if let Some(frozen) = self.state().frozen.as_mut() {
+                    frozen.after(call, &mut answer);
+                }
+                answer
+            }
+        };
+        answer["jsonrpc"] = json!("2.0");
+        answer["id"] = id;
+        Response::json(200, answer.to_string())
+    }
+
     async fn send(&self, body: Vec<u8>) -> Response {
         let sent = self
             .client
@@ -202,27 +207,11 @@ impl Proxy {
             Ok(response) => {
                 let status = response.status().as_u16();
                 match response.bytes().await {
-                    Ok(body) => Response { status, body: body.to_vec() },
+                    Ok(body) => Response::json(status, body.to_vec()),
                     Err(error) => failed(error),
                 }
             }
             Err(error) => failed(error),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    Many(Vec<Fault>),
-    One(Fault),
-}
-
-impl From<OneOrMany> for Vec<Fault> {
-    fn from(faults: OneOrMany) -> Self {
-        match faults {
-            OneOrMany::One(fault) => vec![fault],
-            OneOrMany::Many(faults) => faults,
         }
     }
 }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, RwLock};
 
 use alloy::primitives::{Address, B256};
-use quittance_protocol::{BlockTime, DurableAttempt, PaymentPayload, Secret, SendOutcome, UnixSeconds};
+use quittance_protocol::{
+    BlockTime, DurableAttempt, Fleet, PaymentPayload, Secret, SendOutcome, UnixSeconds,
+};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -68,6 +70,10 @@ pub struct EvmChain {
     /// The same ones, as what can be asked which chain it serves.
     identified: Vec<Arc<Identified>>,
     identity_rounds: AtomicU32,
+    /// Which of them stand behind the others.
+    fleet: Fleet,
+    /// Looks that wanted receipts where none were shown.
+    receipt_looks: AtomicU32,
     simulation: Simulation,
     pub(crate) oracle: Option<Address>,
     pub(crate) fees: RwLock<Option<FeeSnapshot>>,
@@ -119,11 +125,14 @@ impl EvmChain {
             settle_gas_limit: config.settle_gas_limit,
         };
         let wallets = wallets(&config, key.address())?;
+        let head_age_max_ms = i64::try_from(config.head_age_max_ms).unwrap_or(i64::MAX);
         let mut chain = Self {
             config,
             terms,
             key,
             wallets,
+            fleet: Fleet::new(identified.len(), head_age_max_ms),
+            receipt_looks: AtomicU32::new(0),
             endpoints,
             identified,
             identity_rounds: AtomicU32::new(0),
@@ -175,6 +184,36 @@ impl EvmChain {
 
     pub(crate) fn endpoints(&self) -> &[Arc<dyn Rpc>] {
         &self.endpoints
+    }
+
+    /// One more look for receipts, numbered from one.
+    pub(crate) fn receipt_looks(&self) -> u32 {
+        self.receipt_looks.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+
+    /// The most that one settlement of ordinary size costs at the last fees.
+    pub(crate) fn cost_max_wei(&self) -> u128 {
+        let bound = |fees: FeeSnapshot| fees.cost_bound_wei(self.config.settle_gas_limit, 0);
+        self.fees().and_then(bound).unwrap_or(0)
+    }
+
+    pub(crate) fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// The endpoints to ask for what is true now, with their positions: the healthy ones, or all if
+    /// there is none.
+    pub(crate) fn serving(&self) -> impl Iterator<Item = (usize, &Arc<dyn Rpc>)> {
+        self.at(self.fleet.serving())
+    }
+
+    /// All of them, the healthy ones first: for what stays true once it is, and for sends.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (usize, &Arc<dyn Rpc>)> {
+        self.at(self.fleet.order())
+    }
+
+    fn at(&self, places: Vec<usize>) -> impl Iterator<Item = (usize, &Arc<dyn Rpc>)> {
+        places.into_iter().filter_map(|at| Some((at, self.endpoints.get(at)?)))
     }
 
     /// Everything that can be said about a payment without asking anyone. No I/O.
@@ -253,8 +292,8 @@ impl EvmChain {
         Ok(text::quantity(&balance)?)
     }
 
-    /// Hands durable bytes to the primary endpoint and, while that leaves the outcome unknown, to
-    /// the next ones.
+    /// Hands durable bytes to the first endpoint, a healthy one if there is one, and, while that
+    /// leaves the outcome unknown, to the next ones.
     ///
     /// `Accepted` if any endpoint said so; `Refused` only if the classification table proves it and
     /// no endpoint that got the bytes in this call was left unknown (I3). Whoever sends bytes again
@@ -262,7 +301,7 @@ impl EvmChain {
     pub async fn send<A: DurableAttempt + ?Sized>(&self, attempt: &A) -> SendOutcome {
         let raw = alloy::primitives::hex::encode_prefixed(attempt.raw_bytes());
         let mut unknown: Option<String> = None;
-        for rpc in &self.endpoints {
+        for (_, rpc) in self.in_order() {
             let answer = rpc.call("eth_sendRawTransaction", json!([raw])).await;
             if matches!(answer, Err(RpcError::WrongChain { .. })) {
                 // It never got the bytes.
@@ -291,15 +330,15 @@ impl EvmChain {
         .await
     }
 
-    /// Runs a read on one endpoint after the other until one is able to answer. The whole read
-    /// moves, so its evidence comes from one endpoint (I7). Never for sends.
+    /// Runs a read on one healthy endpoint after the other until one is able to answer. The whole
+    /// read moves, so its evidence comes from one endpoint (I7). Never for sends.
     pub(crate) async fn read<'a, T, F, Fut>(&'a self, operation: F) -> Result<T, EvmError>
     where
         F: Fn(&'a dyn Rpc) -> Fut,
         Fut: Future<Output = Result<T, EvmError>>,
     {
         let mut last = EvmError::Rpc(RpcError::Transport("no endpoint".to_owned()));
-        for rpc in &self.endpoints {
+        for (_, rpc) in self.serving() {
             match operation(rpc.as_ref()).await {
                 Err(EvmError::Rpc(error)) if error.is_endpoint_fault() => last = EvmError::Rpc(error),
                 other => return other,

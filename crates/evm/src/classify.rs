@@ -114,10 +114,10 @@ pub(crate) fn may_be_a_range(error: &RpcError) -> bool {
             let rate = ["rate limit", "request rate", "requests per", "too many requests", "capacity"];
             *code != -32601 && *code != 429 && !rate.iter().any(|phrase| words.contains(phrase))
         }
-        RpcError::Http(status) => matches!(status, 400 | 413 | 422),
-        RpcError::Transport(_) | RpcError::Timeout | RpcError::BadAnswer(_) | RpcError::WrongChain { .. } => {
-            false
-        }
+        RpcError::Http(status) => matches!(status, 400 | 413 | 422 | 500),
+        // Too long to be read, cut off in the middle, or no list at all.
+        RpcError::BadAnswer(_) => true,
+        RpcError::Transport(_) | RpcError::Timeout | RpcError::WrongChain { .. } => false,
     }
 }
 

@@ -96,6 +96,9 @@ pub struct EvmConfig {
     pub priority_fee_wei: u128,
     /// Longest wait for one JSON-RPC answer.
     pub rpc_timeout_ms: u64,
+    /// How much older an endpoint's newest block may be than another's, or than the clock, before the
+    /// endpoint is asked only when no other answers. Above the chain's block time.
+    pub head_age_max_ms: u64,
     /// How often the engine's poller should call [`crate::EvmChain::scan`].
     pub poll_interval_ms: u64,
     /// Whether the service sells already: endpoints that serve another chain are then left out instead
@@ -132,6 +135,7 @@ impl EvmConfig {
             max_fee_per_gas_wei: 2_000_000_000,
             priority_fee_wei: 1_000_000,
             rpc_timeout_ms: 5_000,
+            head_age_max_ms: 6_000,
             poll_interval_ms: 100,
             late: false,
             former_wallets: Vec::new(),

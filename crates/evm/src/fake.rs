@@ -70,6 +70,8 @@ pub(crate) struct State {
     pub(crate) currency: Option<&'static str>,
     /// A method that this endpoint's plan does not include.
     pub(crate) refused_method: Option<&'static str>,
+    /// The same, in its own words.
+    pub(crate) refused: Vec<(&'static str, RpcError)>,
     /// A receipt that the node answers with an error for.
     pub(crate) refused_receipt: Option<B256>,
     /// Most blocks that one `eth_getLogs` may ask for.
@@ -196,11 +198,13 @@ impl State {
     fn logs(&self, number: u64, block: &FakeBlock, tx: &FakeTx) -> Vec<Value> {
         tx.logs
             .iter()
-            .map(|(topics, data)| {
+            .enumerate()
+            .map(|(index, (topics, data))| {
                 json!({
                     "address": TOKEN, "topics": topics, "data": alloy::primitives::hex::encode_prefixed(data),
                     "transactionHash": tx.hash, "blockHash": block.hash,
                     "blockNumber": text::to_quantity(number), "removed": false,
+                    "logIndex": text::to_quantity(index as u64),
                 })
             })
             .collect()
@@ -229,7 +233,7 @@ impl State {
             None => (bound("fromBlock").unwrap()..=bound("toBlock").unwrap()).contains(&number),
         };
         let matches = |log: &Value| {
-            filter["topics"].as_array().unwrap().iter().enumerate().all(|(i, allowed)| {
+            filter["topics"].as_array().into_iter().flatten().enumerate().all(|(i, allowed)| {
                 allowed.is_null() || allowed.as_array().unwrap().contains(&log["topics"][i])
             })
         };
@@ -294,6 +298,9 @@ impl State {
         if self.refused_method == Some(method) {
             return Err(RpcError::Http(403));
         }
+        if let Some((_, error)) = self.refused.iter().find(|(refused, _)| *refused == method) {
+            return Err(error.clone());
+        }
         match method {
             "eth_chainId" => Ok(json!(text::to_quantity(self.chain_id.unwrap_or(CHAIN_ID)))),
             "eth_getCode" => {
@@ -322,6 +329,11 @@ impl State {
                 Err(RpcError::JsonRpc { code: -32000, message, data: None })
             }
             "eth_getTransactionReceipt" => Ok(self.receipt(&params[0])),
+            "eth_getTransactionByHash" => {
+                let hash = text::word(params[0].as_str().unwrap()).unwrap();
+                let from = self.receipts().find(|(_, _, tx)| tx.hash == hash).map(|(_, _, tx)| tx.from);
+                Ok(from.map_or(Value::Null, |from| json!({"from": from, "gas": "0x64", "gasPrice": "0x7"})))
+            }
             "eth_call" => self.call(&params[0], &params[1]),
             "eth_sendRawTransaction" => self.send.clone().unwrap(),
             other => panic!("unexpected {other}"),

@@ -19,6 +19,15 @@ use crate::settle::{FeeSnapshot, SETTLEMENT_BYTES};
 const RISE_PARTS: u128 = 8;
 
 impl EvmChain {
+    /// The newest block's base fee, in wei.
+    pub async fn base_fee_wei(&self) -> Result<u128, EvmError> {
+        self.read(|rpc| async move {
+            let block = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
+            Ok(block.base_fee_wei)
+        })
+        .await
+    }
+
     /// The last fees read, if any; their age is the caller's to judge.
     pub fn fees(&self) -> Option<FeeSnapshot> {
         *self.fees.read().unwrap_or_else(PoisonError::into_inner)

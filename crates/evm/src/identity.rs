@@ -8,11 +8,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use quittance_protocol::Tally;
 use serde_json::{Value, json};
 
-use crate::logs::LogRange;
+use crate::classify;
+use crate::logs::{self, LogRange};
 use crate::rpc::{Rpc, RpcError};
 use crate::text;
+
+const CHAIN_ID: &str = "eth_chainId";
 
 const UNKNOWN: u8 = 0;
 const RIGHT: u8 = 1;
@@ -27,6 +31,7 @@ pub(crate) struct Identified {
     found: AtomicU64,
     /// Many calls wait for one question.
     asking: tokio::sync::Mutex<()>,
+    tally: Tally,
 }
 
 impl Identified {
@@ -37,13 +42,18 @@ impl Identified {
             state: AtomicU8::new(UNKNOWN),
             found: AtomicU64::new(0),
             asking: tokio::sync::Mutex::default(),
+            tally: Tally::default(),
         }
     }
 
     /// Asks the endpoint, whatever is known of it. An endpoint that does not answer keeps a bad name
     /// and loses a good one.
     pub(crate) async fn ask(&self) -> Result<(), RpcError> {
-        let found = self.inner.call("eth_chainId", json!([])).await.and_then(|v| text::quantity64(&v));
+        let found = self.inner.call(CHAIN_ID, json!([])).await.and_then(|v| text::quantity64(&v));
+        match &found {
+            Ok(_) => self.tally.answered(CHAIN_ID),
+            Err(error) => self.tally.failed(CHAIN_ID, error),
+        }
         match found {
             Ok(found) if found == self.chain_id => {
                 self.state.store(RIGHT, Ordering::Release);
@@ -96,7 +106,14 @@ impl Rpc for Identified {
             WRONG => return Err(self.wrong()),
             _ => self.settle_identity().await?,
         }
+        // A range that is refused is asked for in pieces: no failure of the method.
+        let in_pieces = method == logs::METHOD && logs::is_divisible(&params);
         let answer = self.inner.call(method, params).await;
+        match &answer {
+            Err(error) if in_pieces && classify::may_be_a_range(error) => {}
+            Err(error) if is_failure(method, error) => self.tally.failed(method, error),
+            _ => self.tally.answered(method),
+        }
         if matches!(answer, Err(RpcError::Transport(_) | RpcError::Timeout | RpcError::Http(500..))) {
             self.doubt();
         }
@@ -106,6 +123,21 @@ impl Rpc for Identified {
     fn log_range(&self) -> &LogRange {
         self.inner.log_range()
     }
+
+    fn tally(&self) -> Option<&Tally> {
+        Some(&self.tally)
+    }
+
+    fn host(&self) -> &str {
+        self.inner.host()
+    }
+}
+
+/// Whether the endpoint failed, and not what was asked of it: a call may revert, and a node may have
+/// something to say against a transaction.
+fn is_failure(method: &str, error: &RpcError) -> bool {
+    let is_word = matches!(error, RpcError::JsonRpc { .. });
+    error.is_endpoint_fault() && !(is_word && method.starts_with("eth_sendRawTransaction"))
 }
 
 impl fmt::Debug for Identified {

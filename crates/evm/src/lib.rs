@@ -11,6 +11,7 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod fees;
+mod health;
 mod identify;
 mod identity;
 mod keys;

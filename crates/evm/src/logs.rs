@@ -16,9 +16,15 @@ use crate::text;
 /// The ranges that are tried, each after the one before was refused.
 const LADDER: [u64; 6] = [LOG_BLOCKS_MAX, 500, 100, 50, 10, 1];
 
+pub(crate) const METHOD: &str = "eth_getLogs";
+
 /// Answers at a smaller range after which the next larger one is tried again: a refusal may have had
 /// another reason, and must not make every search dear for ever.
 const ANSWERS_BEFORE_LARGER: u32 = 256;
+
+/// An endpoint that does not answer in time is asked for less, but not for less than this: it may be
+/// down, and short ranges are dear.
+const UNANSWERED_BLOCKS_MIN: u64 = 100;
 
 /// How many blocks one endpoint answers for at once, as far as it has shown.
 #[derive(Debug)]
@@ -55,6 +61,12 @@ impl LogRange {
     }
 }
 
+/// Whether a question for logs names more than one block.
+pub(crate) fn is_divisible(params: &Value) -> bool {
+    let bound = |field: &str| params.pointer(&format!("/0/{field}")).and_then(|of| text::quantity64(of).ok());
+    bound("fromBlock").zip(bound("toBlock")).is_some_and(|(first, last)| first < last)
+}
+
 /// The next smaller range to try.
 pub(crate) fn smaller(blocks: u64) -> Option<u64> {
     LADDER.into_iter().find(|step| *step < blocks)
@@ -85,6 +97,13 @@ pub(crate) async fn read_logs(
             }
             Err(error) => {
                 let asked = to.saturating_sub(at).saturating_add(1);
+                if error == RpcError::Timeout
+                    && let Some(fewer) = smaller(asked)
+                    && fewer >= UNANSWERED_BLOCKS_MIN
+                {
+                    // Waiting through every range would hold up the look: the next one asks for less.
+                    rpc.log_range().learn(fewer);
+                }
                 match smaller(asked) {
                     Some(fewer) if classify::may_be_a_range(&error) => {
                         range = fewer;
@@ -108,7 +127,7 @@ pub(crate) async fn read_range(
     let mut filter = filter.clone();
     filter["fromBlock"] = json!(text::to_quantity(first));
     filter["toBlock"] = json!(text::to_quantity(last));
-    list(rpc.call("eth_getLogs", json!([filter])).await?)
+    list(rpc.call(METHOD, json!([filter])).await?)
 }
 
 /// The list of logs that a node answered with.

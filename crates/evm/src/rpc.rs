@@ -7,11 +7,13 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use quittance_protocol::{Tally, Words};
 use serde_json::{Value, json};
 
+use crate::classify;
 use crate::config::RPC_ANSWER_BYTES_MAX;
 use crate::logs::LogRange;
-use crate::text::bounded;
+use crate::text;
 
 /// Why a JSON-RPC call has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,9 +33,9 @@ pub enum RpcError {
     JsonRpc {
         /// JSON-RPC code.
         code: i64,
-        /// The node's words, bounded.
+        /// The node's words, bounded, on one line and without the endpoint's URL.
         message: String,
-        /// `error.data`, e.g. revert bytes.
+        /// `error.data` where that is bytes, e.g. of a revert.
         data: Option<Value>,
     },
     /// The endpoint serves another chain, so it was not asked.
@@ -50,9 +52,10 @@ pub enum RpcError {
 }
 
 impl RpcError {
-    /// Whether another endpoint might do better: the fault is the endpoint's, not the question's.
+    /// Whether another endpoint might do better: the fault is the endpoint's, not the question's. Only
+    /// a call that was run and failed is the question's: providers use every code for their limits.
     pub fn is_endpoint_fault(&self) -> bool {
-        !matches!(self, Self::JsonRpc { code, .. } if *code == 3 || *code == -32602)
+        !classify::is_execution_failure(self)
     }
 }
 
@@ -64,12 +67,23 @@ pub trait Rpc: Send + Sync {
 
     /// How many blocks of logs this endpoint answers for at once, as it has shown so far.
     fn log_range(&self) -> &LogRange;
+
+    /// Which methods it answers, where that is counted.
+    fn tally(&self) -> Option<&Tally> {
+        None
+    }
+
+    /// Its host, where it has one; never the rest of its URL.
+    fn host(&self) -> &str {
+        ""
+    }
 }
 
 /// One endpoint over HTTP.
 pub struct HttpRpc {
     client: reqwest::Client,
     url: reqwest::Url,
+    words: Words,
     next_id: AtomicU64,
     log_range: LogRange,
 }
@@ -77,6 +91,7 @@ pub struct HttpRpc {
 impl HttpRpc {
     /// An endpoint with a time limit per call.
     pub fn new(url: &str, timeout_ms: u64) -> Result<Self, RpcError> {
+        let words = Words::of(url);
         let url: reqwest::Url = url.parse().map_err(|_| RpcError::Transport("not a URL".to_owned()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(RpcError::Transport("not an HTTP URL".to_owned()));
@@ -88,15 +103,15 @@ impl HttpRpc {
             // A redirect would send signed bytes somewhere nobody configured.
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(transport)?;
-        Ok(Self { client, url, next_id: AtomicU64::new(1), log_range: LogRange::default() })
+            .map_err(|error| transport(error, &words))?;
+        Ok(Self { client, url, words, next_id: AtomicU64::new(1), log_range: LogRange::default() })
     }
 }
 
 impl fmt::Debug for HttpRpc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The path and query of an RPC URL are credentials.
-        write!(f, "HttpRpc({})", self.url.host_str().unwrap_or("?"))
+        write!(f, "HttpRpc({})", self.words.host())
     }
 }
 
@@ -105,13 +120,14 @@ impl Rpc for HttpRpc {
     async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-        let answer = self.client.post(self.url.clone()).json(&request).send().await.map_err(transport)?;
+        let answer = self.client.post(self.url.clone()).json(&request).send().await;
+        let answer = answer.map_err(|error| transport(error, &self.words))?;
         let status = answer.status();
-        let body = read_bounded(answer).await?;
+        let body = read_bounded(answer, &self.words).await?;
         match serde_json::from_slice::<Value>(&body) {
             // Some providers put a JSON-RPC error under a 4xx; its words are still the node's. A 5xx
             // is a gateway's and proves nothing.
-            Ok(value) if !status.is_server_error() => match read_answer(value, id) {
+            Ok(value) if !status.is_server_error() => match read_answer(value, id, &self.words) {
                 Err(RpcError::BadAnswer(_)) if !status.is_success() => Err(RpcError::Http(status.as_u16())),
                 other => other,
             },
@@ -123,24 +139,35 @@ impl Rpc for HttpRpc {
     fn log_range(&self) -> &LogRange {
         &self.log_range
     }
+
+    fn host(&self) -> &str {
+        self.words.host()
+    }
 }
 
-fn read_answer(mut value: Value, id: u64) -> Result<Value, RpcError> {
+/// The one place where a node's words come in: they leave it clean.
+fn read_answer(mut value: Value, id: u64, words: &Words) -> Result<Value, RpcError> {
     if let Some(error) = value.get_mut("error").filter(|e| !e.is_null()) {
         let code = error.get("code").and_then(Value::as_i64).unwrap_or(0);
-        let message = error.get("message").and_then(Value::as_str).map(bounded).unwrap_or_default();
-        let data = error.get_mut("data").map(Value::take).filter(|d| !d.is_null());
+        // Some gateways put their words where the object should be.
+        let message = error.get("message").unwrap_or(error).as_str().map(|text| words.clean(text));
+        let message = message.unwrap_or_default();
+        let is_bytes = |data: &Value| data.as_str().is_some_and(|text| text::data(&json!(text)).is_ok());
+        let data = error.get_mut("data").map(Value::take).filter(is_bytes);
         return Err(RpcError::JsonRpc { code, message, data });
     }
     if value.get("id").and_then(Value::as_u64) != Some(id) {
         return Err(RpcError::BadAnswer("answer to this request"));
     }
-    value.get_mut("result").map(Value::take).ok_or(RpcError::BadAnswer("JSON-RPC answer"))
+    let mut result =
+        value.get_mut("result").map(Value::take).ok_or(RpcError::BadAnswer("JSON-RPC answer"))?;
+    words.clean_result(&mut result);
+    Ok(result)
 }
 
-async fn read_bounded(mut answer: reqwest::Response) -> Result<Vec<u8>, RpcError> {
+async fn read_bounded(mut answer: reqwest::Response, words: &Words) -> Result<Vec<u8>, RpcError> {
     let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(transport)? {
+    while let Some(chunk) = answer.chunk().await.map_err(|error| transport(error, words))? {
         if body.len().saturating_add(chunk.len()) > RPC_ANSWER_BYTES_MAX {
             return Err(RpcError::BadAnswer("answer within the size limit"));
         }
@@ -149,11 +176,11 @@ async fn read_bounded(mut answer: reqwest::Response) -> Result<Vec<u8>, RpcError
     Ok(body)
 }
 
-fn transport(error: reqwest::Error) -> RpcError {
+fn transport(error: reqwest::Error, words: &Words) -> RpcError {
     if error.is_timeout() {
         RpcError::Timeout
     } else {
-        RpcError::Transport(bounded(&error.without_url().to_string()))
+        RpcError::Transport(words.clean(&error.without_url().to_string()))
     }
 }
 

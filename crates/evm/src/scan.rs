@@ -6,6 +6,7 @@
 //! delay or refuse logs. What one question cannot answer fails neither the others nor the look.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use alloy::primitives::{Address, B256};
 use quittance_protocol::{Evidence, Landing, PaymentKey};
@@ -19,6 +20,7 @@ use crate::proof::{Expected, Finding, Receipt, find};
 use crate::rpc::{Rpc, RpcError};
 use crate::text;
 
+mod by_logs;
 mod finality;
 mod pace;
 mod progress;
@@ -28,6 +30,20 @@ pub(crate) use finality::finalized;
 use pace::Pace;
 use progress::{Progress, plan};
 use search::Search;
+
+/// The method that shows what a transaction did.
+pub(crate) const RECEIPT: &str = "eth_getTransactionReceipt";
+
+/// Receipts of transactions that there are logs of, as they are counted: a node that keeps none may
+/// answer `null`, which is no failure of the method.
+pub(crate) const SHOWN: &str = "receipts";
+
+/// So many receipts in a row that an endpoint does not show mean that it shows none; one that fails
+/// alone is asked for again.
+const RECEIPT_FAILURES: u64 = 3;
+
+/// Where no endpoint shows receipts, they are asked for again at every so many looks.
+const LOOKS_BEFORE_RECEIPTS: u32 = 16;
 
 /// Where the scans of one chain have got to. Lives in memory: after a restart an empty cursor makes
 /// the first scan search for every watched payment from its own first block.
@@ -123,15 +139,19 @@ impl EvmChain {
     ) -> Result<Vec<(PaymentKey, Evidence)>, EvmError> {
         let watched = self.watched(watched);
         cursor.forget(&watched);
-        let mut last = EvmError::Rpc(RpcError::Transport("no endpoint".to_owned()));
+        let mut last = no_endpoint();
         let mut all: Vec<(PaymentKey, Evidence)> = Vec::new();
-        for (index, rpc) in self.endpoints().iter().enumerate() {
+        let by_logs = self.shows_no_receipts();
+        let mut asked = false;
+        for (index, rpc) in self.in_order() {
             let known: HashSet<PaymentKey> = all.iter().map(|(key, _)| *key).collect();
             let open: Vec<Watched<'_>> =
                 watched.iter().filter(|w| !known.contains(&w.key)).cloned().collect();
             let mut next = cursor.clone();
-            match self.look(rpc.as_ref(), &open, &mut next).await {
-                Ok(Look { found, missing }) => {
+            match self.look(rpc.as_ref(), &open, &mut next, by_logs).await {
+                // Its view adds nothing; what others could not be asked stays open.
+                Ok(Look { is_behind: true, .. }) => asked |= last == no_endpoint(),
+                Ok(Look { found, missing, .. }) => {
                     all.extend(self.with_second_opinion(index, &open, found, &mut next).await);
                     *cursor = next;
                     match missing {
@@ -143,7 +163,14 @@ impl EvmChain {
                 Err(error) => return Err(error),
             }
         }
-        if all.is_empty() { Err(last) } else { Ok(all) }
+        if all.is_empty() && !asked { Err(last) } else { Ok(all) }
+    }
+
+    /// Whether no endpoint shows receipts, as far as they were asked. Now and then it is tried again.
+    fn shows_no_receipts(&self) -> bool {
+        let failures = |rpc: &Arc<dyn Rpc>| rpc.tally().map_or(0, |tally| tally.failed_in_a_row(SHOWN));
+        let refuses = |(_, rpc): (usize, &Arc<dyn Rpc>)| failures(rpc) >= RECEIPT_FAILURES;
+        self.serving().all(refuses) && !self.receipt_looks().is_multiple_of(LOOKS_BEFORE_RECEIPTS)
     }
 
     /// As [`Self::look`], where something that could not be asked is an error.
@@ -153,27 +180,33 @@ impl EvmChain {
         watched: &[Watched<'_>],
         cursor: &mut ScanCursor,
     ) -> Result<Vec<(PaymentKey, Evidence)>, EvmError> {
-        match self.look(rpc, watched, cursor).await? {
-            Look { found, missing: None } => Ok(found),
+        match self.look(rpc, watched, cursor, false).await? {
             Look { missing: Some(error), .. } => Err(error),
+            Look { found, .. } => Ok(found),
         }
     }
 
-    /// One endpoint's view.
+    /// One endpoint's view. `by_logs`: no endpoint shows receipts, so logs have to do.
     async fn look(
         &self,
         rpc: &dyn Rpc,
         watched: &[Watched<'_>],
         cursor: &mut ScanCursor,
+        by_logs: bool,
     ) -> Result<Look, EvmError> {
         let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
         self.observe(&head);
         self.follow_fees(&head);
+        if cursor.scanned.is_some_and(|(number, _)| head.number < number) {
+            // A node behind the one that answered before.
+            return Ok(Look { is_behind: true, ..Look::default() });
+        }
         let unchanged = cursor.head == Some(head.hash);
         if unchanged && watched.iter().all(|w| cursor.is_searched(w)) {
             return Ok(Look::default());
         }
-        let mut due = cursor.pace.is_due(&head);
+        // Where only logs prove anything, they are what is looked at in each block.
+        let mut due = by_logs || cursor.pace.is_due(&head);
         // What may land with any block is looked for in each.
         let fresh: HashSet<PaymentKey> =
             watched.iter().filter(|w| cursor.pace.expects_landing(w, &head)).map(|w| w.key).collect();
@@ -183,8 +216,8 @@ impl EvmChain {
         }
         let Some(target) = self.target(rpc, &head).await? else { return Ok(Look::default()) };
         if cursor.scanned.is_some_and(|(number, _)| target.number < number) {
-            // A node behind the one that answered before; its view adds nothing.
-            return Ok(Look::default());
+            // A node behind the one that answered before.
+            return Ok(Look { is_behind: true, ..Look::default() });
         }
         if vanished(rpc, cursor, &target).await? {
             tracing::warn!(
@@ -197,10 +230,13 @@ impl EvmChain {
         let mut look = Look::default();
         let bottom = target.number.saturating_sub(self.blocks_in(SEARCH_SECONDS_MAX));
         for (token, watched) in by_token(watched) {
-            let search = Search { rpc, token, target, bottom };
+            let (wallet, cost_max_wei) = (self.key().address(), self.cost_max_wei());
+            let search = Search { rpc, token, target, bottom, by_logs, wallet, cost_max_wei };
             let ours: Vec<Watched<'_>> =
                 watched.iter().filter(|w| due || fresh.contains(&w.key)).cloned().collect();
-            self.own_transactions(&search, &ours, cursor, &mut look).await;
+            if !by_logs {
+                self.own_transactions(&search, &ours, cursor, &mut look).await;
+            }
             let seen: HashSet<PaymentKey> = look.found.iter().map(|(key, _)| *key).collect();
             let open: Vec<Watched<'_>> = watched
                 .into_iter()
@@ -378,7 +414,12 @@ impl EvmChain {
         let mut receipts: HashMap<B256, Receipt> = HashMap::new();
         for answer in search.receipts(&hashes).await {
             match answer {
-                Ok((hash, receipt)) => receipts.extend(receipt.map(|receipt| (hash, receipt))),
+                Ok((hash, receipt)) => {
+                    if let Some(tally) = search.rpc.tally().filter(|_| receipt.is_some()) {
+                        tally.answered(SHOWN);
+                    }
+                    receipts.extend(receipt.map(|receipt| (hash, receipt)));
+                }
                 Err(error) => look.misses(error),
             }
         }
@@ -425,6 +466,12 @@ fn by_token<'a>(watched: &[Watched<'a>]) -> BTreeMap<Address, Vec<Watched<'a>>> 
 struct Look {
     found: Vec<(PaymentKey, Evidence)>,
     missing: Option<EvmError>,
+    /// The endpoint lies behind what was searched already.
+    is_behind: bool,
+}
+
+fn no_endpoint() -> EvmError {
+    EvmError::Rpc(RpcError::Transport("no endpoint".to_owned()))
 }
 
 impl Look {

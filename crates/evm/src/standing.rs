@@ -56,7 +56,7 @@ impl EvmChain {
     /// one agrees, where there is one. Unknown order, every landing once.
     pub async fn standing(&self, landed: &[EvmLanded]) -> Result<Vec<(PaymentKey, Standing)>, EvmError> {
         let mut last = EvmError::Rpc(RpcError::Transport("no endpoint".to_owned()));
-        for (index, rpc) in self.endpoints().iter().enumerate() {
+        for (index, rpc) in self.serving() {
             match self.standing_on(index, rpc.as_ref(), landed).await {
                 Ok(found) => return Ok(found),
                 Err(EvmError::Rpc(error)) if error.is_endpoint_fault() => last = EvmError::Rpc(error),

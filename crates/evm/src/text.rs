@@ -1,12 +1,10 @@
 //! Hex and quantities as strangers and nodes write them.
 
 use alloy::primitives::{Address, B256, hex};
+use quittance_protocol::plain_words;
 use serde_json::Value;
 
 use crate::rpc::RpcError;
-
-/// Longest piece of a node's words that is kept.
-const REASON_CHARS_MAX: usize = 240;
 
 /// `0x` and exactly `N` bytes of hex in either case; nothing else.
 pub(crate) fn fixed_bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
@@ -51,7 +49,8 @@ pub(crate) fn to_quantity(number: u64) -> String {
     format!("{number:#x}")
 }
 
-/// A node's words, bounded and on one line, so that a hostile node cannot fill a journal.
+/// Words that came out of an answer's bytes (a token's revert reason), bounded and on one line. A
+/// node's own words lose the URL as well, where they come in ([`crate::HttpRpc`]).
 pub(crate) fn bounded(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_CHARS_MAX).collect()
+    plain_words(text)
 }

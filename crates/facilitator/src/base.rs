@@ -9,8 +9,8 @@ use quittance_evm::{
 };
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    Amount, Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, Secret, SendOutcome,
-    Standing, UnixSeconds,
+    Amount, Deadline, EndpointReport, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, Secret,
+    SendOutcome, Standing, UnixSeconds,
 };
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
@@ -29,6 +29,9 @@ const PAYMENTS_PER_TRANSACTION: u32 = 1;
 const NATIVE_DECIMALS: u32 = 18;
 const AMOUNT_MISMATCH: ErrorCode = ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch;
 const NETWORK_MISMATCH: ErrorCode = ErrorCode::InvalidExactEvmNetworkMismatch;
+
+/// Where an attempt's record has its fee cap.
+const FEE_CAP: &str = "max_fee_per_gas_wei";
 
 /// Denominator of `headroom_bps`.
 const BASIS_POINTS: u128 = 10_000;
@@ -72,6 +75,7 @@ impl BaseChain {
         evm.max_fee_per_gas_wei = u128::from(config.max_fee_per_gas_wei);
         evm.priority_fee_wei = u128::from(config.priority_fee_wei);
         evm.rpc_timeout_ms = config.rpc_timeout_ms;
+        evm.head_age_max_ms = config.head_age_seconds_max.saturating_mul(1_000);
         evm.poll_interval_ms = config.poll_interval_ms;
         evm.contract_payers = config.contract_payers;
         evm.second_opinion_value = second_opinion_value;
@@ -311,7 +315,7 @@ impl Chain for BaseChain {
         Ok(SignedBytes {
             detail: json!({
                 "gas_limit": signed.gas_limit,
-                "max_fee_per_gas_wei": signed.max_fee_per_gas_wei.to_string(),
+                FEE_CAP: signed.max_fee_per_gas_wei.to_string(),
                 "cost_bound_wei": signed.cost_bound_wei.to_string(),
             }),
             raw: signed.raw,
@@ -368,6 +372,19 @@ impl Chain for BaseChain {
     async fn wrong_endpoints(&self) -> Vec<String> {
         let told = |(at, chain): (usize, u64)| format!("rpc_urls[{at}] serves chain {chain}");
         self.chain.wrong_endpoints().await.into_iter().map(told).collect()
+    }
+
+    async fn look_at_endpoints(&self, now_ms: i64) -> Vec<EndpointReport> {
+        self.chain.look_at_endpoints(now_ms).await
+    }
+
+    async fn base_fee(&self) -> Result<Option<u128>, ChainFault> {
+        let fee = self.chain.base_fee_wei().await;
+        fee.map(Some).map_err(|error| ChainFault(error.to_string()))
+    }
+
+    fn fee_cap(&self, attempt: &Recorded) -> Option<u128> {
+        attempt.detail().get(FEE_CAP)?.as_str()?.parse().ok()
     }
 
     async fn refresh_costs(&self, now_ms: i64) -> Result<CostSnapshot, ChainFault> {

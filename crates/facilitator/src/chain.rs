@@ -6,8 +6,8 @@
 use async_trait::async_trait;
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    Amount, BLOCK_MS_ASSUMED, Deadline, ErrorCode, Evidence, Family, Landing, Network, PaymentKey,
-    PaymentPayload, SendOutcome, Standing, UnixSeconds,
+    Amount, BLOCK_MS_ASSUMED, Deadline, EndpointReport, ErrorCode, Evidence, Family, Landing, Network,
+    PaymentKey, PaymentPayload, SendOutcome, Standing, UnixSeconds,
 };
 use serde_json::{Map, Value};
 
@@ -336,6 +336,22 @@ pub trait Chain: Send + Sync + 'static {
     /// and so cannot say that a payment never landed. No I/O.
     fn endpoints_without_history(&self) -> Vec<usize> {
         Vec::new()
+    }
+
+    /// Asks every endpoint for its head, one call each, and leaves out whose stands
+    /// still while another's moves; says how each one does.
+    async fn look_at_endpoints(&self, _now_ms: i64) -> Vec<EndpointReport> {
+        Vec::new()
+    }
+
+    /// The fee per gas that a block asks for now, where there is such a fee; one call.
+    async fn base_fee(&self) -> Result<Option<u128>, ChainFault> {
+        Ok(None)
+    }
+
+    /// The most per gas that an attempt pays, where it says so.
+    fn fee_cap(&self, _attempt: &Recorded) -> Option<u128> {
+        None
     }
 
     /// Reads fees, rent, the wallet's balance and what may be in a payment's way,

@@ -30,12 +30,15 @@ pub(crate) enum Closed {
     Retired,
     /// The oracle wallet cannot pay the next settlement.
     WalletEmpty,
+    /// A transaction of ours that offers less than blocks ask for holds up the wallet:
+    /// what is sent after it waits behind it.
+    LaneUnderBaseFee,
     /// What makes every payment fail.
     Obstacle(Obstacle),
 }
 
 impl Closed {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::NoRate,
         Self::NoTariff,
         Self::AboveCeiling,
@@ -44,6 +47,7 @@ impl Closed {
         Self::BoundAboveCeiling,
         Self::Retired,
         Self::WalletEmpty,
+        Self::LaneUnderBaseFee,
         Self::Obstacle(Obstacle::TokenPaused),
         Self::Obstacle(Obstacle::PayToBlacklisted),
         Self::Obstacle(Obstacle::PayToFrozen),
@@ -61,6 +65,7 @@ impl Closed {
             Self::BoundAboveCeiling => "bound_above_ceiling",
             Self::Retired => "retired",
             Self::WalletEmpty => "wallet_empty",
+            Self::LaneUnderBaseFee => "lane_under_base_fee",
             Self::Obstacle(Obstacle::TokenPaused) => "token_paused",
             Self::Obstacle(Obstacle::PayToBlacklisted) => "pay_to_blacklisted",
             Self::Obstacle(Obstacle::PayToFrozen) => "pay_to_frozen",
@@ -71,7 +76,9 @@ impl Closed {
     /// Whether it stays until somebody does something.
     pub(crate) fn wants_a_person(self) -> bool {
         match self {
-            Self::NoRate
+            // Fees fall again.
+            Self::LaneUnderBaseFee
+            | Self::NoRate
             | Self::NoTariff
             | Self::AboveCeiling
             | Self::InFlight

@@ -43,11 +43,15 @@ pub(crate) struct Desk {
     pub(crate) shared_pay_to: bool,
     /// Pause between two looks for transfers that the ledger cannot explain.
     pub(crate) payout_look: Duration,
+    /// Pause between two looks at the endpoints' heads.
+    pub(crate) head_look: Duration,
     /// Whether the chain answered since this process started, and the wallet's
     /// nonce counter is not behind it: before that nothing may be signed.
     pub(crate) ready: AtomicBool,
     /// What the last look at wallet, token and recipient found.
     pub(crate) obstructed: Obstructed,
+    /// Whether a transaction under the base fee holds up the wallet.
+    pub(crate) lane_is_stuck: AtomicBool,
     /// Why the network was closed when the last tariff was due; for logs and alerts.
     pub(crate) closed: Mutex<Option<Closed>>,
     /// Whether payers without history waited when that was last looked at.
@@ -77,6 +81,9 @@ impl Desk {
         }
         if let Some(reason) = self.obstructed.now() {
             return Err(reason);
+        }
+        if self.lane_is_stuck.load(Ordering::Acquire) {
+            return Err(Closed::LaneUnderBaseFee);
         }
         if let Some(reason) = self.spending.closed(&self.limits, now_ms) {
             return Err(reason);

@@ -9,6 +9,7 @@
 //! nonce again, so the chain is asked for as long as that can happen.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quittance_ledger::{LedgerError, Payment, Recorded};
@@ -18,6 +19,7 @@ use crate::Inner;
 use crate::chain::ChainFault;
 use crate::desk::Desk;
 use crate::settle::Tools;
+use crate::tariffs;
 
 /// Pause between two looks at a wallet's open slots.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -31,6 +33,10 @@ const IDLE_LOOKS_MAX: u32 = 3;
 /// How long after the last open slot a reorganisation is looked for: above the
 /// time that Base takes to finalize a block.
 const REORG_MS_MAX: i64 = 3_600_000;
+
+/// A transaction that is next and does not move for so long is looked at: blocks come
+/// every two seconds at most.
+const HEAD_AGE_MS_MAX: i64 = 4_000;
 
 /// Why one look failed; the next one starts where this one did.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +58,8 @@ struct Lane {
     active_ms: i64,
     /// Looks since the chain was asked last.
     idle_looks: u32,
+    /// The nonce that is next in the chain's eyes, and since when nothing moved it.
+    head: Option<(u64, i64)>,
 }
 
 impl Inner {
@@ -67,6 +75,7 @@ impl Inner {
                     used: 0,
                     active_ms: self.tools.clock.now_ms(),
                     idle_looks: 0,
+                    head: None,
                 };
                 self.drivers.spawn(lane.keep());
             }
@@ -113,8 +122,37 @@ impl Lane {
                 attempts = self.attempts_from(used).await?;
             }
             attempts.retain(|attempt| attempt.nonce().is_some_and(|nonce| nonce >= used));
+            self.look_at_head(&attempts).await?;
             self.broadcast(attempts).await?;
             self.used = used;
+        }
+        Ok(())
+    }
+
+    /// Closes the network while the wallet's next transaction offers less than a block
+    /// asks for and does not move: whatever is sold meanwhile would wait behind it.
+    /// Only the wallet that signs counts; another one's lane holds up nothing new.
+    async fn look_at_head(&mut self, open: &[Recorded]) -> Result<(), LaneFault> {
+        if self.wallet != self.desk.chain.wallet() {
+            return Ok(());
+        }
+        let now_ms = self.tools.clock.now_ms();
+        let first = open.first().and_then(Recorded::nonce);
+        self.head = match (first, self.head) {
+            (Some(first), Some((known, since))) if first == known => Some((known, since)),
+            (Some(first), _) => Some((first, now_ms)),
+            (None, _) => None,
+        };
+        let old = self.head.filter(|(_, since)| now_ms.saturating_sub(*since) >= HEAD_AGE_MS_MAX);
+        // The newest bytes of a nonce are the last of it.
+        let head = old.and_then(|(nonce, _)| open.iter().rfind(|attempt| attempt.nonce() == Some(nonce)));
+        let cap = head.and_then(|attempt| self.desk.chain.fee_cap(attempt));
+        let is_stuck = match cap {
+            Some(cap) => self.desk.chain.base_fee().await?.is_some_and(|fee| fee > cap),
+            None => false,
+        };
+        if self.desk.lane_is_stuck.swap(is_stuck, Ordering::AcqRel) != is_stuck {
+            tariffs::tell(&self.desk, &self.tools.metrics, self.desk.open(now_ms).err());
         }
         Ok(())
     }

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    BLOCK_MS_ASSUMED, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, SendOutcome, Standing,
-    UnixSeconds,
+    BLOCK_MS_ASSUMED, EndpointReport, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, SendOutcome,
+    Standing, UnixSeconds,
 };
 use serde_json::{Map, Value};
 
@@ -220,6 +220,21 @@ impl Chain for LateChain {
             Some(chain) => chain.wrong_endpoints().await,
             None => Vec::new(),
         }
+    }
+
+    async fn look_at_endpoints(&self, now_ms: i64) -> Vec<EndpointReport> {
+        match self.connected.get() {
+            Some(chain) => chain.look_at_endpoints(now_ms).await,
+            None => Vec::new(),
+        }
+    }
+
+    async fn base_fee(&self) -> Result<Option<u128>, ChainFault> {
+        self.chain()?.base_fee().await
+    }
+
+    fn fee_cap(&self, attempt: &Recorded) -> Option<u128> {
+        self.connected.get()?.fee_cap(attempt)
     }
 
     /// The tariff's refresh comes every few seconds: it is what connects.

@@ -20,6 +20,7 @@ mod endpoints;
 pub mod engine;
 mod failpoint;
 mod finality;
+mod health;
 mod keep;
 mod kept;
 mod lane;

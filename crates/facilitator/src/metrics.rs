@@ -1,6 +1,7 @@
 //! Prometheus metrics. Labels are bounded: networks of the configuration,
 //! states and codes of fixed enums.
 
+mod endpoints;
 mod register;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use quittance_protocol::{Amount, ErrorCode, Network, SendOutcome};
 
 use crate::chain::Chain;
 use crate::closed::Closed;
+pub(crate) use endpoints::EndpointMetrics;
 use register::{Flow, Health, Money, Rates};
 
 /// All metrics of one facilitator.
@@ -20,6 +22,7 @@ pub struct Metrics {
     money: Money,
     rates: Rates,
     health: Health,
+    endpoints: EndpointMetrics,
 }
 
 impl Metrics {
@@ -31,8 +34,14 @@ impl Metrics {
             money: Money::register(&registry)?,
             rates: Rates::register(&registry)?,
             health: Health::register(&registry)?,
+            endpoints: EndpointMetrics::new(&registry)?,
             registry,
         })
+    }
+
+    /// How each endpoint does.
+    pub(crate) fn endpoints(&self) -> &EndpointMetrics {
+        &self.endpoints
     }
 
     /// For `/metrics`.

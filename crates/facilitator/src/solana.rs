@@ -5,8 +5,8 @@ use std::sync::{PoisonError, RwLock};
 use async_trait::async_trait;
 use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    Amount, BlockTime, Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, Secret,
-    SendOutcome, Standing, UnixSeconds,
+    Amount, BlockTime, Deadline, EndpointReport, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload,
+    Secret, SendOutcome, Standing, UnixSeconds,
 };
 use quittance_solana::{
     ArrivalCursor, Commitment, Payout, SolanaChain, SolanaConfig, SolanaError, SolanaLanded, SolanaPayment,
@@ -75,6 +75,7 @@ impl SvmChain {
                 compute_unit_price_micro_lamports_max: COMPUTE_UNIT_PRICE_MICRO_LAMPORTS_MAX,
                 priority_fee_lamports_max: config.priority_fee_lamports_max,
                 rpc_timeout_ms: config.rpc_timeout_ms,
+                head_age_max_ms: config.head_age_seconds_max.saturating_mul(1_000),
                 commitment: Commitment::Confirmed,
                 second_opinion_value,
                 asset_decimals: config.asset_decimals,
@@ -381,6 +382,10 @@ impl Chain for SvmChain {
             format!("rpc_urls[{at}] serves the cluster of genesis {genesis}")
         };
         self.chain.wrong_endpoints().await.into_iter().map(told).collect()
+    }
+
+    async fn look_at_endpoints(&self, now_ms: i64) -> Vec<EndpointReport> {
+        self.chain.look_at_endpoints(now_ms).await
     }
 
     async fn refresh_costs(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {

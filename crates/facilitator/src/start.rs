@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::closed::Obstructed;
 use crate::config::{Config, ConfigError, NetworkConfig, read_secret_of, resolve};
 use crate::desk::Desk;
+use crate::health::EndpointWatch;
 use crate::keep::BEATS_PER_LEASE;
 use crate::late::{Facts, LateChain};
 use crate::merchant::Merchants;
@@ -222,6 +223,11 @@ impl Inner {
         let tools = &self.tools;
         for desk in &self.desks {
             let now_ms = tools.clock.now_ms();
+            // Whoever stands still makes no first tariff.
+            let mut watch =
+                EndpointWatch::new(Arc::clone(desk), Arc::clone(&tools.metrics), tools.clock.clone());
+            watch.look().await;
+            self.drivers.spawn(watch.run(tools.stop.clone()));
             // Before the first offer, so that a restart honours older ones.
             let loaded = tariffs::reload(desk, &*tools.ledger, &self.policy, now_ms).await;
             let made = tariffs::refresh(desk, &*tools.ledger, &self.policy, &tools.metrics, now_ms).await;
@@ -414,6 +420,7 @@ fn desk(
         retired: network.retired,
         shared_pay_to: network.shared_pay_to,
         payout_look: Duration::from_secs(network.payout_look_seconds.max(1)),
+        head_look: Duration::from_secs(network.head_look_seconds.max(1)),
         rates: Arc::clone(rates),
         poller: Poller::start(
             Arc::clone(&chain),
@@ -435,6 +442,7 @@ fn desk(
         spending: Spending::default(),
         ready: AtomicBool::new(false),
         obstructed: Obstructed::default(),
+        lane_is_stuck: AtomicBool::new(false),
         closed: std::sync::Mutex::new(None),
         strangers_wait: AtomicBool::new(false),
         share: Share::new(&config.callers),

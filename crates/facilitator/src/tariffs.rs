@@ -114,7 +114,7 @@ pub(crate) async fn refresh_exposure(desk: &Desk, ledger: &dyn Store, metrics: &
 }
 
 /// Tells operators when a network closes or opens, once each.
-fn tell(desk: &Desk, metrics: &Metrics, closed: Option<Closed>) {
+pub(crate) fn tell(desk: &Desk, metrics: &Metrics, closed: Option<Closed>) {
     let network = desk.chain.network();
     metrics.closed(network, closed);
     let mut known = desk.closed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

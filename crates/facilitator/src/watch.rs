@@ -26,7 +26,7 @@ const REGISTRATIONS_MAX: usize = 1_024;
 const EVIDENCE_MAX: usize = 16;
 
 /// Longest pause after a look that failed.
-const FAULT_PAUSE_MS_MAX: u64 = 5_000;
+const FAULT_PAUSE_MS_MAX: u64 = 2_000;
 
 /// Where drivers register.
 #[derive(Clone)]
@@ -66,6 +66,7 @@ async fn poll(
 ) {
     let mut list: BTreeMap<PaymentKey, Registration> = BTreeMap::new();
     let mut fault_pause_ms = 0_u64;
+    let network = chain.network().clone();
     loop {
         list.retain(|_, entry| !entry.evidence.is_closed());
         if list.is_empty() {
@@ -86,7 +87,9 @@ async fn poll(
         let watched: Vec<Watched> = list.values().map(|entry| entry.watched.clone()).collect();
         match chain.scan(&watched).await {
             Ok(found) => {
-                fault_pause_ms = 0;
+                if std::mem::take(&mut fault_pause_ms) > 0 {
+                    tracing::info!(%network, "looks at the chain see everything again");
+                }
                 for (key, evidence) in found {
                     if let Some(entry) = list.get(&key) {
                         let _ = entry.evidence.try_send(evidence);
@@ -94,8 +97,12 @@ async fn poll(
                 }
             }
             Err(fault) => {
+                // Once per episode: which endpoint fails at what is counted there.
+                match fault_pause_ms {
+                    0 => tracing::warn!(%network, %fault, "a look at the chain does not see everything"),
+                    _ => tracing::debug!(%network, %fault, "a look at the chain does not see everything"),
+                }
                 fault_pause_ms = fault_pause_ms.saturating_mul(2).clamp(250, FAULT_PAUSE_MS_MAX);
-                tracing::warn!(network = %chain.network(), %fault, "cannot look at the chain");
             }
         }
         let pause = pause(&list, interval).max(Duration::from_millis(fault_pause_ms));

@@ -10,6 +10,7 @@ mod header;
 mod json;
 mod key;
 mod network;
+mod nodes;
 mod secret;
 mod terms;
 mod wire;
@@ -29,6 +30,9 @@ pub use key::{
     BodyDigest, Fingerprint, IdentifierHash, OFFERED_IDENTIFIER, PaymentId, PaymentKey, RequestId,
 };
 pub use network::{Family, Network, NetworkError};
+pub use nodes::{
+    EndpointReport, EndpointState, Fleet, MethodCount, SeenHead, Tally, WORDS_CHARS_MAX, Words, plain_words,
+};
 pub use secret::Secret;
 pub use terms::{SellerTerms, Term};
 pub use wire::{

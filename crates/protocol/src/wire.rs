@@ -291,6 +291,9 @@ pub struct SupportedResponse {
     pub extensions: Vec<String>,
     /// CAIP family pattern (`eip155:*`) to our wallet addresses.
     pub signers: Map<String, Value>,
+    /// Networks that take no payments now, each with the reason.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub closed: Map<String, Value>,
 }
 
 /// Other implementations write `"extra": null`.

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use crate::chain::SolanaChain;
 use crate::error::SolanaError;
-use crate::read::read;
 use crate::rpc::RpcFailure;
 use crate::scan::token_growth_of;
+use crate::status::is_signature;
 
 /// Most signatures that one look reads; more in one interval are skipped.
 pub const ARRIVALS_MAX: usize = 1_000;
@@ -35,12 +35,13 @@ impl SolanaChain {
         if let Some(newest) = &cursor.newest {
             options["until"] = json!(newest);
         }
-        let (_, answer) = read(&self.endpoints, SIGNATURES, json!([self.token_account(), options])).await?;
+        let (_, answer) = self.read(SIGNATURES, json!([self.token_account(), options])).await?;
         let malformed = || RpcFailure::Malformed { method: SIGNATURES };
         let mut found = Vec::new();
         let mut newest = None;
         for one in answer.as_array().ok_or_else(malformed)? {
-            let signature = one.get("signature").and_then(Value::as_str).ok_or_else(malformed)?;
+            let signature = one.get("signature").and_then(Value::as_str).filter(|text| is_signature(text));
+            let signature = signature.ok_or_else(malformed)?;
             newest.get_or_insert_with(|| signature.to_owned());
             if one.get("err").is_none_or(Value::is_null) {
                 found.push(signature.to_owned());
@@ -61,7 +62,7 @@ impl SolanaChain {
             "commitment": self.commitment.as_str(),
             "maxSupportedTransactionVersion": 0,
         }]);
-        let (_, answer) = read(&self.endpoints, TRANSACTION, params).await?;
+        let (_, answer) = self.read_among(&self.fleet.order(), TRANSACTION, params).await?;
         let account = self.token_account();
         let keys = answer.pointer("/transaction/message/accountKeys").and_then(Value::as_array);
         let at = keys.and_then(|keys| keys.iter().position(|key| key.as_str() == Some(account.as_str())));

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use quittance_protocol::{Deadline, DurableAttempt, Family, Network, PaymentPayload, Secret, SendOutcome};
+use quittance_protocol::{
+    Deadline, DurableAttempt, Family, Fleet, Network, PaymentPayload, Secret, SendOutcome,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use solana_sdk::signature::{Keypair, Signer};
@@ -19,7 +21,7 @@ use crate::inspect::Rules;
 use crate::instructions as layout;
 use crate::key;
 use crate::payment::SolanaPayment;
-use crate::read::{read, read_account, read_blockhash, read_mint, read_rent};
+use crate::read::{read_account, read_mint, read_rent};
 use crate::recipient;
 use crate::rpc::{HttpRpc, Rpc, RpcFailure};
 use crate::scan::HeightGate;
@@ -87,6 +89,9 @@ pub struct SolanaConfig {
     pub priority_fee_lamports_max: u64,
     /// Time limit of one RPC call.
     pub rpc_timeout_ms: u64,
+    /// How much older an endpoint's newest slot may be than another's, or than the
+    /// clock, before the endpoint is asked only when no other answers.
+    pub head_age_max_ms: u64,
     /// What counts as landed, and the state simulations run against.
     pub commitment: Commitment,
     /// From this amount on, in atomic units, a landing needs a second
@@ -142,6 +147,8 @@ pub struct SignedTransaction {
 /// Inspects, co-signs, broadcasts and proves payments of one token on one cluster.
 pub struct SolanaChain {
     pub(crate) endpoints: Vec<Arc<dyn Rpc>>,
+    /// Which of them stand behind the others.
+    pub(crate) fleet: Fleet,
     pub(crate) rules: Rules,
     pub(crate) commitment: Commitment,
     pub(crate) second_opinion_value: u64,
@@ -240,7 +247,9 @@ impl SolanaChain {
             compute_unit_price_micro_lamports_max: config.compute_unit_price_micro_lamports_max,
             priority_fee_lamports_max: config.priority_fee_lamports_max,
         };
+        let head_age_max_ms = i64::try_from(config.head_age_max_ms).unwrap_or(i64::MAX);
         Ok(Self {
+            fleet: Fleet::new(endpoints.len(), head_age_max_ms),
             endpoints,
             rules,
             commitment: config.commitment,
@@ -298,7 +307,7 @@ impl SolanaChain {
 
     /// Reads the rent anew: the network lowers it in steps.
     pub async fn refresh_rent(&self) -> Result<u64, SolanaError> {
-        let rent = read_rent(&self.endpoints, layout::TOKEN_ACCOUNT_BYTES).await?;
+        let rent = self.read_rent(layout::TOKEN_ACCOUNT_BYTES).await?;
         self.rent_lamports.store(rent, Ordering::Release);
         Ok(rent)
     }
@@ -328,7 +337,7 @@ impl SolanaChain {
     /// official clients take `extra.recentBlockhash` and
     /// `extra.lastValidBlockHeight` and save a call of their own.
     pub async fn latest_blockhash(&self) -> Result<(String, u64), SolanaError> {
-        let (_, blockhash, height) = read_blockhash(&self.endpoints, self.commitment).await?;
+        let (_, blockhash, height) = self.read_blockhash().await?;
         Ok((blockhash.to_string(), height))
     }
 
@@ -360,8 +369,25 @@ impl SolanaChain {
     /// One `simulateTransaction` of the payer's bytes, which shows what the token
     /// account holds too (a node that does not show it is asked for it). Our slot is empty, so
     /// the node cannot verify signatures; [`Self::check_local`] did. The
-    /// payer's own blockhash is kept: an unknown one fails here.
+    /// payer's own blockhash is kept: an unknown one fails here, if a second healthy
+    /// endpoint does not know it either: one that lies a little behind must not
+    /// refuse a customer.
     pub async fn check_chain(&self, payment: &SolanaPayment) -> Result<SolanaView, SolanaError> {
+        let serving = self.fleet.serving();
+        match self.check_chain_among(&serving, payment).await {
+            Err(SolanaError::BlockhashNotFound) if serving.len() > 1 => {
+                let others = serving.get(1..).unwrap_or_default();
+                self.check_chain_among(others, payment).await
+            }
+            checked => checked,
+        }
+    }
+
+    async fn check_chain_among(
+        &self,
+        places: &[usize],
+        payment: &SolanaPayment,
+    ) -> Result<SolanaView, SolanaError> {
         let source = payment.source();
         let params = json!([STANDARD.encode(payment.raw()), {
             "encoding": "base64",
@@ -370,8 +396,8 @@ impl SolanaChain {
             "commitment": self.commitment.as_str(),
             "accounts": {"encoding": "base64", "addresses": [source]},
         }]);
-        let (endpoint, answer) =
-            read(&self.endpoints, "simulateTransaction", params).await.map_err(simulate::judge_failure)?;
+        let simulated = self.read_among(places, "simulateTransaction", params).await;
+        let (endpoint, answer) = simulated.map_err(simulate::judge_failure)?;
         let (slot, units_consumed) = simulate::judge(&answer, payment.inspected())?;
         let balance = match simulate::balance(&answer, payment.amount()) {
             None => self.read_balance(endpoint, source.as_deref()).await,
@@ -424,13 +450,13 @@ impl SolanaChain {
         })
     }
 
-    /// Broadcasts recorded bytes: endpoints in order until one accepts. The node
+    /// Broadcasts recorded bytes: endpoints in order, healthy ones first, until one accepts. The node
     /// runs them first, at its newest slot, and passes on nothing that would fail
     /// now: that no is free, a failure in a block costs us the fee. No retries by
     /// the node; every answer goes through the classification table (invariant I3).
     pub async fn send<A: DurableAttempt + ?Sized>(&self, attempt: &A) -> SendOutcome {
         let mut outcome: Option<SendOutcome> = None;
-        for endpoint in &self.endpoints {
+        for endpoint in self.in_order() {
             // One of another cluster never gets the bytes.
             let Some(next) = send_to(endpoint, attempt).await else { continue };
             let joined = match outcome.take() {
@@ -455,6 +481,11 @@ impl SolanaChain {
             Some(outcome) => outcome,
             None => SendOutcome::Unknown { reason: "no endpoint".to_owned() },
         }
+    }
+
+    /// All endpoints, the healthy ones first.
+    fn in_order(&self) -> impl Iterator<Item = &Arc<dyn Rpc>> {
+        self.fleet.order().into_iter().filter_map(|at| self.endpoints.get(at))
     }
 
     pub(crate) fn endpoint(&self, at: usize) -> Result<&Arc<dyn Rpc>, SolanaError> {

@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use quittance_protocol::Network;
+use quittance_protocol::{Network, Tally};
 use serde_json::{Value, json};
 
 use crate::rpc::{Rpc, RpcFailure};
@@ -43,6 +43,7 @@ pub(crate) struct Identified {
     found: Mutex<String>,
     /// Many calls wait for one question.
     asking: tokio::sync::Mutex<()>,
+    tally: Tally,
 }
 
 impl Identified {
@@ -54,6 +55,7 @@ impl Identified {
             state: AtomicU8::new(UNKNOWN),
             found: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -63,6 +65,10 @@ impl Identified {
         let answer = self.inner.call(METHOD, json!([])).await;
         let genesis =
             answer.and_then(|value| genesis(&value).ok_or(RpcFailure::Malformed { method: METHOD }));
+        match &genesis {
+            Ok(_) => self.tally.answered(METHOD),
+            Err(error) => self.tally.failed(METHOD, error),
+        }
         match genesis {
             Ok(genesis) if self.is_ours(&genesis) => {
                 self.state.store(RIGHT, Ordering::Release);
@@ -137,6 +143,12 @@ impl Rpc for Identified {
             _ => self.settle_identity().await?,
         }
         let answer = self.inner.call(method, params).await;
+        match &answer {
+            // A node may have something to say against a transaction.
+            Err(RpcFailure::Node { .. }) if method == "sendTransaction" => self.tally.answered(method),
+            Err(error) => self.tally.failed(method, error),
+            Ok(_) => self.tally.answered(method),
+        }
         let broken = matches!(
             answer,
             Err(RpcFailure::Transport { .. } | RpcFailure::Timeout | RpcFailure::Http { status: 500.. })
@@ -145,6 +157,14 @@ impl Rpc for Identified {
             self.doubt();
         }
         answer
+    }
+
+    fn tally(&self) -> Option<&Tally> {
+        Some(&self.tally)
+    }
+
+    fn host(&self) -> &str {
+        self.inner.host()
     }
 }
 

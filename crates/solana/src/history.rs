@@ -8,9 +8,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use quittance_protocol::{Deadline, Evidence, PaymentKey};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::chain::SolanaChain;
 use crate::error::SolanaError;
@@ -43,6 +45,8 @@ pub(crate) struct Memory {
     /// Endpoints that were found without a history, each warned about once, with the
     /// number of looks in a row that found none.
     forgetful: Mutex<HashMap<usize, u32>>,
+    /// Landings whose transaction no endpoint has shown, and since when.
+    unshown: Mutex<HashMap<PaymentKey, Instant>>,
 }
 
 /// Whose history is searched.
@@ -89,8 +93,7 @@ impl SolanaChain {
         let needed = self.endpoints.len().min(2);
         let mut open: Vec<Open<'_>> = missing.iter().map(|watch| Open::new(watch)).collect();
         let mut found = Vec::new();
-        let others = (0..self.endpoints.len()).filter(|other| *other != first);
-        for at in std::iter::once(first).chain(others) {
+        for at in self.first_then_others(first) {
             if let Err(error) = self.look_back_at(at, &mut open, scope, needed, &mut found).await {
                 tracing::debug!(%error, endpoint = at, "a history cannot be searched");
                 self.note_history(at, History::Unknown);
@@ -103,6 +106,12 @@ impl SolanaChain {
             Some((one.watch.key, Evidence::Expired { block: slot, clock: height }))
         }));
         LookBack { found, absent }
+    }
+
+    /// One endpoint, and then the others, healthy ones first.
+    pub(crate) fn first_then_others(&self, first: usize) -> impl Iterator<Item = usize> + use<> {
+        let others = self.fleet.order().into_iter().filter(move |other| *other != first);
+        std::iter::once(first).chain(others)
     }
 
     async fn look_back_at(
@@ -150,7 +159,7 @@ impl SolanaChain {
         let (mut landed, mut shallow) = (Vec::new(), HashSet::new());
         for (one, seen) in asked.iter_mut().zip(&answer.seen) {
             if matches!(seen, Seen::Landed { .. }) {
-                landed.push(one.watch);
+                landed.push((one.watch, *seen));
                 if matches!(seen, Seen::Landed { finalized: false, .. }) {
                     shallow.insert(one.watch.key);
                 }
@@ -219,8 +228,7 @@ impl SolanaChain {
         }
         let mut failure = None;
         let mut empty = false;
-        let others = (0..self.endpoints.len()).filter(|other| *other != at);
-        for at in std::iter::once(at).chain(others) {
+        for at in self.first_then_others(at) {
             match self.wallet_transaction(at, now_slot).await {
                 Ok(Some((signature, slot))) => {
                     self.memory.remember(&signature, slot);
@@ -369,6 +377,22 @@ impl Memory {
         let (signature, slot) = known.as_ref()?;
         let age = now_slot.saturating_sub(*slot);
         (WITNESS_SLOTS_MIN..=WITNESS_SLOTS_MAX).contains(&age).then(|| signature.clone())
+    }
+
+    /// Whether no endpoint has shown this landing for so long; asked at each look at
+    /// which none did.
+    pub(crate) fn is_not_shown(&self, key: PaymentKey, patience: Duration) -> bool {
+        let Ok(mut unshown) = self.unshown.lock() else { return false };
+        unshown.entry(key).or_insert_with(Instant::now).elapsed() >= patience
+    }
+
+    /// Forgets those that are not watched any more.
+    pub(crate) fn keep_unshown(&self, watched: &[SolanaWatch]) {
+        if let Ok(mut unshown) = self.unshown.lock()
+            && !unshown.is_empty()
+        {
+            unshown.retain(|key, _| watched.iter().any(|watch| watch.key == *key));
+        }
     }
 
     fn remember(&self, signature: &str, slot: u64) {

@@ -163,7 +163,7 @@ impl SolanaPayer {
         }
         let blockhash = match hint("recentBlockhash").and_then(|hint| hint.parse::<Hash>().ok()) {
             Some(hinted) => hinted,
-            None => read_blockhash(&endpoints, Commitment::Confirmed).await?.1,
+            None => read_blockhash(&endpoints, Commitment::Confirmed).await?.0,
         };
         let raw = build(
             &self.wallet,

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use quittance_protocol::plain_words;
 use serde_json::{Value, json};
 use solana_sdk::signature::Signer;
 
 use crate::chain::{Commitment, LAMPORTS_PER_SIGNATURE, SolanaChain, TokenAccountPolicy};
 use crate::error::SolanaError;
 use crate::instructions as layout;
-use crate::read::{Account, parse_account, read, read_blockhash};
+use crate::read::{Account, parse_account};
 use crate::rpc::{Rpc, RpcFailure};
 
 const CREATION_POLL_MS: u64 = 400;
@@ -50,7 +51,7 @@ impl SolanaChain {
         const METHOD: &str = "getMultipleAccounts";
         let addresses = [self.wallet(), self.token_account()];
         let params = json!([addresses, {"encoding": "base64", "commitment": self.commitment.as_str()}]);
-        let (_, answer) = read(&self.endpoints, METHOD, params).await?;
+        let (_, answer) = self.read(METHOD, params).await?;
         let malformed = || RpcFailure::Malformed { method: METHOD };
         let values = answer.get("value").and_then(Value::as_array).ok_or_else(malformed)?;
         let [wallet, account] = values.as_slice() else { return Err(malformed().into()) };
@@ -112,7 +113,7 @@ impl SolanaChain {
         }
         let creation =
             layout::create_token_account(&self.rules.fee_payer, &self.rules.pay_to, &self.rules.mint);
-        let (endpoint, blockhash, _) = read_blockhash(&self.endpoints, self.commitment).await?;
+        let (endpoint, blockhash, _) = self.read_blockhash().await?;
         let message = layout::compile_v0(&self.rules.fee_payer, &[creation], blockhash)
             .ok_or(SolanaError::TokenAccountFailed { reason: "message too large".to_owned() })?;
         let signature = self.wallet.sign_message(&message);
@@ -134,7 +135,7 @@ impl SolanaChain {
             let status = answer.pointer("/value/0").filter(|status| !status.is_null());
             if let Some(error) = status.and_then(|status| status.get("err")).filter(|error| !error.is_null())
             {
-                return Err(SolanaError::TokenAccountFailed { reason: error.to_string() });
+                return Err(SolanaError::TokenAccountFailed { reason: plain_words(&error.to_string()) });
             }
             let level = status.and_then(|status| status.get("confirmationStatus")).and_then(Value::as_str);
             let deep_enough = match self.commitment {

@@ -8,22 +8,20 @@ use serde_json::{Value, json};
 use solana_sdk::hash::Hash;
 use solana_sdk::pubkey::Pubkey;
 
-use crate::chain::Commitment;
+use crate::chain::{Commitment, SolanaChain};
 use crate::error::SolanaError;
 use crate::instructions as layout;
 use crate::rpc::{Rpc, RpcFailure};
 
-/// Asks endpoints in order until one answers. Only for reads: the answer comes
-/// from the one whose position is returned.
-pub(crate) async fn read(
-    endpoints: &[Arc<dyn Rpc>],
-    method: &'static str,
-    params: Value,
-) -> Result<(usize, Value), RpcFailure> {
+const RENT: &str = "getMinimumBalanceForRentExemption";
+const BLOCKHASH: &str = "getLatestBlockhash";
+
+/// Asks endpoints in order until one answers, before anything is known of them.
+async fn read(endpoints: &[Arc<dyn Rpc>], method: &'static str, params: Value) -> Result<Value, RpcFailure> {
     let mut failure = RpcFailure::Malformed { method };
-    for (at, endpoint) in endpoints.iter().enumerate() {
+    for endpoint in endpoints {
         match endpoint.call(method, params.clone()).await {
-            Ok(answer) => return Ok((at, answer)),
+            Ok(answer) => return Ok(answer),
             Err(error) => failure = error,
         }
     }
@@ -44,7 +42,7 @@ pub(crate) async fn read_account(
 ) -> Result<Option<Account>, SolanaError> {
     const METHOD: &str = "getAccountInfo";
     let params = json!([address.to_string(), {"encoding": "base64", "commitment": commitment.as_str()}]);
-    let (_, answer) = read(endpoints, METHOD, params).await?;
+    let answer = read(endpoints, METHOD, params).await?;
     parse_account(answer.get("value").ok_or(RpcFailure::Malformed { method: METHOD })?, METHOD)
 }
 
@@ -63,9 +61,8 @@ pub(crate) fn parse_account(value: &Value, method: &'static str) -> Result<Optio
 
 /// What an account of so many bytes must hold, in lamports.
 pub(crate) async fn read_rent(endpoints: &[Arc<dyn Rpc>], bytes: u64) -> Result<u64, SolanaError> {
-    const METHOD: &str = "getMinimumBalanceForRentExemption";
-    let (_, rent) = read(endpoints, METHOD, json!([bytes])).await?;
-    Ok(rent.as_u64().ok_or(RpcFailure::Malformed { method: METHOD })?)
+    let rent = read(endpoints, RENT, json!([bytes])).await?;
+    Ok(rent.as_u64().ok_or(RpcFailure::Malformed { method: RENT })?)
 }
 
 /// Decimals of a mint of the SPL token program.
@@ -80,16 +77,66 @@ pub(crate) async fn read_mint(endpoints: &[Arc<dyn Rpc>], mint: &Pubkey) -> Resu
     decimals.ok_or(SolanaError::NotAMint)
 }
 
-/// Which endpoint answered, its newest blockhash and the last block height it is valid at.
+impl SolanaChain {
+    /// Asks the healthy endpoints in order until one answers; see [`Fleet::serving`].
+    ///
+    /// [`Fleet::serving`]: quittance_protocol::Fleet::serving
+    pub(crate) async fn read(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> Result<(usize, Value), RpcFailure> {
+        self.read_among(&self.fleet.serving(), method, params).await
+    }
+
+    /// The same among these.
+    pub(crate) async fn read_among(
+        &self,
+        places: &[usize],
+        method: &'static str,
+        params: Value,
+    ) -> Result<(usize, Value), RpcFailure> {
+        let mut failure = RpcFailure::Malformed { method };
+        for at in places {
+            let Some(endpoint) = self.endpoints.get(*at) else { continue };
+            match endpoint.call(method, params.clone()).await {
+                Ok(answer) => return Ok((*at, answer)),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Which endpoint answered, its newest blockhash and the last block height it is valid at.
+    pub(crate) async fn read_blockhash(&self) -> Result<(usize, Hash, u64), SolanaError> {
+        let (at, answer) = self.read(BLOCKHASH, blockhash_params(self.commitment)).await?;
+        let (blockhash, height) = parse_blockhash(&answer)?;
+        Ok((at, blockhash, height))
+    }
+
+    /// What an account of so many bytes must hold, in lamports.
+    pub(crate) async fn read_rent(&self, bytes: u64) -> Result<u64, SolanaError> {
+        let (_, rent) = self.read(RENT, json!([bytes])).await?;
+        Ok(rent.as_u64().ok_or(RpcFailure::Malformed { method: RENT })?)
+    }
+}
+
+/// The newest blockhash of endpoints that nothing is known of, and the last block height it is valid at.
 pub(crate) async fn read_blockhash(
     endpoints: &[Arc<dyn Rpc>],
     commitment: Commitment,
-) -> Result<(usize, Hash, u64), SolanaError> {
-    const METHOD: &str = "getLatestBlockhash";
-    let (at, answer) = read(endpoints, METHOD, json!([{"commitment": commitment.as_str()}])).await?;
+) -> Result<(Hash, u64), SolanaError> {
+    parse_blockhash(&read(endpoints, BLOCKHASH, blockhash_params(commitment)).await?)
+}
+
+fn blockhash_params(commitment: Commitment) -> Value {
+    json!([{"commitment": commitment.as_str()}])
+}
+
+fn parse_blockhash(answer: &Value) -> Result<(Hash, u64), SolanaError> {
+    let malformed = || RpcFailure::Malformed { method: BLOCKHASH };
     let text = answer.pointer("/value/blockhash").and_then(Value::as_str);
-    let blockhash =
-        text.and_then(|text| text.parse().ok()).ok_or(RpcFailure::Malformed { method: METHOD })?;
+    let blockhash = text.and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
     let height = answer.pointer("/value/lastValidBlockHeight").and_then(Value::as_u64);
-    Ok((at, blockhash, height.ok_or(RpcFailure::Malformed { method: METHOD })?))
+    Ok((blockhash, height.ok_or_else(malformed)?))
 }

@@ -1,6 +1,7 @@
 //! Looking for outcomes on chain: many payments per call, one endpoint per verdict.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +21,8 @@ use crate::status::{Seen, Source, statuses};
 /// The finalized height is read, and histories are searched, at most this often, and
 /// only while something is missing.
 pub const HEIGHT_READ_INTERVAL_MS: i64 = 2_000;
+/// How long a landing waits for its transaction to be shown before its status has to do.
+pub const UNSHOWN_PATIENCE: Duration = Duration::from_secs(2);
 /// `getTransaction` calls at the same time.
 const LANDING_READS_MAX: usize = 8;
 
@@ -68,7 +71,8 @@ impl SolanaChain {
             return Ok(Vec::new());
         }
         let mut failure = SolanaError::NoEndpoint;
-        for at in 0..self.endpoints.len() {
+        self.memory.keep_unshown(watched);
+        for at in self.fleet.order() {
             match self.scan_endpoint(at, watched, now_ms).await {
                 Ok(found) => return Ok(found),
                 Err(error) => failure = error,
@@ -92,7 +96,8 @@ impl SolanaChain {
             let found = signed.iter().copied().zip(&answer.seen);
             found.filter(move |(_, seen)| wanted(**seen)).map(|(watch, _)| watch)
         };
-        let landed: Vec<_> = with(|seen| matches!(seen, Seen::Landed { .. })).collect();
+        let landed = signed.iter().copied().zip(answer.seen.iter().copied());
+        let landed: Vec<_> = landed.filter(|(_, seen)| matches!(seen, Seen::Landed { .. })).collect();
         let shallow: Vec<PaymentKey> = with(|seen| matches!(seen, Seen::Landed { finalized: false, .. }))
             .map(|watch| watch.key)
             .collect();
@@ -131,48 +136,72 @@ impl SolanaChain {
             return found;
         }
         let ids: Vec<&str> = large.iter().map(|watch| watch.id()).collect();
-        let mut agreed: Option<Vec<Seen>> = None;
-        for other in (0..self.endpoints.len()).filter(|other| *other != at) {
+        let mut doubtful: Vec<PaymentKey> = large.iter().map(|watch| watch.key).collect();
+        // Any other endpoint that shows it agrees; one that has not come so far says nothing.
+        for other in self.first_then_others(at).skip(1) {
             let Ok(endpoint) = self.endpoint(other) else { continue };
             // Landings found in one history may have left the other's cache too.
             match statuses(endpoint, &ids, Source::History { witness: None }, self.commitment).await {
                 Ok(answer) => {
-                    agreed = Some(answer.seen);
-                    break;
+                    let shown = large.iter().zip(&answer.seen);
+                    let shown = shown.filter(|(_, seen)| matches!(seen, Seen::Landed { failed: false, .. }));
+                    let agreed: Vec<PaymentKey> = shown.map(|(watch, _)| watch.key).collect();
+                    doubtful.retain(|key| !agreed.contains(key));
                 }
                 Err(error) => tracing::debug!(%error, endpoint = other, "no second opinion"),
             }
+            if doubtful.is_empty() {
+                break;
+            }
         }
-        let shown = |index: usize| agreed.as_ref().and_then(|seen| seen.get(index)).copied();
-        let doubtful: Vec<PaymentKey> = large
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| !matches!(shown(*index), Some(Seen::Landed { failed: false, .. })))
-            .map(|(_, watch)| watch.key)
-            .collect();
         found.retain(|(key, evidence)| {
             !(is_settled(evidence) || is_earlier(evidence)) || !doubtful.contains(key)
         });
         found
     }
 
+    /// Where no endpoint shows a transaction (its method is refused, or no history is
+    /// kept), the status alone proves the landing: it is of the signature that is ours
+    /// over this very message, and a message that did not fail has moved the amount.
+    /// What it cost is known from the message too. Only after a while: most nodes know
+    /// a status a little before the transaction, and the transaction says more.
+    fn landing_by_status(&self, watch: &SolanaWatch, seen: Seen) -> Option<Evidence> {
+        let Seen::Landed { failed: false, slot, .. } = seen else { return None };
+        if slot == 0 || !self.memory.is_not_shown(watch.key, UNSHOWN_PATIENCE) {
+            return None;
+        }
+        let landing = Landing {
+            transaction: watch.id().to_owned(),
+            block: slot,
+            block_hash: String::new(),
+            block_time: 0,
+            cost_native: u128::from(self.cost_bound_lamports(&watch.payment)),
+            paid_by_us: true,
+        };
+        let earlier = slot < watch.from_slot;
+        Some(if earlier { Evidence::Earlier(landing) } else { Evidence::Settled(landing) })
+    }
+
     pub(crate) async fn read_landings(
         &self,
         at: usize,
-        landed: &[&SolanaWatch],
+        landed: &[(&SolanaWatch, Seen)],
     ) -> Vec<(PaymentKey, Evidence)> {
         // Collected first: a closure held across an await would not be `Send`.
-        let reads: Vec<_> = landed.iter().map(|watch| self.read_landing(at, watch)).collect();
+        let reads: Vec<_> = landed.iter().map(|(watch, _)| self.read_landing(at, watch)).collect();
         let answers: Vec<_> = futures::stream::iter(reads).buffered(LANDING_READS_MAX).collect().await;
         let mut found = Vec::with_capacity(landed.len());
-        for (watch, answer) in landed.iter().zip(answers) {
-            match answer {
-                Ok(Some(evidence)) => found.push((watch.key, evidence)),
-                Ok(None) => {}
+        for ((watch, seen), answer) in landed.iter().zip(answers) {
+            let evidence = match answer {
+                Ok(Some(evidence)) => Some(evidence),
+                Ok(None) | Err(SolanaError::Rpc(_)) => self.landing_by_status(watch, *seen),
+                // A contradiction proves nothing, and no status proves it away.
                 Err(error) => {
-                    tracing::warn!(transaction = watch.id(), %error, "landing could not be read")
+                    tracing::warn!(transaction = watch.id(), %error, "landing could not be read");
+                    None
                 }
-            }
+            };
+            found.extend(evidence.map(|evidence| (watch.key, evidence)));
         }
         found
     }
@@ -187,8 +216,7 @@ impl SolanaChain {
             "maxSupportedTransactionVersion": 0,
         }]);
         let mut failure = None;
-        let others = (0..self.endpoints.len()).filter(|other| *other != at);
-        for at in std::iter::once(at).chain(others) {
+        for at in self.first_then_others(at) {
             match self.endpoint(at)?.call(TRANSACTION, params.clone()).await {
                 Ok(answer) => {
                     if let Some(evidence) = judge_landing(&self.rules, watch, &answer)? {

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use quittance_protocol::Amount;
+use quittance_protocol::{Amount, plain_words};
 use serde_json::Value;
 
 use crate::SolanaError;
@@ -72,7 +72,7 @@ fn judge_error(error: &Value, inspected: &Inspected) -> SolanaError {
             return SolanaError::WalletCannotPay;
         }
     }
-    SolanaError::SimulationFailed { reason: error.to_string() }
+    SolanaError::SimulationFailed { reason: plain_words(&error.to_string()) }
 }
 
 #[cfg(test)]

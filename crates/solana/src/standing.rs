@@ -38,7 +38,8 @@ impl SolanaChain {
     /// Newest and newest finalized slot of one endpoint.
     pub async fn heights(&self) -> Result<Heights, SolanaError> {
         let mut failure = SolanaError::NoEndpoint;
-        for endpoint in &self.endpoints {
+        for at in self.fleet.serving() {
+            let endpoint = self.endpoint(at)?;
             let newest = endpoint.call(SLOT, json!([{"commitment": self.commitment.as_str()}])).await;
             let heights = match (newest, finalized_height(endpoint).await) {
                 (Ok(slot), Ok(finalized)) => {
@@ -66,7 +67,7 @@ impl SolanaChain {
         landed: &[SolanaLanded],
     ) -> Result<Vec<(PaymentKey, Standing)>, SolanaError> {
         let mut failure = SolanaError::NoEndpoint;
-        for at in 0..self.endpoints.len() {
+        for at in self.fleet.serving() {
             match self.standing_at(at, landed).await {
                 Ok(found) => return Ok(found),
                 Err(error) => failure = error,
@@ -96,10 +97,12 @@ impl SolanaChain {
         };
         let standing = |(landed, seen): (&SolanaLanded, Seen)| {
             let standing = match seen {
-                Seen::Landed { finalized: true, failed: false } => {
+                Seen::Landed { finalized: true, failed: false, .. } => {
                     Standing::Finalized(landed.landing.clone())
                 }
-                Seen::Landed { finalized: false, failed: false } => Standing::Landed(landed.landing.clone()),
+                Seen::Landed { finalized: false, failed: false, .. } => {
+                    Standing::Landed(landed.landing.clone())
+                }
                 Seen::Shallow => Standing::Missing,
                 Seen::Nowhere => return Some((landed.key, back.standing(landed.key)?)),
                 Seen::Landed { failed: true, .. } => back.standing(landed.key).unwrap_or(Standing::Missing),

@@ -16,6 +16,9 @@ pub const STATUSES_PER_CALL: usize = 256;
 /// an endpoint may stand for several validators.
 pub const STATUS_CACHE_SLOTS: u64 = 150;
 
+/// Base58 of 64 bytes is no longer.
+const SIGNATURE_CHARS_MAX: usize = 88;
+
 const STATUSES: &str = "getSignatureStatuses";
 const EPOCH_INFO: &str = "getEpochInfo";
 
@@ -36,6 +39,7 @@ pub(crate) enum Seen {
         finalized: bool,
         /// It was executed and moved nothing; its message is used up.
         failed: bool,
+        slot: u64,
     },
 }
 
@@ -43,7 +47,7 @@ impl Seen {
     /// Nothing there, or a failure that is final: it cannot land any more
     /// once its deadline has passed.
     pub(crate) fn is_without_landing(self) -> bool {
-        matches!(self, Self::Nowhere | Self::Landed { finalized: true, failed: true })
+        matches!(self, Self::Nowhere | Self::Landed { finalized: true, failed: true, .. })
     }
 }
 
@@ -116,10 +120,16 @@ fn seen_of(status: &Value, commitment: Commitment) -> Seen {
     if status.is_null() {
         return Seen::Nowhere;
     }
+    let slot = status.get("slot").and_then(Value::as_u64).unwrap_or(0);
     let failed = status.get("err").is_some_and(|err| !err.is_null());
     match (status.get("confirmationStatus").and_then(Value::as_str), commitment) {
-        (Some("finalized"), _) => Seen::Landed { finalized: true, failed },
-        (Some("confirmed"), Commitment::Confirmed) => Seen::Landed { finalized: false, failed },
+        (Some("finalized"), _) => Seen::Landed { finalized: true, failed, slot },
+        (Some("confirmed"), Commitment::Confirmed) => Seen::Landed { finalized: false, failed, slot },
         _ => Seen::Shallow,
     }
+}
+
+/// Base58 of 64 bytes: a node's words do not pass for a signature.
+pub(crate) fn is_signature(text: &str) -> bool {
+    text.len() <= SIGNATURE_CHARS_MAX && bs58::decode(text).into_vec().is_ok_and(|bytes| bytes.len() == 64)
 }

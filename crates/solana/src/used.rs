@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::chain::SolanaChain;
 use crate::message::WireTransaction;
 use crate::payment::SolanaPayment;
-use crate::read::read;
 use crate::rpc::RpcFailure;
+use crate::status::is_signature;
 
 /// Transactions of the payer that one search reads at most, newest first.
 pub const LANDING_SEARCH_MAX: usize = 12;
@@ -41,14 +41,15 @@ impl SolanaChain {
     async fn search_payer(&self, payment: &SolanaPayment) -> Result<Option<String>, RpcFailure> {
         let options = json!({"limit": LANDING_SEARCH_MAX, "commitment": "confirmed"});
         let params = json!([payment.payer(), options]);
-        let (_, listed) = read(&self.endpoints, "getSignaturesForAddress", params).await?;
+        let (_, listed) = self.read_among(&self.fleet.order(), "getSignaturesForAddress", params).await?;
         for entry in listed.as_array().into_iter().flatten() {
-            let Some(signature) = entry.get("signature").and_then(Value::as_str) else { continue };
+            let signature = entry.get("signature").and_then(Value::as_str);
+            let Some(signature) = signature.filter(|text| is_signature(text)) else { continue };
             let options = json!({
                 "encoding": "base64", "commitment": "confirmed", "maxSupportedTransactionVersion": 0,
             });
             let params = json!([signature, options]);
-            let (_, answer) = read(&self.endpoints, "getTransaction", params).await?;
+            let (_, answer) = self.read_among(&self.fleet.order(), "getTransaction", params).await?;
             let failed = answer.pointer("/meta/err").is_none_or(|err| !err.is_null());
             if !failed && message_of(&answer).is_some_and(|message| message == payment.message()) {
                 return Ok(Some(signature.to_owned()));

@@ -141,6 +141,7 @@ impl World {
             compute_unit_price_micro_lamports_max: 5_000_000,
             priority_fee_lamports_max: 10_000,
             rpc_timeout_ms: 10_000,
+            head_age_max_ms: 6_000,
             commitment: Commitment::Confirmed,
             second_opinion_value: u64::MAX,
             asset_decimals: 6,

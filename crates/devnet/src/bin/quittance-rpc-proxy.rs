@@ -17,7 +17,8 @@ use tokio::{
 ///
 /// Prints one JSON line `{"url", "upstream"}` on stdout when ready. Control:
 /// GET /__proxy/counts, GET /__proxy/sent, POST /__proxy/reset, GET|POST|DELETE /__proxy/faults,
-/// POST|DELETE /__proxy/forgetting.
+/// POST|DELETE /__proxy/forgetting, POST|DELETE /__proxy/frozen, GET /__proxy/profiles,
+/// POST|DELETE /__proxy/profile.
 #[derive(Debug, Parser)]
 #[command(name = "quittance-rpc-proxy")]
 struct Arguments {

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
 use super::forgetting::Forgetting;
+use super::frozen::Frozen;
+use super::profile::Provider;
 
 /// More distinct method names than this are counted together, as `other`.
 pub(crate) const METHODS_MAX: usize = 256;
@@ -105,6 +107,10 @@ pub struct State {
     /// What it does not remember, and the newest slot that it has heard of.
     pub(crate) forgetting: Option<Forgetting>,
     pub(crate) newest_slot: u64,
+    /// Where it stands still, if it does.
+    pub(crate) frozen: Option<Frozen>,
+    /// Whose limits it has.
+    pub(crate) provider: Option<Provider>,
 }
 
 impl State {
@@ -180,10 +186,11 @@ impl State {
         self.waiting.clear();
     }
 
-    /// Forgets everything but how much it remembers.
+    /// Forgets everything but what kind of node it is.
     pub fn reset(&mut self) {
         let Self { forgetting, newest_slot, .. } = *self;
-        *self = Self { forgetting, newest_slot, ..Self::default() };
+        let (frozen, provider) = (self.frozen.take(), self.provider.take());
+        *self = Self { forgetting, newest_slot, frozen, provider, ..Self::default() };
     }
 }
 

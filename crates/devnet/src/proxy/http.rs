@@ -26,11 +26,13 @@ pub(crate) struct Request {
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
+    /// Seconds.
+    pub(crate) retry_after: Option<u32>,
 }
 
 impl Response {
     pub(crate) fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, body: body.into() }
+        Self { status, body: body.into(), retry_after: None }
     }
 }
 
@@ -123,8 +125,10 @@ impl Connection {
 
     pub(crate) async fn write(&mut self, response: &Response, keep_alive: bool) -> io::Result<()> {
         let connection = if keep_alive { "keep-alive" } else { "close" };
+        let retry = response.retry_after.map(|seconds| format!("retry-after: {seconds}\r\n"));
+        let retry = retry.unwrap_or_default();
         let head = format!(
-            "HTTP/1.1 {} \r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: {connection}\r\n\r\n",
+            "HTTP/1.1 {} \r\ncontent-type: application/json\r\n{retry}content-length: {}\r\nconnection: {connection}\r\n\r\n",
             response.status,
             response.body.len(),
         );

@@ -76,6 +76,24 @@ async fn a_broken_connection_is_a_transport_failure_that_keeps_the_url_to_itself
     assert!(!format!("{:?}", HttpRpc::new(&url, 1).unwrap()).contains("secret"));
 }
 
+/// The path of the URL is the key.
+#[tokio::test]
+async fn a_node_that_repeats_its_url_gives_away_no_key() {
+    let said = |error: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"error":{error}}}"#);
+    for error in [
+        r#"{"code":-32000,"message":"no quota at /v1/secret-api-key\r\nERROR x","data":"/v1/secret-api-key"}"#,
+        r#"{"code":-32000,"message":"secret-api-key is over its limit"}"#,
+        r#""secret-api-key is blocked""#,
+    ] {
+        let failure = ask("200 OK", &said(error)).await.unwrap_err();
+        let shown = format!("{failure} {failure:?}");
+        assert!(!shown.contains("secret-api-key") && shown.contains("127.0.0.1"), "{shown}");
+        assert!(!failure.to_string().contains(['\r', '\n']), "{failure}");
+    }
+    let result = r#"{"jsonrpc":"2.0","id":1,"result":{"note":"see /v1/secret-api-key"}}"#;
+    assert_eq!(ask("200 OK", result).await, Ok(json!({"note": "see 127.0.0.1"})));
+}
+
 #[tokio::test]
 async fn no_answer_in_time_is_a_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use quittance_protocol::{Evidence, Landing, PaymentKey};
 use serde_json::json;
 
-use super::{ScanCursor, Watched};
+use super::{RECEIPT, ScanCursor, Watched};
 use crate::abi::IToken;
 use crate::chain::{Block, EvmChain, read_block};
 use crate::config::PARALLEL_CALLS_MAX;
@@ -92,15 +92,6 @@ impl EvmChain {
         Ok(out)
     }
 
-    async fn still_burned(
-        &self,
-        rpc: &dyn Rpc,
-        watched: &Watched<'_>,
-        landing: &Landing,
-    ) -> Result<bool, EvmError> {
-        Ok(self.finding_at(rpc, watched, landing).await? == Some(Finding::Burned))
-    }
-
     /// What this endpoint's receipt shows, if it stands in the very block.
     async fn finding_at(
         &self,
@@ -108,7 +99,7 @@ impl EvmChain {
         watched: &Watched<'_>,
         landing: &Landing,
     ) -> Result<Option<Finding>, EvmError> {
-        let answer = rpc.call("eth_getTransactionReceipt", json!([landing.transaction])).await?;
+        let answer = rpc.call(RECEIPT, json!([landing.transaction])).await?;
         let receipt = parse_receipt(&answer, watched.watch.payment.token)?;
         let here = receipt.filter(|r| format!("{:#x}", r.block_hash) == landing.block_hash);
         Ok(here.map(|r| find(&r.events, &watched.expected)))
@@ -170,44 +161,50 @@ impl EvmChain {
         }
     }
 
+    /// Asks any other endpoint, healthy ones first, until one says yes or contradicts. One that has
+    /// not come so far, or does not answer, says nothing.
     async fn another_agrees(&self, first: usize, watched: &Watched<'_>, evidence: &Evidence) -> bool {
-        for (index, rpc) in self.endpoints().iter().enumerate() {
-            if index != first {
-                match self.agrees(rpc.as_ref(), watched, evidence).await {
-                    Ok(agrees) => return agrees,
-                    Err(error) => tracing::debug!(%error, endpoint = index, "no second opinion"),
-                }
+        for (index, rpc) in self.in_order().filter(|(index, _)| *index != first) {
+            match self.agrees(rpc.as_ref(), watched, evidence).await {
+                Ok(Some(agrees)) => return agrees,
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%error, endpoint = index, "no second opinion"),
             }
         }
         false
     }
 
+    /// `None`: this endpoint cannot say.
     async fn agrees(
         &self,
         rpc: &dyn Rpc,
         watched: &Watched<'_>,
         evidence: &Evidence,
-    ) -> Result<bool, EvmError> {
+    ) -> Result<Option<bool>, EvmError> {
         if let Evidence::Settled(landing) = evidence {
-            return Ok(self.finding_at(rpc, watched, landing).await? == Some(Finding::Paid));
+            return Ok(self.finding_at(rpc, watched, landing).await?.map(|found| found == Finding::Paid));
         }
-        let Some(finalized) = finalized(rpc).await? else { return Ok(false) };
-        match evidence {
+        let Some(finalized) = finalized(rpc).await? else { return Ok(None) };
+        let wanted = match evidence {
             Evidence::Expired { .. } => {
                 if finalized.timestamp < watched.watch.payment.valid_before {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
-                Ok(head.number >= finalized.number
-                    && !self.authorization_used(rpc, watched, head.number).await?)
+                if head.number < finalized.number {
+                    return Ok(None);
+                }
+                return Ok(Some(!self.authorization_used(rpc, watched, head.number).await?));
             }
-            Evidence::Canceled(landing) => {
-                Ok(landing.block <= finalized.number && self.still_burned(rpc, watched, landing).await?)
-            }
-            Evidence::Earlier(landing) => Ok(landing.block <= finalized.number
-                && self.finding_at(rpc, watched, landing).await? == Some(Finding::Paid)),
-            Evidence::Settled(_) | Evidence::Reverted(_) => Ok(true),
+            Evidence::Canceled(landing) => (landing, Finding::Burned),
+            Evidence::Earlier(landing) => (landing, Finding::Paid),
+            Evidence::Settled(_) | Evidence::Reverted(_) => return Ok(Some(true)),
+        };
+        let (landing, finding) = wanted;
+        if landing.block > finalized.number {
+            return Ok(None);
         }
+        Ok(self.finding_at(rpc, watched, landing).await?.map(|found| found == finding))
     }
 }
 

@@ -7,9 +7,9 @@ use alloy::sol_types::SolEvent;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
-use super::Watched;
+use super::{RECEIPT, SHOWN, Watched};
 use crate::abi::IToken;
-use crate::chain::{Block, read_block_by_hash};
+use crate::chain::{Block, read_block, read_block_by_hash};
 use crate::config::PARALLEL_CALLS_MAX;
 use crate::error::EvmError;
 use crate::logs::{list, read_logs};
@@ -35,6 +35,12 @@ pub(super) struct Search<'a> {
     pub(super) target: Block,
     /// No search goes further down.
     pub(super) bottom: u64,
+    /// No endpoint shows receipts.
+    pub(super) by_logs: bool,
+    /// Whose transactions ours are, if their watch does not say.
+    pub(super) wallet: Address,
+    /// The most that one of ours costs.
+    pub(super) cost_max_wei: u128,
 }
 
 impl Search<'_> {
@@ -58,10 +64,27 @@ impl Search<'_> {
         let mut places = self.logs(query, watched).await?;
         places.sort_unstable();
         places.dedup();
+        if self.by_logs {
+            return self.receipts_from_logs(&places, watched).await;
+        }
         let hashes: Vec<B256> = places.iter().map(|(transaction, _)| *transaction).collect();
         let mut receipts = Vec::with_capacity(hashes.len());
+        let mut failure = None;
         for answer in self.receipts(&hashes).await {
-            receipts.extend(answer?.1);
+            let shown = matches!(answer, Ok((_, Some(_))));
+            match answer {
+                Ok((_, receipt)) => receipts.extend(receipt),
+                Err(error) => failure = Some(error),
+            }
+            if let Some(tally) = self.rpc.tally() {
+                match shown {
+                    true => tally.answered(SHOWN),
+                    false => tally.failed(SHOWN, &"no receipt of a transaction that it has logs of"),
+                }
+            }
+        }
+        if let Some(error) = failure {
+            return Err(error);
         }
         // The log and the receipt must tell of the same block; otherwise the chain moved between the
         // two answers, and the next scan sees it settled.
@@ -106,6 +129,17 @@ impl Search<'_> {
         Ok(out)
     }
 
+    /// By its hash, or by its number where an endpoint does not answer to hashes.
+    async fn block_of(&self, hash: B256, number: u64) -> Result<Option<Block>, RpcError> {
+        match read_block_by_hash(self.rpc, hash).await {
+            Err(_) => {
+                let block = read_block(self.rpc, json!(text::to_quantity(number))).await?;
+                Ok(block.filter(|block| block.hash == hash))
+            }
+            answer => answer,
+        }
+    }
+
     /// Receipts by hash, concurrently; `None` for what the node does not have. One that fails fails alone.
     pub(super) async fn receipts(&self, hashes: &[B256]) -> Vec<Result<(B256, Option<Receipt>), EvmError>> {
         let reads: Vec<_> = hashes
@@ -116,21 +150,24 @@ impl Search<'_> {
     }
 
     async fn receipt(&self, hash: B256) -> Result<Option<Receipt>, EvmError> {
-        let value = self.rpc.call("eth_getTransactionReceipt", json!([hash])).await?;
+        let value = self.rpc.call(RECEIPT, json!([hash])).await?;
         Ok(parse_receipt(&value, self.token)?)
     }
 
     /// Times of the blocks the receipts are in; the target's is known already.
     pub(super) async fn block_times(&self, receipts: &[Receipt]) -> Result<HashMap<B256, u64>, EvmError> {
         let mut times = HashMap::from([(self.target.hash, self.target.timestamp)]);
-        let missing: HashSet<B256> =
-            receipts.iter().map(|r| r.block_hash).filter(|hash| !times.contains_key(hash)).collect();
+        let missing: HashMap<B256, u64> = receipts
+            .iter()
+            .map(|r| (r.block_hash, r.block))
+            .filter(|(hash, _)| !times.contains_key(hash))
+            .collect();
         let blocks: Vec<(B256, Option<Block>)> =
             stream::iter(
                 missing
                     .into_iter()
-                    .map(|hash| async move {
-                        Ok::<_, RpcError>((hash, read_block_by_hash(self.rpc, hash).await?))
+                    .map(|(hash, number)| async move {
+                        Ok::<_, RpcError>((hash, self.block_of(hash, number).await?))
                     })
                     .collect::<Vec<_>>(),
             )
@@ -144,6 +181,6 @@ impl Search<'_> {
     }
 }
 
-fn log_word(log: &Value, field: &str) -> Result<B256, RpcError> {
+pub(super) fn log_word(log: &Value, field: &str) -> Result<B256, RpcError> {
     log[field].as_str().and_then(text::word).ok_or(RpcError::BadAnswer("log"))
 }

@@ -63,6 +63,14 @@ pub struct NetworkConfig {
     /// One RPC call's limit.
     #[serde(default = "default_rpc_timeout_ms")]
     pub rpc_timeout_ms: u64,
+    /// How much older an endpoint's newest block may be than another's, or than the
+    /// clock, in seconds: from there on it is asked only when no other answers. Above
+    /// the chain's block time.
+    #[serde(default = "default_head_age_seconds_max")]
+    pub head_age_seconds_max: u64,
+    /// Pause between two looks at the endpoints' heads, in seconds.
+    #[serde(default = "default_head_look_seconds")]
+    pub head_look_seconds: u64,
     /// Pause between two looks of the shared poller while a payment is some seconds old; what has
     /// waited for longer is looked at more seldom, every two seconds at last.
     #[serde(default = "default_poll_interval_ms")]
@@ -137,6 +145,12 @@ fn default_max_timeout_seconds() -> u64 {
 }
 fn default_rpc_timeout_ms() -> u64 {
     5_000
+}
+fn default_head_age_seconds_max() -> u64 {
+    6
+}
+fn default_head_look_seconds() -> u64 {
+    3
 }
 fn default_poll_interval_ms() -> u64 {
     100

@@ -179,6 +179,8 @@ fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Range<'a>> {
         asset_version: _,
         max_timeout_seconds,
         rpc_timeout_ms,
+        head_age_seconds_max,
+        head_look_seconds,
         poll_interval_ms,
         second_opinion_usdc,
         confirmations,
@@ -214,6 +216,9 @@ fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Range<'a>> {
         // Clients sign for that long; less leaves no time to settle, whatever the block time.
         Range::whole(key("max_timeout_seconds"), *max_timeout_seconds, 30, DAY_SECONDS),
         Range::whole(key("rpc_timeout_ms"), *rpc_timeout_ms, 100, 120_000),
+        // Times of blocks are whole seconds: less would call everybody behind.
+        Range::whole(key("head_age_seconds_max"), *head_age_seconds_max, 2, 3_600),
+        Range::whole(key("head_look_seconds"), *head_look_seconds, 1, 3_600),
         Range::whole(key("poll_interval_ms"), *poll_interval_ms, 10, 60_000),
         Range::whole(key("payout_look_seconds"), *payout_look_seconds, 1, DAY_SECONDS),
         Range::usdc(key("second_opinion_usdc"), second_opinion_usdc, 0, MUCH_USDC),

@@ -56,7 +56,13 @@ impl Inner {
                 list.push(json!(desk.chain.wallet()));
             }
         }
-        SupportedResponse { kinds, extensions: vec!["payment-identifier".to_owned()], signers }
+        let now_ms = self.tools.clock.now_ms();
+        let selling = self.desks.iter().filter(|desk| !desk.retired);
+        let closed = selling.filter_map(|desk| {
+            Some((desk.chain.network().to_string(), json!(desk.open(now_ms).err()?.as_str())))
+        });
+        let closed = closed.collect();
+        SupportedResponse { kinds, extensions: vec!["payment-identifier".to_owned()], signers, closed }
     }
 }
 

@@ -165,6 +165,8 @@ fn desk(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<Desk> {
         freed: tokio::sync::Notify::new(),
         spending: Spending::default(),
         obstructed: Default::default(),
+        lane_is_stuck: Default::default(),
+        head_look: Default::default(),
         ready: AtomicBool::new(true),
         closed: Mutex::new(None),
         strangers_wait: AtomicBool::new(false),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use quittance_protocol::Words;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -43,13 +44,13 @@ impl Fetcher {
 
     /// A document.
     pub(crate) async fn get(&self, url: &str) -> Result<Vec<u8>, SourceError> {
-        self.body(self.client.get(url)).await
+        self.body(self.client.get(url)).await.map_err(|error| without(url, error))
     }
 
     /// The result of one JSON-RPC call.
     pub(crate) async fn rpc(&self, url: &str, method: &str, params: Value) -> Result<Value, SourceError> {
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let body = self.body(self.client.post(url).json(&call)).await?;
+        let body = self.body(self.client.post(url).json(&call)).await.map_err(|error| without(url, error))?;
         let answer: RpcAnswer = serde_json::from_slice(&body).map_err(|_| SourceError::NotJson)?;
         if let Some(error) = answer.error {
             return Err(SourceError::Rpc(error.code));
@@ -75,6 +76,14 @@ impl Fetcher {
         };
         let limit_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         tokio::time::timeout(self.timeout, read).await.map_err(|_| SourceError::Timeout(limit_ms))?
+    }
+}
+
+/// Words of a connection, which lose the address and control characters.
+fn without(url: &str, error: SourceError) -> SourceError {
+    match error {
+        SourceError::Unreachable(words) => SourceError::Unreachable(Words::of(url).clean(&words)),
+        other => other,
     }
 }
 

@@ -229,6 +229,44 @@ async fn an_endpoint_that_fails_is_passed_over() {
     assert_eq!(chain.scan(&[], 0).await, Ok(vec![]));
 }
 
+/// A plan without `getTransaction`, or a node without a history: the status of our own
+/// signature proves it, after a while, and what is booked is the message's own cost.
+#[tokio::test]
+async fn a_landing_whose_transaction_nobody_shows_is_proven_by_its_status() {
+    let refusals = [Err(RpcFailure::Http { status: 403 }), Ok(Value::Null)];
+    let cases = refusals.map(async |refusal| {
+        let (node, chain, case) = fixture().await;
+        node.set("getSignatureStatuses", Ok(status("confirmed", Value::Null)));
+        node.set("getTransaction", refusal);
+        let watched = std::slice::from_ref(&case.watch);
+        assert_eq!(chain.scan(watched, 0).await.unwrap(), [], "the transaction would say more");
+        tokio::time::sleep(UNSHOWN_PATIENCE).await;
+        let found = chain.scan(watched, 0).await.unwrap();
+        assert!(matches!(&found[..], [(_, Evidence::Settled(landing))]
+            if landing.block == 800 && landing.cost_native == 10_001 && landing.paid_by_us));
+        // One that contradicts is not proven away.
+        let other = crate::testing::with_creation();
+        let other = self::case(&chain, &other);
+        node.set("getTransaction", Ok(landed(&other, Value::Null)));
+        assert_eq!(chain.scan(watched, 0).await.unwrap(), []);
+    });
+    futures::future::join_all(cases).await;
+}
+
+/// A blockhash that one endpoint does not know may be younger than its head.
+#[tokio::test]
+async fn a_blockhash_is_unknown_only_if_a_second_endpoint_says_so() {
+    let (first, second) = (FakeRpc::new(), FakeRpc::new());
+    let chain = chain(&[&first, &second]).await;
+    let payment = case(&chain, &official()).watch.payment;
+    let said = |error: Value| Ok(json!({"context": {"slot": 9}, "value": {"err": error, "logs": []}}));
+    first.set("simulateTransaction", said(json!("BlockhashNotFound")));
+    second.set("simulateTransaction", said(Value::Null));
+    assert_eq!(chain.check_chain(&payment).await.unwrap().endpoint, 1);
+    second.set("simulateTransaction", said(json!("BlockhashNotFound")));
+    assert_eq!(chain.check_chain(&payment).await, Err(SolanaError::BlockhashNotFound));
+}
+
 #[tokio::test]
 async fn many_payments_share_one_status_call() {
     let (node, chain, case) = fixture().await;

@@ -76,3 +76,120 @@ async fn a_method_that_one_endpoint_refuses_moves_to_the_next() {
     let found = scan(&chain, &watched, &mut ScanCursor::default()).await;
     assert_eq!(settled(&found).len(), 2);
 }
+
+/// A provider whose plan has no receipts, alone: the logs of the block prove the landing.
+#[tokio::test]
+async fn without_receipts_logs_prove_a_landing_and_what_is_booked_is_its_bound() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[&rpc], |_| {}).await;
+    let (ours, theirs, unpaid) = (payment(1, 1, FAR), payment(2, 2, FAR), payment(3, 3, FAR));
+    let mut other = settlement(7, STRANGER, &[&unpaid]);
+    other.logs.truncate(1);
+    rpc.mine(vec![settlement(5, wallet(), &[&ours]), settlement(6, STRANGER, &[&theirs]), other]);
+    rpc.state().refused_method = Some("eth_getTransactionReceipt");
+    let watched = [attempted(&ours, 10, 5), watch(&theirs, 10), watch(&unpaid, 10)];
+    let mut cursor = ScanCursor::default();
+    assert!(chain.scan(&watched, &mut cursor).await.is_err(), "first it may be one receipt");
+    let found = scan(&chain, &watched, &mut cursor).await;
+    assert_eq!(settled(&found), [(hash(5), 11, true), (hash(6), 11, false)]);
+    let Evidence::Settled(landing) = &found[0] else { panic!("{found:?}") };
+    assert_eq!(landing.cost_native, 100 * 7, "gas limit at the price that was paid");
+    // Receipts that come back are read again.
+    rpc.state().refused_method = None;
+    rpc.mine(vec![settlement(8, wallet(), &[&payment(4, 4, FAR)])]);
+    let late = [attempted(&payment(4, 4, FAR), 11, 8)];
+    let mut costs = Vec::new();
+    for _ in 0..20 {
+        for evidence in scan(&chain, &late, &mut ScanCursor::default()).await {
+            if let Evidence::Settled(landing) = evidence {
+                costs.push(landing.cost_native);
+            }
+        }
+    }
+    assert!(costs.last().is_some_and(|cost| *cost != 700), "{costs:?}");
+}
+
+/// The same where the node answers `null` instead of refusing.
+#[tokio::test]
+async fn a_node_that_answers_null_for_receipts_hides_no_landing() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[&rpc], |_| {}).await;
+    let paid = payment(1, 1, FAR);
+    rpc.mine(vec![settlement(5, wallet(), &[&paid])]);
+    rpc.state().hide_receipts = true;
+    let mut cursor = ScanCursor::default();
+    let mut found = Vec::new();
+    for _ in 0..5 {
+        if let Ok(evidence) = chain.scan(&[attempted(&paid, 10, 5)], &mut cursor).await {
+            found.extend(evidence.into_iter().map(|(_, evidence)| evidence));
+        }
+    }
+    assert_eq!(settled(&found).first(), Some(&(hash(5), 11, true)));
+}
+
+/// No logs at all, alone: the receipt of our own transaction is enough.
+#[tokio::test]
+async fn without_logs_the_receipt_of_our_own_transaction_proves_it() {
+    for refusal in [RpcError::Http(403), RpcError::JsonRpc { code: -32602, message: "no".into(), data: None }]
+    {
+        let rpc = FakeRpc::new(10);
+        let chain = connect(&[&rpc], |_| {}).await;
+        let paid = payment(1, 1, FAR);
+        rpc.mine(vec![settlement(5, wallet(), &[&paid])]);
+        rpc.state().refused = vec![("eth_getLogs", refusal)];
+        let found = scan(&chain, &[attempted(&paid, 10, 5)], &mut ScanCursor::default()).await;
+        assert_eq!(settled(&found), [(hash(5), 11, true)]);
+    }
+}
+
+/// One endpoint refuses a method in any words; the next one is asked. A refusal of the head itself
+/// moves the whole look.
+#[tokio::test]
+async fn refusals_in_any_words_move_to_the_next_endpoint() {
+    let words = |code, message: &str| RpcError::JsonRpc { code, message: message.into(), data: None };
+    for method in
+        ["eth_getLogs", "eth_getTransactionReceipt", "eth_getBlockByNumber", "eth_getTransactionCount"]
+    {
+        for refusal in [
+            RpcError::Http(403),
+            RpcError::Http(429),
+            RpcError::Timeout,
+            RpcError::BadAnswer("JSON"),
+            words(-32602, "invalid params"),
+            words(-32600, "not in your plan"),
+            words(-32005, "limit exceeded"),
+            words(-32601, "the method does not exist"),
+            words(-32000, "try again"),
+        ] {
+            let (first, second) = (FakeRpc::new(10), FakeRpc::new(10));
+            let chain = connect(&[&first, &second], |_| {}).await;
+            let (ours, theirs) = (payment(1, 1, FAR), payment(2, 2, FAR));
+            for rpc in [&first, &second] {
+                rpc.mine(vec![settlement(5, wallet(), &[&ours]), settlement(6, STRANGER, &[&theirs])]);
+            }
+            first.state().refused = vec![(method, refusal.clone())];
+            let watched = [attempted(&ours, 10, 5), watch(&theirs, 10)];
+            let found = scan(&chain, &watched, &mut ScanCursor::default()).await;
+            assert_eq!(settled(&found).len(), 2, "{method}: {refusal:?}");
+        }
+    }
+}
+
+/// Of three endpoints the second has not come so far: the third is asked for its opinion.
+#[tokio::test]
+async fn an_expiry_needs_any_two_endpoints_and_not_the_first_two() {
+    let rpcs = [FakeRpc::new(100), FakeRpc::new(100), FakeRpc::new(100)];
+    let chain = connect(&[&rpcs[0], &rpcs[1], &rpcs[2]], |_| {}).await;
+    let late = payment(1, 1, GENESIS + 100);
+    rpcs[0].state().finalized = Some(90);
+    rpcs[1].state().finalized = Some(10);
+    let watched = [watch(&late, 10)];
+    let mut cursor = ScanCursor::default();
+    assert!(scan(&chain, &watched, &mut cursor).await.is_empty(), "one alone");
+    rpcs[2].state().finalized = Some(90);
+    for rpc in &rpcs {
+        rpc.mine(vec![]);
+    }
+    let found = scan(&chain, &watched, &mut cursor).await;
+    assert!(matches!(found.as_slice(), [Evidence::Expired { .. }]), "{found:?}");
+}

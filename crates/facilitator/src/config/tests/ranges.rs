@@ -96,6 +96,8 @@ fn impossible_values_are_refused() {
         ("gate.runs_max", "0"),
         ("networks.base.poll_interval_ms", "0"),
         ("networks.base.rpc_timeout_ms", "0"),
+        ("networks.base.head_age_seconds_max", "1"),
+        ("networks.base.head_look_seconds", "0"),
         ("networks.base.max_timeout_seconds", "1000000000000000000"),
         ("networks.base.confirmations", "1000000"),
         ("networks.base.asset_decimals", "18"),

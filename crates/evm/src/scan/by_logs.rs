@@ -1,0 +1,86 @@
+//! Proof where no endpoint shows receipts: the logs of the block say the same.
+//!
+//! A log exists only of a transaction that did not fail, and all logs of the token in one block, in
+//! their order, are what its receipts would hold. Only the cost is not there: the transaction's gas
+//! limit at the price that it paid is its upper bound, and is what is booked.
+
+use std::collections::HashMap;
+
+use alloy::primitives::{Address, B256};
+use serde_json::{Value, json};
+
+use super::Watched;
+use super::search::{Search, log_word};
+use crate::error::EvmError;
+use crate::logs::{self, list};
+use crate::proof::{Receipt, parse_event};
+use crate::rpc::RpcError;
+use crate::text;
+
+const TRANSACTION: &str = "eth_getTransactionByHash";
+
+/// Who sent a transaction, and the most that it cost.
+#[derive(Clone, Copy)]
+struct Sender {
+    from: Address,
+    cost_wei: u128,
+}
+
+impl Search<'_> {
+    /// What the receipts of these transactions (hash and block hash) would say.
+    pub(super) async fn receipts_from_logs(
+        &self,
+        places: &[(B256, B256)],
+        watched: &[Watched<'_>],
+    ) -> Result<Vec<Receipt>, EvmError> {
+        let mut blocks: HashMap<B256, Vec<Value>> = HashMap::new();
+        let mut receipts = Vec::with_capacity(places.len());
+        for (transaction, block_hash) in places {
+            if !blocks.contains_key(block_hash) {
+                let filter = json!({"address": self.token, "blockHash": block_hash});
+                let mut found = list(self.rpc.call(logs::METHOD, json!([filter])).await?)?;
+                found.sort_by_key(|log| text::quantity64(&log["logIndex"]).unwrap_or(u64::MAX));
+                blocks.insert(*block_hash, found);
+            }
+            let all = blocks.get(block_hash).map(Vec::as_slice).unwrap_or_default();
+            let of_it =
+                |log: &&Value| log_word(log, "transactionHash").is_ok_and(|hash| hash == *transaction);
+            let own: Vec<&Value> = all.iter().filter(of_it).collect();
+            let first = own.first().ok_or(RpcError::BadAnswer("log of a transaction that it has logs of"))?;
+            let sender = self.sender(*transaction, watched).await;
+            receipts.push(Receipt {
+                transaction: *transaction,
+                from: sender.from,
+                success: true,
+                block: text::quantity64(&first["blockNumber"])?,
+                block_hash: *block_hash,
+                cost_wei: sender.cost_wei,
+                events: own.iter().filter_map(|log| parse_event(log, self.token)).collect(),
+            });
+        }
+        Ok(receipts)
+    }
+
+    /// From the transaction itself; where that is not shown either, ours are known by their hash.
+    async fn sender(&self, transaction: B256, watched: &[Watched<'_>]) -> Sender {
+        let answer = self.rpc.call(TRANSACTION, json!([transaction])).await;
+        if let Some(sender) = answer.ok().and_then(|value| parse_sender(&value)) {
+            return sender;
+        }
+        let hash = format!("{transaction:#x}");
+        let ours = watched.iter().find(|w| w.watch.attempts.contains(&hash));
+        let wallet = ours.and_then(|w| w.watch.attempt_wallet.as_deref()).and_then(text::address);
+        match (ours, wallet) {
+            (Some(_), wallet) => Sender { from: wallet.unwrap_or(self.wallet), cost_wei: self.cost_max_wei },
+            (None, _) => Sender { from: Address::ZERO, cost_wei: 0 },
+        }
+    }
+}
+
+fn parse_sender(value: &Value) -> Option<Sender> {
+    let gas = text::quantity(&value["gas"]).ok()?;
+    // Of a transaction in a block this is what it paid, not what it offered.
+    let price = text::quantity(&value["gasPrice"]).ok()?;
+    let from = value["from"].as_str().and_then(text::address)?;
+    Some(Sender { from, cost_wei: gas.checked_mul(price)? })
+}

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
 use alloy::primitives::{Address, B256};
@@ -78,6 +78,8 @@ pub struct EvmChain {
     pub(crate) oracle: Option<Address>,
     pub(crate) fees: RwLock<Option<FeeSnapshot>>,
     pub(crate) block_time: RwLock<BlockTime>,
+    /// Whose turn it is among landings that are not final.
+    pub(crate) turn: AtomicUsize,
     use_searches: Semaphore,
 }
 
@@ -140,6 +142,7 @@ impl EvmChain {
             oracle: None,
             fees: RwLock::new(None),
             block_time: RwLock::default(),
+            turn: AtomicUsize::new(0),
             use_searches: Semaphore::new(USE_SEARCHES_MAX),
         };
         chain.check_chain_id().await?;

@@ -45,6 +45,8 @@ pub const RECEIPT_AGAIN_SECONDS: u64 = 4;
 /// How far back a search goes at most: more than eleven days, where an authorization lives for
 /// minutes. It bounds what a watch without a first block can cost.
 pub const SEARCH_SECONDS_MAX: u64 = 1_000_000;
+/// Most `eth_getLogs` that one look at landings that are not final makes.
+pub const YOUNG_QUERIES_MAX: usize = 8;
 /// Most `eth_getLogs` that one look for transfers to the payout address makes; the next look goes on
 /// where it stopped.
 pub const ARRIVAL_CALLS_MAX: u64 = 64;

@@ -4,6 +4,7 @@
 //! one that is missing there is searched for by itself.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::Ordering;
 
 use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolEvent;
@@ -12,6 +13,7 @@ use serde_json::json;
 
 use crate::abi::IToken;
 use crate::chain::{EvmChain, read_block};
+use crate::config::YOUNG_QUERIES_MAX;
 use crate::error::EvmError;
 use crate::logs::read_logs;
 use crate::payment::{EvmPayment, EvmWatch};
@@ -53,7 +55,9 @@ impl EvmChain {
     }
 
     /// Where these landings stand now, all of it from one endpoint (I7); `Lost` only if a second
-    /// one agrees, where there is one. Unknown order, every landing once.
+    /// one agrees, where there is one. Unknown order, every landing at most once: where the endpoint
+    /// allows only short ranges of logs, those that are not final take turns
+    /// ([`YOUNG_QUERIES_MAX`](crate::YOUNG_QUERIES_MAX)).
     pub async fn standing(&self, landed: &[EvmLanded]) -> Result<Vec<(PaymentKey, Standing)>, EvmError> {
         let mut last = EvmError::Rpc(RpcError::Transport("no endpoint".to_owned()));
         for (index, rpc) in self.serving() {
@@ -77,6 +81,7 @@ impl EvmChain {
             landed.iter().partition(|l| l.landing.block <= heights.finalized);
         let mut found = Vec::with_capacity(landed.len());
         let mut missing = Vec::new();
+        let young = self.in_turn(young, rpc.log_range().blocks());
         // Two ranges: what has become final lies far below what may still move.
         for group in [old, young].into_iter().flat_map(by_recipient) {
             let mut transfers = transfers(rpc, &group, heights.latest).await?;
@@ -91,6 +96,30 @@ impl EvmChain {
             found.extend(self.search_missing(index, rpc, &missing, heights).await?);
         }
         Ok(found)
+    }
+
+    /// As many landings as [`YOUNG_QUERIES_MAX`] log queries reach, others at each look: how many blocks
+    /// a chain makes in two minutes must not decide how often its node is asked.
+    fn in_turn<'a>(&self, mut young: Vec<&'a EvmLanded>, near: u64) -> Vec<&'a EvmLanded> {
+        young.sort_by_key(|landed| landed.landing.block);
+        let mut spans: Vec<Vec<&EvmLanded>> = Vec::new();
+        for landed in young {
+            let begins = |span: &Vec<&EvmLanded>| span.first().map(|first| first.landing.block);
+            match spans.last_mut() {
+                Some(span)
+                    if begins(span).is_some_and(|at| landed.landing.block.saturating_sub(at) < near) =>
+                {
+                    span.push(landed);
+                }
+                _ => spans.push(vec![landed]),
+            }
+        }
+        if spans.len() > YOUNG_QUERIES_MAX {
+            let turn = self.turn.fetch_add(YOUNG_QUERIES_MAX, Ordering::Relaxed) % spans.len();
+            spans.rotate_left(turn);
+            spans.truncate(YOUNG_QUERIES_MAX);
+        }
+        spans.into_iter().flatten().collect()
     }
 
     /// What is not where it was: moved to another block or transaction, gone for good, or gone for now.

@@ -147,3 +147,42 @@ async fn many_landings_cost_one_log_query() {
     assert_eq!(chain.standing(&all).await.unwrap().len(), 50);
     assert_eq!(rpc.take_calls().iter().filter(|call| *call == "eth_getLogs").count(), 1);
 }
+
+/// Two minutes are 600 blocks of 0.2 s and 60 of 2 s: watching over what landed in them costs the same,
+/// also where a node answers for ten blocks at once, and leaves nobody out.
+#[tokio::test]
+async fn watching_landings_costs_no_more_at_ten_times_the_block_rate() {
+    for (block_ms, range) in [(200, None), (2_000, None), (200, Some(10)), (2_000, Some(10))] {
+        let rpc = FakeRpc::new(10);
+        rpc.state().block_ms = block_ms;
+        let chain = connect(&[&rpc], |_| {}).await;
+        let mut all = Vec::new();
+        // One every two seconds.
+        for id in 0..60_u8 {
+            let p = payment(id + 1, id + 1, FAR);
+            rpc.mine(vec![settlement(id, wallet(), &[&p])]);
+            all.push(landed(&chain, &p, 10 + u64::from(id) * 2_000 / block_ms).await);
+            for _ in 1..2_000 / block_ms {
+                rpc.mine(vec![]);
+            }
+        }
+        rpc.state().log_blocks_max = range;
+        chain.standing(&all).await.unwrap();
+        let mut seen = HashSet::new();
+        for _ in 0..8 {
+            rpc.take_calls();
+            for (key, standing) in chain.standing(&all).await.unwrap() {
+                assert!(matches!(standing, Standing::Landed(_)), "{standing:?}");
+                seen.insert(key);
+            }
+            let calls = rpc.take_calls();
+            let logs = calls.iter().filter(|call| *call == "eth_getLogs").count();
+            assert!(
+                logs <= if range.is_none() { 1 } else { YOUNG_QUERIES_MAX },
+                "{block_ms} {range:?}: {logs}"
+            );
+            assert_eq!(calls.len(), logs + 2);
+        }
+        assert_eq!(seen.len(), all.len(), "{block_ms} {range:?}");
+    }
+}

@@ -20,8 +20,8 @@ use actix_web::http::header::{
 const ALLOWED_HEADERS: &str = "PAYMENT-SIGNATURE, X-PAYMENT, Access-Control-Expose-Headers, Content-Type, \
      Authorization, X-API-Key, X-API-Secret, Accept, Idempotency-Key";
 const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-const EXPOSED_HEADERS: &str =
-    "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Payment-State, Retry-After, X-Should-Retry";
+const EXPOSED_HEADERS: &str = "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Payment-State, Retry-After, X-Should-Retry, \
+     Accept-Ranges, Content-Range, ETag";
 const PREFLIGHT_MAX_AGE_SECONDS: u32 = 600;
 /// Headers of its own that a page may ask for.
 const ASKED_HEADERS_MAX: usize = 64;

@@ -57,7 +57,11 @@ impl EvmChain {
         });
         let mut found = Vec::new();
         for log in read_logs(rpc, &filter, first, last).await? {
-            let Some(TokenEvent::Transfer { to, .. }) = parse_event(&log, token) else { continue };
+            let Some(TokenEvent::Transfer { to, value, .. }) = parse_event(&log, token) else { continue };
+            // Anybody moves nothing from anybody to anybody, and spammers do, all day.
+            if value.is_zero() {
+                continue;
+            }
             let transaction = log["transactionHash"].as_str().and_then(text::word);
             let transaction = format!("{:#x}", transaction.ok_or(RpcError::BadAnswer("log"))?);
             if to == pay_to && !found.contains(&transaction) {

@@ -24,7 +24,7 @@ use crate::rpc::{HttpRpc, Rpc, RpcError};
 use crate::settle::FeeSnapshot;
 use crate::simulate::{Simulation, call};
 use crate::text;
-use crate::token::{check_token, terms};
+use crate::token::{check_recipient_code, check_token, terms};
 use crate::used::USE_SEARCHES_MAX;
 
 /// Gas for a read-only call at start-up and for fees.
@@ -147,6 +147,7 @@ impl EvmChain {
         };
         chain.check_chain_id().await?;
         chain.read(|rpc| check_token(rpc, &chain.terms, &chain.config)).await?;
+        chain.read(|rpc| check_recipient_code(rpc, &chain.terms)).await?;
         let oracle = constant(ADDRESS_GAS_PRICE_ORACLE);
         chain.oracle = chain.read(|rpc| has_code(rpc, oracle)).await?.then_some(oracle);
         Ok(chain)

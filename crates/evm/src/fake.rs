@@ -68,6 +68,8 @@ pub(crate) struct State {
     /// What the token says of itself; `None` where it has no such function.
     pub(crate) decimals: Option<u8>,
     pub(crate) currency: Option<&'static str>,
+    /// What stands as code at the recipient.
+    pub(crate) pay_to_code: Option<&'static str>,
     /// A method that this endpoint's plan does not include.
     pub(crate) refused_method: Option<&'static str>,
     /// The same, in its own words.
@@ -307,7 +309,8 @@ impl State {
                 let asked = text::address(params[0].as_str().unwrap()).unwrap();
                 let oracle = text::address(ADDRESS_GAS_PRICE_ORACLE).unwrap();
                 let code = asked == TOKEN || (asked == oracle && self.oracle.is_some());
-                Ok(json!(if code { "0x60" } else { "0x" }))
+                let other = if code { "0x60" } else { "0x" };
+                Ok(json!(self.pay_to_code.filter(|_| asked == PAY_TO).unwrap_or(other)))
             }
             "eth_getBlockByNumber" => Ok(self.number(&params[0]).map_or(Value::Null, |n| self.block(n))),
             "eth_getBlockByHash" => {

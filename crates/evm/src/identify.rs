@@ -6,7 +6,7 @@ use quittance_protocol::{Family, Network, PaymentKey, PaymentPayload};
 use crate::abi::TransferWithAuthorization;
 use crate::check::{Fields, read_fields, read_payload};
 use crate::payment::{authorization_digest, domain};
-use crate::signature::{self, PayerSignature, ReadSignature};
+use crate::signature::{self, EcdsaSignature, PayerSignature};
 use crate::text;
 
 /// Which authorization a payload carries, whatever the terms, the window and the token are now.
@@ -23,6 +23,9 @@ pub struct EvmIdentity {
     pub is_signed: bool,
 }
 
+/// Stands for every signature with a high `s`: none is ever on record.
+const HIGH_S_DIGEST: [u8; 32] = [0xff; 32];
+
 /// Reads an EIP-3009 payload of `network`. No I/O; the only cost beyond parsing is one ecrecover.
 /// `None` for anything that no authorization could look like.
 ///
@@ -37,15 +40,12 @@ pub fn identify(
     let exact = read_payload(payload).ok()?;
     let token = text::address(&payload.accepted.asset)?;
     let fields = read_fields(&exact).ok()?;
-    let read = signature::read(&exact.signature).ok()?;
+    let (signed, digests) = read_signature(&exact.signature)?;
     let extra = |name: &str| payload.accepted.extra.get(name).and_then(serde_json::Value::as_str);
     let echoed = extra("name").zip(extra("version"));
     let mut domains = configured.into_iter().chain(echoed.filter(|echoed| Some(*echoed) != configured));
     let is_signed = domains
-        .any(|(name, version)| signs(&read, &fields, domain(name, version, chain_id, token).separator()));
-    let mut digests: Vec<[u8; 32]> =
-        read.ecdsa.map(|ecdsa| PayerSignature::Ecdsa(ecdsa).digest()).into_iter().collect();
-    digests.push(PayerSignature::Contract(read.bytes).digest());
+        .any(|(name, version)| signs(signed, &fields, domain(name, version, chain_id, token).separator()));
     Some(EvmIdentity {
         key: PaymentKey::evm(chain_id, &token.0.0, &fields.from.0.0, &fields.nonce.0),
         payer: fields.from.to_string(),
@@ -54,9 +54,23 @@ pub fn identify(
     })
 }
 
-fn signs(read: &ReadSignature, fields: &Fields, separator: B256) -> bool {
+/// What shows whose key signed, and the digests under which it may be on record.
+fn read_signature(text: &str) -> Option<(Option<EcdsaSignature>, Vec<[u8; 32]>)> {
+    match signature::read(text) {
+        Ok(read) => {
+            let ecdsa = read.ecdsa.map(|ecdsa| PayerSignature::Ecdsa(ecdsa).digest());
+            let contract = PayerSignature::Contract(read.bytes).digest();
+            Some((read.ecdsa, ecdsa.into_iter().chain([contract]).collect()))
+        }
+        // No payment of its own, but the payer's key made it: whoever is told to
+        // sign once more pays twice if the first one lands.
+        Err(_) => signature::read_twin(text).map(|twin| (Some(twin), vec![HIGH_S_DIGEST])),
+    }
+}
+
+fn signs(signed: Option<EcdsaSignature>, fields: &Fields, separator: B256) -> bool {
     let digest = authorization_digest(separator, &fields.message());
-    read.ecdsa.and_then(|ecdsa| ecdsa.recover(digest)) == Some(fields.from)
+    signed.and_then(|ecdsa| ecdsa.recover(digest)) == Some(fields.from)
 }
 
 impl Fields {

@@ -45,7 +45,7 @@ impl LogRange {
         self.blocks.load(Ordering::Relaxed).max(1)
     }
 
-    fn learn(&self, blocks: u64) {
+    pub(crate) fn learn(&self, blocks: u64) {
         self.blocks.store(blocks, Ordering::Relaxed);
         self.answers.store(0, Ordering::Relaxed);
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::CONTRACT_SIGNATURE_BYTES_MAX;
 use crate::error::EvmError;
 use crate::keys::{SECP, address_of};
+use crate::text;
 
 /// Order of the group.
 const N: U256 = uint!(0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141_U256);
@@ -108,6 +109,21 @@ pub(crate) fn read(text: &str) -> Result<ReadSignature, EvmError> {
         _ => None,
     };
     Ok(ReadSignature { ecdsa, bytes: bytes.into() })
+}
+
+/// The accepted twin of a signature that [`read`] refuses for its high `s`, as signers make it that
+/// do not know EIP-2. Shows whose key made it; never put before the token.
+pub(crate) fn read_twin(text: &str) -> Option<EcdsaSignature> {
+    let bytes: [u8; 65] = text::fixed_bytes(text)?;
+    let (rs, y_odd) = match &bytes {
+        [rs @ .., 27 | 0] => (rs, false),
+        [rs @ .., 28 | 1] => (rs, true),
+        _ => return None,
+    };
+    let s = U256::from_be_slice(rs.get(32..)?);
+    let lower = N.checked_sub(s).filter(|_| s > HALF_N)?;
+    let rs = [rs.get(..32)?, lower.to_be_bytes::<32>().as_slice()].concat();
+    scalars(&rs, !y_odd).ok()?
 }
 
 /// EIP-2098: the top bit of `s` is the parity.

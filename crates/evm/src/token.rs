@@ -18,6 +18,9 @@ use crate::text;
 /// Highest address of a precompiled contract; what is paid there is gone.
 const PRECOMPILES_MAX: u64 = 0x1ff;
 
+/// How the addresses of Base's own contracts begin: OP Stack specification, "Predeploys".
+const PREDEPLOYS: [u8; 18] = alloy::primitives::hex!("420000000000000000000000000000000000");
+
 /// The currency that a price is in, as Circle's tokens name it.
 const DOLLAR: &str = "USD";
 
@@ -75,7 +78,38 @@ fn check_recipient(pay_to: Address, token: Address) -> Result<(), EvmError> {
     if U256::from_be_slice(pay_to.as_slice()) <= U256::from(PRECOMPILES_MAX) {
         return refuse("is a precompiled contract; put an address of yours there");
     }
+    if pay_to.as_slice().starts_with(&PREDEPLOYS) {
+        return refuse("is a contract of the chain itself; put an address of yours there");
+    }
     Ok(())
+}
+
+/// Beginnings of what stands as code at an account that keeps its key (EIP-7702).
+const DELEGATION: &str = "0xef0100";
+
+/// A contract as recipient may be a wallet of the operator's, or one that never pays out again:
+/// another token, say.
+pub(crate) async fn check_recipient_code(rpc: &dyn Rpc, terms: &Terms) -> Result<(), EvmError> {
+    let refuse = |problem| Err(EvmError::Config { field: "pay_to", problem });
+    let code = rpc.call("eth_getCode", serde_json::json!([terms.pay_to, "latest"])).await?;
+    let code = code.as_str().unwrap_or_default();
+    if code.len() <= 2 || code.starts_with(DELEGATION) {
+        return Ok(());
+    }
+    let input = IToken::decimalsCall {}.abi_encode();
+    match call(rpc, terms.wallet, terms.pay_to, READ_GAS, &input, "latest").await {
+        Ok(bytes) if bytes.len() == 32 => {
+            refuse("is a token, which keeps what it is sent; put an address of yours there")
+        }
+        Err(error) if !classify::is_execution_failure(&error) => Err(error.into()),
+        _ => {
+            tracing::warn!(
+                network = terms.network,
+                "pay_to is a contract: make sure that it can pay out this token"
+            );
+            Ok(())
+        }
+    }
 }
 
 /// The token has code, its units are what amounts are counted in, it says nothing of another

@@ -28,6 +28,11 @@ const SAME_MESSAGE: &str = "your client made one and the same transaction for th
      earlier one, which it bought; it was paid once. Sign again to buy this one (a memo makes each \
      transaction its own)";
 
+/// The same where the transaction never landed.
+const SAME_MESSAGE_UNPAID: &str = "your client made one and the same transaction for this request and for \
+     an earlier one, and it did not land; nothing was paid. Sign again to buy this one (a memo makes each \
+     transaction its own)";
+
 impl Inner {
     /// What a payment that is in the ledger gets: no price, window or RPC check.
     /// `None` for an alias whose payment ends unpaid: it may be claimed itself.
@@ -113,9 +118,8 @@ impl Inner {
         if let Some(desk) = self.desk(known.network.as_str()) {
             desk.moment.pass();
         }
-        PayOutcome::Refused(
-            Rejection::new(ErrorCode::DuplicateSettlement, SAME_MESSAGE).of(known.payer.clone()),
-        )
+        let words = if known.state == PaymentState::Settled { SAME_MESSAGE } else { SAME_MESSAGE_UNPAID };
+        PayOutcome::Refused(Rejection::new(ErrorCode::DuplicateSettlement, words).of(known.payer.clone()))
     }
 
     /// The answer, if there is one already.

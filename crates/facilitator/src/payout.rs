@@ -5,7 +5,7 @@
 //! the transfers to the address now and then; one that no row of this ledger
 //! explains was landed by somebody else.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ use crate::Inner;
 use crate::chain::ChainFault;
 use crate::desk::Desk;
 use crate::settle::Tools;
+
+/// Looks at a transfer that no endpoint can read, before it is left alone: everybody may send some.
+const LOOKS_MAX: u32 = 5;
 
 /// Transactions that one look judges at most; the rest of a flood is counted
 /// in the log and not one by one.
@@ -33,9 +36,9 @@ struct Payout {
     tools: Arc<Tools>,
     desk: Arc<Desk>,
     pause: Duration,
-    /// Not explained at the last look: the verdict that explains a landing may
-    /// come after the landing.
-    suspects: BTreeSet<String>,
+    /// Not explained at the last look, and how often each could not be read: the
+    /// verdict that explains a landing may come after the landing.
+    suspects: BTreeMap<String, u32>,
     /// The last look failed.
     failing: bool,
 }
@@ -48,7 +51,7 @@ impl Inner {
                 tools: Arc::clone(&self.tools),
                 desk: Arc::clone(desk),
                 pause: desk.payout_look,
-                suspects: BTreeSet::new(),
+                suspects: BTreeMap::new(),
                 failing: false,
             };
             self.drivers.spawn(payout.keep());
@@ -83,23 +86,26 @@ impl Payout {
             tracing::warn!(%network, arrivals = arrived.len(), "more transfers than one look judges");
             arrived.truncate(JUDGED_MAX);
         }
-        let asked: Vec<String> = self.suspects.iter().cloned().chain(arrived).collect();
+        let asked: Vec<String> = self.suspects.keys().cloned().chain(arrived).collect();
         if asked.is_empty() {
             return Ok(());
         }
         let unexplained = self.tools.ledger.unexplained(network, &asked).await?;
         let before = std::mem::take(&mut self.suspects);
         for transaction in unexplained {
-            if !before.contains(&transaction) {
-                self.suspects.insert(transaction);
+            let Some(unread) = before.get(&transaction).copied() else {
+                self.suspects.insert(transaction, 0);
                 continue;
-            }
+            };
             match self.desk.chain.pays_in(&transaction).await {
                 Ok(true) => self.tell(&transaction),
                 Ok(false) => {}
-                Err(fault) => {
+                Err(fault) if unread < LOOKS_MAX => {
                     tracing::debug!(%fault, "a transfer cannot be read yet");
-                    self.suspects.insert(transaction);
+                    self.suspects.insert(transaction, unread.saturating_add(1));
+                }
+                Err(fault) => {
+                    tracing::warn!(%network, transaction, %fault, "a transfer to pay_to that no endpoint can read");
                 }
             }
         }

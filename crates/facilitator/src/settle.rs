@@ -49,6 +49,8 @@ pub(crate) struct Driver {
     reserved: u128,
     /// What the payer was last seen to hold, and at which block.
     seen: Option<Balance>,
+    /// Whether it had code then: an attempt of such a payer stays counted as one.
+    by_code: bool,
     evidence: Option<mpsc::Receiver<Evidence>>,
     wake_at: Option<tokio::time::Instant>,
     first: Event,
@@ -69,6 +71,7 @@ impl Driver {
             transactions: Vec::new(),
             reserved: 0,
             seen: None,
+            by_code: false,
             evidence: None,
             wake_at: None,
             first: Event::Started,
@@ -204,6 +207,7 @@ impl Driver {
         };
         let seen = self.desk.chain.check_chain(&payment).await;
         if let Ok(view) = &seen {
+            self.by_code = view.by_code;
             self.seen = view.balance.map(|amount| Balance { amount, at: view.watch_from });
         }
         Event::Rechecked { still_good: seen.is_ok() }

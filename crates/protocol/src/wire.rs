@@ -157,6 +157,10 @@ impl PaymentPayload {
             None | Some(Value::Null) => return Ok(None),
             Some(extension) => extension,
         };
+        // An `id` in the wrong place is one that was meant.
+        if found.get("info").is_none() && found.get("id").is_some() {
+            return Err(MalformedIdentifier);
+        }
         for name in ["info", "id"] {
             found = match found.as_object().ok_or(MalformedIdentifier)?.get(name) {
                 None | Some(Value::Null) => return Ok(None),
@@ -368,7 +372,12 @@ mod tests {
         for bad in [json!(5), json!(["pay_0123456789abcdef"]), json!({"id": "pay_0123456789abcdef"})] {
             assert_eq!(id(bad.clone()).payment_identifier(), Err(MalformedIdentifier), "{bad}");
         }
-        for bad in [json!("pay_0123456789abcdef"), json!({"info": "pay_0123456789abcdef"}), json!([])] {
+        for bad in [
+            json!("pay_0123456789abcdef"),
+            json!({"id": "pay_0123456789abcdef"}),
+            json!({"info": "pay_0123456789abcdef"}),
+            json!([]),
+        ] {
             let payload = with(json!({"payment-identifier": bad}));
             assert_eq!(payload.payment_identifier(), Err(MalformedIdentifier), "{payload:?}");
         }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use quittance_facilitator::Clock;
 use quittance_facilitator::config::Config;
-use quittance_ledger::Ledger;
+use quittance_ledger::{DeliveryState, Ledger};
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
@@ -14,7 +14,8 @@ use crate::{CommandError, print};
 
 /// Works beside the program that has the ledger: deletes body, headers and key in
 /// one commit, and then the objects. What the store does not delete now, the
-/// program deletes later; without its key it is noise already.
+/// program deletes later; without its key it is noise already. Fails where an
+/// answer may still be made: what is not there cannot be erased.
 pub(crate) async fn erase(path: &Path, id: &str) -> Result<ExitCode, CommandError> {
     let config = Config::load(path)?;
     let ledger = Ledger::open_beside(&ledger_url(&config)?, "payments-command").await?;
@@ -48,5 +49,9 @@ pub(crate) async fn erase(path: &Path, id: &str) -> Result<ExitCode, CommandErro
         })
         .to_string(),
     )?;
+    if let Some(delivery @ (DeliveryState::Running | DeliveryState::Credited)) = delivery {
+        tracing::error!(%delivery, "there is no answer yet, and one may still be made; erase it when it is delivered");
+        return Ok(ExitCode::FAILURE);
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -48,7 +48,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(&cli.log).unwrap_or_else(|_| EnvFilter::new("info")))
         .with_writer(std::io::stderr)
@@ -62,10 +65,48 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            tracing::error!("{error}");
+            tracing::error!("{}", without_keys(&error.to_string()));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says what is wrong with the command line, or what was asked for. A key that stands where none is
+/// looked for would be repeated, and logs of jobs keep what a program prints.
+fn misused(error: &clap::Error) -> ExitCode {
+    let text = without_keys(&error.render().ansi().to_string());
+    let code = u8::try_from(error.exit_code()).unwrap_or(2);
+    let printed = match error.use_stderr() {
+        true => {
+            use std::io::Write as _;
+            std::io::stderr().lock().write_all(text.as_bytes())
+        }
+        false => print(text.trim_end()),
+    };
+    if printed.is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE }
+}
+
+/// The text with everything in it that may be a private key left out.
+fn without_keys(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut word = String::new();
+    for c in text.chars().chain(['\n']) {
+        if c.is_ascii_alphanumeric() {
+            word.push(c);
+            continue;
+        }
+        out.push_str(if may_be_a_key(&word) { "…" } else { &word });
+        word.clear();
+        out.push(c);
+    }
+    out.pop();
+    out
+}
+
+/// 32 bytes of hex, or 64 of base58.
+fn may_be_a_key(word: &str) -> bool {
+    let hex = word.strip_prefix("0x").unwrap_or(word);
+    (hex.len() >= 64 && hex.bytes().all(|b| b.is_ascii_hexdigit())) || word.len() >= 80
 }
 
 /// Anything that ends a command; shown to a person, so text is all it needs.
@@ -78,4 +119,23 @@ pub(crate) fn print(text: &str) -> Result<(), std::io::Error> {
     out.write_all(text.as_bytes())?;
     out.write_all(b"\n")?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_the_wrong_place_of_the_command_line_is_not_repeated() {
+        let (hex, base58) = ("0x".to_owned() + &"ab".repeat(32), "5".repeat(87));
+        for key in [hex.as_str(), &hex[2..], &base58] {
+            let error = Cli::try_parse_from(["quittance", "pay", "http://127.0.0.1:1/", key]).err().unwrap();
+            let shown = without_keys(&error.render().ansi().to_string());
+            assert!(!shown.contains(&key[2..]) && shown.contains("unexpected argument"), "{shown}");
+            assert_eq!(without_keys(&format!("{key} is not a file")), "… is not a file");
+        }
+        let address =
+            "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913 EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v";
+        assert_eq!(without_keys(address), address);
+    }
 }

@@ -8,7 +8,7 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ContentType, RETRY_AF
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer};
 use quittance_actix::Connections;
-use quittance_facilitator::config::Config;
+use quittance_facilitator::config::{Config, Warning};
 use quittance_facilitator::{Asker, Callers, Facilitator};
 use quittance_protocol::ErrorCode;
 use serde_json::json;
@@ -53,6 +53,9 @@ pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
             .map_err(|e| format!("cannot listen on server.listen: {e}"))?;
         for address in server.addrs() {
             tracing::info!("listening on http://{address}");
+            if let Some(warning) = Warning::of_bound(&address) {
+                tracing::warn!("{warning}");
+            }
         }
         server.run().await?;
         facilitator.shutdown().await;

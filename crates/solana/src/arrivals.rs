@@ -60,12 +60,20 @@ impl SolanaChain {
         let params = json!([transaction, {
             "encoding": "json",
             "commitment": self.commitment.as_str(),
-            "maxSupportedTransactionVersion": 0,
+            "maxSupportedTransactionVersion": 1,
         }]);
         let (_, answer) = self.read_among(&self.fleet.order(), TRANSACTION, params).await?;
         let account = self.token_account();
-        let keys = answer.pointer("/transaction/message/accountKeys").and_then(Value::as_array);
-        let at = keys.and_then(|keys| keys.iter().position(|key| key.as_str() == Some(account.as_str())));
+        // Those of lookup tables follow the message's own: Solana documentation, "Transaction metadata".
+        let at = [
+            "/transaction/message/accountKeys",
+            "/meta/loadedAddresses/writable",
+            "/meta/loadedAddresses/readonly",
+        ]
+        .iter()
+        .filter_map(|list| answer.pointer(list)?.as_array())
+        .flatten()
+        .position(|key| key.as_str() == Some(account.as_str()));
         let Some((meta, at)) = answer.get("meta").zip(at) else { return Ok(false) };
         Ok(token_growth_of(meta, at).is_some_and(|grown| grown > 0))
     }

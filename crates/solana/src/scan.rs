@@ -213,7 +213,7 @@ impl SolanaChain {
         let params = json!([watch.id(), {
             "encoding": "base64",
             "commitment": self.commitment.as_str(),
-            "maxSupportedTransactionVersion": 0,
+            "maxSupportedTransactionVersion": 1,
         }]);
         let mut failure = None;
         for at in self.first_then_others(at) {

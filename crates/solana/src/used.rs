@@ -46,7 +46,7 @@ impl SolanaChain {
             let signature = entry.get("signature").and_then(Value::as_str);
             let Some(signature) = signature.filter(|text| is_signature(text)) else { continue };
             let options = json!({
-                "encoding": "base64", "commitment": "confirmed", "maxSupportedTransactionVersion": 0,
+                "encoding": "base64", "commitment": "confirmed", "maxSupportedTransactionVersion": 1,
             });
             let params = json!([signature, options]);
             let (_, answer) = self.read_among(&self.fleet.order(), "getTransaction", params).await?;

@@ -186,11 +186,14 @@ fn answers(page: &mut Page) {
          | 400 | the service's own | the request has no price; nothing was charged | change the request |\n\
          | 402 | `Payment required` | no payment came | `pay` |\n\
          | 402 | `invalid_payload` | the payment, its `payment-identifier` or an `Idempotency-Key` cannot be read | mend it, then `pay` |\n\
+         | 402 | `duplicate_settlement` | the authorization, or the same Solana transaction, bought something else | `pay` |\n\
          | 402 | any other code, e.g. `invalid_exact_evm_signature` | the payment was refused, nothing was taken; an amount that is not the price means that the offer is out of date | `pay` |\n\
          | 404 | `unknown_endpoint` | not listed here, or the path is not written canonically | use a listed path |\n\
          | 409 | `request_mismatch`, `credit_exhausted`, `replay_window_closed`, `refund_owed` | the payment, or the name you gave it, bought another request; it failed too often; its answer is no longer kept for who shows no identifier; or another server of this payee settled it, and the operator owes it back | `do_not_retry` |\n\
+         | 410 | `answer_not_kept` | the answer was delivered, or too long, and is not kept any more | `do_not_retry` |\n\
          | 413, 414, 415, 408 | `body_too_large`, `url_too_long`, `encoded_body`, `body_too_slow` | see the limits | change the request |\n\
          | 500, 504 | `handler_failed`, `handler_too_slow`, or the service's own | the service failed after you paid; the payment is a credit for the same request, and runs that the operator interrupted do not count | `retry_same_payment` |\n\
+         | 503 | `answer_unreachable`, a code that ends in `_authorization_valid_after` | the kept answer cannot be read now; or the authorization is valid in a moment | `retry_same_payment` |\n\
          | 503 | `settlement_pending` | the outcome on chain is not known yet | `retry_same_payment` |\n\
          | 503 | `network_unavailable`, `too_many_in_flight` | payments cannot be taken or looked up now; without `retry_action` nothing was sent that could be repeated | wait for `Retry-After`, then `retry_same_payment` if you had sent one |",
     );
@@ -204,7 +207,7 @@ fn answers(page: &mut Page) {
     page.text(
         "`Payment-State` says where a settled payment stands: `delivered` (repeat it and get the same answer), \
          `credited` (repeat it and the service runs again, for nothing), `refundable` (the service answered \
-         4xx after payment), `running`. If a connection breaks, repeat the same request with the same payment.",
+         4xx after payment), `delivered_in_part` (it was too long to be kept, and its reader left early), `running`. If a connection breaks, repeat the same request with the same payment.",
     );
 }
 

@@ -81,3 +81,20 @@ async fn what_is_hours_behind_is_skipped() {
     chain.refresh_fees(0).await.unwrap();
     assert_eq!(chain.arrivals(&mut cursor).await.unwrap(), Vec::<String>::new());
 }
+
+/// Such a transfer needs nobody's leave, so the alarm of a second ledger could be drowned in them.
+#[tokio::test]
+async fn transfers_of_nothing_are_no_arrivals() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[&rpc], |_| {}).await;
+    let mut cursor = ArrivalCursor::default();
+    chain.arrivals(&mut cursor).await.unwrap();
+    let mut nothing = settlement(6, STRANGER, &[&payment(1, 1, FAR)]);
+    for (topics, data) in &mut nothing.logs {
+        if topics[0] == IToken::Transfer::SIGNATURE_HASH {
+            data.fill(0);
+        }
+    }
+    rpc.mine(vec![nothing, settlement(7, STRANGER, &[&payment(2, 2, FAR)])]);
+    assert_eq!(chain.arrivals(&mut cursor).await.unwrap(), [hash(7)]);
+}

@@ -110,3 +110,25 @@ fn a_made_up_signature_holds_nothing() {
     let solana: Network = Network::SOLANA.parse().unwrap();
     assert_eq!(identify(&solana, &payload, USDC), None);
 }
+
+/// A signer that does not know EIP-2 makes the other of two signatures of the same key: refused as
+/// a payment, but never told to sign once more while the payment's outcome is unknown.
+#[test]
+fn a_high_s_signature_names_the_payment_and_its_payer_and_holds_nothing() {
+    let mut payload = paid(PAY_TO);
+    let low = identify(&base(), &payload, USDC).unwrap();
+    let signature = payload.payload["signature"].as_str().unwrap();
+    let mut bytes = alloy::primitives::hex::decode(signature).unwrap();
+    let n = alloy::primitives::uint!(0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141_U256);
+    let s = n - U256::from_be_slice(&bytes[32..64]);
+    bytes[32..64].copy_from_slice(&s.to_be_bytes::<32>());
+    bytes[64] = 55 - bytes[64];
+    payload.payload["signature"] = json!(alloy::primitives::hex::encode_prefixed(&bytes));
+    assert!(check::check(&terms(PAY_TO), &payload, None).is_err(), "never a payment");
+    let high = identify(&base(), &payload, USDC).unwrap();
+    assert_eq!((high.key, high.is_signed), (low.key, true));
+    assert!(high.digests.iter().all(|digest| !low.digests.contains(digest)));
+    bytes[64] = 55 - bytes[64];
+    payload.payload["signature"] = json!(alloy::primitives::hex::encode_prefixed(&bytes));
+    assert!(!identify(&base(), &payload, USDC).unwrap().is_signed, "another key's");
+}

@@ -64,3 +64,15 @@ async fn a_recipient_that_can_never_spend_is_refused() {
     let mistyped = EvmConfig { asset: "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02912".to_owned(), ..config() };
     assert!(matches!(connect(&rpc, mistyped).await, Err(EvmError::Config { field: "asset", .. })));
 }
+
+/// Another token as recipient keeps the income for good; a wallet that is a contract does not.
+#[tokio::test]
+async fn a_recipient_that_is_another_token_is_refused() {
+    let rpc = FakeRpc::new(1);
+    for (code, taken) in [(None, true), (Some("0xef0100aa"), true), (Some("0x60"), false)] {
+        rpc.state().pay_to_code = code;
+        assert_eq!(connect(&rpc, config()).await.is_ok(), taken, "{code:?}");
+    }
+    let predeploy = "0x4200000000000000000000000000000000000006".to_owned();
+    assert!(connect(&FakeRpc::new(1), EvmConfig { pay_to: predeploy, ..config() }).await.is_err());
+}

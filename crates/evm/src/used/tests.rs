@@ -26,16 +26,35 @@ async fn the_search_is_bounded() {
     let rpc = FakeRpc::new(10);
     let used = payment(1, 1, FAR);
     rpc.mine(vec![settlement(5, wallet(), &[&used])]);
-    for _ in 0..u64::try_from(USE_SEARCH_CALLS_MAX).unwrap() * crate::config::LOG_BLOCKS_MAX {
+    for _ in 0..40_000 {
         rpc.mine(vec![]);
     }
     let chain = connect(&[&rpc], |_| {}).await;
     rpc.take_calls();
     assert_eq!(chain.find_use(&used).await, None);
-    let calls = rpc.take_calls().into_iter().filter(|call| call == "eth_getLogs").count();
-    assert_eq!(calls, USE_SEARCH_CALLS_MAX);
+    let calls = rpc.take_calls();
+    assert_eq!(calls.iter().filter(|call| *call == "eth_getLogs").count(), USE_SEARCH_CALLS_MAX);
+    assert!(calls.iter().filter(|call| *call == "eth_call").count() <= 32, "{calls:?}");
     let places = chain.use_searches().acquire_many(u32::try_from(USE_SEARCHES_MAX).unwrap()).await;
     assert_eq!(chain.find_use(&used).await, None);
     assert!(rpc.take_calls().is_empty(), "nobody waits for a place");
     drop(places);
+}
+
+/// With ten blocks a call, eight calls are sixteen seconds of Base.
+#[tokio::test]
+async fn a_use_is_found_behind_short_log_ranges_as_long_as_it_may_matter() {
+    for (max, ago) in [(10, 600), (50, 3_000), (500, 9_000)] {
+        let rpc = FakeRpc::new(10);
+        let used = payment(1, 1, FAR);
+        rpc.mine(vec![settlement(5, wallet(), &[&used])]);
+        for _ in 0..ago {
+            rpc.mine(vec![]);
+        }
+        rpc.state().log_blocks_max = Some(max);
+        let chain = connect(&[&rpc], |_| {}).await;
+        let found = chain.find_use(&used).await.unwrap();
+        assert_eq!(found.transaction, format!("{:#x}", alloy::primitives::B256::repeat_byte(5)), "{max}");
+        assert_eq!(rpc.log_range().blocks(), max, "what was learnt is kept");
+    }
 }

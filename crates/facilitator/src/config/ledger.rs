@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::{ConfigError, resolve};
+
 /// `[ledger]`
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +32,20 @@ fn default_answers_kept_hours() -> u64 {
 
 fn default_lease_seconds() -> u64 {
     15
+}
+
+impl LedgerConfig {
+    /// Books in memory would forget what landed with the first restart (P2, I1).
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let url = resolve("ledger.url", &self.url).unwrap_or_default().to_ascii_lowercase();
+        if url.starts_with("sqlite") && (url.contains(":memory:") || url.contains("mode=memory")) {
+            return Err(ConfigError::Invalid(
+                "ledger.url keeps the books in memory, where a restart forgets every payment; name a file"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Debug for LedgerConfig {

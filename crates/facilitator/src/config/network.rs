@@ -5,10 +5,11 @@ use std::fmt;
 use quittance_protocol::{Family, Network};
 use serde::Deserialize;
 
-use super::ConfigError;
 use super::check::invalid;
 use super::decimal::{decimal_text, optional_decimal_text};
 use super::dollars::check_dollar;
+use super::urls::without_spelling;
+use super::{ConfigError, resolve};
 
 /// `[networks.NAME]`
 #[derive(Clone, Deserialize)]
@@ -192,10 +193,27 @@ pub enum TokenAccount {
 }
 
 impl NetworkConfig {
+    /// Where two endpoints must agree (I7), one that is written twice agrees with itself.
+    fn check_endpoints(&self, name: &str) -> Result<(), ConfigError> {
+        let mut seen = std::collections::BTreeSet::new();
+        for (index, url) in self.rpc_urls.iter().enumerate() {
+            // What cannot be resolved or is no URL is refused where it is used.
+            let Some(same) = resolve("rpc_urls", url).ok().and_then(|url| without_spelling(&url)) else {
+                continue;
+            };
+            if !seen.insert(same) {
+                let problem = format!("rpc_urls[{index}] is an endpoint that stands before it already");
+                return Err(invalid(name, &problem));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn check(&self, name: &str) -> Result<(), ConfigError> {
         if self.rpc_urls.is_empty() {
             return Err(invalid(name, "rpc_urls is empty"));
         }
+        self.check_endpoints(name)?;
         if self.wallets.len() != 1 {
             return Err(invalid(name, "wallets must name exactly one secret, e.g. [\"env:BASE_WALLET\"]"));
         }

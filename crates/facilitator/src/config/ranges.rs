@@ -12,6 +12,9 @@ use super::{
 use crate::units::{BASIS_POINTS_DIGITS, COIN_DIGITS, USDC_DIGITS, scaled};
 use quittance_protocol::Family;
 
+/// Decimals that a fixed rate may have.
+const RATE_DIGITS: usize = 8;
+
 /// A day, for times that nothing should wait longer than.
 const DAY_SECONDS: u64 = 86_400;
 /// As good as no limit, in whole USDC.
@@ -58,6 +61,13 @@ impl<'a> Range<'a> {
     fn usdc(key: impl Into<String>, text: &'a str, low: u64, high: u64) -> Self {
         let high = high.saturating_mul(1_000_000);
         Self { key: key.into(), number: Number::Decimal(text, USDC_DIGITS), low, high }
+    }
+
+    /// US dollars for one coin: a hundredth of a dollar to a million.
+    fn rate(key: &str, text: &'a str) -> Self {
+        let unit = 10_u64.saturating_pow(RATE_DIGITS as u32);
+        let number = Number::Decimal(text, RATE_DIGITS);
+        Self { key: key.to_owned(), number, low: unit / 100, high: unit.saturating_mul(1_000_000) }
     }
 
     /// Native coins, `high` in whole ones.
@@ -242,8 +252,8 @@ fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Range<'a>> {
 
 pub(super) fn of_rates(rates: &RatesConfig) -> Vec<Range<'_>> {
     let RatesConfig {
-        eth_usd: _,
-        sol_usd: _,
+        eth_usd,
+        sol_usd,
         fixed_rates_max_age_hours,
         sources: _,
         age_max_seconds,
@@ -252,7 +262,11 @@ pub(super) fn of_rates(rates: &RatesConfig) -> Vec<Range<'_>> {
         sources_min,
         timeout_ms,
     } = rates;
-    vec![
+    let fixed = [("rates.eth_usd", eth_usd), ("rates.sol_usd", sol_usd)];
+    let fixed = fixed.into_iter().filter_map(|(key, text)| Some((key, text.as_deref()?)));
+    // A slipped point sells every settlement for nothing, or to nobody.
+    let mut all: Vec<_> = fixed.map(|(key, text)| Range::rate(key, text)).collect();
+    all.extend([
         Range::whole("rates.fixed_rates_max_age_hours", *fixed_rates_max_age_hours, 1, 720),
         Range::whole("rates.age_max_seconds", *age_max_seconds, 1, DAY_SECONDS),
         // Above half, sources that "agree" mean nothing.
@@ -260,7 +274,8 @@ pub(super) fn of_rates(rates: &RatesConfig) -> Vec<Range<'_>> {
         Range::whole("rates.refresh_seconds", *refresh_seconds, 1, 3_600),
         Range::size("rates.sources_min", *sources_min, 1, 16),
         Range::whole("rates.timeout_ms", *timeout_ms, 100, 60_000),
-    ]
+    ]);
+    all
 }
 
 fn of_source(index: usize, source: &RateSourceConfig) -> Vec<Range<'_>> {

@@ -26,7 +26,7 @@ pub struct RatesConfig {
     #[serde(deserialize_with = "optional_decimal_text")]
     pub sol_usd: Option<String>,
     /// How long a fixed rate is good for on a mainnet, from the start of the
-    /// process on. Chains on this machine and test networks do not ask.
+    /// process on. Test networks do not ask.
     pub fixed_rates_max_age_hours: u64,
     /// Live sources. A pair has either these or a fixed value.
     pub sources: Vec<RateSourceConfig>,

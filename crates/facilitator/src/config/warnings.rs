@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 
 use quittance_protocol::{Family, Network};
 
-use super::urls::{is_loopback, is_plain_off_loopback};
+use super::urls::is_plain_off_loopback;
 use super::{Config, NetworkConfig, RateKind, resolve};
 use crate::rates::Coin;
 
-/// Networks whose coins are worth nothing, beside whatever runs on loopback.
+/// Networks whose coins are worth nothing. A node on loopback may be an operator's own node of a
+/// mainnet, so an address says nothing.
 const TEST_NETWORKS: [&str; 6] = [
     Network::BASE_SEPOLIA,
     "eip155:11155111",
@@ -28,6 +29,18 @@ pub struct Warning {
     pub text: &'static str,
 }
 
+impl Warning {
+    /// About an address that a server is bound to: there are many ways to write
+    /// that it is every one (`0`, `0x0`, `[::ffff:0.0.0.0]`), and only one result.
+    pub fn of_bound(address: &SocketAddr) -> Option<Self> {
+        address.ip().to_canonical().is_unspecified().then(|| Self {
+            key: "server.listen".to_owned(),
+            text: "listens on every address of this machine; there is no TLS and no authentication here: \
+                   listen on loopback, or let only a proxy of yours reach the port",
+        })
+    }
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.key, self.text)
@@ -40,13 +53,6 @@ impl Config {
     pub fn warnings(&self) -> Vec<Warning> {
         let mut found = Vec::new();
         let mut warn = |key: String, text| found.push(Warning { key, text });
-        if self.server.listen.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_unspecified()) {
-            warn(
-                "server.listen".to_owned(),
-                "listens on every address of this machine; there is no TLS and no authentication here: \
-                 listen on loopback, or let only a proxy of yours reach the port",
-            );
-        }
         for (name, network) in &self.networks {
             for (index, url) in network.rpc_urls.iter().enumerate() {
                 let url = resolve("rpc_urls", url).unwrap_or_default();
@@ -99,12 +105,9 @@ impl Config {
 }
 
 impl NetworkConfig {
-    /// Whether its coins are worth something: neither a test network nor a chain
-    /// on this machine.
+    /// Whether its coins are worth something.
     fn is_real(&self) -> bool {
-        let local = |url: &String| resolve("rpc_urls", url).ok().and_then(|url| is_loopback(&url));
         !TEST_NETWORKS.contains(&self.network.as_str())
-            && !self.rpc_urls.iter().all(|url| local(url) == Some(true))
     }
 }
 

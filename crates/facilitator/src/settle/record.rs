@@ -77,7 +77,7 @@ impl Driver {
         let later = |reason: String| SignRefused { retry: true, reason };
         let wanted = self.desk.reserve_bound(self.payment.payer.clone(), bound, now_ms);
         let Some(wanted) = wanted else { return Err(later("no exchange rate was ever known".to_owned())) };
-        let wanted = Reserve { balance: self.seen, ..wanted };
+        let wanted = Reserve { balance: self.seen, by_code: self.by_code, ..wanted };
         match self.tools.ledger.reserve(&self.payment.id, wanted, now_ms).await {
             Ok(()) => {
                 self.reserved = bound;

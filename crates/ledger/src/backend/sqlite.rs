@@ -98,6 +98,21 @@ pub(crate) struct SqliteBackend {
     connect: Option<Box<SqliteConnectOptions>>,
 }
 
+/// The books hold answers and the keys of kept ones: nobody else on this machine may read them,
+/// whatever the umask. SQLite gives its log the mode of the database. A file that is there keeps its
+/// own: its mode is the operator's.
+fn create_private(path: &Path) -> Result<(), LedgerError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(LedgerError::Unavailable(Box::new(error))),
+    }
+}
+
 impl SqliteBackend {
     pub(crate) async fn open(url: &str, options: &LedgerOptions) -> Result<Self, LedgerError> {
         let bad_url = |_| LedgerError::Url("not a SQLite URL".to_owned());
@@ -125,6 +140,9 @@ impl SqliteBackend {
         } else {
             Some(lock_file(connect.get_filename(), options.open_wait_ms).await?)
         };
+        if !in_memory && !options.beside {
+            create_private(connect.get_filename())?;
+        }
         let connect = connect
             .create_if_missing(!options.beside)
             .journal_mode(SqliteJournalMode::Wal)

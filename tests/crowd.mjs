@@ -58,6 +58,12 @@ async function copiesOfOnePayment(here) {
     return answer.status === 200;
   });
   assert.ok(final);
+  // What was delivered is replayed to all of them at once, none waits for another's turn.
+  const begun = Date.now();
+  const again = await Promise.all(Array.from({ length: 50 }, () => pay(api, pending.header)));
+  assert.deepEqual([...new Set(again.map(answer => answer.status))], [200]);
+  const took = Date.now() - begun;
+  assert.ok(took < 5_000, `50 replays took ${took} ms`);
 }
 
 async function copiesOfOneSettle(here) {

@@ -45,7 +45,7 @@ impl Default for Limits {
             answer_body_bytes_max: 4 * 1024 * 1024,
             concurrency_max: 1_024,
             copies_max: 64,
-            unpaid_bytes_max: 64 * 1024 * 1024,
+            unpaid_bytes_max: 32 * 1024 * 1024,
             paid_bytes_max: 256 * 1024 * 1024,
             run_seconds_max: 900,
             retry_after_seconds: 2,

@@ -36,6 +36,12 @@ impl Inner {
         if known.delivery == DeliveryState::Running {
             return None;
         }
+        // What was delivered starts no run, so copies need not take turns.
+        if known.delivery == DeliveryState::Delivered
+            && let Some(outcome) = self.replay_kept(known).await
+        {
+            return Some(outcome);
+        }
         // Detached, for the same reason as the claim: a grant that reaches
         // nobody is dropped, and becomes a credit at once.
         let (inner, payment) = (Arc::clone(self), known.clone());
@@ -100,13 +106,21 @@ impl Inner {
             .is_none_or(|first| self.tools.clock.now_ms().saturating_sub(first) <= self.limits.replay_ms)
     }
 
-    async fn replay(self: &Arc<Self>, known: &Payment, refundable: bool) -> PayOutcome {
+    /// The answer again, if it is kept.
+    async fn replay_kept(&self, known: &Payment) -> Option<PayOutcome> {
         match self.tools.ledger.answer(&known.id).await {
             Ok(Some(answer)) => {
                 self.tools.metrics.delivery("replayed");
-                PayOutcome::Answered { payment: known.id.clone(), answer, receipt: receipt(known) }
+                Some(PayOutcome::Answered { payment: known.id.clone(), answer, receipt: receipt(known) })
             }
-            Ok(None) => conflict(
+            Ok(None) => None,
+            Err(error) => Some(unavailable(&error)),
+        }
+    }
+
+    async fn replay(&self, known: &Payment, refundable: bool) -> PayOutcome {
+        self.replay_kept(known).await.unwrap_or_else(|| {
+            conflict(
                 ErrorCode::ReplayWindowClosed,
                 if refundable {
                     "the answer is no longer kept; it was a refusal, or did not reach its client whole: \
@@ -115,9 +129,8 @@ impl Inner {
                     "the answer is no longer kept"
                 },
                 known,
-            ),
-            Err(error) => unavailable(&error),
-        }
+            )
+        })
     }
 
     /// Whether a run that ends now counts against the runs that a payment may buy:

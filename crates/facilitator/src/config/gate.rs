@@ -46,7 +46,7 @@ impl Default for GateConfig {
             concurrency_max: 1_024,
             copies_max: 64,
             body_seconds_max: 30,
-            unpaid_bytes_max: 64 * 1024 * 1024,
+            unpaid_bytes_max: 32 * 1024 * 1024,
             paid_bytes_max: 256 * 1024 * 1024,
         }
     }

@@ -13,7 +13,7 @@ use quittance_protocol::{Evidence, Landing, PaymentKey};
 use serde_json::json;
 
 use crate::chain::{Block, EvmChain, read_block};
-use crate::config::{RECEIPT_AGAIN_SECONDS, REORG_REWIND_SECONDS, SEARCH_SECONDS_MAX};
+use crate::config::{REORG_REWIND_SECONDS, SEARCH_SECONDS_MAX};
 use crate::error::EvmError;
 use crate::payment::EvmWatch;
 use crate::proof::{Expected, Finding, Receipt, find};
@@ -22,6 +22,7 @@ use crate::text;
 
 mod by_logs;
 mod finality;
+mod own;
 mod pace;
 mod progress;
 mod search;
@@ -227,26 +228,8 @@ impl EvmChain {
             cursor.rewind();
             due = true;
         }
-        let mut look = Look::default();
-        let bottom = target.number.saturating_sub(self.blocks_in(SEARCH_SECONDS_MAX));
-        for (token, watched) in by_token(watched) {
-            let (wallet, cost_max_wei) = (self.key().address(), self.cost_max_wei());
-            let search = Search { rpc, token, target, bottom, by_logs, wallet, cost_max_wei };
-            let ours: Vec<Watched<'_>> =
-                watched.iter().filter(|w| due || fresh.contains(&w.key)).cloned().collect();
-            if !by_logs {
-                self.own_transactions(&search, &ours, cursor, &mut look).await;
-            }
-            let seen: HashSet<PaymentKey> = look.found.iter().map(|(key, _)| *key).collect();
-            let open: Vec<Watched<'_>> = watched
-                .into_iter()
-                .filter(|w| !cursor.burned.contains_key(&w.key))
-                .filter(|w| due || !cursor.has_caught_up(w))
-                // One that failed may still be landed by somebody else.
-                .filter(|w| !seen.contains(&w.key) || look.is_reverted(&w.key))
-                .collect();
-            self.transactions_of_others(&search, &open, cursor, &mut look).await;
-        }
+        let view = View { rpc, target, by_logs, due };
+        let mut look = self.search(&view, watched, &fresh, cursor).await;
         if look.missing.is_none() {
             cursor.scanned = Some((target.number, target.hash));
             cursor.head = Some(head.hash);
@@ -263,25 +246,36 @@ impl EvmChain {
         Ok(look)
     }
 
-    /// Our own transactions, by hash: those whose nonce the chain has used.
-    async fn own_transactions(
+    /// Our own transactions, and those of others, in one endpoint's view.
+    async fn search(
         &self,
-        search: &Search<'_>,
+        view: &View<'_>,
         watched: &[Watched<'_>],
+        fresh: &HashSet<PaymentKey>,
         cursor: &mut ScanCursor,
-        look: &mut Look,
-    ) {
-        let counts = match self.settled_nonces(search.rpc, watched, &search.target).await {
-            Ok(counts) => counts,
-            Err(error) => return look.misses(error),
-        };
-        let used = |w: &Watched<'_>| {
-            let count = counts.get(&self.wallet_of(w)).copied();
-            w.watch.attempt_nonce.zip(count).is_some_and(|(nonce, count)| nonce < count)
-        };
-        let silent: Vec<&Watched<'_>> =
-            watched.iter().filter(|w| !cursor.burned.contains_key(&w.key) && used(w)).collect();
-        self.attempts(search, &silent, cursor, look).await;
+    ) -> Look {
+        let mut look = Look::default();
+        let bottom = view.target.number.saturating_sub(self.blocks_in(SEARCH_SECONDS_MAX));
+        for (token, watched) in by_token(watched) {
+            let (wallet, cost_max_wei) = (self.key().address(), self.cost_max_wei());
+            let View { rpc, target, by_logs, .. } = *view;
+            let search = Search { rpc, token, target, bottom, by_logs, wallet, cost_max_wei };
+            let ours: Vec<Watched<'_>> =
+                watched.iter().filter(|w| view.due || fresh.contains(&w.key)).cloned().collect();
+            if !by_logs {
+                self.own_transactions(&search, &ours, cursor, &mut look).await;
+            }
+            let seen: HashSet<PaymentKey> = look.found.iter().map(|(key, _)| *key).collect();
+            let open: Vec<Watched<'_>> = watched
+                .into_iter()
+                .filter(|w| !cursor.burned.contains_key(&w.key))
+                .filter(|w| view.due || !cursor.has_caught_up(w))
+                // One that failed may still be landed by somebody else.
+                .filter(|w| !seen.contains(&w.key) || look.is_reverted(&w.key))
+                .collect();
+            self.transactions_of_others(&search, &open, cursor, &mut look).await;
+        }
+        look
     }
 
     /// What the logs show, whoever sent it.
@@ -330,30 +324,6 @@ impl EvmChain {
         Ok(Some(block.ok_or(RpcError::BadAnswer("block at depth"))?))
     }
 
-    /// Whose nonce a payment's attempts use.
-    fn wallet_of(&self, watched: &Watched<'_>) -> Address {
-        let named = watched.watch.attempt_wallet.as_deref().and_then(text::address);
-        named.unwrap_or_else(|| self.key().address())
-    }
-
-    /// The nonces at the target block of the wallets that an attempt waits for.
-    async fn settled_nonces(
-        &self,
-        rpc: &dyn Rpc,
-        watched: &[Watched<'_>],
-        target: &Block,
-    ) -> Result<HashMap<Address, u64>, EvmError> {
-        let waiting = |w: &&Watched<'_>| w.watch.attempt_nonce.is_some() && !w.watch.attempts.is_empty();
-        let wallets: HashSet<Address> = watched.iter().filter(waiting).map(|w| self.wallet_of(w)).collect();
-        let mut counts = HashMap::new();
-        for wallet in wallets {
-            let params = json!([wallet, text::to_quantity(target.number)]);
-            let count = rpc.call("eth_getTransactionCount", params).await?;
-            counts.insert(wallet, text::quantity64(&count)?);
-        }
-        Ok(counts)
-    }
-
     /// What the receipts show, with block times.
     async fn judge(
         &self,
@@ -389,67 +359,6 @@ impl EvmChain {
             paid_by_us: self.is_ours(receipt.from),
         }
     }
-
-    /// Receipts of our own transactions whose nonce the chain has passed. Each is asked for once, and
-    /// again now and then while the node has nothing.
-    async fn attempts(
-        &self,
-        search: &Search<'_>,
-        silent: &[&Watched<'_>],
-        cursor: &mut ScanCursor,
-        look: &mut Look,
-    ) {
-        let now = search.target.timestamp;
-        let due: Vec<(&Watched<'_>, &String)> = silent
-            .iter()
-            .flat_map(|w| w.watch.attempts.iter().map(move |attempt| (*w, attempt)))
-            .filter(|(_, attempt)| !cursor.reported.contains(*attempt))
-            .filter(|(_, attempt)| {
-                cursor.asked.get(*attempt).is_none_or(|at| now >= at.saturating_add(RECEIPT_AGAIN_SECONDS))
-            })
-            .collect();
-        let mut hashes: Vec<B256> = due.iter().filter_map(|(_, attempt)| text::word(attempt)).collect();
-        hashes.sort_unstable();
-        hashes.dedup();
-        let mut receipts: HashMap<B256, Receipt> = HashMap::new();
-        for answer in search.receipts(&hashes).await {
-            match answer {
-                Ok((hash, receipt)) => {
-                    if let Some(tally) = search.rpc.tally().filter(|_| receipt.is_some()) {
-                        tally.answered(SHOWN);
-                    }
-                    receipts.extend(receipt.map(|receipt| (hash, receipt)));
-                }
-                Err(error) => look.misses(error),
-            }
-        }
-        let known: Vec<Receipt> = receipts.values().cloned().collect();
-        let times = match search.block_times(&known).await {
-            Ok(times) => times,
-            Err(error) => return look.misses(error),
-        };
-        for (watched, attempt) in due {
-            let Some(receipt) = text::word(attempt).and_then(|hash| receipts.get(&hash)) else {
-                cursor.asked.insert(attempt.clone(), now);
-                continue;
-            };
-            if receipt.block > search.target.number {
-                // Deeper blocks first; the receipt is due again at the next scan.
-                continue;
-            }
-            let landing = self.landing(receipt, times.get(&receipt.block_hash).copied().unwrap_or_default());
-            match find(&receipt.events, &watched.expected) {
-                Finding::Paid => look.found.push((watched.key, Evidence::Settled(landing))),
-                Finding::Burned => {
-                    cursor.burned.insert(watched.key, landing);
-                }
-                Finding::Nothing => {
-                    cursor.reported.insert(attempt.clone());
-                    look.found.push((watched.key, Evidence::Reverted(landing)));
-                }
-            }
-        }
-    }
 }
 
 /// The payments of each token: the claim's own, which may not be the configured one any more.
@@ -459,6 +368,16 @@ fn by_token<'a>(watched: &[Watched<'a>]) -> BTreeMap<Address, Vec<Watched<'a>>> 
         groups.entry(one.watch.payment.token).or_default().push(one.clone());
     }
     groups
+}
+
+/// What one endpoint is asked for, up to which block.
+struct View<'a> {
+    rpc: &'a dyn Rpc,
+    target: Block,
+    /// No endpoint shows receipts.
+    by_logs: bool,
+    /// Whether everything is to be looked at, and not only what may land with any block.
+    due: bool,
 }
 
 /// What one look found, and why it did not see everything.

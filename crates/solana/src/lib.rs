@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod chain;
+mod check;
 mod classify;
 mod cluster;
 mod error;

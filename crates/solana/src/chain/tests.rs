@@ -1,4 +1,4 @@
-use quittance_protocol::Amount;
+use quittance_protocol::{Amount, Deadline};
 
 use super::*;
 use crate::payment::SolanaPayment;

@@ -1,0 +1,71 @@
+//! What the cluster says of a payment before it is claimed.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use quittance_protocol::Deadline;
+use serde_json::{Value, json};
+
+use crate::chain::{SolanaChain, SolanaView};
+use crate::error::SolanaError;
+use crate::payment::SolanaPayment;
+use crate::rpc::RpcFailure;
+use crate::simulate;
+
+impl SolanaChain {
+    /// One `simulateTransaction` of the payer's bytes, which shows what the token
+    /// account holds too (a node that does not show it is asked for it). Our slot is empty, so
+    /// the node cannot verify signatures; [`Self::check_local`] did. The
+    /// payer's own blockhash is kept: an unknown one fails here, if a second healthy
+    /// endpoint does not know it either: one that lies a little behind must not
+    /// refuse a customer.
+    pub async fn check_chain(&self, payment: &SolanaPayment) -> Result<SolanaView, SolanaError> {
+        let serving = self.fleet.serving();
+        match self.check_chain_among(&serving, payment).await {
+            Err(SolanaError::BlockhashNotFound) if serving.len() > 1 => {
+                let others = serving.get(1..).unwrap_or_default();
+                self.check_chain_among(others, payment).await
+            }
+            checked => checked,
+        }
+    }
+
+    async fn check_chain_among(
+        &self,
+        places: &[usize],
+        payment: &SolanaPayment,
+    ) -> Result<SolanaView, SolanaError> {
+        let source = payment.source();
+        let params = json!([STANDARD.encode(payment.raw()), {
+            "encoding": "base64",
+            "sigVerify": false,
+            "replaceRecentBlockhash": false,
+            "commitment": self.commitment.as_str(),
+            "accounts": {"encoding": "base64", "addresses": [source]},
+        }]);
+        let simulated = self.read_among(places, "simulateTransaction", params).await;
+        let (endpoint, answer) = simulated.map_err(simulate::judge_failure)?;
+        let (slot, units_consumed) = simulate::judge(&answer, payment.inspected())?;
+        let balance = match simulate::balance(&answer, payment.amount()) {
+            None => self.read_balance(endpoint, source.as_deref()).await,
+            seen => seen,
+        };
+        Ok(SolanaView { endpoint, slot, units_consumed, balance })
+    }
+
+    /// At the endpoint that simulated; it may be a slot ahead of the simulation by now.
+    async fn read_balance(&self, endpoint: usize, source: Option<&str>) -> Option<u64> {
+        let params = json!([source?, {"commitment": self.commitment.as_str()}]);
+        let answer = self.endpoint(endpoint).ok()?.call("getTokenAccountBalance", params).await.ok()?;
+        answer.pointer("/value/amount").and_then(Value::as_str)?.parse().ok()
+    }
+
+    /// An upper bound of the payer's last valid block height (invariant I5):
+    /// the newest one of the endpoint that just accepted the payer's
+    /// blockhash, at a slot no older than that judgement.
+    pub async fn deadline(&self, view: &SolanaView) -> Result<Deadline, SolanaError> {
+        let params = json!([{"commitment": "processed", "minContextSlot": view.slot}]);
+        let answer = self.endpoint(view.endpoint)?.call("getLatestBlockhash", params).await?;
+        let height = answer.pointer("/value/lastValidBlockHeight").and_then(Value::as_u64);
+        Ok(Deadline::BlockHeight(height.ok_or(RpcFailure::Malformed { method: "getLatestBlockhash" })?))
+    }
+}

@@ -185,11 +185,19 @@ async function headers(world, network) {
   });
 }
 
+/** A wallet that could not pay a moment ago is not asked about again. */
+const POVERTY = ['invalid_exact_evm_insufficient_balance', 'insufficient_funds'];
+
+function assertCalls(calls, allowed, code) {
+  if (POVERTY.includes(code) && Object.keys(calls).length === 0) return;
+  assert.deepEqual(calls, allowed, 'RPC calls');
+}
+
 async function gatePayments(world, network, table) {
   for (const { name, payment, code, rpc: allowed = {} } of table) {
     await row(`gate, ${network}: ${name}`, async () => {
       const calls = await counting(world, async () => refused(await buy(world, encode(payment)), code));
-      assert.deepEqual(calls, allowed, 'RPC calls');
+      assertCalls(calls, allowed, code);
     });
   }
   await row(`gate, ${network}: the price of a cheaper request`, async () => {
@@ -202,11 +210,13 @@ async function gatePayments(world, network, table) {
   await row(`gate, ${network}: twenty copies of an unpayable payment cost one call`, async () => {
     const unpayable = table.find(one => one.rpc && Object.keys(one.rpc).length === 1);
     const [method] = Object.keys(unpayable.rpc);
+    // A wallet that was not asked about before.
+    const payment = network === 'base' ? await payBase(stranger(), world.offers.base) : unpayable.payment;
     // Slow enough that all copies are there before the chain has answered.
     const faults = JSON.stringify({ method, action: 'delay_ms', ms: 1_000 });
     await send(world.proxies[network], { path: '/__proxy/faults', body: faults });
     const calls = await counting(world, async () => {
-      const answers = await Promise.all(Array.from({ length: 20 }, () => buy(world, encode(unpayable.payment))));
+      const answers = await Promise.all(Array.from({ length: 20 }, () => buy(world, encode(payment))));
       for (const answer of answers) refused(answer, unpayable.code);
     });
     assert.deepEqual(calls, { [method]: 1 });
@@ -223,7 +233,7 @@ async function apiRefuses(world, name, payment, terms, code, allowed = {}, names
       assert.equal(answer.json.invalidReason, code, answer.text);
       assert.ok(answer.json.invalidMessage.length > 5);
     });
-    assert.deepEqual(calls, allowed, 'RPC calls');
+    assertCalls(calls, allowed, code);
   });
   await row(`/settle, ${name}`, async () => {
     const calls = await counting(world, async () => {
@@ -234,7 +244,7 @@ async function apiRefuses(world, name, payment, terms, code, allowed = {}, names
       // Nothing of ours: at most the one that used the authorization up.
       assert.match(answer.json.transaction, names);
     });
-    assert.deepEqual(calls, allowed, 'RPC calls');
+    assertCalls(calls, allowed, code);
   });
 }
 
@@ -555,7 +565,9 @@ async function manySpellings(world, network, sold) {
   const answers = await Promise.all([...headers, ...headers].map(header => buy(world, header)));
   const paid = answers.filter(answer => answer.status === 200);
   assert.ok(paid.length > 0, answers[0].text);
-  for (const answer of answers) assert.ok([200, 402].includes(answer.status), `${answer.status}: ${answer.text.slice(0, 200)}`);
+  // More than may wait for one payment are told to come back.
+  const crowded = answer => answer.status === 503 && answer.json.error === 'settlement_pending';
+  for (const answer of answers) assert.ok([200, 402].includes(answer.status) || crowded(answer), `${answer.status}: ${answer.text.slice(0, 200)}`);
   const hashes = new Set(paid.map(answer => decode(answer.headers['payment-response']).transaction));
   assert.equal(hashes.size, 1, 'one transaction');
   assert.equal(new Set(paid.map(answer => answer.text)).size, 1, 'one answer');

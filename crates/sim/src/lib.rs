@@ -6,6 +6,7 @@ pub mod base;
 pub mod canary;
 pub mod cells;
 mod clients;
+mod connection;
 mod evm;
 mod exposure;
 mod handlers;

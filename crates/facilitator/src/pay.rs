@@ -116,9 +116,27 @@ impl Inner {
         Ok((desk, payment))
     }
 
-    /// Ledger first; an unknown payment is checked against offer and chain and
-    /// then claimed. Copies take turns, so they cost one chain check.
+    /// Ledger first; an unknown payment is checked and claimed. While it was checked,
+    /// or waited for room, another replica may have claimed it, and may even be what
+    /// takes its room: nobody is refused before the ledger was asked again (P5).
     async fn find_or_claim(
+        self: &Arc<Self>,
+        desk: &Arc<Desk>,
+        payment: &ChainPayment,
+        sale: &Sale,
+        notice: &Arc<Notice>,
+        until: Instant,
+    ) -> Result<Known, PayOutcome> {
+        let found = self.find_or_check(desk, payment, sale, notice, until).await;
+        let Err(PayOutcome::Refused(rejection)) = found else { return found };
+        match self.look_up(payment).await? {
+            Some(known) => Ok(known),
+            None => Err(PayOutcome::Refused(rejection)),
+        }
+    }
+
+    /// Offer and chain, then the claim. Copies take turns, so they cost one chain check.
+    async fn find_or_check(
         self: &Arc<Self>,
         desk: &Arc<Desk>,
         payment: &ChainPayment,

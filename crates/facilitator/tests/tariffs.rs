@@ -365,3 +365,34 @@ async fn p3_a_thousand_hostile_payers_at_two_processes() {
         assert_eq!(shop.pay_as("newcomer", SERVICE + GAS).await, Outcome::Unavailable);
     }
 }
+
+/// A copy at another replica waits for room that the payment itself takes, and may
+/// have burnt by then: it is told that the outcome is unknown, not to sign anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p5_nobody_is_refused_for_want_of_room_that_its_own_payment_takes() {
+    let (database, time) = (ModelDatabase::shared(), Time::default());
+    let open = async |name: &str, chain: &Chain| {
+        let options = LedgerOptions { lease_ms: i64::MAX / 4, ..LedgerOptions::new(name) };
+        let store = database.open(&options, time.now_ms()).unwrap();
+        // Less than one attempt costs.
+        Shop::open(store, chain, &time, "uncollected_payer_day_usdc = \"0.001\"").await
+    };
+    let (near, far) = (Chain::default(), Chain::default());
+    let (one, two) = (open("one", &near).await, open("two", &far).await);
+    near.revert(true);
+    let (first, books, amount) = (one.clone(), database.clone(), SERVICE + GAS);
+    far.meanwhile(move || {
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                while books.with(|rows| rows.costs().next().is_none()) {
+                    assert_eq!(first.send("payer", amount, 7).await, Outcome::Pending);
+                }
+            });
+        });
+    });
+    assert_eq!(two.send("payer", amount, 7).await, Outcome::Pending);
+    assert_eq!(two.pay(amount).await, Outcome::PayerRefused, "what it burnt counts for the next one");
+    for shop in [one, two] {
+        shop.close().await;
+    }
+}

@@ -166,7 +166,20 @@ impl Inner {
         known.map_or(Ok(()), Err)
     }
 
+    /// As at the gate: nobody is refused before the ledger was asked again (P5).
     async fn find_or_claim_for(
+        self: &Arc<Self>,
+        desk: &Arc<Desk>,
+        question: &Question,
+    ) -> Result<Payment, Rejection> {
+        let rejection = match self.find_or_check_for(desk, question).await {
+            Ok(known) => return Ok(known),
+            Err(rejection) => rejection,
+        };
+        self.on_record(&question.payment).await.map_err(unsettled)?.ok_or(rejection)
+    }
+
+    async fn find_or_check_for(
         self: &Arc<Self>,
         desk: &Arc<Desk>,
         question: &Question,

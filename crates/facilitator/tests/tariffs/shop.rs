@@ -70,6 +70,7 @@ struct State {
     landing_milli: AtomicU64,
     reverted: Mutex<BTreeSet<String>>,
     checks: Checks,
+    meanwhile: Mutex<Option<Meanwhile>>,
 }
 
 /// What the chain was asked about payments that are not claimed.
@@ -79,6 +80,9 @@ struct Checks {
     running: AtomicUsize,
     running_max: AtomicUsize,
 }
+
+/// What happens elsewhere while a payment is checked.
+type Meanwhile = Box<dyn FnOnce() + Send>;
 
 impl Default for Chain {
     fn default() -> Self {
@@ -93,6 +97,7 @@ impl Default for Chain {
             landing_milli: AtomicU64::new(1_000),
             reverted: Mutex::default(),
             checks: Checks::default(),
+            meanwhile: Mutex::default(),
         }))
     }
 }
@@ -137,6 +142,11 @@ impl Chain {
     pub(crate) fn checks(&self) -> (usize, usize) {
         let checks = &self.0.checks;
         (checks.made.load(Ordering::SeqCst), checks.running_max.swap(0, Ordering::SeqCst))
+    }
+
+    /// What happens elsewhere, once, between a payment's look-up and its checks.
+    pub(crate) fn meanwhile(&self, happens: impl FnOnce() + Send + 'static) {
+        *self.0.meanwhile.lock().unwrap() = Some(Box::new(happens));
     }
 
     pub(crate) fn answer(&self) {
@@ -194,6 +204,10 @@ impl ChainPort for State {
     }
 
     fn check_window(&self, _: &ChainPayment, _: UnixSeconds) -> Result<(), Rejection> {
+        let happens = self.meanwhile.lock().unwrap().take();
+        if let Some(happens) = happens {
+            happens();
+        }
         Ok(())
     }
 
@@ -327,6 +341,7 @@ pub(crate) enum Outcome {
 }
 
 /// One process.
+#[derive(Clone)]
 pub(crate) struct Shop {
     facilitator: Facilitator,
 }
@@ -426,7 +441,15 @@ impl Shop {
 
     /// The same from an address.
     pub(crate) async fn pay_from(&self, caller: Caller, payer: &str, amount: u64) -> Outcome {
-        let nonce = u64::from_be_bytes(unique());
+        self.send_from(caller, payer, amount, u64::from_be_bytes(unique())).await
+    }
+
+    /// One signature, told by its nonce, for a request of its own.
+    pub(crate) async fn send(&self, payer: &str, amount: u64, nonce: u64) -> Outcome {
+        self.send_from(Caller::default(), payer, amount, nonce).await
+    }
+
+    async fn send_from(&self, caller: Caller, payer: &str, amount: u64, nonce: u64) -> Outcome {
         let accepted = json!({
             "scheme": "exact", "network": Network::BASE, "asset": "0xa", "payTo": "0xb",
             "amount": amount.to_string(), "maxTimeoutSeconds": 120,

@@ -84,11 +84,11 @@ impl Database {
         found.into_iter().map(|row| (row.payment.id.clone(), row.payment.runs)).collect()
     }
 
-    pub(super) fn adopt_orphans(&mut self, me: &Me, now_ms: i64) -> Vec<Payment> {
+    pub(super) fn adopt_orphans(&mut self, me: &Me, lease_now_ms: i64, now_ms: i64) -> Vec<Payment> {
         // A commit of an earlier life may come after that life was taken over.
         let earlier = Arc::clone(&me.instance);
         let mut adopted = self.take_over(me, Left::By(&earlier), now_ms);
-        for name in self.fence_dead(me, now_ms) {
+        for name in self.fence_dead(me, lease_now_ms) {
             adopted.extend(self.take_over(me, Left::By(&name), now_ms));
         }
         adopted

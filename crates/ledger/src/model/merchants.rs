@@ -79,7 +79,7 @@ impl Database {
         me: &Me,
         id: &PaymentId,
         tellings_max: u32,
-        lease_ms: i64,
+        (lease_ms, lease_now_ms): (i64, i64),
         now_ms: i64,
     ) -> Result<MerchantCheck, LedgerError> {
         let at = self.at(id)?;
@@ -95,13 +95,13 @@ impl Database {
             check_until_ms: None,
         };
         let row = self.merchants.entry(at).or_insert_with(fresh);
-        if row.telling || row.check_until_ms.is_some_and(|until| until > now_ms) {
+        if row.telling || row.check_until_ms.is_some_and(|until| until > lease_now_ms) {
             return Ok(MerchantCheck::Busy);
         }
         if row.tellings >= tellings_max {
             return Ok(MerchantCheck::Told);
         }
-        let until_ms = now_ms.saturating_add(lease_ms);
+        let until_ms = lease_now_ms.saturating_add(lease_ms);
         row.check_until_ms = Some(until_ms);
         self.line(me, now_ms, Some(id), "merchant_check", json!({"until_ms": until_ms}));
         Ok(MerchantCheck::Leased)

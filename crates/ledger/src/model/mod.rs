@@ -32,17 +32,41 @@ pub struct ModelDatabase {
     rows: Arc<Mutex<Database>>,
     /// As PostgreSQL: several instances with leases. As SQLite: one, for ever.
     shared: bool,
+    clock: Option<DatabaseClock>,
+}
+
+/// The database's own clock, in Unix milliseconds.
+#[derive(Clone)]
+struct DatabaseClock(Arc<dyn Fn() -> i64 + Send + Sync>);
+
+impl std::fmt::Debug for DatabaseClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DatabaseClock").finish_non_exhaustive()
+    }
 }
 
 impl ModelDatabase {
     /// An empty database for several instances, as PostgreSQL is.
     pub fn shared() -> Self {
-        Self { rows: Arc::default(), shared: true }
+        Self { rows: Arc::default(), shared: true, clock: None }
     }
 
     /// An empty database for one instance, as SQLite is.
     pub fn embedded() -> Self {
-        Self { rows: Arc::default(), shared: false }
+        Self { rows: Arc::default(), shared: false, clock: None }
+    }
+
+    /// Leases are kept by this clock, as with
+    /// [`LeaseClock::Database`](crate::LeaseClock::Database); without one by each
+    /// caller's own.
+    pub fn keeping_leases_by(mut self, clock: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
+        self.clock = Some(DatabaseClock(Arc::new(clock)));
+        self
+    }
+
+    /// The time by which leases are kept and judged: as `ops::instances::lease_now`.
+    fn lease_now(&self, caller_ms: i64) -> i64 {
+        self.clock.as_ref().filter(|_| self.shared).map_or(caller_ms, |clock| clock.0())
     }
 
     /// Opens it as [`Ledger::open`](crate::Ledger::open) does: a new life of
@@ -50,8 +74,9 @@ impl ModelDatabase {
     pub fn open(&self, options: &LedgerOptions, now_ms: i64) -> Result<ModelLedger, LedgerError> {
         let instance: Arc<str> = options.instance.as_str().into();
         let lease_until_ms = now_ms.saturating_add(options.lease_ms);
+        let kept_until_ms = self.lease_now(now_ms).saturating_add(options.lease_ms);
         let epoch =
-            self.with(|rows| rows.enter(Arc::clone(&instance), lease_until_ms, self.shared, now_ms))?;
+            self.with(|rows| rows.enter(Arc::clone(&instance), kept_until_ms, self.shared, now_ms))?;
         Ok(ModelLedger {
             database: self.clone(),
             instance,

@@ -68,10 +68,10 @@ impl Database {
         }
     }
 
-    pub(super) fn leftover_objects(&self, me: &Me, now_ms: i64) -> Vec<LeftoverObject> {
+    pub(super) fn leftover_objects(&self, me: &Me, lease_now_ms: i64, now_ms: i64) -> Vec<LeftoverObject> {
         let dead = |object: &Object| {
             object.instance == me.instance
-                || self.instances.get(&object.instance).is_none_or(|one| one.lease_until_ms < now_ms)
+                || self.instances.get(&object.instance).is_none_or(|one| one.lease_until_ms < lease_now_ms)
         };
         let wanted = |object: &Object| match object.dropped_at_ms {
             Some(at_ms) => !object.deleted || at_ms < now_ms.saturating_sub(DELETED_AGAIN_MS),

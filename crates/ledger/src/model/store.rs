@@ -273,7 +273,8 @@ impl Store for ModelLedger {
     }
 
     async fn leftover_objects(&self, now_ms: i64) -> Result<Vec<LeftoverObject>, LedgerError> {
-        self.read(|rows| Ok(rows.leftover_objects(&self.me(), now_ms)))
+        let lease_now_ms = self.database.lease_now(now_ms);
+        self.read(|rows| Ok(rows.leftover_objects(&self.me(), lease_now_ms, now_ms)))
     }
 
     async fn drop_answer_object(&self, name: &str, now_ms: i64) -> Result<bool, LedgerError> {
@@ -322,7 +323,8 @@ impl Store for ModelLedger {
         lease_ms: i64,
         now_ms: i64,
     ) -> Result<MerchantCheck, LedgerError> {
-        self.write(now_ms, |rows, me| rows.lease_merchant_check(me, payment, tellings_max, lease_ms, now_ms))
+        let lease = (lease_ms, self.database.lease_now(now_ms));
+        self.write(now_ms, |rows, me| rows.lease_merchant_check(me, payment, tellings_max, lease, now_ms))
     }
 
     async fn merchant_answers_begun(&self) -> Result<Vec<(PaymentId, String)>, LedgerError> {
@@ -406,21 +408,22 @@ impl Store for ModelLedger {
     }
 
     async fn adopt_orphans(&self, now_ms: i64) -> Result<Vec<Payment>, LedgerError> {
-        self.write(now_ms, |rows, me| Ok(rows.adopt_orphans(me, now_ms)))
+        let lease_now_ms = self.database.lease_now(now_ms);
+        self.write(now_ms, |rows, me| Ok(rows.adopt_orphans(me, lease_now_ms, now_ms)))
     }
 
     async fn heartbeat(&self, now_ms: i64) -> Result<(), LedgerError> {
-        let (me, until_ms) = (self.me(), now_ms.saturating_add(self.lease_ms));
+        let (me, until_ms) = (self.me(), self.database.lease_now(now_ms).saturating_add(self.lease_ms));
         self.read(|rows| rows.heartbeat(&me, until_ms))?;
-        self.renewed_until(until_ms);
+        self.renewed_until(now_ms.saturating_add(self.lease_ms));
         Ok(())
     }
 
     async fn rejoin(&self, now_ms: i64) -> Result<(), LedgerError> {
-        let until_ms = now_ms.saturating_add(self.lease_ms);
+        let until_ms = self.database.lease_now(now_ms).saturating_add(self.lease_ms);
         let epoch = self.read(|rows| rows.enter(Arc::clone(&self.instance), until_ms, true, now_ms))?;
         self.epoch.store(epoch, Ordering::Relaxed);
-        self.renewed_until(until_ms);
+        self.renewed_until(now_ms.saturating_add(self.lease_ms));
         Ok(())
     }
 

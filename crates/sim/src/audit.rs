@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use quittance_facilitator::engine::ATTEMPTS_MAX;
 use quittance_ledger::model::Attempt;
-use quittance_ledger::{DeliveryState, Known, NewClaim, Payment, PaymentState};
+use quittance_ledger::{DeliveryState, Funding, Known, NewClaim, Payment, PaymentState};
 use quittance_protocol::{Evidence, Landing, PaymentId, PaymentKey, PaymentRequirements};
 
 use crate::base::{Act as Deed, Tx};
@@ -55,6 +55,10 @@ pub(crate) struct Auditor {
     pub(crate) runs: Vec<Run>,
     /// When a process last read what the ledger knows of a key, in calls.
     pub(crate) reads: BTreeMap<(usize, usize), u64>,
+    /// The newest view of the chain that a process was given of a key: when, from which head.
+    pub(crate) views: BTreeMap<(usize, usize), (u64, u64)>,
+    /// Until when a process keeps its lease, by the world's clock.
+    pub(crate) lease_until: BTreeMap<usize, u64>,
     /// When a key was claimed, in calls.
     pub(crate) claimed_at: BTreeMap<usize, u64>,
     /// Answers that left a process, per key.
@@ -70,12 +74,14 @@ pub(crate) struct Auditor {
     /// Keys whose stored answer was given out again in good weather.
     pub(crate) replays: BTreeSet<usize>,
     pub(crate) reorganised: bool,
+    /// Transactions of ours that a reorganisation took out of the chain.
+    pub(crate) undone: BTreeSet<u32>,
     /// History that payers were given, in atomic units.
     pub(crate) granted: u64,
     /// Solana payments whose transaction failed because earlier ones took the money.
     pub(crate) uncovered: Vec<usize>,
     /// When each transaction's cost got into the books.
-    booked: BTreeMap<String, u64>,
+    pub(crate) booked: BTreeMap<String, u64>,
     verdicts: BTreeMap<usize, PaymentState>,
     runs_begun: u64,
     payments_seen: usize,
@@ -236,16 +242,22 @@ impl World {
             self.broken("P3", format!("key {key:?} is claimed, and code of its payer's decides"));
         }
         let booked = &self.audit.booked;
-        let burnt: u64 = self.database.with(|rows| {
-            let mine = rows.costs().filter(|(network, transaction, cost)| {
-                **network == new.network
-                    && !cost.earned
-                    && cost.payer.as_deref() == Some(new.payer.as_str())
-                    && booked.get(*transaction).is_some_and(|at| *at < asked)
-            });
-            mine.filter_map(|(_, _, cost)| cost.usdc).map(|usdc| usdc.atomic()).sum()
-        });
-        if burnt >= PAYER_CEILING {
+        let burnt = |of_history: bool| -> u64 {
+            self.database.with(|rows| {
+                let mine = rows.costs().filter(|(network, transaction, cost)| {
+                    **network == new.network
+                        && !cost.earned
+                        && cost.payer.as_deref() == Some(new.payer.as_str())
+                        && (cost.funding == Some(Funding::History)) == of_history
+                        && booked.get(*transaction).is_some_and(|at| *at < asked)
+                });
+                mine.filter_map(|(_, _, cost)| cost.usdc).map(|usdc| usdc.atomic()).sum()
+            })
+        };
+        // What a payer paid for settling lets it burn a part of that.
+        let earned = self.earned_by(|payment| payment.payer == new.payer && payment.network == new.network);
+        if burnt(false) >= PAYER_CEILING && u128::from(burnt(true)) >= earned {
+            let burnt = burnt(false);
             self.broken("P3", format!("{} burnt {burnt} and may claim again", new.payer));
         }
     }
@@ -264,10 +276,20 @@ impl World {
         if payment.state.is_final() {
             return;
         }
+        let before = self.facts[key].net == Net::Base && landing.block <= payment.watch_from;
+        if before && !self.is_ours(&landing.transaction) {
+            let what = format!("key {key}: {} landed before its claim and grants it", landing.transaction);
+            self.broken("I4", what);
+        }
         if !self.really_moved(key, landing) {
             let rule = if self.only_wrapped(key, landing) { "I9" } else { "I4" };
             self.broken(rule, format!("key {key} counts as paid by {} and is not", landing.transaction));
         }
+    }
+
+    /// Whether an attempt of this ledger's made the transaction.
+    pub(crate) fn is_ours(&self, transaction: &str) -> bool {
+        self.database.with(|rows| rows.attempts().iter().any(|one| one.signed.transaction == transaction))
     }
 
     fn really_moved(&self, key: usize, landing: &Landing) -> bool {
@@ -294,6 +316,7 @@ impl World {
         let cancelled = self.base.used(key, finalized).is_some_and(|i| i.tx.act == Deed::Cancel);
         match evidence {
             Some(Evidence::Canceled(_)) if cancelled => {}
+            Some(Evidence::Earlier(_)) if self.landed_before(key, finalized) => {}
             Some(_) => self.broken("I5", format!("key {key} was refused without a finalized cancellation")),
             None if payment.state == PaymentState::Recorded => {
                 self.broken("I3", format!("key {key} was refused without evidence after it was signed"));
@@ -301,6 +324,13 @@ impl World {
             // A third party may still land the authorization.
             None => self.broken("I5", format!("key {key} was refused without evidence")),
         }
+    }
+
+    /// Whether the authorization was used before the view on which it was claimed.
+    pub(crate) fn landed_before(&self, key: usize, head: u64) -> bool {
+        let claimed_on = self.row(key).map_or(0, |payment| payment.watch_from);
+        let paid = self.base.used(key, head).filter(|used| used.tx.act == Deed::Pay);
+        paid.is_some_and(|used| used.block <= claimed_on)
     }
 
     fn audit_expiry(&mut self, id: &PaymentId) {
@@ -420,10 +450,7 @@ impl World {
         }
         let Some(payment) = self.row(key) else { return };
         let transaction = payment.transaction.clone().unwrap_or_default();
-        let ours = self
-            .database
-            .with(|rows| rows.attempts().iter().any(|one| one.signed.transaction == transaction));
-        if payment.delivery == DeliveryState::Owed || !ours {
+        if payment.delivery == DeliveryState::Owed || !self.is_ours(&transaction) {
             self.broken("P1", format!("key {key} runs although {transaction} is not of this ledger"));
         }
     }

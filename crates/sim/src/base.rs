@@ -229,7 +229,7 @@ impl Base {
 
     /// The newest blocks are replaced by empty ones; their transactions go back
     /// to the nodes, except those that get lost.
-    pub fn reorganise(&mut self, depth: u64, lose: u64, random: &mut Random) -> usize {
+    pub fn reorganise(&mut self, depth: u64, lose: u64, random: &mut Random) -> Vec<Tx> {
         let first =
             self.head().saturating_add(1).saturating_sub(depth.min(self.finality.saturating_sub(1))).max(1);
         self.fork = self.fork.saturating_add(1);
@@ -239,7 +239,7 @@ impl Base {
         }
         let (kept, gone): (Vec<_>, Vec<_>) = self.included.iter().partition(|i| i.block < first);
         self.included = kept;
-        let undone = gone.len();
+        let undone = gone.iter().map(|included| included.tx).collect();
         for included in gone {
             if !random.chance(lose) {
                 self.pool.push(included.tx);

@@ -39,6 +39,8 @@ canaries! {
     RefusalIsVerdict "refusal-is-verdict" "I3" "bytes that a node refused count as a payment that cannot land";
     UsedMeansPaid "used-means-paid" "I4" "a used authorization counts as a payment, cancelled ones too";
     ProcessedMeansPaid "processed-means-paid" "I4" "a Solana transaction counts before it is confirmed";
+    StaleHeadTrusted "stale-head-trusted" "I4" "an endpoint whose head stands still is believed like any other";
+    EarlierLandingGranted "earlier-landing-granted" "I4" "what a stranger landed before the claim counts as the claim's";
     ExpiredAtHead "expired-at-head" "I5" "expiry is judged at the clock instead of at a finalized block";
     NullIsHistory "null-is-history" "I5" "an endpoint without a transaction history proves that a Solana transaction never landed";
     FailedStaysOpen "failed-stays-open" "I5" "a Solana transaction that failed is never judged expired";
@@ -55,6 +57,9 @@ canaries! {
     MerchantToldByWord "merchant-told-by-word" "P1" "a foreign server hears success again if its customer sent an identifier or it was told to come back";
     CheckNotLeased "check-not-leased" "P1" "each time a foreign server asks, a settled payment is valid";
     StatusesForgotten "statuses-forgotten" "P2" "a Solana landing that left the nodes' status cache is not looked for in their history";
+    RefusalEndsLook "refusal-ends-look" "P2" "a method that one endpoint refuses is asked of no other";
+    LogRangeGivesUp "log-range-gives-up" "P2" "logs further back than an endpoint shows at once are not searched";
+    RetiredForgotten "retired-forgotten" "P2" "a retired network is left out, with what was begun on it";
     NothingResumed "nothing-resumed" "P2" "processes forget unfinished payments, their own and those of the dead";
     LaneForgotten "lane-forgotten" "P2" "nobody uses up the nonces of finished payments";
     CeilingsForgotten "ceilings-forgotten" "P3" "a payer's attempts that earned nothing are not counted";
@@ -63,8 +68,11 @@ canaries! {
     BalanceIgnored "balance-ignored" "P3" "a payer's money is spent as often as the payer signs";
     CodeLetThrough "code-let-through" "P3" "payers whose own code decides are taken for others";
     CostsForgotten "costs-forgotten" "P3" "nobody asks what became of attempts whose driver is gone";
+    EmptyWalletSells "empty-wallet-sells" "P3" "nobody looks whether the wallet can pay the next settlement";
+    ClosedPayoutSells "closed-payout-sells" "P3" "nobody looks whether the token or the recipient takes payments";
     OfferAsks "offer-asks" "P4" "the price of an offer is looked up through a port";
     StaleReads "stale-reads" "P5" "the ledger is read from a replica that does not know what is under way";
+    LeaseByHostClock "lease-by-host-clock" "P1" "leases are judged by each host's own clock";
     ConfigurationFirst "configuration-first" "P5" "a payment on record is held against what is configured now";
     ForeignLandingGranted "foreign-landing-granted" "P1" "what another ledger landed at a shared address is granted here too";
     RunningForgotten "running-forgotten" "P6" "runs that died with their process are not credited";
@@ -81,6 +89,9 @@ impl Canary {
     pub fn signs(self) -> &'static [&'static str] {
         match self {
             Self::FailedStaysOpen | Self::LaneForgotten => &["P2"],
+            Self::RetiredForgotten => &["P2", "P5"],
+            // Its answer is what the run that took its place is told to be.
+            Self::AnyRunMayFinish => &["P1", "P6"],
             Self::ExpiredAtHead | Self::NullIsHistory => &["I5", "I7"],
             Self::NonceNotReserved => &["I2", "I6"],
             Self::CreditsForgotten => &["P6"],

@@ -79,7 +79,7 @@ pub(crate) async fn pay(world: Handle, client: Client) {
     loop {
         let said = ask(&world, &client).await;
         world.with(|w| w.say(|| format!("key {}: {client:?} gets {said:?}", client.key)));
-        if said.is_final() || world.with(|w| w.over) {
+        if said.is_final() || world.with(|w| w.over || w.gives_up(client.key)) {
             break;
         }
         world.sleep(1_000, 5_000).await;
@@ -95,7 +95,7 @@ pub(crate) async fn repeat(world: Handle, mut client: Client) {
     loop {
         let said = ask(&world, &client).await;
         world.with(|w| w.say(|| format!("key {}: {client:?} gets {said:?}", client.key)));
-        if said.is_final() || world.with(|w| w.over) {
+        if said.is_final() || world.with(|w| w.over || w.gives_up(client.key)) {
             break;
         }
         world.sleep(500, 5_000).await;
@@ -165,6 +165,9 @@ pub(crate) fn payload(world: &Handle, front: &Front, client: &Client) -> Option<
     let written = front.facilitator.write_offer(service, resource, "pay", &mut Vec::new());
     let offer = front.facilitator.offer(service, resource, "pay");
     world.with(|w| w.audit_offer(before, written.is_ok() == offer.is_ok()));
+    if let Ok(offer) = &offer {
+        world.with(|w| w.audit_offered(&front.link, &offer.accepts));
+    }
     let net = world.with(|w| w.facts[client.key].net);
     let known = world.with(|w| w.facts[client.key].signed);
     let accepted = match offer {

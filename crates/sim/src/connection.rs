@@ -105,6 +105,13 @@ impl FaultyStore {
         }
     }
 
+    /// What renews this process's lease, noted by the world's clock.
+    pub(crate) async fn keeps_lease(&self, effect: impl Future<Output = Answer<()>> + Send) -> Answer<()> {
+        effect.await?;
+        self.link.world.with(|w| w.note_lease(self.link.process));
+        Ok(())
+    }
+
     /// One commit, with a place to die before it and one after it.
     pub(crate) async fn write<T: Send>(
         &self,

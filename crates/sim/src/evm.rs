@@ -21,7 +21,7 @@ use crate::canary::Canary;
 use crate::link::Link;
 use crate::nodes::{encode, send};
 use crate::plan::Net;
-use crate::world::BEGIN_MS;
+use crate::world::{BEGIN_MS, World};
 
 /// Gas that a settlement is expected to take.
 pub(crate) const GAS: u64 = 88_000;
@@ -46,6 +46,7 @@ pub(crate) struct FakeBase {
     pay_to: &'static str,
     /// The base fee as it was read last.
     fee: Mutex<Option<u64>>,
+    searched: Mutex<shows::Searched>,
 }
 
 /// Unix seconds of a moment of the world.
@@ -131,7 +132,7 @@ pub(crate) fn bound(cap: u64) -> u128 {
 
 impl FakeBase {
     pub(crate) fn new(link: Arc<Link>, network: Network, pay_to: &'static str) -> Self {
-        Self { link, network, pay_to, fee: Mutex::default() }
+        Self { link, network, pay_to, fee: Mutex::default(), searched: Mutex::default() }
     }
 
     fn fee(&self) -> Option<u64> {
@@ -198,7 +199,13 @@ impl Chain for FakeBase {
 
     async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError> {
         let key = key_in(&payment.form);
-        let found = self.link.rpc(Net::Base, 60, key, |w, at| w.check_base(key, at)).await;
+        let process = self.link.process;
+        let checked = |w: &mut World, at| {
+            let view = w.check_base(key, at);
+            w.note_view(process, key, view.as_ref().ok());
+            view
+        };
+        let found = self.link.rpc(Net::Base, 60, key, checked).await;
         match found {
             Err(fault) => Err(CheckError::Unreachable(fault.0)),
             Ok(Err(rejection)) => Err(CheckError::Rejected(rejection)),
@@ -228,8 +235,8 @@ impl Chain for FakeBase {
 
     async fn used_nonces(&self, _wallet: &str) -> Result<u64, ChainFault> {
         self.link
-            .rpc(Net::Base, 62, None, |w, _| {
-                let head = w.base.head().saturating_sub(w.lag(Net::Base));
+            .rpc(Net::Base, 62, None, |w, at| {
+                let head = w.base.head().saturating_sub(w.lag(Net::Base, at));
                 w.base.nonces_used(head)
             })
             .await
@@ -238,8 +245,8 @@ impl Chain for FakeBase {
     async fn transaction_cost(&self, transaction: &str) -> Result<Option<u128>, ChainFault> {
         let id = transaction.strip_prefix("0x").and_then(|id| id.parse().ok()).unwrap_or(u32::MAX);
         self.link
-            .rpc(Net::Base, 63, None, |w, _| {
-                let head = w.base.head().saturating_sub(w.lag(Net::Base));
+            .rpc(Net::Base, 63, None, |w, at| {
+                let head = w.base.head().saturating_sub(w.lag(Net::Base, at));
                 w.base.place(id, head).map(|place| w.base.cost(place))
             })
             .await
@@ -297,13 +304,17 @@ impl Chain for FakeBase {
     }
 
     async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
-        self.link.rpc(Net::Base, 64, None, |w, at| w.scan_base(at, watched)).await
+        let looked = |w: &mut World, at| {
+            let mut searched = self.searched.lock().unwrap_or_else(PoisonError::into_inner);
+            w.scan_base(at, watched, &mut searched)
+        };
+        self.link.rpc(Net::Base, 64, None, looked).await
     }
 
     async fn heights(&self) -> Result<Heights, ChainFault> {
         self.link
-            .rpc(Net::Base, 66, None, |w, _| {
-                let latest = w.base.head().saturating_sub(w.lag(Net::Base));
+            .rpc(Net::Base, 66, None, |w, at| {
+                let latest = w.base.head().saturating_sub(w.lag(Net::Base, at));
                 Heights { latest, finalized: w.base.finalized(latest) }
             })
             .await
@@ -312,7 +323,7 @@ impl Chain for FakeBase {
     async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault> {
         self.link
             .rpc(Net::Base, 67, None, |w, at| {
-                let head = w.base.head().saturating_sub(w.lag(Net::Base));
+                let head = w.base.head().saturating_sub(w.lag(Net::Base, at));
                 let mut stands = |landed: &Landed| Some((landed.key, w.standing_base(landed, head, at)?));
                 landed.iter().filter_map(&mut stands).collect()
             })
@@ -320,16 +331,16 @@ impl Chain for FakeBase {
     }
 
     async fn refresh_costs(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {
-        let fee = self.link.rpc(Net::Base, 65, None, |w, _| w.base.base_fee).await?;
+        let (fee, way) = self.link.costs(Net::Base, 65, |w| w.base.base_fee).await?;
         self.keep_fee(fee);
         let with_headroom = u128::from(fee).saturating_mul(9).div_ceil(8).saturating_add(1);
         Ok(CostSnapshot {
             cost_native: with_headroom.saturating_mul(FEE_UNIT_WEI).saturating_mul(u128::from(GAS)),
             rent_native: 0,
-            wallet_native: u128::MAX / 4,
+            wallet_native: way.wallet_native,
             floor_native: 0,
-            bound_native: 0,
-            obstacle: None,
+            bound_native: bound(fee.saturating_mul(2).saturating_add(1).min(FEE_CAP)),
+            obstacle: way.obstacle,
             detail: Value::Null,
             offer_extra: Map::new(),
         })

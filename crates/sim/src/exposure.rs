@@ -1,8 +1,8 @@
 //! The auditor's own sums of what is burnt and what may still be (P3): from the
 //! chains and the signed bytes, not from what was booked.
 
-use quittance_ledger::PaymentState;
 use quittance_ledger::model::Attempt;
+use quittance_ledger::{Payment, PaymentState};
 use quittance_protocol::PaymentId;
 
 use crate::evm::bound;
@@ -26,16 +26,16 @@ impl World {
     /// After every commit: burnt and at risk together stay within the limits, and
     /// what is at risk is reserved.
     pub(crate) fn audit_exposure(&mut self) {
-        // A reorganisation may open again what was earned and settled up.
-        if self.audit.reorganised {
-            return;
-        }
         for net in [Net::Base, Net::Solana] {
             self.audit_stakes(net);
         }
         let short: Vec<usize> =
             [&self.base.uncovered, &self.audit.uncovered].into_iter().flatten().copied().collect();
         for key in short {
+            // A reorganisation gives back what a payer had spent, and takes it again.
+            if self.audit.reorganised {
+                continue;
+            }
             if self.facts[key].attack == Some(Attack::Sprays) {
                 self.broken("P3", format!("key {key} was signed for money that an earlier payment needed"));
             }
@@ -47,6 +47,9 @@ impl World {
         let rate = if net == Net::Base { WEI_FOR_ATOMIC } else { LAMPORTS_FOR_ATOMIC };
         let (mut burnt, mut at_risk, mut usdc) = (0_u128, 0_u128, 0_u128);
         for attempt in attempts.iter().filter(|attempt| (attempt.nonce.is_some()) == (net == Net::Base)) {
+            if self.is_reopened(attempt) {
+                continue;
+            }
             match self.stake(net, attempt) {
                 Stake::None => {}
                 Stake::Burnt(cost) => {
@@ -97,6 +100,14 @@ impl World {
         }
     }
 
+    /// A reorganisation opens again what was included and settled up: what it costs in
+    /// the end is in the books, or was.
+    fn is_reopened(&self, attempt: &Attempt) -> bool {
+        let named = attempt.signed.transaction.strip_prefix("0x").and_then(|id| id.parse().ok());
+        let undone = named.is_some_and(|id: u32| self.audit.undone.contains(&id));
+        undone && self.audit.booked.contains_key(&attempt.signed.transaction)
+    }
+
     fn audit_reserved(&mut self, attempt: &Attempt, most: u128) {
         let Some(id) = attempt.payments.first() else { return };
         let reserved = |id: &PaymentId| {
@@ -113,10 +124,16 @@ impl World {
 
     /// What payers may burn of the surcharges that they paid.
     fn earned_by_payers(&self) -> u128 {
+        let granted = u128::from(self.audit.granted).saturating_mul(u128::from(HISTORY_BPS)) / 10_000;
+        self.earned_by(|_| true).saturating_add(granted)
+    }
+
+    /// The same of those settled payments.
+    pub(crate) fn earned_by(&self, of: impl Fn(&Payment) -> bool) -> u128 {
         let paid: u64 = self.database.with(|rows| {
             let settled = rows.payments().filter(|payment| payment.state == PaymentState::Settled);
-            settled.map(|payment| payment.gas.atomic()).sum()
+            settled.filter(|payment| of(payment)).map(|payment| payment.gas.atomic()).sum()
         });
-        u128::from(paid.saturating_add(self.audit.granted)).saturating_mul(u128::from(HISTORY_BPS)) / 10_000
+        u128::from(paid).saturating_mul(u128::from(HISTORY_BPS)) / 10_000
     }
 }

@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
 #![allow(clippy::indexing_slicing, reason = "indices are made where the rows are")]
 
+pub mod aim;
 mod audit;
 pub mod base;
 pub mod canary;
 pub mod cells;
 mod clients;
 mod connection;
+mod endpoints;
 mod evm;
 mod exposure;
 mod handlers;
@@ -14,6 +16,7 @@ mod hostile;
 mod link;
 mod merchants;
 mod nodes;
+mod payments;
 pub mod plan;
 mod process;
 pub mod random;
@@ -24,6 +27,7 @@ mod store;
 mod svm;
 mod told;
 mod verdicts;
+mod views;
 mod weather;
 mod world;
 

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use quittance_facilitator::chain::ChainFault;
+use quittance_facilitator::chain::{ChainFault, Obstacle};
 use quittance_ledger::PaymentState;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::canary::Canary;
 use crate::plan::{Crash, Net};
 use crate::stats::Fault;
 use crate::world::{BEGIN_MS, Handle, World};
@@ -19,10 +20,23 @@ const HOLD_MS: u64 = 75_000;
 /// When an RPC client gives up.
 pub(crate) const RPC_TIMEOUT_MS: u64 = 5_000;
 
+/// Nothing is in a chain's way.
+const OPEN: u64 = u64::MAX;
+
+/// What a node says of our wallet, of the token and of the recipient.
+pub(crate) struct InTheWay {
+    pub(crate) wallet_native: u128,
+    pub(crate) obstacle: Option<Obstacle>,
+}
+
 /// One life.
 pub(crate) struct Link {
     pub(crate) world: Handle,
     pub(crate) process: usize,
+    /// Whether this life began after the operator's change.
+    pub(crate) has_moved: bool,
+    /// Since when this life knows that a chain takes no payment; Base's and Solana's.
+    closed_since: [AtomicU64; 2],
     /// What this process's clock is ahead (or behind).
     skew_ms: i64,
     dead: AtomicBool,
@@ -35,13 +49,15 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn begin(world: &Handle, process: usize) -> Arc<Self> {
-        let skew_ms = world.with(|w| {
+        let (skew_ms, has_moved) = world.with(|w| {
             w.lives[process] = w.lives[process].saturating_add(1);
-            w.plan.skews_ms[process]
+            (w.plan.skews_ms[process], w.plan.moves_ms.is_some_and(|at| w.now() >= at))
         });
         Arc::new(Self {
             world: world.clone(),
             process,
+            has_moved,
+            closed_since: [AtomicU64::new(OPEN), AtomicU64::new(OPEN)],
             skew_ms,
             dead: AtomicBool::new(false),
             paused_until: AtomicU64::new(0),
@@ -55,6 +71,20 @@ impl Link {
     pub(crate) fn now_ms(&self) -> i64 {
         let now = self.world.with(|w| w.now());
         BEGIN_MS.saturating_add(i64::try_from(now).unwrap_or(i64::MAX)).saturating_add(self.skew_ms)
+    }
+
+    /// What this life learns when it reads what settling costs.
+    pub(crate) fn learns_closed(&self, net: Net, closed: bool, now_ms: u64) {
+        let since = &self.closed_since[usize::from(net == Net::Solana)];
+        match closed {
+            true => since.fetch_min(now_ms, Ordering::Relaxed),
+            false => since.swap(OPEN, Ordering::Relaxed),
+        };
+    }
+
+    pub(crate) fn closed_since(&self, net: Net) -> Option<u64> {
+        let since = self.closed_since[usize::from(net == Net::Solana)].load(Ordering::Relaxed);
+        (since != OPEN).then_some(since)
     }
 
     pub(crate) fn is_dead(&self) -> bool {
@@ -184,6 +214,23 @@ impl Link {
         self.wake();
     }
 
+    /// Reads costs, and what is in every payment's way.
+    pub(crate) async fn costs<T>(
+        &self,
+        net: Net,
+        code: u64,
+        read: impl FnOnce(&World) -> T,
+    ) -> Result<(T, InTheWay), ChainFault> {
+        let read = |w: &mut World, _| (read(w), w.is_empty(net), w.obstacle(net), w.plan.canary);
+        let (read, empty, obstacle, canary) = self.rpc(net, code, None, read).await?;
+        let now_ms = self.world.with(|w| w.now());
+        self.learns_closed(net, empty || obstacle.is_some(), now_ms);
+        let empty = empty && canary != Some(Canary::EmptyWalletSells);
+        let wallet_native = if empty { 0 } else { u128::MAX / 4 };
+        let obstacle = obstacle.filter(|_| canary != Some(Canary::ClosedPayoutSells));
+        Ok((read, InTheWay { wallet_native, obstacle }))
+    }
+
     /// A call to a node: there and back, if anybody answers.
     pub(crate) async fn rpc<T>(
         &self,
@@ -198,7 +245,7 @@ impl Link {
         let drawn = self.world.with(|w| {
             w.count_call(code, key);
             let lost = w.fault(w.plan.weather.request_lost, Fault::RequestLost);
-            let at = w.endpoint(net).filter(|_| !lost)?;
+            let at = w.endpoint(net, code).filter(|_| !lost)?;
             let slow = w.fault(w.plan.weather.slow, Fault::Slow);
             let there = if slow { w.random.range(300, 3_000) } else { w.random.range(3, 40) };
             let back = if slow { w.random.range(300, 1_500) } else { w.random.range(2, 30) };
@@ -261,14 +308,5 @@ impl World {
         self.audit.runs.retain(|run| run.process != process);
         self.note(99, process as u64);
         self.tell_change();
-    }
-
-    /// An endpoint that answers, if any.
-    pub(crate) fn endpoint(&self, net: Net) -> Option<usize> {
-        (0..self.plan.endpoints).find(|at| !self.is_down(net, *at))
-    }
-
-    pub(crate) fn is_down(&self, net: Net, at: usize) -> bool {
-        self.down_until.get(&(net, at)).is_some_and(|until| *until > self.now())
     }
 }

@@ -25,7 +25,7 @@ pub(crate) async fn sell(world: Handle, client: Client, merchant: &'static str) 
     let mut again = world.with(|w| [0, 0, 0, 1, 3][w.random.below(5) as usize]);
     loop {
         let done = ask(&world, &client, merchant).await;
-        if world.with(|w| w.over) || (done && again == 0) {
+        if world.with(|w| w.over || w.gives_up(client.key)) || (done && again == 0) {
             break;
         }
         if done {

@@ -110,7 +110,7 @@ impl World {
         if self.is_down(net, at) {
             return unknown("connection refused");
         }
-        if self.wallet_empty_until > self.now() && !self.known(tx) {
+        if self.is_empty(net) && !self.known(tx) {
             return SendOutcome::Refused { reason: "insufficient funds for gas * price + value".to_owned() };
         }
         match self.fate_of_bytes(tx.key) {
@@ -197,7 +197,7 @@ impl World {
         let Some(fact) = self.facts.get(tx.key) else { return };
         let (last_valid, now) = (fact.last_valid_slot, self.now());
         let short = self.balance_solana(tx.key, slot(now)) < fact.amount;
-        let broke = fact.terms.broke(now) || short;
+        let broke = fact.terms.broke(now) || short || self.obstacle(Net::Solana).is_some();
         let fresh = self.solana.status(tx.key, slot(now)).is_none();
         if short && fresh && !fact.terms.broke(now) && slot(now) <= last_valid {
             self.audit.uncovered.push(tx.key);

@@ -1,15 +1,17 @@
 //! What a seed decides before anything happens: how many of what, and the weather.
 
-use quittance_ledger::PaymentState;
-
-use crate::base::Act;
+use crate::aim::Aim;
 use crate::canary::Canary;
-use crate::cells;
 use crate::random::Random;
-use crate::stats::Kind;
+
+/// Time of a block of Base at most: what other chains have.
+pub(crate) const BLOCK_MS_MAX: u64 = 2_000;
 
 /// Clocks of processes differ from the world's by this much at most, either way.
 const SKEW_MS_MAX: i64 = 500;
+
+/// The same where nobody keeps them: two of them may be a minute apart.
+const SKEW_MS_WILD: i64 = 30_000;
 
 /// A chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,6 +97,30 @@ impl Broadcast {
     ];
 }
 
+/// What a node is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    /// Whether a payment would land.
+    Check,
+    /// What became of payments: receipts, logs, statuses.
+    Look,
+    /// The newest and the finalized block.
+    Heights,
+    /// Fees, balances and what is in a payment's way.
+    Costs,
+    /// The wallet's nonces.
+    Nonces,
+    /// What a transaction cost.
+    Receipt,
+}
+
+impl Method {
+    fn drawn(random: &mut Random) -> Self {
+        let all = [Self::Check, Self::Look, Self::Heights, Self::Costs, Self::Nonces, Self::Receipt];
+        all[random.below(all.len() as u64) as usize]
+    }
+}
+
 /// A run in which exactly one thing goes wrong.
 #[derive(Clone, Copy, Debug)]
 pub struct Forced {
@@ -144,6 +170,10 @@ pub struct Weather {
     pub handler_fails: u64,
     pub thief: u64,
     pub other_request: u64,
+    pub frozen: u64,
+    pub obstacle: u64,
+    pub fee_plateau: u64,
+    pub landed_before: u64,
 }
 
 /// Everything that is fixed from the start.
@@ -174,6 +204,14 @@ pub struct Plan {
     pub shared_pay_to: bool,
     /// When the operator changes `pay_to` and restarts one process after the other.
     pub moves_ms: Option<u64>,
+    /// The network that this change retires: it is finished, and sells no more.
+    pub retires: Option<Net>,
+    /// The method that the first of two endpoints refuses, always.
+    pub refuses: Option<(Net, Method)>,
+    /// For how many blocks an endpoint of Base shows logs in one answer.
+    pub log_range: u64,
+    /// Time from one block of Base to the next.
+    pub block_ms: u64,
     /// What each process's clock is ahead.
     pub skews_ms: Vec<i64>,
     /// How long a process stays away at most after it died.
@@ -198,7 +236,14 @@ impl Plan {
         let mut random = Random::new(seed ^ 0x51ee_d5ee_d5ee_d000);
         // A stream of its own: what the operator does changes nothing else of a seed.
         let mut operator = Random::new(seed ^ 0x0be7_a702_0be7_a702);
-        let confirmations = random.below(3);
+        let mut nodes = Random::new(seed ^ 0x00de_5000_00de_5000);
+        let block_ms = [200, 2_000][nodes.below(2) as usize];
+        // What is counted in blocks takes about as long in either world.
+        let blocks = BLOCK_MS_MAX / block_ms;
+        let confirmations = random.below(3).saturating_mul(blocks.min(2));
+        let moves_ms = operator.chance(350).then(|| operator.range(2_000, 30_000));
+        let wild = operator.chance(400);
+        let skew_ms = if wild { SKEW_MS_WILD } else { SKEW_MS_MAX };
         let processes = [1, 1, 2, 2, 3][random.below(5) as usize];
         let plan = Self {
             seed,
@@ -207,13 +252,17 @@ impl Plan {
             payments: random.range(1, 4) as usize,
             calm_ms: random.range(40_000, 100_000),
             confirmations,
-            finality: random.range(6, 18),
+            finality: random.range(6, 18).saturating_mul(blocks),
             shared: random.chance(500),
             one_payer: random.chance(500),
             shared_pay_to: operator.chance(350),
-            moves_ms: operator.chance(350).then(|| operator.range(2_000, 30_000)),
+            moves_ms,
+            retires: moves_ms.filter(|_| operator.chance(400)).map(|_| drawn_net(&mut operator)),
+            refuses: nodes.chance(250).then(|| (drawn_net(&mut nodes), Method::drawn(&mut nodes))),
+            log_range: [10, 50, 10_000][nodes.below(3) as usize],
+            block_ms,
             hostile: hostile(seed),
-            skews_ms: (0..processes).map(|_| skew(&mut random)).collect(),
+            skews_ms: (0..processes).map(|_| skew(&mut random, skew_ms)).collect(),
             down_ms_max: 15_000,
             lease_ms: random.range(3, 10).saturating_mul(3_000),
             // Deeper ones than the operator chose to wait for take grants with them.
@@ -225,23 +274,23 @@ impl Plan {
         };
         match seed.is_multiple_of(2) {
             true => plan,
-            false => plan.aimed(Aim::of_number(seed / 2), &mut random),
+            false => plan.aimed(Aim::of_number(seed / 2), (&mut random, skew_ms)),
         }
     }
 
     /// Enough processes and patience for the cell to come about.
-    fn aimed(mut self, aim: Aim, random: &mut Random) -> Self {
+    fn aimed(mut self, aim: Aim, (random, skew_ms): (&mut Random, i64)) -> Self {
         if aim.standstill || aim.two_stage || aim.place == Crash::BeforeClaim {
             self.processes = self.processes.max(2);
         }
-        self.skews_ms = (0..self.processes).map(|_| skew(random)).collect();
+        self.skews_ms = (0..self.processes).map(|_| skew(random, skew_ms)).collect();
         // Restarts would kill the process before it gets to the cell.
-        self.moves_ms = None;
+        (self.moves_ms, self.retires) = (None, None);
         self.lease_ms = 9_000;
         self.calm_ms = 100_000;
         self.payments = self.payments.min(2);
         self.hostile = 0;
-        self.finality = self.finality.min(8);
+        self.finality = self.finality.min(8 * BLOCK_MS_MAX / self.block_ms);
         self.down_ms_max = 8_000;
         self.weather = self.weather.gentler(3);
         self.aim = Some(aim);
@@ -260,6 +309,11 @@ impl Plan {
             reorg_depth_max: 0,
             shared_pay_to: false,
             moves_ms: None,
+            retires: None,
+            refuses: None,
+            block_ms: BLOCK_MS_MAX,
+            finality: 10,
+            log_range: 10_000,
             skews_ms: vec![0],
             weather: Weather::default(),
             forced: Some(forced),
@@ -276,107 +330,13 @@ fn hostile(seed: u64) -> usize {
     if random.chance(250) { random.range(8, 24) as usize } else { 0 }
 }
 
-fn skew(random: &mut Random) -> i64 {
-    let span = u64::try_from(SKEW_MS_MAX.saturating_mul(2)).unwrap_or(0);
-    i64::try_from(random.range(0, span)).unwrap_or(0).saturating_sub(SKEW_MS_MAX)
+fn skew(random: &mut Random, most_ms: i64) -> i64 {
+    let span = u64::try_from(most_ms.saturating_mul(2)).unwrap_or(0);
+    i64::try_from(random.range(0, span)).unwrap_or(0).saturating_sub(most_ms)
 }
 
-/// How a seed makes one cell of the coverage table likely, for its first
-/// payment. The process that gets to the place first is held there, or stands
-/// still there, until the payment is in the state; then it dies.
-#[derive(Clone, Copy, Debug)]
-pub struct Aim {
-    /// In which state.
-    pub state: Option<PaymentState>,
-    /// Where.
-    pub place: Crash,
-    /// After which answer to the newest broadcast.
-    pub sent: Option<Kind>,
-    /// On which chain, if it matters.
-    pub net: Option<Net>,
-    /// What becomes of every broadcast.
-    pub fate: Option<Broadcast>,
-    /// What a stranger does with the authorization.
-    pub stranger: Option<Act>,
-    /// How long after the payment.
-    pub stranger_after_ms: u64,
-    /// How long the authorization is good.
-    pub life_ms: Option<u64>,
-    /// Nothing is signed for it.
-    pub unsigned: bool,
-    /// A node that knows a transaction says its hash again.
-    pub echo: bool,
-    /// The recording's answer is lost and cannot be read, so that a verdict comes
-    /// before any broadcast.
-    pub lost_record: bool,
-    /// Nodes deny that the authorization is used when they are asked before signing.
-    pub blind: bool,
-    /// Another process stands still with evidence until this one has recorded.
-    pub two_stage: bool,
-    /// Whether the whole process stands still, so that others take over.
-    pub standstill: bool,
-}
-
-impl Aim {
-    /// All cells take turns.
-    fn of_number(number: u64) -> Self {
-        let cells = cells::possible();
-        let at = usize::try_from(number % (cells.len().max(1) as u64)).unwrap_or(0);
-        Self::at(cells[at])
-    }
-
-    fn at((state, place, sent): crate::stats::Cell) -> Self {
-        let lands = state == Some(PaymentState::Settled);
-        let fate = match (sent, lands) {
-            (None, _) => None,
-            (Some(Kind::Accepted), true) => Some(Broadcast::Taken),
-            (Some(Kind::Accepted), false) => Some(Broadcast::FalselyTaken),
-            (Some(Kind::Unknown), true) => Some(Broadcast::AnswerLost),
-            (Some(Kind::Unknown), false) => Some(Broadcast::RequestLost),
-            (Some(Kind::Refused), _) => Some(Broadcast::Refused),
-        };
-        let by_stranger = lands && matches!(sent, None | Some(Kind::Refused));
-        let stranger = match state {
-            Some(PaymentState::Refused) => Some(Act::Cancel),
-            _ if by_stranger => Some(Act::Pay),
-            _ => None,
-        };
-        // Where others must have signed first, the stranger waits for them.
-        let patient = matches!(place, Crash::AfterClaim | Crash::BeforeRecord) && sent.is_some();
-        // Evidence for what is not signed yet, and then it is signed all the same.
-        let blind = place == Crash::BeforeVerdict && state == Some(PaymentState::Recorded) && sent.is_none();
-        let two_stage = place == Crash::AfterRecord && state == Some(PaymentState::Settled) && sent.is_none();
-        let blind = blind || two_stage;
-        let stranger = if blind { Some(Act::Pay) } else { stranger };
-        let expires = state == Some(PaymentState::Expired);
-        let ended = state.is_some_and(PaymentState::is_final);
-        let lost_record = place == Crash::BeforeSend && ended && sent.is_none();
-        let elsewhere = ended || (state == Some(PaymentState::Recorded) && sent.is_some());
-        // Where the driver itself waits for the call, only others can go on.
-        let standstill = match place {
-            Crash::AfterClaim => state != Some(PaymentState::Claimed),
-            Crash::BeforeRecord => state != Some(PaymentState::Claimed),
-            Crash::AfterRecord | Crash::BeforeSend => elsewhere && !lost_record,
-            Crash::AfterSend | Crash::BeforeVerdict => ended,
-            _ => false,
-        };
-        Self {
-            state,
-            place,
-            sent,
-            net: (stranger.is_some() || lost_record).then_some(Net::Base),
-            fate,
-            stranger,
-            stranger_after_ms: if patient { 22_000 } else { 4_000 },
-            life_ms: expires.then_some(22_000),
-            unsigned: sent.is_none() && ended && !lost_record && !two_stage,
-            two_stage,
-            lost_record,
-            echo: sent == Some(Kind::Accepted),
-            blind,
-            standstill: (standstill || blind) && !two_stage,
-        }
-    }
+fn drawn_net(random: &mut Random) -> Net {
+    if random.chance(500) { Net::Base } else { Net::Solana }
 }
 
 impl Weather {
@@ -417,6 +377,10 @@ impl Weather {
             handler_fails: less(self.handler_fails),
             thief: self.thief,
             other_request: self.other_request,
+            frozen: less(self.frozen),
+            obstacle: 0,
+            fee_plateau: 0,
+            landed_before: self.landed_before,
         }
     }
 
@@ -460,6 +424,10 @@ impl Weather {
             handler_fails: pick(130),
             thief: pick(150),
             other_request: pick(80),
+            frozen: pick(7),
+            obstacle: pick(5),
+            fee_plateau: pick(5),
+            landed_before: pick(70),
         }
     }
 }

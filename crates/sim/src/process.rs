@@ -71,6 +71,14 @@ pub(crate) fn name(process: usize) -> String {
     format!("process-{process}")
 }
 
+/// The section of the configuration.
+fn name_of(net: Net) -> &'static str {
+    match net {
+        Net::Base => "base",
+        Net::Solana => "solana",
+    }
+}
+
 pub(crate) fn network(net: Net) -> &'static str {
     match net {
         Net::Base => Network::BASE,
@@ -129,22 +137,26 @@ async fn boot(link: Arc<Link>) -> Option<Facilitator> {
         std::future::pending::<()>().await;
     }
     // Whoever boots after the change has the new configuration.
-    let pay_to = match plan.moves_ms.is_some_and(|at| world.with(|w| w.now()) >= at) {
-        true => "another merchant",
-        false => "merchant",
-    };
-    let config = config(&plan, link.process, pay_to)?;
+    let pay_to = if link.has_moved { "another merchant" } else { "merchant" };
+    let retired = plan.retires.filter(|_| link.has_moved);
+    let config = config(&plan, link.process, pay_to, retired)?;
     let mut options = LedgerOptions::new(name(link.process));
     options.lease_ms = i64::try_from(plan.lease_ms).ok()?;
     let inner = database.open(&options, link.now_ms()).ok()?;
-    world.with(|w| w.tell_change());
+    world.with(|w| {
+        w.note_lease(link.process);
+        w.tell_change();
+    });
     let store: Arc<dyn Store> =
         Arc::new(FaultyStore { link: Arc::clone(&link), inner, asked: Mutex::default() });
     let mut chains: BTreeMap<String, Arc<dyn Chain>> = BTreeMap::new();
     let base = FakeBase::new(Arc::clone(&link), network(Net::Base).parse().ok()?, pay_to);
-    chains.insert("base".to_owned(), Arc::new(base));
+    chains.insert(name_of(Net::Base).to_owned(), Arc::new(base));
     let solana = FakeSolana { link: Arc::clone(&link), network: network(Net::Solana).parse().ok()?, pay_to };
-    chains.insert("solana".to_owned(), Arc::new(solana));
+    chains.insert(name_of(Net::Solana).to_owned(), Arc::new(solana));
+    if let Some(net) = retired.filter(|_| plan.canary == Some(Canary::RetiredForgotten)) {
+        chains.remove(name_of(net));
+    }
     let objects = world.with(|w| Arc::clone(&w.objects));
     let shelf = Arc::new(Shelf { link: Arc::clone(&link), objects });
     let clock = Arc::clone(&link);
@@ -178,7 +190,7 @@ impl crate::world::World {
 }
 
 /// The program's own configuration, as a file would give it.
-fn config(plan: &Plan, process: usize, pay_to: &str) -> Option<Config> {
+fn config(plan: &Plan, process: usize, pay_to: &str, retired: Option<Net>) -> Option<Config> {
     let net = |net: Net| {
         json!({
             "network": network(net),
@@ -186,6 +198,7 @@ fn config(plan: &Plan, process: usize, pay_to: &str) -> Option<Config> {
             "asset": asset(net),
             "pay_to": pay_to,
             "shared_pay_to": plan.shared_pay_to,
+            "retired": retired == Some(net),
             "wallets": ["env:NONE"],
             "max_timeout_seconds": 60,
             "poll_interval_ms": 1_000,

@@ -6,12 +6,13 @@ use tokio::runtime::Builder;
 
 use crate::clients::{Client, fingerprint, pay};
 use crate::hostile;
+use crate::payments::begin_payment;
 use crate::plan::{Net, Plan};
 use crate::process::live;
 use crate::solana::{FINALIZED_SLOTS, SLOT_MS};
-use crate::stats::Report;
-use crate::weather::{begin_payment, mine, storm};
-use crate::world::{BLOCK_MS, Handle, World};
+use crate::stats::{Fault, Report};
+use crate::weather::{mine, storm};
+use crate::world::{Handle, World};
 
 /// How long anything may take that nothing hinders.
 const MINUTE_MS: u64 = 60_000;
@@ -40,10 +41,17 @@ async fn move_pay_to(world: Handle) {
     let (moves_ms, processes) = world.with(|w| (w.plan.moves_ms, w.plan.processes));
     let Some(moves_ms) = moves_ms else { return };
     world.sleep_until(moves_ms).await;
+    world.with(|w| {
+        if w.plan.retires.is_some() {
+            w.report.count(Fault::Retired);
+        }
+    });
     for process in 0..processes {
         let link = world.with(|w| w.fronts[process].as_ref().map(|front| Arc::clone(&front.link)));
         if let Some(link) = link {
-            world.with(|w| w.say(|| format!("process {process} is restarted with another pay_to")));
+            let retired = world.with(|w| w.plan.retires);
+            let told = || format!("process {process} is restarted with another pay_to, retired: {retired:?}");
+            world.with(|w| w.say(told));
             link.die();
         }
         world.sleep(500, 3_000).await;
@@ -83,7 +91,8 @@ async fn play(world: &Handle) {
     // New ones go through, once every process has a tariff of the good weather:
     // an old cheap one is refused with a fresh offer.
     let (from, first) = world.with(|w| (w.now().max(calm_ms.saturating_add(25_000)), w.facts.len()));
-    for net in [Net::Base, Net::Solana] {
+    let sold = |net: &Net| !world.with(|w| w.is_retired(*net));
+    for net in [Net::Base, Net::Solana].into_iter().filter(sold) {
         let key = begin_payment(world, from.saturating_add(1_000), Some(net));
         world.with(|w| w.grant_history(key));
     }
@@ -159,7 +168,7 @@ async fn wait(
 
 impl World {
     fn finality_ms(&self) -> u64 {
-        self.plan.finality.saturating_mul(BLOCK_MS).max(FINALIZED_SLOTS * SLOT_MS)
+        self.plan.finality.saturating_mul(self.plan.block_ms).max(FINALIZED_SLOTS * SLOT_MS)
     }
 
     /// When every payment must have ended: its deadline or the end of the

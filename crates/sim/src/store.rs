@@ -36,6 +36,7 @@ impl Store for FaultyStore {
         let claim = new.clone();
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(&new.key).copied();
         let act = Act::Claim(&claim, asked.unwrap_or(0));
+        self.link.world.with(|w| w.audit_claims_view(&self.link, &claim, asked.unwrap_or(0)));
         let wanted = self.limited(wanted);
         self.write(1, places, key, act, self.inner.claim_within(new, wanted, now_ms)).await
     }
@@ -376,16 +377,23 @@ impl Store for FaultyStore {
     }
 
     async fn adopt_orphans(&self, now_ms: i64) -> Answer<Vec<Payment>> {
-        let found = self.plain(34, None, self.inner.adopt_orphans(now_ms)).await?;
+        let world = &self.link.world;
+        let adopts = async {
+            let before = world.with(|w| w.epochs());
+            let adopted = self.inner.adopt_orphans(now_ms).await;
+            world.with(|w| w.audit_fenced(self.link.process, &before));
+            adopted
+        };
+        let found = self.plain(34, None, adopts).await?;
         Ok(if self.has(Canary::NothingResumed) { Vec::new() } else { found })
     }
 
     async fn heartbeat(&self, now_ms: i64) -> Answer<()> {
-        self.plain(35, None, self.inner.heartbeat(now_ms)).await
+        self.plain(35, None, self.keeps_lease(self.inner.heartbeat(now_ms))).await
     }
 
     async fn rejoin(&self, now_ms: i64) -> Answer<()> {
-        self.plain(36, None, self.inner.rejoin(now_ms)).await
+        self.plain(36, None, self.keeps_lease(self.inner.rejoin(now_ms))).await
     }
 
     fn lease_ms(&self) -> Option<i64> {

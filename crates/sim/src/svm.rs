@@ -83,7 +83,13 @@ impl Chain for FakeSolana {
 
     async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError> {
         let key = key_in(&payment.form);
-        match self.link.rpc(Net::Solana, 70, key, |w, at| w.check_solana(key, at)).await {
+        let process = self.link.process;
+        let checked = |w: &mut World, at| {
+            let view = w.check_solana(key, at);
+            w.note_view(process, key, view.as_ref().ok());
+            view
+        };
+        match self.link.rpc(Net::Solana, 70, key, checked).await {
             Err(fault) => Err(CheckError::Unreachable(fault.0)),
             Ok(Err(rejection)) => Err(CheckError::Rejected(rejection)),
             Ok(Ok(view)) => Ok(view),
@@ -160,8 +166,8 @@ impl Chain for FakeSolana {
 
     async fn heights(&self) -> Result<Heights, ChainFault> {
         self.link
-            .rpc(Net::Solana, 74, None, |w, _| {
-                let latest = slot(w.now()).saturating_sub(w.lag(Net::Solana));
+            .rpc(Net::Solana, 74, None, |w, at| {
+                let latest = slot(w.now()).saturating_sub(w.lag(Net::Solana, at));
                 Heights { latest, finalized: latest.saturating_sub(FINALIZED_SLOTS) }
             })
             .await
@@ -170,7 +176,7 @@ impl Chain for FakeSolana {
     async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault> {
         self.link
             .rpc(Net::Solana, 75, None, |w, at| {
-                let now = slot(w.now()).saturating_sub(w.lag(Net::Solana));
+                let now = slot(w.now()).saturating_sub(w.lag(Net::Solana, at));
                 let stands = |landed: &Landed| Some((landed.key, w.standing_solana(landed, now, at)?));
                 landed.iter().filter_map(stands).collect()
             })
@@ -178,14 +184,14 @@ impl Chain for FakeSolana {
     }
 
     async fn refresh_costs(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {
-        self.link.rpc(Net::Solana, 73, None, |_, _| ()).await?;
+        let ((), way) = self.link.costs(Net::Solana, 73, |_| ()).await?;
         Ok(CostSnapshot {
             cost_native: LAMPORTS,
             rent_native: 0,
-            wallet_native: u128::MAX / 4,
+            wallet_native: way.wallet_native,
             floor_native: 0,
-            bound_native: 0,
-            obstacle: None,
+            bound_native: LAMPORTS,
+            obstacle: way.obstacle,
             detail: Value::Null,
             offer_extra: Map::new(),
         })
@@ -195,12 +201,13 @@ impl Chain for FakeSolana {
 impl World {
     fn check_solana(&mut self, key: Option<usize>, endpoint: usize) -> Result<ChainView, Rejection> {
         let now = self.now();
-        let at = slot(now).saturating_sub(self.lag(Net::Solana));
+        let at = slot(now).saturating_sub(self.lag(Net::Solana, endpoint));
         let Some((key, fact)) = key.and_then(|key| Some((key, self.facts.get(key)?))) else {
             return Err(rejected(ErrorCode::InvalidPayload, "no such payment"));
         };
         let landed = self.solana.status(key, at).is_some();
-        if landed || fact.terms.broke(now) || at > fact.last_valid_slot {
+        let closed = self.obstacle(Net::Solana).is_some();
+        if landed || closed || fact.terms.broke(now) || at > fact.last_valid_slot {
             let code = ErrorCode::InvalidExactSvmTransactionSimulationFailed;
             return Err(rejected(code, "the simulation failed"));
         }
@@ -239,7 +246,7 @@ impl World {
     /// As the scan of the chain crate: its rules, not its calls. The status cache
     /// first, and the history for what is older or about to be judged expired.
     fn scan_solana(&mut self, at: usize, watched: &[Watched]) -> Vec<(PaymentKey, Evidence)> {
-        let now = slot(self.now()).saturating_sub(self.lag(Net::Solana));
+        let now = slot(self.now()).saturating_sub(self.lag(Net::Solana, at));
         let careless = self.plan.canary == Some(Canary::ProcessedMeansPaid);
         let forgets = self.plan.canary == Some(Canary::StatusesForgotten);
         let trusts_null = self.plan.canary == Some(Canary::NullIsHistory);

@@ -14,7 +14,7 @@ use crate::process::{REPLAY_MS, RUNS_MAX};
 use crate::solana::slot;
 use crate::world::{BEGIN_MS, World};
 
-/// What clocks of processes, and background commits, may be late by.
+/// What background commits may be late by, and clocks that are kept.
 const SLACK_MS: i64 = 3_000;
 
 /// Whether the handler failed as often as it may; runs that a process ended by
@@ -135,9 +135,7 @@ impl World {
     /// Settled by a landing of another ledger at a shared address, and by no attempt of this one.
     pub(crate) fn is_owed(&self, payment: &Payment) -> bool {
         let transaction = payment.transaction.clone().unwrap_or_default();
-        let ours = self
-            .database
-            .with(|rows| rows.attempts().iter().any(|one| one.signed.transaction == transaction));
+        let ours = self.is_ours(&transaction);
         self.plan.shared_pay_to
             && payment.delivery == DeliveryState::Owed
             && (!ours || self.audit.reorganised)
@@ -153,14 +151,20 @@ impl World {
         let payment = known.payment;
         // A replay marks the window itself, in the background.
         let first = payment.first_answer_at_ms.unwrap_or(now);
-        let over =
-            first.saturating_add(i64::try_from(REPLAY_MS).unwrap_or(i64::MAX)).saturating_add(SLACK_MS);
+        let window = i64::try_from(REPLAY_MS).unwrap_or(i64::MAX).saturating_add(self.clocks_behind_ms());
+        let over = first.saturating_add(window).saturating_add(SLACK_MS);
         if !shown && now > over {
             self.broken("P1", format!("key {}: a replay after its window closed", client.key));
         }
         if self.calm {
             self.audit.replays.insert(client.key);
         }
+    }
+
+    /// By how much the slowest of the processes' clocks is behind: the replay window is
+    /// judged by each host's own.
+    fn clocks_behind_ms(&self) -> i64 {
+        self.plan.skews_ms.iter().map(|skew| skew.saturating_neg()).max().unwrap_or(0).max(0)
     }
 
     /// I5, P2: every payment ends by its deadline, the finality lag and a minute.
@@ -174,7 +178,9 @@ impl World {
 
     /// New payments must go through: no wallet waits behind a lost nonce.
     pub(crate) fn audit_probes(&mut self, first: usize) {
-        for key in first..self.facts.len() {
+        // Others may still repeat their calls.
+        let probes = (first..self.facts.len()).filter(|key| self.facts[*key].probe);
+        for key in probes.collect::<Vec<_>>() {
             let (net, row) = (self.facts[key].net, self.row(key));
             let delivered = row.as_ref().is_some_and(|payment| payment.delivery.is_completed());
             if !delivered {
@@ -192,6 +198,7 @@ impl World {
             let Some(payment) = self.row(key) else { continue };
             match (payment.state, landed) {
                 (PaymentState::Settled, Some(_)) | (PaymentState::Refused | PaymentState::Expired, None) => {}
+                (PaymentState::Refused, Some(_)) if self.landed_before(key, self.base.head()) => {}
                 (PaymentState::Settled, None) if payment.finality == Some(Finality::ReorgedLoss) => {}
                 (PaymentState::Settled, None) => {
                     self.broken(
@@ -255,7 +262,9 @@ impl World {
         for included in ours {
             let id = format!("0x{}", included.tx.id);
             match booked.get(&id) {
-                Some(cost) if *cost == self.base.cost(&included) || self.audit.reorganised => {}
+                Some(cost) if *cost == self.base.cost(&included) => {}
+                // The branch that it was booked from is gone.
+                Some(_) if self.audit.undone.contains(&included.tx.id) => {}
                 Some(cost) => {
                     let really = self.base.cost(&included);
                     self.broken("P3", format!("{id} cost {really} and is booked with {cost}"));

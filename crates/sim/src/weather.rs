@@ -1,259 +1,29 @@
-//! Payments, and what goes wrong around them.
+//! Blocks, and what goes wrong around them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use quittance_protocol::{OFFERED_IDENTIFIER, PaymentKey, PaymentRequirements};
+use quittance_facilitator::chain::Obstacle;
 
-use crate::base::{Act, Base, Terms, Tx};
-use crate::clients::{Client, pay, repeat, thief};
-use crate::merchants::sell;
+use crate::base::{Base, Terms};
 use crate::plan::Net;
-use crate::process::network;
 use crate::stats::Fault;
-use crate::world::{Attack, BLOCK_MS, Fact, Handle, World};
+use crate::world::{Fact, Handle, World};
 
 /// Pause between two decisions of the weather.
 const CHAOS_MS: u64 = 1_000;
 
+/// A base fee that falls again soon.
+const HIGH_FEE: u64 = 50;
+
 /// How often an endpoint of Solana loses its history for a while.
 const NO_HISTORY_PER_MILLE: u64 = 40;
-
-/// Strangers' transactions are numbered from here.
-const FOREIGN_TX: u32 = 2_000_000;
-
-impl World {
-    /// A payment that will be made; its number.
-    pub(crate) fn new_fact(&mut self, probe: Option<Net>) -> usize {
-        let key = self.facts.len();
-        let drawn = [Net::Base, Net::Base, Net::Solana][self.random.below(3) as usize];
-        let net = match (self.plan.forced, self.plan.aim, probe) {
-            (_, _, Some(net)) => net,
-            (Some(forced), _, _) => forced.net,
-            (_, Some(aim), _) if key == 0 => aim.net.unwrap_or(drawn),
-            _ => drawn,
-        };
-        let w = self.plan.weather;
-        let simple = probe.is_some() || self.plan.forced.is_some();
-        let aimed = self.plan.aim.is_some() && key == 0;
-        let unsignable = !aimed && !simple && self.fault(w.unsignable, Fault::NeverSignable);
-        let foreign = !simple && !aimed && self.random.chance(250);
-        let payer = if self.plan.one_payer { 0 } else { key.saturating_add(1) };
-        self.facts.push(Fact {
-            net,
-            payer: if probe.is_some() { key.saturating_add(1_000) } else { payer },
-            terms: Terms { valid_before_ms: u64::MAX, broke_ms: None, flickers: false, never: false },
-            last_valid_slot: 0,
-            amount: 0,
-            signed: false,
-            unsignable,
-            call: key,
-            identifier: None,
-            repeats: false,
-            foreign,
-            probe: probe.is_some(),
-            attack: None,
-        });
-        self.name_key(key);
-        key
-    }
-
-    /// A further authorization of the same payer for the same call; its number.
-    pub(crate) fn sign_again(&mut self, before: usize) -> usize {
-        let key = self.facts.len();
-        let identifier = self.facts[before].identifier.is_some().then(|| offered(key));
-        let fact =
-            Fact { signed: false, amount: 0, unsignable: false, identifier, ..self.facts[before].clone() };
-        self.facts.push(fact);
-        self.name_key(key);
-        self.report.count(Fault::SignedAnew);
-        key
-    }
-
-    fn name_key(&mut self, key: usize) {
-        let net = self.facts[key].net;
-        let mut nonce = [0; 32];
-        nonce[..8].copy_from_slice(&(key as u64).to_be_bytes());
-        let payment_key = match net {
-            Net::Base => PaymentKey::evm(8453, &[1; 20], &[2; 20], &nonce),
-            Net::Solana => PaymentKey::solana(network(net), &nonce),
-        };
-        self.keys.insert(payment_key, key);
-        self.audit.payment_keys.insert(key, payment_key);
-    }
-
-    /// The payer signs what was offered.
-    pub(crate) fn sign_payment(&mut self, key: usize, amount: u64, accepted: &PaymentRequirements) {
-        let now = self.now();
-        let w = self.plan.weather;
-        let probe = self.facts[key].probe;
-        let aim = self.plan.aim.filter(|_| key == 0);
-        let life = match (probe, aim.and_then(|aim| aim.life_ms)) {
-            (true, _) => 55_000,
-            (false, Some(life)) => life,
-            (false, None) => self.random.range(20_000, 58_000),
-        };
-        let drained = !probe && aim.is_none() && self.fault(w.broke, Fault::Drained);
-        let broke_ms = drained.then(|| {
-            let from = now.saturating_add(self.random.range(50, 4_000));
-            (from, from.saturating_add(self.random.range(2_000, 60_000)))
-        });
-        let flickers = self.random.chance(500);
-        let attack = self.facts[key].attack;
-        let broke_ms = match attack {
-            Some(Attack::Drains) => Some((now.saturating_add(self.random.range(20, 1_500)), u64::MAX)),
-            Some(_) => None,
-            None => broke_ms,
-        };
-        let (flickers, never) = (flickers && attack.is_none(), attack == Some(Attack::Code));
-        let last_valid_slot = self.last_valid_slot();
-        let fact = &mut self.facts[key];
-        // Whole seconds, as in an authorization.
-        let valid_before_ms = now.saturating_add(life) / 1_000 * 1_000;
-        fact.terms = Terms { valid_before_ms, broke_ms, flickers, never };
-        fact.last_valid_slot = last_valid_slot;
-        fact.amount = amount;
-        fact.signed = true;
-        self.audit.accepted.insert(key, accepted.clone());
-        self.say(|| format!("key {key} is signed"));
-    }
-}
-
-/// The word of an offer, which its client echoes: another one each time.
-fn offered(key: usize) -> String {
-    format!("{OFFERED_IDENTIFIER}of-{key:04}")
-}
-
-/// A payment, its copies, and its payer's tricks.
-pub(crate) fn begin_payment(world: &Handle, at_ms: u64, probe: Option<Net>) -> usize {
-    let (key, clients) = world.with(|w| {
-        let key = w.new_fact(probe);
-        (key, w.draw_clients(key, at_ms))
-    });
-    let (foreign, repeats, tricks) =
-        world.with(|w| (w.facts[key].foreign, w.facts[key].repeats, probe.is_none()));
-    for (at, client) in clients {
-        let world = world.clone();
-        tokio::spawn(async move {
-            world.sleep_until(at).await;
-            match (foreign, client.request) {
-                (true, 2) => sell(world, client, "another shop").await,
-                (true, _) => sell(world, client, "shop").await,
-                (false, _) if repeats => repeat(world, client).await,
-                (false, _) => pay(world, client).await,
-            }
-        });
-    }
-    if tricks {
-        play_tricks(world, key, at_ms);
-    }
-    key
-}
-
-impl World {
-    fn draw_clients(&mut self, key: usize, at_ms: u64) -> Vec<(u64, Client)> {
-        let named = self.facts[key].probe || self.random.chance(600);
-        let aims = self.plan.aim.filter(|_| key == 0);
-        let fact = &self.facts[key];
-        let simple = fact.probe || self.plan.forced.is_some();
-        let repeats = !simple && !fact.foreign && aims.is_none() && self.random.chance(400);
-        let identifier =
-            named.then(|| if repeats { offered(key) } else { format!("identifier-of-{key:04}") });
-        self.facts[key].identifier.clone_from(&identifier);
-        self.facts[key].repeats = repeats;
-        let client = Client { key, call: key, request: 1, digest: 0, identifier, thief: false, last: false };
-        let mut clients = vec![(at_ms, client.clone())];
-        if simple || repeats {
-            return clients;
-        }
-        let copies = match aims {
-            Some(aim) if aim.place == crate::plan::Crash::BeforeClaim => 5,
-            _ => [0, 0, 1, 2, 4][self.random.below(5) as usize],
-        };
-        for _ in 0..copies {
-            self.report.count(Fault::Copy);
-            let spread = if self.random.chance(600) { 50 } else { 12_000 };
-            clients.push((at_ms.saturating_add(self.random.below(spread)), client.clone()));
-        }
-        if self.fault(self.plan.weather.other_request, Fault::OtherRequest) {
-            let at = at_ms.saturating_add(self.random.range(1, 6_000));
-            clients.push((at, Client { request: 2, ..client.clone() }));
-        }
-        if self.fault(self.plan.weather.other_request, Fault::OtherSignature) {
-            let at = at_ms.saturating_add(self.random.range(1, 6_000));
-            clients.push((at, Client { digest: 1, ..client }));
-        }
-        clients
-    }
-
-    /// A stranger's transaction for this authorization, if the seed wants one.
-    fn draw_strangers(&mut self, key: usize) -> Vec<(u64, Tx)> {
-        if self.facts[key].net != Net::Base || self.plan.forced.is_some() {
-            return Vec::new();
-        }
-        let w = self.plan.weather;
-        let aim = self.plan.aim.filter(|_| key == 0);
-        let mut found = Vec::new();
-        for (chance, fault, act, wrapped) in [
-            (w.cancelled, Fault::Cancelled, Act::Cancel, false),
-            (w.foreign, Fault::ForeignSubmission, Act::Pay, false),
-            (w.foreign_failed, Fault::FailedWithin, Act::Nothing, true),
-        ] {
-            let wanted = match aim.map(|aim| aim.stranger) {
-                Some(stranger) => stranger == Some(act),
-                None => self.fault(chance, fault),
-            };
-            if wanted {
-                let id = FOREIGN_TX.saturating_add(u32::try_from(key * 8).unwrap_or(0));
-                let id = id.saturating_add(act as u32);
-                let delay = match aim {
-                    Some(aim) => aim.stranger_after_ms,
-                    None => self.random.range(100, 12_000),
-                };
-                found.push((delay, Tx { id, key, act, nonce: None, fee_cap: u64::MAX, wrapped }));
-            }
-        }
-        found
-    }
-}
-
-/// Authorizations are public once seen: anybody may submit them, and the payer
-/// may cancel.
-fn play_tricks(world: &Handle, key: usize, at_ms: u64) {
-    let (strangers, stolen) = world.with(|w| {
-        let strangers = w.draw_strangers(key);
-        // Without an identifier whoever reads the chain may take the answer, and
-        // its payer then pays for another one.
-        let open_to_thieves = w.facts[key].repeats && w.facts[key].identifier.is_none();
-        let stolen = !w.facts[key].foreign && !open_to_thieves && w.fault(w.plan.weather.thief, Fault::Thief);
-        (strangers, stolen)
-    });
-    for (delay, tx) in strangers {
-        let world = world.clone();
-        tokio::spawn(async move {
-            world.sleep_until(at_ms.saturating_add(delay)).await;
-            // Nobody can submit what nobody has signed.
-            while !world.with(|w| w.facts[key].signed) {
-                world.sleep(500, 500).await;
-            }
-            world.with(|w| {
-                w.note(53, u64::from(tx.id));
-                w.base.take(tx);
-            });
-        });
-    }
-    if stolen {
-        let world = world.clone();
-        tokio::spawn(async move {
-            world.sleep_until(at_ms).await;
-            thief(world, key).await;
-        });
-    }
-}
 
 /// Blocks, for ever.
 pub(crate) async fn mine(world: Handle) {
     while !world.with(|w| w.over) {
-        world.sleep(BLOCK_MS, BLOCK_MS).await;
+        let block_ms = world.with(|w| w.plan.block_ms);
+        tokio::time::sleep(Duration::from_millis(block_ms)).await;
         world.with(World::block);
     }
 }
@@ -278,7 +48,11 @@ impl World {
         let (facts, purses) = (&self.facts, &self.purses);
         let covers =
             |base: &Base, key: usize| covered(facts, purses, Net::Base, key, base.moved(base.head()));
-        let terms = |key: usize| terms.get(key).copied().unwrap_or(broken);
+        let closed = self.obstacle(Net::Base).is_some();
+        let terms = |key: usize| {
+            let terms = terms.get(key).copied().unwrap_or(broken);
+            if closed { Terms { broke_ms: Some((0, u64::MAX)), flickers: false, ..terms } } else { terms }
+        };
         self.base.mine(now, omit, &mut self.random, terms, covers);
         if waiting > 0 {
             let (head, left) = (self.base.head(), self.base.pool.len());
@@ -303,20 +77,11 @@ impl World {
                 }
             }
         }
-        for net in [Net::Base, Net::Solana] {
-            for at in 0..self.plan.endpoints {
-                if self.fault(w.endpoint_down, Fault::EndpointDown) {
-                    let until = now.saturating_add(self.random.range(1_000, 15_000));
-                    self.down_until.insert((net, at), until);
-                }
-            }
-        }
+        self.endpoint_weather();
         if self.fault(w.ledger_down, Fault::LedgerDown) {
             self.ledger_down_until = now.saturating_add(self.random.range(200, 6_000));
         }
-        if self.wallet_empty_until <= now && self.fault(w.wallet_empty, Fault::WalletEmpty) {
-            self.wallet_empty_until = now.saturating_add(self.random.range(2_000, 20_000));
-        }
+        self.closing_weather();
         if self.lies_until <= now && self.fault(w.false_unused, Fault::FalselyUnused) {
             self.lies_until = now.saturating_add(self.random.range(10_000, 90_000));
         }
@@ -344,19 +109,67 @@ impl World {
         if self.plan.reorg_depth_max > 0 && self.random.chance(w.reorg) {
             let depth = self.random.range(1, self.plan.reorg_depth_max);
             let undone = self.base.reorganise(depth, 200, &mut self.random);
+            let ours = undone.iter().filter(|tx| tx.nonce.is_some()).map(|tx| tx.id);
+            self.audit.undone.extend(ours);
+            let undone = undone.len();
             if undone > 0 {
                 self.report.count(Fault::Reorganisation);
                 self.audit.reorganised = true;
             }
             self.say(|| format!("base: reorganisation of {depth} blocks, {undone} transactions undone"));
         }
-        if self.base.base_fee > 50 {
+        self.fee_weather();
+    }
+
+    fn fee_weather(&mut self) {
+        let (w, now) = (self.plan.weather, self.now());
+        if self.plateau_until > now {
+            return;
+        }
+        if self.base.base_fee > HIGH_FEE {
             if self.random.chance(100) {
                 self.base.base_fee = self.random.range(8, 20);
             }
         } else if self.fault(w.fee_spike, Fault::FeeSpike) {
             self.base.base_fee = self.random.range(60, 300);
+        } else if self.fault(w.fee_plateau, Fault::FeePlateau) {
+            // Above what was signed for before, below what may be signed for now.
+            self.base.base_fee = self.random.range(22, HIGH_FEE + 20);
+            self.plateau_until = now.saturating_add(self.random.range(20_000, 90_000));
         }
+    }
+
+    /// What makes every payment fail for a while: an empty wallet, a token or a
+    /// recipient that takes nothing.
+    fn closing_weather(&mut self) {
+        let (w, now) = (self.plan.weather, self.now());
+        for net in [Net::Base, Net::Solana] {
+            if !self.is_empty(net) && self.fault(w.wallet_empty / 2, Fault::WalletEmpty) {
+                let until = now.saturating_add(self.random.range(2_000, 40_000));
+                self.empty_until.insert(net, until);
+            }
+            if self.obstacle(net).is_none() && self.fault(w.obstacle, Fault::PayoutClosed) {
+                let obstacle = match (net, self.random.chance(500)) {
+                    (Net::Base, true) => Obstacle::TokenPaused,
+                    (Net::Base, false) => Obstacle::PayToBlacklisted,
+                    (Net::Solana, true) => Obstacle::PayToClosed,
+                    (Net::Solana, false) => Obstacle::PayToFrozen,
+                };
+                let until = now.saturating_add(self.random.range(5_000, 60_000));
+                self.obstacles.insert(net, (until, obstacle));
+            }
+        }
+    }
+
+    /// Whether our wallet cannot pay for a transaction now.
+    pub(crate) fn is_empty(&self, net: Net) -> bool {
+        self.empty_until.get(&net).is_some_and(|until| *until > self.now())
+    }
+
+    /// What makes every payment fail now.
+    pub(crate) fn obstacle(&self, net: Net) -> Option<Obstacle> {
+        let now = self.now();
+        self.obstacles.get(&net).filter(|(until, _)| *until > now).map(|(_, obstacle)| *obstacle)
     }
 
     /// Whether this seed wants the payment signed only once a process stands
@@ -376,7 +189,10 @@ impl World {
         self.calm = true;
         self.base.base_fee = 10;
         self.ledger_down_until = 0;
-        self.wallet_empty_until = 0;
+        self.empty_until.clear();
+        self.obstacles.clear();
+        self.frozen.clear();
+        self.plateau_until = 0;
         self.lies_until = 0;
         self.no_history_until = [0; 2];
         self.no_rate_until = [0; 2];

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quittance_answers::Objects;
+use quittance_facilitator::chain::Obstacle;
 use quittance_ledger::PaymentState;
 use quittance_ledger::model::ModelDatabase;
 use quittance_protocol::PaymentKey;
@@ -13,14 +14,12 @@ use tokio::time::Instant;
 
 use crate::audit::Auditor;
 use crate::base::{Base, Terms};
+use crate::endpoints::Frozen;
 use crate::plan::{Crash, Net, Plan};
 use crate::process::Front;
 use crate::random::Random;
 use crate::solana::Solana;
 use crate::stats::{Fault, Kind, Report};
-
-/// Block time of Base.
-pub(crate) const BLOCK_MS: u64 = 2_000;
 
 /// Unix time at which every world begins.
 pub(crate) const BEGIN_MS: i64 = 1_800_000_000_000;
@@ -30,6 +29,11 @@ const CALLS_MAX: u64 = 200_000;
 
 /// Added to a seed for what a node forgets: other draws are the same without it.
 const OBLIVION: u64 = 0x0b11_0b11;
+
+/// Unix time of a world that began then.
+fn unix_ms(begun: Instant) -> i64 {
+    BEGIN_MS.saturating_add(i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX))
+}
 
 /// What the world knows about a payment and nobody else does.
 #[derive(Clone, Debug)]
@@ -90,8 +94,14 @@ pub(crate) struct World {
     /// The seed is over: nothing is judged any more.
     pub(crate) over: bool,
     pub(crate) ledger_down_until: u64,
-    /// Nodes refuse what the wallet cannot pay for.
-    pub(crate) wallet_empty_until: u64,
+    /// Until when each wallet is empty: nodes refuse what it cannot pay for.
+    pub(crate) empty_until: BTreeMap<Net, u64>,
+    /// Until when every payment fails, and why.
+    pub(crate) obstacles: BTreeMap<Net, (u64, Obstacle)>,
+    /// Until when the base fee does not fall.
+    pub(crate) plateau_until: u64,
+    /// Heads that stand still.
+    pub(crate) frozen: BTreeMap<(Net, usize), Frozen>,
     pub(crate) no_rate_until: [u64; 2],
     /// Until when the first endpoint of Base denies every landing.
     pub(crate) lies_until: u64,
@@ -125,11 +135,17 @@ impl Handle {
     pub(crate) fn new(plan: Plan, trace: bool) -> Self {
         let shared = plan.processes > 1 || plan.shared;
         let database = if shared { ModelDatabase::shared() } else { ModelDatabase::embedded() };
+        let begun = Instant::now();
+        // Leases are kept by the database's clock, whatever the hosts' show.
+        let database = match plan.canary {
+            Some(crate::Canary::LeaseByHostClock) => database,
+            _ => database.keeping_leases_by(move || unix_ms(begun)),
+        };
         if let Some(defect) = plan.canary.and_then(crate::Canary::defect) {
             database.with(|rows| rows.set_defect(defect));
         }
         Self(Arc::new(Mutex::new(World {
-            begun: Instant::now(),
+            begun,
             random: Random::new(plan.seed),
             database,
             objects: quittance_answers::memory(),
@@ -145,7 +161,10 @@ impl Handle {
             calm: false,
             over: false,
             ledger_down_until: 0,
-            wallet_empty_until: 0,
+            empty_until: BTreeMap::new(),
+            obstacles: BTreeMap::new(),
+            plateau_until: 0,
+            frozen: BTreeMap::new(),
             no_rate_until: [0; 2],
             lies_until: 0,
             no_history_until: [0; 2],

@@ -1,0 +1,100 @@
+//! What a process was told, and what it may do with it: sell nothing that it knows
+//! to fail, and claim nothing on a view of the chain that is old.
+
+use quittance_facilitator::chain::ChainView;
+use quittance_ledger::{NewClaim, Origin};
+use quittance_protocol::PaymentRequirements;
+
+use crate::endpoints::STALE_MS;
+use crate::link::Link;
+use crate::plan::{BLOCK_MS_MAX, Net};
+use crate::process::{name, network};
+use crate::solana::SLOT_MS;
+use crate::world::World;
+
+/// How old a claim's view of the chain may be: an endpoint that has just begun to
+/// stand still, a block, and a slow way there.
+const VIEW_MS_MAX: u64 = STALE_MS + BLOCK_MS_MAX + 4_000;
+
+impl World {
+    /// A chain says that a payment would land: from how old a head.
+    pub(crate) fn note_view(&mut self, process: usize, key: Option<usize>, view: Option<&ChainView>) {
+        if let Some((key, view)) = key.zip(view) {
+            let now = self.now();
+            self.audit.views.insert((process, key), (now, view.watch_from));
+        }
+    }
+
+    /// An offer: of no network that is known to be closed.
+    pub(crate) fn audit_offered(&mut self, link: &Link, accepts: &[PaymentRequirements]) {
+        for net in [Net::Base, Net::Solana] {
+            let offered = accepts.iter().any(|one| one.network == network(net));
+            if offered && link.closed_since(net).is_some() {
+                self.broken("P3", format!("{net:?} is offered, and is known to take no payment"));
+            }
+            if offered && self.is_retired_for(link, net) {
+                self.broken("P3", format!("{net:?} is offered, and is retired"));
+            }
+        }
+    }
+
+    /// A claim is on its way to the ledger: `asked_ms` is when its process looked for it.
+    pub(crate) fn audit_claims_view(&mut self, link: &Link, new: &NewClaim, asked_ms: u64) {
+        let Some(key) = self.keys.get(&new.key).copied() else { return };
+        let net = self.facts[key].net;
+        // A server that verifies looks for the key beside its own claim.
+        let gate = new.origin == Origin::Gate;
+        if gate && link.closed_since(net).is_some_and(|since| since < asked_ms) {
+            self.broken("P3", format!("key {key} is claimed, and {net:?} is known to take no payment"));
+        }
+        let view = self.audit.views.get(&(link.process, key)).copied();
+        let Some((at_ms, _)) = view.filter(|(_, head)| *head == new.watch_from) else { return };
+        let head_ms = match net {
+            Net::Base => self.base.time_ms(new.watch_from),
+            Net::Solana => new.watch_from.saturating_mul(SLOT_MS),
+        };
+        let old = at_ms.saturating_sub(head_ms);
+        if old > VIEW_MS_MAX {
+            self.broken("I4", format!("key {key} is claimed on a head that was {old} ms old"));
+        }
+    }
+
+    /// A process renewed its lease just now.
+    pub(crate) fn note_lease(&mut self, process: usize) {
+        let until = self.now().saturating_add(self.plan.lease_ms);
+        self.audit.lease_until.insert(process, until);
+    }
+
+    /// The newest life of each process, as the ledger counts them.
+    pub(crate) fn epochs(&self) -> Vec<i64> {
+        self.database
+            .with(|rows| (0..self.plan.processes).map(|process| rows.epoch(&name(process))).collect())
+    }
+
+    /// Somebody took over what dead ones left: nothing of who keeps its lease (P1).
+    pub(crate) fn audit_fenced(&mut self, by: usize, before: &[i64]) {
+        let now = self.now();
+        for (process, (before, after)) in before.iter().zip(self.epochs()).enumerate() {
+            let keeps = self.audit.lease_until.get(&process).is_some_and(|until| *until > now);
+            if process != by && *before != after && keeps {
+                self.broken("P1", format!("process {by} takes over from {process}, which keeps its lease"));
+            }
+        }
+    }
+
+    /// Whether the operator's change has retired this network.
+    pub(crate) fn is_retired(&self, net: Net) -> bool {
+        let changed = self.plan.moves_ms.is_some_and(|at| self.now() >= at);
+        changed && self.plan.retires == Some(net)
+    }
+
+    fn is_retired_for(&self, link: &Link, net: Net) -> bool {
+        self.plan.retires == Some(net) && link.has_moved
+    }
+
+    /// Who has signed nothing and is offered nothing any more goes elsewhere.
+    pub(crate) fn gives_up(&self, key: usize) -> bool {
+        let fact = &self.facts[key];
+        !fact.signed && self.is_retired(fact.net)
+    }
+}

@@ -45,6 +45,8 @@ const RECEIPT_FAILURES: u64 = 3;
 
 /// Where no endpoint shows receipts, they are asked for again at every so many looks.
 const LOOKS_BEFORE_RECEIPTS: u32 = 16;
+/// By how much further down each search for what used an authorization goes than the one before.
+const LOWER_TIMES: u64 = 8;
 
 /// Where the scans of one chain have got to. Lives in memory: after a restart an empty cursor makes
 /// the first scan search for every watched payment from its own first block.
@@ -63,6 +65,8 @@ pub struct ScanCursor {
     /// Nonces found gone without a payment of this claim, waiting for finality.
     burned: HashMap<PaymentKey, Landing>,
     pace: Pace,
+    /// How many blocks further down the log search for a payment sets out.
+    lower: HashMap<PaymentKey, u64>,
 }
 
 impl ScanCursor {
@@ -78,9 +82,20 @@ impl ScanCursor {
             watched.iter().flat_map(|w| w.watch.attempts.iter().map(String::as_str)).collect();
         self.progress.retain(|key, _| keys.contains(key));
         self.burned.retain(|key, _| keys.contains(key));
+        self.lower.retain(|key, _| keys.contains(key));
         self.reported.retain(|hash| attempts.contains(hash.as_str()));
         self.asked.retain(|hash, _| attempts.contains(hash.as_str()));
         self.pace.forget(&attempts);
+    }
+
+    /// The state says used, and no log down to where the search set out says by what: it
+    /// was used longer before its claim than a reorganisation goes, at a node that showed
+    /// it unused. Searched again from further down each time, or it would never end.
+    fn search_lower(&mut self, watched: &Watched<'_>) {
+        let rewind = watched.watch.from_block.saturating_sub(watched.start).max(1);
+        let lower = self.lower.entry(watched.key).or_insert(rewind);
+        *lower = lower.saturating_mul(LOWER_TIMES);
+        self.progress.remove(&watched.key);
     }
 
     /// A block we stood on has vanished: everything found on its branch is open again.

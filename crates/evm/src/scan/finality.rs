@@ -55,8 +55,11 @@ impl EvmChain {
             stream::iter(reads).buffer_unordered(PARALLEL_CALLS_MAX).try_collect().await?;
         for (key, used) in states {
             if used {
-                // It landed or was cancelled, and no log of it was seen: search for it again.
-                cursor.progress.remove(&key);
+                // It landed or was cancelled, and no log of it was seen: search for it again,
+                // once the search under way has come to its end.
+                if let Some(watched) = watched.iter().find(|w| w.key == key && cursor.is_searched(w)) {
+                    cursor.search_lower(watched);
+                }
             } else {
                 out.push((key, Evidence::Expired { block: finalized.number, clock: finalized.timestamp }));
             }

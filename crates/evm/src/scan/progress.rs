@@ -40,7 +40,8 @@ impl ScanCursor {
     fn search_from(&mut self, watched: &Watched<'_>, search: &Search<'_>) -> u64 {
         let target = &search.target;
         let range = search.rpc.log_range().blocks();
-        let start = watched.start.max(search.bottom);
+        let lower = self.lower.get(&watched.key).copied().unwrap_or(0);
+        let start = watched.start.saturating_sub(lower).max(search.bottom);
         let calls = target.number.saturating_sub(start).div_ceil(range).max(1);
         let again = RESEARCH_AFTER_SECONDS.saturating_mul(calls);
         if let Some(known) = self.progress.get(&watched.key) {

@@ -439,6 +439,31 @@ async fn a_used_nonce_never_expires() {
     assert_eq!(settled(&scan(&chain, &watched, &mut cursor).await), [(hash(5), 11, false)]);
 }
 
+/// A node that denied it let it be claimed; what used it lies deeper than any reorganisation.
+#[tokio::test]
+async fn i4_an_authorization_used_long_before_its_claim_ends_as_earlier() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[&rpc], |_| {}).await;
+    let p = payment(1, 1, GENESIS + 24);
+    rpc.mine(vec![settlement(5, STRANGER, &[&p])]);
+    for _ in 0..700 {
+        rpc.mine(vec![]);
+    }
+    rpc.state().finalized = Some(711);
+    let watched = [watch(&p, 711)];
+    let mut cursor = ScanCursor::default();
+    let mut found = Vec::new();
+    // One look for each depth, and one more for the block to be final.
+    for _ in 0..6 {
+        found.extend(scan(&chain, &watched, &mut cursor).await);
+        rpc.mine(vec![]);
+    }
+    assert!(
+        matches!(found.first(), Some(Evidence::Earlier(landing)) if landing.transaction == hash(5) && landing.block == 11),
+        "{found:?}"
+    );
+}
+
 async fn two_endpoints(second: Arc<FakeRpc>) -> Vec<Evidence> {
     let first = FakeRpc::new(20);
     first.state().finalized = Some(20);

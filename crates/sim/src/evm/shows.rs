@@ -19,9 +19,18 @@ const REWIND_BLOCKS: u64 = 64;
 /// Ranges of logs that one look asks for.
 const RANGES_PER_LOOK: u64 = 4;
 
-/// How far the logs were searched for each payment: the next block, and the hash
-/// of the one before it.
-pub(super) type Searched = BTreeMap<usize, (u64, String)>;
+/// How far the logs were searched for each payment.
+pub(super) type Searched = BTreeMap<usize, Search>;
+
+/// The search for one payment.
+#[derive(Default)]
+pub(super) struct Search {
+    next: u64,
+    /// Of the block before the next one.
+    hash: String,
+    /// How many blocks further down it sets out.
+    lower: u64,
+}
 
 /// From where one look sees the chain.
 struct Sight {
@@ -82,8 +91,12 @@ impl World {
         for watched in watched {
             let Some(key) = self.keys.get(&watched.key).copied() else { continue };
             let searched_to = self.search_logs(key, watched.watch_from, target, searched);
-            if let Some(evidence) = self.look_base(key, watched, &sight, searched_to) {
-                found.push((watched.key, evidence));
+            match self.look_base(key, watched, &sight, searched_to) {
+                Some(evidence) => found.push((watched.key, evidence)),
+                None if searched_to > target && self.is_used_unseen(key, &sight) => {
+                    self.search_lower(key, watched.watch_from, searched);
+                }
+                None => {}
             }
             for transaction in &watched.transactions {
                 let id = transaction.strip_prefix("0x").and_then(|id| id.parse().ok()).unwrap_or(u32::MAX);
@@ -100,9 +113,11 @@ impl World {
 
     /// Asks for the logs of a few more ranges; the first block that was not searched.
     fn search_logs(&self, key: usize, watch_from: u64, target: u64, searched: &mut Searched) -> u64 {
-        let stands = |(next, hash): &&(u64, String)| self.base.hash(next.saturating_sub(1)) == *hash;
-        let known = searched.get(&key).filter(stands).map(|(next, _)| *next);
-        let next = known.unwrap_or(watch_from.saturating_sub(REWIND_BLOCKS));
+        let known = searched.entry(key).or_default();
+        if known.hash != self.base.hash(known.next.saturating_sub(1)) {
+            known.next = watch_from.saturating_sub(REWIND_BLOCKS.saturating_add(known.lower));
+        }
+        let next = known.next;
         let range = self.plan.log_range;
         let far = target.saturating_sub(next) >= range;
         // The old rule: a range that is refused is not asked for in parts.
@@ -110,8 +125,24 @@ impl World {
             return next;
         }
         let next = target.saturating_add(1).min(next.saturating_add(range.saturating_mul(RANGES_PER_LOOK)));
-        searched.insert(key, (next, self.base.hash(next.saturating_sub(1))));
+        known.next = next;
+        known.hash = self.base.hash(next.saturating_sub(1));
         next
+    }
+
+    /// Whether the state says that the authorization was used, and its time is over.
+    fn is_used_unseen(&self, key: usize, sight: &Sight) -> bool {
+        let finalized_ms = self.base.time_ms(self.base.finalized(sight.head));
+        let past = self.facts.get(key).is_some_and(|fact| finalized_ms >= fact.terms.valid_before_ms);
+        past && !sight.lies && self.base.used(key, sight.head).is_some()
+    }
+
+    /// What used it lies further down than the search set out.
+    fn search_lower(&self, key: usize, watch_from: u64, searched: &mut Searched) {
+        let known = searched.entry(key).or_default();
+        known.lower = known.lower.max(REWIND_BLOCKS).saturating_mul(8);
+        known.next = watch_from.saturating_sub(REWIND_BLOCKS.saturating_add(known.lower));
+        known.hash = self.base.hash(known.next.saturating_sub(1));
     }
 
     /// The transaction that used the authorization, where receipts or logs show it.

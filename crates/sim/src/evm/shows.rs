@@ -12,9 +12,9 @@ use crate::canary::Canary;
 use crate::plan::Net;
 use crate::world::World;
 
-/// How far before a claim's block its logs are searched: a reorganisation may have
-/// moved the landing down.
-const REWIND_BLOCKS: u64 = 64;
+/// How far before a claim's block its logs are searched at first: a reorganisation may
+/// have moved the landing down. The chain crate goes further; here all times are shorter.
+const REWIND_MS: u64 = 10_000;
 
 /// Ranges of logs that one look asks for.
 const RANGES_PER_LOOK: u64 = 4;
@@ -115,7 +115,7 @@ impl World {
     fn search_logs(&self, key: usize, watch_from: u64, target: u64, searched: &mut Searched) -> u64 {
         let known = searched.entry(key).or_default();
         if known.hash != self.base.hash(known.next.saturating_sub(1)) {
-            known.next = watch_from.saturating_sub(REWIND_BLOCKS.saturating_add(known.lower));
+            known.next = watch_from.saturating_sub(self.rewind_blocks().saturating_add(known.lower));
         }
         let next = known.next;
         let range = self.plan.log_range;
@@ -137,11 +137,15 @@ impl World {
         past && !sight.lies && self.base.used(key, sight.head).is_some()
     }
 
+    fn rewind_blocks(&self) -> u64 {
+        REWIND_MS / self.plan.block_ms
+    }
+
     /// What used it lies further down than the search set out.
     fn search_lower(&self, key: usize, watch_from: u64, searched: &mut Searched) {
         let known = searched.entry(key).or_default();
-        known.lower = known.lower.max(REWIND_BLOCKS).saturating_mul(8);
-        known.next = watch_from.saturating_sub(REWIND_BLOCKS.saturating_add(known.lower));
+        known.lower = known.lower.max(self.rewind_blocks()).saturating_mul(8);
+        known.next = watch_from.saturating_sub(self.rewind_blocks().saturating_add(known.lower));
         known.hash = self.base.hash(known.next.saturating_sub(1));
     }
 

@@ -136,7 +136,7 @@ async function spike(api) {
 
 const CEILING = 100_000;
 
-async function ceilings(net, api, config) {
+async function ceilings(api) {
   await test('above the ceiling a network closes, below it it reopens at once', async () => {
     await until('both', api, sells(stack.BASE, stack.SOLANA));
     prices.sol = '15000.00';
@@ -145,8 +145,12 @@ async function ceilings(net, api, config) {
     const { gas } = await until('Solana reopens', api, sells(stack.BASE, stack.SOLANA));
     assert.ok(gas[stack.SOLANA] <= CEILING && gas[stack.SOLANA] > CEILING * 0.8, `reopened at ${gas[stack.SOLANA]}`);
   });
-  await test('what a signature may cost must fit what is left of the day', async () => {
-    await assert.rejects(stack.officialBuy(net, api.url, 'base', 'image'), /network_unavailable/);
+}
+
+/** A ceiling that the next payment would meet: no offer is made that would be refused. */
+async function spentDay(api, config) {
+  await test('what a signature may cost must fit what is left of the day, or nothing is offered', async () => {
+    await until('both are closed', api, ({ status }) => status === 503);
     assert.deepEqual(await stack.books(config), [], 'nothing is claimed');
   });
 }
@@ -189,12 +193,15 @@ await stack.withStack(async folder => {
     gas_ceiling_usdc: (CEILING / ATOMIC).toFixed(6),
     spent_network_day_usdc: '0.000001',
   };
+  const environment = { QUITTANCE__QUOTE__SPENT_NETWORK_DAY_USDC: '5.50' };
   const port = await stack.freePort();
   const second = live(stack.configure(folder, net, { name: 'limited', port, more: { quote: limited } }), feed.url);
-  api = await stack.sampleApi(net, second);
-  await ceilings(net, api, second);
+  api = await stack.sampleApi(net, second, { env: environment });
+  await ceilings(api);
   await stack.stop(api.child);
-  const environment = { QUITTANCE__QUOTE__SPENT_NETWORK_DAY_USDC: '5.50' };
+  api = await stack.sampleApi(net, second);
+  await spentDay(api, second);
+  await stack.stop(api.child);
   let bought;
   await test('the environment raises a ceiling', async () => {
     api = await stack.sampleApi(net, second, { env: environment });
@@ -204,10 +211,10 @@ await stack.withStack(async folder => {
   });
   await stack.stop(api.child);
   await books(net, second, bought);
-  await test('a restart does not forget what was spent: the daily ceiling closes both networks', async () => {
+  await test('a restart with a daily ceiling below one settlement offers nothing', async () => {
     api = await stack.sampleApi(net, second);
     const closed = await until('both spent their allowance', api, ({ status }) => status === 503);
-    assert.equal(closed.retryAfter, '60');
+    assert.ok(Number(closed.retryAfter) > 0, closed.retryAfter);
   });
   feed.server.close();
   feed.server.closeAllConnections();

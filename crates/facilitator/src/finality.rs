@@ -75,7 +75,7 @@ impl Keeper {
     /// One look: reads of the ledger, and calls only while something is not final.
     async fn look(&mut self) -> Result<(), FinalityFault> {
         let network = self.desk.chain.network();
-        if self.tools.ledger.unfinal(network, 0..=u64::MAX).await?.is_empty() {
+        if !self.tools.ledger.has_unfinal(network).await? {
             self.missing.clear();
             return Ok(());
         }

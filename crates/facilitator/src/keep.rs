@@ -21,8 +21,11 @@ const RUNS_END_AFTER_SIXTHS: u32 = 5;
 /// A clock that is further from the database's is warned about at each heartbeat.
 const CLOCK_SKEW_MS_MAX: i64 = 2_000;
 
-/// Pause between two rounds of dropping old answers.
+/// Pause before it is looked again for what is old enough to be dropped.
 const PRUNE_PAUSE: Duration = Duration::from_secs(3_600);
+
+/// Pause between two steps of dropping it: payments come in between.
+const STEP_PAUSE: Duration = Duration::from_millis(250);
 
 impl Inner {
     /// Boot: every unfinished payment goes on (P2), every run that died with a
@@ -172,15 +175,21 @@ impl Inner {
         let inner = Arc::clone(self);
         self.drivers.spawn(async move {
             loop {
-                match inner.tools.ledger.prune(policy, inner.tools.clock.now_ms()).await {
-                    Ok(0) => {}
-                    Ok(answers) => tracing::info!(answers, "dropped old answers"),
-                    Err(error) => tracing::warn!(%error, "cannot drop old answers"),
-                }
+                let pause = match inner.tools.ledger.prune(policy, inner.tools.clock.now_ms()).await {
+                    Ok(0) => PRUNE_PAUSE,
+                    Ok(answers) => {
+                        tracing::info!(answers, "dropped old answers");
+                        STEP_PAUSE
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot drop old answers");
+                        PRUNE_PAUSE
+                    }
+                };
                 tokio::select! {
                     biased;
                     () = inner.tools.stop.cancelled() => return,
-                    () = tokio::time::sleep(PRUNE_PAUSE) => {}
+                    () = tokio::time::sleep(pause) => {}
                 }
             }
         });

@@ -242,7 +242,7 @@ impl Facilitator {
 
     /// Whether payments can be taken: the ledger answers and some network is offered.
     pub async fn ready(&self) -> Result<(), String> {
-        self.inner.tools.ledger.counts().await.map_err(|error| error.to_string())?;
+        self.inner.tools.ledger.ping().await.map_err(|error| error.to_string())?;
         let now_ms = self.inner.tools.clock.now_ms();
         if self.inner.desks.iter().any(|desk| desk.current(now_ms).is_some()) {
             return Ok(());

@@ -183,12 +183,23 @@ impl Tx {
         matches!(self.conn, Conn::Postgres(_))
     }
 
+    /// Statements pass here and nowhere else, so that tests see each of them.
+    #[cfg(feature = "testing")]
+    fn note(&self, sql: &'static str, params: &[Value]) {
+        crate::testing::plans::note(self.is_postgres(), sql, params);
+    }
+
+    #[cfg(not(feature = "testing"))]
+    #[allow(clippy::unused_self, reason = "tests only")]
+    fn note(&self, _: &'static str, _: &[Value]) {}
+
     /// Runs a statement and says how many rows it changed.
     pub(crate) async fn execute(
         &mut self,
         sql: &'static str,
         params: Vec<Value>,
     ) -> Result<u64, LedgerError> {
+        self.note(sql, &params);
         let rows = match &mut self.conn {
             Conn::Sqlite(conn) => bind_all!(sql, params).execute(&mut **conn).await?.rows_affected(),
             Conn::Postgres(conn) => bind_all!(sql, params).execute(&mut **conn).await?.rows_affected(),
@@ -203,6 +214,7 @@ impl Tx {
         sql: &'static str,
         params: Vec<Value>,
     ) -> Result<Vec<Row>, LedgerError> {
+        self.note(sql, &params);
         Ok(match &mut self.conn {
             Conn::Sqlite(conn) => {
                 bind_all!(sql, params).fetch_all(&mut **conn).await?.into_iter().map(Row::Sqlite).collect()

@@ -2,6 +2,7 @@
 
 pub(crate) mod aliases;
 pub(crate) mod attempts;
+pub(crate) mod audit;
 pub(crate) mod books;
 pub(crate) mod claims;
 pub(crate) mod delivery;
@@ -12,5 +13,6 @@ pub(crate) mod merchants;
 pub(crate) mod objects;
 pub(crate) mod open_work;
 pub(crate) mod reading;
+pub(crate) mod retention;
 pub(crate) mod usages;
 pub(crate) mod verdicts;

@@ -12,8 +12,8 @@ use crate::merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
 use crate::repeats::{Alias, Known};
 use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
 use crate::types::{
-    AttemptId, CostEntry, DeliveryStart, LeftoverObject, NewClaim, OpenWork, Payment, PaymentState,
-    Retention, RunEnd, Slot, StoredAnswer, TariffRow,
+    AttemptId, CostEntry, DeliveryStart, LeftoverObject, NewClaim, OpenWork, Payment, Retention, RunEnd,
+    Slot, StoredAnswer, TariffRow,
 };
 
 /// One list of operations makes the trait and its implementation for
@@ -99,6 +99,7 @@ operations! {
 
     // What becomes of landings.
     async fn unfinal(network: &Network, blocks: RangeInclusive<u64>) -> Vec<Payment>;
+    async fn has_unfinal(network: &Network) -> bool;
     async fn finalize(landings: Vec<(PaymentId, Landing)>, now_ms: i64) -> u64;
     async fn move_landing(payment: &PaymentId, landing: &Landing, now_ms: i64) -> bool;
     async fn book_reorged_loss(payment: &PaymentId, evidence: &Evidence, now_ms: i64) -> bool;
@@ -155,7 +156,6 @@ operations! {
     async fn book_cost(entry: CostEntry, now_ms: i64) -> bool;
     async fn open_work(now_ms: i64) -> OpenWork;
     async fn unexplained(network: &Network, transactions: &[String]) -> Vec<String>;
-    async fn counts() -> Vec<(Network, PaymentState, u64)>;
     async fn put_tariff(network: &Network, gas: Amount, detail: serde_json::Value, now_ms: i64) -> i64;
     async fn tariffs_since(network: &Network, replaced_after_ms: i64) -> Vec<TariffRow>;
 
@@ -163,6 +163,7 @@ operations! {
     async fn unfinished() -> Vec<Payment>;
     async fn running() -> Vec<(PaymentId, u32)>;
     async fn adopt_orphans(now_ms: i64) -> Vec<Payment>;
+    async fn ping() -> ();
     async fn heartbeat(now_ms: i64) -> ();
     async fn rejoin(now_ms: i64) -> ();
     async fn prune(policy: Retention, now_ms: i64) -> u64;

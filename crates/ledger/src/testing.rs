@@ -4,6 +4,8 @@
 //! socket in a temporary folder only. A watchdog process stops it and removes
 //! the folder when the process that started it ends, however it ends.
 
+pub mod plans;
+
 use std::io::{Error, Result};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};

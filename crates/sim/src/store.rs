@@ -6,8 +6,8 @@ use std::sync::PoisonError;
 use async_trait::async_trait;
 use quittance_ledger::{
     Alias, AttemptId, ClaimOutcome, CostEntry, DeliveryStart, ExposureSums, Known, LeftoverObject,
-    MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewClaim, OpenWork, Payment, PaymentState, Recorded,
-    Reserve, Retention, RunEnd, SignFn, SignedBytes, Slot, Store, StoredAnswer, TariffRow,
+    MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewClaim, OpenWork, Payment, Recorded, Reserve,
+    Retention, RunEnd, SignFn, SignedBytes, Slot, Store, StoredAnswer, TariffRow,
 };
 use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentId, PaymentKey, SendOutcome};
 
@@ -168,6 +168,11 @@ impl Store for FaultyStore {
     async fn unfinal(&self, network: &Network, blocks: RangeInclusive<u64>) -> Answer<Vec<Payment>> {
         let found = self.read(15, None, self.inner.unfinal(network, blocks)).await?;
         Ok(if self.has(Canary::LandingsForgotten) { Vec::new() } else { found })
+    }
+
+    async fn has_unfinal(&self, network: &Network) -> Answer<bool> {
+        let found = self.read(70, None, self.inner.has_unfinal(network)).await?;
+        Ok(found && !self.has(Canary::LandingsForgotten))
     }
 
     async fn finalize(&self, landings: Vec<(PaymentId, Landing)>, now_ms: i64) -> Answer<u64> {
@@ -344,8 +349,8 @@ impl Store for FaultyStore {
         self.read(39, None, self.inner.unexplained(network, transactions)).await
     }
 
-    async fn counts(&self) -> Answer<Vec<(Network, PaymentState, u64)>> {
-        self.read(29, None, self.inner.counts()).await
+    async fn ping(&self) -> Answer<()> {
+        self.read(29, None, self.inner.ping()).await
     }
 
     async fn prune(&self, policy: Retention, now_ms: i64) -> Answer<u64> {

@@ -30,7 +30,7 @@ const KEEPALIVE_COUNT: &str = "3";
 /// First half of the advisory lock key of an instance name ("quit").
 const NAME_LOCK_CLASS: i32 = 0x7175_6974;
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[
+pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "ledger", include_str!("../../../../migrations/postgres/0001_ledger.sql")),
     (2, "costs recent", include_str!("../../../../migrations/postgres/0002_costs_recent.sql")),
     (3, "finality", include_str!("../../../../migrations/postgres/0003_finality.sql")),
@@ -40,6 +40,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "answer objects", include_str!("../../../../migrations/postgres/0008_answer_objects.sql")),
     (9, "aliases", include_str!("../../../../migrations/postgres/0009_aliases.sql")),
     (11, "owed", include_str!("../../../../migrations/postgres/0011_owed.sql")),
+    (12, "look-ups", include_str!("../../../../migrations/postgres/0012_look_ups.sql")),
 ];
 
 pub(crate) struct PostgresBackend {

@@ -22,7 +22,7 @@ const QUEUE_MAX: usize = 4_096;
 /// How long a statement waits for a lock of another connection (a backup, say).
 const BUSY_TIMEOUT_MS: u64 = 5_000;
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[
+pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "ledger", include_str!("../../../../migrations/sqlite/0001_ledger.sql")),
     (2, "costs recent", include_str!("../../../../migrations/sqlite/0002_costs_recent.sql")),
     (3, "finality", include_str!("../../../../migrations/sqlite/0003_finality.sql")),
@@ -32,6 +32,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "answer objects", include_str!("../../../../migrations/sqlite/0008_answer_objects.sql")),
     (9, "aliases", include_str!("../../../../migrations/sqlite/0009_aliases.sql")),
     (11, "owed", include_str!("../../../../migrations/sqlite/0011_owed.sql")),
+    (12, "look-ups", include_str!("../../../../migrations/sqlite/0012_look_ups.sql")),
 ];
 
 /// An operation in the writer's queue, its result type erased.

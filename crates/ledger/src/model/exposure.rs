@@ -264,6 +264,9 @@ impl Database {
     }
 
     pub(super) fn unpaid(&mut self, payment: &Payment) {
+        if payment.delivery == crate::types::DeliveryState::Owed {
+            return;
+        }
         if let Some(history) = self.payers.get_mut(&(payment.network.clone(), payment.payer.clone())) {
             history.0 = history.0.saturating_sub(payment.gas.atomic());
         }

@@ -30,6 +30,10 @@ impl Database {
         found
     }
 
+    pub(super) fn has_unfinal(&self, me: &Me, network: &Network) -> bool {
+        !self.unfinal(me, network, &(0..=u64::MAX)).is_empty()
+    }
+
     pub(super) fn finalize(
         &mut self,
         me: &Me,

@@ -6,12 +6,13 @@ use quittance_protocol::PaymentId;
 use serde_json::json;
 
 use super::deliveries::delivery_error;
-use super::rows::{Database, Object};
+use super::rows::{Answer, Database, Object};
 use crate::LIST_MAX;
 use crate::conn::plain;
 use crate::error::LedgerError;
 use crate::ledger::Me;
 use crate::ops::objects::DELETED_AGAIN_MS;
+use crate::ops::retention::ANSWERS_PER_STEP;
 use crate::types::{AnswerObject, DeliveryState, LeftoverObject};
 
 impl Database {
@@ -111,7 +112,12 @@ impl Database {
 
     /// As [`Ledger::prune`](crate::Ledger::prune).
     pub(super) fn prune(&mut self, instance: Arc<str>, before_ms: i64, now_ms: i64) -> u64 {
-        let dropped = self.forget(None, before_ms, now_ms);
+        let old = |(_, answer): &(&usize, &Answer)| answer.kept.is_some() && answer.at_ms < before_ms;
+        let mut old: Vec<_> =
+            self.answers.iter().filter(old).map(|(at, answer)| (answer.at_ms, *at)).collect();
+        old.sort_unstable();
+        old.truncate(usize::try_from(ANSWERS_PER_STEP).unwrap_or(usize::MAX));
+        let dropped = old.iter().map(|(_, at)| u64::from(self.forget(*at, now_ms))).sum();
         if dropped > 0 {
             let detail = json!({"answers": dropped, "before_ms": before_ms});
             self.line(&Me { instance, epoch: 0 }, now_ms, None, "pruned", detail);
@@ -121,29 +127,24 @@ impl Database {
 
     pub(super) fn erase_answer(&mut self, me: &Me, id: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
         let at = self.at(id)?;
-        let erased = self.forget(Some(at), i64::MAX, now_ms) > 0;
+        let erased = self.forget(at, now_ms);
         if erased {
             self.line(me, now_ms, Some(id), "answer_erased", json!({}));
         }
         Ok(erased)
     }
 
-    fn forget(&mut self, payment: Option<usize>, before_ms: i64, now_ms: i64) -> u64 {
-        let mut dropped = 0_u64;
-        for (at, answer) in &mut self.answers {
-            if answer.at_ms >= before_ms || payment.is_some_and(|only| only != *at) {
-                continue;
-            }
-            let Some(kept) = answer.kept.take() else { continue };
-            dropped = dropped.saturating_add(1);
-            let payment = &mut self.payments[*at].payment;
-            if payment.delivery == DeliveryState::Delivered && payment.first_answer_at_ms.is_none() {
-                payment.delivery = DeliveryState::DeliveredInPart;
-            }
-            if let Some(object) = kept.object.and_then(|object| self.objects.get_mut(&object.name)) {
-                (object.key, object.kept, object.dropped_at_ms) = (None, false, Some(now_ms));
-            }
+    fn forget(&mut self, at: usize, now_ms: i64) -> bool {
+        let Some(kept) = self.answers.get_mut(&at).and_then(|answer| answer.kept.take()) else {
+            return false;
+        };
+        let payment = &mut self.payments[at].payment;
+        if payment.delivery == DeliveryState::Delivered && payment.first_answer_at_ms.is_none() {
+            payment.delivery = DeliveryState::DeliveredInPart;
         }
-        dropped
+        if let Some(object) = kept.object.and_then(|object| self.objects.get_mut(&object.name)) {
+            (object.key, object.kept, object.dropped_at_ms) = (None, false, Some(now_ms));
+        }
+        true
     }
 }

@@ -42,6 +42,11 @@ impl ModelLedger {
 
 /// What no facilitator asks for, and the comparison with the databases does.
 impl ModelLedger {
+    /// See [`Ledger::counts`](crate::Ledger::counts).
+    pub fn counts(&self) -> Result<Vec<(Network, PaymentState, u64)>, LedgerError> {
+        self.read(|rows| Ok(rows.counts()))
+    }
+
     /// See [`Ledger::journal`](crate::Ledger::journal).
     pub fn journal(&self, payment: &PaymentId) -> Result<Vec<JournalLine>, LedgerError> {
         self.read(|rows| {
@@ -198,6 +203,10 @@ impl Store for ModelLedger {
         blocks: RangeInclusive<u64>,
     ) -> Result<Vec<Payment>, LedgerError> {
         self.read(|rows| Ok(rows.unfinal(&self.me(), network, &blocks)))
+    }
+
+    async fn has_unfinal(&self, network: &Network) -> Result<bool, LedgerError> {
+        self.read(|rows| Ok(rows.has_unfinal(&self.me(), network)))
     }
 
     async fn finalize(&self, landings: Vec<(PaymentId, Landing)>, now_ms: i64) -> Result<u64, LedgerError> {
@@ -377,10 +386,6 @@ impl Store for ModelLedger {
         self.read(|rows| Ok(rows.unexplained(network, transactions)))
     }
 
-    async fn counts(&self) -> Result<Vec<(Network, PaymentState, u64)>, LedgerError> {
-        self.read(|rows| Ok(rows.counts()))
-    }
-
     async fn put_tariff(
         &self,
         network: &Network,
@@ -410,6 +415,10 @@ impl Store for ModelLedger {
     async fn adopt_orphans(&self, now_ms: i64) -> Result<Vec<Payment>, LedgerError> {
         let lease_now_ms = self.database.lease_now(now_ms);
         self.write(now_ms, |rows, me| Ok(rows.adopt_orphans(me, lease_now_ms, now_ms)))
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        self.read(|_| Ok(()))
     }
 
     async fn heartbeat(&self, now_ms: i64) -> Result<(), LedgerError> {

@@ -17,15 +17,18 @@ use crate::types::{NewClaim, Origin, Payment};
 /// Looks for an earlier payment within one claim.
 const LOOKS_MAX: u32 = 3;
 
-/// What is true of a payment that something is left of for its payer.
+/// What is true of a payment that something is left of for its payer; the first
+/// part is the condition of the index over them.
 macro_rules! unanswered {
-    ($sql:literal) => {
+    ($sql:literal, $opens:literal, $closes:literal) => {
         concat!(
             "SELECT * FROM payments WHERE ",
             $sql,
-            " AND origin = 'gate' AND first_answer_at_ms IS NULL \
-             AND state IN ('claimed', 'recorded', 'settled') \
-             AND NOT owed AND (delivery = 'running' \
+            " AND ",
+            $opens,
+            "origin = 'gate' AND first_answer_at_ms IS NULL AND state IN ('claimed', 'recorded', 'settled')",
+            $closes,
+            " AND NOT owed AND (delivery = 'running' \
              OR (delivery IN ('none', 'credited') AND runs - runs_interrupted < $2) \
              OR (delivery = 'delivered' AND EXISTS (SELECT 1 FROM answers WHERE payment = payments.id \
              AND body IS NOT NULL AND NOT truncated)))"
@@ -33,10 +36,13 @@ macro_rules! unanswered {
     };
 }
 
+/// By its id, and not by the index over all of them: see `verdicts`.
+const STILL_UNANSWERED: &str = unanswered!("id = $1", "CASE WHEN ", " THEN TRUE ELSE FALSE END");
+
 /// The same, and nobody who came with it is waiting to be served: they were told
 /// that it is pending or failed, or must have been by now. Paid ones first.
 const LEFT_BY_ITS_CALLER: &str = concat!(
-    unanswered!("payer = $1 AND fingerprint = $3 AND network = $4 AND payment_key <> $5"),
+    unanswered!("payer = $1 AND fingerprint = $3 AND network = $4 AND payment_key <> $5", "", ""),
     " AND (pending_answer_at_ms IS NOT NULL OR credited_at_ms IS NOT NULL \
      OR (delivery = 'none' AND created_at_ms <= $6)) \
      AND NOT EXISTS (SELECT 1 FROM identifiers WHERE payment = payments.id) \
@@ -287,7 +293,7 @@ async fn still_unanswered(
     if lock == Lock::Yes {
         claims::lock(tx, id).await?;
     }
-    let row = tx.one(unanswered!("id = $1"), params![id.as_str(), i64::from(policy.runs_max)]).await?;
+    let row = tx.one(STILL_UNANSWERED, params![id.as_str(), i64::from(policy.runs_max)]).await?;
     row.as_ref().map(codec::payment).transpose()
 }
 

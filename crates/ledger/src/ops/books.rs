@@ -39,8 +39,11 @@ impl Ledger {
         self.read(move |tx| {
             Box::pin(async move {
                 tx.all(
-                    "SELECT * FROM tariffs WHERE network = $1 \
-                     AND (replaced_at_ms IS NULL OR replaced_at_ms > $2) ORDER BY number",
+                    // Two looks of an index each: joined by OR they would read every
+                    // tariff that the network ever had.
+                    "SELECT * FROM tariffs WHERE network = $1 AND replaced_at_ms IS NULL \
+                     UNION ALL \
+                     SELECT * FROM tariffs WHERE network = $1 AND replaced_at_ms > $2 ORDER BY number",
                     params![network.as_str(), replaced_after_ms],
                 )
                 .await?
@@ -119,8 +122,8 @@ async fn put_tariff(
     .await?;
     tx.change_one(
         "INSERT INTO tariffs (network, number, gas, detail, created_at_ms) \
-         SELECT $1, COALESCE(MAX(number), 0) + 1, $2, $3, $4 FROM tariffs WHERE network = $1 \
-         RETURNING number",
+         SELECT $1, COALESCE((SELECT number FROM tariffs WHERE network = $1 ORDER BY number DESC LIMIT 1), 0) + 1, \
+         $2, $3, $4 RETURNING number",
         params![network.as_str(), amount(gas, "gas")?, detail.to_string(), now_ms],
     )
     .await?

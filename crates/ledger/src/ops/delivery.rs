@@ -260,8 +260,8 @@ async fn end_run(
 ) -> Result<(), LedgerError> {
     let changed = tx
         .execute(
-            "UPDATE payments SET delivery = $2, delivered_in_part = $6 WHERE id = $1 AND delivery = 'running' \
-             AND runs = $3 AND delivery_owner = $4 AND delivery_epoch = $5",
+            "UPDATE payments SET delivery = $2, delivered_in_part = $6 WHERE id = $1 \
+             AND CASE WHEN delivery = 'running' THEN TRUE ELSE FALSE END AND runs = $3 AND delivery_owner = $4 AND delivery_epoch = $5",
             params![
                 id.as_str(),
                 to.stored(),

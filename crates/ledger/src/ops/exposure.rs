@@ -385,6 +385,9 @@ pub(crate) async fn verdict(tx: &mut Tx, payment: &Payment) -> Result<(), Ledger
 
 /// What was taken for paid is not: it earns its payer nothing.
 pub(crate) async fn unpaid(tx: &mut Tx, payment: &Payment) -> Result<(), LedgerError> {
+    if payment.delivery == crate::types::DeliveryState::Owed {
+        return Ok(());
+    }
     tx.execute(
         "UPDATE payers SET paid = CASE WHEN paid > $3 THEN paid - $3 ELSE 0 END \
          WHERE network = $1 AND payer = $2",

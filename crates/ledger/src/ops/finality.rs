@@ -43,6 +43,24 @@ impl Ledger {
         .await
     }
 
+    /// Whether any settled payment of this instance is not final yet; reads one row.
+    pub async fn has_unfinal(&self, network: &Network) -> Result<bool, LedgerError> {
+        let (me, network) = (self.me(), network.clone());
+        self.read(move |tx| {
+            Box::pin(async move {
+                let row = tx
+                    .one(
+                        "SELECT landed_block FROM payments WHERE state = 'settled' AND finality IS NULL \
+                         AND owner = $1 AND owner_epoch = $2 AND network = $3 ORDER BY landed_block LIMIT 1",
+                        params![&*me.instance, me.epoch, network.as_str()],
+                    )
+                    .await?;
+                Ok(row.is_some())
+            })
+        })
+        .await
+    }
+
     /// These landings are final, where they are now; one commit for all of
     /// them. Accepted from any instance. Returns how many were not final before.
     pub async fn finalize(
@@ -59,7 +77,7 @@ impl Ledger {
                         .execute(
                             "UPDATE payments SET finality = 'finalized', finality_at_ms = $2, tx = $3, \
                              landing = $4, landed_block = $5 \
-                             WHERE id = $1 AND state = 'settled' AND finality IS NULL",
+                             WHERE id = $1 AND CASE WHEN state = 'settled' AND finality IS NULL THEN TRUE ELSE FALSE END",
                             params![
                                 id.as_str(),
                                 now_ms,
@@ -97,7 +115,7 @@ impl Ledger {
                 let changed = tx
                     .execute(
                         "UPDATE payments SET tx = $2, landing = $3, landed_block = $4 \
-                         WHERE id = $1 AND state = 'settled' AND finality IS NULL AND landing <> $3",
+                         WHERE id = $1 AND CASE WHEN state = 'settled' AND finality IS NULL THEN TRUE ELSE FALSE END AND landing <> $3",
                         params![id.as_str(), transaction.as_str(), landing, unsigned(block, "block")?],
                     )
                     .await?;
@@ -126,7 +144,7 @@ impl Ledger {
                 let changed = tx
                     .execute(
                         "UPDATE payments SET finality = 'reorged_loss', finality_at_ms = $2, evidence = $3 \
-                         WHERE id = $1 AND state = 'settled' AND finality IS NULL",
+                         WHERE id = $1 AND CASE WHEN state = 'settled' AND finality IS NULL THEN TRUE ELSE FALSE END",
                         params![id.as_str(), now_ms, evidence.as_str()],
                     )
                     .await?;

@@ -67,13 +67,23 @@ impl Ledger {
             Box::pin(async move {
                 // A commit of an earlier life of this instance may come after that
                 // life was taken over: the database finishes what a dead client began.
-                let earlier = Left::By(me.instance.to_string());
-                let mut adopted = take_over(tx, &me, earlier, now_ms).await?;
+                let mut adopted = take_over(tx, &me, &me.instance, now_ms).await?;
                 let lease_now_ms = lease_now(tx, clock, now_ms).await?;
                 for name in fence_dead(tx, &me, lease_now_ms).await? {
-                    adopted.extend(take_over(tx, &me, Left::By(name), now_ms).await?);
+                    adopted.extend(take_over(tx, &me, &name, now_ms).await?);
                 }
                 Ok(adopted)
+            })
+        })
+        .await
+    }
+
+    /// Whether the ledger answers: one row is read, whatever it holds.
+    pub async fn ping(&self) -> Result<(), LedgerError> {
+        let me = self.me();
+        self.read(move |tx| {
+            Box::pin(async move {
+                tx.one("SELECT epoch FROM instances WHERE name = $1", params![&*me.instance]).await.map(drop)
             })
         })
         .await
@@ -152,8 +162,13 @@ pub(crate) async fn enter(
         .ok_or(LedgerError::Corrupt { field: "instances" })?;
     let epoch = row.int("epoch")?;
     let me = Me { instance: name.clone(), epoch };
-    let left = if shared { Left::By(name.to_string()) } else { Left::ByAnybody };
-    take_over(tx, &me, left, now_ms).await?;
+    take_over(tx, &me, &name, now_ms).await?;
+    if !shared {
+        let others = tx.all("SELECT name FROM instances WHERE name <> $1", params![&*name]).await?;
+        for other in others {
+            take_over(tx, &me, &other.text("name")?, now_ms).await?;
+        }
+    }
     Ok(epoch)
 }
 
@@ -172,10 +187,14 @@ async fn fence_dead(tx: &mut Tx, me: &Me, now_ms: i64) -> Result<Vec<String>, Le
     let left_behind = tx
         .all(
             "SELECT name FROM instances WHERE lease_until_ms < $1 AND name <> $2 AND (\
-             EXISTS (SELECT 1 FROM payments WHERE owner = name AND state IN ('claimed', 'recorded')) OR \
-             EXISTS (SELECT 1 FROM payments WHERE owner = name AND state = 'settled' AND finality IS NULL) OR \
-             EXISTS (SELECT 1 FROM payments WHERE delivery_owner = name AND delivery = 'running') OR \
-             EXISTS (SELECT 1 FROM merchant_answers WHERE owner = name AND state = 'telling')) \
+             (SELECT 1 FROM payments WHERE owner = name AND state IN ('claimed', 'recorded') \
+              ORDER BY owner_epoch LIMIT 1) IS NOT NULL OR \
+             (SELECT 1 FROM payments WHERE owner = name AND state = 'settled' AND finality IS NULL \
+              ORDER BY owner_epoch LIMIT 1) IS NOT NULL OR \
+             (SELECT 1 FROM payments WHERE delivery_owner = name AND delivery = 'running' \
+              ORDER BY delivery_epoch LIMIT 1) IS NOT NULL OR \
+             (SELECT 1 FROM merchant_answers WHERE owner = name AND state = 'telling' \
+              ORDER BY owner_epoch LIMIT 1) IS NOT NULL) \
              ORDER BY name",
             params![now_ms, &*me.instance],
         )
@@ -196,23 +215,18 @@ async fn fence_dead(tx: &mut Tx, me: &Me, now_ms: i64) -> Result<Vec<String>, Le
     Ok(dead)
 }
 
-/// Whose leftovers.
-enum Left {
-    By(String),
-    ByAnybody,
-}
-
-/// Never from a later life of our own: what a dead life sent may arrive late.
-async fn take_over(tx: &mut Tx, me: &Me, left: Left, now_ms: i64) -> Result<Vec<Payment>, LedgerError> {
-    let (from, anybody) = match left {
-        Left::By(name) => (name, false),
-        Left::ByAnybody => (me.instance.to_string(), true),
-    };
+/// Takes over what one instance left, by the name it had; never from a later life
+/// of our own: what a dead life sent may arrive late.
+///
+/// Each condition begins with the columns of an index over what is under way, so
+/// that a look at nothing costs nothing, however much of ours is under way.
+async fn take_over(tx: &mut Tx, me: &Me, from: &str, now_ms: i64) -> Result<Vec<Payment>, LedgerError> {
+    let before_epoch = if *from == *me.instance { me.epoch } else { i64::MAX };
     let rows = tx
         .change(
             "UPDATE payments SET owner = $1, owner_epoch = $2 WHERE state IN ('claimed', 'recorded') \
-             AND (owner = $3 OR $4) AND NOT (owner = $1 AND owner_epoch >= $2) RETURNING *",
-            params![&*me.instance, me.epoch, from.as_str(), anybody],
+             AND owner = $3 AND owner_epoch < $4 RETURNING *",
+            params![&*me.instance, me.epoch, from, before_epoch],
         )
         .await?;
     let mut adopted = codec::payments(&rows)?;
@@ -224,17 +238,16 @@ async fn take_over(tx: &mut Tx, me: &Me, left: Left, now_ms: i64) -> Result<Vec<
     // so they are not returned and not journaled one by one.
     tx.execute(
         "UPDATE payments SET owner = $1, owner_epoch = $2 WHERE state = 'settled' AND finality IS NULL \
-         AND (owner = $3 OR $4) AND NOT (owner = $1 AND owner_epoch >= $2)",
-        params![&*me.instance, me.epoch, from.as_str(), anybody],
+         AND owner = $3 AND owner_epoch < $4",
+        params![&*me.instance, me.epoch, from, before_epoch],
     )
     .await?;
     let cut_off = tx
         .change(
-            "UPDATE payments SET delivery = 'credited', credited_at_ms = $5, \
+            "UPDATE payments SET delivery = 'credited', credited_at_ms = $3, \
              runs_interrupted = runs_interrupted + 1 WHERE delivery = 'running' \
-             AND (delivery_owner = $3 OR $4) AND NOT (delivery_owner = $1 AND delivery_epoch >= $2) \
-             RETURNING id, runs",
-            params![&*me.instance, me.epoch, from.as_str(), anybody, now_ms],
+             AND delivery_owner = $1 AND delivery_epoch < $2 RETURNING id, runs",
+            params![from, before_epoch, now_ms],
         )
         .await?;
     for row in &cut_off {
@@ -243,6 +256,6 @@ async fn take_over(tx: &mut Tx, me: &Me, left: Left, now_ms: i64) -> Result<Vec<
         let detail = delivery::credited(codec::runs(row)?, why, RunEnd::Interrupted);
         journal(tx, me, now_ms, Some(&id), "credited", detail).await?;
     }
-    merchants::take_over(tx, me, &from, anybody, now_ms).await?;
+    merchants::take_over(tx, me, from, before_epoch, now_ms).await?;
     Ok(adopted)
 }

@@ -88,11 +88,11 @@ impl Ledger {
                     }
                     MerchantAnswerEnd::Lost => {
                         "UPDATE merchant_answers SET state = 'untold' \
-                         WHERE payment = $1 AND holder = $2 AND state = 'telling' RETURNING tellings"
+                         WHERE payment = $1 AND holder = $2 AND CASE WHEN state = 'telling' THEN TRUE ELSE FALSE END RETURNING tellings"
                     }
                     MerchantAnswerEnd::Unsaid => {
                         "UPDATE merchant_answers SET state = 'untold', tellings = tellings - 1 \
-                         WHERE payment = $1 AND holder = $2 AND state = 'telling' RETURNING tellings"
+                         WHERE payment = $1 AND holder = $2 AND CASE WHEN state = 'telling' THEN TRUE ELSE FALSE END RETURNING tellings"
                     }
                 };
                 let Some(row) = tx.change_one(sql, params![id.as_str(), holder]).await? else {
@@ -184,15 +184,14 @@ pub(super) async fn take_over(
     tx: &mut Tx,
     me: &Me,
     from: &str,
-    anybody: bool,
+    before_epoch: i64,
     now_ms: i64,
 ) -> Result<(), LedgerError> {
     let cut_off = tx
         .change(
             "UPDATE merchant_answers SET state = 'untold' WHERE state = 'telling' \
-             AND (owner = $3 OR $4) AND NOT (owner = $1 AND owner_epoch >= $2) \
-             RETURNING payment, tellings",
-            params![&*me.instance, me.epoch, from, anybody],
+             AND owner = $1 AND owner_epoch < $2 RETURNING payment, tellings",
+            params![from, before_epoch],
         )
         .await?;
     for row in &cut_off {

@@ -2,15 +2,14 @@
 //! is left of those that nobody needs.
 
 use quittance_protocol::PaymentId;
-use serde_json::json;
 
 use super::delivery::delivery_error;
 use super::{claims, instances};
 use crate::LIST_MAX;
 use crate::conn::{Row, Tx, params, plain, unsigned};
 use crate::error::LedgerError;
-use crate::ledger::{Ledger, journal};
-use crate::types::{AnswerObject, DeliveryState, LeftoverObject, Retention};
+use crate::ledger::Ledger;
+use crate::types::{AnswerObject, DeliveryState, LeftoverObject};
 
 /// A dropped object is deleted once more after this long: a write that was on its
 /// way when it was dropped may have come after the first deletion.
@@ -34,7 +33,7 @@ impl Ledger {
                     .execute(
                         "INSERT INTO answer_objects (name, payment, run, key, bytes, state, instance, at_ms) \
                          SELECT $1, id, runs, $2, 0, 'writing', $3, $4 FROM payments WHERE id = $5 \
-                         AND delivery = 'running' AND runs = $6 AND delivery_owner = $3 AND delivery_epoch = $7",
+                         AND CASE WHEN delivery = 'running' THEN TRUE ELSE FALSE END AND runs = $6 AND delivery_owner = $3 AND delivery_epoch = $7",
                         params![
                             name,
                             &key,
@@ -65,7 +64,7 @@ impl Ledger {
                 tx.all(
                     "SELECT o.name AS name, o.key IS NOT NULL AS has_key FROM answer_objects o \
                      JOIN payments p ON p.id = o.payment LEFT JOIN instances i ON i.name = o.instance \
-                     WHERE o.state <> 'kept' AND (\
+                     WHERE o.state <> 'kept' AND o.state IN ('writing', 'dropped') AND (\
                      (o.state = 'writing' AND NOT (p.delivery = 'running' AND p.runs = o.run) \
                       AND (o.instance = $1 OR i.name IS NULL OR i.lease_until_ms < $2)) \
                      OR (o.state = 'dropped' AND (o.deleted_at_ms IS NULL OR o.dropped_at_ms < $3))) \
@@ -94,9 +93,9 @@ impl Ledger {
                 let dropped = tx
                     .execute(
                         "UPDATE answer_objects SET state = 'dropped', key = NULL, dropped_at_ms = $2 \
-                         WHERE name = $1 AND state = 'writing' AND NOT EXISTS (SELECT 1 FROM payments p \
-                         WHERE p.id = answer_objects.payment AND p.delivery = 'running' \
-                         AND p.runs = answer_objects.run)",
+                         WHERE name = $1 AND CASE WHEN state = 'writing' THEN TRUE ELSE FALSE END AND NOT EXISTS (SELECT 1 FROM payments p \
+                         WHERE p.id = answer_objects.payment AND p.runs = answer_objects.run \
+                         AND CASE WHEN p.delivery = 'running' THEN TRUE ELSE FALSE END)",
                         params![name, now_ms],
                     )
                     .await?;
@@ -113,12 +112,14 @@ impl Ledger {
         self.write(now_ms, move |tx| {
             Box::pin(async move {
                 tx.execute(
-                    "UPDATE answer_objects SET deleted_at_ms = $2 WHERE name = $1 AND state = 'dropped'",
+                    "UPDATE answer_objects SET deleted_at_ms = $2 WHERE name = $1 \
+                     AND CASE WHEN state = 'dropped' THEN TRUE ELSE FALSE END",
                     params![name.as_str(), now_ms],
                 )
                 .await?;
                 tx.execute(
-                    "DELETE FROM answer_objects WHERE name = $1 AND state = 'dropped' AND dropped_at_ms < $2",
+                    "DELETE FROM answer_objects WHERE name = $1 AND CASE WHEN state = 'dropped' THEN TRUE ELSE FALSE END \
+                     AND dropped_at_ms < $2",
                     params![name.as_str(), now_ms.saturating_sub(DELETED_AGAIN_MS)],
                 )
                 .await
@@ -132,90 +133,14 @@ impl Ledger {
     pub async fn kept_object_bytes(&self) -> Result<u64, LedgerError> {
         self.read(move |tx| {
             Box::pin(async move {
-                tx.one(
-                    "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) AS kept FROM answer_objects \
-                     WHERE state = 'kept'",
-                    params![],
-                )
-                .await?
-                .ok_or(LedgerError::Corrupt { field: "answer_objects" })?
-                .unsigned("kept")
+                tx.one("SELECT kept_bytes FROM answer_object_totals WHERE place = 1", params![])
+                    .await?
+                    .ok_or(LedgerError::Corrupt { field: "answer_object_totals" })?
+                    .unsigned("kept_bytes")
             })
         })
         .await
     }
-
-    /// Drops bodies, headers and keys of old answers; returns of how many.
-    /// Payments, attempts and journal stay. What nobody had got whole is
-    /// delivered in part from then on.
-    pub async fn prune(&self, policy: Retention, now_ms: i64) -> Result<u64, LedgerError> {
-        let me = self.me();
-        self.write(now_ms, move |tx| {
-            Box::pin(async move {
-                let before_ms = now_ms.saturating_sub(policy.answers_ms);
-                let dropped = forget(tx, None, before_ms, now_ms).await?;
-                if dropped > 0 {
-                    let detail = json!({"answers": dropped, "before_ms": before_ms});
-                    journal(tx, &me, now_ms, None, "pruned", detail).await?;
-                }
-                Ok(dropped)
-            })
-        })
-        .await
-    }
-
-    /// Drops body, headers and key of one payment's answer, whenever it was made.
-    /// Says whether there was one.
-    pub async fn erase_answer(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
-        let (me, id) = (self.me(), payment.clone());
-        self.write(now_ms, move |tx| {
-            Box::pin(async move {
-                claims::get(tx, &id).await?;
-                let erased = forget(tx, Some(&id), i64::MAX, now_ms).await? > 0;
-                if erased {
-                    journal(tx, &me, now_ms, Some(&id), "answer_erased", json!({})).await?;
-                }
-                Ok(erased)
-            })
-        })
-        .await
-    }
-}
-
-/// Forgets answers made before a time: of one payment, or of all.
-async fn forget(
-    tx: &mut Tx,
-    payment: Option<&PaymentId>,
-    before_ms: i64,
-    now_ms: i64,
-) -> Result<u64, LedgerError> {
-    let which = || {
-        let id = payment.map(|id| id.as_str().to_owned()).unwrap_or_default();
-        params![before_ms, payment.is_none(), id]
-    };
-    let mut which_now = which();
-    which_now.push(now_ms.into());
-    tx.execute(
-        "UPDATE answer_objects SET state = 'dropped', key = NULL, dropped_at_ms = $4 WHERE state = 'kept' \
-         AND name IN (SELECT object FROM answers WHERE object IS NOT NULL AND at_ms < $1 \
-         AND ($2 OR payment = $3))",
-        which_now,
-    )
-    .await?;
-    let mut which_part = which();
-    which_part.push(true.into());
-    tx.execute(
-        "UPDATE payments SET delivered_in_part = $4 WHERE delivery = 'delivered' AND first_answer_at_ms IS NULL \
-         AND id IN (SELECT payment FROM answers WHERE body IS NOT NULL AND at_ms < $1 AND ($2 OR payment = $3))",
-        which_part,
-    )
-    .await?;
-    tx.execute(
-        "UPDATE answers SET headers = NULL, body = NULL, object = NULL WHERE body IS NOT NULL AND at_ms < $1 \
-         AND ($2 OR payment = $3)",
-        which(),
-    )
-    .await
 }
 
 /// The run completed: its object is the answer's.
@@ -228,7 +153,7 @@ pub(super) async fn keep(
     let kept = tx
         .execute(
             "UPDATE answer_objects SET state = 'kept', bytes = $4 WHERE name = $1 AND payment = $2 \
-             AND run = $3 AND state = 'writing'",
+             AND run = $3 AND CASE WHEN state = 'writing' THEN TRUE ELSE FALSE END",
             params![
                 object.name.as_str(),
                 payment.as_str(),
@@ -238,7 +163,34 @@ pub(super) async fn keep(
         )
         .await?;
     // A row never points to an object that was not begun for this very run.
-    if kept == 1 { Ok(()) } else { Err(LedgerError::Corrupt { field: "answer_objects" }) }
+    if kept != 1 {
+        return Err(LedgerError::Corrupt { field: "answer_objects" });
+    }
+    tx.execute(
+        "UPDATE answer_object_totals SET kept_bytes = kept_bytes + $1 WHERE place = 1",
+        params![unsigned(object.bytes, "object bytes")?],
+    )
+    .await
+    .map(drop)
+}
+
+/// A payment's answer is not needed any more: its object loses its key.
+pub(super) async fn forget(tx: &mut Tx, payment: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {
+    let dropped = tx
+        .change(
+            "UPDATE answer_objects SET state = 'dropped', key = NULL, dropped_at_ms = $2 WHERE state = 'kept' \
+             AND name = (SELECT object FROM answers WHERE payment = $1) RETURNING bytes",
+            params![payment.as_str(), now_ms],
+        )
+        .await?;
+    for row in &dropped {
+        tx.execute(
+            "UPDATE answer_object_totals SET kept_bytes = kept_bytes - $1 WHERE place = 1",
+            params![row.int("bytes")?],
+        )
+        .await?;
+    }
+    Ok(())
 }
 
 /// The object of an answer's row, joined with its own.

@@ -1,6 +1,9 @@
 //! What the test files share: a fresh store of either kind, and values to put in.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod exercise;
+pub(crate) mod fill;
+
 use std::sync::OnceLock;
 
 use quittance_ledger::testing::{PostgresCluster, postgres_is_skipped};

@@ -64,10 +64,10 @@ impl<'a> Range<'a> {
     }
 
     /// US dollars for one coin: a hundredth of a dollar to a million.
-    fn rate(key: &str, text: &'a str) -> Self {
+    fn rate(key: impl Into<String>, text: &'a str) -> Self {
         let unit = 10_u64.saturating_pow(RATE_DIGITS as u32);
         let number = Number::Decimal(text, RATE_DIGITS);
-        Self { key: key.to_owned(), number, low: unit / 100, high: unit.saturating_mul(1_000_000) }
+        Self { key: key.into(), number, low: unit / 100, high: unit.saturating_mul(1_000_000) }
     }
 
     /// Native coins, `high` in whole ones.
@@ -288,11 +288,13 @@ fn of_source(index: usize, source: &RateSourceConfig) -> Vec<Range<'_>> {
         account: _,
         pointer: _,
         time_pointer: _,
-        value: _,
+        value,
         age_max_seconds,
     } = source;
-    let key = format!("rates.sources[{index}].age_max_seconds");
-    age_max_seconds.map(|value| Range::whole(key, value, 1, 7 * DAY_SECONDS)).into_iter().collect()
+    let key = |key: &str| format!("rates.sources[{index}].{key}");
+    let age = age_max_seconds.map(|age| Range::whole(key("age_max_seconds"), age, 1, 7 * DAY_SECONDS));
+    let value = value.as_deref().map(|text| Range::rate(key("value"), text));
+    age.into_iter().chain(value).collect()
 }
 
 fn of_answers(answers: &AnswersConfig) -> Vec<Range<'_>> {

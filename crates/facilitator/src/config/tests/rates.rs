@@ -45,9 +45,9 @@ fn every_refusal_says_what_to_do() {
     for (bad, says) in [
         ("", "add [[rates.sources]] with pair = \"eth_usd\", or set rates.eth_usd"),
         ("sol_usd = \"150\"", "rates.eth_usd"),
-        ("eth_usd = \"0\"", "decimal above zero"),
-        ("eth_usd = \"1e3\"", "decimal above zero"),
-        ("eth_usd = -2500.0", "decimal above zero"),
+        ("eth_usd = \"0\"", "rates.eth_usd must be between"),
+        ("eth_usd = \"1e3\"", "rates.eth_usd must be between"),
+        ("eth_usd = -2500.0", "rates.eth_usd must be between"),
         ("btc_usd = \"1\"", "btc_usd"),
         (&format!("eth_usd = \"2500\"\n{CHAINLINK}"), "remove one of them"),
         (&format!("{CHAINLINK}{STATIC}"), "never goes stale"),

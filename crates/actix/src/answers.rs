@@ -269,15 +269,15 @@ pub(crate) fn rejection_message(rejection: &Rejection) -> String {
     if rejection.message.is_empty() { rejection.code.as_str().to_owned() } else { rejection.message.clone() }
 }
 
-/// The request is above a limit by now, and its payment is settled: nothing else is
-/// to be paid for it.
-pub(crate) fn too_large_but_paid(
+/// The request cannot be served any more, and its payment is settled: nothing else
+/// is to be paid for it.
+pub(crate) fn unserved_but_paid(
     error: &GateError,
     receipt: Option<&SettleResponse>,
 ) -> HttpResponse<BoxBody> {
     let message = format!(
-        "{error}; this payment is on record for a request: do not pay for it again, and ask the operator to raise \
-         the limit or for a refund"
+        "{error}; this payment is on record for a request: do not pay for it again, and ask the operator to serve \
+         it or for a refund"
     );
     let trouble = Trouble {
         error: error.code(),

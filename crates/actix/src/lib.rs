@@ -12,7 +12,6 @@ mod head;
 mod intake;
 mod limits;
 mod middleware;
-mod oversized;
 mod paid;
 mod pricing;
 mod range;
@@ -20,6 +19,7 @@ mod receipt;
 mod replay;
 mod run;
 mod till;
+mod unserved;
 
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ use crate::gate::Shared;
 use crate::intake::Names;
 use crate::paid::Bypassed;
 use crate::pricing::{self, NoPrice};
-use crate::{GateError, discovery, intake, oversized, replay, run};
+use crate::{GateError, discovery, intake, replay, run, unserved};
 
 /// Room for an offer on two networks and its reason; a longer one grows.
 const OFFER_BYTES: usize = 2_048;
@@ -133,6 +133,11 @@ where
         route => route,
     };
     match route {
+        // What is listed no more may have been sold.
+        Route::Unknown if intake::has_payment(req.headers()) => {
+            let answer = unserved::answer(shared, &mut req, &path, &GateError::UnknownEndpoint).await;
+            Ok(Served::early(req, answer))
+        }
         Route::Unknown => Ok(Served::early(req, answers::trouble(&GateError::UnknownEndpoint))),
         Route::Free => pass(service, req).await,
         Route::Paid(endpoint) => {
@@ -256,8 +261,10 @@ async fn quote(
         Ok(price) => price,
         Err(none) => {
             // A catalogue that no longer sells this may have sold it.
-            let known = on_record(shared, req, path, &body).await;
-            return Err(known.unwrap_or_else(|| none.answer()));
+            return Err(match on_record(shared, req, path, &body).await {
+                Some(known) => known,
+                None => unserved::refused(shared, req, none.answer()).await,
+            });
         }
     };
     let payment = match payment {
@@ -280,7 +287,7 @@ async fn refused_unread(
 ) -> HttpResponse<BoxBody> {
     match error {
         GateError::BodyTooLarge { .. } | GateError::UrlTooLong { .. } if paying => {
-            oversized::answer(shared, req, path, error).await
+            unserved::answer(shared, req, path, error).await
         }
         // Only others are in its way, for a moment.
         GateError::TooManyBytes { .. } => {

@@ -101,7 +101,7 @@ impl Inner {
         match known.payment.state {
             PaymentState::Claimed | PaymentState::Recorded => Some(self.pending(&known.payment).await),
             PaymentState::Settled => {
-                let message = "this payment bought a request that is above a limit by now";
+                let message = "this payment bought a request that is not served any more";
                 Some(conflict(ErrorCode::BodyTooLarge, message, &known.payment))
             }
             PaymentState::Refused | PaymentState::Expired => None,

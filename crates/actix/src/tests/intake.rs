@@ -376,3 +376,24 @@ async fn p5_a_paid_request_above_a_lowered_limit_is_answered_from_the_books() {
     assert_eq!((unknown.status, unknown.json()["retry_action"].is_null()), (413, true), "not on record");
     assert!(fresh.recalled.lock().unwrap().is_none(), "and its body was not looked through");
 }
+
+/// A path that is sold no more was sold: told "unknown", its buyer would lose what was paid for.
+#[actix_web::test]
+async fn what_left_the_catalogue_is_answered_from_the_books() {
+    let till = Arc::new(Till::default());
+    let app = app(gate(&till), count_all(&Runs::default())).await;
+    let unknown = call(&app, paid("/gone").set_payload("{}")).await;
+    assert_eq!((unknown.status, unknown.json()["error"].as_str()), (404, Some("unknown_endpoint")));
+    let bought = call(&app, paid("/gen").set_payload("{}")).await;
+    till.recalls.store(true, Ordering::SeqCst);
+    let again = call(&app, paid("/gone").set_payload("{}")).await;
+    assert_eq!((again.status, &again.body), (200, &bought.body), "its own answer");
+    till.recalls.store(false, Ordering::SeqCst);
+    let credit = call(&app, paid("/gone").set_payload("{}")).await;
+    assert_eq!((credit.status, credit.header("x-should-retry")), (404, Some("false")));
+    assert_eq!(credit.json()["retry_action"], "do_not_retry");
+    assert_eq!(credit.decoded("payment-response")["transaction"], "0xhash");
+    let refused = call(&app, paid("/gen").set_payload(r#"{"word": "bad"}"#)).await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.decoded("payment-response")["transaction"], "0xhash", "whoever has paid hears so");
+}

@@ -1,5 +1,5 @@
-//! Requests above a limit that may have been below it when they were paid: the
-//! books come before the configuration.
+//! Requests that are sold no more, for their size, path or price, and may have been
+//! paid: the books come before the configuration.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use actix_web::body::BoxBody;
 use actix_web::dev::ServiceRequest;
 use futures::StreamExt as _;
 use quittance_facilitator::PayOutcome;
-use quittance_protocol::{Amount, BodyDigest, Fingerprint, SettleResponse};
+use quittance_protocol::{Amount, BodyDigest, Fingerprint};
 
 use crate::gate::Shared;
-use crate::{GateError, answers, intake, middleware};
+use crate::{GateError, answers, intake, middleware, receipt};
 
 /// The longest body that is looked through, and not kept, to find what it bought; the
 /// most that `gate.body_bytes_max` may be.
 const DIGESTED_BYTES_MAX: u64 = 1 << 30;
 
-/// What a request that is refused for its size hears: what it bought, if its payment
-/// is on record. Whoever was told "too large" about a payment that landed would make
-/// the request smaller and pay again.
+/// What a request that is refused unread hears: what it bought, if its payment is on
+/// record. Whoever was told "too large" about a payment that landed would make the
+/// request smaller and pay again.
 pub(crate) async fn answer(
     shared: &Arc<Shared>,
     req: &mut ServiceRequest,
@@ -40,12 +40,14 @@ pub(crate) async fn answer(
         Some(PayOutcome::Conflict { receipt, .. }) => receipt,
         Some(_) => None,
     };
-    let Some(body) = digest(req, shared).await else { return paid_for(error, receipt.as_ref()) };
+    let Some(body) = digest(req, shared).await else {
+        return answers::unserved_but_paid(error, receipt.as_ref());
+    };
     let fingerprint = Fingerprint::of_request_with(req.method().as_str(), path, req.query_string(), body);
     let sale = middleware::sale_of(shared, req, path, fingerprint, (Amount::ZERO, &payment));
     match middleware::recalled(shared, req, &payment, &sale).await {
         Some(answer) => answer,
-        None => paid_for(error, receipt.as_ref()),
+        None => answers::unserved_but_paid(error, receipt.as_ref()),
     }
 }
 
@@ -67,7 +69,15 @@ async fn digest(req: &mut ServiceRequest, shared: &Shared) -> Option<[u8; 32]> {
     tokio::time::timeout(shared.limits.body_read(), read).await.ok().flatten()
 }
 
-/// It was paid, and cannot be served for its size any more.
-fn paid_for(error: &GateError, receipt: Option<&SettleResponse>) -> HttpResponse<BoxBody> {
-    answers::too_large_but_paid(error, receipt)
+/// The catalogue's refusal, with the receipt of whoever has paid already.
+pub(crate) async fn refused(
+    shared: &Shared,
+    req: &ServiceRequest,
+    mut answer: HttpResponse<BoxBody>,
+) -> HttpResponse<BoxBody> {
+    let Ok(Some(payment)) = intake::payment(req.headers()) else { return answer };
+    if let Some(PayOutcome::Conflict { receipt: Some(receipt), .. }) = shared.till.on_record(&payment).await {
+        receipt::stamp(answer.status(), answer.headers_mut(), &receipt, "settled");
+    }
+    answer
 }

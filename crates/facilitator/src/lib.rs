@@ -81,6 +81,12 @@ use crate::settle::Tools;
 use crate::strangers::Strangers;
 use crate::tariffs::TariffPolicy;
 
+/// How long a stop waits for settlements and runs under way.
+pub const SHUTDOWN_WORK_MAX: Duration = Duration::from_secs(10);
+
+/// How long a stop waits for the ledger to take leave.
+pub const SHUTDOWN_LEDGER_MAX: Duration = Duration::from_secs(5);
+
 /// Limits of the gate's way, from `[gate]`.
 pub(crate) struct Limits {
     pub(crate) pending_wait: Duration,
@@ -268,12 +274,17 @@ impl Facilitator {
     }
 
     /// Stops background work and closes the ledger. Unfinished payments go on
-    /// at the next start.
+    /// at the next start. Ends while the ledger is away, too: within
+    /// [`SHUTDOWN_WORK_MAX`] and [`SHUTDOWN_LEDGER_MAX`].
     pub async fn shutdown(&self) {
         self.inner.tools.stop.cancel();
         self.inner.drivers.close();
-        self.inner.drivers.wait().await;
-        self.inner.tools.ledger.close().await;
+        if tokio::time::timeout(SHUTDOWN_WORK_MAX, self.inner.drivers.wait()).await.is_err() {
+            tracing::warn!("work that does not end is left to the next start");
+        }
+        if tokio::time::timeout(SHUTDOWN_LEDGER_MAX, self.inner.tools.ledger.close()).await.is_err() {
+            tracing::warn!("the ledger does not answer and is left as it is; what it has committed stays");
+        }
     }
 }
 

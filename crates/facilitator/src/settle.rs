@@ -120,6 +120,11 @@ impl Driver {
                     }
                 },
             };
+            // The ledger may be away for longer than anybody waits for a process to
+            // end; the verdict is found again at the next start.
+            if matches!(event, Event::CommitFailed) && self.tools.stop.is_cancelled() {
+                break;
+            }
             tracing::debug!(payment = %self.payment.id, ?event, "step");
             for effect in step(&mut self.state, event) {
                 if let Some(event) = self.perform(effect).await {

@@ -202,6 +202,15 @@ pub struct CostSnapshot {
     pub offer_extra: Map<String, Value>,
 }
 
+/// How a broadcast ended.
+pub struct Broadcast {
+    /// What the nodes' answers prove (I3).
+    pub outcome: SendOutcome,
+    /// Every node that got the bytes proved that it passed them to nobody: unless
+    /// they are sent again they cost nothing.
+    pub withheld: bool,
+}
+
 /// A chain, as far as settling payments goes.
 #[async_trait]
 pub trait Chain: Send + Sync + 'static {
@@ -299,6 +308,11 @@ pub trait Chain: Send + Sync + 'static {
 
     /// Broadcasts durable bytes (I2, I3).
     async fn send(&self, recorded: &Recorded) -> SendOutcome;
+
+    /// [`Chain::send`], and what of its reservation the answers leave needed (P3).
+    async fn broadcast(&self, recorded: &Recorded) -> Broadcast {
+        Broadcast { outcome: self.send(recorded).await, withheld: false }
+    }
 
     /// Looks at the chain once for all watched payments.
     async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault>;

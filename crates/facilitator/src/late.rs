@@ -17,8 +17,8 @@ use serde_json::{Map, Value};
 
 use crate::api::Rejection;
 use crate::chain::{
-    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused, Use,
-    Watched,
+    Broadcast, Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed,
+    SignRefused, Use, Watched,
 };
 
 /// Connects; an error is a node that does not answer, or a configuration that
@@ -176,6 +176,15 @@ impl Chain for LateChain {
         match self.chain() {
             Ok(chain) => chain.sign(form, nonce, allowed_native, reserved_native),
             Err(fault) => Err(SignRefused { retry: true, reason: fault.to_string() }),
+        }
+    }
+
+    async fn broadcast(&self, recorded: &Recorded) -> Broadcast {
+        match self.chain() {
+            Ok(chain) => chain.broadcast(recorded).await,
+            Err(fault) => {
+                Broadcast { outcome: SendOutcome::Unknown { reason: fault.to_string() }, withheld: false }
+            }
         }
     }
 

@@ -47,6 +47,11 @@ pub(crate) struct Driver {
     transactions: Vec<String>,
     /// What the ledger has reserved for the next signature, in wei or lamports.
     reserved: u128,
+    /// The bytes may be sent without reserving their cost anew: it is reserved, or
+    /// nothing more can be burnt.
+    may_send: bool,
+    /// Somebody who got the newest bytes may have passed them on.
+    passed_on: bool,
     /// What the payer was last seen to hold, and at which block.
     seen: Option<Balance>,
     /// Whether it had code then: an attempt of such a payer stays counted as one.
@@ -70,6 +75,8 @@ impl Driver {
             newest: None,
             transactions: Vec::new(),
             reserved: 0,
+            may_send: true,
+            passed_on: false,
             seen: None,
             by_code: false,
             evidence: None,
@@ -94,6 +101,8 @@ impl Driver {
         let mut driver = Self::claimed(tools, desk, payment, notice);
         driver.load_attempts().await?;
         driver.first = Event::Found;
+        // What an earlier life sent, and whether it returned the cost, is not known here.
+        (driver.may_send, driver.passed_on) = (false, true);
         if driver.payment.state == PaymentState::Recorded {
             let attempts = u32::try_from(driver.transactions.len()).unwrap_or(u32::MAX);
             driver.state = State::recorded(attempts);

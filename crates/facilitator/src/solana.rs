@@ -17,8 +17,8 @@ use serde_json::{Map, Value, json};
 
 use crate::api::Rejection;
 use crate::chain::{
-    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, Obstacle,
-    SignRefused, Use, Watched,
+    Broadcast, Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed,
+    Obstacle, SignRefused, Use, Watched,
 };
 use crate::clock::Clock;
 use crate::config::{NetworkConfig, TokenAccount};
@@ -321,6 +321,11 @@ impl Chain for SvmChain {
             raw: signed.raw,
             transaction: signed.transaction,
         })
+    }
+
+    async fn broadcast(&self, recorded: &Recorded) -> Broadcast {
+        let quittance_solana::Broadcast { outcome, withheld } = self.chain.broadcast(recorded).await;
+        Broadcast { outcome, withheld }
     }
 
     async fn send(&self, recorded: &Recorded) -> SendOutcome {

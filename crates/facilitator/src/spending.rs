@@ -117,6 +117,7 @@ mod tests {
         ExposureLimits {
             payer_in_flight: much,
             network_in_flight: much,
+            payer_unearned_in_flight: 1_000,
             payer_day: Amount::new(1_000),
             soft_day: much,
             probes_day: much,

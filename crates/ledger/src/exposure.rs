@@ -49,6 +49,9 @@ pub struct ExposureLimits {
     /// What one payer's attempts may have cost within a day, in flight included,
     /// beyond the part of its own surcharges.
     pub payer_day: Amount,
+    /// Attempts in flight of one payer that its own surcharges do not cover: so
+    /// filling a limit that all share takes many payers with money.
+    pub payer_unearned_in_flight: u32,
     /// The soft limit: what attempts may have cost within a day, in flight
     /// included, beyond what payers' own surcharges cover.
     pub soft_day: Exposed,
@@ -211,6 +214,8 @@ pub(crate) struct Sums {
     pub(crate) payer: Exposed,
     /// Of it, against its surcharges.
     pub(crate) payer_history: Amount,
+    /// Attempts of this payer in flight that its surcharges do not cover.
+    pub(crate) payer_unearned: u64,
     /// Burnt by this payer within a day, beyond its surcharges.
     pub(crate) payer_burnt: Amount,
     /// What this payer's settled payments paid for settling.
@@ -270,6 +275,9 @@ fn earned_allowance(at: &Sums, bps: u32) -> Amount {
 }
 
 fn admit_unearned(at: &Sums, limits: &ExposureLimits, bound: Exposed) -> Result<Funding, NoRoom> {
+    if at.payer_unearned >= u64::from(limits.payer_unearned_in_flight) {
+        return Err(NoRoom::PayerInFlight);
+    }
     let in_flight = at.payer.usdc.atomic().saturating_sub(at.payer_history.atomic());
     let mine = sum(at.payer_burnt, Amount::new(in_flight));
     // One attempt of who burnt nothing may always be under way, however dear

@@ -14,5 +14,6 @@ pub(crate) mod objects;
 pub(crate) mod open_work;
 pub(crate) mod reading;
 pub(crate) mod retention;
+pub(crate) mod returns;
 pub(crate) mod usages;
 pub(crate) mod verdicts;

@@ -149,6 +149,7 @@ operations! {
     async fn room(network: &Network, payer: &str, wanted: Reserve, now_ms: i64) -> ();
     async fn reserve(payment: &PaymentId, wanted: Reserve, now_ms: i64) -> ();
     async fn release(payment: &PaymentId, now_ms: i64) -> bool;
+    async fn return_cost(payment: &PaymentId, now_ms: i64) -> bool;
     async fn unaccounted(network: &Network) -> Vec<Payment>;
     async fn exposure(network: &Network, now_ms: i64) -> ExposureSums;
 

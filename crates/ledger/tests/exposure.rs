@@ -9,6 +9,8 @@ on_both!(
     p3_two_replicas_share_one_balance,
     p3_a_reservation_lasts_until_each_attempts_fate_is_booked,
     p3_a_landing_after_the_balance_was_read_counts,
+    p3_bytes_that_no_node_passed_on_hold_no_room,
+    p3_few_attempts_of_one_stranger_are_in_flight,
     p3_an_older_database_has_its_open_payments_reserved,
 );
 
@@ -34,6 +36,7 @@ mod cases {
         ExposureLimits {
             payer_in_flight: both(500_000, 1_000_000),
             network_in_flight: both(10_000_000, 20_000_000),
+            payer_unearned_in_flight: 1_000,
             payer_day: Amount::new(100_000),
             soft_day: both(2_000_000, 10_000_000),
             probes_day: both(500_000, 500_000),
@@ -139,6 +142,55 @@ mod cases {
             outcomes.iter().filter(|one| matches!(one, Err(LedgerError::NoRoom(NoRoom::Balance)))).count();
         assert_eq!((won, full), (1, 29));
         assert_eq!(one.counts().await.unwrap()[0].2, 1, "who found no room claimed nothing");
+    }
+
+    /// The cost is free for others and the payer's money is not; before the bytes go
+    /// out again both have room, or they wait.
+    pub(super) async fn p3_bytes_that_no_node_passed_on_hold_no_room(store: Store) {
+        let ledger = store.open().await;
+        let money = Some(Balance { amount: Amount::new(13_938), at: 100 });
+        let tight = |key: u64, payer: &str| {
+            let mut new = new_claim(key, 0);
+            (new.network, new.deadline, new.payer) = (solana(), Deadline::BlockHeight(7), payer.to_owned());
+            let limits = ExposureLimits { network_in_flight: both(BOUND, BOUND), ..limits() };
+            (new, Reserve { source: payer.to_owned(), limits, ..reserve(money) })
+        };
+        let (new, wanted) = tight(1, "stranger");
+        let id = new.id.clone();
+        ledger.claim_within(new, wanted.clone(), NOW).await.unwrap();
+        ledger.record(&id, signed("kept"), NOW).await.unwrap();
+        assert!(ledger.return_cost(&id, NOW).await.unwrap());
+        assert!(!ledger.return_cost(&id, NOW).await.unwrap(), "once");
+        let (again, same) = tight(2, "stranger");
+        let full = ledger.claim_within(again, same, NOW).await;
+        assert!(matches!(full, Err(LedgerError::NoRoom(NoRoom::Balance))), "the money is still held");
+
+        let (honest, room) = tight(3, "newcomer");
+        let honest_id = honest.id.clone();
+        ledger.claim_within(honest, room, NOW).await.unwrap();
+        let waits = ledger.reserve(&id, wanted.clone(), NOW).await;
+        assert!(matches!(waits, Err(LedgerError::NoRoom(NoRoom::NetworkInFlight))), "{waits:?}");
+        ledger.expire(&honest_id, &Evidence::Expired { block: 8, clock: 8 }, NOW).await.unwrap();
+        ledger.reserve(&id, wanted, NOW).await.unwrap();
+        assert_eq!(ledger.exposure(&solana(), NOW).await.unwrap().reserved.native, BOUND);
+        ledger.expire(&id, &Evidence::Expired { block: 8, clock: 8 }, NOW).await.unwrap();
+        assert!(!ledger.return_cost(&id, NOW).await.unwrap(), "not after the verdict");
+    }
+
+    pub(super) async fn p3_few_attempts_of_one_stranger_are_in_flight(store: Store) {
+        let ledger = store.open().await;
+        let few = || Reserve {
+            limits: ExposureLimits { payer_unearned_in_flight: 2, ..limits() },
+            ..reserve(None)
+        };
+        for key in 1..=2 {
+            ledger.claim_within(new_claim(key, 0), few(), NOW).await.unwrap();
+        }
+        let third = ledger.claim_within(new_claim(3, 0), few(), NOW).await;
+        assert!(matches!(third, Err(LedgerError::NoRoom(NoRoom::PayerInFlight))));
+        let mut other = new_claim(4, 0);
+        other.payer = "other".to_owned();
+        ledger.claim_within(other, few(), NOW).await.unwrap();
     }
 
     async fn open_attempt(ledger: &Ledger, key: u64) -> (PaymentId, String) {

@@ -94,6 +94,7 @@ fn wanted(pick: u64) -> Reserve {
         limits: ExposureLimits {
             payer_in_flight: both(90, 100),
             network_in_flight: both(120, 110),
+            payer_unearned_in_flight: 2,
             payer_day: Amount::new(100 + pick % 3_000),
             soft_day: both(120, 130),
             probes_day: both(pick % 40, 30),
@@ -266,6 +267,9 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
         33..=34 => said(store.adopt_orphans(now_ms).await, all),
         35 => said(store.rejoin(now_ms).await, |()| "ok".to_owned()),
         57 => said(store.reserve(&id, wanted(pick), now_ms).await, |()| "ok".to_owned()),
+        58 if pick.is_multiple_of(2) => {
+            said(store.return_cost(&id, now_ms).await, |returned| returned.to_string())
+        }
         58 => said(store.release(&id, now_ms).await, |freed| freed.to_string()),
         59 => said(store.unaccounted(&base()).await, all),
         60 => said(store.exposure(&base(), now_ms).await, |sums| format!("{sums:?}")),

@@ -78,6 +78,7 @@ impl FaultyStore {
     pub(crate) fn limited(&self, mut wanted: Reserve) -> Reserve {
         if self.has(Canary::CeilingsForgotten) {
             wanted.limits.payer_day = Amount::new(u64::MAX);
+            wanted.limits.payer_unearned_in_flight = u32::MAX;
         }
         wanted
     }

@@ -332,6 +332,10 @@ impl Store for FaultyStore {
         self.plain(45, self.key_of(payment), self.inner.release(payment, now_ms)).await
     }
 
+    async fn return_cost(&self, payment: &PaymentId, now_ms: i64) -> Answer<bool> {
+        self.plain(45, self.key_of(payment), self.inner.return_cost(payment, now_ms)).await
+    }
+
     async fn unaccounted(&self, network: &Network) -> Answer<Vec<Payment>> {
         let found = self.read(46, None, self.inner.unaccounted(network)).await?;
         Ok(if self.has(Canary::CostsForgotten) { Vec::new() } else { found })

@@ -3,15 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use quittance_protocol::{DurableAttempt, Family, Fleet, Network, PaymentPayload, Secret, SendOutcome};
+use quittance_protocol::{Family, Fleet, Network, PaymentPayload, Secret};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use solana_sdk::signature::{Keypair, Signer};
 use tokio::sync::Semaphore;
 
-use crate::classify::{classify_send, combine};
 use crate::cluster::{Identified, StandIn};
 use crate::error::SolanaError;
 use crate::history::Memory;
@@ -390,56 +386,13 @@ impl SolanaChain {
         })
     }
 
-    /// Broadcasts recorded bytes: endpoints in order, healthy ones first, until one accepts. The node
-    /// runs them first, at its newest slot, and passes on nothing that would fail
-    /// now: that no is free, a failure in a block costs us the fee. No retries by
-    /// the node; every answer goes through the classification table (invariant I3).
-    pub async fn send<A: DurableAttempt + ?Sized>(&self, attempt: &A) -> SendOutcome {
-        let mut outcome: Option<SendOutcome> = None;
-        for endpoint in self.in_order() {
-            // One of another cluster never gets the bytes.
-            let Some(next) = send_to(endpoint, attempt).await else { continue };
-            let joined = match outcome.take() {
-                None => next,
-                Some(before) => combine(before, next),
-            };
-            if joined == SendOutcome::Accepted {
-                return joined;
-            }
-            outcome = Some(joined);
-        }
-        outcome.unwrap_or(SendOutcome::Unknown { reason: "no endpoint".to_owned() })
-    }
-
-    /// Broadcasts the same bytes again to every endpoint. Never `Refused`: an
-    /// earlier send may have been taken, whatever is said now.
-    pub async fn rebroadcast<A: DurableAttempt + ?Sized>(&self, attempt: &A) -> SendOutcome {
-        let sends = self.endpoints.iter().map(|endpoint| send_to(endpoint, attempt));
-        let outcomes = futures::future::join_all(sends).await;
-        match outcomes.into_iter().flatten().reduce(combine) {
-            Some(SendOutcome::Refused { reason }) => SendOutcome::Unknown { reason },
-            Some(outcome) => outcome,
-            None => SendOutcome::Unknown { reason: "no endpoint".to_owned() },
-        }
-    }
-
     /// All endpoints, the healthy ones first.
-    fn in_order(&self) -> impl Iterator<Item = &Arc<dyn Rpc>> {
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = &Arc<dyn Rpc>> {
         self.fleet.order().into_iter().filter_map(|at| self.endpoints.get(at))
     }
 
     pub(crate) fn endpoint(&self, at: usize) -> Result<&Arc<dyn Rpc>, SolanaError> {
         self.endpoints.get(at).ok_or(SolanaError::NoEndpoint)
-    }
-}
-
-async fn send_to<A: DurableAttempt + ?Sized>(endpoint: &Arc<dyn Rpc>, attempt: &A) -> Option<SendOutcome> {
-    let params = json!([STANDARD.encode(attempt.raw_bytes()), {
-        "encoding": "base64", "skipPreflight": false, "preflightCommitment": "processed", "maxRetries": 0,
-    }]);
-    match endpoint.call("sendTransaction", params).await {
-        Err(RpcFailure::WrongCluster { .. }) => None,
-        answer => Some(classify_send(&answer, attempt.transaction())),
     }
 }
 

@@ -34,6 +34,18 @@ pub(crate) fn classify_send(answer: &Result<Value, RpcFailure>, transaction: &st
     }
 }
 
+/// Errors that a node finds only by running a transaction, so that it did not pass it
+/// on, and could not have before: what had landed would be "already processed", and an
+/// unknown blockhash is not run at all.
+const FOUND_BY_RUNNING: &[&str] =
+    &["InstructionError", "InsufficientFundsForFee", "InsufficientFundsForRent"];
+
+/// Whether this answer proves that the node ran the bytes and did not pass them on.
+/// Less than a refusal: the same bytes may land later, if they are sent again.
+pub(crate) fn was_withheld(answer: &Result<Value, RpcFailure>) -> bool {
+    matches!(answer, Err(RpcFailure::Preflight { failed, .. }) if FOUND_BY_RUNNING.contains(&failed.as_str()))
+}
+
 fn is_refusal(failure: &RpcFailure) -> bool {
     match failure {
         RpcFailure::Node { code: SIGNATURE_VERIFICATION_FAILURE, .. } => true,
@@ -131,6 +143,24 @@ mod tests {
         for (answer, expected) in table {
             assert_eq!(kind(&classify_send(&answer, "sig")), expected, "{answer:?}");
         }
+    }
+
+    /// P3: only what a node found by running the bytes shows that it kept them.
+    #[test]
+    fn p3_only_an_error_found_by_running_the_bytes_proves_that_they_were_kept() {
+        let failed =
+            |failed: &str| Err(RpcFailure::Preflight { message: String::new(), failed: failed.to_owned() });
+        for kept in ["InstructionError", "InsufficientFundsForRent", "InsufficientFundsForFee"] {
+            assert!(was_withheld(&failed(kept)), "{kept}");
+            assert_eq!(kind(&classify_send(&failed(kept), "sig")), Kind::Unknown, "I3: never a refusal");
+        }
+        for open in ["AlreadyProcessed", "BlockhashNotFound", "AccountInUse", ""] {
+            assert!(!was_withheld(&failed(open)), "{open}");
+        }
+        let words =
+            "Transaction simulation failed: Error processing Instruction 2: custom program error: 0x1";
+        assert!(!was_withheld(&node(-32002, words)), "words alone prove nothing");
+        assert!(!was_withheld(&Ok(json!("sig"))) && !was_withheld(&Err(RpcFailure::Timeout)));
     }
 
     #[test]

@@ -330,7 +330,7 @@ impl History {
 /// Whether a node answered that it does not do this, other than for the moment.
 fn is_refusal(failure: &RpcFailure) -> bool {
     match failure {
-        RpcFailure::Node { .. } => true,
+        RpcFailure::Node { .. } | RpcFailure::Preflight { .. } => true,
         RpcFailure::Http { status } => (400..500).contains(status) && !matches!(status, 408 | 429),
         RpcFailure::Timeout
         | RpcFailure::WrongCluster { .. }

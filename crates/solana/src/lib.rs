@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod arrivals;
+mod broadcast;
 mod chain;
 mod check;
 mod classify;
@@ -28,6 +29,7 @@ mod testing;
 mod used;
 
 pub use arrivals::{ARRIVALS_MAX, ArrivalCursor};
+pub use broadcast::Broadcast;
 pub use chain::{
     Commitment, LAMPORTS_PER_SIGNATURE, SIGNATURES_PER_PAYMENT, SignedTransaction, SolanaChain, SolanaConfig,
     SolanaFees, SolanaView, TokenAccountPolicy,

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 /// Largest answer that is read, in bytes.
 pub const RPC_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// JSON-RPC code of Agave for a transaction that failed its preflight.
+const PREFLIGHT: i64 = -32002;
 
 /// Why a call has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +23,14 @@ pub enum RpcFailure {
         code: i64,
         /// The node's words, bounded, on one line and without the endpoint's URL.
         message: String,
+    },
+    /// The node ran a transaction that it was to pass on, and says how it failed.
+    #[error("error {PREFLIGHT}: {message}")]
+    Preflight {
+        /// The node's words, shortened.
+        message: String,
+        /// Name of the transaction error, as `InstructionError`.
+        failed: String,
     },
     /// HTTP status other than success, without a JSON-RPC answer.
     #[error("HTTP status {status}")]
@@ -137,11 +147,20 @@ fn read_answer(method: &'static str, body: &[u8], words: &Words) -> Result<Value
     if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
         let code = error.get("code").and_then(Value::as_i64).ok_or_else(malformed)?;
         let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
-        return Err(RpcFailure::Node { code, message: words.clean(message) });
+        let message = words.clean(message);
+        return Err(match error.pointer("/data/err").and_then(name_of).filter(|_| code == PREFLIGHT) {
+            Some(failed) => RpcFailure::Preflight { message, failed: words.clean(failed) },
+            None => RpcFailure::Node { code, message },
+        });
     }
     let mut result = answer.get_mut("result").map(Value::take).ok_or_else(malformed)?;
     words.clean_result(&mut result);
     Ok(result)
+}
+
+/// A transaction error is a word, or an object with the word as its only key.
+fn name_of(error: &Value) -> Option<&str> {
+    error.as_str().or_else(|| error.as_object()?.keys().next().map(String::as_str))
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ impl NetworkConfig {
                 usdc: usdc("quote.in_flight_network_usdc", &quote.in_flight_network_usdc)?,
                 native: native("in_flight_native", &self.in_flight_native, defaults.in_flight)?,
             },
+            payer_unearned_in_flight: quote.unearned_in_flight_payer_max,
             payer_day: usdc("quote.uncollected_payer_day_usdc", &quote.uncollected_payer_day_usdc)?,
             soft_day: Exposed { usdc: soft, native: day.saturating_sub(probes_native) },
             probes_day: Exposed { usdc: probes, native: probes_native },

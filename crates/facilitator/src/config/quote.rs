@@ -38,6 +38,9 @@ pub struct QuoteConfig {
     /// (USDC, P3). One attempt of who burnt nothing is taken however dear it is.
     #[serde(deserialize_with = "decimal_text")]
     pub uncollected_payer_day_usdc: String,
+    /// Attempts of one payer in flight on one network that its own surcharges do not
+    /// cover: filling the soft limit takes many payers with money (P3).
+    pub unearned_in_flight_payer_max: u32,
     /// The soft limit: what attempts on one network may cost without earning, within
     /// 24 hours and with what is in flight, beyond what payers' own surcharges cover,
     /// before payers without history wait (USDC, P3).
@@ -75,6 +78,7 @@ impl Default for QuoteConfig {
             gas_ceiling_usdc: "0.50".to_owned(),
             cost_budget_usdc: "0.005".to_owned(),
             uncollected_payer_day_usdc: "0.10".to_owned(),
+            unearned_in_flight_payer_max: 16,
             uncollected_network_day_usdc: "2.00".to_owned(),
             probe_network_day_usdc: "0.50".to_owned(),
             payer_history_part: "0.10".to_owned(),

@@ -337,6 +337,7 @@ fn of_quote(quote: &QuoteConfig) -> Vec<Range<'_>> {
         gas_ceiling_usdc,
         cost_budget_usdc,
         uncollected_payer_day_usdc,
+        unearned_in_flight_payer_max,
         uncollected_network_day_usdc,
         probe_network_day_usdc,
         payer_history_part,
@@ -358,6 +359,12 @@ fn of_quote(quote: &QuoteConfig) -> Vec<Range<'_>> {
         Range::usdc("quote.uncollected_payer_day_usdc", uncollected_payer_day_usdc, 1, MUCH_USDC),
         Range::usdc("quote.uncollected_network_day_usdc", uncollected_network_day_usdc, 1, MUCH_USDC),
         Range::usdc("quote.probe_network_day_usdc", probe_network_day_usdc, 0, MUCH_USDC),
+        Range::whole(
+            "quote.unearned_in_flight_payer_max",
+            u64::from(*unearned_in_flight_payer_max),
+            1,
+            100_000,
+        ),
         // Above what a markup leaves, burning on purpose would pay.
         Range::factor("quote.payer_history_part", payer_history_part, 0, 5_000),
         Range::usdc("quote.in_flight_payer_usdc", in_flight_payer_usdc, 1, MUCH_USDC),

@@ -87,6 +87,11 @@ pub enum Event {
     },
     /// A broadcast ended.
     Sent(SendOutcome),
+    /// A broadcast found no room for what it may cost (P3); nothing was sent.
+    NotSent {
+        /// For the journal.
+        reason: String,
+    },
     /// The pause before the next broadcast is over.
     Due,
     /// The chain was seen to say something.
@@ -222,6 +227,7 @@ pub fn step(state: &mut State, event: Event) -> Vec<Effect> {
         (_, Event::Recorded) => recorded(state),
         (_, Event::NotRecorded { retry, reason }) => not_recorded(state, retry, reason),
         (Phase::Recorded, Event::Sent(outcome)) => sent(state, outcome),
+        (Phase::Recorded, Event::NotSent { reason }) => sent(state, SendOutcome::Unknown { reason }),
         (Phase::Recorded, Event::Due) => vec![Effect::Send],
         (Phase::Claimed, Event::Due) => vec![Effect::Recheck],
         (Phase::Claimed, Event::Rechecked { still_good: true }) => vec![Effect::Record],
@@ -230,7 +236,7 @@ pub fn step(state: &mut State, event: Event) -> Vec<Effect> {
         (Phase::Recorded, Event::Rechecked { still_good: true }) => vec![Effect::Record],
         // It can no longer land now; only its deadline ends it (I5).
         (Phase::Recorded, Event::Rechecked { still_good: false }) => Vec::new(),
-        (Phase::Claimed, Event::Sent(_)) => Vec::new(),
+        (Phase::Claimed, Event::Sent(_) | Event::NotSent { .. }) => Vec::new(),
     }
 }
 

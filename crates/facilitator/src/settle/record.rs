@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use quittance_ledger::{LedgerError, Reserve, SignFn, Slot};
 
 use super::Driver;
-use crate::chain::SignRefused;
+use crate::chain::{Broadcast, SignRefused};
 use crate::engine::Event;
 use crate::failpoint;
 
@@ -88,6 +88,39 @@ impl Driver {
         }
     }
 
+    /// What was given back is reserved again before the bytes go out once more (P3);
+    /// after a restart as well, where nobody knows whether it was given back. Bytes that
+    /// take a nonce never give it back: a node may keep them.
+    async fn reserve_for_send(&mut self) -> Result<(), String> {
+        if self.may_send || self.desk.chain.takes_nonce() || !self.state.reverted.is_empty() {
+            return Ok(());
+        }
+        let now_ms = self.tools.clock.now_ms();
+        let Some(allowed) = self.desk.allowed_native(self.payment.gas, now_ms) else {
+            return Err("no fresh exchange rate".to_owned());
+        };
+        self.reserve(allowed, now_ms).await.map_err(|refusal| refusal.reason)?;
+        self.may_send = true;
+        Ok(())
+    }
+
+    /// Every node that ever got the bytes ran them, found that they fail, and passed
+    /// them to nobody: a hold that costs nothing would let strangers fill the limits
+    /// for nothing. What cannot be given back now stays until the deadline.
+    async fn return_cost(&mut self) {
+        match self.tools.ledger.return_cost(&self.payment.id, self.tools.clock.now_ms()).await {
+            Ok(_) => {
+                (self.reserved, self.may_send) = (0, false);
+                self.desk.free();
+            }
+            Err(error) => {
+                // It may be stored all the same.
+                (self.reserved, self.may_send) = (0, false);
+                tracing::warn!(payment = %self.payment.id, %error, "a cost is still reserved");
+            }
+        }
+    }
+
     /// A commit may have worked although its answer was lost: read before
     /// anything else, or a second nonce would be spent on the same payment.
     async fn recover_record(&mut self, error: LedgerError) -> Event {
@@ -115,11 +148,20 @@ impl Driver {
         // driver alone; the sweep finds the payment and drives it afresh.
         assert!(recorded.payments().contains(&self.payment.id), "an attempt of another payment");
         assert_eq!(recorded.network(), &self.payment.network, "an attempt on another network");
+        let attempt = recorded.attempt();
+        if let Err(reason) = self.reserve_for_send().await {
+            return Some(Event::NotSent { reason });
+        }
+        let recorded = self.newest.as_ref()?;
         failpoint::hit("before_send").await;
-        let outcome = self.desk.chain.send(recorded).await;
+        let Broadcast { outcome, withheld } = self.desk.chain.broadcast(recorded).await;
         failpoint::hit("after_send").await;
         self.tools.metrics.sent(&self.payment.network, &outcome);
-        let (ledger, attempt) = (Arc::clone(&self.tools.ledger), recorded.attempt());
+        self.passed_on |= !withheld;
+        if !self.passed_on {
+            self.return_cost().await;
+        }
+        let ledger = Arc::clone(&self.tools.ledger);
         let (noted, now_ms) = (outcome.clone(), self.tools.clock.now_ms());
         // Journaled in the background: a recorded attempt counts as possibly
         // sent, so nothing depends on this line.

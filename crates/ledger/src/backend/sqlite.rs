@@ -268,6 +268,7 @@ impl Writer {
         let mut next = Some(first);
         self.tx.wrote = false;
         let mut failed = self.tx.control("BEGIN IMMEDIATE").await.err();
+        let began = failed.is_none();
         while let Some(mut job) = next.take() {
             if failed.is_none() {
                 failed = self.under_savepoint(job.as_mut()).await.err();
@@ -278,6 +279,17 @@ impl Writer {
                     Ok(Message::Run(job)) => next = Some(job),
                     Ok(Message::Stop(done)) => stop = Some(done),
                     Err(_) => {}
+                }
+            }
+        }
+        if failed.is_some() && !began {
+            // Another connection keeps the lock. Whoever queued meanwhile waited for it
+            // too, and would wait as long again, one group after the other.
+            while stop.is_none() {
+                match self.queue.try_recv() {
+                    Ok(Message::Run(job)) => jobs.push(job),
+                    Ok(Message::Stop(done)) => stop = Some(done),
+                    Err(_) => break,
                 }
             }
         }

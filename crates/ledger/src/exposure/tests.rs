@@ -8,6 +8,7 @@ fn limits() -> ExposureLimits {
     ExposureLimits {
         payer_in_flight: both(400),
         network_in_flight: both(2_000),
+        payer_unearned_in_flight: 1_000,
         payer_day: Amount::new(100),
         soft_day: both(1_000),
         probes_day: both(50),

@@ -142,6 +142,22 @@ impl Database {
         freed
     }
 
+    pub(super) fn return_cost(&mut self, me: &Me, id: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
+        let payment = self.get(id)?.payment.clone();
+        if payment.state.is_final() {
+            return Ok(false);
+        }
+        if !me.owns(&payment) {
+            return Err(LedgerError::NotOwner { payment: Box::new(payment) });
+        }
+        let Some(held) = self.reservations.get_mut(id).filter(|held| held.native > 0) else {
+            return Ok(false);
+        };
+        (held.usdc, held.native) = (Amount::ZERO, 0);
+        self.line(me, now_ms, Some(id), "cost_returned", json!({}));
+        Ok(true)
+    }
+
     fn sums(
         &self,
         network: &Network,
@@ -189,6 +205,8 @@ impl Database {
                 add(&mut sums.payer, one);
                 if r.funding == Funding::History {
                     sums.payer_history = plus(sums.payer_history, r.usdc);
+                } else {
+                    sums.payer_unearned = sums.payer_unearned.saturating_add(1);
                 }
             }
             sums.probes = sums.probes.saturating_add(u64::from(r.funding == Funding::Probe));

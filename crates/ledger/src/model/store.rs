@@ -366,6 +366,10 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| Ok(rows.release_reservation(me, payment, now_ms)))
     }
 
+    async fn return_cost(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
+        self.write(now_ms, |rows, me| rows.return_cost(me, payment, now_ms))
+    }
+
     async fn unaccounted(&self, network: &Network) -> Result<Vec<Payment>, LedgerError> {
         self.read(|rows| Ok(rows.unaccounted(network)))
     }

@@ -25,6 +25,8 @@ const COSTS: &str = "\
     CAST(COALESCE(SUM(CASE WHEN payer = $2 THEN native ELSE 0 END), 0) AS BIGINT) AS payer_native, \
     CAST(COALESCE(SUM(CASE WHEN payer = $2 AND funding = 'history' THEN usdc ELSE 0 END), 0) AS BIGINT) \
         AS payer_history, \
+    CAST(COALESCE(SUM(CASE WHEN payer = $2 AND funding <> 'history' THEN 1 ELSE 0 END), 0) AS BIGINT) \
+        AS payer_unearned, \
     CAST(COALESCE(SUM(CASE WHEN funding = 'probe' THEN 1 ELSE 0 END), 0) AS BIGINT) AS probes, \
     CAST(COALESCE(SUM(CASE WHEN by_code THEN 1 ELSE 0 END), 0) AS BIGINT) AS by_code \
     FROM reservations WHERE network = $1 AND native > 0 AND payment <> $3";
@@ -104,28 +106,6 @@ impl Ledger {
                     )
                     .await?;
                 codec::payments(&rows)
-            })
-        })
-        .await
-    }
-
-    /// No attempt of this finished payment can land any more: what is still
-    /// reserved for it is free. Whether anything was.
-    pub async fn release(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
-        let (me, id) = (self.me(), payment.clone());
-        self.write(now_ms, move |tx| {
-            Box::pin(async move {
-                let freed = tx
-                    .execute(
-                        "DELETE FROM reservations WHERE payment = $1 AND payment IN \
-                         (SELECT id FROM payments WHERE id = $1 AND state IN ('settled', 'refused', 'expired'))",
-                        params![id.as_str()],
-                    )
-                    .await?;
-                if freed == 1 {
-                    journal(tx, &me, now_ms, Some(&id), "released", json!({})).await?;
-                }
-                Ok(freed == 1)
             })
         })
         .await
@@ -275,6 +255,7 @@ async fn add_reserved(
     sums.network.reserved_strangers = exposed(&row, "stranger_usdc", "stranger_native")?;
     sums.payer = exposed(&row, "payer_usdc", "payer_native")?;
     sums.payer_history = row.amount("payer_history")?;
+    sums.payer_unearned = row.unsigned("payer_unearned")?;
     (sums.probes, sums.by_code) = (row.unsigned("probes")?, row.unsigned("by_code")?);
     Ok(())
 }

@@ -53,6 +53,7 @@ fn wanted(key: u64, usdc: u64) -> Reserve {
         limits: ExposureLimits {
             payer_in_flight: both(1 << 40),
             network_in_flight: both(1 << 40),
+            payer_unearned_in_flight: 1_000_000,
             payer_day: Amount::new(1 << 40),
             soft_day: both(1 << 40),
             probes_day: both(1 << 40),
@@ -199,6 +200,8 @@ async fn burn(ledger: &Ledger, key: u64) {
     let bare = won(ledger, payer(2)).await.into_payment().id;
     ledger.reserve(&bare, wanted(key, 20), NOW).await.unwrap();
     ledger.record(&bare, signed(format!("bare{key}")), NOW).await.unwrap();
+    ledger.return_cost(&bare, NOW).await.unwrap();
+    ledger.reserve(&bare, wanted(key, 20), NOW).await.unwrap();
     ledger.settle(&bare, &landed(key + 2), NOW).await.unwrap();
     ledger.unaccounted(&base()).await.unwrap();
     ledger.release(&bare, NOW).await.unwrap();

@@ -1,4 +1,7 @@
-use quittance_protocol::{Amount, Deadline};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use quittance_protocol::{Amount, Deadline, DurableAttempt, SendOutcome};
+use serde_json::json;
 
 use super::*;
 use crate::payment::SolanaPayment;

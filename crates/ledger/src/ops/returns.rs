@@ -1,0 +1,63 @@
+//! Reservations that end before, or long after, their payment's verdict (P3).
+
+use quittance_protocol::PaymentId;
+use serde_json::json;
+
+use super::claims;
+use crate::conn::params;
+use crate::error::LedgerError;
+use crate::ledger::{Ledger, journal};
+
+impl Ledger {
+    /// Nobody who was sent this unfinished payment's bytes passed them on, so unless
+    /// they are sent again they cost nothing: their cost is reserved no more, the
+    /// payer's money is. Before they are sent again it is reserved anew
+    /// ([`Ledger::reserve`]). Whether anything was.
+    pub async fn return_cost(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
+        let (me, id) = (self.me(), payment.clone());
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                let payment = claims::lock(tx, &id).await?;
+                if payment.state.is_final() {
+                    return Ok(false);
+                }
+                if !me.owns(&payment) {
+                    return Err(LedgerError::NotOwner { payment: Box::new(payment) });
+                }
+                let returned = tx
+                    .execute(
+                        "UPDATE reservations SET usdc = 0, native = 0 WHERE payment = $1 AND native > 0",
+                        params![id.as_str()],
+                    )
+                    .await?;
+                if returned == 1 {
+                    journal(tx, &me, now_ms, Some(&id), "cost_returned", json!({})).await?;
+                }
+                Ok(returned == 1)
+            })
+        })
+        .await
+    }
+
+    /// No attempt of this finished payment can land any more: what is still
+    /// reserved for it is free. Whether anything was.
+    pub async fn release(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
+        let (me, id) = (self.me(), payment.clone());
+        self.write(now_ms, move |tx| {
+            Box::pin(async move {
+                let freed = tx
+                    .execute(
+                        "DELETE FROM reservations WHERE payment = $1 AND payment IN \
+                         (SELECT id FROM payments WHERE id = $1 AND state IN ('settled', 'refused', 'expired'))",
+                        params![id.as_str()],
+                    )
+                    .await?;
+                if freed == 1 {
+                    journal(tx, &me, now_ms, Some(&id), "released", json!({})).await?;
+                }
+                Ok(freed == 1)
+            })
+        })
+        .await
+    }
+}

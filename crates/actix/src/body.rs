@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::body::{BodySize, MessageBody};
-use actix_web::rt;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::{HttpResponse, rt};
 use bytes::Bytes;
-use quittance_facilitator::{DraftReader, StoredAnswerReader, Taken};
+use quittance_facilitator::{Connection, DraftReader, StoredAnswerReader, Taken};
 use tokio::sync::oneshot;
 
 /// How much of an answer is handed to the connection at a time: enough to keep
@@ -193,5 +193,41 @@ impl MessageBody for Replay {
             Some(Err(BrokenOff)) => self.ending.enter(Stage::Breaking, cx),
             None => self.ending.enter(Stage::Ending, cx),
         }
+    }
+}
+
+/// A body that says of its connection whether the answer was taken whole.
+struct Attended {
+    body: BoxBody,
+    connection: Option<Connection>,
+}
+
+/// Lets the connection's end with the answer, whichever comes first, be known.
+pub(crate) fn attend(response: HttpResponse<BoxBody>, connection: Connection) -> HttpResponse<BoxBody> {
+    match response.body().size() {
+        // An empty body is never asked for its end.
+        BodySize::None | BodySize::Sized(0) => {
+            connection.answered();
+            response
+        }
+        _ => response.map_body(|_, body| BoxBody::new(Attended { body, connection: Some(connection) })),
+    }
+}
+
+impl MessageBody for Attended {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let next = std::task::ready!(Pin::new(&mut self.body).poll_next(cx));
+        if next.is_none()
+            && let Some(connection) = self.connection.take()
+        {
+            connection.answered();
+        }
+        Poll::Ready(next)
     }
 }

@@ -21,6 +21,19 @@ mod run;
 mod till;
 mod unserved;
 
+/// Sets an `HttpServer` up so that the gate learns early that a client hung up.
+///
+/// A client that closes its side of an HTTP/1 connection has left. By default
+/// actix goes on with the request and finds out when it writes: a short answer
+/// then counts as given to nobody, and the client's next call, signed anew, is
+/// another purchase instead of being answered from this one.
+#[macro_export]
+macro_rules! notice_hang_ups {
+    ($server:expr) => {
+        $server.h1_allow_half_closed(false)
+    };
+}
+
 #[cfg(test)]
 mod tests;
 

@@ -11,7 +11,7 @@ use actix_web::http::Method;
 use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, rt};
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
-use quittance_facilitator::{NoPlace, PayOutcome, Place, Presented, Sale};
+use quittance_facilitator::{Connection, NoPlace, PayOutcome, Place, Presented, Sale};
 use quittance_protocol::{Amount, ErrorCode, Fingerprint, PaymentPayload, ResourceRef};
 use quittance_quote::{Price, Route};
 use tokio::sync::oneshot;
@@ -22,7 +22,7 @@ use crate::gate::Shared;
 use crate::intake::Names;
 use crate::paid::Bypassed;
 use crate::pricing::{self, NoPrice};
-use crate::{GateError, discovery, intake, replay, run, unserved};
+use crate::{GateError, body, discovery, intake, replay, run, unserved};
 
 /// Room for an offer on two networks and its reason; a longer one grows.
 const OFFER_BYTES: usize = 2_048;
@@ -430,14 +430,17 @@ where
     };
     intake::put_back(&mut req, &body.bytes);
     let (client, answer) = oneshot::channel();
+    // Held here, and by the answer's body afterwards: both go with the connection.
+    let (connection, waiting) = Connection::new();
     let shared = Arc::clone(shared);
     rt::spawn(async move {
-        run::serve(shared, service, req, job, client).await;
+        run::serve(shared, service, req, job, client, waiting).await;
         drop((place, body));
     });
-    Ok(answer
+    let Served { request, response } = answer
         .await
-        .unwrap_or_else(|_| Served { request: None, response: answers::trouble(&GateError::Gate) }))
+        .unwrap_or_else(|_| Served { request: None, response: answers::trouble(&GateError::Gate) });
+    Ok(Served { request, response: body::attend(response, connection) })
 }
 
 /// What is said to a payment that no place was found for.

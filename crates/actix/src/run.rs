@@ -14,7 +14,7 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderMap, IF_RANGE, RANGE};
 use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures::FutureExt as _;
-use quittance_facilitator::{Draft, Grant, PayOutcome, Sealed, Step};
+use quittance_facilitator::{Draft, Grant, PayOutcome, Sealed, Step, Waiting};
 use quittance_protocol::{PAYMENT_SIGNATURE, PaymentId, RetryAction, SettleResponse};
 use quittance_quote::Price;
 use tokio::sync::oneshot;
@@ -38,12 +38,13 @@ pub(crate) async fn serve<S, B>(
     req: ServiceRequest,
     job: Job,
     client: Client,
+    waiting: Waiting,
 ) where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     B: MessageBody + 'static,
 {
     let Job { payment, sale, price, resource } = job;
-    let answer = match shared.till.pay(payment, sale).await {
+    let answer = match shared.till.pay(payment, sale, waiting).await {
         PayOutcome::Granted(grant) => {
             return Run::new(shared, grant, price).start(service, req, client).await;
         }

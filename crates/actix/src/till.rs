@@ -11,7 +11,7 @@ use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use quittance_facilitator::{
     AnswerObject, Draft, DraftReader, Facilitator, Grant, NetworkInfo, NothingToOffer, PayOutcome, Presented,
-    Sale, StoreError, StoredAnswer, StoredAnswerReader,
+    Sale, StoreError, StoredAnswer, StoredAnswerReader, Waiting,
 };
 use quittance_protocol::{Amount, PaymentId, PaymentPayload, PaymentRequired, ResourceRef};
 
@@ -33,7 +33,7 @@ pub(crate) trait Till: Send + Sync {
         error: &str,
         out: &mut Vec<u8>,
     ) -> Result<(), NothingToOffer>;
-    fn pay(&self, payload: PaymentPayload, sale: Sale) -> LocalBoxFuture<'_, PayOutcome>;
+    fn pay(&self, payload: PaymentPayload, sale: Sale, waiting: Waiting) -> LocalBoxFuture<'_, PayOutcome>;
     fn presented(&self, payload: &PaymentPayload) -> Option<Presented>;
     fn copy_too_many<'a>(&'a self, payload: &'a PaymentPayload) -> LocalBoxFuture<'a, PayOutcome>;
     fn recall<'a>(
@@ -75,8 +75,8 @@ impl Till for Facilitator {
         Facilitator::write_offer(self, service, resource, error, out)
     }
 
-    fn pay(&self, payload: PaymentPayload, sale: Sale) -> LocalBoxFuture<'_, PayOutcome> {
-        Facilitator::pay(self, payload, sale).boxed_local()
+    fn pay(&self, payload: PaymentPayload, sale: Sale, waiting: Waiting) -> LocalBoxFuture<'_, PayOutcome> {
+        async move { Facilitator::pay_for(self, payload, sale, &waiting).await }.boxed_local()
     }
 
     fn recall<'a>(

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use quittance_ledger::Payment;
 use quittance_protocol::{PaymentKey, SettleResponse};
@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::api::Rejection;
+use crate::waiting::Present;
 
 /// All notices of this process.
 #[derive(Default)]
@@ -34,6 +35,8 @@ pub(crate) struct Notice {
     waiters: Notify,
     /// Whether a driver of this process works on the payment.
     driven: AtomicBool,
+    /// Who came with the payment.
+    callers: Mutex<Present>,
     /// What was read last, for copies that ask at the same time.
     pub(crate) reading: tokio::sync::Mutex<Option<Reading>>,
     /// What one copy too many is told.
@@ -88,6 +91,7 @@ impl Board {
             driven: AtomicBool::new(false),
             reading: tokio::sync::Mutex::default(),
             glimpse: Mutex::default(),
+            callers: Mutex::default(),
         });
         notices.insert(key, Arc::downgrade(&notice));
         notice
@@ -112,6 +116,15 @@ impl Notice {
     pub(crate) fn drive(self: &Arc<Self>) -> Option<Driving> {
         let taken = self.driven.swap(true, Ordering::AcqRel);
         (!taken).then(|| Driving(Arc::clone(self)))
+    }
+
+    pub(crate) fn key(&self) -> PaymentKey {
+        self.key
+    }
+
+    /// Who came with the payment, for as long as the guard is held: never over an `.await`.
+    pub(crate) fn callers(&self) -> MutexGuard<'_, Present> {
+        self.callers.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Whether a driver of this process works on the payment.

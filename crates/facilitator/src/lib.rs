@@ -45,6 +45,7 @@ mod strangers;
 mod tariffs;
 mod units;
 mod used;
+mod waiting;
 mod watch;
 
 use std::sync::Arc;
@@ -72,6 +73,7 @@ pub use quittance_ledger::{AnswerObject, StoredAnswer, USAGE_MAX, Usage};
 pub use random::Random;
 pub use rates::{Coin, LiveRates, RateSource, StaticRates};
 pub use start::{Parts, StartError};
+pub use waiting::{Connection, Waiting};
 
 use crate::board::Board;
 use crate::desk::Desk;
@@ -178,7 +180,16 @@ impl Facilitator {
     /// Takes a payment for a sale to its end, or to what can be said within
     /// `gate.pending_wait_seconds`.
     pub async fn pay(&self, payload: PaymentPayload, sale: Sale) -> PayOutcome {
-        self.inner.pay(payload, sale).await
+        self.inner.pay(payload, sale, None).await
+    }
+
+    /// The same for a caller whose [`Connection`] says whether it took its answer:
+    /// of a payment whose callers are all gone, one of them without an answer, it is
+    /// on record that they were sent away, and what they sign next is answered from it.
+    pub async fn pay_for(&self, payload: PaymentPayload, sale: Sale, waiting: &Waiting) -> PayOutcome {
+        let outcome = self.inner.pay(payload, sale, Some(waiting)).await;
+        waiting.note_outcome(&outcome);
+        outcome
     }
 
     /// Which payment a payload carries, for the places of [`Places`]; `None` where it

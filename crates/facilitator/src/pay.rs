@@ -17,6 +17,7 @@ use crate::checks::Checked;
 use crate::desk::Desk;
 use crate::repeats::Claimed;
 use crate::settle::Driver;
+use crate::waiting::Waiting;
 use crate::{Inner, failpoint};
 
 /// How often an alias whose payment ended unpaid is looked at anew within a request.
@@ -24,13 +25,19 @@ const ROUNDS_MAX: u32 = 3;
 
 impl Inner {
     /// See [`crate::Facilitator::pay`].
-    pub(crate) async fn pay(self: &Arc<Self>, payload: PaymentPayload, sale: Sale) -> PayOutcome {
+    pub(crate) async fn pay(
+        self: &Arc<Self>,
+        payload: PaymentPayload,
+        sale: Sale,
+        caller: Option<&Waiting>,
+    ) -> PayOutcome {
         let until = Instant::now() + self.limits.pending_wait;
         let (desk, payment) = match self.check_local(&payload) {
             Ok(checked) => checked,
-            Err(rejection) => return self.pay_from_books(&payload, &sale, rejection, until).await,
+            Err(rejection) => return self.pay_from_books(&payload, &sale, rejection, until, caller).await,
         };
         let notice = self.board.notice(payment.key);
+        caller.into_iter().for_each(|caller| caller.bind(self, &notice));
         for _ in 0..ROUNDS_MAX {
             let known = match self.find_detached(&desk, &payment, &sale, &notice, until).await {
                 Ok(known) => known,
@@ -82,9 +89,12 @@ impl Inner {
         sale: &Sale,
         rejection: Rejection,
         until: Instant,
+        caller: Option<&Waiting>,
     ) -> PayOutcome {
         match self.recall(payload).await {
             Ok(Some((known, payment))) => {
+                let notice = self.board.notice(payment.key);
+                caller.into_iter().for_each(|caller| caller.bind(self, &notice));
                 if let Some(outcome) = self.answer_known(known, &payment, sale, until).await {
                     return outcome;
                 }
@@ -253,7 +263,7 @@ impl Inner {
     pub(crate) async fn claim(
         self: &Arc<Self>,
         desk: &Arc<Desk>,
-        new: NewClaim,
+        mut new: NewClaim,
         reserve: Reserve,
         notice: &Arc<Notice>,
     ) -> Result<Claimed, LedgerError> {
@@ -261,6 +271,11 @@ impl Inner {
         let (key, id) = (new.key, new.id.clone());
         let reserved = u128::from(reserve.bound.native);
         let now_ms = self.tools.clock.now_ms();
+        // Its caller left while it was checked, and may have called again since:
+        // that call's payment, not served yet, is this one's.
+        if let Some(policy) = new.repeats.as_mut().filter(|_| notice.callers().are_gone()) {
+            policy.waiting_since_ms = now_ms;
+        }
         let outcome = match self.tools.ledger.claim_within(new, reserve, now_ms).await {
             Ok(outcome) => outcome,
             // The commit's answer was lost: a claim of this very id is ours.
@@ -290,6 +305,10 @@ impl Inner {
         notice: &Arc<Notice>,
     ) -> Known {
         failpoint::hit("after_claim").await;
+        // Whoever left before there was a claim could not be noted with it.
+        if notice.callers().are_gone() {
+            self.note_gone(payment.key);
+        }
         self.tools.metrics.reached(&payment.network, "claimed");
         let driver =
             Driver::claimed(Arc::clone(&self.tools), Arc::clone(desk), payment.clone(), Arc::clone(notice));

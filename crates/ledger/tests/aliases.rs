@@ -6,6 +6,7 @@ mod common;
 on_both!(
     a_fresh_authorization_is_an_alias_once_its_payment_was_told_pending,
     parallel_calls_that_nobody_was_told_of_are_purchases_of_their_own,
+    the_callers_of_a_process_that_died_are_gone,
     a_credit_with_runs_left_answers_and_an_exhausted_one_does_not,
     runs_that_the_program_ended_do_not_count,
     the_oldest_paid_one_answers,
@@ -108,6 +109,31 @@ mod cases {
         let mut late = repeating(3);
         late.repeats = late.repeats.map(|policy| RepeatPolicy { waiting_since_ms: NOW, ..policy });
         assert_eq!(answered_by(&ledger, late).await, repeating(1).id);
+    }
+
+    pub(super) async fn the_callers_of_a_process_that_died_are_gone(store: Store) {
+        // In the commit that begins the next life, in whatever state it was left.
+        let ledger = store.open().await;
+        let claimed = won(&ledger, repeating(1)).await.into_payment().id;
+        let other =
+            |key| NewClaim { fingerprint: Fingerprint::of_request("GET", "/b", "", b""), ..repeating(key) };
+        let settled = paid(&ledger, other(3)).await;
+        let third =
+            |key| NewClaim { fingerprint: Fingerprint::of_request("GET", "/c", "", b""), ..repeating(key) };
+        let delivered = paid(&ledger, third(5)).await;
+        let number = run(&ledger, &delivered).await;
+        ledger.finish_delivery(&delivered, number, &answer(b"made"), NOW).await.unwrap();
+        won(&ledger, repeating(7)).await;
+        won(&ledger, third(8)).await;
+        ledger.close().await;
+        let ledger = store.open().await;
+        assert_eq!(payment(&ledger, &claimed).await.pending_answer_at_ms, Some(NOW));
+        assert_eq!(answered_by(&ledger, repeating(2)).await, claimed);
+        assert_eq!(answered_by(&ledger, other(4)).await, settled);
+        assert_eq!(answered_by(&ledger, third(6)).await, delivered, "an answer that nobody fetched");
+        // What this life claims is its own callers' again.
+        won(&ledger, NewClaim { payer: "0xother".to_owned(), ..repeating(9) }).await;
+        won(&ledger, NewClaim { payer: "0xother".to_owned(), ..repeating(10) }).await;
     }
 
     pub(super) async fn a_credit_with_runs_left_answers_and_an_exhausted_one_does_not(store: Store) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::{App, HttpServer};
 use clap::Parser;
-use quittance_actix::{Callers, Connections, Gate, Identity, Limits};
+use quittance_actix::{Callers, Connections, Gate, Identity, Limits, notice_hang_ups};
 use quittance_facilitator::Facilitator;
 use quittance_facilitator::config::Config;
 use quittance_quote::Catalogue;
@@ -84,10 +84,10 @@ async fn serve(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> R
     let connections = Connections::new(&config.server)?;
     let listen = &config.server.listen;
     let routes = Arc::clone(host);
-    let server = HttpServer::new(move || {
+    let server = notice_hang_ups!(HttpServer::new(move || {
         let routes = Arc::clone(&routes);
         App::new().wrap(gate.middleware()).configure(move |config| routes.configure(config))
-    })
+    }))
     .workers(config.server.workers)
     .max_connections(connections.per_worker())
     .on_connect(connections.counter())

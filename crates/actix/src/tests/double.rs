@@ -13,7 +13,7 @@ use futures::future::LocalBoxFuture;
 use quittance_facilitator::{
     AnswerKey, AnswerLimits, AnswerObject, AnswerStore, Draft, DraftReader, Grant, NetworkInfo,
     NothingToOffer, Objects, PaidFacts, PayOutcome, Presented, Sale, StoreError, StoredAnswer,
-    StoredAnswerReader, StoredObject,
+    StoredAnswerReader, StoredObject, Waiting,
 };
 use quittance_protocol::{
     Amount, ErrorCode, Fingerprint, Network, PaymentId, PaymentKey, PaymentPayload, PaymentRequired,
@@ -59,6 +59,8 @@ pub(super) struct Till {
     pub(super) recalled: Mutex<Option<Fingerprint>>,
     /// Ends every run when it is cancelled, as a lost lease does.
     pub(super) revoked: CancellationToken,
+    /// Who came, in order.
+    pub(super) callers: Mutex<Vec<Waiting>>,
     /// `pay` takes one of these before it answers.
     pub(super) settlements: Semaphore,
     /// Where long answers go, and how unkind it is.
@@ -124,6 +126,7 @@ impl Default for Till {
             recalls: AtomicBool::default(),
             recalled: Mutex::default(),
             revoked: CancellationToken::new(),
+            callers: Mutex::default(),
             settlements: Semaphore::new(Semaphore::MAX_PERMITS),
             answers: AnswerStore::new(Arc::clone(&shelf) as Arc<dyn Objects>, answer_limits()),
             shelf,
@@ -292,9 +295,10 @@ impl crate::till::Till for Till {
         Ok(())
     }
 
-    fn pay(&self, _: PaymentPayload, sale: Sale) -> LocalBoxFuture<'_, PayOutcome> {
+    fn pay(&self, _: PaymentPayload, sale: Sale, waiting: Waiting) -> LocalBoxFuture<'_, PayOutcome> {
         async move {
             self.note(Entry::Pay(sale));
+            self.callers.lock().unwrap().push(waiting);
             self.settlements.acquire().await.unwrap().forget();
             let scripted = self.script.lock().unwrap().pop_front();
             match scripted {

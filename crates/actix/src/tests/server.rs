@@ -78,7 +78,7 @@ async fn events(stage: web::Data<Stage>, id: web::Path<String>) -> HttpResponse 
 /// Starts a server on a free port; it ends with the test's runtime.
 fn serve(gate: GateBuilder, stage: &Stage) -> SocketAddr {
     let (gate, stage) = (gate.build(), stage.clone());
-    let server = HttpServer::new(move || {
+    let server = crate::notice_hang_ups!(HttpServer::new(move || {
         let dropped = Arc::clone(&stage.dropped);
         App::new()
             .app_data(web::Data::new(stage.clone()))
@@ -97,7 +97,7 @@ fn serve(gate: GateBuilder, stage: &Stage) -> SocketAddr {
                     .route("/gen", web::post().to(generate))
                     .route("/items/{id}", web::post().to(events)),
             )
-    })
+    }))
     .workers(1)
     .disable_signals()
     .bind(("127.0.0.1", 0))
@@ -151,8 +151,7 @@ async fn reaches(counter: &watch::Sender<usize>, n: usize) {
     timeout(STUCK, reached).await.expect("never reached").unwrap();
 }
 
-/// Resets the connection. After a mere end of its sending half, a client could
-/// still be reading, so actix would go on.
+/// Resets the connection.
 fn hang_up(stream: TcpStream) {
     stream.set_zero_linger().unwrap();
 }
@@ -188,6 +187,60 @@ async fn a_client_that_hangs_up_mid_settlement_finds_its_answer() {
     let again = exchange(address, &paid_request("/gen")).await;
     assert!(again.starts_with("HTTP/1.1 200") && again.ends_with("the goods"), "{again}");
     assert_eq!(*stage.started.borrow(), 1, "one run");
+}
+
+/// Waits until the gate knows how the connection of the last caller ended.
+async fn left(till: &Till) -> bool {
+    let ended = async {
+        loop {
+            match till.callers.lock().unwrap().last().and_then(quittance_facilitator::Waiting::left) {
+                Some(left) => return left,
+                None => rt::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    timeout(STUCK, ended).await.expect("the connection never ended")
+}
+
+/// A reset, and a mere close, which the host has to pass on.
+const HANGING_UP: [fn(TcpStream); 2] = [hang_up, drop];
+
+#[actix_web::test]
+async fn who_hangs_up_before_the_answer_has_left() {
+    for hang_up in HANGING_UP {
+        for till in [Arc::new(Till::default()), Till::waiting()] {
+            let stage = Stage::default();
+            let address = serve(gate(&till), &stage);
+            let stream = connect(address, &paid_request("/gen")).await;
+            // In the handler, or while the payment is checked.
+            till.until(|entry| matches!(entry, Entry::Pay(_))).await;
+            hang_up(stream);
+            assert!(left(&till).await, "nobody waits for the answer any more");
+            till.settlements.add_permits(2);
+            stage.go.add_permits(1);
+            till.until(|entry| matches!(entry, Entry::Finish(_))).await;
+            assert_eq!(till.sent(), 0);
+            exchange(address, &paid_request("/gen")).await;
+            assert!(!left(&till).await, "this one took its answer");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn who_hangs_up_in_the_middle_of_a_stream_has_left() {
+    for hang_up in HANGING_UP {
+        let (till, stage) = (Arc::new(Till::default()), Stage::default());
+        let address = serve(gate(&till), &stage);
+        let mut stream = connect(address, &paid_request("/items/1")).await;
+        stage.go.add_permits(1);
+        read_until(&mut stream, "data: 0").await;
+        assert_eq!(till.callers.lock().unwrap()[0].left(), None, "it is still reading");
+        hang_up(stream);
+        assert!(left(&till).await);
+        stage.go.add_permits(2);
+        till.until(|entry| matches!(entry, Entry::Finish(_))).await;
+        assert_eq!(till.sent(), 0, "and has no complete answer");
+    }
 }
 
 #[actix_web::test]

@@ -4,7 +4,7 @@ use quittance_protocol::{IdentifierHash, PaymentId, PaymentKey};
 use serde_json::json;
 
 use super::deliveries::failed_runs;
-use super::rows::Database;
+use super::rows::{Database, Row};
 use crate::error::LedgerError;
 use crate::ledger::Me;
 use crate::ops::aliases::Before;
@@ -104,8 +104,10 @@ impl Database {
     /// The payment that an unnamed claim is answered from.
     fn earlier(&self, new: &NewClaim) -> Option<Payment> {
         let policy = new.repeats?;
-        let left = |payment: &&Payment| {
-            let left_alone = payment.pending_answer_at_ms.is_some()
+        let left = |row: &&Row| {
+            let payment = &row.payment;
+            let left_alone = self.is_over(row)
+                || payment.pending_answer_at_ms.is_some()
                 || payment.credited_at_ms.is_some()
                 || (payment.delivery == DeliveryState::None
                     && payment.created_at_ms <= policy.waiting_since_ms);
@@ -120,7 +122,15 @@ impl Database {
         let order = |payment: &&Payment| {
             (payment.state != PaymentState::Settled, payment.created_at_ms, payment.id.clone())
         };
-        self.payments().filter(left).min_by_key(order).cloned()
+        self.payments.iter().filter(left).map(|row| &row.payment).min_by_key(order).cloned()
+    }
+
+    /// Whether the life of the process that its caller was connected to is over.
+    fn is_over(&self, row: &Row) -> bool {
+        let payment = &row.payment;
+        let name = payment.delivery_owner.as_deref().unwrap_or(&payment.owner);
+        let epoch = row.delivery_epoch.unwrap_or(payment.owner_epoch);
+        self.instances.get(name).is_none_or(|instance| instance.epoch != epoch)
     }
 
     fn answerable(&self, new: &NewClaim, names: usize, named: &[Payment]) -> Option<Payment> {

@@ -11,7 +11,7 @@ use crate::conn::plain;
 use crate::error::LedgerError;
 use crate::ledger::Me;
 use crate::ops::delivery::credited;
-use crate::types::{DeliveryState, Payment, PaymentState, RunEnd};
+use crate::types::{DeliveryState, Origin, Payment, PaymentState, RunEnd};
 
 /// Whether nobody has to work on it or watch it any more.
 fn is_over(payment: &Payment) -> bool {
@@ -126,6 +126,10 @@ impl Database {
             if !is_over(payment) && left.covers(&payment.owner) && !later {
                 payment.owner = me.instance.to_string();
                 payment.owner_epoch = me.epoch;
+                let waited = !payment.state.is_final() || payment.delivery == DeliveryState::None;
+                if payment.origin == Origin::Gate && waited {
+                    payment.pending_answer_at_ms.get_or_insert(now_ms);
+                }
                 // Settled ones go on being watched; nobody drives them.
                 if !payment.state.is_final() {
                     adopted.push(payment.clone());

@@ -40,11 +40,14 @@ macro_rules! unanswered {
 const STILL_UNANSWERED: &str = unanswered!("id = $1", "CASE WHEN ", " THEN TRUE ELSE FALSE END");
 
 /// The same, and nobody who came with it is waiting to be served: they were told
-/// that it is pending or failed, or must have been by now. Paid ones first.
+/// that it is pending or failed, or must have been by now, or left, or the life of
+/// the process that they were connected to is over. Paid ones first.
 const LEFT_BY_ITS_CALLER: &str = concat!(
     unanswered!("payer = $1 AND fingerprint = $3 AND network = $4 AND payment_key <> $5", "", ""),
     " AND (pending_answer_at_ms IS NOT NULL OR credited_at_ms IS NOT NULL \
-     OR (delivery = 'none' AND created_at_ms <= $6)) \
+     OR (delivery = 'none' AND created_at_ms <= $6) \
+     OR NOT EXISTS (SELECT 1 FROM instances WHERE name = COALESCE(payments.delivery_owner, payments.owner) \
+     AND epoch = COALESCE(payments.delivery_epoch, payments.owner_epoch))) \
      AND NOT EXISTS (SELECT 1 FROM identifiers WHERE payment = payments.id) \
      ORDER BY CASE state WHEN 'settled' THEN 0 ELSE 1 END, created_at_ms, id LIMIT 1"
 );

@@ -222,11 +222,15 @@ async fn fence_dead(tx: &mut Tx, me: &Me, now_ms: i64) -> Result<Vec<String>, Le
 /// that a look at nothing costs nothing, however much of ours is under way.
 async fn take_over(tx: &mut Tx, me: &Me, from: &str, now_ms: i64) -> Result<Vec<Payment>, LedgerError> {
     let before_epoch = if *from == *me.instance { me.epoch } else { i64::MAX };
+    // Whoever came with a payment was connected to the process that is gone: it
+    // repeats its call, signed anew, as if it had been told that this is pending (P7).
     let rows = tx
         .change(
-            "UPDATE payments SET owner = $1, owner_epoch = $2 WHERE state IN ('claimed', 'recorded') \
+            "UPDATE payments SET owner = $1, owner_epoch = $2, pending_answer_at_ms = \
+             CASE WHEN origin = 'gate' THEN COALESCE(pending_answer_at_ms, $5) ELSE pending_answer_at_ms END \
+             WHERE state IN ('claimed', 'recorded') \
              AND owner = $3 AND owner_epoch < $4 RETURNING *",
-            params![&*me.instance, me.epoch, from, before_epoch],
+            params![&*me.instance, me.epoch, from, before_epoch, now_ms],
         )
         .await?;
     let mut adopted = codec::payments(&rows)?;
@@ -237,9 +241,11 @@ async fn take_over(tx: &mut Tx, me: &Me, from: &str, now_ms: i64) -> Result<Vec<
     // Landings that are not final yet go on being watched; nobody drives them,
     // so they are not returned and not journaled one by one.
     tx.execute(
-        "UPDATE payments SET owner = $1, owner_epoch = $2 WHERE state = 'settled' AND finality IS NULL \
+        "UPDATE payments SET owner = $1, owner_epoch = $2, pending_answer_at_ms = \
+         CASE WHEN origin = 'gate' AND delivery = 'none' THEN COALESCE(pending_answer_at_ms, $5) \
+         ELSE pending_answer_at_ms END WHERE state = 'settled' AND finality IS NULL \
          AND owner = $3 AND owner_epoch < $4",
-        params![&*me.instance, me.epoch, from, before_epoch],
+        params![&*me.instance, me.epoch, from, before_epoch, now_ms],
     )
     .await?;
     let cut_off = tx

@@ -195,7 +195,7 @@ async fn left(till: &Till) -> bool {
         loop {
             match till.callers.lock().unwrap().last().and_then(quittance_facilitator::Waiting::left) {
                 Some(left) => return left,
-                None => rt::time::sleep(Duration::from_millis(5)).await,
+                None => rt::time::sleep(std::time::Duration::from_millis(5)).await,
             }
         }
     };

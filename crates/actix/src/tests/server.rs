@@ -193,7 +193,8 @@ async fn a_client_that_hangs_up_mid_settlement_finds_its_answer() {
 async fn left(till: &Till) -> bool {
     let ended = async {
         loop {
-            match till.callers.lock().unwrap().last().and_then(quittance_facilitator::Waiting::left) {
+            let left = till.callers.lock().unwrap().last().and_then(quittance_facilitator::Waiting::left);
+            match left {
                 Some(left) => return left,
                 None => rt::time::sleep(std::time::Duration::from_millis(5)).await,
             }

@@ -154,9 +154,15 @@ impl Inner {
         notice: &Arc<Notice>,
         until: Instant,
     ) -> Result<Known, PayOutcome> {
-        let mut turn = notice.turn.lock().await;
+        let arrived = Instant::now();
+        let Ok(mut turn) = tokio::time::timeout_at(until, notice.turn.lock()).await else {
+            return Err(not_now("chain"));
+        };
         if let Some(known) = self.look_up(payment).await? {
             return Ok(known);
+        }
+        if let Some(trouble) = turn.trouble_since(arrived) {
+            return Err(trouble);
         }
         self.wait_until_valid(desk, payment, until).await.map_err(PayOutcome::Refused)?;
         desk.chain.check_window(payment, self.tools.clock.now()).map_err(PayOutcome::Refused)?;
@@ -214,7 +220,10 @@ impl Inner {
                 }
                 Err(PayOutcome::Refused(rejection))
             }
-            Err(NotClaimed::NoRoom(outcome) | NotClaimed::Trouble(outcome)) => Err(outcome),
+            Err(NotClaimed::NoRoom(outcome) | NotClaimed::Trouble(outcome)) => {
+                turn.note_trouble(&outcome);
+                Err(outcome)
+            }
         }
     }
 

@@ -22,7 +22,7 @@ use quittance_protocol::{
 use tokio::time::Instant;
 
 use crate::admission::NotClaimed;
-use crate::answer::{pending_receipt, receipt, reject};
+use crate::answer::{not_now, pending_receipt, receipt, reject};
 use crate::api::{PayOutcome, Rejection};
 use crate::board::{Changes, Notice};
 use crate::chain::ChainPayment;
@@ -185,9 +185,15 @@ impl Inner {
         question: &Question,
     ) -> Result<Payment, Rejection> {
         let payment = &question.payment;
-        let mut turn = question.notice.turn.lock().await;
+        let arrived = Instant::now();
+        let Ok(mut turn) = tokio::time::timeout_at(question.until, question.notice.turn.lock()).await else {
+            return Err(refusal_in(not_now("chain")));
+        };
         if let Some(known) = self.on_record(payment).await.map_err(unsettled)? {
             return Ok(known);
+        }
+        if let Some(trouble) = turn.trouble_since(arrived) {
+            return Err(refusal_in(trouble));
         }
         self.wait_until_valid(desk, payment, question.until).await?;
         desk.chain.check_window(payment, self.tools.clock.now())?;
@@ -225,7 +231,10 @@ impl Inner {
                 }
                 Err(rejection)
             }
-            Err(NotClaimed::NoRoom(outcome) | NotClaimed::Trouble(outcome)) => Err(refusal_in(outcome)),
+            Err(NotClaimed::NoRoom(outcome) | NotClaimed::Trouble(outcome)) => {
+                turn.note_trouble(&outcome);
+                Err(refusal_in(outcome))
+            }
         }
     }
 

@@ -214,10 +214,13 @@ async function unavailable(here, network) {
 async function leased(here, network) {
   const payment = await newPayment(here, network);
   const gone = new AbortController();
+  // A block may take it sooner than anybody looks.
+  await here.proxies[network].faults({ method: SEND[network], action: 'drop_request', times: 100_000 });
   const hungUp = official.ask(here.replicas[0].url, 'settle', payment, undefined, { signal: gone.signal }).catch(() => 'hung up');
   await until('the claim', () => here.sql("SELECT count(*) FROM payments WHERE state IN ('claimed', 'recorded')") !== '0');
   gone.abort();
   assert.equal(await hungUp, 'hung up');
+  await here.proxies[network].healthy();
   await until('the verdict', () => here.sql("SELECT count(*) FROM payments WHERE state IN ('claimed', 'recorded')") === '0');
   const checks = await Promise.all([...here.hasty, ...here.hasty, ...here.hasty].map(one => verify(one, payment)));
   const valid = checks.filter(one => one.isValid);

@@ -51,7 +51,7 @@ async function stopsWithoutItsLedger(net, folder, cluster) {
     const options = { serve: true, leaseSeconds: 15, pendingSeconds: 2, rpc: { base: proxy.url } };
     const ledger = here.ledger;
     const first = await replica({ ...here, ledger: ledger.replace(real, line.folder) }, 'first', options);
-    const offer = await official.terms(net, 'base', first.url, here.payTo.base);
+    const offer = await official.terms(net, 'base', first.url, here.payTo);
     const payment = await official.pay(net, 'base', offer);
     await proxy.faults({ method: 'eth_sendRawTransaction', action: 'drop_request', times: 100_000 });
     const pending = await official.ask(first.url, 'settle', payment);

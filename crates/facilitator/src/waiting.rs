@@ -15,6 +15,9 @@ use crate::Inner;
 use crate::api::PayOutcome;
 use crate::board::Notice;
 
+/// The reason that [`crate::answer::unavailable`] gives.
+const LEDGER: &str = "ledger";
+
 /// How often it is tried to note that the callers are gone.
 const NOTE_TRIES_MAX: u32 = 10;
 
@@ -116,9 +119,11 @@ impl Waiting {
         }
     }
 
-    /// What it is told says nothing of a payment that may stand in the books.
+    /// Where the books cannot be read, what it is told says nothing of a payment that
+    /// may stand in them. Whoever finds no room, or no chain, claimed nothing here: a
+    /// copy of it may be waiting elsewhere, and is a caller of its own.
     pub(crate) fn note_outcome(&self, outcome: &PayOutcome) {
-        if let PayOutcome::Unavailable { .. } = outcome
+        if let PayOutcome::Unavailable { reason: LEDGER, .. } = outcome
             && let State::Connected { sent_away, .. } = &mut *lock(&self.0)
         {
             *sent_away = true;

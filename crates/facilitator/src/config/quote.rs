@@ -78,7 +78,7 @@ impl Default for QuoteConfig {
             gas_ceiling_usdc: "0.50".to_owned(),
             cost_budget_usdc: "0.005".to_owned(),
             uncollected_payer_day_usdc: "0.10".to_owned(),
-            unearned_in_flight_payer_max: 16,
+            unearned_in_flight_payer_max: 32,
             uncollected_network_day_usdc: "2.00".to_owned(),
             probe_network_day_usdc: "0.50".to_owned(),
             payer_history_part: "0.10".to_owned(),

@@ -74,7 +74,7 @@ fn main() -> ExitCode {
 /// Says what is wrong with the command line, or what was asked for. A key that stands where none is
 /// looked for would be repeated, and logs of jobs keep what a program prints.
 fn misused(error: &clap::Error) -> ExitCode {
-    let text = without_keys(&error.render().ansi().to_string());
+    let text = without_keys(&error.render().to_string());
     let code = u8::try_from(error.exit_code()).unwrap_or(2);
     let printed = match error.use_stderr() {
         true => {
@@ -103,10 +103,9 @@ fn without_keys(text: &str) -> String {
     out
 }
 
-/// 32 bytes of hex, or 64 of base58.
+/// 32 bytes of hex somewhere in it, or 64 of base58.
 fn may_be_a_key(word: &str) -> bool {
-    let hex = word.strip_prefix("0x").unwrap_or(word);
-    (hex.len() >= 64 && hex.bytes().all(|b| b.is_ascii_hexdigit())) || word.len() >= 80
+    word.len() >= 80 || word.as_bytes().windows(64).any(|run| run.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Anything that ends a command; shown to a person, so text is all it needs.
@@ -130,7 +129,7 @@ mod tests {
         let (hex, base58) = ("0x".to_owned() + &"ab".repeat(32), "5".repeat(87));
         for key in [hex.as_str(), &hex[2..], &base58] {
             let error = Cli::try_parse_from(["quittance", "pay", "http://127.0.0.1:1/", key]).err().unwrap();
-            let shown = without_keys(&error.render().ansi().to_string());
+            let shown = without_keys(&error.render().to_string());
             assert!(!shown.contains(&key[2..]) && shown.contains("unexpected argument"), "{shown}");
             assert_eq!(without_keys(&format!("{key} is not a file")), "… is not a file");
         }

@@ -27,20 +27,21 @@ const books = async (here, resource) => (await stack.books(here.config)).filter(
 
 /** An SDK that pays: what it signed, and what it was told, is written down. */
 async function sdk(here, api, network, options = {}) {
-  const log = { signed: [], statuses: [], retried: [] };
+  const log = { signed: [], statuses: [], retried: [], body: '' };
   const noting = async (input, init) => {
     const request = new Request(input, init);
+    log.body = await request.clone().text();
     const header = request.headers.get('payment-signature');
+    if (header) log.signed.push(header);
     const answer = await fetch(request);
     if (header) {
-      log.signed.push(header);
       log.statuses.push(answer.status);
       log.retried.push(answer.headers.get('x-should-retry'));
     }
     return answer;
   };
-  const wallet = await official.client(here.net, network, options);
-  const client = new OpenAI({ apiKey: 'none', baseURL: `${api.url}/v1`, fetch: wrapFetchWithPayment(noting, wallet) });
+  const wallet = await official.client(here.net, network);
+  const client = new OpenAI({ apiKey: 'none', baseURL: `${api.url}/v1`, fetch: wrapFetchWithPayment(noting, wallet), ...options });
   return { client, log };
 }
 
@@ -128,6 +129,32 @@ async function creditIsPaidOnce(here, api, network) {
   assert.match(answer.request_id, /^req_/);
   await assertOnePayment(here, network, 'POST /test/fail-once', [first, second]);
   assert.equal((await books(here, 'POST /test/fail-once'))[0].runs, 2);
+}
+
+/** The SDK gives up before the handler is done, and repeats the call by itself. */
+async function impatientIsPaidOnce(here, api, network) {
+  const one = await sdk(here, api, network, { timeout: 1_200, maxRetries: 4 });
+  const answer = await one.client.post('/../test/slow', { body: { word: someWord() } });
+  assert.match(answer.request_id, /^req_/);
+  await assertOnePayment(here, network, 'POST /test/slow', [one]);
+  assert.equal((await books(here, 'POST /test/slow'))[0].runs, 1);
+}
+
+/** The process dies while the call waits for its settlement; the SDK repeats it at the next one. */
+async function deathIsPaidOnce(here, api, proxy, network) {
+  await proxy.faults({ method: SEND[network], action: 'drop_request', times: 100_000 });
+  const one = await sdk(here, api, network, { maxRetries: 8 });
+  const call = one.client.post('/../test/fail-once', { body: { word: someWord() } }).catch(error => error);
+  await until('the claim', async () => (await books(here, 'POST /test/fail-once')).some(({ state }) => state === 'recorded'));
+  await stack.stop(api.child, 'SIGKILL');
+  await proxy.healthy();
+  const next = await here.start();
+  const failed = await call;
+  assert.equal(failed.status, 500, 'the handler of the one payment failed, and the SDK was told not to repeat');
+  const again = await sdk(here, next, network);
+  assert.match((await again.client.post('/../test/fail-once', { body: JSON.parse(one.log.body) })).request_id, /^req_/);
+  await assertOnePayment(here, network, 'POST /test/fail-once', [one, again]);
+  return next;
 }
 
 /** Whoever names a purchase means another one by another name. */
@@ -263,6 +290,14 @@ await stack.withStack(async folder => {
       await test('base: a purse for one payment', () => purseForOne(here, api));
     }
     await stack.stop(api.child);
+    const other = await world(net, folder, `impatient-${network}`, { rpc: { [network]: proxy.url }, pendingSeconds: 20, bin: stack.BIN });
+    let open = await other.start();
+    await buyer.offer(open, network);
+    await test(`${network}: a time-out of the SDK's own: one payment, one run, and its next try brings the answer`, () => impatientIsPaidOnce(other, open, network));
+    await test(`${network}: the process dies while a call waits: one payment`, async () => {
+      open = await deathIsPaidOnce(other, open, proxy, network);
+    });
+    await stack.stop(open.child);
   }
 });
 finish();

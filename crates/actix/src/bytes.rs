@@ -5,10 +5,13 @@
 //! for those without a payment, with a signature that nobody has checked further,
 //! and of payers with history: none of them can take the others' share. What has
 //! arrived is counted, not what was announced, and the first bytes of each body come
-//! from a part of their own: long bodies, however slow, never keep short ones out.
+//! from a part of their own: long bodies, however slow, never keep short ones out. One
+//! client has at most half of a part, so that none of them keeps all others out.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use quittance_facilitator::Caller;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{GateError, Limits};
@@ -35,16 +38,40 @@ pub(crate) struct Budgets {
 }
 
 struct Budget {
-    short: Arc<Semaphore>,
-    long: Arc<Semaphore>,
+    short: Part,
+    long: Part,
+}
+
+/// Bytes that all clients share, and what each has of them.
+#[derive(Clone)]
+struct Part {
+    all: Arc<Semaphore>,
+    one_max: usize,
+    by_caller: Arc<Mutex<BTreeMap<Caller, usize>>>,
+}
+
+/// Bytes of a part; given back when dropped.
+struct Taken {
+    part: Part,
+    caller: Caller,
+    bytes: usize,
+    permit: OwnedSemaphorePermit,
 }
 
 /// The bytes of one body; given back when dropped.
 #[derive(Default)]
 pub(crate) struct Held {
+    caller: Caller,
     bytes: usize,
-    short: Option<OwnedSemaphorePermit>,
-    long: Option<OwnedSemaphorePermit>,
+    short: Option<Taken>,
+    long: Option<Taken>,
+}
+
+impl Held {
+    /// Nothing yet, of a client's.
+    pub(crate) fn of(caller: Caller) -> Self {
+        Self { caller, ..Self::default() }
+    }
 }
 
 impl Budgets {
@@ -64,8 +91,8 @@ impl Budgets {
         let bytes = held.bytes.saturating_add(more);
         let short = bytes.min(SHORT_BYTES).saturating_sub(held.bytes);
         let full = || GateError::TooManyBytes { paying: sender != Sender::Unpaid };
-        add(&budget.short, &mut held.short, short).ok_or_else(full)?;
-        add(&budget.long, &mut held.long, more.saturating_sub(short)).ok_or_else(full)?;
+        budget.short.add(held.caller, &mut held.short, short).ok_or_else(full)?;
+        budget.long.add(held.caller, &mut held.long, more.saturating_sub(short)).ok_or_else(full)?;
         held.bytes = bytes;
         Ok(())
     }
@@ -76,21 +103,54 @@ impl Budget {
     fn new(bytes: usize, body_max: usize) -> Self {
         let short = (bytes / SHORT_PART).max(SHORT_BYTES);
         let long = bytes.saturating_sub(short).max(body_max);
-        let semaphore = |bytes: usize| Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
-        Self { short: semaphore(short), long: semaphore(long) }
+        Self { short: Part::new(short, SHORT_BYTES), long: Part::new(long, body_max) }
     }
 }
 
-fn add(from: &Arc<Semaphore>, held: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Option<()> {
-    if bytes == 0 {
-        return Some(());
+impl Part {
+    fn new(bytes: usize, body_max: usize) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))),
+            one_max: (bytes / 2).max(body_max),
+            by_caller: Arc::default(),
+        }
     }
-    let more = Arc::clone(from).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()?;
-    match held {
-        Some(held) => held.merge(more),
-        None => *held = Some(more),
+
+    fn add(&self, caller: Caller, held: &mut Option<Taken>, bytes: usize) -> Option<()> {
+        if bytes == 0 {
+            return Some(());
+        }
+        let permit = Arc::clone(&self.all).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()?;
+        // Whom nobody can tell apart is not counted alone.
+        if caller != Caller::default() {
+            let mut callers = self.by_caller.lock().unwrap_or_else(PoisonError::into_inner);
+            let used = callers.get(&caller).copied().unwrap_or(0).saturating_add(bytes);
+            if used > self.one_max {
+                return None;
+            }
+            callers.insert(caller, used);
+        }
+        match held {
+            Some(held) => {
+                held.bytes = held.bytes.saturating_add(bytes);
+                held.permit.merge(permit);
+            }
+            None => *held = Some(Taken { part: self.clone(), caller, bytes, permit }),
+        }
+        Some(())
     }
-    Some(())
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut callers = self.part.by_caller.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(used) = callers.get_mut(&self.caller) {
+            *used = used.saturating_sub(self.bytes);
+            if *used == 0 {
+                callers.remove(&self.caller);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -139,5 +199,21 @@ mod tests {
         for sender in [Sender::Unpaid, Sender::Signed, Sender::Customer] {
             assert!(body(&budgets, sender, limits.body_bytes_max).is_some(), "{sender:?}");
         }
+    }
+
+    /// One that announces many bodies and stalls behind their first bytes shuts out nobody else.
+    #[test]
+    fn one_client_has_half_of_what_all_share() {
+        let budgets = budgets();
+        let (greedy, other) = (Caller::at([192, 0, 2, 1].into()), Caller::at([192, 0, 2, 2].into()));
+        let stalled = |caller| {
+            let mut held = Held::of(caller);
+            budgets.take(Sender::Unpaid, &mut held, SHORT_BYTES).ok().map(|()| held)
+        };
+        let taken: Vec<_> = (0..1_000).filter_map(|_| stalled(greedy)).collect();
+        assert_eq!(taken.len(), 16 * MIB / SHORT_PART / 2 / SHORT_BYTES);
+        assert!(stalled(other).is_some(), "half is left");
+        drop(taken);
+        assert!(stalled(greedy).is_some(), "what was taken is given back");
     }
 }

@@ -234,16 +234,17 @@ async fn quote(
         Some(Presented { is_signed: true, .. }) => Sender::Signed,
         _ => Sender::Unpaid,
     };
-    let mut held = Held::default();
+    let mut held = Held::of(intake::caller(req, &shared.callers));
     let room = |more| shared.bodies.take(sender, &mut held, more);
     let body = match intake::read_body(req, &shared.limits, room).await {
         Ok(body) => body,
         Err(error) => return Err(refused_unread(shared, req, path, paying, &error).await),
     };
+    let held = Arc::new(held);
     let resource = Resource { url: intake::resource_url(req, shared.public_url.as_deref()), endpoint };
     if !paying {
         // Without a payment only the sum is of use.
-        let service = pricing::price(shared, req, path, &body, sender, |pricer, request| {
+        let service = pricing::price(shared, req, path, &body, (sender, &held), |pricer, request| {
             pricer.service(request).map_err(NoPrice::from)
         });
         let service = service.await.map_err(NoPrice::answer)?;
@@ -254,7 +255,7 @@ async fn quote(
     }
     // The price comes first even when a payment is there: a request that would
     // be refused must get the host's 400 before anything is claimed.
-    let price = pricing::price(shared, req, path, &body, sender, |pricer, request| {
+    let price = pricing::price(shared, req, path, &body, (sender, &held), |pricer, request| {
         pricer.price(request).map_err(NoPrice::from)
     });
     let price = match price.await {
@@ -273,7 +274,7 @@ async fn quote(
         Err(error) => return Err(unpaid_because(shared, price.service, &resource, &error)),
     };
     let sale = sale(shared, req, path, &body, (price.service, &payment));
-    let body = SharedBody { fingerprint: sale.fingerprint, bytes: body, _held: Arc::new(held) };
+    let body = SharedBody { fingerprint: sale.fingerprint, bytes: body, _held: held };
     Ok(Asked { job: Job { payment, sale, price, resource }, presented, body })
 }
 

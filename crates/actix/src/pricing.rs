@@ -16,7 +16,7 @@ use quittance_quote::{PriceRequest, Pricer, Refusal};
 use tokio::sync::Semaphore;
 
 use crate::answers;
-use crate::bytes::Sender;
+use crate::bytes::{Held, Sender};
 use crate::{GateError, gate::Shared};
 
 /// Bodies beyond this are priced apart.
@@ -24,13 +24,14 @@ const LONG_BYTES: usize = 64 * 1024;
 
 /// Turns for pricing long bodies.
 pub(crate) struct Pricing {
-    unpaid: Semaphore,
-    paying: Semaphore,
+    unpaid: Arc<Semaphore>,
+    paying: Arc<Semaphore>,
 }
 
 impl Default for Pricing {
     fn default() -> Self {
-        Self { unpaid: Semaphore::new(1), paying: Semaphore::new(1) }
+        let one = || Arc::new(Semaphore::new(1));
+        Self { unpaid: one(), paying: one() }
     }
 }
 
@@ -63,7 +64,7 @@ pub(crate) async fn price<T: Send + 'static>(
     req: &ServiceRequest,
     path: &str,
     body: &Bytes,
-    sender: Sender,
+    (sender, held): (Sender, &Arc<Held>),
     ask: fn(&dyn Pricer, &PriceRequest<'_>) -> Result<T, NoPrice>,
 ) -> Result<T, NoPrice> {
     let content_type = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -76,11 +77,14 @@ pub(crate) async fn price<T: Send + 'static>(
         Sender::Unpaid => &shared.pricing.unpaid,
         Sender::Signed | Sender::Customer => &shared.pricing.paying,
     };
-    let _turn = turns.acquire().await;
+    let turn = Arc::clone(turns).acquire_owned().await;
+    // With the work, and not with the request, which ends when its client hangs up.
+    let kept = (turn, Arc::clone(held));
     let (pricer, body) = (Arc::clone(&shared.pricer), body.clone());
     let (method, query) = (req.method().to_string(), req.query_string().to_owned());
     let (path, content_type) = (path.to_owned(), content_type.map(str::to_owned));
     let priced = web::block(move || {
+        let _kept = kept;
         let (method, path, query) = (method.as_str(), path.as_str(), query.as_str());
         let content_type = content_type.as_deref();
         ask(&*pricer, &PriceRequest { method, path, query, content_type, body: &body })

@@ -9,6 +9,10 @@ use crate::config::{BLOCK_TIME_BLOCKS, MARGIN_BLOCKS};
 use crate::rpc::Rpc;
 use crate::text;
 
+/// Longer pauses between blocks are those of a chain that makes them on demand: whatever is sent
+/// makes one.
+const MARGIN_SECONDS_MAX: u64 = 60;
+
 impl EvmChain {
     /// Milliseconds a block, measured over the last minutes; assumed to be as short as any chain's
     /// until then.
@@ -31,7 +35,7 @@ impl EvmChain {
     pub(crate) fn margin_seconds(&self) -> u64 {
         let measured = self.measured();
         let blocks = measured.measured_ms().map_or(0, |_| measured.seconds_of(MARGIN_BLOCKS));
-        blocks.max(self.config().valid_before_margin_seconds)
+        blocks.min(MARGIN_SECONDS_MAX).max(self.config().valid_before_margin_seconds)
     }
 
     pub(crate) fn observe(&self, head: &Block) {
@@ -44,7 +48,10 @@ impl EvmChain {
     pub(crate) async fn measure_block_time(&self, rpc: &dyn Rpc, head: &Block) {
         if self.measured().measured_ms().is_none() {
             let number = head.number.saturating_sub(BLOCK_TIME_BLOCKS);
-            if let Ok(Some(older)) = read_block(rpc, json!(text::to_quantity(number))).await {
+            // A genesis without a date says nothing of the blocks behind it.
+            if let Ok(Some(older)) = read_block(rpc, json!(text::to_quantity(number))).await
+                && older.timestamp > 0
+            {
                 self.observe(&older);
             }
         }

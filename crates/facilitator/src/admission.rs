@@ -174,6 +174,7 @@ impl Inner {
     ) -> Result<(), NotClaimed> {
         // Whoever asks for an offer now must not get one that would be refused.
         if matches!(why, NoRoom::NetworkInFlight | NoRoom::Spent) {
+            let _reading = self.strangers.reading(&payment.payer).await;
             let (tools, now_ms) = (&self.tools, self.tools.clock.now_ms());
             tariffs::refresh_exposure(desk, &*tools.ledger, &tools.metrics, now_ms).await;
         }

@@ -69,7 +69,7 @@ impl Inner {
                 _ = changes.changed() => {}
                 () = pause => {}
             }
-            match self.reread(&notice, &known.payment).await {
+            match self.reread(&notice, &known.payment, until).await {
                 Ok(Some(fresh)) => known.payment = fresh,
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "cannot reread a payment"),
@@ -105,7 +105,7 @@ impl Inner {
                 _ = changes.changed() => {}
                 () = pause => {}
             }
-            match self.reread(notice, &known).await {
+            match self.reread(notice, &known, until).await {
                 Ok(Some(fresh)) => known = fresh,
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "cannot reread a payment"),

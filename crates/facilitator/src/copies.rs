@@ -19,13 +19,18 @@ use crate::{Inner, board::Glimpse};
 const SHARED_FOR: Duration = Duration::from_millis(250);
 
 impl Inner {
-    /// The payment as the ledger has it now; `None` if it has none.
+    /// The payment as the ledger has it now; `None` if it has none, or does not say
+    /// until then.
     pub(crate) async fn reread(
         &self,
         notice: &Notice,
         known: &Payment,
+        until: Instant,
     ) -> Result<Option<Payment>, LedgerError> {
-        let mut reading = notice.reading.lock().await;
+        // A ledger that hangs is waited for together, and no longer than anybody waits.
+        let Ok(mut reading) = tokio::time::timeout_at(until, notice.reading.lock()).await else {
+            return Ok(None);
+        };
         let announced = notice.announced();
         if let Some(last) = &*reading
             && last.announced == announced

@@ -58,6 +58,7 @@ impl Inner {
                 Err(CheckError::Rejected(rejection)) if self.is_early(desk, payment, &rejection) => {
                     let waiting = self.strangers.waiting(&payment.payer);
                     if waiting.is_none() || Instant::now() + BLOCK_PAUSE > until {
+                        self.strangers.failed(desk, payment, caller, &rejection);
                         return Err(CheckError::Rejected(too_early(payment)));
                     }
                     tokio::time::sleep(BLOCK_PAUSE).await;
@@ -68,7 +69,7 @@ impl Inner {
     }
 
     /// Whether only a block that is a moment old stands in the way.
-    fn is_early(&self, desk: &Desk, payment: &ChainPayment, rejection: &Rejection) -> bool {
+    pub(crate) fn is_early(&self, desk: &Desk, payment: &ChainPayment, rejection: &Rejection) -> bool {
         let after = desk.chain.valid_after(payment).unwrap_or(0);
         rejection.code == ErrorCode::InvalidExactEvmPayloadAuthorizationValidAfter
             && self.tools.clock.now() <= after.saturating_add(CLOCK_SKEW_SECONDS_MAX)

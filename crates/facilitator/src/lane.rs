@@ -122,9 +122,11 @@ impl Lane {
                 attempts = self.attempts_from(used).await?;
             }
             attempts.retain(|attempt| attempt.nonce().is_some_and(|nonce| nonce >= used));
-            self.look_at_head(&attempts).await?;
+            // Just where the head hangs its bytes must go out again.
+            let looked = self.look_at_head(&attempts).await;
             self.broadcast(attempts).await?;
             self.used = used;
+            looked?;
         }
         Ok(())
     }

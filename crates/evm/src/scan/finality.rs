@@ -5,14 +5,15 @@ use std::collections::HashSet;
 use alloy::sol_types::{SolCall, SolValue};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use quittance_protocol::{Evidence, Landing, PaymentKey};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{RECEIPT, ScanCursor, Watched};
 use crate::abi::IToken;
 use crate::chain::{Block, EvmChain, read_block};
 use crate::config::PARALLEL_CALLS_MAX;
 use crate::error::EvmError;
-use crate::proof::{Finding, find, parse_receipt};
+use crate::logs;
+use crate::proof::{Finding, find, parse_event, parse_receipt};
 use crate::rpc::{Rpc, RpcError};
 use crate::simulate::call;
 use crate::text;
@@ -39,6 +40,16 @@ impl EvmChain {
         }
         let Some(finalized) = finalized(rpc).await? else { return Ok(Vec::new()) };
         let mut out = self.canceled(rpc, &open, &finalized, cursor).await?;
+        // What this look took was long enough for blocks to come and be final: unused at an older
+        // block proves nothing about those.
+        let mut newest = head.number;
+        if newest < finalized.number {
+            let now = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
+            if now.number < finalized.number {
+                return Ok(out);
+            }
+            newest = now.number;
+        }
         let late: Vec<&Watched<'_>> = open
             .into_iter()
             .filter(|w| w.watch.payment.valid_before <= finalized.timestamp)
@@ -47,9 +58,9 @@ impl EvmChain {
         // Collected first: a closure held across an await would not be `Send`.
         let reads: Vec<_> = late
             .into_iter()
-            .map(|w| async move {
-                Ok::<_, EvmError>((w.key, self.authorization_used(rpc, w, head.number).await?))
-            })
+            .map(
+                |w| async move { Ok::<_, EvmError>((w.key, self.authorization_used(rpc, w, newest).await?)) },
+            )
             .collect();
         let states: Vec<(PaymentKey, bool)> =
             stream::iter(reads).buffer_unordered(PARALLEL_CALLS_MAX).try_collect().await?;
@@ -81,7 +92,15 @@ impl EvmChain {
             if landing.block > finalized.number {
                 continue;
             }
-            match self.finding_at(rpc, watched, landing).await? {
+            let finding = match self.finding_at(rpc, watched, landing).await {
+                Ok(finding) => finding,
+                // One that cannot be read keeps no other from its end; the next look asks again.
+                Err(error) => {
+                    tracing::debug!(%error, "a nonce that is gone cannot be looked at");
+                    continue;
+                }
+            };
+            match finding {
                 Some(Finding::Burned) => out.push((watched.key, Evidence::Canceled(landing.clone()))),
                 Some(Finding::Paid) if !watched.counts(landing) => {
                     out.push((watched.key, Evidence::Earlier(landing.clone())));
@@ -95,17 +114,38 @@ impl EvmChain {
         Ok(out)
     }
 
-    /// What this endpoint's receipt shows, if it stands in the very block.
+    /// What this endpoint's receipt shows, if it stands in the very block; where it shows none, the
+    /// logs of that block say the same.
     async fn finding_at(
         &self,
         rpc: &dyn Rpc,
         watched: &Watched<'_>,
         landing: &Landing,
     ) -> Result<Option<Finding>, EvmError> {
-        let answer = rpc.call(RECEIPT, json!([landing.transaction])).await?;
-        let receipt = parse_receipt(&answer, watched.watch.payment.token)?;
-        let here = receipt.filter(|r| format!("{:#x}", r.block_hash) == landing.block_hash);
-        Ok(here.map(|r| find(&r.events, &watched.expected)))
+        let token = watched.watch.payment.token;
+        let answer = rpc.call(RECEIPT, json!([landing.transaction])).await;
+        if let Ok(value) = &answer
+            && let Some(receipt) = parse_receipt(value, token)?
+        {
+            let here = format!("{:#x}", receipt.block_hash) == landing.block_hash;
+            return Ok(here.then(|| find(&receipt.events, &watched.expected)));
+        }
+        let filter = json!({"address": token, "blockHash": landing.block_hash});
+        let logs = match (rpc.call(logs::METHOD, json!([filter])).await.and_then(logs::list), answer) {
+            (Ok(logs), _) => logs,
+            // Neither a receipt nor such a block: it vanished.
+            (Err(_), Ok(_)) => return Ok(None),
+            (Err(_), Err(refused)) => return Err(refused.into()),
+        };
+        let of_it = |log: &&Value| {
+            log["transactionHash"]
+                .as_str()
+                .is_some_and(|hash| hash.eq_ignore_ascii_case(&landing.transaction))
+        };
+        let mut own: Vec<&Value> = logs.iter().filter(of_it).collect();
+        own.sort_by_key(|log| text::quantity64(&log["logIndex"]).unwrap_or(u64::MAX));
+        let events: Vec<_> = own.into_iter().filter_map(|log| parse_event(log, token)).collect();
+        Ok((!events.is_empty()).then(|| find(&events, &watched.expected)))
     }
 
     /// `authorizationState` at a block not older than the finalized one. Unused there proves unused

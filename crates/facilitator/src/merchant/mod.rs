@@ -306,7 +306,7 @@ impl Inner {
             _ = changes.changed() => {}
             () = pause => {}
         }
-        match self.reread(&question.notice, &known).await {
+        match self.reread(&question.notice, &known, question.until).await {
             Ok(Some(fresh)) => fresh,
             Ok(None) => known,
             Err(error) => {

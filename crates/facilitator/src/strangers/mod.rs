@@ -303,7 +303,7 @@ impl Strangers {
     }
 
     /// A check came to nothing.
-    fn failed(&self, desk: &Desk, payment: &ChainPayment, caller: Caller, rejection: &Rejection) {
+    pub(crate) fn failed(&self, desk: &Desk, payment: &ChainPayment, caller: Caller, rejection: &Rejection) {
         lock(&self.customers).remove(&payment.payer);
         self.payers.failed(&payment.payer);
         if caller.address().is_some() {
@@ -340,7 +340,10 @@ impl Inner {
     ) -> Result<ChainView, CheckError> {
         let leave = self.strangers.leave(desk, payment, caller).await.map_err(CheckError::Rejected)?;
         let seen = desk.chain.check_chain(payment).await;
-        if let Err(CheckError::Rejected(rejection)) = &seen {
+        // A block that is a moment old is nobody's failure.
+        if let Err(CheckError::Rejected(rejection)) = &seen
+            && !self.is_early(desk, payment, rejection)
+        {
             self.strangers.failed(desk, payment, caller, rejection);
             if leave.as_ref().is_some_and(|leave| leave.is_narrow) {
                 tokio::time::sleep(NARROW_HOLD).await;

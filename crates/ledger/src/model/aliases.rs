@@ -119,8 +119,10 @@ impl Database {
                 && self.is_unanswered(payment, policy)
                 && !self.identifiers.values().any(|named| *named == payment.id)
         };
+        // Many parallel purchases that lost their process at once come back as many calls.
         let order = |payment: &&Payment| {
-            (payment.state != PaymentState::Settled, payment.created_at_ms, payment.id.clone())
+            let aliases = self.aliases.values().filter(|alias| alias.payment == payment.id).count();
+            (aliases, payment.state != PaymentState::Settled, payment.created_at_ms, payment.id.clone())
         };
         self.payments.iter().filter(left).map(|row| &row.payment).min_by_key(order).cloned()
     }

@@ -49,7 +49,8 @@ const LEFT_BY_ITS_CALLER: &str = concat!(
      OR NOT EXISTS (SELECT 1 FROM instances WHERE name = COALESCE(payments.delivery_owner, payments.owner) \
      AND epoch = COALESCE(payments.delivery_epoch, payments.owner_epoch))) \
      AND NOT EXISTS (SELECT 1 FROM identifiers WHERE payment = payments.id) \
-     ORDER BY CASE state WHEN 'settled' THEN 0 ELSE 1 END, created_at_ms, id LIMIT 1"
+     ORDER BY (SELECT COUNT(*) FROM aliases WHERE aliases.payment = payments.id), \
+     CASE state WHEN 'settled' THEN 0 ELSE 1 END, created_at_ms, id LIMIT 1"
 );
 
 impl Ledger {

@@ -185,7 +185,8 @@ pub(super) async fn forget(tx: &mut Tx, payment: &PaymentId, now_ms: i64) -> Res
         .await?;
     for row in &dropped {
         tx.execute(
-            "UPDATE answer_object_totals SET kept_bytes = kept_bytes - $1 WHERE place = 1",
+            "UPDATE answer_object_totals SET kept_bytes = \
+             CASE WHEN kept_bytes > $1 THEN kept_bytes - $1 ELSE 0 END WHERE place = 1",
             params![row.int("bytes")?],
         )
         .await?;

@@ -11,10 +11,10 @@ use crate::types::Retention;
 
 /// Answers that one step of [`Ledger::prune`] drops at most: a step is one
 /// transaction, and on SQLite whoever settles a payment waits for it.
-pub(crate) const ANSWERS_PER_STEP: u64 = 256;
+pub(crate) const ANSWERS_PER_STEP: u64 = 32;
 
 impl Ledger {
-    /// Drops bodies, headers and keys of old answers, oldest first, at most 256 at
+    /// Drops bodies, headers and keys of old answers, oldest first, at most 32 at
     /// a time; returns of how many. What nobody had got whole is delivered in
     /// part from then on.
     pub async fn prune(&self, policy: Retention, now_ms: i64) -> Result<u64, LedgerError> {

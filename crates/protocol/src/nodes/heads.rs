@@ -113,12 +113,13 @@ impl Fleet {
         let all: Vec<SeenHead> = seen.iter().flatten().copied().collect();
         let is_sane =
             |head: &SeenHead| head.time_ms <= now_ms.saturating_add(head.after_ms).saturating_add(limit);
-        let some_are_sane = all.iter().any(is_sane);
+        let is_old = |head: &SeenHead| now_ms.saturating_sub(head.time_ms) > limit;
+        // Beside one that stands still it may be our clock that is slow.
+        let some_are_sane = all.iter().any(|head| is_sane(head) && !is_old(head));
         let trusted = || all.iter().filter(|head| !some_are_sane || is_sane(head));
         // When the look began, this was the newest for certain: who answers late is not
         // behind for the blocks that came meanwhile.
         let newest = trusted().map(|head| head.time_ms.saturating_sub(head.after_ms)).max();
-        let is_old = |head: &SeenHead| now_ms.saturating_sub(head.time_ms) > limit;
         let some_are_fresh = trusted().any(|head| !is_old(head));
         for (state, seen) in self.states.iter().zip(seen) {
             let found = match seen {
@@ -174,6 +175,8 @@ mod tests {
             (vec![Some(60_000), Some(61_000)], vec![Healthy, Healthy]),
             (vec![Some(-60_000), Some(-61_000)], vec![Healthy, Healthy]),
             (vec![Some(-60_000), Some(0)], vec![Ahead, Healthy]),
+            // Our clock is slow, and one stands still.
+            (vec![Some(-7_000), Some(60_000)], vec![Healthy, Behind]),
             (vec![None, Some(0)], vec![Silent, Healthy]),
             (vec![None, Some(3_600_000)], vec![Silent, Healthy]),
         ] {

@@ -19,6 +19,13 @@ pub(crate) const REFUND_OWED: &str = "another server of this payee settled this 
 /// Pause before a credit that could not be stored is tried again.
 const CREDIT_RETRY: Duration = Duration::from_secs(1);
 
+/// First pause before the begin of a replay window that could not be stored is tried
+/// again; each one is twice as long.
+const MARK_RETRY: Duration = Duration::from_secs(1);
+
+/// How often that is tried: for longer than a lease that was lost takes to come back.
+const MARK_TRIES_MAX: u32 = 7;
+
 impl Inner {
     /// A settled payment: run, replay, or wait for the run under way.
     pub(crate) async fn serve(self: &Arc<Self>, known: &Known, sale: &Sale) -> Option<PayOutcome> {
@@ -190,13 +197,27 @@ impl Inner {
         done
     }
 
+    /// The window begins once the ledger has taken it down: one that never begins leaves
+    /// the answer to whoever reads the chain (P1).
     pub(crate) fn answer_sent(self: &Arc<Self>, payment: &PaymentId) {
         let (inner, payment) = (Arc::clone(self), payment.clone());
         self.drivers.spawn(async move {
-            let now_ms = inner.tools.clock.now_ms();
-            if let Err(error) = inner.tools.ledger.mark_answer_sent(&payment, now_ms).await {
-                tracing::warn!(%payment, %error, "the replay window is not marked");
+            let mut pause = MARK_RETRY;
+            for _ in 0..MARK_TRIES_MAX {
+                // The time of this try: the ledger holds it against the lease.
+                let now_ms = inner.tools.clock.now_ms();
+                match inner.tools.ledger.mark_answer_sent(&payment, now_ms).await {
+                    Ok(()) | Err(LedgerError::Closed) => return,
+                    Err(error) => tracing::warn!(%payment, %error, "the replay window is not marked yet"),
+                }
+                tokio::select! {
+                    biased;
+                    () = inner.tools.stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                pause = pause.saturating_mul(2);
             }
+            tracing::error!(%payment, "the replay window is not marked: its answer is replayed until it is");
         });
     }
 

@@ -229,7 +229,7 @@ impl Facilitator {
     }
 
     /// The answer reached the client completely: the replay window starts.
-    /// In the background; losing it only keeps the window open longer.
+    /// In the background, and tried again while the ledger does not take it down.
     pub fn answer_sent(&self, payment: &PaymentId) {
         self.inner.answer_sent(payment);
     }

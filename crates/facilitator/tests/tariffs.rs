@@ -396,3 +396,32 @@ async fn p5_nobody_is_refused_for_want_of_room_that_its_own_payment_takes() {
         shop.close().await;
     }
 }
+
+/// A process that had stood still answers before its next heartbeat: what the ledger
+/// does not take down at once begins the window all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_a_replay_window_begins_also_if_the_ledger_takes_it_down_later() {
+    let (database, time, chain) = (ModelDatabase::shared(), Time::default(), Chain::default());
+    let options = LedgerOptions { lease_ms: 10_000, ..LedgerOptions::new("one") };
+    let store = database.open(&options, time.now_ms()).unwrap();
+    let shop = Shop::open(store, &chain, &time, "").await;
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
+    let begun =
+        || database.with(|rows| rows.payments().next().map(|one| (one.id.clone(), one.first_answer_at_ms)));
+    let (payment, window) = begun().unwrap();
+    assert_eq!(window, None);
+    // The lease has passed by this process's clock, and is kept again a moment later.
+    time.pass(20_000);
+    shop.answer_sent(&payment);
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(begun().unwrap().1, None);
+    time.pass(-15_000);
+    for _ in 0..600 {
+        if begun().unwrap().1.is_some() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(begun().unwrap().1, Some(time.now_ms()));
+    shop.close().await;
+}

@@ -17,8 +17,8 @@ use quittance_facilitator::{
 };
 use quittance_ledger::{Recorded, SignedBytes, Store};
 use quittance_protocol::{
-    Amount, Deadline, ErrorCode, Evidence, Fingerprint, Landing, Network, PaymentKey, PaymentPayload,
-    ResourceRef, RetryAction, SendOutcome, Standing, UnixSeconds,
+    Amount, Deadline, ErrorCode, Evidence, Fingerprint, Landing, Network, PaymentId, PaymentKey,
+    PaymentPayload, ResourceRef, RetryAction, SendOutcome, Standing, UnixSeconds,
 };
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -378,6 +378,11 @@ impl Shop {
             stop: CancellationToken::new(),
         };
         Self { facilitator: Facilitator::assemble(&config, parts).await.unwrap() }
+    }
+
+    /// The client has all of a payment's answer.
+    pub(crate) fn answer_sent(&self, payment: &PaymentId) {
+        self.facilitator.answer_sent(payment);
     }
 
     pub(crate) async fn close(self) {

@@ -6,6 +6,8 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use alloy::primitives::Address;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::classify;
@@ -128,6 +130,18 @@ pub(crate) async fn read_range(
     filter["fromBlock"] = json!(text::to_quantity(first));
     filter["toBlock"] = json!(text::to_quantity(last));
     list(rpc.call(METHOD, json!([filter])).await?)
+}
+
+/// All logs of one contract in one block, in their order.
+pub(crate) async fn read_block_logs(
+    rpc: &dyn Rpc,
+    contract: Address,
+    block_hash: impl Serialize,
+) -> Result<Vec<Value>, RpcError> {
+    let filter = json!({"address": contract, "blockHash": block_hash});
+    let mut logs = list(rpc.call(METHOD, json!([filter])).await?)?;
+    logs.sort_by_key(|log| text::quantity64(&log["logIndex"]).unwrap_or(u64::MAX));
+    Ok(logs)
 }
 
 /// The list of logs that a node answered with.

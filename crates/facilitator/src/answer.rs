@@ -20,6 +20,9 @@ const REREAD_PAUSE: Duration = Duration::from_millis(500);
 /// What `Retry-After` says while a verdict is outstanding.
 pub(crate) const PENDING_RETRY_SECONDS: u64 = 2;
 
+/// The reason of [`unavailable`].
+pub(crate) const LEDGER: &str = "ledger";
+
 /// What `Retry-After` says when a chain or the ledger cannot be reached.
 pub(crate) const UNAVAILABLE_RETRY_SECONDS: u64 = 5;
 
@@ -180,7 +183,7 @@ fn refusal_of(known: &Payment) -> Rejection {
 
 pub(crate) fn unavailable(error: &LedgerError) -> PayOutcome {
     tracing::error!(%error, "ledger");
-    not_now("ledger")
+    not_now(LEDGER)
 }
 
 /// This payment cannot be taken, or looked up, for the moment; `reason` as in

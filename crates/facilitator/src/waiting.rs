@@ -12,11 +12,9 @@ use quittance_ledger::{LedgerError, Origin, Payment, PaymentState};
 use quittance_protocol::PaymentKey;
 
 use crate::Inner;
+use crate::answer::LEDGER;
 use crate::api::PayOutcome;
 use crate::board::Notice;
-
-/// The reason that [`crate::answer::unavailable`] gives.
-const LEDGER: &str = "ledger";
 
 /// How often it is tried to note that the callers are gone.
 const NOTE_TRIES_MAX: u32 = 10;

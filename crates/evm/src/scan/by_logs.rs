@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Watched;
 use super::search::{Search, log_word};
 use crate::error::EvmError;
-use crate::logs::{self, list};
+use crate::logs::read_block_logs;
 use crate::proof::{Receipt, parse_event};
 use crate::rpc::RpcError;
 use crate::text;
@@ -37,9 +37,7 @@ impl Search<'_> {
         let mut receipts = Vec::with_capacity(places.len());
         for (transaction, block_hash) in places {
             if !blocks.contains_key(block_hash) {
-                let filter = json!({"address": self.token, "blockHash": block_hash});
-                let mut found = list(self.rpc.call(logs::METHOD, json!([filter])).await?)?;
-                found.sort_by_key(|log| text::quantity64(&log["logIndex"]).unwrap_or(u64::MAX));
+                let found = read_block_logs(self.rpc, self.token, block_hash).await?;
                 blocks.insert(*block_hash, found);
             }
             let all = blocks.get(block_hash).map(Vec::as_slice).unwrap_or_default();

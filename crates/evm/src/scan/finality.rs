@@ -12,7 +12,7 @@ use crate::abi::IToken;
 use crate::chain::{Block, EvmChain, read_block};
 use crate::config::PARALLEL_CALLS_MAX;
 use crate::error::EvmError;
-use crate::logs;
+use crate::logs::read_block_logs;
 use crate::proof::{Finding, find, parse_event, parse_receipt};
 use crate::rpc::{Rpc, RpcError};
 use crate::simulate::call;
@@ -130,8 +130,7 @@ impl EvmChain {
             let here = format!("{:#x}", receipt.block_hash) == landing.block_hash;
             return Ok(here.then(|| find(&receipt.events, &watched.expected)));
         }
-        let filter = json!({"address": token, "blockHash": landing.block_hash});
-        let logs = match (rpc.call(logs::METHOD, json!([filter])).await.and_then(logs::list), answer) {
+        let logs = match (read_block_logs(rpc, token, &landing.block_hash).await, answer) {
             (Ok(logs), _) => logs,
             // Neither a receipt nor such a block: it vanished.
             (Err(_), Ok(_)) => return Ok(None),
@@ -142,9 +141,7 @@ impl EvmChain {
                 .as_str()
                 .is_some_and(|hash| hash.eq_ignore_ascii_case(&landing.transaction))
         };
-        let mut own: Vec<&Value> = logs.iter().filter(of_it).collect();
-        own.sort_by_key(|log| text::quantity64(&log["logIndex"]).unwrap_or(u64::MAX));
-        let events: Vec<_> = own.into_iter().filter_map(|log| parse_event(log, token)).collect();
+        let events: Vec<_> = logs.iter().filter(of_it).filter_map(|log| parse_event(log, token)).collect();
         Ok((!events.is_empty()).then(|| find(&events, &watched.expected)))
     }
 

@@ -193,3 +193,49 @@ async fn an_expiry_needs_any_two_endpoints_and_not_the_first_two() {
     let found = scan(&chain, &watched, &mut cursor).await;
     assert!(matches!(found.as_slice(), [Evidence::Expired { .. }]), "{found:?}");
 }
+
+/// Where nobody shows receipts a cancellation ends its own payment, and keeps no other from its end.
+#[tokio::test]
+async fn i5_a_cancellation_is_proven_by_the_logs_of_its_block_where_receipts_are_refused() {
+    for refused in [true, false] {
+        let rpc = FakeRpc::new(10);
+        let chain = connect(&[&rpc], |_| {}).await;
+        let (taken_back, late) = (payment(1, 1, FAR), payment(2, 2, GENESIS + 22));
+        let watched = [watch(&taken_back, 10), watch(&late, 10)];
+        match refused {
+            true => rpc.state().refused_method = Some("eth_getTransactionReceipt"),
+            false => rpc.state().hide_receipts = true,
+        }
+        let mut cursor = ScanCursor::default();
+        scan(&chain, &watched, &mut cursor).await;
+        rpc.mine(vec![cancellation(5, &taken_back)]);
+        let mut found = Vec::new();
+        // Without a receipt it is waited for, for a moment.
+        for _ in 0..8 {
+            rpc.mine(vec![]);
+            rpc.state().finalized = Some(12);
+            found.extend(scan(&chain, &watched, &mut cursor).await);
+        }
+        assert!(
+            found.iter().any(|e| matches!(e, Evidence::Canceled(l) if l.transaction == hash(5))),
+            "refused: {refused}, {found:?}"
+        );
+        assert!(found.iter().any(|e| matches!(e, Evidence::Expired { .. })), "{found:?}");
+    }
+}
+
+/// The same logs are the word of a second endpoint.
+#[tokio::test]
+async fn i7_a_second_opinion_needs_no_receipt() {
+    let (first, second) = (FakeRpc::new(10), FakeRpc::new(10));
+    let chain = connect(&[&first, &second], |config| config.second_opinion_value = 100).await;
+    let p = payment(1, 1, FAR);
+    let watched = [watch(&p, 10)];
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &watched, &mut cursor).await;
+    second.state().refused_method = Some("eth_getTransactionReceipt");
+    for rpc in [&first, &second] {
+        rpc.mine(vec![settlement(5, wallet(), &[&p])]);
+    }
+    assert_eq!(settled(&scan(&chain, &watched, &mut cursor).await), [(hash(5), 11, true)]);
+}

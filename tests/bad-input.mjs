@@ -390,6 +390,17 @@ async function apiBodies(world) {
       assert.equal(answer.status, 200);
       assert.equal(answer.json.invalidReason ?? answer.json.errorReason, 'invalid_x402_version');
     });
+    await row(`${path} as a server of version 1 writes it`, async () => {
+      const requirements = {
+        scheme: 'exact', network: 'base', maxAmountRequired: terms.amount, resource: 'https://shop.example/x', description: '',
+        mimeType: 'application/json', payTo: terms.payTo, maxTimeoutSeconds: 60, asset: terms.asset, extra: terms.extra,
+      };
+      const old = { x402Version: 1, scheme: 'exact', network: 'base', payload: payment.payload };
+      const body = JSON.stringify({ x402Version: 1, paymentPayload: old, paymentRequirements: requirements });
+      const answer = await send(world.serve.url, { path, headers: JSON_TYPE, body });
+      assert.equal(answer.status, 200, answer.text);
+      assert.equal(answer.json.invalidReason ?? answer.json.errorReason, 'invalid_x402_version');
+    });
     for (const [method, other] of [['GET', path], ['PUT', path], ['POST', `/${path}`], ['POST', `${path}/`], ['POST', path.toUpperCase()]]) {
       await row(`${method} ${other}`, async () => {
         const answer = await send(world.serve.url, { method, path: other, headers: JSON_TYPE, body: text });

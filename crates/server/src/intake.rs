@@ -6,8 +6,8 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use actix_web::web::{BytesMut, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures::StreamExt as _;
-use quittance_protocol::{VerifyRequest, parse_json_strict};
-use serde_json::json;
+use quittance_protocol::{ErrorCode, VerifyRequest, X402_VERSION, parse_json_strict};
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 /// Longest `/verify` or `/settle` body: two payments' worth of the longest header.
@@ -31,7 +31,7 @@ pub(crate) async fn read(
     let body = timeout(body_max, collect(payload)).await.map_err(|_| {
         refused(HttpResponse::RequestTimeout(), "body_too_slow", "the body did not arrive in time")
     })??;
-    parse(&body)
+    parse(&body, req.path())
 }
 
 /// A body that is not said to be JSON is not read: a page in a browser could make
@@ -62,9 +62,33 @@ async fn collect(mut payload: Payload) -> Result<BytesMut, Refused> {
 
 /// 400 is only for bodies that are not the API's shape; everything about the
 /// payment itself is answered with 200 and a code.
-fn parse(body: &[u8]) -> Result<VerifyRequest, Refused> {
+fn parse(body: &[u8], path: &str) -> Result<VerifyRequest, Refused> {
     let value = parse_json_strict(body, BODY_JSON_DEPTH_MAX).map_err(bad)?;
-    serde_json::from_value(value).map_err(|error| bad(error.to_string()))
+    let other_version = other_version(&value, path);
+    serde_json::from_value(value).map_err(|error| {
+        let told = other_version.map(|answer| Box::new(HttpResponse::Ok().json(answer)));
+        told.unwrap_or_else(|| bad(error.to_string()))
+    })
+}
+
+/// What a server of another x402 version is told, in the fields that all versions share:
+/// its request is one of the API, only not of this version (x402 specification v1,
+/// "Facilitator Interface").
+fn other_version(request: &Value, path: &str) -> Option<Value> {
+    let version = request.get("x402Version")?.as_u64().filter(|version| *version != X402_VERSION)?;
+    let part = |name| request.get(name).filter(|part| part.is_object());
+    let (_, requirements) = part("paymentPayload").zip(part("paymentRequirements"))?;
+    let network = requirements.get("network").and_then(Value::as_str).unwrap_or_default();
+    let code = ErrorCode::InvalidX402Version;
+    let message = format!(
+        "x402 version {version} is not spoken here; send version {X402_VERSION}, networks by their CAIP-2 names"
+    );
+    Some(if path == "/settle" {
+        json!({ "success": false, "errorReason": code, "errorMessage": message, "transaction": "",
+                "network": network })
+    } else {
+        json!({ "isValid": false, "invalidReason": code, "invalidMessage": message })
+    })
 }
 
 fn bad(message: String) -> Refused {
@@ -92,13 +116,40 @@ mod tests {
             br#"{"x402Version":2,"x402Version":2,"paymentPayload":{},"paymentRequirements":{}}"#,
             br#"{"x402Version":2,"paymentPayload":[],"paymentRequirements":{}}"#,
         ] {
-            assert!(parse(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+            assert_eq!(parse(bad, "/verify").unwrap_err().status(), 400, "{}", String::from_utf8_lossy(bad));
         }
         let terms = r#"{"scheme":"exact","network":"nowhere:1","asset":"a","payTo":"b","amount":"x","maxTimeoutSeconds":1}"#;
         let odd = format!(
             r#"{{"x402Version":7,"paymentPayload":{{"x402Version":7,"accepted":{terms},"payload":null}},"paymentRequirements":{terms}}}"#
         );
-        assert!(parse(odd.as_bytes()).is_ok(), "odd values are answered with a code");
+        assert!(parse(odd.as_bytes(), "/verify").is_ok(), "odd values are answered with a code");
+    }
+
+    /// A server of version 1 reads `invalidReason` and `errorReason` and shows them; of a
+    /// 400 about a field that its version has not got, nobody learns what is wrong.
+    #[test]
+    fn a_version_1_request_is_answered_in_words_that_its_server_reads() {
+        let terms = json!({ "scheme": "exact", "network": "base", "maxAmountRequired": "1", "asset": "0xa",
+            "payTo": "0xb", "resource": "http://a/", "description": "", "mimeType": "", "maxTimeoutSeconds": 60 });
+        let payload = json!({ "x402Version": 1, "scheme": "exact", "network": "base", "payload": {} });
+        let request = json!({ "x402Version": 1, "paymentPayload": payload, "paymentRequirements": terms });
+        let said = |path| {
+            let answer = parse(request.to_string().as_bytes(), path).unwrap_err();
+            assert_eq!(answer.status(), 200, "{path}");
+            other_version(&request, path).unwrap()
+        };
+        let (verify, settle) = (said("/verify"), said("/settle"));
+        assert_eq!(verify["isValid"], false);
+        assert_eq!(verify["invalidReason"], "invalid_x402_version");
+        assert_eq!(settle["success"], false);
+        assert_eq!(settle["errorReason"], "invalid_x402_version");
+        assert_eq!((&settle["transaction"], &settle["network"]), (&json!(""), &json!("base")));
+        // Without its two parts it is no request of any version.
+        for part in ["paymentPayload", "paymentRequirements"] {
+            let mut half = request.clone();
+            half[part] = json!("x");
+            assert_eq!(parse(half.to_string().as_bytes(), "/verify").unwrap_err().status(), 400, "{part}");
+        }
     }
 
     #[test]

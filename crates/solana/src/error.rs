@@ -26,8 +26,13 @@ pub enum MalformedTransaction {
     #[error("a length is not in its shortest form")]
     Length,
     /// Neither legacy nor version 0.
-    #[error("unknown message version; send a legacy or version 0 transaction")]
-    Version,
+    #[error(
+        "a transaction of version {version}, which is not accepted; send a legacy or version 0 transaction"
+    )]
+    Version {
+        /// What it says it is.
+        version: u8,
+    },
     /// The header's counts do not describe the account keys or signatures.
     #[error("the message header contradicts the account keys or signatures")]
     Header,

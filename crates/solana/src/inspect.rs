@@ -13,7 +13,7 @@ use solana_sdk::signature::Signature;
 
 use crate::error::{MalformedTransaction, SolanaError};
 use crate::instructions::{self as layout, ComputeBudget};
-use crate::message::{TRANSACTION_BYTES_MAX, WireInstruction, WireTransaction};
+use crate::message::{TRANSACTION_BYTES_MAX, WireInstruction, WireTransaction, version_of};
 use crate::payment::{Inspected, SolanaPayment};
 
 /// Limit, price, creation, transfer, memo and three assertions.
@@ -301,6 +301,12 @@ impl Rules {
 /// Padded standard base64 only: another alphabet would be a second spelling.
 pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, SolanaError> {
     if text.len() > BASE64_BYTES_MAX {
+        // What is too long for us may be a transaction of a version that is longer.
+        if let Some(version) =
+            text.get(..4).and_then(|head| STANDARD.decode(head).ok()).and_then(|raw| version_of(&raw))
+        {
+            return Err(MalformedTransaction::Version { version }.into());
+        }
         return Err(MalformedTransaction::TooLarge { bytes: text.len() / 4 * 3 }.into());
     }
     STANDARD.decode(text).map_err(|_| MalformedTransaction::Base64.into())

@@ -38,6 +38,9 @@ pub(crate) struct WireTransaction<'a> {
 impl<'a> WireTransaction<'a> {
     /// Reads legacy and version 0 transactions; anything else is refused.
     pub(crate) fn decode(raw: &'a [u8]) -> Result<Self, MalformedTransaction> {
+        if let Some(version) = version_of(raw) {
+            return Err(MalformedTransaction::Version { version });
+        }
         if raw.len() > TRANSACTION_BYTES_MAX {
             return Err(MalformedTransaction::TooLarge { bytes: raw.len() });
         }
@@ -98,6 +101,12 @@ impl<'a> WireTransaction<'a> {
     }
 }
 
+/// The version of a transaction of version 1 or later: it is the first byte of all, and the
+/// signatures stand at the end. Read as their count it is more than a transaction holds.
+pub(crate) fn version_of(raw: &[u8]) -> Option<u8> {
+    raw.first().filter(|first| **first & VERSION_FLAG != 0).map(|first| first & !VERSION_FLAG)
+}
+
 fn read_signatures(reader: &mut Reader<'_>) -> Result<Vec<[u8; SIGNATURE_BYTES]>, MalformedTransaction> {
     let count = reader.length()?;
     reader.expect_items(count, SIGNATURE_BYTES)?;
@@ -113,7 +122,7 @@ fn read_version(reader: &mut Reader<'_>) -> Result<bool, MalformedTransaction> {
             reader.byte()?;
             Ok(true)
         }
-        Some(_) => Err(MalformedTransaction::Version),
+        Some(first) => Err(MalformedTransaction::Version { version: first & !VERSION_FLAG }),
     }
 }
 

@@ -47,6 +47,19 @@ fn nothing_may_follow_the_end() {
     assert_eq!(WireTransaction::decode(&raw).err(), Some(MalformedTransaction::TrailingBytes));
 }
 
+/// Version 1 puts its version first and its signatures last, and may be 4,096 bytes long:
+/// its author must hear of the version, not of a length.
+#[test]
+fn a_version_1_transaction_is_refused_as_a_version() {
+    for length in [1, 300, 4_096] {
+        let mut raw = vec![1; length];
+        raw[0] = 0x81;
+        let refused = WireTransaction::decode(&raw).err();
+        assert_eq!(refused, Some(MalformedTransaction::Version { version: 1 }), "{length} bytes");
+        assert!(refused.unwrap().to_string().contains("version 1"));
+    }
+}
+
 #[test]
 fn limits_and_versions() {
     let too_large = vec![0; TRANSACTION_BYTES_MAX + 1];
@@ -58,7 +71,8 @@ fn limits_and_versions() {
     assert_eq!(raw[129], 0x80);
     for version in [0x81, 0x82, 0xff] {
         raw[129] = version;
-        assert_eq!(WireTransaction::decode(&raw).err(), Some(MalformedTransaction::Version));
+        let refused = Some(MalformedTransaction::Version { version: version & 0x7f });
+        assert_eq!(WireTransaction::decode(&raw).err(), refused);
     }
 }
 

@@ -12,7 +12,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt as _};
-use quittance_protocol::Secret;
+use quittance_protocol::{Secret, foreign_words};
 
 /// Why the store did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -160,7 +160,9 @@ pub fn s3(settings: &S3) -> Result<Arc<dyn Objects>, StoreError> {
     if let Some(key) = settings.secret_access_key.as_ref().and_then(Secret::expose_str) {
         builder = builder.with_secret_access_key(key);
     }
-    let store = builder.build().map_err(|error| StoreError::Settings(format!("answers.store: {error}")))?;
+    let store = builder.build().map_err(|error| {
+        StoreError::Settings(format!("answers.store: {}", foreign_words(&error.to_string())))
+    })?;
     let prefix = settings.prefix.trim_matches('/');
     let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
     Ok(Arc::new(Stored { store: Arc::new(store), prefix }))
@@ -187,7 +189,8 @@ impl Stored {
 fn fault(error: object_store::Error) -> StoreError {
     match error {
         object_store::Error::NotFound { .. } => StoreError::NotFound,
-        other => StoreError::Unavailable(other.to_string()),
+        // A service repeats what it was asked, its signature among it.
+        other => StoreError::Unavailable(foreign_words(&other.to_string())),
     }
 }
 

@@ -1,6 +1,6 @@
 use crate::exposure::NoRoom;
 use crate::types::{AttemptId, DeliveryState, Payment, PaymentState};
-use quittance_protocol::PaymentId;
+use quittance_protocol::{PaymentId, foreign_words};
 
 /// What went wrong below us, without the driver's types.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -130,17 +130,33 @@ impl LedgerError {
     }
 }
 
+/// What a driver or a disk says, without what it was given: its `Debug` holds whole
+/// rows and its text may hold the URL with the password.
+pub(crate) fn cause(error: &dyn std::error::Error) -> Cause {
+    let mut words = error.to_string();
+    let mut below = error.source();
+    while let Some(error) = below {
+        let more = error.to_string();
+        if !words.contains(&more) {
+            words.push_str(": ");
+            words.push_str(&more);
+        }
+        below = error.source();
+    }
+    foreign_words(&words).into()
+}
+
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Tls(_) => {
-                Self::Unavailable(Box::new(error))
+                Self::Unavailable(cause(&error))
             }
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Closed,
             sqlx::Error::Database(inner) if transient(inner.code().as_deref()) => {
-                Self::Unavailable(Box::new(error))
+                Self::Unavailable(cause(&error))
             }
-            _ => Self::Database(Box::new(error)),
+            _ => Self::Database(cause(&error)),
         }
     }
 }
@@ -152,4 +168,19 @@ fn transient(code: Option<&str>) -> bool {
     matches!(code, "40001" | "40P01" | "55P03" | "57014" | "25P03" | "57P01" | "57P02" | "57P03" | "53300")
         || (code.len() == 5 && code.starts_with("08"))
         || matches!(code, "5" | "6" | "261" | "517" | "262")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_that_repeats_its_url_gives_away_no_password() {
+        let words = "postgres://shop:hunter2hunter2@db/books\n2030 ERROR forged";
+        let error = LedgerError::from(sqlx::Error::Io(std::io::Error::other(words)));
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains("postgres://db") && shown.contains("forged"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.chars().any(char::is_control), "{shown}");
+        assert!(error.retry());
+    }
 }

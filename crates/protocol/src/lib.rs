@@ -14,6 +14,7 @@ mod nodes;
 mod secret;
 mod terms;
 mod wire;
+mod words;
 
 pub use amount::{Amount, AmountError, ParseAmountError, USDC_DECIMALS};
 pub use attempt::{DurableAttempt, SendOutcome};
@@ -30,9 +31,7 @@ pub use key::{
     BodyDigest, Fingerprint, IdentifierHash, OFFERED_IDENTIFIER, PaymentId, PaymentKey, RequestId,
 };
 pub use network::{Family, Network, NetworkError};
-pub use nodes::{
-    EndpointReport, EndpointState, Fleet, MethodCount, SeenHead, Tally, WORDS_CHARS_MAX, Words, plain_words,
-};
+pub use nodes::{EndpointReport, EndpointState, Fleet, MethodCount, SeenHead, Tally};
 pub use secret::Secret;
 pub use terms::{SellerTerms, Term};
 pub use wire::{
@@ -40,6 +39,7 @@ pub use wire::{
     ResourceRef, RetryAction, SettleRequest, SettleResponse, SupportedKind, SupportedResponse, VerifyRequest,
     VerifyResponse, X402_VERSION,
 };
+pub use words::{WORDS_CHARS_MAX, Words, foreign_words, log_line, plain_words, without_keys};
 
 /// Seconds since the Unix epoch.
 ///

@@ -3,17 +3,13 @@
 //!
 //! - [`Fleet`]: whose head stands still, so that nobody asks such an endpoint
 //!   while a healthy one can answer;
-//! - [`Tally`]: which methods of one endpoint fail;
-//! - [`Words`]: what a node says, without control characters and without the URL
-//!   that it was asked at, whose path or query is often a key.
+//! - [`Tally`]: which methods of one endpoint fail.
 
 mod heads;
 mod tally;
-mod words;
 
 pub use heads::{EndpointState, Fleet, SeenHead};
 pub use tally::{MethodCount, Tally};
-pub use words::{WORDS_CHARS_MAX, Words, plain_words};
 
 /// One endpoint at the last look, for metrics and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]

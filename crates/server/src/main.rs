@@ -4,6 +4,7 @@ mod catalog;
 mod columns;
 mod erase;
 mod intake;
+mod logs;
 mod margin;
 mod pay;
 mod payments;
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use quittance_protocol::without_keys;
 
 /// Self-hosted x402 payment facilitator.
 #[derive(Parser)]
@@ -52,10 +53,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&cli.log).unwrap_or_else(|_| EnvFilter::new("info")))
-        .with_writer(std::io::stderr)
-        .init();
+    logs::start(&cli.log);
     let result = match cli.command {
         Command::Serve { config } => serve::run(&config),
         Command::Pay(args) => pay::run(*args),
@@ -86,28 +84,6 @@ fn misused(error: &clap::Error) -> ExitCode {
     if printed.is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE }
 }
 
-/// The text with everything in it that may be a private key left out.
-fn without_keys(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut word = String::new();
-    for c in text.chars().chain(['\n']) {
-        if c.is_ascii_alphanumeric() {
-            word.push(c);
-            continue;
-        }
-        out.push_str(if may_be_a_key(&word) { "…" } else { &word });
-        word.clear();
-        out.push(c);
-    }
-    out.pop();
-    out
-}
-
-/// 32 bytes of hex somewhere in it, or 64 of base58.
-fn may_be_a_key(word: &str) -> bool {
-    word.len() >= 80 || word.as_bytes().windows(64).any(|run| run.iter().all(u8::is_ascii_hexdigit))
-}
-
 /// Anything that ends a command; shown to a person, so text is all it needs.
 pub(crate) type CommandError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -133,8 +109,5 @@ mod tests {
             assert!(!shown.contains(&key[2..]) && shown.contains("unexpected argument"), "{shown}");
             assert_eq!(without_keys(&format!("{key} is not a file")), "… is not a file");
         }
-        let address =
-            "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913 EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v";
-        assert_eq!(without_keys(address), address);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use quittance_protocol::Words;
+use quittance_protocol::{Words, foreign_words};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -82,7 +82,9 @@ impl Fetcher {
 /// Words of a connection, which lose the address and control characters.
 fn without(url: &str, error: SourceError) -> SourceError {
     match error {
-        SourceError::Unreachable(words) => SourceError::Unreachable(Words::of(url).clean(&words)),
+        SourceError::Unreachable(words) => {
+            SourceError::Unreachable(foreign_words(&Words::of(url).clean(&words)))
+        }
         other => other,
     }
 }

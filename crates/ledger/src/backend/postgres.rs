@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Commits, LOCK_POLL_MS, Op, guarded, migrator};
 use crate::conn::{Conn, Tx};
-use crate::error::LedgerError;
+use crate::error::{LedgerError, cause};
 use crate::types::LedgerOptions;
 
 /// Operations that may wait out their time limit one after the other within a
@@ -119,6 +119,8 @@ impl PostgresBackend {
                 ("tcp_keepalives_idle", KEEPALIVE_SECONDS),
                 ("tcp_keepalives_interval", KEEPALIVE_SECONDS),
                 ("tcp_keepalives_count", KEEPALIVE_COUNT),
+                // The driver would log what the server notices, line for line.
+                ("client_min_messages", "error"),
             ])
             .disable_statement_logging();
         let limit = Limit::new(options);
@@ -129,7 +131,7 @@ impl PostgresBackend {
                 // Without the limit: a new index over a large table takes its time.
                 let mut session = connect.connect().await?;
                 let migrated = migrator(MIGRATIONS).run(&mut session).await;
-                migrated.map_err(|e| LedgerError::Migration(Box::new(e)))?;
+                migrated.map_err(|e| LedgerError::Migration(cause(&e)))?;
                 Some(name_lock)
             }
         };

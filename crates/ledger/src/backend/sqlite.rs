@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Commits, LOCK_POLL_MS, Op, guarded, migrator};
 use crate::conn::{Conn, Tx};
-use crate::error::LedgerError;
+use crate::error::{LedgerError, cause};
 use crate::types::LedgerOptions;
 
 /// Most operations in one SQL transaction; bounds how long the first of them waits.
@@ -110,7 +110,7 @@ fn create_private(path: &Path) -> Result<(), LedgerError> {
     match options.open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(LedgerError::Unavailable(Box::new(error))),
+        Err(error) => Err(LedgerError::Unavailable(cause(&error))),
     }
 }
 
@@ -156,7 +156,7 @@ impl SqliteBackend {
             .connect_with(connect.clone())
             .await?;
         if !options.beside {
-            migrator(MIGRATIONS).run(&pool).await.map_err(|e| LedgerError::Migration(Box::new(e)))?;
+            migrator(MIGRATIONS).run(&pool).await.map_err(|e| LedgerError::Migration(cause(&e)))?;
         }
         let readers = match in_memory {
             true => None,
@@ -211,7 +211,7 @@ impl SqliteBackend {
 async fn lock_file(database: &Path, wait_ms: u64) -> Result<File, LedgerError> {
     let mut path = PathBuf::from(database).into_os_string();
     path.push(".lock");
-    let unavailable = |e: std::io::Error| LedgerError::Unavailable(Box::new(e));
+    let unavailable = |e: std::io::Error| LedgerError::Unavailable(cause(&e));
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unavailable)?;
     let mut waited_ms = 0;
     loop {

@@ -1,10 +1,22 @@
-//! A node's words, fit to be logged, stored and passed on.
+//! Words that are not ours, fit to be logged, stored and passed on.
+//!
+//! - [`plain_words`]: one bounded line;
+//! - [`Words`]: those of a node, without the URL that it was asked at, whose path or
+//!   query is often a key;
+//! - [`foreign_words`]: those of a database's driver, an object store or an HTTP
+//!   client, which may repeat any URL or key that they were given;
+//! - [`without_keys`]: a text of many lines, without what may be a private key;
+//! - [`log_line`]: the last gate, for whatever a library logs by itself.
 
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+
+mod foreign;
+
+pub use foreign::{foreign_words, log_line, without_keys};
 
 /// Longest piece of a node's words that is kept, in characters.
 pub const WORDS_CHARS_MAX: usize = 240;

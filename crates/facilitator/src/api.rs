@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+pub use quittance_chain::Rejection;
 use quittance_ledger::StoredAnswer;
 use quittance_protocol::{
-    Amount, ErrorCode, Fingerprint, IdentifierHash, Network, PaymentId, RequestId, RetryAction,
-    SettleResponse,
+    Amount, ErrorCode, Fingerprint, IdentifierHash, Network, PaymentId, RequestId, SettleResponse,
 };
 
 use tokio_util::sync::CancellationToken;
@@ -34,44 +34,6 @@ pub struct Sale {
     pub malformed: Option<&'static str>,
     /// Who is calling; the default where nobody knows.
     pub caller: Caller,
-}
-
-/// A refusal before anything was written: the payer keeps the money.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// The code official clients know.
-    pub code: ErrorCode,
-    /// What to do about it.
-    pub message: String,
-    /// Who tried to pay, once a signature proved it.
-    pub payer: Option<String>,
-    /// What may be done next: sign a new payment, or send this one again.
-    pub retry_action: RetryAction,
-    /// The transaction that used the authorization up, where one did and it was found.
-    pub transaction: Option<String>,
-}
-
-impl Rejection {
-    /// A refusal after which a new payment may be signed; nobody is named yet.
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { code, message, payer: None, retry_action: RetryAction::Pay, transaction: None }
-    }
-
-    /// Names who tried to pay.
-    pub fn of(self, payer: impl Into<String>) -> Self {
-        Self { payer: Some(payer.into()), ..self }
-    }
-
-    /// Nothing further is to be sent.
-    pub fn do_not_retry(self) -> Self {
-        Self { retry_action: RetryAction::DoNotRetry, ..self }
-    }
-
-    /// The same payment may be taken if it is sent again.
-    pub fn retry_same(self) -> Self {
-        Self { retry_action: RetryAction::RetrySamePayment, ..self }
-    }
 }
 
 /// What became of a payment that came with a request.

@@ -11,7 +11,10 @@ use quittance_protocol::{
 };
 use serde_json::{Map, Value};
 
-use crate::api::Rejection;
+pub use quittance_chain::{
+    ChainFault, ChainView, CheckError, CostSnapshot, Heights, Identity, Obstacle, Rejection,
+    Sent as Broadcast, SignRefused, Use,
+};
 
 /// A payment whose own signature and terms are good; nothing is known yet about
 /// the chain's opinion, the price or our books.
@@ -32,20 +35,6 @@ pub struct ChainPayment {
     /// The chain crate's own form, kept in the ledger for resuming. Holds the
     /// payer's signature: never logged.
     pub form: Value,
-}
-
-/// What a payload says of itself, before anything in it is compared with what is
-/// configured: enough to find it in the books.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// What makes copies the same payment.
-    pub key: PaymentKey,
-    /// Who is said to have signed.
-    pub payer: String,
-    /// What [`ChainPayment::signature_digest`] may have been for this signature.
-    pub digests: Vec<[u8; 32]>,
-    /// Whether the payer did sign it.
-    pub is_signed: bool,
 }
 
 /// Finds out which payment a payload of this network carries. Pure; it needs no
@@ -69,51 +58,6 @@ pub fn identify(
         }
     }
 }
-
-/// The chain's opinion about a payment, from one call.
-#[derive(Clone, Copy, Debug)]
-pub struct ChainView {
-    /// Block (or slot) to search for the payment from.
-    pub watch_from: u64,
-    /// Which endpoint said so, where a later question must go to the same one.
-    pub endpoint: usize,
-    /// What the payment's source holds at that block; `None` where nothing says so.
-    pub balance: Option<Amount>,
-    /// Whether code of the payer's decides what becomes of the payment.
-    pub by_code: bool,
-}
-
-/// The transaction that used an authorization up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Use {
-    /// Its hash or signature.
-    pub transaction: String,
-    /// Whether the payer took the authorization back; else it moved money.
-    pub canceled: bool,
-}
-
-/// Why the chain said no, or nothing.
-#[derive(Clone, Debug)]
-pub enum CheckError {
-    /// The payment cannot be settled.
-    Rejected(Rejection),
-    /// No endpoint gave a usable answer; says nothing about the payment.
-    Unreachable(String),
-}
-
-/// Why a signature was not made. Nothing was written or sent.
-#[derive(Clone, Debug)]
-pub struct SignRefused {
-    /// Whether fees may fall, or a wallet be filled, so that it works later.
-    pub retry: bool,
-    /// For the journal.
-    pub reason: String,
-}
-
-/// A chain could not be read.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("chain unreachable: {0}")]
-pub struct ChainFault(pub String);
 
 /// One payment in the shared poller's list.
 #[derive(Clone, Debug)]
@@ -147,68 +91,6 @@ pub struct Landed {
     pub watch_from: u64,
     /// When it can no longer land.
     pub deadline: Deadline,
-}
-
-/// How far a chain has come, in blocks (or slots).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heights {
-    /// Newest one.
-    pub latest: u64,
-    /// Newest finalized one.
-    pub finalized: u64,
-}
-
-/// What makes every payment fail, whoever pays, until it is mended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obstacle {
-    /// The token moves nothing for anybody.
-    TokenPaused,
-    /// The token moves nothing to `pay_to`.
-    PayToBlacklisted,
-    /// The recipient's token account is frozen.
-    PayToFrozen,
-    /// The recipient's token account was closed, or given to somebody else.
-    PayToClosed,
-}
-
-impl CostSnapshot {
-    /// Whether the wallet can pay one settlement more than what is `reserved_native`
-    /// for those under way, of all replicas.
-    pub fn wallet_suffices(&self, reserved_native: u128) -> bool {
-        let needed = self.bound_native.saturating_add(reserved_native).saturating_add(self.floor_native);
-        self.wallet_native >= needed
-    }
-}
-
-/// What a settlement costs now, from the chain's own state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CostSnapshot {
-    /// Expected cost in wei or lamports, with headroom for rising fees, without markup.
-    pub cost_native: u128,
-    /// The part of it that pays for a missing token account.
-    pub rent_native: u128,
-    /// What the oracle wallet holds, in wei or lamports.
-    pub wallet_native: u128,
-    /// What the wallet must keep whatever it pays, in wei or lamports.
-    pub floor_native: u128,
-    /// The most that one settlement may cost, in wei or lamports: nodes ask for
-    /// that much before they take its transaction.
-    pub bound_native: u128,
-    /// What makes every payment fail, if anything does.
-    pub obstacle: Option<Obstacle>,
-    /// How it was made, for people.
-    pub detail: Value,
-    /// What offers of the next few seconds say in `extra` besides [`Chain::offer_extra`].
-    pub offer_extra: Map<String, Value>,
-}
-
-/// How a broadcast ended.
-pub struct Broadcast {
-    /// What the nodes' answers prove (I3).
-    pub outcome: SendOutcome,
-    /// Every node that got the bytes proved that it passed them to nobody: unless
-    /// they are sent again they cost nothing.
-    pub withheld: bool,
 }
 
 /// A chain, as far as settling payments goes.

@@ -23,9 +23,10 @@ pub use ledger::Ledger;
 pub use merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
 pub use ops::attempts::BATCH_PAYMENTS_MAX;
 pub use ops::usages::USAGE_MAX;
+pub use quittance_protocol::SignedBytes;
 pub use repeats::{Alias, Known, RepeatPolicy};
 pub use store::Store;
-pub use token::{Claim, ClaimOutcome, Recorded, SignFn, SignedBytes};
+pub use token::{Claim, ClaimOutcome, Recorded, SignFn};
 pub use types::{
     AnswerMeta, AnswerObject, AttemptId, CostEntry, CostShares, DeliveryStart, DeliveryState, Finality,
     JournalLine, LeaseClock, LedgerOptions, LeftoverObject, Margin, NewClaim, OpenWork, Origin, Payment,

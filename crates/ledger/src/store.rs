@@ -5,12 +5,13 @@ use std::ops::RangeInclusive;
 use async_trait::async_trait;
 use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentId, PaymentKey, SendOutcome};
 
+use crate::SignedBytes;
 use crate::error::LedgerError;
 use crate::exposure::{ExposureSums, Reserve};
 use crate::ledger::Ledger;
 use crate::merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
 use crate::repeats::{Alias, Known};
-use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
+use crate::token::{ClaimOutcome, Recorded, SignFn};
 use crate::types::{
     AttemptId, CostEntry, DeliveryStart, LeftoverObject, NewClaim, OpenWork, Payment, Retention, RunEnd,
     Slot, StoredAnswer, TariffRow,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use quittance_protocol::{DurableAttempt, Network, PaymentId};
+use quittance_protocol::{DurableAttempt, Network, PaymentId, SignedBytes};
 
 use crate::repeats::Known;
 use crate::types::{AttemptId, Payment};
@@ -47,23 +47,6 @@ pub enum ClaimOutcome {
     Named(Box<Payment>),
     /// It would be answered from this payment, which has as many aliases as one may.
     Crowded(Box<Payment>),
-}
-
-/// A signed transaction before it is durable. `Debug` leaves out the bytes.
-#[derive(Clone, PartialEq)]
-pub struct SignedBytes {
-    /// The exact bytes to broadcast.
-    pub raw: Vec<u8>,
-    /// Transaction hash (Base) or first signature (Solana) of those bytes.
-    pub transaction: String,
-    /// Gas limit, fee caps, cost bound: for people and for a later fee bump.
-    pub detail: serde_json::Value,
-}
-
-impl fmt::Debug for SignedBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignedBytes").field("transaction", &self.transaction).finish_non_exhaustive()
-    }
 }
 
 /// Signs for the nonce it is given; runs inside the SQL transaction that

@@ -1,4 +1,25 @@
-//! What a chain crate may broadcast, and what it may say about it.
+//! What a chain crate signs, what it may broadcast, and what it may say about it.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// A signed transaction before it is durable. `Debug` leaves out the bytes.
+#[derive(Clone, PartialEq)]
+pub struct SignedBytes {
+    /// The exact bytes to broadcast.
+    pub raw: Vec<u8>,
+    /// Transaction hash (Base) or first signature (Solana) of those bytes.
+    pub transaction: String,
+    /// Gas limit, fee caps, cost bound: for people and for a later fee bump.
+    pub detail: Value,
+}
+
+impl fmt::Debug for SignedBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedBytes").field("transaction", &self.transaction).finish_non_exhaustive()
+    }
+}
 
 /// Signed bytes that are already durable.
 ///

@@ -17,7 +17,7 @@ mod wire;
 mod words;
 
 pub use amount::{Amount, AmountError, ParseAmountError, USDC_DECIMALS};
-pub use attempt::{DurableAttempt, SendOutcome};
+pub use attempt::{DurableAttempt, SendOutcome, SignedBytes};
 pub use block_time::{BLOCK_MS_ASSUMED, BlockTime, blocks_in, look_pause_ms};
 pub use error_code::ErrorCode;
 pub use evidence::{Deadline, Evidence, Landing, Standing};

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use quittance_protocol::{Amount, IdentifierHash, Network, PaymentId, PaymentKey};
 use serde_json::Value as Json;
 
+use crate::SignedBytes;
 use crate::error::LedgerError;
 use crate::exposure::Funding;
 use crate::ledger::Me;
 use crate::repeats::Alias;
-use crate::token::{Recorded, SignedBytes};
+use crate::token::Recorded;
 use crate::types::{AttemptId, JournalLine, Payment, StoredAnswer, TariffRow};
 
 /// Every row there is.

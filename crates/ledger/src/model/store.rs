@@ -10,13 +10,14 @@ use serde_json::Value as Json;
 
 use super::ModelLedger;
 use crate::LIST_MAX;
+use crate::SignedBytes;
 use crate::error::LedgerError;
 use crate::exposure::{ExposureSums, Reserve};
 use crate::merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
 use crate::ops::attempts::BATCH_PAYMENTS_MAX;
 use crate::repeats::{Alias, Known};
 use crate::store::Store;
-use crate::token::{ClaimOutcome, Recorded, SignFn, SignedBytes};
+use crate::token::{ClaimOutcome, Recorded, SignFn};
 use crate::types::{
     AttemptId, CostEntry, DeliveryStart, JournalLine, LeftoverObject, NewClaim, OpenWork, Payment,
     PaymentState, Retention, RunEnd, Slot, StoredAnswer, TariffRow,

@@ -4,11 +4,12 @@ use quittance_protocol::{Network, PaymentId, SendOutcome};
 use serde_json::json;
 
 use super::claims;
+use crate::SignedBytes;
 use crate::codec;
 use crate::conn::{Row, Tx, params, plain, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Me, journal};
-use crate::token::{Recorded, SignFn, SignedBytes};
+use crate::token::{Recorded, SignFn};
 use crate::types::{AttemptId, PaymentState, Slot};
 
 /// Most payments in one attempt.

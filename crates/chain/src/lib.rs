@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod chain;
+mod costs;
+mod facts;
+mod payment;
+mod ports;
+mod rejection;
+mod watched;
+
+pub use chain::{Chain, Connect, NotConnected, Ports};
+pub use costs::{CostAllowed, CostSnapshot, Obstacle, SignRefused};
+pub use facts::{Facts, GasCoin};
+pub use payment::{CheckedPayment, Identity, PaymentFacts, Unreadable, Unstorable, Verified};
+pub use ports::{Broadcast, Costs, Decode, Endpoints, Nonces, Sent, Sign, Verify, Watch};
+pub use rejection::{CheckError, Rejection};
+pub use watched::{ChainFault, ChainView, Heights, Landed, Use, Watched};

@@ -1,0 +1,175 @@
+//! What is asked of a chain, in small parts.
+
+use async_trait::async_trait;
+use quittance_protocol::{
+    BLOCK_MS_ASSUMED, Deadline, DurableAttempt, EndpointReport, Evidence, PaymentKey, PaymentPayload,
+    SendOutcome, SignedBytes, Standing, UnixSeconds,
+};
+use serde_json::Value;
+
+use crate::{
+    ChainFault, ChainView, CheckError, CostAllowed, CostSnapshot, Heights, Identity, Landed, NotConnected,
+    Rejection, SignRefused, Unreadable, Use, Verified, Watched,
+};
+
+/// Payloads and stored forms as what they are. Pure; needs no connection, so it also
+/// reads payments on networks and tokens that are not sold any more.
+pub trait Decode: Send + Sync + 'static {
+    /// Which payment a payload carries, whatever its terms.
+    fn identify(&self, payload: &PaymentPayload) -> Option<Identity>;
+
+    /// A payment that the ledger kept ([`Verified::store`]), by any release. Whoever
+    /// gets an error has a payment that nobody can finish: that is an alert.
+    fn revive(&self, form: &Value) -> Result<Verified, Unreadable>;
+}
+
+/// Whether a payment is good.
+#[async_trait]
+pub trait Verify: Send + Sync + 'static {
+    /// Checks that need neither chain nor clock: shape, terms, signature.
+    fn check_local(&self, payload: &PaymentPayload) -> Result<Verified, Rejection>;
+
+    /// Whether a new payment comes in time. One that is on record is never
+    /// asked: its window closing says nothing about its outcome (P5).
+    fn check_window(&self, payment: &Verified, now: UnixSeconds) -> Result<(), Rejection>;
+
+    /// Asks the chain whether the payment would land; exactly one RPC call.
+    async fn check_chain(&self, payment: &Verified) -> Result<ChainView, CheckError>;
+
+    /// When the payment can no longer land (I5); at most one RPC call.
+    async fn deadline(&self, payment: &Verified, view: &ChainView) -> Result<Deadline, CheckError>;
+
+    /// What used up a payment that the chain refuses as used, if a few calls find it.
+    /// `None` also while others are being looked for: strangers cause this search.
+    async fn find_use(&self, payment: &Verified) -> Option<Use>;
+}
+
+/// A wallet that pays for settlements. No I/O.
+pub trait Sign: Send + Sync + 'static {
+    /// The most that [`Self::sign`] would let the payment's next attempt cost now, in the
+    /// gas coin's smallest unit: what is reserved before it is signed (P3).
+    fn cost_bound(&self, payment: &Verified, charged_native: u128) -> Result<u128, SignRefused>;
+
+    /// The same for an ordinary payment that is not there yet: what a claim will
+    /// reserve. `None`: what [`Costs::refresh`] said last.
+    fn settlement_bound(&self, _charged_native: u128) -> Option<u128> {
+        None
+    }
+
+    /// Signs, if the expected cost fits what was charged (I10), the most it can cost what
+    /// is reserved (P3), and its fee the operator's cap (I8). `nonce` where attempts take one.
+    fn sign(
+        &self,
+        payment: &Verified,
+        nonce: Option<u64>,
+        allowed: CostAllowed,
+    ) -> Result<SignedBytes, SignRefused>;
+}
+
+/// A wallet whose attempts take a nonce each, in order.
+#[async_trait]
+pub trait Nonces: Send + Sync + 'static {
+    /// The wallet's next nonce as the chain sees it, for boot.
+    async fn next(&self) -> Result<u64, ChainFault>;
+
+    /// How many nonces of one of [`crate::Facts::wallets`] the newest block has seen used.
+    async fn used(&self, wallet: &str) -> Result<u64, ChainFault>;
+
+    /// What an included transaction cost, in the gas coin's smallest unit; `None` while it
+    /// is not included.
+    async fn transaction_cost(&self, transaction: &str) -> Result<Option<u128>, ChainFault>;
+
+    /// The fee per gas that a block asks for now, where there is such a fee; one call.
+    async fn base_fee(&self) -> Result<Option<u128>, ChainFault>;
+
+    /// The most per gas that an attempt pays, where its record ([`SignedBytes::detail`]) says so.
+    fn fee_cap(&self, detail: &Value) -> Option<u128>;
+}
+
+/// How a broadcast ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// What the nodes' answers prove (I3).
+    pub outcome: SendOutcome,
+    /// Every node that got the bytes proved that it passed them to nobody: unless
+    /// they are sent again they cost nothing.
+    pub withheld: bool,
+}
+
+impl From<SendOutcome> for Sent {
+    fn from(outcome: SendOutcome) -> Self {
+        Self { outcome, withheld: false }
+    }
+}
+
+impl From<NotConnected> for Sent {
+    /// An earlier life may have sent it: nothing is known (I3).
+    fn from(error: NotConnected) -> Self {
+        SendOutcome::Unknown { reason: error.to_string() }.into()
+    }
+}
+
+/// Hands bytes to nodes.
+#[async_trait]
+pub trait Broadcast: Send + Sync + 'static {
+    /// Broadcasts durable bytes (I2, I3), and says what of their reservation the answers
+    /// leave needed (P3).
+    async fn broadcast(&self, attempt: &dyn DurableAttempt) -> Sent;
+}
+
+/// What the chain says of payments under way and of landings.
+#[async_trait]
+pub trait Watch: Send + Sync + 'static {
+    /// Looks at the chain once for all watched payments.
+    async fn scan(&self, watched: &[Watched], now_ms: i64)
+    -> Result<Vec<(PaymentKey, Evidence)>, ChainFault>;
+
+    /// Where landings stand now, each of them once (I6); what takes a payment
+    /// away needs a second endpoint as in [`Self::scan`] (I7).
+    async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault>;
+
+    /// Newest and newest finalized block (or slot).
+    async fn heights(&self, now_ms: i64) -> Result<Heights, ChainFault>;
+
+    /// Milliseconds a block (or slot), measured; as short as any chain's until then.
+    fn block_ms(&self) -> u64 {
+        BLOCK_MS_ASSUMED
+    }
+
+    /// Transactions that may have moved the token to the payout address since the
+    /// last look, whoever made them; a bounded number of calls.
+    async fn arrivals(&self) -> Result<Vec<String>, ChainFault> {
+        Ok(Vec::new())
+    }
+
+    /// Whether one of [`Self::arrivals`] did pay into the payout address.
+    async fn pays_in(&self, _transaction: &str) -> Result<bool, ChainFault> {
+        Ok(true)
+    }
+}
+
+/// What settling costs.
+#[async_trait]
+pub trait Costs: Send + Sync + 'static {
+    /// Reads fees, rent, the wallet's balance and what may be in a payment's way,
+    /// for the next tariff.
+    async fn refresh(&self, now_ms: i64) -> Result<CostSnapshot, ChainFault>;
+}
+
+/// The nodes that a chain is seen through.
+#[async_trait]
+pub trait Endpoints: Send + Sync + 'static {
+    /// The endpoints that serve another chain and are therefore asked nothing,
+    /// each in a few words. Asks them; never more often than a tariff is made.
+    async fn wrong_endpoints(&self) -> Vec<String>;
+
+    /// Asks every endpoint for its head, one call each, and leaves out whose stands
+    /// still while another's moves; says how each one does.
+    async fn look_at_endpoints(&self, now_ms: i64) -> Vec<EndpointReport>;
+
+    /// Positions of the endpoints that were found to keep no history of transactions
+    /// and so cannot say that a payment never landed. No I/O.
+    fn without_history(&self) -> Vec<usize> {
+        Vec::new()
+    }
+}

@@ -12,6 +12,7 @@ mod bill;
 mod body;
 mod call;
 mod check;
+mod example;
 mod explain;
 mod field;
 mod file;
@@ -19,6 +20,7 @@ mod generation;
 mod media;
 mod refusal;
 mod route;
+mod schema;
 mod text;
 mod tokens;
 mod video;
@@ -82,7 +84,7 @@ impl Catalogue {
     /// An example that is refused, or priced differently than its endpoint,
     /// would teach agents to send it.
     fn check_examples(&self) -> Result<(), CatalogueError> {
-        for endpoint in self.endpoints() {
+        for endpoint in &self.endpoints {
             let Some(example) = &endpoint.example else { continue };
             let place = || format!("endpoint {} {}", endpoint.method, endpoint.path);
             if let Err(problem) =
@@ -125,6 +127,7 @@ impl Catalogue {
 
     fn info(&self, endpoint: &Endpoint) -> EndpointInfo {
         let pricing = if matches!(endpoint.price, Rule::Free(_)) { Pricing::Free } else { Pricing::Paid };
+        let example = self.example(endpoint);
         EndpointInfo {
             method: endpoint.method.clone(),
             path: endpoint.path.clone(),
@@ -132,7 +135,10 @@ impl Catalogue {
             summary: self.summary(&endpoint.price),
             description: endpoint.description.clone(),
             mime_type: endpoint.mime_type.clone(),
-            example: endpoint.example.clone(),
+            body_schema: self.body_schema(endpoint, example.as_ref()),
+            query: schema::query(&endpoint.price),
+            service_min: self.service_min(&endpoint.price),
+            example: endpoint.example.clone().or_else(|| example.as_ref().map(Value::to_string)),
         }
     }
 

@@ -18,7 +18,8 @@ pub use decimal::{Markup, Rate};
 pub use error::{CatalogueError, QuoteError};
 pub use offer::{NetworkTerms, OfferTemplate, requirements};
 pub use pricer::{
-    EndpointInfo, Metered, Price, PriceLine, PriceRequest, Pricer, Pricing, Refusal, Route, TextReserve,
+    EndpointInfo, Metered, Price, PriceLine, PriceRequest, Pricer, Pricing, QueryParameter, Refusal, Route,
+    TextReserve,
 };
 pub use tariff::{
     BaseCost, LAMPORTS_PER_SIGNATURE, SolanaCost, Tariff, TariffWindow, WINDOW_TARIFFS_MAX, base_gas_usdc,

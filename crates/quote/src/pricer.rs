@@ -147,6 +147,27 @@ pub struct EndpointInfo {
     /// request takes no body, where it is free, or where nobody wrote one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub example: Option<String>,
+    /// JSON Schema 2020-12 of the bodies that have a price; `None` where none is read or
+    /// nobody described them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_schema: Option<Value>,
+    /// Query parameters that are checked. Others reach the host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub query: Vec<QueryParameter>,
+    /// A price of the service that no request is below, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_min: Option<Amount>,
+}
+
+/// One query parameter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct QueryParameter {
+    /// Its name.
+    pub name: String,
+    /// Whether a request without it is refused.
+    pub required: bool,
+    /// JSON Schema of its value.
+    pub schema: Value,
 }
 
 impl EndpointInfo {

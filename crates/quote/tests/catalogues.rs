@@ -132,6 +132,13 @@ fn chaingpt_contracts_by_history() {
         ("limit=0", Err("limit")),
         ("limit=1&limit=900", Err("limit")),
         ("sortOrder=UP", Err("sortOrder")),
+        // A host decodes what it reads.
+        ("l%69mit=900000", Err("limit")),
+        ("limit=1&%6Cimit=900", Err("limit")),
+        ("limit=%35", Ok("0.010000")),
+        ("limit=%2B5", Ok("0.010000")),
+        ("sortOrder=%41SC", Ok("0.010000")),
+        ("sort%4Frder=UP", Err("sortOrder")),
     ] {
         let expected = expected.map(str::to_owned).map_err(str::to_owned);
         assert_eq!(ask(&catalogue, "GET", "/chat/chatHistory", query, &Value::Null), expected, "{query}");

@@ -166,7 +166,7 @@ proptest! {
 }
 
 #[test]
-fn the_byte_bound_is_above_any_count() {
+fn a_price_goes_on_where_counting_ends() {
     let ask = |bytes: usize| {
         service(
             &IMGNAI,
@@ -178,6 +178,8 @@ fn the_byte_bound_is_above_any_count() {
     };
     let limit = quittance_quote::TOKENIZED_BYTES_MAX;
     assert!(ask(limit) < ask(limit + 100));
+    // No cliff: two words more are not priced as if the whole text were of single bytes.
+    assert!(ask(limit + 10) - ask(limit) <= ask(limit) / 100);
     assert!(ask(limit + 100) <= ask(4 * limit));
     // A prompt above the model's context is refused by the model, so it reserves no more than that.
     assert_eq!(ask(30 * limit), ask(40 * limit));

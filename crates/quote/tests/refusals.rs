@@ -158,11 +158,24 @@ fn hosted_models_have_modes() {
         (json!({"is_uhd": true, "is_fast": true}), Err(("unsupported_mode", "requests[0].is_uhd"))),
         (json!({"is_uhd": {}}), Err(("invalid_type", "requests[0].is_uhd"))),
     ];
-    for truthy in [json!(true), json!(1), json!("true"), json!("yes"), json!(0.5)] {
+    for truthy in [json!(true), json!(1), json!("true"), json!("yes"), json!("ON"), json!("1"), json!(0.5)] {
         rows.push((json!({"uhd_mode": truthy}), Err(("unsupported_mode", "requests[0].uhd_mode"))));
     }
-    for falsy in [json!(false), json!(0), json!("false"), json!(""), json!(null)] {
+    for falsy in [
+        json!(false),
+        json!(0),
+        json!("False"),
+        json!("off"),
+        json!("no"),
+        json!("0"),
+        json!(""),
+        json!(null),
+    ] {
         rows.push((json!({"uhd_mode": falsy}), price));
+    }
+    // One host takes these for set, another does not: no price is right for both.
+    for unclear in ["none", "never", "disabled", "null", "n", " off", "2", "y"] {
+        rows.push((json!({"uhd_mode": unclear}), Err(("invalid_type", "requests[0].uhd_mode"))));
     }
     check(GENERATE, &base, item, &rows);
 }
@@ -316,6 +329,10 @@ fn chats() {
             (json!({"max_tokens": 64_000}), Ok("0.352500")),
             (json!({"max_tokens": 16, "max_completion_tokens": 64_000}), Ok("0.352500")),
             (json!({"max_tokens": 32_000, "n": 2}), Ok("0.352500")),
+            // What a model thinks is output.
+            (json!({"max_tokens": 16, "reasoning": {"max_tokens": 64_000}}), Ok("0.352500")),
+            (json!({"reasoning": {"max_tokens": 64_001}}), Err(("out_of_range", "reasoning.max_tokens"))),
+            (json!({"reasoning": {"effort": "high"}, "logit_bias": {"1": 5}, "verbosity": "high"}), least),
             (json!({"max_tokens": 64_001}), Err(("out_of_range", "max_tokens"))),
             (json!({"max_tokens": 0}), Err(("out_of_range", "max_tokens"))),
             (json!({"max_completion_tokens": -1}), Err(("out_of_range", "max_completion_tokens"))),

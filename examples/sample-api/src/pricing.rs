@@ -66,6 +66,9 @@ pub(crate) fn endpoint(
         description: description.to_owned(),
         mime_type: "application/json".to_owned(),
         example: (pricing == Pricing::Paid).then(|| "{}".to_owned()),
+        body_schema: None,
+        query: Vec::new(),
+        service_min: None,
     }
 }
 

@@ -464,6 +464,9 @@ impl Pricer for Menu {
             description: "Makes things".to_owned(),
             mime_type: "application/json".to_owned(),
             example: (pricing == Pricing::Paid).then(|| format!(r#"{{"at": "{path}"}}"#)),
+            body_schema: None,
+            query: Vec::new(),
+            service_min: None,
         };
         vec![
             endpoint("POST", "/gen", Pricing::Paid),

@@ -97,14 +97,22 @@ pub(super) fn whole(value: &Json<'_>) -> Option<i64> {
     bounded.then_some(float as i64)
 }
 
-/// A flag as loosely typed hosts read it; `None` for shapes no host reads as one.
+/// Words for a flag that is set, in any letter case.
+const YES: [&str; 4] = ["true", "1", "yes", "on"];
+/// Words for one that is not.
+const NO: [&str; 5] = ["false", "0", "no", "off", ""];
+
+/// A flag as loosely typed hosts read it: by the words above, a number by whether it is
+/// zero. `None` for everything else: one host would read it as set, another not, and so
+/// its price is in doubt.
 pub(super) fn truthy(value: &Json<'_>) -> Option<bool> {
     match value {
         Json::Null => Some(false),
         Json::Bool(flag) => Some(*flag),
         Json::Number(number) => Some(number.as_f64() != Some(0.0)),
         Json::String(text) => {
-            Some(!["", "0", "false", "no", "off"].iter().any(|no| text.trim().eq_ignore_ascii_case(no)))
+            let is = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+            is(&YES).then_some(true).or(is(&NO).then_some(false))
         }
         Json::Array(_) | Json::Object(_) => None,
     }

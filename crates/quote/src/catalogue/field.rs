@@ -77,9 +77,9 @@ impl<'a> Values<'a> {
     pub(super) fn check_query(fields: &BTreeMap<String, Field>, query: &str) -> Result<(), Fault> {
         for (name, field) in fields {
             let mut found = None;
-            for pair in query.split('&') {
-                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                if key == name && found.replace(value).is_some() {
+            // Decoded as hosts do it: `l%69mit` is `limit`.
+            for (_, value) in form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name) {
+                if found.replace(value).is_some() {
                     return Err(Fault::new(
                         "conflicting_fields",
                         name,
@@ -100,7 +100,7 @@ impl<'a> Values<'a> {
             let resolved = match field.kind {
                 FieldType::Integer => Resolved::Int(text.parse().map_err(|_| bad())?),
                 FieldType::Boolean => Resolved::Bool(text.parse().map_err(|_| bad())?),
-                _ => Resolved::Text(text),
+                _ => Resolved::Text(&text),
             };
             if let Resolved::Int(value) = resolved {
                 check_bounds(name, value, field.min, field.max)?;

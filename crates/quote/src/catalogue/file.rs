@@ -301,6 +301,13 @@ pub(crate) struct Endpoint {
     pub(crate) price: Rule,
 }
 
+impl Endpoint {
+    /// A path that the template matches: each `{name}` stands for itself.
+    pub(crate) fn example_path(&self) -> String {
+        self.path.replace(['{', '}'], "")
+    }
+}
+
 fn json_type() -> String {
     "application/json".to_owned()
 }

@@ -31,7 +31,7 @@ pub(super) const ITEM_FIELDS: [&str; 11] = [
     "reference_assets",
     "client_request_id",
 ];
-const IMAGE_FIELDS: [&str; 14] = [
+pub(super) const IMAGE_FIELDS: [&str; 14] = [
     "image_urls",
     "input_images",
     "input_image_urls",
@@ -53,8 +53,8 @@ const IMAGE_LISTS: [&str; 3] = ["image_urls", "input_images", "input_image_urls"
 pub(super) const IMAGE_SINGLES: [&str; 4] =
     ["image_url", "input_image_url", "input_image", "input_image_b64"];
 const IMAGE_ASSETS: [&str; 5] = ["source_image", "image", "mask", "style_reference", "start_frame"];
-const OUTPUT_FORMATS: [&str; 4] = ["png", "jpeg", "jpg", "webp"];
-const AUTO_ASPECT: &str = "auto";
+pub(super) const OUTPUT_FORMATS: [&str; 4] = ["png", "jpeg", "jpg", "webp"];
+pub(super) const AUTO_ASPECT: &str = "auto";
 const AUTO_DEFAULT: &str = "1:1";
 
 impl Catalogue {

@@ -36,8 +36,8 @@ const VALUE_TOKENS: u64 = 3;
 /// Upper bound of a JSON number's tokens; spellings of one number differ.
 const NUMBER_TOKENS: u64 = 24;
 
-const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
-const FIELDS: [&str; 13] = [
+pub(super) const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
+pub(super) const FIELDS: [&str; 13] = [
     "model",
     "messages",
     "prompt",
@@ -152,12 +152,19 @@ fn check_stream(body: &JsonObject<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The larger of the two caps: the host may read either.
+/// The largest of the caps: the host may read any of them. What a model thinks is output
+/// too, so a budget for it is a cap like the others.
 fn output_cap(rule: &TextRule, model: &TextModel, body: &JsonObject<'_>) -> Result<u64, Fault> {
     let limit = model.output_tokens_max.unwrap_or(model.context_tokens);
     let mut cap = None;
-    for name in ["max_tokens", "max_completion_tokens"] {
-        let Some(value) = present(body, name) else { continue };
+    for name in ["max_tokens", "max_completion_tokens", "reasoning.max_tokens"] {
+        let value = match name.split_once('.') {
+            None => present(body, name),
+            Some((outer, inner)) => {
+                present(body, outer).and_then(Json::as_object).and_then(|map| present(map, inner))
+            }
+        };
+        let Some(value) = value else { continue };
         let tokens = whole(value).and_then(|tokens| u64::try_from(tokens).ok());
         match tokens {
             Some(tokens) if (1..=limit).contains(&tokens) => cap = cap.max(Some(tokens)),
@@ -225,12 +232,14 @@ impl<'a> Prompt<'a> {
 
     /// Prompt tokens, and whether they were counted (and not bounded).
     fn tokens(&self, model: &TextModel) -> (u64, bool) {
-        let (text_tokens, counted) = self.texts.tokens();
-        let text_tokens = match &model.prompt_tokens_factor {
+        let count = self.texts.count();
+        let tokenized = match &model.prompt_tokens_factor {
             // One token per byte bounds every vocabulary, also one that cuts finer than ours.
-            Some(factor) if counted => times_up(text_tokens, &factor.0).min(self.texts.bytes()),
-            _ => text_tokens,
+            Some(factor) => times_up(count.tokens, &factor.0).min(count.tokenized_bytes),
+            None => count.tokens,
         };
+        let text_tokens = tokenized.saturating_add(count.bounded_bytes);
+        let counted = count.bounded_bytes == 0;
         // A prompt above the context is refused by the model: it cannot cost more.
         (text_tokens.saturating_add(self.framing).min(model.context_tokens), counted)
     }

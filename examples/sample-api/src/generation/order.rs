@@ -234,14 +234,13 @@ fn detail(item: &JsonObject<'_>) -> Detail {
     }
 }
 
-/// `true` in all the spellings that switch a mode on for the catalogue.
+/// `true` in all the spellings that switch a mode on for the catalogue, which refuses
+/// what is neither yes nor no.
 fn truthy(value: &Json<'_>) -> bool {
     match value {
         Json::Bool(set) => *set,
         Json::Number(number) => number.as_f64() != Some(0.0),
-        Json::String(text) => {
-            !["", "0", "false", "no", "off"].iter().any(|no| text.trim().eq_ignore_ascii_case(no))
-        }
+        Json::String(text) => !["", "0", "false", "no", "off"].iter().any(|no| text.eq_ignore_ascii_case(no)),
         _ => false,
     }
 }

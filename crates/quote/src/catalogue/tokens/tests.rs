@@ -4,10 +4,17 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn tokens(text: &str) -> (u64, bool) {
+fn all(pieces: &[&str]) -> Count {
     let mut texts = Texts::default();
-    texts.push(text);
-    texts.tokens()
+    pieces.iter().for_each(|piece| texts.push(piece));
+    texts.count()
+}
+
+/// Tokens of a text that is short enough, and whether it was.
+fn tokens(text: &str) -> (u64, bool) {
+    let count = all(&[text]);
+    assert_eq!(count.tokenized_bytes + count.bounded_bytes, text.len() as u64);
+    (count.tokens, count.bounded_bytes == 0)
 }
 
 /// `text` again and again, cut to `bytes` at a character's border.
@@ -39,17 +46,34 @@ fn the_tokenizer_is_the_real_one() {
     assert!(tokens("<|endoftext|>").0 > 1);
 }
 
+/// One byte more than is tokenized costs a few tokens, not five times the whole price.
 #[test]
-fn long_text_is_bounded_by_its_bytes() {
+fn there_is_no_cliff_where_counting_ends() {
     let whole = fill("word ", TOKENIZED_BYTES_MAX);
     assert_eq!(tokens(&whole), (13_108, true));
-    let longer = format!("{whole}x");
-    assert_eq!(tokens(&longer), (longer.len() as u64, false));
-    // The limit is for all texts of a request together.
-    let mut texts = Texts::default();
-    texts.push(&whole);
-    texts.push("x");
-    assert_eq!(texts.tokens(), (longer.len() as u64, false));
+    let longer = format!("{whole}x and so on");
+    let count = all(&[&longer]);
+    assert_eq!(count, Count { tokens: 13_107, tokenized_bytes: 65_534, bounded_bytes: 13 });
+    // The limit is for all texts of a request together, in whatever order they come.
+    assert_eq!(all(&[&longer, "a", "b c"]), all(&["b c", "a", &longer]));
+    assert!(all(&[&longer, "a"]).bounded_bytes >= count.bounded_bytes);
+}
+
+/// Where a text has no border, nothing of it is tokenized: the tokens of the first half
+/// of a word say nothing about the whole.
+#[test]
+fn half_a_word_is_never_counted() {
+    let word = fill("ab", TOKENIZED_BYTES_MAX + 1);
+    assert_eq!(all(&[&word]), Count { bounded_bytes: word.len() as u64, ..Count::default() });
+    let spaces = fill(" ", TOKENIZED_BYTES_MAX + 1);
+    assert_eq!(all(&[&spaces]).tokens, 0);
+    for (text, at) in
+        [("one two three", 3), ("one two", 3), ("one  two", 3), ("\u{e9} one", 0), ("one\n two", 3)]
+    {
+        let cut = cut(text, 5);
+        assert!(text.is_char_boundary(cut));
+        assert_eq!(cut, if text == "one\n two" || text == "\u{e9} one" { 0 } else { at }, "{text}");
+    }
 }
 
 /// Bounded work for whatever a stranger sends: a merge that is quadratic in a
@@ -104,10 +128,17 @@ proptest! {
     /// What a price may not do is fall when the prompt grows.
     #[test]
     fn two_texts_count_as_much_as_each_alone(one in any_text(), two in any_text()) {
-        let mut both = Texts::default();
-        both.push(&one);
-        both.push(&two);
-        prop_assert_eq!(both.tokens().0, tokens(&one).0 + tokens(&two).0);
-        prop_assert_eq!(both.bytes(), (one.len() + two.len()) as u64);
+        prop_assert_eq!(all(&[&one, &two]).tokens, tokens(&one).0 + tokens(&two).0);
+    }
+
+    /// A longer text is never priced under what its tokens come to.
+    #[test]
+    fn a_text_that_is_cut_never_counts_below_the_whole(one in any_text(), two in any_text(), limit in 0_usize..200) {
+        let mut texts = Texts::default();
+        texts.push(&one);
+        texts.push(&two);
+        let (whole, part) = (texts.count(), texts.count_within(limit));
+        prop_assert!(part.tokenized_bytes <= limit as u64 || part == whole);
+        prop_assert!(part.tokens + part.bounded_bytes >= whole.tokens, "{:?} and {:?}", part, whole);
     }
 }

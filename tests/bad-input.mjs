@@ -20,6 +20,7 @@ import * as sol from './lib/solana-payment.mjs';
 import {
   BASE, SOLANA, books, configure, devnet, facilitator, freePort, proxy, sampleApi, say, withStack,
 } from './lib/stack.mjs';
+import { finish, row } from './lib/tally.mjs';
 import { variants } from './clients/variants.mjs';
 
 const PATH = '/v1/generation-requests?wait=true';
@@ -36,19 +37,6 @@ const KEEPING = /^eth_getTransactionCount$/;
 const MISMATCH = {
   base: 'invalid_exact_evm_payload_authorization_value_mismatch', solana: 'invalid_exact_svm_payload_amount_mismatch',
 };
-
-let passed = 0;
-const failures = [];
-
-async function row(name, test) {
-  try {
-    await test();
-    passed += 1;
-  } catch (error) {
-    failures.push(name);
-    say(`FAILED ${name}\n  ${String(error.message).split('\n').slice(0, 12).join('\n  ')}`);
-  }
-}
 
 async function start(folder) {
   const net = await devnet();
@@ -117,12 +105,9 @@ async function everything({ net, api, config, serveConfig }) {
 /** Runs a table that must leave no trace. */
 async function untouched(world, name, table) {
   const before = await everything(world);
-  const [rows, bad] = [passed, failures.length];
-  const begun = Date.now();
   await table();
   await row(`${name}: no trace`, async () => assert.deepEqual(await everything(world), before));
   await alive(world);
-  say(`${name}: ${passed - rows} passed, ${failures.length - bad} failed, ${Date.now() - begun} ms`);
 }
 
 async function alive({ net, api, serve }) {
@@ -611,6 +596,4 @@ await withStack(async folder => {
   await alive(world);
 });
 
-if (failures.length > 0) say(`failed:\n  ${failures.join('\n  ')}`);
-console.log(`${passed} passed, ${failures.length} failed`);
-process.exitCode = failures.length > 0 ? 1 : 0;
+finish();

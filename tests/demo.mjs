@@ -40,7 +40,7 @@ await stack.withStack(async folder => {
     bought.push(await buyOurselves(net, api, network));
   }
   const after = await balances(net);
-  const payments = await rows(net, api, config, bought);
+  const payments = await rows(api, config, bought);
   const report = { payments, seconds: { setup, first_receipt: firstReceipt, total: seconds() } };
 
   say('checking every row against the two chains');
@@ -83,7 +83,7 @@ function atomic(usdc) {
 }
 
 /** What the books and the host say about each purchase. */
-async function rows(net, api, config, bought) {
+async function rows(api, config, bought) {
   const books = await stack.books(config);
   const { by_payment: runs } = await stack.json(`${api.url}/test/handler-runs`);
   return bought.map(row => {

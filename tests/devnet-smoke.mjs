@@ -1,6 +1,6 @@
 // Starts ./scripts/devnet and proves that both chains are what they claim to
 // be: the JSON line, the tokens, one real payment on each, and that nothing
-// stays behind. Prints "ok" and exits 0.
+// stays behind.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,6 +8,8 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+
+import { finish, test } from './lib/tally.mjs';
 
 const tests = dirname(fileURLToPath(import.meta.url));
 const clients = createRequire(join(tests, 'clients/package.json'));
@@ -200,17 +202,15 @@ async function checkSolana(solana) {
 }
 
 async function main() {
-  const started = Date.now();
   const devnet = await startDevnet('--payers', '2');
-  step(`ready after ${Date.now() - started} ms`);
   try {
-    checkShape(devnet.ready);
-    await checkBase(devnet.ready.base);
-    await checkSolana(devnet.ready.solana);
+    await test('the JSON line has the shape that other tools read', () => checkShape(devnet.ready));
+    await test('Base is what it claims to be', () => checkBase(devnet.ready.base));
+    await test('Solana is what it claims to be', () => checkSolana(devnet.ready.solana));
   } finally {
-    await stopDevnet(devnet);
+    await test('nothing stays behind', () => stopDevnet(devnet));
   }
-  console.log('ok');
 }
 
 await main();
+finish();

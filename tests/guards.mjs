@@ -56,7 +56,8 @@ await stack.withStack(async folder => {
   // What is sent meets false guards, and its node does not run it before it passes it on.
   const node = await nodeBefore(net.solana.rpc_url, async call => {
     if (call.method !== 'sendTransaction' || !turning) return undefined;
-    await (turning.done ??= new Promise(resolve => setTimeout(resolve, 2_500)).then(() => guardsHold(net, false)));
+    turning.done ??= new Promise(resolve => setTimeout(resolve, 2_500)).then(() => guardsHold(net, false));
+    await turning.done;
     turning.sent.add(call.params[0]);
     return { ...call, params: [call.params[0], { ...call.params[1], skipPreflight: true }] };
   });

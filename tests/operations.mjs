@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path';
 import { client } from './clients/common.mjs';
 import { rpc } from './lib/chain.mjs';
 import { BASE, ROOT, SOLANA, devnet, facilitator, freePort, json, say, stop, withStack } from './lib/stack.mjs';
+import { finish, test } from './lib/tally.mjs';
 
 const { parse: parseYaml } = createRequire(join(ROOT, 'tests/clients/package.json'))('yaml');
 
@@ -20,19 +21,6 @@ const DEPLOY = join(ROOT, 'deploy');
 const CONFIG = join(DEPLOY, 'quittance.toml');
 const PROGRAM = join(process.env.CARGO_TARGET_DIR ?? join(process.env.HOME, '.cache/quittance/target'), 'debug/quittance');
 const WAIT_MS = 60_000;
-
-let passed = 0;
-let failed = 0;
-async function test(name, body) {
-  try {
-    await body();
-    passed += 1;
-    say(`ok   ${name}`);
-  } catch (error) {
-    failed += 1;
-    say(`FAIL ${name}\n${error.stack ?? error}`);
-  }
-}
 
 /** Polls until `look` gives something truthy; says what it waited for when it never does. */
 async function until(what, look, ms = WAIT_MS) {
@@ -481,12 +469,11 @@ await withStack(async folder => {
     await backup(folder, net);
     await trouble(net, program, prometheus);
   } catch (error) {
-    failed += 1;
-    say(`FAIL ${error.stack ?? error}\n${program.child.log.slice(-20).join('\n')}`);
+    say(program.child.log.slice(-20).join('\n'));
+    throw error;
   } finally {
     if (prometheus) await stop(prometheus.child);
   }
 });
 
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed > 0 ? 1 : 0;
+finish();

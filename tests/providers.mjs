@@ -192,7 +192,7 @@ async function noKeys(net, folder) {
     const metrics = await (await fetch(`${api.url}/metrics`)).text();
     for (const [where, text] of [['log', ready], ['metrics', metrics]]) {
       assert.ok(!text.includes(key), `${where}: ${text.split('\n').find(line => line.includes(key))}`);
-      // eslint-disable-next-line no-control-regex
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: it is they that must not stand there
       assert.ok(!/[\u0000-\u0008\u000b-\u001f]/.test(text), where);
       assert.ok(!/^.?ERROR forged/m.test(text), where);
     }

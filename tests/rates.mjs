@@ -174,7 +174,7 @@ async function books(net, config, bought) {
     assert.equal(advice.markup, '1.25');
     assert.ok(Number(advice.markup_advice) >= 1);
     const table = await stack.run(bin, ['payments', 'margin', '--config', config, '--hours', '2']);
-    assert.match(table, /eip155:8453[^]*hour \(UTC\) +payments +charged/);
+    assert.match(table, /eip155:8453[\s\S]*hour \(UTC\) +payments +charged/);
   });
 }
 

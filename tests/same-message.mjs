@@ -15,7 +15,10 @@ import { faultyProxy, world } from './lib/world.mjs';
 
 const body = prompt => JSON.stringify({ requests: [{ type: 'image', model: 'gen', prompt, aspect_ratio: '1:1', output_format: 'png' }] });
 let words = 0;
-const someBody = () => body(`thing ${words += 1}`);
+const someBody = () => {
+  words += 1;
+  return body(`thing ${words}`);
+};
 
 /** Offers and answers for one request of the API. */
 async function send(api, what, header) {

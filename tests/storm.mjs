@@ -136,7 +136,7 @@ async function round(here, kind, network, proxy, shop, next, place) {
 }
 
 /** Everything final, every journal sound, every unit accounted for. */
-async function afterwards(here, network, opened) {
+async function afterwards(here, opened) {
   const program = await here.start();
   await buyer.until('every payment to have its verdict', async () =>
     (await stack.books(here.config)).every(one => ['settled', 'refused', 'expired'].includes(one.state)), 150);
@@ -174,7 +174,7 @@ async function lane(net, folder, kind, network, number) {
       add(await round(here, kind, network, proxy, shop, next, place)));
   }
   await test(`${network}, ${kind}: books and chain agree after the storms (seed ${SEED})`, async () => {
-    const payments = await afterwards(here, network, opened);
+    const payments = await afterwards(here, opened);
     // Who was refused has not paid, who has paid was served: customer by customer.
     assert.equal(payments.filter(one => one.state === 'settled').length, sum.bought);
   });

@@ -58,7 +58,7 @@ const told = (here, transaction) => Number(here.sql(
   `SELECT count(*) FROM journal JOIN payments ON payments.id = journal.payment WHERE tx = '${transaction}' AND event = 'merchant_answered'`,
 ));
 
-async function servedOnce(here, shop, network, count, answers) {
+async function servedOnce(here, count, answers) {
   const good = answers.filter(one => one.status === 200);
   assert.equal(good.length, 1, `${good.length} of ${answers.length} were served`);
   const { served, runs } = count();
@@ -78,7 +78,7 @@ async function sequence(here, shop, network, options) {
   const first = await visit(shop, network, header);
   assert.equal(first.status, 200, first.text);
   const copies = await inSequence(COPIES, () => visit(shop, network, header));
-  await servedOnce(here, shop, network, count, [first, ...copies]);
+  await servedOnce(here, count, [first, ...copies]);
   for (const copy of copies) {
     const reason = decode(copy.headers.get('payment-response'))?.errorReason ?? decode(copy.headers.get('payment-required'))?.error;
     assert.equal(reason, 'duplicate_settlement', copy.text);
@@ -94,7 +94,7 @@ async function rush(here, shop, network, flow, options) {
   const header = await sign(here, shop, network, options);
   const count = counting(shop);
   const answers = await atOnce(COPIES, () => visit(shop, network, header));
-  const runs = await servedOnce(here, shop, network, count, answers);
+  const runs = await servedOnce(here, count, answers);
   if (flow === 'upfront') assert.equal(runs, 1, 'and nobody worked for nothing');
   else stack.say(`    ${network}: ${runs} runs of the handler before any settlement, 1 thing handed out`);
   const later = await inSequence(5, () => visit(shop, network, header));
@@ -117,7 +117,7 @@ async function comeBack(here, shop, hasty, network, options) {
   for (let round = 0; round < 4; round += 1) {
     late.push(...await atOnce(COPIES / 2, () => visit(shop, network, header)));
   }
-  await servedOnce(here, shop, network, count, [...early, ...late]);
+  await servedOnce(here, count, [...early, ...late]);
 }
 
 /** The connection is cut before the answer: its server asks again, and is told. */
@@ -138,7 +138,7 @@ async function cutOff(here, shop, network, options) {
   answers.push(await visit(shop, network, header));
   assert.equal(answers[0].status, 200, answers[0].text);
   answers.push(...await inSequence(COPIES / 5, () => visit(shop, network, header)));
-  await servedOnce(here, shop, network, count, answers);
+  await servedOnce(here, count, answers);
   here.urls = here.patient;
   for (const proxy of proxies) proxy.close();
 }

@@ -8,24 +8,13 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as stack from './lib/stack.mjs';
+import { finish, test } from './lib/tally.mjs';
 import { decode, encode } from './lib/http.mjs';
 import { paySolana, signer } from './lib/solana-payment.mjs';
 
 const { BASE, SOLANA } = stack;
 const folder = mkdtempSync(join(tmpdir(), 'quittance-trust-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-let failed = 0;
-let passed = 0;
-const test = async (name, work) => {
-  try {
-    await work();
-    passed += 1;
-    console.log(`ok  ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAILED  ${name}: ${error.stack}`);
-  }
-};
 
 const net = await stack.devnet('--payers', '1');
 const { privateKeyToAccount, generatePrivateKey } = await stack.clients('viem/accounts');
@@ -101,7 +90,10 @@ await fund(10n ** 18n);
 const secrets = { BASE_WALLET: wallet, SOLANA_WALLET: net.solana.wallet_key };
 
 const children = new Set();
-process.on('exit', () => children.forEach(child => child.kill('SIGKILL')));
+const killAll = () => {
+  for (const child of children) child.kill('SIGKILL');
+};
+process.on('exit', killAll);
 
 /** Runs `quittance serve`; resolves when it listens or ends. */
 const serve = (change, env) => program('quittance', ['serve', '--config', configure(change)], env);
@@ -265,7 +257,9 @@ await test('no output repeats a value that may hold a key', async () => {
     ['server', 'listen', canary], ['server', 'public_url', canary], ['rates', 'eth_usd', canary], ['quote', 'markup', canary],
     ['gate', 'catalogue', canary],
   ]) {
-    const program = await serve(sections => { (sections[section] ??= {})[key] = value; });
+    const program = await serve(sections => {
+      sections[section] = { ...sections[section], [key]: value };
+    });
     await new Promise(resolve => setTimeout(resolve, program.url ? 1_500 : 0));
     program.stop();
     assert.ok(program.out.length > 0);
@@ -440,5 +434,6 @@ await test('a whole chain that comes late as another one is not sold on', async 
   late.server.close();
 });
 
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+killAll();
+await stack.stopAll();
+finish();

@@ -7,7 +7,6 @@
 import assert from 'node:assert/strict';
 
 import * as buyer from './lib/buyer.mjs';
-import * as http from './lib/http.mjs';
 import * as official from './lib/official.mjs';
 import * as solana from './lib/solana-payment.mjs';
 import * as stack from './lib/stack.mjs';

@@ -2,7 +2,7 @@
 // FiatTokenV2_2 behind its proxy. Copied beside the packages before it runs.
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { createPublicClient, createWalletClient, getContractAddress, http, parseAbi } from "viem";
+import { createPublicClient, createWalletClient, http, parseAbi } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 

@@ -20,7 +20,7 @@ const CONNECTIONS = 64;
 const ELSEWHERE = '127.0.0.2';
 
 /** Customers, at a fixed number of connections. */
-function customers(setup, running, plan) {
+function customers(setup, plan) {
   const { net } = setup;
   return loadPay(setup.place, { network: BASE, payers: net.base.payers, rpc_url: net.base.rpc_url, seconds: 120, ...plan });
 }
@@ -30,7 +30,7 @@ async function beside(setup, running, plan, kind, path, more) {
   const before = memory(running.pid).rss_mib;
   const crowd = await stranger({ kind, url: running.url, path, connections: CONNECTIONS, ...more });
   try {
-    const { result, shares } = await withShares({ program: running.pid, stranger: crowd.pid }, () => customers(setup, running, plan));
+    const { result, shares } = await withShares({ program: running.pid, stranger: crowd.pid }, () => customers(setup, plan));
     const after = memory(running.pid);
     return { kind, path, result, shares, memory: { before, after: after.rss_mib, peak: after.peak_mib }, answered: await crowd.stop() };
   } finally {
@@ -54,8 +54,8 @@ export async function crowd(setup, running, mode, { quick, terms }) {
     ? { mode, url: `${running.url}${PATH}`, body: CHAT, connections: 4, count: quick ? 40 : 200 }
     : { mode, url: `${running.url}/settle`, requirements: terms, connections: 4, count: quick ? 40 : 200 };
   say(`customers of ${mode} alone`);
-  await customers(setup, running, plan);
-  const quiet = await customers(setup, running, plan);
+  await customers(setup, plan);
+  const quiet = await customers(setup, plan);
   const offered = mode === 'gate' ? JSON.stringify(await offer(running, 'base')) : undefined;
   for (const kind of mode === 'gate' ? GATE : SERVE) {
     const copies = kind === 'copies';

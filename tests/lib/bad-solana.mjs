@@ -103,7 +103,7 @@ async function badSigners({ add, with_, full, limit, price, transfer, payer, oth
   ));
 }
 
-async function badTransfers({ add, with_, offer, net, limit, price, memo, payer, other, mint, source, destination, transfer }) {
+async function badTransfers({ add, with_, offer, limit, price, memo, payer, other, mint, source, destination, transfer }) {
   const none = `${PREFIX}no_transfer_instruction`;
   const only = instruction => with_([limit, price, instruction, memo]);
   const to = (where, amount = offer.amount, decimals = 6, options = {}) =>

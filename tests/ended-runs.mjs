@@ -1,5 +1,6 @@
 // Runs that we ended, by a kill, a stop or a lost lease, do not use up `runs_max`:
 // what was paid for is run again, here with `runs_max = 1`. A run that failed by itself does.
+// Those that end with their process are bounded apart: a handler that kills it ends.
 //
 //   node tests/ended-runs.mjs
 import assert from 'node:assert/strict';
@@ -90,6 +91,37 @@ async function failedByItself(net, here, network) {
   await stack.stop(api.child);
 }
 
+/** A handler that kills its process: a thief could show its payment for ever. */
+async function killsItsProcess(net, here, network) {
+  let api = await here.start();
+  const header = await sign(net, api, network, '/test/slow');
+  let kills = 0;
+  for (const signal of ['SIGKILL', 'SIGTERM', 'SIGKILL', 'SIGTERM']) {
+    const cut = send(api, '/test/slow', header);
+    await until('the run', async () => (await runs(api)) > 0);
+    await stack.stop(api.child, signal);
+    await cut;
+    kills += signal === 'SIGKILL';
+    api = await here.start();
+    const [payment] = await stack.books(here.config);
+    assert.deepEqual([payment.delivery, payment.runs_crashed], ['credited', kills], `a clean stop is free: ${JSON.stringify(payment)}`);
+  }
+  const wanted = [409, 'credit_exhausted', 'do_not_retry'];
+  for (let at = 0; at < 3; at += 1) {
+    const answer = await send(api, '/test/slow', header);
+    assert.deepEqual([answer.status, answer.json.error, answer.json.retry_action], wanted, answer.text);
+    assert.match(answer.text, /ended 2 times with its process/);
+    assert.ok(http.decode(answer.headers['payment-response']).transaction, 'the receipt for the refund');
+  }
+  assert.equal(await runs(api), 0, 'nothing ran');
+  const [{ id }] = await stack.books(here.config);
+  const listed = await stack.program('payments', 'list', '--config', here.config, '--refundable');
+  assert.deepEqual(listed.trim().split('\n').map(line => JSON.parse(line).id), [id]);
+  const alerts = api.child.log.filter(line => line.includes('has used up its handler runs'));
+  assert.equal(alerts.length, 1, 'the operator is told once, however often it is shown');
+  await stack.stop(api.child);
+}
+
 await stack.withStack(async folder => {
   const net = await stack.devnet();
   for (const network of NETWORKS) {
@@ -100,6 +132,11 @@ await stack.withStack(async folder => {
       await endedBy(net, await open('ended'), network, ['SIGKILL', 'SIGTERM', 'SIGKILL']);
     });
     await test(`${network}: a run whose process lost its lease does not count`, () => endedByALostLease(net, folder, network));
+    await test(`${network}: a handler that kills its process runs no more often than is configured`, async () => {
+      await killsItsProcess(net, await world(net, folder, `kills-${network}`, {
+        bin: stack.BIN, pendingSeconds: 10, gate: { runs_max: 1, runs_interrupted_max: 2 },
+      }), network);
+    });
     await test(`${network}: a run that fails by itself counts`, async () => failedByItself(net, await open('failed'), network));
   }
 });

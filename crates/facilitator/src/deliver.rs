@@ -67,7 +67,7 @@ impl Inner {
         let running = self.runs.begin(&known.id)?;
         failpoint::hit("before_delivery").await;
         let now_ms = self.tools.clock.now_ms();
-        let started = self.tools.ledger.start_delivery(&known.id, self.limits.runs_max, now_ms).await;
+        let started = self.tools.ledger.start_delivery(&known.id, self.limits.runs, now_ms).await;
         failpoint::hit("after_delivery_started").await;
         let started = match started {
             Err(LedgerError::CommitUnknown(cause)) => {
@@ -83,13 +83,21 @@ impl Inner {
             Ok(DeliveryStart::Running { .. }) => None,
             Ok(DeliveryStart::Delivered(meta)) => Some(self.replay(known, meta.refundable).await),
             Ok(DeliveryStart::Owed) => Some(conflict(ErrorCode::RefundOwed, REFUND_OWED, known)),
-            Ok(DeliveryStart::Exhausted { runs }) => Some(conflict(
-                ErrorCode::CreditExhausted,
-                &format!("the handler failed {runs} times; ask the operator for a refund"),
-                known,
-            )),
+            Ok(DeliveryStart::Exhausted { failed, crashed, first }) => {
+                if first {
+                    self.warn_of_exhausted(known, failed, crashed);
+                }
+                Some(conflict(ErrorCode::CreditExhausted, &exhausted(failed, crashed), known))
+            }
             Err(error) => Some(unavailable(&error)),
         }
+    }
+
+    /// Once for each payment: its payer got nothing for it, and nothing will run.
+    fn warn_of_exhausted(&self, known: &Payment, failed: u32, crashed: u32) {
+        self.tools.metrics.delivery("exhausted");
+        self.tools.metrics.alert(&known.network, "credit_exhausted");
+        tracing::error!(payment = %known.id, resource = known.resource, amount = %known.amount, failed, crashed, "this payment has used up its handler runs and bought nothing; refund it (quittance payments list --refundable)");
     }
 
     /// The start's answer was lost: a run that the books show under way here,
@@ -227,6 +235,14 @@ impl Inner {
             self.board.notice(payment.key).announce();
         }
     }
+}
+
+fn exhausted(failed: u32, crashed: u32) -> String {
+    let ends = match crashed {
+        0 => format!("failed {failed} times"),
+        _ => format!("failed {failed} times and ended {crashed} times with its process"),
+    };
+    format!("the handler {ends}; it runs no more for this payment. Ask the operator for a refund")
 }
 
 fn facts(known: &Payment, run: u32) -> PaidFacts {

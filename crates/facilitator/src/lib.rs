@@ -51,7 +51,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::LedgerError;
+use quittance_ledger::{LedgerError, RunLimits};
 use quittance_protocol::{
     Amount, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceRef, SettleRequest,
     SupportedResponse, VerifyRequest, VerifyResponse,
@@ -93,7 +93,7 @@ pub const SHUTDOWN_LEDGER_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct Limits {
     pub(crate) pending_wait: Duration,
     pub(crate) replay_ms: i64,
-    pub(crate) runs_max: u32,
+    pub(crate) runs: RunLimits,
     /// Payments claimed this long ago keep nobody waiting any more.
     pub(crate) waited_ms: i64,
     /// How often success may be said to a merchant: once, and again as configured.

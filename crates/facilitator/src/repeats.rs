@@ -63,7 +63,7 @@ impl Inner {
     pub(crate) fn repeat_policy(&self) -> RepeatPolicy {
         let waited_ms = self.limits.waited_ms.saturating_add(CLOCKS_DIFFER_MS);
         RepeatPolicy {
-            runs_max: self.limits.runs_max,
+            runs: self.limits.runs,
             waiting_since_ms: self.tools.clock.now_ms().saturating_sub(waited_ms),
             aliases_max: ALIASES_MAX,
         }

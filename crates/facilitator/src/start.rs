@@ -210,7 +210,7 @@ fn limits(config: &Config) -> Limits {
     Limits {
         pending_wait: Duration::from_secs(config.gate.pending_wait_seconds),
         replay_ms: i64::try_from(config.gate.replay_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX),
-        runs_max: config.gate.runs_max,
+        runs: config.gate.run_limits(),
         waited_ms: i64::try_from(config.gate.pending_wait_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX),
         tellings_max: config.merchants.retell_max.saturating_add(1),
         check_lease_ms: i64::try_from(config.merchants.verify_lease_seconds.saturating_mul(1_000))

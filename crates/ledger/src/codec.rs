@@ -55,6 +55,7 @@ pub(crate) fn payment(row: &Row) -> Result<Payment, LedgerError> {
         delivery: delivery(row)?,
         runs: runs(row)?,
         runs_interrupted: count(row, "runs_interrupted")?,
+        runs_crashed: count(row, "runs_crashed")?,
         transaction: row.text_opt("tx")?,
         landing: corrupt(landing.ok(), "landing")?,
         refusal,

@@ -13,7 +13,7 @@ use crate::backend::{Backend, Op};
 use crate::conn::{Tx, params};
 use crate::error::LedgerError;
 use crate::ops::instances;
-use crate::types::{LeaseClock, LedgerOptions};
+use crate::types::{LeaseClock, LedgerOptions, RunEnd};
 
 /// The durable record of payments; see the crate documentation. Clones share one ledger.
 ///
@@ -66,7 +66,9 @@ impl Ledger {
                 let (name, options) = (instance.clone(), options.clone());
                 backend
                     .write(Box::new(move |tx| {
-                        Box::pin(async move { instances::enter(tx, name, &options, shared, now_ms).await })
+                        Box::pin(async move {
+                            instances::enter(tx, name, &options, shared, RunEnd::Crashed, now_ms).await
+                        })
                     }))
                     .await?
             }

@@ -30,7 +30,8 @@ pub use token::{Claim, ClaimOutcome, Recorded, SignFn};
 pub use types::{
     AnswerMeta, AnswerObject, AttemptId, CostEntry, CostShares, DeliveryStart, DeliveryState, Finality,
     JournalLine, LeaseClock, LedgerOptions, LeftoverObject, Margin, NewClaim, OpenWork, Origin, Payment,
-    PaymentFilter, PaymentState, Retention, RunEnd, Slot, StoredAnswer, TariffRow, Usage, UsageSum,
+    PaymentFilter, PaymentState, Retention, RunEnd, RunLimits, Slot, StoredAnswer, TariffRow, Usage,
+    UsageSum,
 };
 
 /// Most payments or journal lines that one call lists.

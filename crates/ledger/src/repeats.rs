@@ -2,14 +2,14 @@
 
 use quittance_protocol::{Amount, IdentifierHash, PaymentId, PaymentKey};
 
-use crate::types::{Payment, PaymentState};
+use crate::types::{Payment, PaymentState, RunLimits};
 
 /// When a claim is answered from an earlier payment instead of becoming one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepeatPolicy {
     /// Runs that a payment may buy, as for
     /// [`start_delivery`](crate::Ledger::start_delivery).
-    pub runs_max: u32,
+    pub runs: RunLimits,
     /// Whoever came with a payment that was claimed before this and has not been
     /// served was told that it is pending, or is gone.
     pub waiting_since_ms: i64,

@@ -14,7 +14,7 @@ use crate::repeats::{Alias, Known};
 use crate::token::{ClaimOutcome, Recorded, SignFn};
 use crate::types::{
     AttemptId, CostEntry, DeliveryStart, LeftoverObject, NewClaim, OpenWork, Payment, Retention, RunEnd,
-    Slot, StoredAnswer, TariffRow,
+    RunLimits, Slot, StoredAnswer, TariffRow,
 };
 
 /// One list of operations makes the trait and its implementation for
@@ -106,7 +106,7 @@ operations! {
     async fn book_reorged_loss(payment: &PaymentId, evidence: &Evidence, now_ms: i64) -> bool;
 
     // Deliveries.
-    async fn start_delivery(payment: &PaymentId, runs_max: u32, now_ms: i64) -> DeliveryStart;
+    async fn start_delivery(payment: &PaymentId, limits: RunLimits, now_ms: i64) -> DeliveryStart;
     async fn finish_delivery(payment: &PaymentId, run: u32, answer: &StoredAnswer, now_ms: i64) -> ();
     async fn credit_delivery(payment: &PaymentId, run: u32, end: RunEnd, why: &str, now_ms: i64) -> ();
     async fn mark_answer_sent(payment: &PaymentId, now_ms: i64) -> ();

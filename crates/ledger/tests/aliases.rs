@@ -32,7 +32,7 @@ mod cases {
     const RUNS_MAX: u32 = 2;
 
     fn repeating(key: u64) -> NewClaim {
-        let policy = RepeatPolicy { runs_max: RUNS_MAX, waiting_since_ms: NOW - 20_000, aliases_max: 3 };
+        let policy = RepeatPolicy { runs: at_most(RUNS_MAX), waiting_since_ms: NOW - 20_000, aliases_max: 3 };
         NewClaim { repeats: Some(policy), signature_digest: [key as u8; 32], ..new_claim(key, 0) }
     }
 
@@ -73,7 +73,7 @@ mod cases {
     }
 
     async fn run(ledger: &Ledger, id: &PaymentId) -> u32 {
-        match ledger.start_delivery(id, RUNS_MAX, NOW).await.unwrap() {
+        match ledger.start_delivery(id, at_most(RUNS_MAX), NOW).await.unwrap() {
             DeliveryStart::Run { run } => run,
             other => panic!("{other:?}"),
         }
@@ -147,8 +147,8 @@ mod cases {
         assert_eq!(answered_by(&ledger, repeating(3)).await, id, "the run under way may answer");
         ledger.credit_delivery(&id, second, RunEnd::Failed, "500", NOW).await.unwrap();
         won(&ledger, repeating(4)).await;
-        let exhausted = ledger.start_delivery(&id, RUNS_MAX, NOW).await.unwrap();
-        assert_eq!(exhausted, DeliveryStart::Exhausted { runs: 2 });
+        let exhausted = ledger.start_delivery(&id, at_most(RUNS_MAX), NOW).await.unwrap();
+        assert_eq!(exhausted, DeliveryStart::Exhausted { failed: 2, crashed: 0, first: true });
     }
 
     pub(super) async fn runs_that_the_program_ended_do_not_count(store: Store) {
@@ -169,8 +169,8 @@ mod cases {
             assert_eq!(run(&ledger, &id).await, number);
             ledger.credit_delivery(&id, number, RunEnd::Failed, "500", NOW).await.unwrap();
         }
-        let exhausted = ledger.start_delivery(&id, RUNS_MAX, NOW).await.unwrap();
-        assert_eq!(exhausted, DeliveryStart::Exhausted { runs: 2 });
+        let exhausted = ledger.start_delivery(&id, at_most(RUNS_MAX), NOW).await.unwrap();
+        assert_eq!(exhausted, DeliveryStart::Exhausted { failed: 2, crashed: 0, first: true });
     }
 
     pub(super) async fn the_oldest_paid_one_answers(store: Store) {

@@ -58,7 +58,7 @@ mod cases {
     pub(super) async fn a_loss_keeps_verdict_and_grant(store: Store) {
         let ledger = store.open().await;
         let id = settled(&ledger, 1).await;
-        let DeliveryStart::Run { run } = ledger.start_delivery(&id, 3, NOW).await.unwrap() else {
+        let DeliveryStart::Run { run } = ledger.start_delivery(&id, at_most(3), NOW).await.unwrap() else {
             panic!("run")
         };
         assert!(ledger.book_reorged_loss(&id, &EXPIRED, NOW + 5).await.unwrap());
@@ -95,12 +95,12 @@ mod cases {
         let ledger = store.open().await;
         let (one, two) = (settled(&ledger, 1).await, settled(&ledger, 2).await);
         assert_eq!(ledger.running().await.unwrap(), vec![]);
-        ledger.start_delivery(&one, 3, NOW).await.unwrap();
-        ledger.start_delivery(&two, 3, NOW).await.unwrap();
+        ledger.start_delivery(&one, at_most(3), NOW).await.unwrap();
+        ledger.start_delivery(&two, at_most(3), NOW).await.unwrap();
         ledger.credit_delivery(&two, 1, RunEnd::Failed, "test", NOW).await.unwrap();
         assert_eq!(ledger.running().await.unwrap(), vec![(one.clone(), 1)]);
         ledger.finish_delivery(&one, 1, &answer(b"x"), NOW).await.unwrap();
-        ledger.start_delivery(&two, 3, NOW).await.unwrap();
+        ledger.start_delivery(&two, at_most(3), NOW).await.unwrap();
         assert_eq!(ledger.running().await.unwrap(), vec![(two, 2)]);
     }
 }
@@ -136,7 +136,10 @@ async fn p1_a_dead_life_takes_nothing_from_the_next_one() {
     let ledger = store.open().await;
     let claimed = won(&ledger, new_claim(1, 0)).await.into_payment().id;
     let running = settled(&ledger, 2).await;
-    assert_eq!(ledger.start_delivery(&running, 3, NOW).await.unwrap(), DeliveryStart::Run { run: 1 });
+    assert_eq!(
+        ledger.start_delivery(&running, at_most(3), NOW).await.unwrap(),
+        DeliveryStart::Run { run: 1 }
+    );
     // What this life sees from now on belongs to the next one.
     let mut next = sqlx::PgConnection::connect(&store.url).await.unwrap();
     let later = "UPDATE payments SET owner_epoch = owner_epoch + 1, delivery_epoch = delivery_epoch + 1";

@@ -30,7 +30,7 @@ async fn child() {
                 println!("\n+{key} recorded");
                 ledger.settle(&id, &landing("tx"), NOW).await.unwrap();
                 println!("\n+{key} settled");
-                ledger.start_delivery(&id, 1, NOW).await.unwrap();
+                ledger.start_delivery(&id, at_most(1), NOW).await.unwrap();
                 println!("\n+{key} running");
             }
         })

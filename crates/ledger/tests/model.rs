@@ -66,8 +66,11 @@ fn claim_in(step: Step) -> NewClaim {
         .then(|| IdentifierHash::of_idempotency_key(["a", "b"][(step.pick % 2) as usize]));
     new.fingerprint = Fingerprint::of_request("POST", "/", "", &[(step.pick / 11 % 2) as u8]);
     if new.origin == Origin::Gate && step.pick % 5 < 3 {
-        new.repeats =
-            Some(RepeatPolicy { runs_max: RUNS_MAX, waiting_since_ms: step.now_ms - 300, aliases_max: 2 });
+        new.repeats = Some(RepeatPolicy {
+            runs: at_most(RUNS_MAX),
+            waiting_since_ms: step.now_ms - 300,
+            aliases_max: 2,
+        });
     }
     new
 }
@@ -108,7 +111,7 @@ fn wanted(pick: u64) -> Reserve {
 fn show(payment: &Payment) -> String {
     let p = payment;
     format!(
-        "{p:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?}",
+        "{p:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?} {}",
         p.origin,
         p.identifier,
         p.deadline,
@@ -129,6 +132,7 @@ fn show(payment: &Payment) -> String {
         p.payload,
         p.credited_at_ms,
         p.runs_interrupted,
+        p.runs_crashed,
     )
 }
 
@@ -217,7 +221,7 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
         14 => {
             said(store.expire(&id, &Evidence::Expired { block: pick, clock: 2 }, now_ms).await, |p| show(&p))
         }
-        15..=19 => said(store.start_delivery(&id, RUNS_MAX, now_ms).await, |start| match start {
+        15..=19 => said(store.start_delivery(&id, at_most(RUNS_MAX), now_ms).await, |start| match start {
             DeliveryStart::Delivered(meta) => format!("{meta:?}"),
             other => format!("{other:?}"),
         }),
@@ -232,7 +236,8 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
             said(store.finish_delivery(&id, run, &answer(&long), now_ms).await, |()| "ok".to_owned())
         }
         21..=22 => {
-            let end = if pick % 3 == 0 { RunEnd::Interrupted } else { RunEnd::Failed };
+            let end =
+                [RunEnd::Interrupted, RunEnd::Failed, RunEnd::Failed, RunEnd::Crashed][pick as usize / 4 % 4];
             said(store.credit_delivery(&id, (pick % 4) as u32, end, "500", now_ms).await, |()| {
                 "ok".to_owned()
             })

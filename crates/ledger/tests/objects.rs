@@ -31,7 +31,7 @@ mod cases {
     }
 
     async fn run(ledger: &Ledger, id: &PaymentId) -> u32 {
-        match ledger.start_delivery(id, 9, NOW).await.unwrap() {
+        match ledger.start_delivery(id, at_most(9), NOW).await.unwrap() {
             DeliveryStart::Run { run } => run,
             other => panic!("{other:?}"),
         }
@@ -108,7 +108,7 @@ mod cases {
         assert_eq!(ledger.leftover_objects(NOW + 11).await.unwrap().len(), 2, "both are to be deleted");
         assert_eq!(ledger.kept_object_bytes().await.unwrap(), 0);
         let DeliveryStart::Delivered(meta) =
-            ledger.start_delivery(&new_claim(2, 0).id, 9, NOW).await.unwrap()
+            ledger.start_delivery(&new_claim(2, 0).id, at_most(9), NOW).await.unwrap()
         else {
             panic!("a run that completed never runs again")
         };
@@ -123,7 +123,7 @@ mod cases {
         ledger.finish_delivery(&id, run, &lost, NOW).await.unwrap();
         assert_eq!(delivery(&ledger, &id).await, DeliveryState::DeliveredInPart);
         assert!(ledger.answer(&id).await.unwrap().unwrap().refundable);
-        let again = ledger.start_delivery(&id, 9, NOW).await.unwrap();
+        let again = ledger.start_delivery(&id, at_most(9), NOW).await.unwrap();
         assert!(matches!(again, DeliveryStart::Delivered(meta) if meta.refundable && meta.truncated));
         ledger.mark_answer_sent(&id, NOW).await.unwrap();
         assert_eq!(delivery(&ledger, &id).await, DeliveryState::Delivered);
@@ -153,6 +153,6 @@ mod cases {
         }
         // The process goes on as before.
         let id = settled(&ledger, 2).await;
-        assert_eq!(ledger.start_delivery(&id, 9, NOW).await.unwrap(), DeliveryStart::Run { run: 1 });
+        assert_eq!(ledger.start_delivery(&id, at_most(9), NOW).await.unwrap(), DeliveryStart::Run { run: 1 });
     }
 }

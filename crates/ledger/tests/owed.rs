@@ -22,7 +22,7 @@ mod cases {
         let payment = ledger.settle_owed(&id, &theirs, NOW).await.unwrap();
         assert_eq!((payment.state, payment.delivery), (PaymentState::Settled, DeliveryState::Owed));
         for at in 0..3 {
-            assert_eq!(ledger.start_delivery(&id, 9, NOW + at).await.unwrap(), DeliveryStart::Owed);
+            assert_eq!(ledger.start_delivery(&id, at_most(9), NOW + at).await.unwrap(), DeliveryStart::Owed);
         }
         assert!(ledger.finish_delivery(&id, 1, &answer(b"x"), NOW).await.is_err());
         assert!(ledger.credit_delivery(&id, 1, RunEnd::Failed, "no", NOW).await.is_err());

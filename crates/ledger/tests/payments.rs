@@ -258,7 +258,7 @@ mod cases {
         let id = settled(&ledger, 1).await;
         let tasks = (0..60).map(|_| {
             let (ledger, id) = (ledger.clone(), id.clone());
-            tokio::spawn(async move { ledger.start_delivery(&id, 3, NOW).await.unwrap() })
+            tokio::spawn(async move { ledger.start_delivery(&id, at_most(3), NOW).await.unwrap() })
         });
         let starts: Vec<_> = join_all(tasks).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(starts.iter().filter(|s| **s == DeliveryStart::Run { run: 1 }).count(), 1);
@@ -266,11 +266,11 @@ mod cases {
         assert_eq!(starts.iter().filter(|s| **s == running).count(), 59);
 
         let unpaid = won(&ledger, new_claim(2, 0)).await.into_payment().id;
-        let error = ledger.start_delivery(&unpaid, 3, NOW).await.unwrap_err();
+        let error = ledger.start_delivery(&unpaid, at_most(3), NOW).await.unwrap_err();
         assert!(matches!(error, LedgerError::Transition { from: PaymentState::Claimed, .. }), "{error}");
         let merchant = won(&ledger, merchant_claim(3)).await.into_payment().id;
         ledger.settle(&merchant, &landing("0x3"), NOW).await.unwrap();
-        let error = ledger.start_delivery(&merchant, 3, NOW).await.unwrap_err();
+        let error = ledger.start_delivery(&merchant, at_most(3), NOW).await.unwrap_err();
         assert!(matches!(error, LedgerError::WrongOrigin { .. }), "{error}");
     }
 
@@ -278,19 +278,28 @@ mod cases {
         let ledger = store.open().await;
         let id = settled(&ledger, 1).await;
         for run in 1..=3 {
-            assert_eq!(ledger.start_delivery(&id, 3, NOW).await.unwrap(), DeliveryStart::Run { run });
+            assert_eq!(
+                ledger.start_delivery(&id, at_most(3), NOW).await.unwrap(),
+                DeliveryStart::Run { run }
+            );
             let stale = ledger.finish_delivery(&id, run - 1, &answer(b"late"), NOW).await.unwrap_err();
             assert!(matches!(stale, LedgerError::DeliveryTransition { .. }), "{stale}");
             ledger.credit_delivery(&id, run, RunEnd::Failed, "handler answered 500", NOW).await.unwrap();
             let twice = ledger.credit_delivery(&id, run, RunEnd::Failed, "again", NOW).await.unwrap_err();
             assert!(matches!(twice, LedgerError::DeliveryTransition { .. }), "{twice}");
         }
-        assert_eq!(ledger.start_delivery(&id, 3, NOW).await.unwrap(), DeliveryStart::Exhausted { runs: 3 });
+        assert_eq!(
+            ledger.start_delivery(&id, at_most(3), NOW).await.unwrap(),
+            DeliveryStart::Exhausted { failed: 3, crashed: 0, first: true }
+        );
         assert!(ledger.mark_answer_sent(&id, NOW).await.is_err(), "there is no answer");
-        assert_eq!(ledger.start_delivery(&id, 4, NOW).await.unwrap(), DeliveryStart::Run { run: 4 });
+        assert_eq!(ledger.start_delivery(&id, at_most(4), NOW).await.unwrap(), DeliveryStart::Run { run: 4 });
         ledger.finish_delivery(&id, 4, &answer(b"png"), NOW).await.unwrap();
         assert!(ledger.credit_delivery(&id, 4, RunEnd::Failed, "too late", NOW).await.is_err());
-        assert!(matches!(ledger.start_delivery(&id, 9, NOW).await.unwrap(), DeliveryStart::Delivered(_)));
+        assert!(matches!(
+            ledger.start_delivery(&id, at_most(9), NOW).await.unwrap(),
+            DeliveryStart::Delivered(_)
+        ));
     }
 
     pub(super) async fn the_answer_is_stored_within_its_limit(store: Store) {
@@ -298,7 +307,10 @@ mod cases {
         let ledger = Ledger::open(&store.url, options, NOW).await.unwrap();
         for (key, body, truncated) in [(1, &b"1234"[..], false), (2, &b"12345"[..], true)] {
             let id = settled(&ledger, key).await;
-            assert_eq!(ledger.start_delivery(&id, 1, NOW).await.unwrap(), DeliveryStart::Run { run: 1 });
+            assert_eq!(
+                ledger.start_delivery(&id, at_most(1), NOW).await.unwrap(),
+                DeliveryStart::Run { run: 1 }
+            );
             assert_eq!(ledger.answer(&id).await.unwrap(), None);
             ledger.finish_delivery(&id, 1, &answer(body), NOW).await.unwrap();
             let stored = ledger.answer(&id).await.unwrap().unwrap();
@@ -307,7 +319,8 @@ mod cases {
             ledger.mark_answer_sent(&id, NOW + 5).await.unwrap();
             ledger.mark_answer_sent(&id, NOW + 9).await.unwrap();
             assert_eq!(ledger.payment(&id).await.unwrap().unwrap().first_answer_at_ms, Some(NOW + 5));
-            let DeliveryStart::Delivered(meta) = ledger.start_delivery(&id, 1, NOW).await.unwrap() else {
+            let DeliveryStart::Delivered(meta) = ledger.start_delivery(&id, at_most(1), NOW).await.unwrap()
+            else {
                 panic!("it is delivered");
             };
             assert_eq!((meta.body_bytes, meta.truncated, meta.kept), (body.len() as u64, truncated, true));
@@ -316,7 +329,7 @@ mod cases {
         assert_eq!(ledger.prune(Retention { answers_ms: 1_000 }, NOW + 1_001).await.unwrap(), 2);
         let id = new_claim(1, 0).id;
         assert_eq!(ledger.answer(&id).await.unwrap(), None);
-        let start = ledger.start_delivery(&id, 9, NOW).await.unwrap();
+        let start = ledger.start_delivery(&id, at_most(9), NOW).await.unwrap();
         assert!(matches!(start, DeliveryStart::Delivered(meta) if !meta.kept), "pruned is still delivered");
     }
 
@@ -345,7 +358,7 @@ mod cases {
         assert_eq!(spent(), 1, "record");
         ledger.settle(&id, &landing("tx@0"), NOW).await.unwrap();
         assert_eq!(spent(), 1, "verdict");
-        ledger.start_delivery(&id, 1, NOW).await.unwrap();
+        ledger.start_delivery(&id, at_most(1), NOW).await.unwrap();
         ledger.finish_delivery(&id, 1, &answer(b"png"), NOW).await.unwrap();
         assert_eq!(spent(), 2, "delivery");
         ledger.payment(&id).await.unwrap();

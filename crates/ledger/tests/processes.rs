@@ -66,7 +66,10 @@ mod cases {
         let recorded = won(&ledger, new_claim(2, 0)).await.into_payment().id;
         ledger.record_with_nonce(&recorded, WALLET, signer("tx"), NOW).await.unwrap();
         let running = settled(&ledger, 3).await;
-        assert_eq!(ledger.start_delivery(&running, 2, NOW).await.unwrap(), DeliveryStart::Run { run: 1 });
+        assert_eq!(
+            ledger.start_delivery(&running, at_most(2), NOW).await.unwrap(),
+            DeliveryStart::Run { run: 1 }
+        );
         assert_eq!(ledger.unfinished().await.unwrap().len(), 2);
         drop(ledger);
 
@@ -79,7 +82,10 @@ mod cases {
         assert_eq!((attempts[0].transaction(), attempts[0].nonce()), ("tx@6", Some(6)));
         assert_eq!(ledger.payment(&running).await.unwrap().unwrap().delivery, DeliveryState::Credited);
         assert!(ledger.finish_delivery(&running, 1, &answer(b"late"), NOW).await.is_err());
-        assert_eq!(ledger.start_delivery(&running, 2, NOW).await.unwrap(), DeliveryStart::Run { run: 2 });
+        assert_eq!(
+            ledger.start_delivery(&running, at_most(2), NOW).await.unwrap(),
+            DeliveryStart::Run { run: 2 }
+        );
         assert_eq!(ledger.ensure_wallet(&base(), WALLET, 0, NOW).await.unwrap(), 7);
         assert!(ledger.adopt_orphans(NOW).await.unwrap().is_empty(), "opening took everything");
         ledger.record_with_nonce(&claimed, WALLET, signer("tx"), NOW).await.unwrap();
@@ -257,7 +263,7 @@ mod cases {
     pub(super) async fn the_journal_is_append_only(store: Store) {
         let ledger = store.open().await;
         let id = settled(&ledger, 1).await;
-        ledger.start_delivery(&id, 1, NOW).await.unwrap();
+        ledger.start_delivery(&id, at_most(1), NOW).await.unwrap();
         ledger.credit_delivery(&id, 1, RunEnd::Failed, "handler answered 500", NOW).await.unwrap();
         let lines = ledger.journal(&id).await.unwrap();
         let events: Vec<_> = lines.iter().map(|line| line.event.as_str()).collect();
@@ -333,9 +339,12 @@ mod leases {
         let two = store.open_as("two", NOW).await.unwrap();
         let claimed = won(&one, new_claim(1, 0)).await.into_payment().id;
         let running = settled(&one, 2).await;
-        assert_eq!(one.start_delivery(&running, 3, NOW).await.unwrap(), DeliveryStart::Run { run: 1 });
+        assert_eq!(
+            one.start_delivery(&running, at_most(3), NOW).await.unwrap(),
+            DeliveryStart::Run { run: 1 }
+        );
         let elsewhere = DeliveryStart::Running { owner: "one".to_owned(), since_ms: NOW };
-        assert_eq!(two.start_delivery(&running, 3, NOW).await.unwrap(), elsewhere);
+        assert_eq!(two.start_delivery(&running, at_most(3), NOW).await.unwrap(), elsewhere);
 
         assert!(two.adopt_orphans(NOW + LEASE_MS).await.unwrap().is_empty(), "the lease still holds");
         let refused = two.refuse(&claimed, ErrorCode::InsufficientFunds, "not mine", None, NOW).await;
@@ -357,7 +366,10 @@ mod leases {
         assert!(matches!(one.heartbeat(late).await, Err(LedgerError::LeaseLost)));
         assert!(one.recorded_attempts(&claimed).await.unwrap().is_empty());
 
-        assert_eq!(two.start_delivery(&running, 3, late).await.unwrap(), DeliveryStart::Run { run: 2 });
+        assert_eq!(
+            two.start_delivery(&running, at_most(3), late).await.unwrap(),
+            DeliveryStart::Run { run: 2 }
+        );
         two.record(&claimed, signed("b"), late).await.unwrap();
         // Evidence of an arrival is taken from anybody.
         let settled = one.settle(&claimed, &landing("b"), NOW).await.unwrap();

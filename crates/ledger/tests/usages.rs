@@ -39,7 +39,7 @@ mod cases {
 
     async fn deliver(ledger: &Ledger, key: u64, usage: Usage) -> PaymentId {
         let id = settled(ledger, key).await;
-        ledger.start_delivery(&id, 1, NOW).await.unwrap();
+        ledger.start_delivery(&id, at_most(1), NOW).await.unwrap();
         ledger.finish_delivery(&id, 1, &used(usage), NOW).await.unwrap();
         id
     }
@@ -47,7 +47,7 @@ mod cases {
     pub(super) async fn a_usage_is_stored_with_its_answer_and_outlives_it(store: Store) {
         let ledger = store.open().await;
         let id = settled(&ledger, 1).await;
-        ledger.start_delivery(&id, 1, NOW).await.unwrap();
+        ledger.start_delivery(&id, at_most(1), NOW).await.unwrap();
         assert_eq!(ledger.usage(&id).await.unwrap(), None);
         let before = ledger.commits();
         let usage = usage("a\0model", 47_000, 470);
@@ -63,7 +63,7 @@ mod cases {
         assert_eq!(ledger.answer(&id).await.unwrap(), None);
         assert_eq!(ledger.usage(&id).await.unwrap(), Some(stored));
         let silent = settled(&ledger, 2).await;
-        ledger.start_delivery(&silent, 1, NOW).await.unwrap();
+        ledger.start_delivery(&silent, at_most(1), NOW).await.unwrap();
         ledger.finish_delivery(&silent, 1, &answer(b"png"), NOW).await.unwrap();
         assert_eq!(ledger.usage(&silent).await.unwrap(), None, "most hosts have nothing to report");
     }
@@ -71,12 +71,12 @@ mod cases {
     pub(super) async fn a_run_that_failed_leaves_no_usage(store: Store) {
         let ledger = store.open().await;
         let id = settled(&ledger, 1).await;
-        ledger.start_delivery(&id, 2, NOW).await.unwrap();
+        ledger.start_delivery(&id, at_most(2), NOW).await.unwrap();
         ledger.credit_delivery(&id, 1, RunEnd::Failed, "500", NOW).await.unwrap();
         let late = ledger.finish_delivery(&id, 1, &used(usage("m", 10, 9)), NOW).await.unwrap_err();
         assert!(matches!(late, LedgerError::DeliveryTransition { .. }), "{late}");
         assert_eq!(ledger.usage(&id).await.unwrap(), None);
-        ledger.start_delivery(&id, 2, NOW).await.unwrap();
+        ledger.start_delivery(&id, at_most(2), NOW).await.unwrap();
         ledger.finish_delivery(&id, 2, &used(usage("m", 10, 4)), NOW).await.unwrap();
         assert_eq!(ledger.usage(&id).await.unwrap().unwrap().metered, Amount::new(4));
     }
@@ -84,7 +84,7 @@ mod cases {
     pub(super) async fn a_usage_out_of_range_is_refused_whole(store: Store) {
         let ledger = store.open().await;
         let id = settled(&ledger, 1).await;
-        ledger.start_delivery(&id, 1, NOW).await.unwrap();
+        ledger.start_delivery(&id, at_most(1), NOW).await.unwrap();
         for wrong in [
             Usage { metered: Amount::new(USAGE_MAX + 1), ..usage("m", 1, 1) },
             Usage { prompt_tokens: u64::MAX, ..usage("m", 1, 1) },

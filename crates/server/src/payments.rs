@@ -26,6 +26,10 @@ pub(crate) enum PaymentsCommand {
         /// shared payout address, to be refunded.
         #[arg(long, value_parser = delivery)]
         delivery: Option<DeliveryState>,
+        /// Only those to be refunded: owed, a refusal of the handler, delivered in
+        /// part, or a credit that has used up its runs.
+        #[arg(long)]
+        refundable: bool,
     },
     /// One payment with its journal.
     Show {
@@ -79,7 +83,9 @@ pub(crate) fn run(command: &PaymentsCommand) -> Result<ExitCode, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            PaymentsCommand::List { config, limit, delivery } => list(config, *limit, *delivery).await,
+            PaymentsCommand::List { config, limit, delivery, refundable } => {
+                list(config, *limit, *delivery, *refundable).await
+            }
             PaymentsCommand::Show { config, id } => show(config, id).await,
             PaymentsCommand::Erase { config, id } => erase::erase(config, id).await,
             PaymentsCommand::Margin { config, hours, json } => show_margin(config, *hours, *json).await,
@@ -114,9 +120,16 @@ pub(crate) fn ledger_url(config: &Config) -> Result<String, CommandError> {
     Ok(url.clone())
 }
 
-async fn list(config: &Path, limit: u32, delivery: Option<DeliveryState>) -> Result<ExitCode, CommandError> {
-    let ledger = open(config).await?;
-    let filter = PaymentFilter { limit, delivery, ..PaymentFilter::default() };
+async fn list(
+    path: &Path,
+    limit: u32,
+    delivery: Option<DeliveryState>,
+    refundable: bool,
+) -> Result<ExitCode, CommandError> {
+    let config = Config::load(path)?;
+    let ledger = open_ledger(&config).await?;
+    let refundable = refundable.then(|| config.gate.run_limits());
+    let filter = PaymentFilter { limit, delivery, refundable, ..PaymentFilter::default() };
     for payment in ledger.payments(filter).await? {
         print(&shown(&payment).to_string())?;
     }
@@ -216,6 +229,7 @@ fn shown(payment: &Payment) -> Value {
         "request_id": payment.request_id,
         "runs": payment.runs,
         "runs_interrupted": payment.runs_interrupted,
+        "runs_crashed": payment.runs_crashed,
         "created_at_ms": payment.created_at_ms,
         "verdict_at_ms": payment.verdict_at_ms,
         "finality": payment.finality,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use quittance_facilitator::chain::Chain;
 use quittance_facilitator::config::Config;
 use quittance_facilitator::{AnswerStore, Clock, Coin, Facilitator, Metrics, Parts, Random, RateSource};
-use quittance_ledger::{LedgerOptions, Store};
+use quittance_ledger::{LedgerOptions, RunLimits, Store};
 use quittance_protocol::Network;
 use quittance_quote::Rate;
 use serde_json::json;
@@ -34,6 +34,12 @@ pub(crate) const CHECK_LEASE_MS: u64 = 20_000;
 
 /// `gate.runs_max`.
 pub(crate) const RUNS_MAX: u32 = 3;
+
+/// `gate.runs_interrupted_max`: so few that seeds reach it.
+pub(crate) const RUNS_INTERRUPTED_MAX: u32 = 3;
+
+pub(crate) const RUN_LIMITS: RunLimits =
+    RunLimits { failed_max: RUNS_MAX, crashed_max: RUNS_INTERRUPTED_MAX };
 
 /// `quote.cost_budget_usdc`, in atomic units.
 pub(crate) const COST_BUDGET: u64 = 5_000;
@@ -223,6 +229,7 @@ fn config(plan: &Plan, process: usize, pay_to: &str, retired: Option<Net>) -> Op
             "pending_wait_seconds": PENDING_WAIT_MS / 1_000,
             "replay_seconds": REPLAY_MS / 1_000,
             "runs_max": RUNS_MAX,
+            "runs_interrupted_max": RUNS_INTERRUPTED_MAX,
         },
         "merchants": {
             "retell_max": TELLINGS_MAX - 1,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use quittance_ledger::{
     Alias, AttemptId, ClaimOutcome, CostEntry, DeliveryStart, ExposureSums, Known, LeftoverObject,
     MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewClaim, OpenWork, Payment, Recorded, Reserve,
-    Retention, RunEnd, SignFn, SignedBytes, Slot, Store, StoredAnswer, TariffRow,
+    Retention, RunEnd, RunLimits, SignFn, SignedBytes, Slot, Store, StoredAnswer, TariffRow,
 };
 use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentId, PaymentKey, SendOutcome};
 
@@ -191,9 +191,14 @@ impl Store for FaultyStore {
         self.write(18, places, self.key_of(payment), Act::Lose(payment), effect).await
     }
 
-    async fn start_delivery(&self, payment: &PaymentId, runs_max: u32, now_ms: i64) -> Answer<DeliveryStart> {
+    async fn start_delivery(
+        &self,
+        payment: &PaymentId,
+        limits: RunLimits,
+        now_ms: i64,
+    ) -> Answer<DeliveryStart> {
         let places = (Crash::BeforeDelivery, Crash::AfterDeliveryStarted);
-        let effect = self.inner.start_delivery(payment, runs_max, now_ms);
+        let effect = self.inner.start_delivery(payment, limits, now_ms);
         self.write(19, places, self.key_of(payment), Act::Other, effect).await
     }
 

@@ -10,18 +10,17 @@ use crate::base::Act;
 use crate::clients::{Client, Said, fingerprint};
 use crate::link::Link;
 use crate::plan::Net;
-use crate::process::{REPLAY_MS, RUNS_MAX};
+use crate::process::{REPLAY_MS, RUN_LIMITS};
 use crate::solana::slot;
 use crate::world::{BEGIN_MS, World};
 
 /// What background commits may be late by, and clocks that are kept.
 const SLACK_MS: i64 = 3_000;
 
-/// Whether the handler failed as often as it may; runs that a process ended by
-/// itself do not count.
+/// Whether the handler failed, or died with its process, as often as it may; runs
+/// that a process ended by itself do not count.
 fn used_up(payment: &Payment) -> bool {
-    let failed = payment.runs.saturating_sub(payment.runs_interrupted);
-    payment.delivery == DeliveryState::Credited && failed >= RUNS_MAX
+    payment.delivery == DeliveryState::Credited && !payment.has_runs_left(RUN_LIMITS)
 }
 
 impl World {

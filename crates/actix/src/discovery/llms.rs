@@ -189,7 +189,7 @@ fn answers(page: &mut Page) {
          | 402 | `duplicate_settlement` | the authorization, or the same Solana transaction, bought something else | `pay` |\n\
          | 402 | any other code, e.g. `invalid_exact_evm_signature` | the payment was refused, nothing was taken; an amount that is not the price means that the offer is out of date | `pay` |\n\
          | 404 | `unknown_endpoint` | not listed here, or the path is not written canonically | use a listed path |\n\
-         | 409 | `request_mismatch`, `credit_exhausted`, `replay_window_closed`, `refund_owed` | the payment, or the name you gave it, bought another request; it failed too often; its answer is no longer kept for who shows no identifier; or another server of this payee settled it, and the operator owes it back | `do_not_retry` |\n\
+         | 409 | `request_mismatch`, `credit_exhausted`, `replay_window_closed`, `refund_owed` | the payment, or the name you gave it, bought another request; its runs failed, or ended with their process, too often, and the operator refunds it; its answer is no longer kept for who shows no identifier; or another server of this payee settled it, and the operator owes it back | `do_not_retry` |\n\
          | 410 | `answer_not_kept` | the answer was delivered, or too long, and is not kept any more | `do_not_retry` |\n\
          | 413, 414, 415, 408 | `body_too_large`, `url_too_long`, `encoded_body`, `body_too_slow` | see the limits | change the request |\n\
          | 500, 504 | `handler_failed`, `handler_too_slow`, or the service's own | the service failed after you paid; the payment is a credit for the same request, and runs that the operator interrupted do not count | `retry_same_payment` |\n\

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use quittance_ledger::RunLimits;
 use serde::Deserialize;
 
 /// `[gate]`
@@ -20,8 +21,10 @@ pub struct GateConfig {
     pub pending_wait_seconds: u64,
     /// How long an answer is replayed to who shows no `payment-identifier`.
     pub replay_seconds: u64,
-    /// How often one payment may start the handler.
+    /// How often one payment may start the handler, if each run fails.
     pub runs_max: u32,
+    /// How often it may start it, if each run ends with its process.
+    pub runs_interrupted_max: u32,
     /// Payments in flight. Copies of one payment share its place.
     pub concurrency_max: usize,
     /// Copies of one payment that wait for its outcome at once.
@@ -34,6 +37,13 @@ pub struct GateConfig {
     pub paid_bytes_max: usize,
 }
 
+impl GateConfig {
+    /// The runs that a payment may buy.
+    pub const fn run_limits(&self) -> RunLimits {
+        RunLimits { failed_max: self.runs_max, crashed_max: self.runs_interrupted_max }
+    }
+}
+
 impl Default for GateConfig {
     fn default() -> Self {
         Self {
@@ -43,6 +53,7 @@ impl Default for GateConfig {
             pending_wait_seconds: 20,
             replay_seconds: 120,
             runs_max: 3,
+            runs_interrupted_max: 10,
             concurrency_max: 1_024,
             copies_max: 64,
             body_seconds_max: 30,

@@ -381,6 +381,7 @@ fn of_gate(gate: &GateConfig) -> Vec<Range<'_>> {
         pending_wait_seconds,
         replay_seconds,
         runs_max,
+        runs_interrupted_max,
         concurrency_max,
         copies_max,
         body_seconds_max,
@@ -393,6 +394,8 @@ fn of_gate(gate: &GateConfig) -> Vec<Range<'_>> {
         Range::whole("gate.pending_wait_seconds", *pending_wait_seconds, 1, 600),
         Range::whole("gate.replay_seconds", *replay_seconds, 0, DAY_SECONDS),
         Range::whole("gate.runs_max", u64::from(*runs_max), 1, 100),
+        // At 1 a restart during a run costs its payer the payment.
+        Range::whole("gate.runs_interrupted_max", u64::from(*runs_interrupted_max), 1, 1_000),
         Range::size("gate.concurrency_max", *concurrency_max, 1, 1_000_000),
         Range::size("gate.copies_max", *copies_max, 1, 1_000_000),
         Range::whole("gate.body_seconds_max", *body_seconds_max, 1, 3_600),

@@ -33,6 +33,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "aliases", include_str!("../../../../migrations/sqlite/0009_aliases.sql")),
     (11, "owed", include_str!("../../../../migrations/sqlite/0011_owed.sql")),
     (12, "look-ups", include_str!("../../../../migrations/sqlite/0012_look_ups.sql")),
+    (14, "runs", include_str!("../../../../migrations/sqlite/0014_runs.sql")),
 ];
 
 /// An operation in the writer's queue, its result type erased.

@@ -3,7 +3,6 @@
 use quittance_protocol::{IdentifierHash, PaymentId, PaymentKey};
 use serde_json::json;
 
-use super::deliveries::failed_runs;
 use super::rows::{Database, Row};
 use crate::error::LedgerError;
 use crate::ledger::Me;
@@ -153,7 +152,7 @@ impl Database {
             && !ended_unpaid(payment)
             && match payment.delivery {
                 DeliveryState::Running => true,
-                DeliveryState::None | DeliveryState::Credited => failed_runs(payment) < policy.runs_max,
+                DeliveryState::None | DeliveryState::Credited => payment.has_runs_left(policy.runs),
                 DeliveryState::Delivered | DeliveryState::DeliveredInPart => kept(),
                 DeliveryState::Owed => false,
             }

@@ -7,10 +7,10 @@ use super::rows::{Answer, Database, Defect};
 use crate::conn::{plain, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::Me;
-use crate::ops::delivery::credited;
+use crate::ops::delivery::{EXHAUSTED, credited};
 use crate::ops::usages::storable;
 use crate::types::{
-    AnswerMeta, DeliveryStart, DeliveryState, Origin, Payment, PaymentState, RunEnd, StoredAnswer,
+    AnswerMeta, DeliveryStart, DeliveryState, Origin, Payment, PaymentState, RunEnd, RunLimits, StoredAnswer,
 };
 
 impl Database {
@@ -18,7 +18,7 @@ impl Database {
         &mut self,
         me: &Me,
         id: &PaymentId,
-        runs_max: u32,
+        limits: RunLimits,
         now_ms: i64,
     ) -> Result<DeliveryStart, LedgerError> {
         let reckless = self.has(Defect::DoubleRun);
@@ -32,9 +32,9 @@ impl Database {
         if payment.state != PaymentState::Settled
             || payment.origin != Origin::Gate
             || !free
-            || failed_runs(payment) >= runs_max
+            || !payment.has_runs_left(limits)
         {
-            return self.not_started(id);
+            return self.not_started(me, id, now_ms);
         }
         let run = payment.runs.saturating_add(1);
         payment.runs = run;
@@ -47,7 +47,7 @@ impl Database {
     }
 
     /// Why a run was not granted.
-    fn not_started(&self, id: &PaymentId) -> Result<DeliveryStart, LedgerError> {
+    fn not_started(&mut self, me: &Me, id: &PaymentId, now_ms: i64) -> Result<DeliveryStart, LedgerError> {
         let at = self.at(id)?;
         let payment = &self.payments[at].payment;
         if payment.origin != Origin::Gate {
@@ -74,7 +74,13 @@ impl Database {
             }
             DeliveryState::Owed => Ok(DeliveryStart::Owed),
             DeliveryState::None | DeliveryState::Credited => {
-                Ok(DeliveryStart::Exhausted { runs: failed_runs(payment) })
+                let (failed, crashed) = (payment.failed_runs(), payment.runs_crashed);
+                let first =
+                    !self.journal.iter().any(|(of, line)| of.as_ref() == Some(id) && line.event == EXHAUSTED);
+                if first {
+                    self.line(me, now_ms, Some(id), EXHAUSTED, json!({"failed": failed, "crashed": crashed}));
+                }
+                Ok(DeliveryStart::Exhausted { failed, crashed, first })
             }
         }
     }
@@ -207,16 +213,12 @@ impl Database {
     }
 }
 
-/// Runs that count.
-pub(super) fn failed_runs(payment: &Payment) -> u32 {
-    payment.runs.saturating_sub(payment.runs_interrupted)
-}
-
 /// What a run that left no answer leaves in the row.
 pub(super) fn credit(payment: &mut Payment, end: RunEnd, now_ms: i64) {
     payment.credited_at_ms = Some(now_ms);
-    let interrupted = u32::from(end == RunEnd::Interrupted);
+    let (interrupted, crashed) = (u32::from(end != RunEnd::Failed), u32::from(end == RunEnd::Crashed));
     payment.runs_interrupted = payment.runs_interrupted.saturating_add(interrupted);
+    payment.runs_crashed = payment.runs_crashed.saturating_add(crashed);
 }
 
 fn not_settled(payment: &Payment) -> LedgerError {

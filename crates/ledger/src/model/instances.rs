@@ -10,7 +10,7 @@ use super::rows::{Database, Defect, Instance, Row};
 use crate::conn::plain;
 use crate::error::LedgerError;
 use crate::ledger::Me;
-use crate::ops::delivery::credited;
+use crate::ops::delivery::{CUT_OFF, credited};
 use crate::types::{DeliveryState, Origin, Payment, PaymentState, RunEnd};
 
 /// Whether nobody has to work on it or watch it any more.
@@ -49,6 +49,7 @@ impl Database {
         name: Arc<str>,
         lease_until_ms: i64,
         shared: bool,
+        end: RunEnd,
         now_ms: i64,
     ) -> Result<i64, LedgerError> {
         plain(&name, "instance")?;
@@ -57,7 +58,7 @@ impl Database {
         instance.epoch = instance.epoch.saturating_add(1);
         instance.lease_until_ms = lease_until_ms;
         let me = Me { instance: Arc::clone(&name), epoch: instance.epoch };
-        self.take_over(&me, if shared { Left::By(&name) } else { Left::ByAnybody }, now_ms);
+        self.take_over(&me, if shared { Left::By(&name) } else { Left::ByAnybody }, end, now_ms);
         Ok(me.epoch)
     }
 
@@ -87,9 +88,9 @@ impl Database {
     pub(super) fn adopt_orphans(&mut self, me: &Me, lease_now_ms: i64, now_ms: i64) -> Vec<Payment> {
         // A commit of an earlier life may come after that life was taken over.
         let earlier = Arc::clone(&me.instance);
-        let mut adopted = self.take_over(me, Left::By(&earlier), now_ms);
+        let mut adopted = self.take_over(me, Left::By(&earlier), RunEnd::Interrupted, now_ms);
         for name in self.fence_dead(me, lease_now_ms) {
-            adopted.extend(self.take_over(me, Left::By(&name), now_ms));
+            adopted.extend(self.take_over(me, Left::By(&name), RunEnd::Crashed, now_ms));
         }
         adopted
     }
@@ -117,7 +118,7 @@ impl Database {
         dead
     }
 
-    fn take_over(&mut self, me: &Me, left: Left<'_>, now_ms: i64) -> Vec<Payment> {
+    fn take_over(&mut self, me: &Me, left: Left<'_>, end: RunEnd, now_ms: i64) -> Vec<Payment> {
         let forgetful = self.has(Defect::RunningForgotten);
         let (mut adopted, mut cut_off): (Vec<Payment>, Vec<(PaymentId, u32)>) = Default::default();
         for row in &mut self.payments {
@@ -139,7 +140,7 @@ impl Database {
             let ours = runner == &*me.instance && row.delivery_epoch >= Some(me.epoch);
             if payment.delivery == DeliveryState::Running && left.covers(runner) && !ours && !forgetful {
                 payment.delivery = DeliveryState::Credited;
-                credit(payment, RunEnd::Interrupted, now_ms);
+                credit(payment, end, now_ms);
                 cut_off.push((payment.id.clone(), payment.runs));
             }
         }
@@ -148,7 +149,7 @@ impl Database {
             self.line(me, now_ms, Some(&payment.id), "adopted", json!({"epoch": me.epoch}));
         }
         for (id, run) in cut_off {
-            let detail = credited(run, "the process that ran the handler ended", RunEnd::Interrupted);
+            let detail = credited(run, CUT_OFF, end);
             self.line(me, now_ms, Some(&id), "credited", detail);
         }
         self.take_over_tellings(me, |owner| left.covers(owner), now_ms);

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::LedgerError;
 use crate::ledger::Me;
-use crate::types::LedgerOptions;
+use crate::types::{LedgerOptions, RunEnd};
 
 pub use rows::{Attempt, Cost, Database, Defect, Reservation};
 
@@ -75,8 +75,9 @@ impl ModelDatabase {
         let instance: Arc<str> = options.instance.as_str().into();
         let lease_until_ms = now_ms.saturating_add(options.lease_ms);
         let kept_until_ms = self.lease_now(now_ms).saturating_add(options.lease_ms);
-        let epoch =
-            self.with(|rows| rows.enter(Arc::clone(&instance), kept_until_ms, self.shared, now_ms))?;
+        let epoch = self.with(|rows| {
+            rows.enter(Arc::clone(&instance), kept_until_ms, self.shared, RunEnd::Crashed, now_ms)
+        })?;
         Ok(ModelLedger {
             database: self.clone(),
             instance,

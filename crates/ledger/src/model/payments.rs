@@ -333,6 +333,7 @@ fn claimed(me: &Me, new: NewClaim, now_ms: i64) -> Payment {
         delivery: DeliveryState::None,
         runs: 0,
         runs_interrupted: 0,
+        runs_crashed: 0,
         transaction: None,
         landing: None,
         refusal: None,

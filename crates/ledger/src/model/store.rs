@@ -20,7 +20,7 @@ use crate::store::Store;
 use crate::token::{ClaimOutcome, Recorded, SignFn};
 use crate::types::{
     AttemptId, CostEntry, DeliveryStart, JournalLine, LeftoverObject, NewClaim, OpenWork, Payment,
-    PaymentState, Retention, RunEnd, Slot, StoredAnswer, TariffRow,
+    PaymentState, Retention, RunEnd, RunLimits, Slot, StoredAnswer, TariffRow,
 };
 
 impl ModelLedger {
@@ -235,10 +235,10 @@ impl Store for ModelLedger {
     async fn start_delivery(
         &self,
         payment: &PaymentId,
-        runs_max: u32,
+        limits: RunLimits,
         now_ms: i64,
     ) -> Result<DeliveryStart, LedgerError> {
-        self.write(now_ms, |rows, me| rows.start_delivery(me, payment, runs_max, now_ms))
+        self.write(now_ms, |rows, me| rows.start_delivery(me, payment, limits, now_ms))
     }
 
     async fn finish_delivery(
@@ -435,7 +435,9 @@ impl Store for ModelLedger {
 
     async fn rejoin(&self, now_ms: i64) -> Result<(), LedgerError> {
         let until_ms = self.database.lease_now(now_ms).saturating_add(self.lease_ms);
-        let epoch = self.read(|rows| rows.enter(Arc::clone(&self.instance), until_ms, true, now_ms))?;
+        let epoch = self.read(|rows| {
+            rows.enter(Arc::clone(&self.instance), until_ms, true, RunEnd::Interrupted, now_ms)
+        })?;
         self.epoch.store(epoch, Ordering::Relaxed);
         self.renewed_until(now_ms.saturating_add(self.lease_ms));
         Ok(())

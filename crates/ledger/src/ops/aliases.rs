@@ -6,6 +6,7 @@ use quittance_protocol::{IdentifierHash, PaymentId, PaymentKey};
 use serde_json::json;
 
 use super::claims;
+use super::delivery::runs_left;
 use crate::codec;
 use crate::conn::{Row, Tx, amount, params};
 use crate::error::LedgerError;
@@ -20,7 +21,7 @@ const LOOKS_MAX: u32 = 3;
 /// What is true of a payment that something is left of for its payer; the first
 /// part is the condition of the index over them.
 macro_rules! unanswered {
-    ($sql:literal, $opens:literal, $closes:literal) => {
+    ($sql:literal, $opens:literal, $closes:literal, $crashed_max:literal) => {
         concat!(
             "SELECT * FROM payments WHERE ",
             $sql,
@@ -29,21 +30,22 @@ macro_rules! unanswered {
             "origin = 'gate' AND first_answer_at_ms IS NULL AND state IN ('claimed', 'recorded', 'settled')",
             $closes,
             " AND NOT owed AND (delivery = 'running' \
-             OR (delivery IN ('none', 'credited') AND runs - runs_interrupted < $2) \
-             OR (delivery = 'delivered' AND EXISTS (SELECT 1 FROM answers WHERE payment = payments.id \
+             OR (delivery IN ('none', 'credited') AND ",
+            runs_left!("$2", $crashed_max),
+            ") OR (delivery = 'delivered' AND EXISTS (SELECT 1 FROM answers WHERE payment = payments.id \
              AND body IS NOT NULL AND NOT truncated)))"
         )
     };
 }
 
 /// By its id, and not by the index over all of them: see `verdicts`.
-const STILL_UNANSWERED: &str = unanswered!("id = $1", "CASE WHEN ", " THEN TRUE ELSE FALSE END");
+const STILL_UNANSWERED: &str = unanswered!("id = $1", "CASE WHEN ", " THEN TRUE ELSE FALSE END", "$3");
 
 /// The same, and nobody who came with it is waiting to be served: they were told
 /// that it is pending or failed, or must have been by now, or left, or the life of
 /// the process that they were connected to is over. Paid ones first.
 const LEFT_BY_ITS_CALLER: &str = concat!(
-    unanswered!("payer = $1 AND fingerprint = $3 AND network = $4 AND payment_key <> $5", "", ""),
+    unanswered!("payer = $1 AND fingerprint = $3 AND network = $4 AND payment_key <> $5", "", "", "$7"),
     " AND (pending_answer_at_ms IS NOT NULL OR credited_at_ms IS NOT NULL \
      OR (delivery = 'none' AND created_at_ms <= $6) \
      OR NOT EXISTS (SELECT 1 FROM instances WHERE name = COALESCE(payments.delivery_owner, payments.owner) \
@@ -254,11 +256,12 @@ async fn earlier(tx: &mut Tx, new: &NewClaim, lock: Lock) -> Result<Option<Payme
                 LEFT_BY_ITS_CALLER,
                 params![
                     new.payer.as_str(),
-                    i64::from(policy.runs_max),
+                    i64::from(policy.runs.failed_max),
                     new.fingerprint.as_bytes(),
                     new.network.as_str(),
                     new.key.as_bytes(),
                     policy.waiting_since_ms,
+                    i64::from(policy.runs.crashed_max),
                 ],
             )
             .await?;
@@ -297,7 +300,8 @@ async fn still_unanswered(
     if lock == Lock::Yes {
         claims::lock(tx, id).await?;
     }
-    let row = tx.one(STILL_UNANSWERED, params![id.as_str(), i64::from(policy.runs_max)]).await?;
+    let limits = (i64::from(policy.runs.failed_max), i64::from(policy.runs.crashed_max));
+    let row = tx.one(STILL_UNANSWERED, params![id.as_str(), limits.0, limits.1]).await?;
     row.as_ref().map(codec::payment).transpose()
 }
 

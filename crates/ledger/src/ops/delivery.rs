@@ -9,18 +9,27 @@ use crate::conn::{Row, Tx, params, plain, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Me, journal};
 use crate::types::{
-    AnswerMeta, DeliveryStart, DeliveryState, Origin, Payment, PaymentState, RunEnd, StoredAnswer, Usage,
+    AnswerMeta, DeliveryStart, DeliveryState, Origin, Payment, PaymentState, RunEnd, RunLimits, StoredAnswer,
+    Usage,
 };
+
+/// Whether a payment may buy one more run: [`Payment::has_runs_left`], of the
+/// parameters that hold `failed_max` and `crashed_max`.
+macro_rules! runs_left {
+    ($failed_max:literal, $crashed_max:literal) => {
+        concat!("(runs - runs_interrupted < ", $failed_max, " AND runs_crashed < ", $crashed_max, ")")
+    };
+}
+pub(crate) use runs_left;
 
 impl Ledger {
     /// Grants a handler run to one caller: none or credited to running.
     ///
-    /// Only for settled gate payments; at most `runs_max` runs are granted that end
-    /// by themselves.
+    /// Only for settled gate payments, within these limits.
     pub async fn start_delivery(
         &self,
         payment: &PaymentId,
-        runs_max: u32,
+        limits: RunLimits,
         now_ms: i64,
     ) -> Result<DeliveryStart, LedgerError> {
         let (me, id) = (self.me(), payment.clone());
@@ -28,14 +37,24 @@ impl Ledger {
             Box::pin(async move {
                 let row = tx
                     .change_one(
-                        "UPDATE payments SET delivery = 'running', runs = runs + 1, delivery_owner = $2, \
-                         delivery_epoch = $3, delivery_since_ms = $4 WHERE id = $1 AND state = 'settled' \
-                         AND origin = 'gate' AND delivery IN ('none', 'credited') AND NOT owed AND runs - runs_interrupted < $5 \
-                         RETURNING runs",
-                        params![id.as_str(), &*me.instance, me.epoch, now_ms, i64::from(runs_max)],
+                        concat!(
+                            "UPDATE payments SET delivery = 'running', runs = runs + 1, delivery_owner = $2, \
+                             delivery_epoch = $3, delivery_since_ms = $4 WHERE id = $1 AND state = 'settled' \
+                             AND origin = 'gate' AND delivery IN ('none', 'credited') AND NOT owed AND ",
+                            runs_left!("$5", "$6"),
+                            " RETURNING runs"
+                        ),
+                        params![
+                            id.as_str(),
+                            &*me.instance,
+                            me.epoch,
+                            now_ms,
+                            i64::from(limits.failed_max),
+                            i64::from(limits.crashed_max)
+                        ],
                     )
                     .await?;
-                let Some(row) = row else { return not_started(tx, &id).await };
+                let Some(row) = row else { return not_started(tx, &me, &id, now_ms).await };
                 let run = codec::runs(&row)?;
                 journal(tx, &me, now_ms, Some(&id), "running", json!({"run": run})).await?;
                 Ok(DeliveryStart::Run { run })
@@ -113,11 +132,12 @@ impl Ledger {
         self.write(now_ms, move |tx| {
             Box::pin(async move {
                 end_run(tx, &me, &id, run, DeliveryState::Credited).await?;
-                let interrupted = i64::from(end == RunEnd::Interrupted);
+                let interrupted = i64::from(end != RunEnd::Failed);
+                let crashed = i64::from(end == RunEnd::Crashed);
                 tx.execute(
-                    "UPDATE payments SET credited_at_ms = $2, runs_interrupted = runs_interrupted + $3 \
-                     WHERE id = $1",
-                    params![id.as_str(), now_ms, interrupted],
+                    "UPDATE payments SET credited_at_ms = $2, runs_interrupted = runs_interrupted + $3, \
+                     runs_crashed = runs_crashed + $4 WHERE id = $1",
+                    params![id.as_str(), now_ms, interrupted, crashed],
                 )
                 .await?;
                 journal(tx, &me, now_ms, Some(&id), "credited", credited(run, &why, end)).await
@@ -197,9 +217,15 @@ impl Ledger {
     }
 }
 
+/// The journal's line about a credit that buys no run any more.
+pub(crate) const EXHAUSTED: &str = "credit_exhausted";
+
+/// Why a run ended that was found under way without its process, or its lease.
+pub(crate) const CUT_OFF: &str = "the process that ran the handler ended";
+
 /// The journal's line about a run that left no answer.
 pub(crate) fn credited(run: u32, why: &str, end: RunEnd) -> serde_json::Value {
-    json!({"run": run, "reason": why, "counts": end == RunEnd::Failed})
+    json!({"run": run, "reason": why, "counts": end == RunEnd::Failed, "crashed": end == RunEnd::Crashed})
 }
 
 fn not_settled(payment: Payment) -> LedgerError {
@@ -212,7 +238,12 @@ pub(super) fn delivery_error(payment: Payment, to: DeliveryState) -> LedgerError
 }
 
 /// Why a run was not granted. `Transition` to settled means: not settled yet.
-async fn not_started(tx: &mut Tx, id: &PaymentId) -> Result<DeliveryStart, LedgerError> {
+async fn not_started(
+    tx: &mut Tx,
+    me: &Me,
+    id: &PaymentId,
+    now_ms: i64,
+) -> Result<DeliveryStart, LedgerError> {
     let payment = claims::get(tx, id).await?;
     if payment.origin != Origin::Gate {
         return Err(LedgerError::WrongOrigin { payment: Box::new(payment) });
@@ -241,11 +272,33 @@ async fn not_started(tx: &mut Tx, id: &PaymentId) -> Result<DeliveryStart, Ledge
         }
         (PaymentState::Settled, DeliveryState::Owed) => Ok(DeliveryStart::Owed),
         (PaymentState::Settled, DeliveryState::None | DeliveryState::Credited) => {
-            let runs = payment.runs.saturating_sub(payment.runs_interrupted);
-            Ok(DeliveryStart::Exhausted { runs })
+            exhausted(tx, me, &payment, now_ms).await
         }
         _ => Err(not_settled(payment)),
     }
+}
+
+/// What is left of the credit is the operator's to refund: written down once, with
+/// the word that tells the operator.
+async fn exhausted(
+    tx: &mut Tx,
+    me: &Me,
+    payment: &Payment,
+    now_ms: i64,
+) -> Result<DeliveryStart, LedgerError> {
+    let (failed, crashed) = (payment.failed_runs(), payment.runs_crashed);
+    let written = tx
+        .one(
+            "SELECT sequence FROM journal WHERE payment = $1 AND event = $2 LIMIT 1",
+            params![payment.id.as_str(), EXHAUSTED],
+        )
+        .await?;
+    let first = written.is_none();
+    if first {
+        let detail = json!({"failed": failed, "crashed": crashed});
+        journal(tx, me, now_ms, Some(&payment.id), EXHAUSTED, detail).await?;
+    }
+    Ok(DeliveryStart::Exhausted { failed, crashed, first })
 }
 
 /// Ends this run and no other: the run's number, its instance and that

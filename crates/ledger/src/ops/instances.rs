@@ -67,10 +67,11 @@ impl Ledger {
             Box::pin(async move {
                 // A commit of an earlier life of this instance may come after that
                 // life was taken over: the database finishes what a dead client began.
-                let mut adopted = take_over(tx, &me, &me.instance, now_ms).await?;
+                // What it granted so never began.
+                let mut adopted = take_over(tx, &me, (&me.instance, RunEnd::Interrupted), now_ms).await?;
                 let lease_now_ms = lease_now(tx, clock, now_ms).await?;
                 for name in fence_dead(tx, &me, lease_now_ms).await? {
-                    adopted.extend(take_over(tx, &me, &name, now_ms).await?);
+                    adopted.extend(take_over(tx, &me, (&name, RunEnd::Crashed), now_ms).await?);
                 }
                 Ok(adopted)
             })
@@ -131,7 +132,7 @@ impl Ledger {
         let lease_until_ms = now_ms.saturating_add(options.lease_ms);
         let epoch = self
             .write_unleased(Box::new(move |tx| {
-                Box::pin(async move { enter(tx, name, &options, true, now_ms).await })
+                Box::pin(async move { enter(tx, name, &options, true, RunEnd::Interrupted, now_ms).await })
             }))
             .await?;
         self.began_life(epoch);
@@ -141,12 +142,14 @@ impl Ledger {
 }
 
 /// Begins a life of this instance and takes over what earlier ones left; where
-/// the ledger is not shared, what anybody left. Returns the epoch.
+/// the ledger is not shared, what anybody left. `end` says how the runs among it ended:
+/// with an earlier process, or only with a lease of this one. Returns the epoch.
 pub(crate) async fn enter(
     tx: &mut Tx,
     name: Arc<str>,
     options: &LedgerOptions,
     shared: bool,
+    end: RunEnd,
     now_ms: i64,
 ) -> Result<i64, LedgerError> {
     let clock = if shared { options.lease_clock } else { LeaseClock::Caller };
@@ -162,11 +165,11 @@ pub(crate) async fn enter(
         .ok_or(LedgerError::Corrupt { field: "instances" })?;
     let epoch = row.int("epoch")?;
     let me = Me { instance: name.clone(), epoch };
-    take_over(tx, &me, &name, now_ms).await?;
+    take_over(tx, &me, (&name, end), now_ms).await?;
     if !shared {
         let others = tx.all("SELECT name FROM instances WHERE name <> $1", params![&*name]).await?;
         for other in others {
-            take_over(tx, &me, &other.text("name")?, now_ms).await?;
+            take_over(tx, &me, (&other.text("name")?, end), now_ms).await?;
         }
     }
     Ok(epoch)
@@ -220,7 +223,12 @@ async fn fence_dead(tx: &mut Tx, me: &Me, now_ms: i64) -> Result<Vec<String>, Le
 ///
 /// Each condition begins with the columns of an index over what is under way, so
 /// that a look at nothing costs nothing, however much of ours is under way.
-async fn take_over(tx: &mut Tx, me: &Me, from: &str, now_ms: i64) -> Result<Vec<Payment>, LedgerError> {
+async fn take_over(
+    tx: &mut Tx,
+    me: &Me,
+    (from, end): (&str, RunEnd),
+    now_ms: i64,
+) -> Result<Vec<Payment>, LedgerError> {
     let before_epoch = if *from == *me.instance { me.epoch } else { i64::MAX };
     // Whoever came with a payment was connected to the process that is gone: it
     // repeats its call, signed anew, as if it had been told that this is pending (P7).
@@ -251,15 +259,14 @@ async fn take_over(tx: &mut Tx, me: &Me, from: &str, now_ms: i64) -> Result<Vec<
     let cut_off = tx
         .change(
             "UPDATE payments SET delivery = 'credited', credited_at_ms = $3, \
-             runs_interrupted = runs_interrupted + 1 WHERE delivery = 'running' \
-             AND delivery_owner = $1 AND delivery_epoch < $2 RETURNING id, runs",
-            params![from, before_epoch, now_ms],
+             runs_interrupted = runs_interrupted + 1, runs_crashed = runs_crashed + $4 \
+             WHERE delivery = 'running' AND delivery_owner = $1 AND delivery_epoch < $2 RETURNING id, runs",
+            params![from, before_epoch, now_ms, i64::from(end == RunEnd::Crashed)],
         )
         .await?;
     for row in &cut_off {
         let id = PaymentId::from_stored(row.text("id")?);
-        let why = "the process that ran the handler ended";
-        let detail = delivery::credited(codec::runs(row)?, why, RunEnd::Interrupted);
+        let detail = delivery::credited(codec::runs(row)?, delivery::CUT_OFF, end);
         journal(tx, me, now_ms, Some(&id), "credited", detail).await?;
     }
     merchants::take_over(tx, me, from, before_epoch, now_ms).await?;

@@ -2,6 +2,7 @@
 
 use quittance_protocol::{Amount, Network, PaymentId};
 
+use super::delivery::runs_left;
 use crate::LIST_MAX;
 use crate::codec;
 use crate::conn::{Row, params};
@@ -49,6 +50,18 @@ const MARGINS: &str = "\
     LEFT JOIN spent s ON s.network = h.network AND s.hour = h.hour \
     LEFT JOIN spread r ON r.network = h.network AND r.hour = h.hour \
     ORDER BY h.network, h.hour";
+
+/// See [`Ledger::payments`].
+const LISTED: &str = concat!(
+    "SELECT * FROM payments WHERE ($1 OR state = $2) AND ($3 OR network = $4) \
+     AND ($5 OR (created_at_ms, id) < (SELECT created_at_ms, id FROM payments WHERE id = $6)) \
+     AND ($8 OR CASE WHEN owed THEN 'owed' WHEN delivered_in_part THEN 'delivered_in_part' ELSE delivery END = $9) \
+     AND ($10 OR owed OR delivered_in_part OR (delivery = 'credited' AND NOT ",
+    runs_left!("$11", "$12"),
+    ") OR (delivery = 'delivered' \
+     AND EXISTS (SELECT 1 FROM answers WHERE payment = payments.id AND refundable))) \
+     ORDER BY created_at_ms DESC, id DESC LIMIT $7"
+);
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -130,10 +143,7 @@ impl Ledger {
             Box::pin(async move {
                 let rows = tx
                     .all(
-                        "SELECT * FROM payments WHERE ($1 OR state = $2) AND ($3 OR network = $4) \
-                         AND ($5 OR (created_at_ms, id) < (SELECT created_at_ms, id FROM payments WHERE id = $6)) \
-                         AND ($8 OR CASE WHEN owed THEN 'owed' ELSE delivery END = $9) \
-                         ORDER BY created_at_ms DESC, id DESC LIMIT $7",
+                        LISTED,
                         params![
                             filter.state.is_none(),
                             filter.state.map(|state| state.as_str().to_owned()),
@@ -144,6 +154,9 @@ impl Ledger {
                             i64::from(limit),
                             filter.delivery.is_none(),
                             filter.delivery.map(|delivery| delivery.as_str().to_owned()),
+                            filter.refundable.is_none(),
+                            filter.refundable.map_or(0, |limits| i64::from(limits.failed_max)),
+                            filter.refundable.map_or(0, |limits| i64::from(limits.crashed_max)),
                         ],
                     )
                     .await?;

@@ -10,7 +10,7 @@ use quittance_protocol::{
 };
 use serde_json::json;
 
-use super::{NOW, WALLET, answer, base, landing, merchant_claim, new_claim, signed, signer, won};
+use super::{NOW, WALLET, answer, at_most, base, landing, merchant_claim, new_claim, signed, signer, won};
 
 const RUNS_MAX: u32 = 3;
 
@@ -91,7 +91,7 @@ async fn sell(ledger: &Ledger, key: u64) {
     let landing = Landing { transaction: attempts[0].transaction().to_owned(), ..landed(key) };
     ledger.settle(&id, &landing, NOW).await.unwrap();
     ledger.book_cost(cost(&id, &landing.transaction, true), NOW).await.unwrap();
-    let DeliveryStart::Run { run } = ledger.start_delivery(&id, RUNS_MAX, NOW).await.unwrap() else {
+    let DeliveryStart::Run { run } = ledger.start_delivery(&id, at_most(RUNS_MAX), NOW).await.unwrap() else {
         panic!("no run")
     };
     let usage = Usage {
@@ -106,7 +106,7 @@ async fn sell(ledger: &Ledger, key: u64) {
     };
     let answer = StoredAnswer { usage: Some(usage), ..answer(b"made") };
     ledger.finish_delivery(&id, run, &answer, NOW).await.unwrap();
-    ledger.start_delivery(&id, RUNS_MAX, NOW).await.unwrap();
+    ledger.start_delivery(&id, at_most(RUNS_MAX), NOW).await.unwrap();
     ledger.mark_answer_sent(&id, NOW).await.unwrap();
     ledger.mark_answer_sent(&id, NOW).await.unwrap();
     assert!(ledger.answer(&id).await.unwrap().is_some());
@@ -135,9 +135,11 @@ async fn fail(ledger: &Ledger, key: u64) {
     ledger.book_reorged_loss(&lost, &evidence(), NOW).await.unwrap();
     let credited = won(ledger, claim(key + 3)).await.into_payment().id;
     ledger.settle(&credited, &landed(key + 3), NOW).await.unwrap();
-    ledger.start_delivery(&credited, RUNS_MAX, NOW).await.unwrap();
+    ledger.start_delivery(&credited, at_most(RUNS_MAX), NOW).await.unwrap();
     ledger.running().await.unwrap();
     ledger.credit_delivery(&credited, 1, RunEnd::Failed, "broken", NOW).await.unwrap();
+    let exhausted = ledger.start_delivery(&credited, at_most(1), NOW).await.unwrap();
+    assert!(matches!(exhausted, DeliveryStart::Exhausted { .. }));
     let owed = won(ledger, claim(key + 4)).await.into_payment().id;
     ledger.settle_owed(&owed, &landed(key + 4), NOW).await.unwrap();
     let transactions = [format!("tx{key}"), "a stranger's".to_owned()];
@@ -146,7 +148,7 @@ async fn fail(ledger: &Ledger, key: u64) {
 
 /// A call that its client repeats with fresh authorizations (P7).
 async fn repeat(ledger: &Ledger, key: u64) {
-    let policy = RepeatPolicy { runs_max: RUNS_MAX, waiting_since_ms: NOW, aliases_max: 4 };
+    let policy = RepeatPolicy { runs: at_most(RUNS_MAX), waiting_since_ms: NOW, aliases_max: 4 };
     let repeated = |copy: u64| NewClaim {
         repeats: Some(policy),
         payer: format!("payer {key}"),
@@ -228,7 +230,7 @@ async fn tell(ledger: &Ledger, key: u64) {
 async fn keep(ledger: &Ledger, key: u64) {
     let id = won(ledger, claim(key)).await.into_payment().id;
     ledger.settle(&id, &landed(key), NOW).await.unwrap();
-    ledger.start_delivery(&id, RUNS_MAX, NOW).await.unwrap();
+    ledger.start_delivery(&id, at_most(RUNS_MAX), NOW).await.unwrap();
     let [kept, left] = [format!("k{key:031}"), format!("l{key:031}")];
     ledger.begin_answer_object(&id, 1, &kept, [3; 32], NOW).await.unwrap();
     ledger.begin_answer_object(&id, 1, &left, [4; 32], NOW).await.unwrap();

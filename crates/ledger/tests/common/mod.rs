@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 
 use quittance_ledger::testing::{PostgresCluster, postgres_is_skipped};
 use quittance_ledger::{
-    Claim, ClaimOutcome, Ledger, LedgerError, LedgerOptions, NewClaim, Origin, SignFn, SignedBytes,
-    StoredAnswer,
+    Claim, ClaimOutcome, Ledger, LedgerError, LedgerOptions, NewClaim, Origin, RunLimits, SignFn,
+    SignedBytes, StoredAnswer,
 };
 use quittance_protocol::{Amount, Deadline, Fingerprint, Landing, Network, PaymentId, PaymentKey, RequestId};
 use serde_json::json;
@@ -80,6 +80,14 @@ macro_rules! on_both {
             }
         }
     )* };
+}
+
+/// Runs that may die with their process, in tests that do not say otherwise.
+pub(crate) const CRASHED_MAX: u32 = 4;
+
+/// Limits of the runs that one payment buys.
+pub(crate) fn at_most(failed_max: u32) -> RunLimits {
+    RunLimits { failed_max, crashed_max: CRASHED_MAX }
 }
 
 pub(crate) fn base() -> Network {

@@ -94,6 +94,8 @@ fn impossible_values_are_refused() {
         ("quote.markup", "\"0.9999\""),
         ("ledger.lease_seconds", "2"),
         ("gate.runs_max", "0"),
+        ("gate.runs_interrupted_max", "0"),
+        ("gate.runs_interrupted_max", "1001"),
         ("networks.base.poll_interval_ms", "0"),
         ("networks.base.rpc_timeout_ms", "0"),
         ("networks.base.head_age_seconds_max", "1"),

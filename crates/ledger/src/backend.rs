@@ -84,7 +84,7 @@ async fn guarded<T>(op: Op<T>, tx: &mut Tx) -> Result<T, LedgerError> {
 }
 
 /// The schema, applied in order. A released file never changes: the checksum is stored.
-fn migrator(migrations: &[(i64, &'static str, &'static str)]) -> sqlx::migrate::Migrator {
+pub(crate) fn migrator(migrations: &[(i64, &'static str, &'static str)]) -> sqlx::migrate::Migrator {
     use sqlx::SqlSafeStr as _;
     use sqlx::migrate::{Migration, MigrationType, Migrator};
     Migrator::with_migrations(

@@ -4,6 +4,7 @@
 //! socket in a temporary folder only. A watchdog process stops it and removes
 //! the folder when the process that started it ends, however it ends.
 
+pub mod migrations;
 pub mod plans;
 
 use std::io::{Error, Result};

@@ -132,6 +132,57 @@ async function erased(here, api, { payment, what, header }) {
   }
 }
 
+/** Nothing is there to be erased yet, and something may still be made: not a success. */
+async function erasedTooEarly(here, api) {
+  const what = { path: '/test/fail-once', body: '{}' };
+  const header = await sign(here, api, what);
+  const failed = await fetchAll(api, what, header);
+  assert.equal(failed.status, 500);
+  const { id, delivery } = await newest(here);
+  assert.equal(delivery, 'credited');
+  const erase = () => stack.program('payments', 'erase', '--config', here.config, id);
+  await assert.rejects(erase, error => {
+    assert.match(error.message, /ended with 1/);
+    assert.match(error.message, /one may still be made; erase it when it is delivered/);
+    assert.match(error.message, /"erased":false/);
+    return true;
+  });
+  const made = await fetchAll(api, what, header);
+  assert.equal(made.status, 200);
+  assert.equal((await fetchAll(api, what, header)).status, 200, 'what is made afterwards is kept');
+  assert.equal(JSON.parse(await erase()).erased, true);
+  assert.equal((await fetchAll(api, what, header)).status, 409);
+}
+
+/** All kept answers together have a bound; room comes back with what is dropped. */
+async function storeFull(here, api) {
+  const what = big(3 * MIB);
+  const kept = await sign(here, api, what);
+  assert.equal((await fetchAll(api, what, kept)).status, 200);
+  const { id } = await ended(here, 'delivered');
+  const live = await sign(here, api, what);
+  const got = await fetchAll(api, what, live);
+  assert.deepEqual([got.status, digest(got.body)], [200, digest(goods(3 * MIB))], 'the live reader gets all of it');
+  assert.equal((await fetchAll(api, what, live)).status, 410);
+  const leaving = await sign(here, api, what);
+  const { out } = await open(api, what, leaving);
+  out.destroy();
+  const part = await ended(here, 'delivered_in_part');
+  assert.equal(part.runs, 1);
+  const listed = await stack.program('payments', 'list', '--config', here.config, '--refundable');
+  assert.deepEqual(listed.trim().split('\n').map(line => JSON.parse(line).id), [part.id]);
+  assert.equal((await fetchAll(api, what, kept)).status, 200, 'what was kept before is untouched');
+  assert.equal(JSON.parse(await stack.program('payments', 'erase', '--config', here.config, id)).erased, true);
+  // The program counts anew now and then, and at its start.
+  await stack.stop(api.child);
+  const next = await here.start();
+  const header = await sign(here, next, what);
+  assert.equal((await fetchAll(next, what, header)).status, 200);
+  const again = await fetchAll(next, what, header);
+  assert.deepEqual([again.status, digest(again.body)], [200, digest(goods(3 * MIB))], 'there is room again');
+  return next;
+}
+
 async function killedWhileDraining(here, api) {
   const what = big(8 * MIB, { pause_ms: 20 });
   const header = await sign(here, api, what);
@@ -221,10 +272,17 @@ await stack.withStack(async folder => {
   let bought;
   await test('a reader that hung up fetches an answer of 20 MiB later, or its rest', async () => { bought = await vanishedReader(here, api); });
   await test('an erased answer is gone from ledger and store', () => erased(here, api, bought));
+  await test('erasing what is not made yet fails, says why, and can be done later', () => erasedTooEarly(here, api));
   await test('kill -9 while the answer is made: the next run is whole, the dead one\'s objects go', async () => { api = await killedWhileDraining(here, api); });
   await test('kill -9 after the answer is kept: it is there', async () => { api = await keptOverRestart(here, api); });
   await test('a store that cannot be written costs nobody the answer', () => storeGone(here, api));
   await test('a kept answer that is not here is 503, never gone', () => storeElsewhere(here, api));
+  await stack.stop(api.child);
+
+  const full = await world(net, folder, 'full', options);
+  writeFileSync(full.config, `${readFileSync(full.config, 'utf8')}\n[answers]\ntotal_bytes_max = ${4 * MIB}\n`);
+  api = await full.start();
+  await test('a full store keeps no more, and loses nothing that it has', async () => { api = await storeFull(full, api); });
   await stack.stop(api.child);
 
   const small = await world(net, folder, 'bounded', options);

@@ -1,19 +1,21 @@
 //! An answer while it is made: one writer, at most one live reader, and between
 //! them what is in memory and what is in the store already.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+mod reader;
+mod state;
 
-use bytes::{Bytes, BytesMut};
-use futures::FutureExt as _;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
 use futures::future::BoxFuture;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+pub use self::reader::{DraftReader, ReaderHandle, Taken};
+use self::state::{End, Shared, State};
 use crate::AnswerKey;
 use crate::cipher::{Cipher, FRAME_BYTES, SEALED_BYTES, SEGMENT_BYTES, SEGMENT_FRAMES};
-use crate::objects::StoreError;
 use crate::read::{Source, StoredObject};
 use crate::store::Inner;
 
@@ -77,120 +79,6 @@ pub enum Sealed {
     },
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    Complete,
-    Broken,
-}
-
-struct State {
-    /// The newest bytes, in the handler's own chunks.
-    tail: VecDeque<Bytes>,
-    tail_bytes: usize,
-    /// Where the tail begins in the answer.
-    tail_start: u64,
-    /// How much of the beginning lies in the store.
-    stored: u64,
-    /// Whether `stored` is all of it.
-    sealed: bool,
-    kept: bool,
-    end: Option<End>,
-    /// What the reader has taken.
-    position: u64,
-    reader_gone: bool,
-    waker: Option<Waker>,
-    /// Held while this draft has more than `inline_bytes_max` in memory.
-    memory: Option<OwnedSemaphorePermit>,
-}
-
-struct Shared {
-    inner: Arc<Inner>,
-    name: String,
-    state: Mutex<State>,
-    /// The reader took something, or left.
-    moved: Notify,
-}
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The reader takes nothing more.
-    fn give_up(&self) {
-        let waker = {
-            let mut state = self.state();
-            state.reader_gone = true;
-            // While the answer is kept, the writer still needs it.
-            if !state.kept || state.end.is_some() {
-                state.drop_tail();
-            }
-            state.waker.take()
-        };
-        self.moved.notify_one();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.inner.note_closed(&self.name);
-    }
-}
-
-impl State {
-    fn append(&mut self, chunk: Bytes) {
-        self.tail_bytes = self.tail_bytes.saturating_add(chunk.len());
-        self.tail.push_back(chunk);
-    }
-
-    /// Forgets what is before `until`.
-    fn forget(&mut self, until: u64) {
-        while self.tail_start < until {
-            let Some(front) = self.tail.front_mut() else { break };
-            let surplus = usize::try_from(until.saturating_sub(self.tail_start)).unwrap_or(usize::MAX);
-            let cut = front.len().min(surplus);
-            drop(front.split_to(cut));
-            if front.is_empty() {
-                self.tail.pop_front();
-            }
-            self.tail_bytes = self.tail_bytes.saturating_sub(cut);
-            self.tail_start = self.tail_start.saturating_add(cut as u64);
-        }
-    }
-
-    fn drop_tail(&mut self) {
-        let end = self.tail_start.saturating_add(self.tail_bytes as u64);
-        self.forget(end);
-        self.memory = None;
-    }
-
-    /// The bytes from the tail's beginning on, in one piece.
-    fn beginning(&self, bytes: usize) -> Bytes {
-        let mut whole = BytesMut::with_capacity(bytes.min(self.tail_bytes));
-        for chunk in &self.tail {
-            let wanted = bytes.saturating_sub(whole.len()).min(chunk.len());
-            whole.extend_from_slice(chunk.get(..wanted).unwrap_or_default());
-        }
-        whole.freeze()
-    }
-
-    /// What the reader gets next from memory.
-    fn piece(&self, piece_bytes: usize) -> Option<Bytes> {
-        let mut skip = usize::try_from(self.position.checked_sub(self.tail_start)?).ok()?;
-        for chunk in &self.tail {
-            if skip < chunk.len() {
-                let end = chunk.len().min(skip.saturating_add(piece_bytes.max(1)));
-                return Some(chunk.slice(skip..end));
-            }
-            skip = skip.saturating_sub(chunk.len());
-        }
-        None
-    }
-}
-
 /// The writer of an answer.
 pub struct Draft {
     shared: Arc<Shared>,
@@ -229,13 +117,7 @@ impl Draft {
         };
         let source = Source::new(Arc::clone(&inner), name.clone(), &key);
         let shared = Arc::new(Shared { inner, name, state: Mutex::new(state), moved: Notify::new() });
-        let reader = DraftReader {
-            shared: Arc::clone(&shared),
-            source,
-            window: Bytes::new(),
-            fetch: None,
-            over: false,
-        };
+        let reader = DraftReader::new(Arc::clone(&shared), source);
         let draft = Self {
             shared,
             cipher: Cipher::new(&key),
@@ -439,113 +321,5 @@ impl Drop for Draft {
     fn drop(&mut self) {
         self.end(End::Broken);
         self.shared.inner.release(self.written, self.kept);
-    }
-}
-
-/// What a live reader gets.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// The next bytes.
-    Piece(Bytes),
-    /// The answer is complete, and in the books.
-    End,
-    /// It broke off, or the reader was given up.
-    Broken,
-}
-
-/// The live client of a draft.
-pub struct DraftReader {
-    shared: Arc<Shared>,
-    source: Source,
-    window: Bytes,
-    fetch: Option<BoxFuture<'static, Result<Bytes, StoreError>>>,
-    over: bool,
-}
-
-/// Takes a reader's bytes away when its time is up.
-#[derive(Clone)]
-pub struct ReaderHandle {
-    shared: std::sync::Weak<Shared>,
-}
-
-impl ReaderHandle {
-    /// The reader gets no more; what it held is free.
-    pub fn give_up(&self) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.give_up();
-        }
-    }
-}
-
-impl DraftReader {
-    /// To give this reader up from outside.
-    pub fn handle(&self) -> ReaderHandle {
-        ReaderHandle { shared: Arc::downgrade(&self.shared) }
-    }
-
-    /// The next bytes, at most `piece_bytes` of them.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>, piece_bytes: usize) -> Poll<Taken> {
-        loop {
-            if !self.window.is_empty() {
-                let piece = self.window.len().min(piece_bytes.max(1));
-                let piece = self.window.split_to(piece);
-                self.advance(piece.len());
-                return Poll::Ready(Taken::Piece(piece));
-            }
-            if let Some(fetch) = &mut self.fetch {
-                let window = std::task::ready!(fetch.poll_unpin(cx));
-                self.fetch = None;
-                match window {
-                    Ok(window) => self.window = window,
-                    Err(error) => {
-                        tracing::warn!(%error, "a live reader cannot be given what the store holds");
-                        return Poll::Ready(Taken::Broken);
-                    }
-                }
-                continue;
-            }
-            let piece = {
-                let mut state = self.shared.state();
-                if state.reader_gone {
-                    return Poll::Ready(Taken::Broken);
-                }
-                if state.position < state.stored {
-                    self.fetch = Some(self.source.fetch(state.position, state.stored, state.sealed));
-                    continue;
-                }
-                match (state.piece(piece_bytes), state.end) {
-                    (Some(piece), _) => piece,
-                    (None, Some(End::Complete)) => {
-                        self.over = true;
-                        return Poll::Ready(Taken::End);
-                    }
-                    (None, Some(End::Broken)) => return Poll::Ready(Taken::Broken),
-                    (None, None) => {
-                        state.waker = Some(cx.waker().clone());
-                        return Poll::Pending;
-                    }
-                }
-            };
-            self.advance(piece.len());
-            return Poll::Ready(Taken::Piece(piece));
-        }
-    }
-
-    fn advance(&mut self, bytes: usize) {
-        {
-            let mut state = self.shared.state();
-            state.position = state.position.saturating_add(bytes as u64);
-            if !state.kept {
-                let position = state.position;
-                state.forget(position);
-            }
-        }
-        self.shared.moved.notify_one();
-    }
-}
-
-impl Drop for DraftReader {
-    fn drop(&mut self) {
-        self.shared.give_up();
     }
 }

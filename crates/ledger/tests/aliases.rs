@@ -10,6 +10,7 @@ on_both!(
     a_credit_with_runs_left_answers_and_an_exhausted_one_does_not,
     runs_that_the_program_ended_do_not_count,
     the_oldest_paid_one_answers,
+    many_purchases_that_came_back_are_answered_one_each,
     another_payer_network_or_request_buys_for_itself,
     an_alias_is_free_again_when_its_payment_ended_unpaid,
     a_complete_answer_ends_it_and_one_that_nobody_got_does_not,
@@ -187,6 +188,25 @@ mod cases {
             ledger.note_pending_answer(&repeating(key).id, NOW).await.unwrap();
         }
         assert_eq!(answered_by(&ledger, repeating(4)).await, repeating(2).id);
+    }
+
+    pub(super) async fn many_purchases_that_came_back_are_answered_one_each(store: Store) {
+        // Parallel calls of one payer that all lost their process, each repeated once:
+        // the oldest must not answer all of them while the others' money buys nothing.
+        let ledger = store.open().await;
+        let mut first = Vec::new();
+        for key in [1, 2, 3] {
+            first.push(paid(&ledger, repeating(key)).await);
+        }
+        for id in &first {
+            ledger.note_pending_answer(id, NOW).await.unwrap();
+        }
+        let mut answered = Vec::new();
+        for key in [4, 5, 6] {
+            answered.push(answered_by(&ledger, repeating(key)).await);
+        }
+        assert_eq!(answered, first, "the oldest of those with the fewest");
+        assert_eq!(answered_by(&ledger, repeating(7)).await, first[0], "and round again");
     }
 
     pub(super) async fn another_payer_network_or_request_buys_for_itself(store: Store) {

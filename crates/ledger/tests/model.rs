@@ -4,20 +4,21 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;
+#[path = "model/show.rs"]
+mod show;
 
 use std::sync::{Arc, Mutex};
 
 use common::*;
 use quittance_ledger::model::{ModelDatabase, ModelLedger};
 use quittance_ledger::{
-    AnswerObject, AttemptId, Balance, ClaimOutcome, CostEntry, DeliveryStart, Exposed, ExposureLimits,
-    JournalLine, Known, Ledger, LedgerError, LedgerOptions, MerchantAnswerEnd, NewClaim, Origin, Payment,
-    Recorded, RepeatPolicy, Reserve, Retention, RunEnd, SignFn, Slot, Store as Port, StoredAnswer,
+    AnswerObject, AttemptId, Balance, CostEntry, DeliveryStart, Exposed, ExposureLimits, JournalLine, Ledger,
+    LedgerError, LedgerOptions, MerchantAnswerEnd, NewClaim, Origin, Recorded, RepeatPolicy, Reserve,
+    Retention, RunEnd, SignFn, Slot, Store as Port, StoredAnswer,
 };
-use quittance_protocol::{
-    Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, PaymentId, SendOutcome,
-};
+use quittance_protocol::{Amount, ErrorCode, Evidence, Fingerprint, IdentifierHash, PaymentId, SendOutcome};
 use serde_json::{Value, json};
+use show::{all, said, show, show_known, show_outcome, show_recorded};
 
 const CASES: u64 = 12;
 const STEPS: u64 = 200;
@@ -106,86 +107,6 @@ fn wanted(pick: u64) -> Reserve {
             by_code_in_flight: 1,
         },
     }
-}
-
-fn show(payment: &Payment) -> String {
-    let p = payment;
-    format!(
-        "{p:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?} {}",
-        p.origin,
-        p.identifier,
-        p.deadline,
-        p.owner_epoch,
-        p.delivery_owner,
-        p.delivery_since_ms,
-        p.created_at_ms,
-        p.recorded_at_ms,
-        p.settled_at_ms,
-        p.verdict_at_ms,
-        p.first_answer_at_ms,
-        p.merchant_answer_at_ms,
-        p.pending_answer_at_ms,
-        p.landing,
-        p.refusal,
-        p.finality,
-        p.finality_at_ms,
-        p.payload,
-        p.credited_at_ms,
-        p.runs_interrupted,
-        p.runs_crashed,
-    )
-}
-
-fn show_known(known: Known) -> String {
-    let Known { payment, alias } = known;
-    format!("{} {alias:?}", show(&payment))
-}
-
-fn show_outcome(outcome: ClaimOutcome) -> String {
-    match outcome {
-        ClaimOutcome::Won(claim) => format!("won {}", show(&claim)),
-        ClaimOutcome::Exists(known) => format!("exists {}", show_known(*known)),
-        ClaimOutcome::Aliased(known) => format!("aliased {}", show_known(*known)),
-        ClaimOutcome::Named(payment) => format!("named {}", show(&payment)),
-        ClaimOutcome::Crowded(payment) => format!("crowded {}", show(&payment)),
-    }
-}
-
-fn place(attempts: &Attempts, id: AttemptId) -> usize {
-    attempts.lock().unwrap().iter().position(|known| *known == id).unwrap()
-}
-
-fn show_recorded(attempts: &Attempts, recorded: &Recorded) -> String {
-    let replaces = recorded.replaces().map(|id| place(attempts, id));
-    let (raw, hash) = (recorded.raw_bytes(), recorded.transaction());
-    format!(
-        "{:?} {:?} {:?} {raw:?} {hash} {} {replaces:?} {}",
-        recorded.payments(),
-        recorded.wallet(),
-        recorded.nonce(),
-        recorded.detail(),
-        recorded.at_ms()
-    )
-}
-
-fn fault(error: &LedgerError) -> String {
-    match (error, error.payment()) {
-        (_, Some(payment)) => format!("{error} {}", show(payment)),
-        // The databases' own words.
-        (LedgerError::Database(_), _) => "database".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-fn said<T>(result: Result<T, LedgerError>, ok: impl FnOnce(T) -> String) -> String {
-    match result {
-        Ok(value) => ok(value),
-        Err(error) => fault(&error),
-    }
-}
-
-fn all(payments: Vec<Payment>) -> String {
-    payments.iter().map(show).collect::<Vec<_>>().join("\n")
 }
 
 /// The step on one side, in words that are equal when the answers are.

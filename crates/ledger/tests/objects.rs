@@ -10,6 +10,8 @@ on_both!(
     an_answer_that_nobody_got_is_not_delivered_once_it_is_gone,
     an_answer_that_is_not_kept_is_delivered_in_part_until_it_is_got,
     an_answer_is_erased_beside_a_process_that_works,
+    what_is_not_made_yet_cannot_be_erased,
+    old_answers_go_in_steps_the_oldest_first,
 );
 
 mod cases {
@@ -154,5 +156,52 @@ mod cases {
         // The process goes on as before.
         let id = settled(&ledger, 2).await;
         assert_eq!(ledger.start_delivery(&id, at_most(9), NOW).await.unwrap(), DeliveryStart::Run { run: 1 });
+    }
+
+    pub(super) async fn what_is_not_made_yet_cannot_be_erased(store: Store) {
+        let ledger = store.open().await;
+        let id = settled(&ledger, 1).await;
+        assert!(!ledger.erase_answer(&id, NOW).await.unwrap());
+        let first = run(&ledger, &id).await;
+        assert!(!ledger.erase_answer(&id, NOW).await.unwrap(), "a run is under way");
+        ledger.credit_delivery(&id, first, RunEnd::Failed, "500", NOW).await.unwrap();
+        assert!(!ledger.erase_answer(&id, NOW).await.unwrap(), "a credit may still be used");
+        // What is made afterwards is kept like any other, and can be erased then.
+        let second = run(&ledger, &id).await;
+        ledger.begin_answer_object(&id, second, NAME, KEY, NOW).await.unwrap();
+        assert!(!ledger.erase_answer(&id, NOW).await.unwrap());
+        ledger.finish_delivery(&id, second, &stored(NAME), NOW).await.unwrap();
+        assert_eq!(ledger.answer(&id).await.unwrap().unwrap(), stored(NAME));
+        assert!(ledger.erase_answer(&id, NOW).await.unwrap());
+        assert_eq!(ledger.answer(&id).await.unwrap(), None);
+        let left = ledger.leftover_objects(NOW).await.unwrap();
+        assert_eq!(left, [LeftoverObject { name: NAME.to_owned(), has_key: false }]);
+        let erased: Vec<_> = ledger.journal(&id).await.unwrap();
+        assert_eq!(erased.iter().filter(|line| line.event == "answer_erased").count(), 1);
+    }
+
+    pub(super) async fn old_answers_go_in_steps_the_oldest_first(store: Store) {
+        const STEP: u64 = 32;
+        let ledger = store.open().await;
+        for key in 0..STEP + 3 {
+            let id = settled(&ledger, key).await;
+            let run = run(&ledger, &id).await;
+            let name = format!("{key:032}");
+            ledger.begin_answer_object(&id, run, &name, KEY, NOW).await.unwrap();
+            let at_ms = NOW + i64::try_from(key).unwrap();
+            ledger.finish_delivery(&id, run, &stored(&name), at_ms).await.unwrap();
+        }
+        let kept = async |key: u64| ledger.answer(&new_claim(key, 0).id).await.unwrap().is_some();
+        // Whoever settles a payment on SQLite waits for one step, not for a day's answers.
+        let policy = Retention { answers_ms: 1_000 };
+        let late = NOW + 1_000 + 34;
+        assert_eq!(ledger.prune(policy, late).await.unwrap(), STEP);
+        assert!(!kept(STEP - 1).await && kept(STEP).await);
+        assert_eq!(ledger.kept_object_bytes().await.unwrap(), 3 * 20_000_000);
+        assert_eq!(ledger.prune(policy, late).await.unwrap(), 2, "the last one is not old enough");
+        assert!(kept(STEP + 2).await);
+        assert_eq!(ledger.prune(policy, late).await.unwrap(), 0);
+        assert_eq!(ledger.leftover_objects(late).await.unwrap().len() as u64, STEP + 2);
+        assert_eq!(ledger.audit_totals(late).await.unwrap(), Vec::<String>::new());
     }
 }

@@ -134,7 +134,7 @@ await stack.withStack(async folder => {
     await test(`${network}: a run whose process lost its lease does not count`, () => endedByALostLease(net, folder, network));
     await test(`${network}: a handler that kills its process runs no more often than is configured`, async () => {
       await killsItsProcess(net, await world(net, folder, `kills-${network}`, {
-        bin: stack.BIN, pendingSeconds: 10, gate: { runs_max: 1, runs_interrupted_max: 2 },
+        bin: stack.BIN, pendingSeconds: 10, gate: { runs_max: 1, runs_interrupted_max: 2 }, more: { server: { shutdown_seconds: 0 } },
       }), network);
     });
     await test(`${network}: a run that fails by itself counts`, async () => failedByItself(net, await open('failed'), network));

@@ -12,7 +12,7 @@ use crate::base::{Act as Deed, Tx};
 use crate::evm::{FEE_CAP, FEE_UNIT_WEI, GAS};
 use crate::link::Link;
 use crate::plan::Net;
-use crate::process::{COST_BUDGET, PAYER_CEILING, WEI_FOR_ATOMIC};
+use crate::process::{COST_BUDGET, PAYER_CEILING, RUNS_INTERRUPTED_MAX, WEI_FOR_ATOMIC};
 use crate::solana::{FINALIZED_SLOTS, SLOT_MS, slot};
 use crate::told::Told;
 use crate::world::World;
@@ -53,6 +53,8 @@ pub(crate) struct Auditor {
     pub(crate) payment_keys: BTreeMap<usize, PaymentKey>,
     pub(crate) accepted: BTreeMap<usize, PaymentRequirements>,
     pub(crate) runs: Vec<Run>,
+    /// Runs that were under way when their process died, of each key.
+    pub(crate) runs_died: BTreeMap<usize, u32>,
     /// When a process last read what the ledger knows of a key, in calls.
     pub(crate) reads: BTreeMap<(usize, usize), u64>,
     /// The newest view of the chain that a process was given of a key: when, from which head.
@@ -436,6 +438,11 @@ impl World {
         }
         self.audit_grant(key);
         self.audit_no_run_completed(key, run);
+        // One may have lost its lease, and joined again, before its process died.
+        let died = self.audit.runs_died.get(&key).copied().unwrap_or(0);
+        if died > RUNS_INTERRUPTED_MAX {
+            self.broken("P6", format!("key {key} runs although {died} of its runs died with their process"));
+        }
         self.audit.runs_begun = self.audit.runs_begun.saturating_add(1);
         let number = self.audit.runs_begun;
         self.audit.runs.push(Run { number, process: link.process, link: Arc::clone(link), key, run });

@@ -78,6 +78,7 @@ canaries! {
     RunningForgotten "running-forgotten" "P6" "runs that died with their process are not credited";
     TellingForgotten "telling-forgotten" "P6" "what a process that died was telling stays under way for ever";
     ReaderCounts "reader-counts" "P6" "a slow reader uses up the handler's time: a completed run is credited and runs again";
+    CrashesFree "crashes-free" "P6" "a handler that kills its process may do so for ever";
     CreditsForgotten "credits-forgotten" "P6" "a failed run is not credited";
     AliasesOff "aliases-off" "P7" "a fresh authorization is never answered from an earlier payment";
     PendingUnnoted "pending-unnoted" "P7" "nobody writes down that a payment was told pending";

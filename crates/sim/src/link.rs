@@ -305,7 +305,10 @@ impl World {
             }
         }
         self.fronts[process] = None;
-        self.audit.runs.retain(|run| run.process != process);
+        for run in self.audit.runs.extract_if(.., |run| run.process == process) {
+            let died = self.audit.runs_died.entry(run.key).or_default();
+            *died = died.saturating_add(1);
+        }
         self.note(99, process as u64);
         self.tell_change();
     }

@@ -36,7 +36,7 @@ pub(crate) const CHECK_LEASE_MS: u64 = 20_000;
 pub(crate) const RUNS_MAX: u32 = 3;
 
 /// `gate.runs_interrupted_max`: so few that seeds reach it.
-pub(crate) const RUNS_INTERRUPTED_MAX: u32 = 3;
+pub(crate) const RUNS_INTERRUPTED_MAX: u32 = 2;
 
 pub(crate) const RUN_LIMITS: RunLimits =
     RunLimits { failed_max: RUNS_MAX, crashed_max: RUNS_INTERRUPTED_MAX };

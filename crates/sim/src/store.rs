@@ -198,6 +198,8 @@ impl Store for FaultyStore {
         now_ms: i64,
     ) -> Answer<DeliveryStart> {
         let places = (Crash::BeforeDelivery, Crash::AfterDeliveryStarted);
+        let free = RunLimits { crashed_max: u32::MAX, ..limits };
+        let limits = if self.has(Canary::CrashesFree) { free } else { limits };
         let effect = self.inner.start_delivery(payment, limits, now_ms);
         self.write(19, places, self.key_of(payment), Act::Other, effect).await
     }

@@ -44,8 +44,8 @@ async function start(folder) {
   const payer = account(net.base.payer_key);
   const nonces = await spendNonces(net, payer);
   const [base, solana] = await Promise.all([proxy(net.base.rpc_url), proxy(net.solana.rpc_url)]);
-  // One tariff for the whole run: a background refresh would be counted too.
-  const rare = { head_look_seconds: 3_600 };
+  // One tariff, and no look at the payout addresses, in the whole run: they would be counted too.
+  const rare = { head_look_seconds: 3_600, payout_look_seconds: 3_600 };
   const more = { quote: { refresh_seconds: 3_600 }, gate: { body_bytes_max: 65_536 }, base: rare, solana: rare };
   const at = { rpc: { base: base.url, solana: solana.url }, more };
   const config = configure(folder, net, { name: 'api', port: await freePort(), ...at });

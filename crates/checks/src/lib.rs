@@ -3,8 +3,8 @@
 #![cfg(test)]
 
 mod circles;
+mod errors;
 #[allow(dead_code)]
 mod files;
-#[allow(dead_code)]
 mod imports;
 mod whole;

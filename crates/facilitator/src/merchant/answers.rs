@@ -237,4 +237,26 @@ mod tests {
         let answer = failure("eip155:8453", &early);
         assert_eq!(answer.retry_action, Some(RetryAction::RetrySamePayment));
     }
+
+    #[test]
+    fn every_code_is_answered_as_the_page_says() {
+        let page = include_str!("../../../../docs/errors.md");
+        for code in ErrorCode::ALL {
+            let start = format!("| `{code}` |");
+            let row = page.lines().find(|line| line.starts_with(&start));
+            let row: Vec<_> =
+                row.unwrap_or_else(|| panic!("docs/errors.md lacks {code}")).split(" | ").collect();
+            // What is not answered here, and what another ledger landed (`owed` above).
+            if row[2] == "–" || *code == ErrorCode::RefundOwed {
+                continue;
+            }
+            let action = failure("eip155:8453", &reject(*code, "why")).retry_action;
+            let action = serde_json::to_value(action).unwrap();
+            assert!(
+                row[4].contains(action.as_str().unwrap()),
+                "docs/errors.md says {} of {code}, not {action}",
+                row[4]
+            );
+        }
+    }
 }

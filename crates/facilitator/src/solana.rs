@@ -178,6 +178,13 @@ fn reject(error: &SolanaError, payer: Option<String>) -> Rejection {
     Rejection { payer, ..Rejection::new(error.wire_code(), error.to_string()) }
 }
 
+fn refusal(error: &SolanaError, payer: &str) -> CheckError {
+    if error.retry() {
+        return CheckError::Unreachable(error.to_string());
+    }
+    CheckError::Rejected(reject(error, Some(payer.to_owned())))
+}
+
 /// Reads the ledger's form back.
 fn stored(form: &Value) -> Result<SolanaPayment, serde_json::Error> {
     SolanaPayment::deserialize(form)
@@ -260,8 +267,7 @@ impl Chain for SvmChain {
                 balance: view.balance.map(Amount::new),
                 by_code: false,
             }),
-            Err(error) if error.retry() => Err(CheckError::Unreachable(error.to_string())),
-            Err(error) => Err(CheckError::Rejected(reject(&error, Some(payment.payer.clone())))),
+            Err(error) => Err(refusal(&error, &payment.payer)),
         }
     }
 
@@ -270,10 +276,11 @@ impl Chain for SvmChain {
         Some(Use { transaction, canceled: false })
     }
 
-    async fn deadline(&self, _payment: &ChainPayment, view: &ChainView) -> Result<Deadline, CheckError> {
+    async fn deadline(&self, payment: &ChainPayment, view: &ChainView) -> Result<Deadline, CheckError> {
+        let stored = stored(&payment.form).map_err(|e| CheckError::Unreachable(e.to_string()))?;
         let view =
             SolanaView { endpoint: view.endpoint, slot: view.watch_from, units_consumed: 0, balance: None };
-        self.chain.deadline(&view).await.map_err(|error| CheckError::Unreachable(error.to_string()))
+        self.chain.deadline(&stored, &view).await.map_err(|error| refusal(&error, &payment.payer))
     }
 
     fn takes_nonce(&self) -> bool {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use solana_sdk::signature::{Keypair, Signer};
 use tokio::sync::Semaphore;
 
+use crate::blockhashes::Blockhashes;
 use crate::cluster::{Identified, StandIn};
 use crate::error::SolanaError;
 use crate::history::Memory;
@@ -147,6 +148,7 @@ pub struct SolanaChain {
     pub(crate) second_opinion_value: u64,
     pub(crate) height_gate: HeightGate,
     pub(crate) memory: Memory,
+    pub(crate) blockhashes: Blockhashes,
     pub(crate) landing_searches: Semaphore,
     pub(crate) wallet: Keypair,
     /// Wallets that pay for nothing new, but co-sign what was claimed with them.
@@ -249,6 +251,7 @@ impl SolanaChain {
             second_opinion_value: config.second_opinion_value,
             height_gate: HeightGate::default(),
             memory: Memory::default(),
+            blockhashes: Blockhashes::default(),
             landing_searches: Semaphore::new(LANDING_SEARCHES_MAX),
             wallet,
             former: Vec::new(),
@@ -330,8 +333,8 @@ impl SolanaChain {
     /// official clients take `extra.recentBlockhash` and
     /// `extra.lastValidBlockHeight` and save a call of their own.
     pub async fn latest_blockhash(&self) -> Result<(String, u64), SolanaError> {
-        let (_, blockhash, height) = self.read_blockhash().await?;
-        Ok((blockhash.to_string(), height))
+        let (_, newest) = self.read_blockhash().await?;
+        Ok((newest.hash.to_string(), newest.last_valid))
     }
 
     /// Every check that needs no chain: the exact-shape whitelist. No I/O.

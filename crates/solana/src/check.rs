@@ -2,13 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use quittance_protocol::Deadline;
 use serde_json::{Value, json};
 
 use crate::chain::{SolanaChain, SolanaView};
 use crate::error::SolanaError;
 use crate::payment::SolanaPayment;
-use crate::rpc::RpcFailure;
 use crate::simulate;
 
 impl SolanaChain {
@@ -57,15 +55,5 @@ impl SolanaChain {
         let params = json!([source?, {"commitment": self.commitment.as_str()}]);
         let answer = self.endpoint(endpoint).ok()?.call("getTokenAccountBalance", params).await.ok()?;
         answer.pointer("/value/amount").and_then(Value::as_str)?.parse().ok()
-    }
-
-    /// An upper bound of the payer's last valid block height (invariant I5):
-    /// the newest one of the endpoint that just accepted the payer's
-    /// blockhash, at a slot no older than that judgement.
-    pub async fn deadline(&self, view: &SolanaView) -> Result<Deadline, SolanaError> {
-        let params = json!([{"commitment": "processed", "minContextSlot": view.slot}]);
-        let answer = self.endpoint(view.endpoint)?.call("getLatestBlockhash", params).await?;
-        let height = answer.pointer("/value/lastValidBlockHeight").and_then(Value::as_u64);
-        Ok(Deadline::BlockHeight(height.ok_or(RpcFailure::Malformed { method: "getLatestBlockhash" })?))
     }
 }

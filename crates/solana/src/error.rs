@@ -248,6 +248,14 @@ pub enum SolanaError {
         "the blockhash is unknown or too old; rebuild the transaction with a fresh finalized blockhash and sign it again"
     )]
     BlockhashNotFound,
+    /// The payer's blockhash ends too soon for the transaction to land.
+    #[error(
+        "the blockhash is valid for {left} blocks more, which is too short to settle; rebuild the transaction with a fresh blockhash and sign it again"
+    )]
+    BlockhashEnding {
+        /// Blocks that may still use it.
+        left: u64,
+    },
     /// The chain has this transaction already.
     #[error("this transaction has already been processed")]
     AlreadyProcessed,
@@ -328,7 +336,7 @@ impl SolanaError {
             Self::MemoCount => C::InvalidExactSvmPayloadMemoCount,
             Self::MemoMismatch => C::InvalidExactSvmPayloadMemoMismatch,
             Self::PayerMismatch => C::InvalidPayload,
-            Self::BlockhashNotFound | Self::SimulationFailed { .. } => {
+            Self::BlockhashNotFound | Self::BlockhashEnding { .. } | Self::SimulationFailed { .. } => {
                 C::InvalidExactSvmTransactionSimulationFailed
             }
             Self::AlreadyProcessed => C::InvalidExactSvmNonceAlreadyUsed,

@@ -16,10 +16,10 @@ use crate::instructions::{self as layout, ComputeBudget};
 use crate::message::{TRANSACTION_BYTES_MAX, WireInstruction, WireTransaction, version_of};
 use crate::payment::{Inspected, SolanaPayment};
 
-/// Limit, price, creation, transfer, memo and three assertions.
-pub const INSTRUCTIONS_MAX: usize = 8;
-/// Lighthouse assertions; Phantom adds up to three.
-pub const LIGHTHOUSE_MAX: usize = 3;
+/// Limit, price, creation, transfer, memo and four assertions.
+pub const INSTRUCTIONS_MAX: usize = 9;
+/// Lighthouse assertions; Phantom puts up to three before the transfer and one behind it.
+pub const LIGHTHOUSE_MAX: usize = 4;
 /// Bytes of a memo; the reference client's own limit.
 pub const MEMO_BYTES_MAX: usize = 256;
 
@@ -267,7 +267,8 @@ impl Rules {
                 return Err(SolanaError::UnknownInstruction { index });
             }
             // As a signer and writable account, the fee payer could be debited by whoever gets it.
-            if instruction.accounts.contains(&FEE_PAYER) {
+            let reads = program == Some(&layout::LIGHTHOUSE) && only_reads(transaction, instruction);
+            if instruction.accounts.contains(&FEE_PAYER) && !reads {
                 return Err(SolanaError::FeePayerExposed { index });
             }
         }
@@ -296,6 +297,17 @@ impl Rules {
                 .all(|(at, want)| key(transaction, *at) == Some(want));
         if exact { Ok(()) } else { Err(refusal) }
     }
+}
+
+/// Whether a Lighthouse instruction can do no more than look at what it is given. What an
+/// account may be used for is said once for a whole message, so account 0 is a writable
+/// signer wherever it stands: not the header keeps it from being debited, but that only
+/// its owner, the system program, may do that, and can only be called where it is given
+/// too. The two instructions that are no assertions pay rent out of what they are given.
+fn only_reads(transaction: &WireTransaction<'_>, instruction: &WireInstruction<'_>) -> bool {
+    let owners = [layout::SYSTEM, layout::TOKEN, layout::ASSOCIATED_TOKEN];
+    let mut given = instruction.accounts.iter().filter_map(|at| key(transaction, *at));
+    layout::is_assertion(instruction.data) && !given.any(|key| owners.contains(key))
 }
 
 /// Padded standard base64 only: another alphabet would be a second spelling.

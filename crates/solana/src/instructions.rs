@@ -34,6 +34,8 @@ const MINT_INITIALISED_AT: usize = 45;
 const TRANSFER_CHECKED: u8 = 12;
 const SET_UNIT_LIMIT: u8 = 2;
 const SET_UNIT_PRICE: u8 = 3;
+const LIGHTHOUSE_MEMORY_WRITE: u8 = 0;
+const LIGHTHOUSE_MEMORY_CLOSE: u8 = 1;
 const ATA_CREATE: u8 = 0;
 const ATA_CREATE_IDEMPOTENT: u8 = 1;
 
@@ -83,6 +85,12 @@ pub(crate) fn parse_transfer_checked(data: &[u8]) -> Option<(u64, u8)> {
 /// Whether the data is `Create` (also in its old, empty form) or `CreateIdempotent`.
 pub(crate) fn is_ata_create(data: &[u8]) -> bool {
     matches!(data, [] | [ATA_CREATE] | [ATA_CREATE_IDEMPOTENT])
+}
+
+/// Whether the data of a Lighthouse instruction is an assertion: all of them are but the two
+/// that write to, and close, an account which the program keeps for somebody.
+pub(crate) fn is_assertion(data: &[u8]) -> bool {
+    !matches!(data, [] | [LIGHTHOUSE_MEMORY_WRITE | LIGHTHOUSE_MEMORY_CLOSE, ..])
 }
 
 /// Decimals of a mint account's data; `None` when it is no initialised mint.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod arrivals;
+mod blockhashes;
 mod broadcast;
 mod chain;
 mod check;
@@ -29,6 +30,7 @@ mod testing;
 mod used;
 
 pub use arrivals::{ARRIVALS_MAX, ArrivalCursor};
+pub use blockhashes::BLOCKS_LEFT_MIN;
 pub use broadcast::Broadcast;
 pub use chain::{
     Commitment, LAMPORTS_PER_SIGNATURE, SIGNATURES_PER_PAYMENT, SignedTransaction, SolanaChain, SolanaConfig,

@@ -31,6 +31,7 @@ pub(crate) struct WireTransaction<'a> {
     /// The bytes every signer signs.
     pub(crate) message: &'a [u8],
     pub(crate) keys: Vec<Pubkey>,
+    pub(crate) recent_blockhash: [u8; KEY_BYTES],
     pub(crate) instructions: Vec<WireInstruction<'a>>,
     pub(crate) required_signatures: usize,
 }
@@ -52,7 +53,7 @@ impl<'a> WireTransaction<'a> {
         let readonly_signed = usize::from(reader.byte()?);
         let readonly_unsigned = usize::from(reader.byte()?);
         let keys = read_keys(&mut reader)?;
-        let _recent_blockhash: [u8; KEY_BYTES] = reader.array()?;
+        let recent_blockhash = reader.array()?;
         let instructions = read_instructions(&mut reader)?;
         let lookups = if versioned { reader.length()? } else { 0 };
         if lookups != 0 {
@@ -61,7 +62,8 @@ impl<'a> WireTransaction<'a> {
         if !reader.rest.is_empty() {
             return Err(MalformedTransaction::TrailingBytes);
         }
-        let transaction = Self { signatures, message, keys, instructions, required_signatures };
+        let transaction =
+            Self { signatures, message, keys, recent_blockhash, instructions, required_signatures };
         transaction.check_header(readonly_signed, readonly_unsigned)?;
         transaction.check_indexes()?;
         Ok(transaction)

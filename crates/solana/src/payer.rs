@@ -163,7 +163,7 @@ impl SolanaPayer {
         }
         let blockhash = match hint("recentBlockhash").and_then(|hint| hint.parse::<Hash>().ok()) {
             Some(hinted) => hinted,
-            None => read_blockhash(&endpoints, Commitment::Confirmed).await?.0,
+            None => read_blockhash(&endpoints, Commitment::Confirmed).await?.hash,
         };
         let raw = build(
             &self.wallet,

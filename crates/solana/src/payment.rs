@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use quittance_protocol::{Amount, Deadline, Network, PaymentKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use solana_sdk::hash::Hash;
 use solana_sdk::pubkey::Pubkey;
 
 use crate::error::SolanaError;
@@ -85,6 +86,12 @@ impl SolanaPayment {
     /// The token owner that signed, base58.
     pub fn payer(&self) -> &str {
         &self.inspected.payer
+    }
+
+    /// The blockhash that the payer signed over.
+    pub(crate) fn blockhash(&self) -> Option<Hash> {
+        let transaction = WireTransaction::decode(&self.raw).ok()?;
+        Some(Hash::new_from_array(transaction.recent_blockhash))
     }
 
     /// The token account that the money comes from, base58.

@@ -113,8 +113,8 @@ impl SolanaChain {
         }
         let creation =
             layout::create_token_account(&self.rules.fee_payer, &self.rules.pay_to, &self.rules.mint);
-        let (endpoint, blockhash, _) = self.read_blockhash().await?;
-        let message = layout::compile_v0(&self.rules.fee_payer, &[creation], blockhash)
+        let (endpoint, newest) = self.read_blockhash().await?;
+        let message = layout::compile_v0(&self.rules.fee_payer, &[creation], newest.hash)
             .ok_or(SolanaError::TokenAccountFailed { reason: "message too large".to_owned() })?;
         let signature = self.wallet.sign_message(&message);
         let mut raw = vec![1];

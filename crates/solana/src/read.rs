@@ -107,11 +107,12 @@ impl SolanaChain {
         Err(failure)
     }
 
-    /// Which endpoint answered, its newest blockhash and the last block height it is valid at.
-    pub(crate) async fn read_blockhash(&self) -> Result<(usize, Hash, u64), SolanaError> {
+    /// Which endpoint answered, and its newest blockhash, which is remembered.
+    pub(crate) async fn read_blockhash(&self) -> Result<(usize, Newest), SolanaError> {
         let (at, answer) = self.read(BLOCKHASH, blockhash_params(self.commitment)).await?;
-        let (blockhash, height) = parse_blockhash(&answer)?;
-        Ok((at, blockhash, height))
+        let newest = parse_blockhash(&answer)?;
+        self.blockhashes.learn(at, newest);
+        Ok((at, newest))
     }
 
     /// What an account of so many bytes must hold, in lamports.
@@ -121,11 +122,21 @@ impl SolanaChain {
     }
 }
 
-/// The newest blockhash of endpoints that nothing is known of, and the last block height it is valid at.
+/// An endpoint's newest blockhash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Newest {
+    pub(crate) hash: Hash,
+    /// The last block height at which it is valid, as the endpoint counts.
+    pub(crate) last_valid: u64,
+    /// The slot of the answer, where it names one.
+    pub(crate) slot: Option<u64>,
+}
+
+/// The newest blockhash of endpoints that nothing is known of.
 pub(crate) async fn read_blockhash(
     endpoints: &[Arc<dyn Rpc>],
     commitment: Commitment,
-) -> Result<(Hash, u64), SolanaError> {
+) -> Result<Newest, SolanaError> {
     parse_blockhash(&read(endpoints, BLOCKHASH, blockhash_params(commitment)).await?)
 }
 
@@ -133,10 +144,11 @@ fn blockhash_params(commitment: Commitment) -> Value {
     json!([{"commitment": commitment.as_str()}])
 }
 
-fn parse_blockhash(answer: &Value) -> Result<(Hash, u64), SolanaError> {
+pub(crate) fn parse_blockhash(answer: &Value) -> Result<Newest, SolanaError> {
     let malformed = || RpcFailure::Malformed { method: BLOCKHASH };
     let text = answer.pointer("/value/blockhash").and_then(Value::as_str);
     let blockhash = text.and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
     let height = answer.pointer("/value/lastValidBlockHeight").and_then(Value::as_u64);
-    Ok((blockhash, height.ok_or_else(malformed)?))
+    let slot = answer.pointer("/context/slot").and_then(Value::as_u64);
+    Ok(Newest { hash: blockhash, last_valid: height.ok_or_else(malformed)?, slot })
 }

@@ -7,6 +7,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure real time")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
 
+#[path = "surfpool/blockhashes.rs"]
+mod blockhashes;
 #[path = "surfpool/trust.rs"]
 mod trust;
 
@@ -176,7 +178,7 @@ impl World {
 
 async fn watch(chain: &SolanaChain, payment: &SolanaPayment) -> (Recorded, SolanaWatch) {
     let view = chain.check_chain(payment).await.unwrap();
-    let deadline = chain.deadline(&view).await.unwrap();
+    let deadline = chain.deadline(payment, &view).await.unwrap();
     let signed = chain.co_sign(payment, u64::MAX).unwrap();
     let watch = SolanaWatch {
         key: payment.key(),

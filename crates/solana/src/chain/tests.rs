@@ -202,8 +202,9 @@ async fn the_chain_check_is_one_simulation() {
     assert_eq!(options["replaceRecentBlockhash"], json!(false));
     assert_eq!(node.take_calls(), ["simulateTransaction"]);
 
-    node.set("getLatestBlockhash", Ok(json!({"value": {"lastValidBlockHeight": 500}})));
-    assert_eq!(chain.deadline(&view).await, Ok(Deadline::BlockHeight(500)));
+    let newest = json!({"blockhash": third().pubkey().to_string(), "lastValidBlockHeight": 500});
+    node.set("getLatestBlockhash", Ok(json!({"context": {"slot": 78}, "value": newest})));
+    assert_eq!(chain.deadline(&payment, &view).await, Ok(Deadline::BlockHeight(501)));
     assert_eq!(
         node.last_params("getLatestBlockhash"),
         json!([{"commitment": "processed", "minContextSlot": 77}])
@@ -231,10 +232,12 @@ async fn i5_the_deadline_is_asked_of_the_simulating_endpoint() {
     let (down, up) = (FakeRpc::new(), FakeRpc::new());
     let chain = chain(&[&down, &up]).await;
     up.set("simulateTransaction", Ok(json!({"context": {"slot": 77}, "value": {"err": null}})));
-    let view = chain.check_chain(&inspect(&chain, false)).await.unwrap();
+    let payment = inspect(&chain, false);
+    let view = chain.check_chain(&payment).await.unwrap();
     assert_eq!(view.endpoint, 1);
-    down.set("getLatestBlockhash", Ok(json!({"value": {"lastValidBlockHeight": 1}})));
-    assert!(matches!(chain.deadline(&view).await, Err(SolanaError::Rpc(RpcFailure::Timeout))));
+    let newest = json!({"blockhash": third().pubkey().to_string(), "lastValidBlockHeight": 1});
+    down.set("getLatestBlockhash", Ok(json!({"value": newest})));
+    assert!(matches!(chain.deadline(&payment, &view).await, Err(SolanaError::Rpc(RpcFailure::Timeout))));
 }
 
 #[tokio::test]
@@ -285,7 +288,9 @@ async fn every_future_can_be_spawned() {
         let _ = chain.send(recorded).await;
         let _ = chain.rebroadcast(recorded).await;
         let _ = chain.check_chain(&payment).await;
-        let _ = chain.deadline(&SolanaView { endpoint: 0, slot: 0, units_consumed: 0, balance: None }).await;
+        let _ = chain
+            .deadline(&payment, &SolanaView { endpoint: 0, slot: 0, units_consumed: 0, balance: None })
+            .await;
         let _ = chain.ensure_token_account().await;
         let _ = chain.latest_blockhash().await;
         let _ = chain.state().await;

@@ -7,6 +7,8 @@ use solana_sdk::signature::Signer;
 use super::*;
 use crate::testing::*;
 
+mod guards;
+
 fn check(instructions: &[Instruction]) -> Result<SolanaPayment, SolanaError> {
     rules().check(&payload(&transaction(instructions)))
 }
@@ -33,7 +35,6 @@ fn what_honest_clients_send_is_accepted() {
         accounts: vec![AccountMeta::new_readonly(payer_key, true)],
         ..layout::memo("signed by the payer")
     };
-    let guard = || lighthouse(vec![AccountMeta::new_readonly(payer_source(), false)]);
     let mut plain_create = with_creation();
     plain_create[2].data.clear();
     for (name, instructions, creates) in [
@@ -43,8 +44,6 @@ fn what_honest_clients_send_is_accepted() {
         ("compute budget last", vec![transfer_of(AMOUNT), layout::set_unit_limit(20_000)], false),
         ("CreateIdempotent", with_creation(), true),
         ("Create", plain_create, true),
-        ("Solflare: two assertions", changed(|i| i.extend([guard(), guard()])), false),
-        ("Phantom: three assertions", changed(|i| i.extend([guard(), guard(), guard()])), false),
         ("memo signed by the payer", changed(|i| i[3] = signed_memo), false),
     ] {
         let payment = check(&instructions).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -100,7 +99,6 @@ fn every_shape_off_the_list_is_refused() {
         data,
     };
     let with_memo_account = |meta| Instruction { accounts: vec![meta], ..layout::memo("x") };
-    let guard = || lighthouse(vec![]);
     let nonce = system(
         vec![4, 0, 0, 0],
         vec![
@@ -269,31 +267,7 @@ fn every_shape_off_the_list_is_refused() {
             changed(|i| i[3] = with_memo_account(AccountMeta::new_readonly(ours, true))),
             exposed,
         ),
-        // Lighthouse
-        (
-            "fourth assertion",
-            changed(|i| {
-                i.remove(3);
-                i.extend([guard(), guard(), guard(), guard()])
-            }),
-            C::InvalidExactSvmPayloadUnknownSeventhInstruction,
-        ),
-        (
-            "fee payer in an assertion",
-            changed(|i| i.push(lighthouse(vec![AccountMeta::new(ours, true)]))),
-            exposed,
-        ),
-        (
-            "fee payer read in an assertion",
-            changed(|i| i.push(lighthouse(vec![AccountMeta::new_readonly(ours, false)]))),
-            exposed,
-        ),
         // the whole
-        (
-            "nine instructions",
-            changed(|i| i.extend([guard(), guard(), guard(), guard(), guard()])),
-            C::InvalidExactSvmPayloadTransactionInstructionsLength,
-        ),
         ("no instructions", vec![], C::InvalidExactSvmPayloadTransactionInstructionsLength),
         (
             "third signer",

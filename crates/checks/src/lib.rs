@@ -2,9 +2,11 @@
 // Everything here is a test.
 #![cfg(test)]
 
+mod arrows;
 mod circles;
 mod errors;
-#[allow(dead_code)]
 mod files;
 mod imports;
+mod metrics;
+mod pages;
 mod whole;

@@ -1,7 +1,7 @@
 // A PostgreSQL cluster of one's own, in a temporary folder, reachable by a Unix
 // socket only. `initdb`, `pg_ctl` and `psql` must be on the PATH.
 import { execFileSync, spawn } from 'node:child_process';
-import { chownSync, mkdtempSync } from 'node:fs';
+import { chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -46,16 +46,39 @@ export async function withCluster(body, more = []) {
     const settings = [
       "-c listen_addresses=''", `-c unix_socket_directories='${folder}'`, `-c max_connections=${CONNECTIONS_MAX}`, ...more,
     ].join(' ');
-    run('pg_ctl', '-D', data, '-l', join(folder, 'log'), '-w', '-o', settings, 'start');
+    const start = () => run('pg_ctl', '-D', data, '-l', join(folder, 'log'), '-w', '-o', settings, 'start');
+    start();
     const sql = (database, text) => execFileSync(
       'psql', ['-X', '-q', '-t', '-A', '-h', folder, '-U', 'quittance', '-d', database, '-c', text], { encoding: 'utf8' },
     ).trim();
     const url = database => `postgres://quittance@localhost/${database}?host=${folder}`;
     const create = database => { sql('postgres', `CREATE DATABASE ${database}`); return url(database); };
-    return await body({ create, url, sql });
+    const stop = mode => run('pg_ctl', '-D', data, '-m', mode, '-w', 'stop');
+    return await body({ create, url, sql, folder, start, stop, standby: () => standby(folder, user, run) });
   } finally {
     const gone = once(watchdog, 'exit');
     watchdog.stdin.end();
     await gone;
   }
+}
+
+/** A hot standby of a running cluster: it reads, and writes once it is promoted. */
+function standby(primary, user, run) {
+  const folder = mkdtempSync(join(tmpdir(), 'quittance-pg-'));
+  if (user.uid !== undefined) chownSync(folder, user.uid, user.gid);
+  const data = join(folder, 'data');
+  run('pg_basebackup', '-h', primary, '-U', 'quittance', '-D', data, '-R', '-X', 'stream', '-c', 'fast');
+  const settings = `-c listen_addresses='' -c unix_socket_directories='${folder}' -c max_connections=${CONNECTIONS_MAX}`;
+  run('pg_ctl', '-D', data, '-l', join(folder, 'log'), '-w', '-o', settings, 'start');
+  const sql = (database, text) => execFileSync(
+    'psql', ['-X', '-q', '-t', '-A', '-h', folder, '-U', 'quittance', '-d', database, '-c', text], { encoding: 'utf8' },
+  ).trim();
+  return {
+    folder, sql,
+    promote: () => run('pg_ctl', '-D', data, '-w', 'promote'),
+    end: () => {
+      run('pg_ctl', '-D', data, '-m', 'immediate', '-w', 'stop');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
 }

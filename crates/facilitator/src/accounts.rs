@@ -16,6 +16,7 @@ use crate::Inner;
 use crate::chain::ChainFault;
 use crate::desk::Desk;
 use crate::settle::Tools;
+use crate::trouble::{self, Trouble};
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -59,7 +60,7 @@ impl Accountant {
     async fn keep(self) {
         loop {
             if let Err(fault) = self.look().await {
-                tracing::warn!(network = %self.desk.chain.network(), %fault, "costs are not booked yet");
+                trouble::note(Trouble::Accounts, self.desk.chain.network().as_str(), &fault);
             }
             tokio::select! {
                 biased;

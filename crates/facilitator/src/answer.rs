@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::board::Notice;
 use crate::chain::ChainPayment;
+use crate::trouble::{self, Trouble};
 use crate::{Inner, used};
 
 /// How often a waiter rereads the ledger when nobody in this process announces
@@ -75,7 +76,7 @@ impl Inner {
             match self.reread(&notice, &known.payment, until).await {
                 Ok(Some(fresh)) => known.payment = fresh,
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "cannot reread a payment"),
+                Err(error) => trouble::note(Trouble::Reread, "", &error),
             }
             if Instant::now() >= until && !known.is_free() {
                 return match self.answer_now(&known, sale).await {
@@ -111,7 +112,7 @@ impl Inner {
             match self.reread(notice, &known, until).await {
                 Ok(Some(fresh)) => known = fresh,
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "cannot reread a payment"),
+                Err(error) => trouble::note(Trouble::Reread, "", &error),
             }
         }
         if !known.state.is_final() {
@@ -182,7 +183,7 @@ fn refusal_of(known: &Payment) -> Rejection {
 }
 
 pub(crate) fn unavailable(error: &LedgerError) -> PayOutcome {
-    tracing::error!(%error, "ledger");
+    trouble::note(Trouble::Ledger, "", error);
     not_now(LEDGER)
 }
 

@@ -9,6 +9,7 @@ use crate::answer::not_now;
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::chain::{ChainPayment, CheckError};
 use crate::desk::Desk;
+use crate::trouble::{self, Trouble};
 use crate::{Caller, Inner, used};
 
 /// Pause between two rereadings of the tariffs for payments of unknown amounts.
@@ -100,7 +101,7 @@ impl Inner {
         }
         *last = Some(Instant::now());
         if let Err(error) = crate::tariffs::reload(desk, &*self.tools.ledger, &self.policy, now_ms).await {
-            tracing::warn!(%error, "cannot reread tariffs");
+            trouble::note(Trouble::Tariffs, desk.chain.network().as_str(), &error);
         }
     }
 
@@ -127,7 +128,7 @@ impl Inner {
         let to_outcome = |error| match error {
             CheckError::Rejected(rejection) => PayOutcome::Refused(rejection),
             CheckError::Unreachable(reason) => {
-                tracing::warn!(network = %desk.chain.network(), reason, "chain check impossible");
+                trouble::note(Trouble::ChainCheck, desk.chain.network().as_str(), &reason);
                 not_now("chain")
             }
         };

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer::{conflict, not_now, receipt, unavailable};
 use crate::api::{Grant, PaidFacts, PayOutcome, Sale};
+use crate::trouble::{self, Trouble};
 use crate::{Inner, failpoint};
 
 /// Said of a payment that another ledger landed at a shared payout address.
@@ -162,7 +163,7 @@ impl Inner {
     pub(crate) async fn note_sent_away(&self, payment: &PaymentId) {
         let now_ms = self.tools.clock.now_ms();
         if let Err(error) = self.tools.ledger.note_pending_answer(payment, now_ms).await {
-            tracing::warn!(%payment, %error, "cannot note that a caller was sent away");
+            trouble::note(Trouble::SentAway, "", &error);
         }
     }
 
@@ -199,7 +200,7 @@ impl Inner {
             Err(error) => error.payment().is_some() || matches!(error, LedgerError::Closed),
         };
         if let Err(error) = &credited {
-            tracing::warn!(%payment, %error, "a credit is not stored");
+            trouble::note(Trouble::Credit, "", error);
         }
         self.wake(payment).await;
         done
@@ -216,7 +217,7 @@ impl Inner {
                 let now_ms = inner.tools.clock.now_ms();
                 match inner.tools.ledger.mark_answer_sent(&payment, now_ms).await {
                     Ok(()) | Err(LedgerError::Closed) => return,
-                    Err(error) => tracing::warn!(%payment, %error, "the replay window is not marked yet"),
+                    Err(error) => trouble::note(Trouble::ReplayWindow, "", &error),
                 }
                 tokio::select! {
                     biased;

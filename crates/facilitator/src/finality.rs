@@ -17,6 +17,7 @@ use crate::chain::{ChainFault, Heights, Landed};
 use crate::desk::Desk;
 use crate::engine::{Aftermath, after_settlement};
 use crate::settle::Tools;
+use crate::trouble::{self, Trouble};
 
 /// Pause between two looks at one chain's landings.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -62,7 +63,7 @@ impl Keeper {
     async fn keep(mut self) {
         loop {
             if let Err(fault) = self.look().await {
-                tracing::warn!(network = %self.desk.chain.network(), %fault, "cannot look whether landings are final");
+                trouble::note(Trouble::Finality, self.desk.chain.network().as_str(), &fault);
             }
             tokio::select! {
                 biased;

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::{LedgerError, Payment, Retention, RunEnd};
+use quittance_ledger::{LedgerError, Payment, RunEnd};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::Inner;
 use crate::settle::Driver;
+use crate::trouble::{self, Trouble};
 
 /// Heartbeats per lease.
 pub(crate) const BEATS_PER_LEASE: u32 = 3;
@@ -20,12 +21,6 @@ const RUNS_END_AFTER_SIXTHS: u32 = 5;
 
 /// A clock that is further from the database's is warned about at each heartbeat.
 const CLOCK_SKEW_MS_MAX: i64 = 2_000;
-
-/// Pause before it is looked again for what is old enough to be dropped.
-const PRUNE_PAUSE: Duration = Duration::from_secs(3_600);
-
-/// Pause between two steps of dropping it: payments come in between.
-const STEP_PAUSE: Duration = Duration::from_millis(250);
 
 impl Inner {
     /// Boot: every unfinished payment goes on (P2), every run that died with a
@@ -78,11 +73,12 @@ impl Inner {
                     self.tellings.reopen();
                     beat.send_replace(begun);
                     if let Err(error) = self.sweep(now_ms).await {
-                        tracing::error!(%error, "cannot look for what nobody works on");
+                        trouble::note(Trouble::Sweep, "", &error);
                     }
                 }
-                Err(error) => tracing::error!(%error, "heartbeat"),
+                Err(error) => trouble::note(Trouble::Heartbeat, "", &error),
             }
+            trouble::tell_ended();
             tokio::select! {
                 biased;
                 () = self.tools.stop.cancelled() => return,
@@ -96,7 +92,7 @@ impl Inner {
         let Some(skew_ms) = self.tools.ledger.clock_skew_ms() else { return };
         self.tools.metrics.clock_skew(skew_ms);
         if skew_ms.abs() > CLOCK_SKEW_MS_MAX {
-            tracing::warn!(skew_ms, "this host's clock and the database's disagree; set both by NTP");
+            trouble::note(Trouble::ClockSkew, "", &format_args!("{skew_ms} ms"));
         }
     }
 
@@ -168,30 +164,5 @@ impl Inner {
             }
         }
         self.sweep_tellings().await
-    }
-
-    /// Drops bodies of answers that are older than the policy keeps them.
-    pub(crate) fn start_pruning(self: &Arc<Self>, policy: Retention) {
-        let inner = Arc::clone(self);
-        self.drivers.spawn(async move {
-            loop {
-                let pause = match inner.tools.ledger.prune(policy, inner.tools.clock.now_ms()).await {
-                    Ok(0) => PRUNE_PAUSE,
-                    Ok(answers) => {
-                        tracing::info!(answers, "dropped old answers");
-                        STEP_PAUSE
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot drop old answers");
-                        PRUNE_PAUSE
-                    }
-                };
-                tokio::select! {
-                    biased;
-                    () = inner.tools.stop.cancelled() => return,
-                    () = tokio::time::sleep(pause) => {}
-                }
-            }
-        });
     }
 }

@@ -12,6 +12,7 @@ use quittance_answers::{
 use quittance_ledger::{AnswerObject, LedgerError, StoredAnswer};
 
 use crate::api::{Grant, PaidFacts};
+use crate::trouble::{self, Trouble};
 use crate::{Facilitator, FacilitatorError, Inner, failpoint};
 
 /// Pause before the end of a run that could not be stored is tried again.
@@ -49,7 +50,7 @@ impl Facilitator {
             self.inner.answers.read(StoredObject { name, key: AnswerKey::new(key), bytes }, range).await;
         if let Err(error) = &read {
             // With several replicas: a folder that they do not share.
-            tracing::error!(object = object.name, %error, "a kept answer cannot be read here");
+            trouble::note(Trouble::ObjectUnread, "", error);
             self.inner.tools.metrics.delivery("unreachable");
         }
         read
@@ -97,9 +98,10 @@ fn register(inner: &Arc<Inner>, facts: &PaidFacts) -> Register {
         async move {
             let now_ms = inner.tools.clock.now_ms();
             let key = *object.key.expose_bytes();
-            let begun = inner.tools.ledger.begin_answer_object(&payment, run, &object.name, key, now_ms).await;
+            let begun =
+                inner.tools.ledger.begin_answer_object(&payment, run, &object.name, key, now_ms).await;
             if let Err(error) = &begun {
-                tracing::error!(%payment, %error, "an answer's object is not in the ledger and is not written");
+                trouble::note(Trouble::ObjectUnbegun, "", error);
             }
             failpoint::hit("after_object_begun").await;
             begun.is_ok()
@@ -131,7 +133,7 @@ impl Inner {
             if !may_work || tries >= FINISH_TRIES || self.tools.stop.is_cancelled() {
                 return Err(error);
             }
-            tracing::warn!(payment = %facts.payment_id, %error, "an answer is not stored yet");
+            trouble::note(Trouble::AnswerUnstored, "", &error);
             tokio::select! {
                 biased;
                 // Somebody else may have the run by now.
@@ -155,7 +157,7 @@ impl Inner {
         self.drivers.spawn(async move {
             loop {
                 if let Err(error) = inner.clear_leftovers().await {
-                    tracing::warn!(%error, "cannot look for objects that nobody needs");
+                    trouble::note(Trouble::Leftovers, "", &error);
                 }
                 tokio::select! {
                     biased;
@@ -181,7 +183,7 @@ impl Inner {
             match self.answers.delete(&left.name).await {
                 Ok(()) => ledger.note_object_deleted(&left.name, self.tools.clock.now_ms()).await?,
                 Err(error) => {
-                    tracing::warn!(object = left.name, %error, "an object is not deleted yet");
+                    trouble::note(Trouble::ObjectKept, "", &error);
                 }
             }
         }

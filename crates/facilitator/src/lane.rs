@@ -20,6 +20,7 @@ use crate::chain::ChainFault;
 use crate::desk::Desk;
 use crate::settle::Tools;
 use crate::tariffs;
+use crate::trouble::{self, Trouble};
 
 /// Pause between two looks at a wallet's open slots.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -90,9 +91,7 @@ impl Lane {
             let looked = if known { self.look().await } else { self.begin().await };
             match looked {
                 Ok(()) => known = true,
-                Err(fault) => {
-                    tracing::warn!(network = %self.desk.chain.network(), %fault, "cannot keep the wallet's lane")
-                }
+                Err(fault) => trouble::note(Trouble::Lane, self.desk.chain.network().as_str(), &fault),
             }
             tokio::select! {
                 biased;

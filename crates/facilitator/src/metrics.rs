@@ -12,6 +12,7 @@ use quittance_protocol::{Amount, ErrorCode, Network, SendOutcome};
 
 use crate::chain::Chain;
 use crate::closed::Closed;
+use crate::trouble;
 pub(crate) use endpoints::EndpointMetrics;
 use register::{Flow, Health, Money, Rates};
 
@@ -29,6 +30,7 @@ impl Metrics {
     /// Registers everything once.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
+        trouble::register(&registry)?;
         Ok(Self {
             flow: Flow::register(&registry)?,
             money: Money::register(&registry)?,
@@ -177,6 +179,16 @@ impl Metrics {
     #[allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
     pub(crate) fn clock_skew(&self, skew_ms: i64) {
         self.health.clock_skew.set(skew_ms as f64 / 1_000.0);
+    }
+
+    pub(crate) fn pruned(&self, payments: u64) {
+        self.health.pruned.with_label_values::<&str>(&[]).inc_by(payments);
+    }
+
+    /// A display value.
+    #[allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
+    pub(crate) fn pruning_ended(&self, now: u64) {
+        self.health.pruning_ended.set(now as f64);
     }
 
     pub(crate) fn wrong_endpoints(&self, network: &Network, count: usize) {

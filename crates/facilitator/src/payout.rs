@@ -15,6 +15,7 @@ use crate::Inner;
 use crate::chain::ChainFault;
 use crate::desk::Desk;
 use crate::settle::Tools;
+use crate::trouble::{self, Trouble};
 
 /// Looks at a transfer that no endpoint can read, before it is left alone: everybody may send some.
 const LOOKS_MAX: u32 = 5;
@@ -39,8 +40,6 @@ struct Payout {
     /// Not explained at the last look, and how often each could not be read: the
     /// verdict that explains a landing may come after the landing.
     suspects: BTreeMap<String, u32>,
-    /// The last look failed.
-    failing: bool,
 }
 
 impl Inner {
@@ -52,7 +51,6 @@ impl Inner {
                 desk: Arc::clone(desk),
                 pause: desk.payout_look,
                 suspects: BTreeMap::new(),
-                failing: false,
             };
             self.drivers.spawn(payout.keep());
         }
@@ -62,15 +60,9 @@ impl Inner {
 impl Payout {
     async fn keep(mut self) {
         loop {
-            let looked = self.look().await;
-            // Once per episode: a chain that is away for hours needs no line every few seconds.
-            match &looked {
-                Err(fault) if !self.failing => {
-                    tracing::warn!(network = %self.desk.chain.network(), %fault, "cannot look at transfers to the payout address");
-                }
-                _ => {}
+            if let Err(fault) = self.look().await {
+                trouble::note(Trouble::Payout, self.desk.chain.network().as_str(), &fault);
             }
-            self.failing = looked.is_err();
             tokio::select! {
                 biased;
                 () = self.tools.stop.cancelled() => return,

@@ -16,6 +16,7 @@ use crate::Inner;
 use crate::answer::{conflict, reject, unavailable};
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::chain::{ChainPayment, Identity, identify};
+use crate::trouble::{self, Trouble};
 
 impl Inner {
     /// The payment on record that a payload carries although the local checks
@@ -77,7 +78,7 @@ impl Inner {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::error!(%error, "ledger");
+                    trouble::note(Trouble::Ledger, "", &error);
                     return Err(reject(
                         ErrorCode::UnexpectedSettleError,
                         "the ledger cannot be read now; send the same payment again",

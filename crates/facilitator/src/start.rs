@@ -27,6 +27,7 @@ use crate::late::{Facts, LateChain};
 use crate::merchant::Merchants;
 use crate::metrics::Metrics;
 use crate::offer::{Moment, Prepared};
+use crate::prune::Pruning;
 use crate::random::Random;
 use crate::rates::{Coin, LiveRates, RateSource};
 use crate::settle::Tools;
@@ -34,6 +35,7 @@ use crate::solana::SvmChain;
 use crate::spending::Spending;
 use crate::strangers::{Share, Strangers};
 use crate::tariffs::{self, TariffPolicy};
+use crate::trouble::{self, Trouble};
 use crate::units::{basis_points, usdc};
 use crate::watch::Poller;
 use crate::{Facilitator, Inner, Limits, endpoints, open_work, order_of};
@@ -170,6 +172,7 @@ impl Facilitator {
         inner.start_finality_keepers();
         inner.start_payout_keepers();
         inner.start_pruning(retention(config));
+        inner.start_pruning_finished(Pruning::new(&config.ledger));
         inner.start_clearing();
         Ok(Self { inner })
     }
@@ -194,7 +197,7 @@ fn alive_while_connecting(store: Arc<dyn Store>, clock: Clock, lease: Duration) 
                 () = tokio::time::sleep(lease / BEATS_PER_LEASE) => {}
             }
             if let Err(error) = store.heartbeat(clock.now_ms()).await {
-                tracing::error!(%error, "heartbeat while connecting");
+                trouble::note(Trouble::Heartbeat, "", &error);
             }
         }
     });

@@ -19,6 +19,7 @@ use crate::closed::Closed;
 use crate::desk::Desk;
 use crate::metrics::Metrics;
 use crate::spending::strangers_wait;
+use crate::trouble::{self, Trouble};
 
 /// Pause between two looks at the sums while a ceiling closes the network.
 const CEILING_PAUSE: Duration = Duration::from_millis(500);
@@ -107,7 +108,7 @@ fn tell_exposure(desk: &Desk, metrics: &Metrics) {
 pub(crate) async fn refresh_exposure(desk: &Desk, ledger: &dyn Store, metrics: &Metrics, now_ms: i64) {
     let network = desk.chain.network();
     if let Err(error) = desk.spending.refresh(ledger, network, &desk.limits, now_ms).await {
-        tracing::warn!(%network, %error, "cannot read what is reserved");
+        trouble::note(Trouble::Exposure, network.as_str(), &error);
     }
     tell(desk, metrics, desk.open(now_ms).err());
     tell_exposure(desk, metrics);
@@ -253,7 +254,7 @@ pub(crate) async fn run(
             }
         }
         if let Err(error) = refresh(&desk, &*ledger, &policy, &metrics, clock.now_ms()).await {
-            tracing::warn!(network = %desk.chain.network(), %error, "no new tariff");
+            trouble::note(Trouble::Tariff, desk.chain.network().as_str(), &error);
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::Inner;
 use crate::answer::LEDGER;
 use crate::api::PayOutcome;
 use crate::board::Notice;
+use crate::trouble::{self, Trouble};
 
 /// How often it is tried to note that the callers are gone.
 const NOTE_TRIES_MAX: u32 = 10;
@@ -165,7 +166,7 @@ impl Inner {
             for _ in 0..NOTE_TRIES_MAX {
                 match inner.try_note_gone(&key).await {
                     Ok(()) => return,
-                    Err(error) => tracing::warn!(%error, "cannot note that a caller left"),
+                    Err(error) => trouble::note(Trouble::CallerLeft, "", &error),
                 }
                 tokio::select! {
                     biased;

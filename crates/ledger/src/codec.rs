@@ -73,6 +73,7 @@ pub(crate) fn payment(row: &Row) -> Result<Payment, LedgerError> {
         first_answer_at_ms: row.int_opt("first_answer_at_ms")?,
         merchant_answer_at_ms: row.int_opt("merchant_answer_at_ms")?,
         pending_answer_at_ms: row.int_opt("pending_answer_at_ms")?,
+        pruned_at_ms: row.int_opt("pruned_at_ms")?,
     })
 }
 

@@ -149,9 +149,8 @@ pub(crate) fn cause(error: &dyn std::error::Error) -> Cause {
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Tls(_) => {
-                Self::Unavailable(cause(&error))
-            }
+            sqlx::Error::PoolTimedOut => Self::Unavailable("no connection to the database in time".into()),
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) => Self::Unavailable(cause(&error)),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Closed,
             sqlx::Error::Database(inner) if transient(inner.code().as_deref()) => {
                 Self::Unavailable(cause(&error))
@@ -161,13 +160,24 @@ impl From<sqlx::Error> for LedgerError {
     }
 }
 
-/// PostgreSQL: deadlock, serialization, lock and statement timeout, shutdown,
-/// connection classes. SQLite: busy and locked, with their extended codes.
+/// PostgreSQL: deadlock, serialization, lock and statement timeout, shutdown, a session
+/// that was ended for being idle, a standby, a full disk and other want of resources,
+/// an I/O error, connection classes. SQLite: busy and locked, with their extended codes,
+/// a full disk and I/O errors.
 fn transient(code: Option<&str>) -> bool {
     let Some(code) = code else { return false };
-    matches!(code, "40001" | "40P01" | "55P03" | "57014" | "25P03" | "57P01" | "57P02" | "57P03" | "53300")
-        || (code.len() == 5 && code.starts_with("08"))
-        || matches!(code, "5" | "6" | "261" | "517" | "262")
+    let is_one_of = |codes: &[&str]| codes.contains(&code);
+    is_one_of(&[
+        "40001", "40P01", "55P03", "57014", "25P03", "25P04", "25006", "57P01", "57P02", "57P03", "57P05",
+        "58030",
+    ]) || (code.len() == 5 && (code.starts_with("08") || code.starts_with("53")))
+        || is_one_of(&["5", "6", "261", "517", "262", "13"])
+        || is_sqlite_io(code)
+}
+
+/// `SQLITE_IOERR`, of any kind.
+fn is_sqlite_io(code: &str) -> bool {
+    code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code & 0xff == 10)
 }
 
 #[cfg(test)]
@@ -182,5 +192,16 @@ mod tests {
         assert!(shown.contains("postgres://db") && shown.contains("forged"), "{shown}");
         assert!(!shown.contains("hunter2") && !shown.chars().any(char::is_control), "{shown}");
         assert!(error.retry());
+    }
+    #[test]
+    fn what_may_pass_is_told_from_what_will_not() {
+        for passes in
+            ["13", "10", "778", "4618", "5", "261", "25006", "53100", "53300", "57P05", "58030", "08006"]
+        {
+            assert!(transient(Some(passes)), "{passes}");
+        }
+        for stays in ["23505", "42P01", "1555", "2067", "1", "11", "26"] {
+            assert!(!transient(Some(stays)), "{stays}");
+        }
     }
 }

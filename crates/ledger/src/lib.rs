@@ -10,6 +10,7 @@ mod merchant;
 #[cfg(feature = "model")]
 pub mod model;
 mod ops;
+mod pruning;
 mod repeats;
 mod store;
 #[cfg(feature = "testing")]
@@ -23,6 +24,7 @@ pub use ledger::Ledger;
 pub use merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
 pub use ops::attempts::BATCH_PAYMENTS_MAX;
 pub use ops::usages::USAGE_MAX;
+pub use pruning::{FinishedPolicy, PruneCursor, Pruned};
 pub use quittance_protocol::SignedBytes;
 pub use repeats::{Alias, Known, RepeatPolicy};
 pub use store::Store;

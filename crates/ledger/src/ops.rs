@@ -12,6 +12,7 @@ pub(crate) mod instances;
 pub(crate) mod merchants;
 pub(crate) mod objects;
 pub(crate) mod open_work;
+pub(crate) mod pruning;
 pub(crate) mod reading;
 pub(crate) mod retention;
 pub(crate) mod returns;

@@ -10,6 +10,7 @@ use crate::error::LedgerError;
 use crate::exposure::{ExposureSums, Reserve};
 use crate::ledger::Ledger;
 use crate::merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
+use crate::pruning::{FinishedPolicy, PruneCursor, Pruned};
 use crate::repeats::{Alias, Known};
 use crate::token::{ClaimOutcome, Recorded, SignFn};
 use crate::types::{
@@ -169,4 +170,5 @@ operations! {
     async fn heartbeat(now_ms: i64) -> ();
     async fn rejoin(now_ms: i64) -> ();
     async fn prune(policy: Retention, now_ms: i64) -> u64;
+    async fn prune_finished(policy: FinishedPolicy, after: Option<PruneCursor>, now_ms: i64) -> Pruned;
 }

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex};
 use common::*;
 use quittance_ledger::model::{ModelDatabase, ModelLedger};
 use quittance_ledger::{
-    AnswerObject, AttemptId, Balance, CostEntry, DeliveryStart, Exposed, ExposureLimits, JournalLine, Ledger,
-    LedgerError, LedgerOptions, MerchantAnswerEnd, NewClaim, Origin, Recorded, RepeatPolicy, Reserve,
-    Retention, RunEnd, SignFn, Slot, Store as Port, StoredAnswer,
+    AnswerObject, AttemptId, Balance, CostEntry, DeliveryStart, Exposed, ExposureLimits, FinishedPolicy,
+    JournalLine, Ledger, LedgerError, LedgerOptions, MerchantAnswerEnd, NewClaim, Origin, Recorded,
+    RepeatPolicy, Reserve, Retention, RunEnd, SignFn, Slot, Store as Port, StoredAnswer,
 };
 use quittance_protocol::{Amount, ErrorCode, Evidence, Fingerprint, IdentifierHash, PaymentId, SendOutcome};
 use serde_json::{Value, json};
@@ -321,6 +321,12 @@ async fn objects(store: &dyn Port, step: Step) -> String {
             let policy = Retention { answers_ms: 300 };
             said(store.prune(policy, now_ms).await, |count| count.to_string())
         }
+        71..=74 => {
+            // Mostly so late that deadlines are long ago.
+            let keep_ms = if pick % 4 == 0 { 300 } else { -700_000 };
+            let policy = FinishedPolicy { keep_ms, lease_ms: 300 };
+            said(store.prune_finished(policy, None, now_ms).await, |pruned| format!("{pruned:?}"))
+        }
         63..=65 => {
             let run = (pick % 4) as u32;
             let begun = store.begin_answer_object(&id, run, &name, [3; 32], now_ms).await;
@@ -410,7 +416,7 @@ async fn compare(store: Store, database: ModelDatabase, instances: usize, seed: 
         if random.below(40) == 0 {
             world.open(at, now_ms).await;
         }
-        let (kind, key, pick) = (random.below(71), random.below(KEYS), random.below(10_000));
+        let (kind, key, pick) = (random.below(75), random.below(KEYS), random.below(10_000));
         let step = Step { kind, key, number, pick, now_ms };
         let context = format!("seed {seed}, instance {at}, {step:?}");
         let pair = world.pairs[at].as_ref().unwrap();

@@ -25,7 +25,7 @@ const TIMES_MAX: u64 = 2;
 const MORE_MAX: u64 = 24;
 
 /// Tables whose rows are bounded by what is configured, not by payments.
-const BOUNDED: [&str; 3] = ["instances", "wallets", "answer_object_totals"];
+const BOUNDED: [&str; 4] = ["instances", "wallets", "answer_object_totals", "pruning"];
 
 /// What one database is never asked.
 const ONLY_SQLITE: &[&str] = &["FROM instances WHERE name <> $1"];

@@ -28,7 +28,15 @@ enum Path {
     Silent,
     /// New connections pass; those from before the silence stay silent for ever.
     FailedOver,
+    /// One connection of the pool says nothing any more, the others go on.
+    OneSilent,
+    /// Every connection that there is ends, as at a restart; new ones pass.
+    Restarted,
 }
+
+/// Connections before the pool's first: the one that holds the name, and the one that
+/// migrates.
+const BEFORE_THE_POOL: usize = 2;
 
 /// A TCP port in front of the cluster's socket.
 struct Firewall {
@@ -43,8 +51,10 @@ impl Firewall {
         let path = watch::Sender::new(Path::Open);
         let seen = path.subscribe();
         tokio::spawn(async move {
+            let mut number = 0;
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, socket.clone(), seen.clone()));
+                tokio::spawn(carry(client, socket.clone(), seen.clone(), number));
+                number += 1;
             }
         });
         Self { port, path }
@@ -56,7 +66,7 @@ impl Firewall {
 }
 
 /// One connection; from its first silence on it is held open and never speaks again.
-async fn carry(mut client: TcpStream, socket: PathBuf, mut path: watch::Receiver<Path>) {
+async fn carry(mut client: TcpStream, socket: PathBuf, mut path: watch::Receiver<Path>, number: usize) {
     if *path.borrow_and_update() != Path::Silent {
         let mut server = UnixStream::connect(socket).await.unwrap();
         let (mut up, mut down) = ([0_u8; 8_192], [0_u8; 8_192]);
@@ -65,7 +75,11 @@ async fn carry(mut client: TcpStream, socket: PathBuf, mut path: watch::Receiver
                 biased;
                 changed = path.changed() => {
                     if changed.is_err() { return }
-                    break; // the server's half is dropped here: that host is gone
+                    match *path.borrow_and_update() {
+                        Path::Restarted => return,
+                        Path::OneSilent if number != BEFORE_THE_POOL => {}
+                        _ => break, // the server's half is dropped here: that host is gone
+                    }
                 }
                 read = client.read(&mut up) => match read {
                     Ok(n) if n > 0 => server.write_all(&up[..n]).await.unwrap(),
@@ -156,4 +170,47 @@ async fn a_commit_into_silence_is_unknown_or_not_stored() {
             Err(other) => panic!("claim {key}: {other:?}"),
         }
     }
+}
+
+/// A firewall forgets one connection: whoever meets it waits once, and nobody after.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_silent_connection_of_the_pool_costs_one_operation() {
+    let Some((ledger, firewall)) = behind_a_firewall().await else { return };
+    let claims = join_all((0..32).map(|key| ledger.claim(new_claim(key, 0), NOW))).await;
+    assert!(claims.iter().all(Result::is_ok));
+    firewall.set(Path::OneSilent);
+    let read = |round: u64| {
+        let ledger = ledger.clone();
+        async move {
+            join_all((0..16).map(|key| {
+                let ledger = ledger.clone();
+                async move { ledger.payment(&new_claim((key + round) % 32, 0).id).await }
+            }))
+            .await
+        }
+    };
+    let first = in_time(read(0)).await;
+    let failed = first.iter().filter(|read| read.is_err()).count();
+    assert!(failed <= 1, "{failed} of 16 met the one connection");
+    for round in 1..4 {
+        let again = in_time(read(round)).await;
+        assert!(again.iter().all(|read| matches!(read, Ok(Some(_)))), "round {round}");
+        in_time(ledger.heartbeat(NOW)).await.unwrap();
+    }
+}
+
+/// What was idle while the server restarted is asked before it is used.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn after_a_restart_no_operation_meets_an_ended_connection() {
+    let Some((ledger, firewall)) = behind_a_firewall().await else { return };
+    let claims = join_all((0..32).map(|key| ledger.claim(new_claim(key, 0), NOW))).await;
+    assert!(claims.iter().all(Result::is_ok));
+    firewall.set(Path::Restarted);
+    // A restart takes longer than a second.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    for key in 0..16 {
+        let claimed = in_time(ledger.claim(new_claim(100 + key, 0), NOW)).await;
+        assert!(claimed.is_ok(), "{claimed:?}");
+    }
+    in_time(ledger.heartbeat(NOW)).await.unwrap();
 }

@@ -3,6 +3,7 @@
 mod amount;
 mod attempt;
 mod block_time;
+mod episode;
 mod error_code;
 mod evidence;
 mod exact;
@@ -19,6 +20,7 @@ mod words;
 pub use amount::{Amount, AmountError, ParseAmountError, USDC_DECIMALS};
 pub use attempt::{DurableAttempt, SendOutcome, SignedBytes};
 pub use block_time::{BLOCK_MS_ASSUMED, BlockTime, blocks_in, look_pause_ms};
+pub use episode::Episode;
 pub use error_code::ErrorCode;
 pub use evidence::{Deadline, Evidence, Landing, Standing};
 pub use exact::{EvmAuthorization, EvmExactPayload, NumberText, SvmExactPayload};

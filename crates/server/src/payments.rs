@@ -178,6 +178,11 @@ async fn show(config: &Path, id: &str) -> Result<ExitCode, CommandError> {
         })
     }));
     value["journal"] = json!(lines);
+    if payment.pruned_at_ms.is_some() {
+        value["pruned"] = json!(
+            "it ended long ago: its journal, attempts and payload were deleted (ledger.keep_finished_days)"
+        );
+    }
     print(&serde_json::to_string_pretty(&value)?)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -234,6 +239,7 @@ fn shown(payment: &Payment) -> Value {
         "verdict_at_ms": payment.verdict_at_ms,
         "finality": payment.finality,
         "finality_at_ms": payment.finality_at_ms,
+        "pruned_at_ms": payment.pruned_at_ms,
         "refusal": payment.refusal.as_ref().map(|(code, reason)| json!({ "code": code, "reason": reason })),
     })
 }

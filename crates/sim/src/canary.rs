@@ -75,6 +75,8 @@ canaries! {
     LeaseByHostClock "lease-by-host-clock" "P1" "leases are judged by each host's own clock";
     ConfigurationFirst "configuration-first" "P5" "a payment on record is held against what is configured now";
     ForeignLandingGranted "foreign-landing-granted" "P1" "what another ledger landed at a shared address is granted here too";
+    KeyPruned "key-pruned" "P5" "what has its verdict is pruned, its key with it";
+    PrunedOpen "pruned-open" "P3" "what has its verdict is pruned whatever is open of it, its attempts in flight too";
     RunningForgotten "running-forgotten" "P6" "runs that died with their process are not credited";
     TellingForgotten "telling-forgotten" "P6" "what a process that died was telling stays under way for ever";
     ReaderCounts "reader-counts" "P6" "a slow reader uses up the handler's time: a completed run is credited and runs again";
@@ -96,6 +98,7 @@ impl Canary {
             Self::ExpiredAtHead | Self::NullIsHistory => &["I5", "I7"],
             Self::NonceNotReserved => &["I2", "I6"],
             Self::CreditsForgotten => &["P6"],
+            Self::KeyPruned => &["I1", "P5"],
             _ => match self.breaks() {
                 "I1" => &["I1"],
                 "I2" => &["I2"],
@@ -136,6 +139,8 @@ impl Canary {
             Self::NothingReserved => Some(Defect::NothingReserved),
             Self::ReleasedEarly => Some(Defect::ReleasedEarly),
             Self::BalanceIgnored => Some(Defect::BalanceIgnored),
+            Self::KeyPruned => Some(Defect::KeyPruned),
+            Self::PrunedOpen => Some(Defect::PrunedOpen),
             _ => None,
         }
     }

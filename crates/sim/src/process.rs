@@ -20,6 +20,9 @@ use crate::plan::{Crash, Net, Plan};
 use crate::svm::FakeSolana;
 use crate::world::Handle;
 
+/// Pause between two looks for finished payments that are to be pruned.
+const PRUNE_PAUSE_SECONDS: u64 = 1;
+
 /// `gate.pending_wait_seconds`.
 pub(crate) const PENDING_WAIT_MS: u64 = 10_000;
 
@@ -216,6 +219,7 @@ fn config(plan: &Plan, process: usize, pay_to: &str, retired: Option<Net>) -> Op
     serde_json::from_value(json!({
         "ledger": {
             "url": "model", "instance": name(process), "lease_seconds": plan.lease_ms / 1_000,
+            "prune_pause_seconds": PRUNE_PAUSE_SECONDS,
         },
         "networks": { "base": net(Net::Base), "solana": net(Net::Solana) },
         "quote": {

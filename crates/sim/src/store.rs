@@ -5,9 +5,10 @@ use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use quittance_ledger::{
-    Alias, AttemptId, ClaimOutcome, CostEntry, DeliveryStart, ExposureSums, Known, LeftoverObject,
-    MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewClaim, OpenWork, Payment, Recorded, Reserve,
-    Retention, RunEnd, RunLimits, SignFn, SignedBytes, Slot, Store, StoredAnswer, TariffRow,
+    Alias, AttemptId, ClaimOutcome, CostEntry, DeliveryStart, ExposureSums, FinishedPolicy, Known,
+    LeftoverObject, MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewClaim, OpenWork, Payment,
+    PruneCursor, Pruned, Recorded, Reserve, Retention, RunEnd, RunLimits, SignFn, SignedBytes, Slot, Store,
+    StoredAnswer, TariffRow,
 };
 use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentId, PaymentKey, SendOutcome};
 
@@ -15,6 +16,9 @@ use crate::audit::Act;
 use crate::canary::Canary;
 use crate::connection::{Answer, FaultyStore, unavailable};
 use crate::plan::Crash;
+
+/// How long what proved a finished payment is kept here.
+const FINISHED_KEPT_MS: i64 = 2_000;
 
 const RECORD: (Crash, Crash) = (Crash::BeforeRecord, Crash::AfterRecord);
 const VERDICT: (Crash, Crash) = (Crash::BeforeVerdict, Crash::AfterVerdict);
@@ -366,6 +370,17 @@ impl Store for FaultyStore {
 
     async fn prune(&self, policy: Retention, now_ms: i64) -> Answer<u64> {
         self.plain(37, None, Store::prune(&self.inner, policy, now_ms)).await
+    }
+
+    async fn prune_finished(
+        &self,
+        policy: FinishedPolicy,
+        after: Option<PruneCursor>,
+        now_ms: i64,
+    ) -> Answer<Pruned> {
+        // Days would be longer than any story.
+        let policy = FinishedPolicy { keep_ms: FINISHED_KEPT_MS, ..policy };
+        self.plain(71, None, self.inner.prune_finished(policy, after, now_ms)).await
     }
 
     async fn put_tariff(

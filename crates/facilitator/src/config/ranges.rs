@@ -163,11 +163,20 @@ fn of_server(server: &ServerConfig) -> Vec<Range<'_>> {
 }
 
 fn of_ledger(ledger: &LedgerConfig) -> Vec<Range<'_>> {
-    let LedgerConfig { url: _, instance: _, lease_seconds, answers_kept_hours } = ledger;
+    let LedgerConfig {
+        url: _,
+        instance: _,
+        lease_seconds,
+        answers_kept_hours,
+        keep_finished_days,
+        prune_pause_seconds,
+    } = ledger;
     vec![
         // A shorter lease is lost to one slow commit.
         Range::whole("ledger.lease_seconds", *lease_seconds, 3, DAY_SECONDS),
         Range::whole("ledger.answers_kept_hours", *answers_kept_hours, 1, 87_600),
+        Range::whole("ledger.keep_finished_days", *keep_finished_days, 0, 3_650),
+        Range::whole("ledger.prune_pause_seconds", *prune_pause_seconds, 1, DAY_SECONDS),
     ]
 }
 

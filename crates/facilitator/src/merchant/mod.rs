@@ -30,6 +30,7 @@ use crate::checks::Checked;
 use crate::desk::Desk;
 use crate::places::{NoPlace, Place, Presented};
 use crate::repeats::{Claimed, NAMES_ANOTHER};
+use crate::trouble::{self, Trouble};
 use crate::{Caller, Inner};
 
 use answers::{copy_too_many, crowded, duplicate_of, ended_of, ledger_trouble, of_another, owed_of};
@@ -310,7 +311,7 @@ impl Inner {
             Ok(Some(fresh)) => fresh,
             Ok(None) => known,
             Err(error) => {
-                tracing::warn!(%error, "cannot reread a payment");
+                trouble::note(Trouble::Reread, "", &error);
                 known
             }
         }
@@ -347,7 +348,7 @@ fn refusal_in(outcome: PayOutcome) -> Rejection {
 
 /// The ledger failed on the way to a claim: nothing is known of the payment.
 fn unsettled(error: LedgerError) -> Rejection {
-    tracing::error!(%error, "ledger");
+    trouble::note(Trouble::Ledger, "", &error);
     ledger_trouble(ErrorCode::UnexpectedSettleError)
 }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::runs::Running;
+use crate::trouble::{self, Trouble};
 use crate::{Inner, failpoint};
 
 /// Pause before an end that could not be stored is tried again.
@@ -114,7 +115,7 @@ impl Inner {
             // It may stand there: dropping it takes it back.
             Err(LedgerError::CommitUnknown(_)) => Turn::Wait,
             Err(error) => {
-                tracing::error!(%error, "ledger");
+                trouble::note(Trouble::Ledger, "", &error);
                 telling.never(Turn::Wait)
             }
         }
@@ -149,7 +150,7 @@ impl Inner {
         match self.tools.ledger.end_merchant_answer(id, holder, end, now_ms).await {
             Ok(_) | Err(LedgerError::Closed) => true,
             Err(error) => {
-                tracing::warn!(payment = %id, ?end, %error, "what a merchant was told is not stored");
+                trouble::note(Trouble::Telling, "", &error);
                 false
             }
         }

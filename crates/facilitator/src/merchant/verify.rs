@@ -19,6 +19,7 @@ use crate::api::Rejection;
 use crate::chain::{ChainPayment, CheckError};
 use crate::desk::Desk;
 use crate::places::{NoPlace, Place};
+use crate::trouble::{self, Trouble};
 
 impl Inner {
     /// See [`crate::Facilitator::verify`].
@@ -70,7 +71,7 @@ impl Inner {
 
     async fn known_to(&self, payment: &ChainPayment) -> Result<Option<Payment>, Rejection> {
         self.on_record(payment).await.map_err(|error| {
-            tracing::error!(%error, "ledger");
+            trouble::note(Trouble::Ledger, "", &error);
             ledger_trouble(ErrorCode::UnexpectedVerifyError)
         })
     }
@@ -87,7 +88,7 @@ impl Inner {
             Ok(_) => Ok(()),
             Err(CheckError::Rejected(rejection)) => Err(self.name_use(desk, payment, rejection).await),
             Err(CheckError::Unreachable(reason)) => {
-                tracing::warn!(network = %desk.chain.network(), reason, "chain check impossible");
+                trouble::note(Trouble::ChainCheck, desk.chain.network().as_str(), &reason);
                 Err(unreachable_chain())
             }
         }
@@ -129,7 +130,7 @@ impl Inner {
         let now_ms = self.tools.clock.now_ms();
         let leased = self.tools.ledger.lease_merchant_check(&known.id, max, lease_ms, now_ms).await;
         leased.unwrap_or_else(|error| {
-            tracing::error!(%error, "ledger");
+            trouble::note(Trouble::Ledger, "", &error);
             MerchantCheck::Busy
         })
     }

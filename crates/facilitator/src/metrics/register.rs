@@ -178,6 +178,8 @@ pub(super) struct Health {
     pub(super) closed: IntGaugeVec,
     pub(super) wrong_endpoints: IntGaugeVec,
     pub(super) clock_skew: Gauge,
+    pub(super) pruned: IntCounterVec,
+    pub(super) pruning_ended: Gauge,
 }
 
 impl Health {
@@ -202,6 +204,15 @@ impl Health {
             clock_skew: make.plain_gauge(
                 "quittance_clock_skew_seconds",
                 "This host's clock ahead of the ledger database's, at the last heartbeat",
+            )?,
+            pruned: make.counter(
+                "quittance_pruned_payments_total",
+                "Payments that ended long ago and whose journal and attempts this process deleted",
+                &[],
+            )?,
+            pruning_ended: make.plain_gauge(
+                "quittance_pruning_ended_seconds",
+                "When this process last came to the end of the payments that are old enough to be pruned, Unix time; 0: never",
             )?,
         })
     }

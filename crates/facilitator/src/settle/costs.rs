@@ -6,6 +6,7 @@ use quittance_ledger::CostEntry;
 use quittance_protocol::Landing;
 
 use super::{COMMIT_RETRY, Driver};
+use crate::trouble::{self, Trouble};
 
 impl Driver {
     /// In the background: whoever waits for the verdict need not wait for the
@@ -21,7 +22,7 @@ impl Driver {
         let desk = Arc::clone(&self.desk);
         tokio::spawn(async move {
             if let Err(error) = ledger.book_cost(entry, now_ms).await {
-                tracing::warn!(%error, "a cost is not in the books yet");
+                trouble::note(Trouble::Cost, "", &error);
             }
             desk.free();
         });
@@ -41,9 +42,7 @@ impl Driver {
                     break;
                 }
                 Ok(false) => break,
-                Err(error) => {
-                    tracing::error!(payment = %self.payment.id, %error, "a cost is not booked; trying again")
-                }
+                Err(error) => trouble::note(Trouble::Cost, "", &error),
             }
             tokio::select! {
                 biased;

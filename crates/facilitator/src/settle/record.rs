@@ -9,6 +9,7 @@ use super::Driver;
 use crate::chain::{Broadcast, SignRefused};
 use crate::engine::Event;
 use crate::failpoint;
+use crate::trouble::{self, Trouble};
 
 impl Driver {
     /// Slot, signed bytes and hash in one commit (I2).
@@ -116,7 +117,7 @@ impl Driver {
             Err(error) => {
                 // It may be stored all the same.
                 (self.reserved, self.may_send) = (0, false);
-                tracing::warn!(payment = %self.payment.id, %error, "a cost is still reserved");
+                trouble::note(Trouble::Reserved, self.payment.network.as_str(), &error);
             }
         }
     }
@@ -125,7 +126,7 @@ impl Driver {
     /// anything else, or a second nonce would be spent on the same payment.
     async fn recover_record(&mut self, error: LedgerError) -> Event {
         let before = self.transactions.len();
-        tracing::warn!(payment = %self.payment.id, %error, "recording failed; reading the ledger");
+        trouble::note(Trouble::Recording, self.payment.network.as_str(), &error);
         if matches!(error, LedgerError::NotOwner { .. })
             || error.payment().is_some_and(|payment| payment.state.is_final())
         {
@@ -167,7 +168,7 @@ impl Driver {
         // sent, so nothing depends on this line.
         tokio::spawn(async move {
             if let Err(error) = ledger.journal_send(attempt, &noted, now_ms).await {
-                tracing::warn!(%error, "a broadcast is missing in the journal");
+                trouble::note(Trouble::Broadcast, "", &error);
             }
         });
         Some(Event::Sent(outcome))

@@ -7,6 +7,7 @@ use quittance_protocol::{Deadline, Evidence};
 
 use super::{COMMIT_RETRY, Driver};
 use crate::engine::{Event, Verdict, is_owed};
+use crate::trouble::{self, Trouble};
 use crate::{failpoint, used};
 
 impl Driver {
@@ -18,7 +19,7 @@ impl Driver {
         let owed = match self.is_owed(&verdict).await {
             Ok(owed) => owed,
             Err(error) => {
-                tracing::error!(payment = %self.payment.id, %error, "attempts cannot be read; trying again");
+                trouble::note(Trouble::Attempts, self.payment.network.as_str(), &error);
                 tokio::time::sleep(COMMIT_RETRY).await;
                 return Event::CommitFailed;
             }
@@ -47,7 +48,7 @@ impl Driver {
                 self.verdict_is_durable(*payment, now_ms)
             }
             Err(error) => {
-                tracing::error!(payment = %id, %error, "verdict not committed; trying again");
+                trouble::note(Trouble::Verdict, self.payment.network.as_str(), &error);
                 tokio::time::sleep(COMMIT_RETRY).await;
                 Event::CommitFailed
             }

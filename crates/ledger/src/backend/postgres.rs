@@ -1,6 +1,7 @@
 //! PostgreSQL: one SQL transaction per operation, flushes grouped by the server.
 
 use std::str::FromStr as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE_SECONDS: &str = "5";
 /// Unanswered questions after which the server gives a client up.
 const KEEPALIVE_COUNT: &str = "3";
+/// A connection that nobody used for longer is asked before it is used again: the
+/// server may have restarted, or ended the session.
+const IDLE_UNASKED: Duration = Duration::from_secs(1);
+/// Above any time limit: the driver logs nothing by itself.
+const NEVER_SLOW: Duration = Duration::from_secs(86_400);
 /// First half of the advisory lock key of an instance name ("quit").
 const NAME_LOCK_CLASS: i32 = 0x7175_6974;
 
@@ -41,6 +47,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "aliases", include_str!("../../../../migrations/postgres/0009_aliases.sql")),
     (11, "owed", include_str!("../../../../migrations/postgres/0011_owed.sql")),
     (12, "look-ups", include_str!("../../../../migrations/postgres/0012_look_ups.sql")),
+    (13, "pruning", include_str!("../../../../migrations/postgres/0013_pruning.sql")),
     (14, "runs", include_str!("../../../../migrations/postgres/0014_runs.sql")),
 ];
 
@@ -66,13 +73,16 @@ struct Limit {
     /// When an operation last ran into the limit: connections older than that are
     /// not used again, or each of them would cost its own time-out.
     silent_at: Arc<SyncMutex<Option<Instant>>>,
+    /// The newest connection leads to a standby.
+    is_standby: Arc<AtomicBool>,
 }
 
 impl Limit {
     fn new(options: &LedgerOptions) -> Self {
         let ms = (options.lease_ms / TIMEOUTS_PER_LEASE).clamp(*OPERATION_MS.start(), *OPERATION_MS.end());
         let operation = Duration::from_millis(u64::try_from(ms).unwrap_or_default());
-        Self { operation: (!options.read_only).then_some(operation), silent_at: Arc::default() }
+        let operation = (!options.read_only).then_some(operation);
+        Self { operation, silent_at: Arc::default(), is_standby: Arc::default() }
     }
 
     /// `work`, or [`LedgerError::Unavailable`] when it takes too long. Whoever
@@ -98,6 +108,41 @@ impl Limit {
             ("statement_timeout", ms.as_str()),
             ("idle_in_transaction_session_timeout", ms.as_str()),
         ])
+    }
+
+    /// Whether a connection that was idle answers still. Within half the limit: whoever
+    /// waits for a connection waits no longer than the whole.
+    async fn answers(&self, session: &mut PgConnection) -> bool {
+        let Some(operation) = self.operation else { return session.ping().await.is_ok() };
+        match timeout(operation / 2, session.ping()).await {
+            Ok(answered) => answered.is_ok(),
+            Err(_) => {
+                *self.silent_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                false
+            }
+        }
+    }
+
+    /// After a failover a name may lead to a standby for a while. It shows a past in
+    /// which what is under way is not there yet (P5), so nothing is read from it: its
+    /// session finds no table.
+    async fn refuse_standby(&self, session: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let is_standby: bool =
+            sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&mut *session).await?;
+        self.is_standby.store(is_standby, Ordering::Relaxed);
+        if is_standby {
+            sqlx::query("SET search_path = pg_temp").execute(session).await?;
+        }
+        Ok(())
+    }
+
+    /// The error of an operation, in words that say where it was asked.
+    fn of_standby(&self, error: LedgerError) -> LedgerError {
+        let asked = matches!(error, LedgerError::Database(_) | LedgerError::Unavailable(_));
+        match asked && self.is_standby.load(Ordering::Relaxed) {
+            true => LedgerError::Unavailable("the database is a standby, which only reads".into()),
+            false => error,
+        }
     }
 
     /// Whether a connection of this age was there when the database fell silent.
@@ -137,14 +182,28 @@ impl PostgresBackend {
             }
         };
         let connect = limit.told_to_the_server(connect);
-        let silent = limit.clone();
+        let (silent, fresh) = (limit.clone(), limit.clone());
+        let writes = !options.read_only;
         let pool = PgPoolOptions::new()
             .max_connections(options.connections_max.max(1))
             .acquire_timeout(limit.operation.unwrap_or(ACQUIRE_TIMEOUT))
+            .acquire_slow_threshold(NEVER_SLOW)
             .test_before_acquire(false)
-            .before_acquire(move |_, known| {
-                let fit = !silent.is_suspect(known.age);
-                Box::pin(async move { Ok(fit) })
+            .after_connect(move |session, _| {
+                let fresh = fresh.clone();
+                Box::pin(async move {
+                    match writes {
+                        true => fresh.refuse_standby(session).await,
+                        false => Ok(()),
+                    }
+                })
+            })
+            .before_acquire(move |session, known| {
+                let silent = silent.clone();
+                Box::pin(async move {
+                    Ok(!silent.is_suspect(known.age)
+                        && (known.idle_for < IDLE_UNASKED || silent.answers(session).await))
+                })
             })
             .connect_with(connect.clone())
             .await?;
@@ -173,10 +232,12 @@ impl PostgresBackend {
     pub(crate) async fn read<T: Send + 'static>(&self, op: Op<T>) -> Result<T, LedgerError> {
         let mut tx = Tx::new(Conn::Postgres(self.pool.acquire().await?));
         let read = self.limit.within(op(&mut tx)).await;
-        if matches!(read, Err(LedgerError::Unavailable(_))) {
-            discard(&mut tx);
-        }
-        read
+        read.map_err(|error| {
+            if matches!(error, LedgerError::Unavailable(_) | LedgerError::Database(_)) {
+                discard(&mut tx);
+            }
+            self.limit.of_standby(error)
+        })
     }
 
     /// Makes sure that the name is still ours: a broken connection drops the
@@ -262,7 +323,7 @@ async fn transaction<T: Send + 'static>(
             if broken || limit.within(tx.control("ROLLBACK")).await.is_err() {
                 discard(&mut tx);
             }
-            Err(error)
+            Err(limit.of_standby(error))
         }
     }
 }

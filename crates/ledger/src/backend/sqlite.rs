@@ -33,6 +33,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "aliases", include_str!("../../../../migrations/sqlite/0009_aliases.sql")),
     (11, "owed", include_str!("../../../../migrations/sqlite/0011_owed.sql")),
     (12, "look-ups", include_str!("../../../../migrations/sqlite/0012_look_ups.sql")),
+    (13, "pruning", include_str!("../../../../migrations/sqlite/0013_pruning.sql")),
     (14, "runs", include_str!("../../../../migrations/sqlite/0014_runs.sql")),
 ];
 
@@ -317,7 +318,8 @@ impl Writer {
         if let Some(error) = failed {
             // An error is expected where SQLite has rolled back by itself.
             let _ = self.tx.control("ROLLBACK").await;
-            tracing::error!(%error, "ledger group rolled back");
+            // Whoever is answered so says it; a full disk would say it for every group.
+            tracing::debug!(%error, "ledger group rolled back");
             return Group::RolledBack(error.to_string());
         }
         match self.tx.control("COMMIT").await {
@@ -329,7 +331,7 @@ impl Writer {
             }
             Err(error) => {
                 let _ = self.tx.control("ROLLBACK").await;
-                tracing::error!(%error, "ledger commit failed");
+                tracing::debug!(%error, "ledger commit failed");
                 Group::Unknown(error.to_string())
             }
         }

@@ -14,6 +14,7 @@ mod merchants;
 mod objects;
 mod open_work;
 mod payments;
+mod pruning;
 mod rows;
 mod store;
 

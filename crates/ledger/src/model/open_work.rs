@@ -25,7 +25,7 @@ impl Database {
         let recent = self.attempts.len().saturating_sub(UNBOOKED_ATTEMPTS_MAX);
         let mut wallets = BTreeSet::new();
         for (index, attempt) in self.attempts.iter().enumerate() {
-            let Some(wallet) = &attempt.wallet else { continue };
+            let Some(wallet) = attempt.wallet.as_ref().filter(|_| !attempt.pruned) else { continue };
             let may_be_unbooked = index >= recent && attempt.at_ms > since_ms;
             if self.is_under_way(attempt) || (may_be_unbooked && !self.is_known_used(attempt)) {
                 wallets.insert((attempt.network.clone(), wallet.clone()));
@@ -52,7 +52,7 @@ impl Database {
         let same = |other: &&Attempt| {
             (&other.network, &other.wallet, other.nonce) == (&attempt.network, &attempt.wallet, attempt.nonce)
         };
-        self.attempts.iter().filter(same).any(|other| {
+        self.kept_attempts().filter(same).any(|other| {
             let transaction = &other.signed.transaction;
             self.costs.contains_key(&(other.network.clone(), transaction.clone()))
                 || self.settled_with(&other.network, transaction)
@@ -69,8 +69,7 @@ impl Database {
 
     pub(super) fn unexplained(&self, network: &Network, transactions: &[String]) -> Vec<String> {
         let made = |transaction: &String| {
-            let mut attempts = self.attempts.iter();
-            attempts.any(|one| one.network == *network && one.signed.transaction == *transaction)
+            self.kept_attempts().any(|one| one.network == *network && one.signed.transaction == *transaction)
         };
         let unexplained = |one: &&String| !made(one) && !self.settled_with(network, one);
         transactions.iter().filter(unexplained).cloned().collect()

@@ -94,7 +94,7 @@ impl Database {
             .map_err(LedgerError::Sign)?;
         plain(&signed.transaction, "transaction")?;
         let same = |a: &Attempt| a.network == place.network && a.signed.transaction == signed.transaction;
-        if self.attempts.iter().any(same) {
+        if self.kept_attempts().any(same) {
             return Err(LedgerError::Database("UNIQUE (network, tx)".into()));
         }
         if fresh && !self.has(Defect::NonceNotReserved) {
@@ -118,7 +118,9 @@ impl Database {
         }
         let Place { network, wallet, nonce, replaces } = place;
         let payments = payments.to_vec();
-        let attempt = Attempt { id, payments, network, wallet, nonce, signed, replaces, at_ms: now_ms };
+        let pruned = false;
+        let attempt =
+            Attempt { id, payments, network, wallet, nonce, signed, replaces, at_ms: now_ms, pruned };
         let recorded = attempt.recorded();
         self.attempts.push(attempt);
         Ok(recorded)
@@ -182,7 +184,7 @@ impl Database {
     }
 
     fn attempt(&self, id: AttemptId) -> Result<&Attempt, LedgerError> {
-        self.attempts.iter().find(|attempt| attempt.id == id).ok_or(LedgerError::UnknownAttempt(id))
+        self.kept_attempts().find(|attempt| attempt.id == id).ok_or(LedgerError::UnknownAttempt(id))
     }
 
     pub(super) fn journal_send(
@@ -209,7 +211,7 @@ impl Database {
     }
 
     pub(super) fn attempts_of(&self, payment: &PaymentId) -> Vec<Recorded> {
-        let mine = self.attempts.iter().filter(|attempt| attempt.payments.contains(payment));
+        let mine = self.kept_attempts().filter(|attempt| attempt.payments.contains(payment));
         mine.take(ATTEMPTS_MAX).map(Attempt::recorded).collect()
     }
 
@@ -219,7 +221,7 @@ impl Database {
                 && attempt.wallet.as_deref() == Some(wallet)
                 && attempt.nonce.is_some_and(|at| at >= nonce)
         };
-        let mut found: Vec<&Attempt> = self.attempts.iter().filter(open).collect();
+        let mut found: Vec<&Attempt> = self.kept_attempts().filter(open).collect();
         found.sort_by_key(|attempt| (attempt.nonce, attempt.id));
         found.into_iter().take(ATTEMPTS_MAX).map(Attempt::recorded).collect()
     }
@@ -351,5 +353,6 @@ fn claimed(me: &Me, new: NewClaim, now_ms: i64) -> Payment {
         first_answer_at_ms: None,
         merchant_answer_at_ms: None,
         pending_answer_at_ms: None,
+        pruned_at_ms: None,
     }
 }

@@ -35,6 +35,8 @@ pub struct Database {
     pub(super) reservations: BTreeMap<PaymentId, Reservation>,
     /// What was paid for settling, and burnt of it.
     pub(super) payers: BTreeMap<(Network, String), (u64, u64)>,
+    /// Who prunes, and until when.
+    pub(super) pruner: (String, i64),
     pub(super) defect: Option<Defect>,
 }
 
@@ -64,6 +66,8 @@ pub struct Attempt {
     pub replaces: Option<AttemptId>,
     /// When it was recorded.
     pub at_ms: i64,
+    /// Deleted with the last of its payments, as far as the ledger knows.
+    pub pruned: bool,
 }
 
 /// A booked cost.
@@ -175,6 +179,10 @@ pub enum Defect {
     ReleasedEarly,
     /// A payer's money may be spent more than once (P3).
     BalanceIgnored,
+    /// Pruning takes what has its verdict, the key with it (I1, P5).
+    KeyPruned,
+    /// Pruning takes what has its verdict, whatever is open of it (P3).
+    PrunedOpen,
 }
 
 impl Database {
@@ -196,6 +204,11 @@ impl Database {
     /// Every attempt, oldest first.
     pub fn attempts(&self) -> &[Attempt] {
         &self.attempts
+    }
+
+    /// Those that a ledger still has.
+    pub(super) fn kept_attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.attempts.iter().filter(|attempt| !attempt.pruned)
     }
 
     /// Every cost, by network and transaction.
@@ -254,7 +267,7 @@ impl Database {
         event: &str,
         detail: Json,
     ) {
-        let sequence = i64::try_from(self.journal.len()).unwrap_or(i64::MAX).saturating_add(1);
+        let sequence = self.journal.last().map_or(0, |(_, line)| line.sequence).saturating_add(1);
         let line = JournalLine {
             sequence,
             at_ms: now_ms,

@@ -15,6 +15,7 @@ use crate::error::LedgerError;
 use crate::exposure::{ExposureSums, Reserve};
 use crate::merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
 use crate::ops::attempts::BATCH_PAYMENTS_MAX;
+use crate::pruning::{FinishedPolicy, PruneCursor, Pruned};
 use crate::repeats::{Alias, Known};
 use crate::store::Store;
 use crate::token::{ClaimOutcome, Recorded, SignFn};
@@ -446,6 +447,16 @@ impl Store for ModelLedger {
     async fn prune(&self, policy: Retention, now_ms: i64) -> Result<u64, LedgerError> {
         let before_ms = now_ms.saturating_sub(policy.answers_ms);
         self.write(now_ms, |rows, me| Ok(rows.prune(Arc::clone(&me.instance), before_ms, now_ms)))
+    }
+
+    async fn prune_finished(
+        &self,
+        policy: FinishedPolicy,
+        after: Option<PruneCursor>,
+        now_ms: i64,
+    ) -> Result<Pruned, LedgerError> {
+        let lease_now_ms = self.database.lease_now(now_ms);
+        self.write(now_ms, |rows, me| Ok(rows.prune_finished(me, policy, after, (lease_now_ms, now_ms))))
     }
 
     fn lease_ms(&self) -> Option<i64> {

@@ -155,6 +155,8 @@ pub struct Payment {
     pub merchant_answer_at_ms: Option<i64>,
     /// When somebody was last told that the outcome is pending.
     pub pending_answer_at_ms: Option<i64>,
+    /// When its journal, attempts and payload were deleted: it ended long before.
+    pub pruned_at_ms: Option<i64>,
 }
 
 impl Payment {

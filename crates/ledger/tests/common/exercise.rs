@@ -1,8 +1,9 @@
 //! Everything that a request or a frequent timer asks of the ledger, once.
 
 use quittance_ledger::{
-    AnswerObject, Balance, ClaimOutcome, CostEntry, DeliveryStart, Exposed, ExposureLimits, Ledger,
-    MerchantAnswerEnd, NewClaim, RepeatPolicy, Reserve, Retention, RunEnd, Slot, StoredAnswer, Usage,
+    AnswerObject, Balance, ClaimOutcome, CostEntry, DeliveryStart, Exposed, ExposureLimits, FinishedPolicy,
+    Ledger, MerchantAnswerEnd, NewClaim, Pruned, RepeatPolicy, Reserve, Retention, RunEnd, Slot,
+    StoredAnswer, Usage,
 };
 use quittance_protocol::{
     Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, Landing, PaymentId,
@@ -26,6 +27,7 @@ pub(crate) async fn exercise(ledger: &Ledger, round: u64) {
     burn(ledger, first + 40).await;
     tell(ledger, first + 50).await;
     keep(ledger, first + 60).await;
+    prune(ledger, first + 70).await;
     timers(ledger).await;
 }
 
@@ -243,6 +245,31 @@ async fn keep(ledger: &Ledger, key: u64) {
     ledger.note_object_deleted(&left, NOW + 4_000_000).await.unwrap();
     ledger.erase_answer(&id, NOW).await.unwrap();
     ledger.prune(Retention { answers_ms: 27_990_000 }, NOW).await.unwrap();
+}
+
+/// What ended long ago, with and without a wallet's nonce, and tariffs as old.
+async fn prune(ledger: &Ledger, key: u64) {
+    let bare = won(ledger, claim(key)).await.into_payment().id;
+    ledger.record(&bare, signed(format!("bare{key}")), NOW).await.unwrap();
+    let numbered = won(ledger, claim(key + 1)).await.into_payment().id;
+    let label = signer(format!("ended{key}"));
+    let recorded = ledger.record_with_nonce(&numbered, WALLET, label, NOW).await.unwrap();
+    ledger.book_cost(cost(&numbered, recorded.transaction(), false), NOW).await.unwrap();
+    // Before everything else, so that the first step meets them.
+    let long_ago_ms = NOW - 30_000_000;
+    for id in [&bare, &numbered] {
+        ledger.expire(id, &evidence(), long_ago_ms).await.unwrap();
+    }
+    for _ in 0..2 {
+        ledger.put_tariff(&base(), Amount::new(3_938), json!({}), NOW - 200_000_000).await.unwrap();
+    }
+    // So late that every deadline is long ago.
+    let policy = FinishedPolicy { keep_ms: -700_000, lease_ms: 1 };
+    let pruned = ledger.prune_finished(policy, None, NOW).await.unwrap();
+    assert!(matches!(pruned, Pruned::Step { payments: 2.., tariffs: 1.., .. }), "{pruned:?}");
+    for id in [&bare, &numbered] {
+        assert!(ledger.payment(id).await.unwrap().unwrap().pruned_at_ms.is_some());
+    }
 }
 
 async fn timers(ledger: &Ledger) {

@@ -126,7 +126,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     (
         "tariffs",
         "network, number, gas, detail, created_at_ms, replaced_at_ms",
-        "'eip155:8453', i * 3, 3938, '{}', {at}, {at} FROM n",
+        "'eip155:8453', i * 10, 3938, '{}', {at}, {at} FROM n",
     ),
     ("payers", "network, payer, paid, burnt", "'eip155:8453', 'filled' || {hex}, 3938, 0 FROM n"),
     (

@@ -138,11 +138,15 @@ impl Drop for Grant {
         if let Some((home, running)) = self.home.take() {
             let (payment, run) = (self.facts.payment_id.clone(), self.facts.run);
             let end = home.end_of_run(&self.revoked);
-            let drivers = home.drivers.clone();
-            drivers.spawn(async move {
-                let _running = running;
-                home.credit(&payment, run, end, "the run was abandoned").await;
-            });
+            let (drivers, runtime) = (home.drivers.clone(), home.runtime.clone());
+            // Not where the handler ran: a server that stops takes its workers' tasks along.
+            drivers.spawn_on(
+                async move {
+                    let _running = running;
+                    home.credit(&payment, run, end, "the run was abandoned").await;
+                },
+                &runtime,
+            );
         }
     }
 }

@@ -175,7 +175,7 @@ impl Inner {
             return;
         }
         let (inner, payment, reason) = (Arc::clone(self), payment.clone(), reason.to_owned());
-        self.drivers.spawn(async move {
+        let again = async move {
             loop {
                 tokio::select! {
                     biased;
@@ -187,7 +187,8 @@ impl Inner {
                     return;
                 }
             }
-        });
+        };
+        self.drivers.spawn_on(again, &self.runtime);
     }
 
     /// Whether there is nothing more to do.
@@ -210,7 +211,7 @@ impl Inner {
     /// the answer to whoever reads the chain (P1).
     pub(crate) fn answer_sent(self: &Arc<Self>, payment: &PaymentId) {
         let (inner, payment) = (Arc::clone(self), payment.clone());
-        self.drivers.spawn(async move {
+        let marking = async move {
             let mut pause = MARK_RETRY;
             for _ in 0..MARK_TRIES_MAX {
                 // The time of this try: the ledger holds it against the lease.
@@ -227,7 +228,9 @@ impl Inner {
                 pause = pause.saturating_mul(2);
             }
             tracing::error!(%payment, "the replay window is not marked: its answer is replayed until it is");
-        });
+        };
+        // Not at the connection's worker, which a stop ends.
+        self.drivers.spawn_on(marking, &self.runtime);
     }
 
     /// Wakes copies of a payment that wait for its delivery.

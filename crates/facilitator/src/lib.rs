@@ -225,8 +225,19 @@ impl Facilitator {
     /// The run counts, unless this process had revoked it or is stopping.
     pub async fn credit(&self, grant: Grant, reason: &str) -> Result<(), FacilitatorError> {
         let end = self.inner.end_of_run(grant.revocation());
-        let (facts, _running) = grant.redeem();
-        self.inner.credit(&facts.payment_id, facts.run, end, reason).await;
+        let (inner, reason) = (Arc::clone(&self.inner), reason.to_owned());
+        let (facts, running) = grant.redeem();
+        // Not where the handler ran: a server that stops takes its workers' tasks along.
+        let credited = self.inner.drivers.spawn_on(
+            async move {
+                let _running = running;
+                inner.credit(&facts.payment_id, facts.run, end, &reason).await;
+            },
+            &self.inner.runtime,
+        );
+        if let Err(error) = credited.await {
+            tracing::error!(%error, "credit task failed");
+        }
         Ok(())
     }
 
@@ -291,8 +302,15 @@ impl Facilitator {
     /// [`SHUTDOWN_WORK_MAX`] and [`SHUTDOWN_LEDGER_MAX`].
     pub async fn shutdown(&self) {
         self.inner.tools.stop.cancel();
+        // What still runs ends now, and says so: found at the next start, it would
+        // count as a run that died with its process.
+        self.inner.runs.revoke_all();
         self.inner.drivers.close();
-        if tokio::time::timeout(SHUTDOWN_WORK_MAX, self.inner.drivers.wait()).await.is_err() {
+        let work = async {
+            self.inner.runs.all_ended().await;
+            self.inner.drivers.wait().await;
+        };
+        if tokio::time::timeout(SHUTDOWN_WORK_MAX, work).await.is_err() {
             tracing::warn!("work that does not end is left to the next start");
         }
         if tokio::time::timeout(SHUTDOWN_LEDGER_MAX, self.inner.tools.ledger.close()).await.is_err() {

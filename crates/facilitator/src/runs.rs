@@ -5,10 +5,12 @@
 //! ledger is found; and it ends them all when the process may no longer act.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quittance_protocol::PaymentId;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// All runs of this process.
@@ -19,6 +21,8 @@ pub(crate) struct Runs {
     life: Mutex<CancellationToken>,
     /// No run begins without a lease: nothing would end it in time.
     closed: AtomicBool,
+    /// A run is over.
+    ended: Notify,
 }
 
 /// The right to start, and to be, the payment's run in this process.
@@ -54,6 +58,19 @@ impl Runs {
         std::mem::take(&mut *life).cancel();
     }
 
+    /// Resolves when nothing is open.
+    pub(crate) async fn all_ended(&self) {
+        loop {
+            let mut ended = pin!(self.ended.notified());
+            // Before the look: what ends behind it counts.
+            ended.as_mut().enable();
+            if self.open.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
     /// The lease is kept again: runs may begin.
     pub(crate) fn reopen(&self) {
         self.closed.store(false, Ordering::Release);
@@ -70,6 +87,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.runs.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.payment);
+        self.runs.ended.notify_waiters();
     }
 }
 
@@ -87,6 +105,20 @@ mod tests {
         drop(run);
         assert!(!runs.is_open(&payment));
         assert!(runs.begin(&payment).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_stop_waits_for_every_run_to_end() {
+        let runs = Arc::new(Runs::default());
+        let [one, two] = [1, 2].map(|of| runs.begin(&PaymentId::from_random([of; 16])).unwrap());
+        let waiting = Arc::clone(&runs);
+        let ended = tokio::spawn(async move { waiting.all_ended().await });
+        drop(one);
+        tokio::task::yield_now().await;
+        assert!(!ended.is_finished());
+        drop(two);
+        ended.await.unwrap();
+        runs.all_ended().await;
     }
 
     #[test]

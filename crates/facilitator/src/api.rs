@@ -137,7 +137,7 @@ impl Drop for Grant {
     fn drop(&mut self) {
         if let Some((home, running)) = self.home.take() {
             let (payment, run) = (self.facts.payment_id.clone(), self.facts.run);
-            let end = home.end_of_run(&self.revoked);
+            let end = home.end_of_dropped(&self.revoked);
             let (drivers, runtime) = (home.drivers.clone(), home.runtime.clone());
             // Not where the handler ran: a server that stops takes its workers' tasks along.
             drivers.spawn_on(

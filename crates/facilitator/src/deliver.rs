@@ -158,6 +158,17 @@ impl Inner {
         }
     }
 
+    /// The same of a run that nobody ended: its handler panicked, or its task is gone.
+    pub(crate) fn end_of_dropped(&self, revoked: &CancellationToken) -> RunEnd {
+        match self.end_of_run(revoked) {
+            RunEnd::Failed if std::thread::panicking() => RunEnd::Failed,
+            _ if self.runs.is_stopping() => RunEnd::Interrupted,
+            // A server whose stop nobody announced, or a worker that died.
+            RunEnd::Failed => RunEnd::Crashed,
+            end => end,
+        }
+    }
+
     /// The ledger may have taken the answer although it did not say so: whoever is
     /// sent away without it must find it when it calls again and signs anew (P7).
     pub(crate) async fn note_sent_away(&self, payment: &PaymentId) {

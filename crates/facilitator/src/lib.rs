@@ -297,6 +297,13 @@ impl Facilitator {
         self.inner.tools.metrics.registry()
     }
 
+    /// The server is about to stop: handler runs that it cuts off do not count
+    /// against the runs that their payments buy. Without it they count as runs that
+    /// died with their process (`gate.runs_interrupted_max`).
+    pub fn stop_begins(&self) {
+        self.inner.runs.stop_begins();
+    }
+
     /// Stops background work and closes the ledger. Unfinished payments go on
     /// at the next start. Ends while the ledger is away, too: within
     /// [`SHUTDOWN_WORK_MAX`] and [`SHUTDOWN_LEDGER_MAX`].

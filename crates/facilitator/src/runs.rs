@@ -21,6 +21,8 @@ pub(crate) struct Runs {
     life: Mutex<CancellationToken>,
     /// No run begins without a lease: nothing would end it in time.
     closed: AtomicBool,
+    /// The server is about to stop.
+    stopping: AtomicBool,
     /// A run is over.
     ended: Notify,
 }
@@ -56,6 +58,15 @@ impl Runs {
         self.closed.store(true, Ordering::Release);
         let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *life).cancel();
+    }
+
+    /// What is cut off from now on was cut off by us.
+    pub(crate) fn stop_begins(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// Resolves when nothing is open.

@@ -277,6 +277,9 @@ impl World {
         if self.calm {
             return false;
         }
+        if self.plan.poison && place == Crash::DuringHandler && key == Some(0) {
+            return true;
+        }
         if let (Some(aim), Some(0)) = (self.plan.aim, key)
             && !self.report.aimed
             && self.cell(place, 0) == (aim.state, aim.place, aim.sent)

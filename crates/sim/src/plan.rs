@@ -214,6 +214,8 @@ pub struct Plan {
     pub block_ms: u64,
     /// What each process's clock is ahead.
     pub skews_ms: Vec<i64>,
+    /// Whether the handler of the first payment kills its process, each time.
+    pub poison: bool,
     /// How long a process stays away at most after it died.
     pub down_ms_max: u64,
     /// How long a process may be silent before others take its payments.
@@ -237,6 +239,7 @@ impl Plan {
         // A stream of its own: what the operator does changes nothing else of a seed.
         let mut operator = Random::new(seed ^ 0x0be7_a702_0be7_a702);
         let mut nodes = Random::new(seed ^ 0x00de_5000_00de_5000);
+        let poison = Random::new(seed ^ 0x0009_0150_0009_0150).chance(100);
         let block_ms = [200, 2_000][nodes.below(2) as usize];
         // What is counted in blocks takes about as long in either world.
         let blocks = BLOCK_MS_MAX / block_ms;
@@ -263,7 +266,9 @@ impl Plan {
             block_ms,
             hostile: hostile(seed),
             skews_ms: (0..processes).map(|_| skew(&mut random, skew_ms)).collect(),
-            down_ms_max: 15_000,
+            poison,
+            // Its client comes back, and so must the process, for it to be killed again.
+            down_ms_max: if poison { 3_000 } else { 15_000 },
             lease_ms: random.range(3, 10).saturating_mul(3_000),
             // Deeper ones than the operator chose to wait for take grants with them.
             reorg_depth_max: if random.chance(150) { confirmations.saturating_add(3) } else { confirmations },
@@ -288,6 +293,7 @@ impl Plan {
         (self.moves_ms, self.retires) = (None, None);
         self.lease_ms = 9_000;
         self.calm_ms = 100_000;
+        self.poison = false;
         self.payments = self.payments.min(2);
         self.hostile = 0;
         self.finality = self.finality.min(8 * BLOCK_MS_MAX / self.block_ms);
@@ -314,6 +320,7 @@ impl Plan {
             block_ms: BLOCK_MS_MAX,
             finality: 10,
             log_range: 10_000,
+            poison: false,
             skews_ms: vec![0],
             weather: Weather::default(),
             forced: Some(forced),

@@ -80,6 +80,7 @@ fn read_catalogue(path: &Path) -> Result<Catalogue, Failure> {
 }
 
 async fn serve(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> Result<(), Failure> {
+    let stopped = facilitator.clone();
     let gate = gate(config, host, facilitator)?;
     let connections = Connections::new(&config.server)?;
     let listen = &config.server.listen;
@@ -109,6 +110,7 @@ async fn serve(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> R
             _ = terminate.recv() => {}
         }
         tracing::info!("stopping");
+        stopped.stop_begins();
         // Graceful: requests in flight, paid ones among them, are finished first.
         handle.stop(true).await;
     };

@@ -45,7 +45,8 @@ program_features() {
 }
 
 documentation() {
-  RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps
+  # Whoever reads these pages has the source: links to what is private lead somewhere.
+  RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --quiet --no-deps
 }
 
 # Every set of a crate's features, none included, compiles without a warning. The devnet's are
@@ -89,6 +90,16 @@ javascript_lints() {
 
 unit_tests() { # unit_tests [-p PACKAGE]... [FILTER]
   QUITTANCE_SKIP_CHAINS=1 cargo test --locked --quiet "$@"
+}
+
+# The same, and at least one must have run.
+some_unit_tests() { # some_unit_tests -p PACKAGE... FILTER
+  local said
+  said=$(unit_tests "$@" | tee /dev/stderr) || return 1
+  if ! grep -qE '^test result: ok\. [1-9]' <<<"$said"; then
+    log "no unit test is called ${!#}"
+    return 1
+  fi
 }
 
 end_to_end() { # end_to_end FILE [OPTION...]

@@ -110,4 +110,43 @@ mod tests {
             assert_eq!(without_keys(&format!("{key} is not a file")), "… is not a file");
         }
     }
+
+    /// `--help` of a command and of all below it. The value that a variable has just now is left out.
+    fn help(command: clap::Command, path: &str, text: &mut String) {
+        let name = format!("{path}{}", command.get_name());
+        let mut shown = command.clone().term_width(100).bin_name(&name);
+        text.push_str(&format!("$ {name} --help\n"));
+        for line in shown.render_long_help().to_string().lines() {
+            let line = match line.split_once("[env: ") {
+                Some((before, rest)) => {
+                    let variable = rest.split(['=', ']']).next().unwrap();
+                    let after = rest.split_once(']').unwrap().1;
+                    format!("{before}[env: {variable}]{after}")
+                }
+                None => line.to_owned(),
+            };
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text.push('\n');
+        for below in command.get_subcommands() {
+            help(below.clone(), &format!("{name} "), text);
+        }
+    }
+
+    #[test]
+    fn help_says_what_it_said() {
+        let mut made = String::new();
+        help(<Cli as clap::CommandFactory>::command().name("quittance"), "", &mut made);
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/help.txt");
+        if std::env::var_os("QUITTANCE_WRITE").is_some() {
+            std::fs::write(&path, &made).unwrap();
+        }
+        let stands = std::fs::read_to_string(&path).unwrap();
+        let differs = stands.lines().zip(made.lines()).find(|(before, now)| before != now);
+        assert_eq!(
+            stands, made,
+            "first at {differs:?}; if it is meant: QUITTANCE_WRITE=1 cargo test -p quittance help_says"
+        );
+    }
 }

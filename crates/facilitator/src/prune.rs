@@ -67,6 +67,8 @@ impl Inner {
 
     /// Prunes finished payments, one instance of all at a time.
     pub(crate) fn start_pruning_finished(self: &Arc<Self>, pruning: Option<Pruning>) {
+        // Seen at zero before it rises.
+        self.tools.metrics.pruned(0);
         let Some(Pruning { policy, pause }) = pruning else { return };
         let inner = Arc::clone(self);
         self.drivers.spawn(async move {

@@ -6,12 +6,9 @@ use std::sync::{Arc, OnceLock};
 use futures::future::BoxFuture;
 use quittance_protocol::Network;
 
-use crate::{Broadcast, ChainFault, Costs, Decode, Endpoints, Facts, Nonces, Sign, Verify, Watch};
-
-/// Nobody answered yet. Says nothing about any payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not connected yet")]
-pub struct NotConnected;
+use crate::{
+    Broadcast, ChainFault, Costs, Decode, Endpoints, Facts, Nonces, NotConnected, Sign, Verify, Watch,
+};
 
 /// Connects; an error is a node that does not answer, or a configuration that
 /// turned out wrong, in words for the log.

@@ -3,14 +3,16 @@
 mod chain;
 mod costs;
 mod facts;
+mod not_connected;
 mod payment;
 mod ports;
 mod rejection;
 mod watched;
 
-pub use chain::{Chain, Connect, NotConnected, Ports};
+pub use chain::{Chain, Connect, Ports};
 pub use costs::{CostAllowed, CostSnapshot, Obstacle, SignRefused};
 pub use facts::{Facts, GasCoin};
+pub use not_connected::NotConnected;
 pub use payment::{CheckedPayment, Identity, PaymentFacts, Unreadable, Unstorable, Verified};
 pub use ports::{Broadcast, Costs, Decode, Endpoints, Nonces, Sent, Sign, Verify, Watch};
 pub use rejection::{CheckError, Rejection};

@@ -92,6 +92,10 @@ pub struct EvmConfig {
     pub second_opinion_value: u64,
     /// Gas limit of a settlement.
     pub settle_gas_limit: u64,
+    /// Gas that a settlement is expected to use: what a tariff charges for.
+    pub settle_gas_expected: u64,
+    /// How much above the newest base fee a tariff reckons with, in basis points of it.
+    pub base_fee_headroom_bps: u128,
     /// No signature leaves with a higher `maxFeePerGas` (I8).
     pub max_fee_per_gas_wei: u128,
     /// `maxPriorityFeePerGas` of a settlement.
@@ -134,6 +138,8 @@ impl EvmConfig {
             confirmations: 0,
             second_opinion_value: 10_000_000,
             settle_gas_limit: 150_000,
+            settle_gas_expected: 88_000,
+            base_fee_headroom_bps: 11_250,
             max_fee_per_gas_wei: 2_000_000_000,
             priority_fee_wei: 1_000_000,
             rpc_timeout_ms: 5_000,

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolEvent;
+use quittance_chain::Heights;
 use quittance_protocol::{Evidence, Landing, PaymentKey, Standing};
 use serde_json::json;
 
@@ -33,15 +34,6 @@ pub struct EvmLanded {
     pub from_block: u64,
 }
 
-/// How far a chain has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heights {
-    /// Newest block.
-    pub latest: u64,
-    /// Newest finalized block; 0 from a node that knows of none.
-    pub finalized: u64,
-}
-
 /// What identifies a payment's transfer in the logs of one transaction.
 type Transfer = (B256, Address, U256);
 
@@ -49,7 +41,7 @@ type Transfer = (B256, Address, U256);
 type Transfers = HashMap<Transfer, Vec<(u64, B256)>>;
 
 impl EvmChain {
-    /// Newest and newest finalized block of one endpoint.
+    /// Newest and newest finalized block of one endpoint; the latter 0 from one that knows of none.
     pub async fn heights(&self) -> Result<Heights, EvmError> {
         self.read(heights_of).await
     }

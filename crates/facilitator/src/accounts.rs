@@ -13,7 +13,7 @@ use quittance_ledger::{CostEntry, LedgerError, Payment, PaymentState, Recorded};
 use quittance_protocol::DurableAttempt as _;
 
 use crate::Inner;
-use crate::chain::ChainFault;
+use crate::chain::{ChainFault, NotConnected};
 use crate::desk::Desk;
 use crate::settle::Tools;
 use crate::trouble::{self, Trouble};
@@ -39,6 +39,12 @@ enum AccountFault {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Chain(#[from] ChainFault),
+}
+
+impl From<NotConnected> for AccountFault {
+    fn from(error: NotConnected) -> Self {
+        Self::Chain(error.into())
+    }
 }
 
 struct Accountant {
@@ -97,9 +103,12 @@ impl Accountant {
         let transaction = attempt.transaction();
         let landed = payment.landing.as_ref().filter(|landing| landing.transaction == transaction);
         let earned = payment.state == PaymentState::Settled && landed.is_some();
+        let takes_nonce = self.desk.chain.facts().takes_nonce;
         let native = match landed {
             Some(landing) => Some(landing.cost_native),
-            None => self.desk.chain.transaction_cost(transaction).await?,
+            None if takes_nonce => self.desk.chain.nonces()?.transaction_cost(transaction).await?,
+            // What a Solana attempt cost stands in its landing.
+            None => None,
         };
         let Some(native) = native else { return Ok(false) };
         let now_ms = self.tools.clock.now_ms();
@@ -129,7 +138,7 @@ impl Accountant {
             return Ok(false);
         }
         match (attempt.nonce(), attempt.wallet()) {
-            (Some(nonce), Some(wallet)) => Ok(nonce < self.desk.chain.used_nonces(wallet).await?),
+            (Some(nonce), Some(wallet)) => Ok(nonce < self.desk.chain.nonces()?.used(wallet).await?),
             // A Solana attempt that is unknown this long has outlived its blockhash.
             _ => Ok(true),
         }

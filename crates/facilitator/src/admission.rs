@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::answer::{not_now, unavailable};
 use crate::api::{PayOutcome, Rejection};
 use crate::board::Notice;
-use crate::chain::ChainPayment;
+use crate::chain::Verified;
 use crate::checks::Checked;
 use crate::desk::Desk;
 use crate::metrics::no_room_word;
@@ -52,9 +52,9 @@ pub(crate) enum NotClaimed {
 impl Desk {
     /// What a payment's next signature needs reserved; `None` while it cannot be
     /// priced or settling is dearer than what it is charged.
-    pub(crate) fn reserve(&self, payment: &ChainPayment, gas: Amount, now_ms: i64) -> Option<Reserve> {
+    pub(crate) fn reserve(&self, payment: &Verified, gas: Amount, now_ms: i64) -> Option<Reserve> {
         let allowed = self.allowed_native(gas, now_ms)?;
-        let bound = self.chain.cost_bound(&payment.form, allowed).ok()?;
+        let bound = self.chain.sign().ok()?.cost_bound(payment, allowed).ok()?;
         self.reserve_bound(payment.source.clone(), bound, now_ms)
     }
 
@@ -97,7 +97,7 @@ impl Inner {
     /// Checks the chain and claims, once there is room.
     pub(crate) async fn claim_with_room(
         self: &Arc<Self>,
-        (desk, payment, gas, caller): (&Arc<Desk>, &ChainPayment, Amount, Caller),
+        (desk, payment, gas, caller): (&Arc<Desk>, &Verified, Amount, Caller),
         notice: &Arc<Notice>,
         until: Instant,
         new: &(dyn Fn(&Checked) -> NewClaim + Send + Sync),
@@ -111,7 +111,7 @@ impl Inner {
                 Err(PayOutcome::Refused(rejection)) => return Err(NotClaimed::Chain(rejection)),
                 Err(outcome) => return Err(NotClaimed::Trouble(outcome)),
             };
-            match self.claim(desk, new(&checked), checked.complete(reserve), notice).await {
+            match self.claim((desk, payment), new(&checked), checked.complete(reserve), notice).await {
                 Ok(claimed) => return Ok(claimed),
                 Err(LedgerError::NoRoom(why)) if checks >= CHECKS_MAX => {
                     return Err(NotClaimed::NoRoom(self.no_room(desk, payment, why)));
@@ -126,7 +126,7 @@ impl Inner {
     async fn wait_for_room(
         &self,
         desk: &Desk,
-        payment: &ChainPayment,
+        payment: &Verified,
         gas: Amount,
         until: Instant,
     ) -> Result<Reserve, NotClaimed> {
@@ -151,7 +151,7 @@ impl Inner {
     pub(crate) async fn has_room(
         &self,
         desk: &Desk,
-        payment: &ChainPayment,
+        payment: &Verified,
         gas: Amount,
     ) -> Result<(), PayOutcome> {
         let now_ms = self.tools.clock.now_ms();
@@ -168,7 +168,7 @@ impl Inner {
     async fn wait_for_change(
         &self,
         desk: &Desk,
-        payment: &ChainPayment,
+        payment: &Verified,
         why: NoRoom,
         until: Instant,
     ) -> Result<(), NotClaimed> {
@@ -191,7 +191,7 @@ impl Inner {
     }
 
     /// What is said to who found no room. Nothing was written, nothing was paid.
-    fn no_room(&self, desk: &Desk, payment: &ChainPayment, why: NoRoom) -> PayOutcome {
+    fn no_room(&self, desk: &Desk, payment: &Verified, why: NoRoom) -> PayOutcome {
         let network = desk.chain.network();
         self.tools.metrics.no_room(network, why);
         tracing::info!(%network, payer = payment.payer, reason = %why, "no room for a payment");

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quittance_ledger::{Known, LedgerError, Origin, Payment, PaymentState};
-use quittance_protocol::{ErrorCode, RetryAction, SettleResponse};
+use quittance_protocol::{ErrorCode, PaymentKey, RetryAction, SettleResponse};
 use serde_json::Map;
 use tokio::time::Instant;
 
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::board::Notice;
-use crate::chain::ChainPayment;
+use crate::chain::Verified;
 use crate::trouble::{self, Trouble};
 use crate::{Inner, used};
 
@@ -37,22 +37,48 @@ const SAME_MESSAGE_UNPAID: &str = "your client made one and the same transaction
      an earlier one, and it did not land; nothing was paid. Sign again to buy this one (a memo makes each \
      transaction its own)";
 
+/// Whoever shows a payment that is on record: what an answer from the books needs to know.
+pub(crate) struct Holder {
+    pub(crate) key: PaymentKey,
+    pub(crate) payer: String,
+    pub(crate) signature_digest: [u8; 32],
+    /// What was shown, if it passes the checks of today's configuration.
+    verified: Option<Verified>,
+}
+
+impl Holder {
+    /// Of a payment that passes the checks.
+    pub(crate) fn of(verified: &Verified) -> Self {
+        Self {
+            key: verified.key,
+            payer: verified.payer.clone(),
+            signature_digest: verified.signature_digest,
+            verified: Some(verified.clone()),
+        }
+    }
+
+    /// Of one that is known from the books alone.
+    pub(crate) fn on_record(key: PaymentKey, payer: String, signature_digest: [u8; 32]) -> Self {
+        Self { key, payer, signature_digest, verified: None }
+    }
+}
+
 impl Inner {
     /// What a payment that is in the ledger gets: no price, window or RPC check.
     /// `None` for an alias whose payment ends unpaid: it may be claimed itself.
     pub(crate) async fn answer_known(
         self: &Arc<Self>,
         mut known: Known,
-        payment: &ChainPayment,
+        holder: &Holder,
         sale: &Sale,
         until: Instant,
     ) -> Option<PayOutcome> {
-        if *known.signature_digest() != payment.signature_digest || known.payment.origin != Origin::Gate {
+        if *known.signature_digest() != holder.signature_digest || known.payment.origin != Origin::Gate {
             return Some(other_holder(&known.payment));
         }
         // Where the driver of the payment itself announces.
         let notice = self.board.notice(known.payment.key);
-        if known.payment.fingerprint != sale.fingerprint && self.may_coincide(payment, &known.payment) {
+        if known.payment.fingerprint != sale.fingerprint && self.may_coincide(holder, &known.payment) {
             return Some(self.answer_coincidence(known.payment, &notice, until).await);
         }
         if known.payment.fingerprint != sale.fingerprint {
@@ -88,8 +114,15 @@ impl Inner {
     }
 
     /// Whether two purchases may have become this one payment without anybody's fault.
-    fn may_coincide(&self, payment: &ChainPayment, known: &Payment) -> bool {
-        self.desk(known.network.as_str()).is_some_and(|desk| desk.chain.may_coincide(payment))
+    fn may_coincide(&self, holder: &Holder, known: &Payment) -> bool {
+        let Some(desk) = self.desk(known.network.as_str()) else { return false };
+        match &holder.verified {
+            Some(verified) => verified.may_coincide,
+            // The same key, so the same message.
+            None => {
+                self.tools.stored.revive(desk.chain.decode(), known).is_some_and(|kept| kept.may_coincide)
+            }
+        }
     }
 
     /// The client made one transaction of two purchases, so the money moves once

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::answer::not_now;
 use crate::api::{PayOutcome, Rejection, Sale};
-use crate::chain::{ChainPayment, CheckError};
+use crate::chain::{CheckError, Verified};
 use crate::desk::Desk;
 use crate::trouble::{self, Trouble};
 use crate::{Caller, Inner, used};
@@ -41,7 +41,7 @@ impl Inner {
     pub(crate) async fn match_offer(
         &self,
         desk: &Desk,
-        payment: &ChainPayment,
+        payment: &Verified,
         sale: &Sale,
     ) -> Result<(Amount, i64), PayOutcome> {
         let now_ms = self.tools.clock.now_ms();
@@ -53,7 +53,7 @@ impl Inner {
         let Some(tariff) = found else {
             return Err(PayOutcome::Refused(
                 Rejection::new(
-                    desk.chain.amount_mismatch(),
+                    desk.chain.facts().amount_mismatch,
                     "the amount is not this request's price; pay the amount of a fresh offer",
                 )
                 .of(payment.payer.clone()),
@@ -77,7 +77,7 @@ impl Inner {
             Ok(current) if !covers(desk, tariff.gas, &current, payment.needs_rent, now_ms) => {
                 Err(PayOutcome::Refused(
                     Rejection::new(
-                        desk.chain.amount_mismatch(),
+                        desk.chain.facts().amount_mismatch,
                         "settlement became dearer than this offer covers; pay a fresh offer",
                     )
                     .of(payment.payer.clone()),
@@ -106,14 +106,12 @@ impl Inner {
     }
 
     /// Names the transaction that used up a payment which was never claimed here.
-    pub(crate) async fn name_use(
-        &self,
-        desk: &Desk,
-        payment: &ChainPayment,
-        rejection: Rejection,
-    ) -> Rejection {
+    pub(crate) async fn name_use(&self, desk: &Desk, payment: &Verified, rejection: Rejection) -> Rejection {
         match used::is_already_used(rejection.code) {
-            true => used::name(rejection, desk.chain.find_use(payment).await),
+            true => {
+                let Ok(chain) = desk.chain.verify() else { return rejection };
+                used::name(rejection, chain.find_use(payment).await)
+            }
             false => rejection,
         }
     }
@@ -122,7 +120,7 @@ impl Inner {
     pub(crate) async fn check_chain(
         &self,
         desk: &Desk,
-        payment: &ChainPayment,
+        payment: &Verified,
         caller: Caller,
     ) -> Result<Checked, PayOutcome> {
         let to_outcome = |error| match error {
@@ -133,7 +131,8 @@ impl Inner {
             }
         };
         let view = self.view_in_time(desk, payment, caller).await.map_err(to_outcome)?;
-        let deadline = desk.chain.deadline(payment, &view).await.map_err(to_outcome)?;
+        let chain = desk.chain.verify().map_err(|error| to_outcome(error.into()))?;
+        let deadline = chain.deadline(payment, &view).await.map_err(to_outcome)?;
         Ok(Checked { watch_from: view.watch_from, deadline, balance: view.balance, by_code: view.by_code })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use quittance_ledger::{Exposed, ExposureLimits};
+use quittance_ledger::{Exposed, ExposureLimits, Recorded};
 use quittance_protocol::{Amount, PaymentRequirements};
 use quittance_quote::{
     Markup, NetworkTerms, QuoteError, Tariff, TariffWindow, native_to_usdc, requirements, usdc_to_native,
@@ -12,7 +12,7 @@ use quittance_quote::{
 use tokio::sync::Notify;
 
 use crate::api::NetworkInfo;
-use crate::chain::Chain;
+use crate::chain::{Chain, Sent};
 use crate::closed::{Closed, Obstructed, SOON_SECONDS};
 use crate::offer::{Moment, Prepared};
 use crate::rates::{Coin, RateSource};
@@ -22,7 +22,7 @@ use crate::watch::Poller;
 
 /// Everything about one network.
 pub(crate) struct Desk {
-    pub(crate) chain: Arc<dyn Chain>,
+    pub(crate) chain: Arc<Chain>,
     pub(crate) terms: NetworkTerms,
     pub(crate) coin: Coin,
     pub(crate) rates: Arc<dyn RateSource>,
@@ -112,7 +112,8 @@ impl Desk {
     /// the chain says `bound_native` of any: what a claim would reserve.
     pub(crate) fn next_bound(&self, gas: Amount, bound_native: u128, now_ms: i64) -> Option<Exposed> {
         let allowed = self.allowed_native(gas, now_ms)?;
-        let native = self.chain.settlement_bound(allowed).unwrap_or(bound_native);
+        let bound = self.chain.sign().ok().and_then(|wallet| wallet.settlement_bound(allowed));
+        let native = bound.unwrap_or(bound_native);
         Some(Exposed { usdc: self.cost_usdc(native, now_ms)?, native: u64::try_from(native).ok()? })
     }
 
@@ -155,7 +156,7 @@ impl Desk {
     pub(crate) fn allowed_native(&self, gas: Amount, now_ms: i64) -> Option<u128> {
         let rate = self.rates.rate(self.coin, now_ms)?;
         let dollars = gas.checked_add(self.cost_budget).ok()?;
-        usdc_to_native(dollars, i64::from(self.chain.native_decimals()), &rate).ok()
+        usdc_to_native(dollars, i64::from(self.chain.facts().coin.decimals), &rate).ok()
     }
 
     /// What `native` wei or lamports are worth, without markup, rounded up. At
@@ -163,7 +164,15 @@ impl Desk {
     /// past the ceilings.
     pub(crate) fn cost_usdc(&self, native: u128, now_ms: i64) -> Option<Amount> {
         let rate = self.rates.last_known(self.coin, now_ms)?;
-        native_to_usdc(native, i64::from(self.chain.native_decimals()), &rate, &self.at_cost).ok()
+        native_to_usdc(native, i64::from(self.chain.facts().coin.decimals), &rate, &self.at_cost).ok()
+    }
+
+    /// Broadcasts durable bytes (I2, I3).
+    pub(crate) async fn send(&self, attempt: &Recorded) -> Sent {
+        match self.chain.broadcast() {
+            Ok(nodes) => nodes.broadcast(attempt).await,
+            Err(error) => error.into(),
+        }
     }
 
     /// As discovery shows it.

@@ -10,7 +10,7 @@ use quittance_protocol::ErrorCode;
 use tokio::time::Instant;
 
 use crate::api::Rejection;
-use crate::chain::{ChainPayment, ChainView, CheckError};
+use crate::chain::{ChainView, CheckError, Verified};
 use crate::desk::Desk;
 use crate::{Caller, Inner};
 
@@ -23,14 +23,9 @@ const BLOCK_PAUSE: Duration = Duration::from_millis(500);
 impl Inner {
     /// Waits until a payment's time has come, if that is near, but not past `until`.
     /// Copies wait in the same turn; no place, claim or call is held meanwhile.
-    pub(crate) async fn wait_until_valid(
-        &self,
-        desk: &Desk,
-        payment: &ChainPayment,
-        until: Instant,
-    ) -> Result<(), Rejection> {
+    pub(crate) async fn wait_until_valid(&self, payment: &Verified, until: Instant) -> Result<(), Rejection> {
         let now_ms = self.tools.clock.now_ms();
-        let Some(wait) = desk.chain.valid_after(payment).and_then(|after| near(after, now_ms)) else {
+        let Some(wait) = payment.valid_after.and_then(|after| near(after, now_ms)) else {
             return Ok(());
         };
         // A time that has not come is a stranger's to choose.
@@ -48,14 +43,14 @@ impl Inner {
     pub(crate) async fn view_in_time(
         &self,
         desk: &Desk,
-        payment: &ChainPayment,
+        payment: &Verified,
         caller: Caller,
     ) -> Result<ChainView, CheckError> {
         let until =
             Instant::now() + Duration::from_secs(CLOCK_SKEW_SECONDS_MAX).min(self.limits.pending_wait);
         loop {
             match self.ask_chain(desk, payment, caller).await {
-                Err(CheckError::Rejected(rejection)) if self.is_early(desk, payment, &rejection) => {
+                Err(CheckError::Rejected(rejection)) if self.is_early(payment, &rejection) => {
                     let waiting = self.strangers.waiting(&payment.payer);
                     if waiting.is_none() || Instant::now() + BLOCK_PAUSE > until {
                         self.strangers.failed(desk, payment, caller, &rejection);
@@ -69,8 +64,8 @@ impl Inner {
     }
 
     /// Whether only a block that is a moment old stands in the way.
-    pub(crate) fn is_early(&self, desk: &Desk, payment: &ChainPayment, rejection: &Rejection) -> bool {
-        let after = desk.chain.valid_after(payment).unwrap_or(0);
+    pub(crate) fn is_early(&self, payment: &Verified, rejection: &Rejection) -> bool {
+        let after = payment.valid_after.unwrap_or(0);
         rejection.code == ErrorCode::InvalidExactEvmPayloadAuthorizationValidAfter
             && self.tools.clock.now() <= after.saturating_add(CLOCK_SKEW_SECONDS_MAX)
     }
@@ -86,7 +81,7 @@ fn near(after: u64, now_ms: i64) -> Option<Duration> {
 }
 
 /// Said of a payment whose time did not come while it was waited for.
-fn too_early(payment: &ChainPayment) -> Rejection {
+fn too_early(payment: &Verified) -> Rejection {
     Rejection::new(
         ErrorCode::InvalidExactEvmPayloadAuthorizationValidAfter,
         "the authorization is not valid yet, and will be in a moment; send the same payment again",

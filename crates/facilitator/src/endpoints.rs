@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::chain::Endpoints;
 use crate::desk::Desk;
 use crate::metrics::Metrics;
 
@@ -17,7 +18,10 @@ pub(crate) async fn run(desk: Arc<Desk>, pause: Duration, metrics: Arc<Metrics>,
     let mut forgetful: Vec<usize> = Vec::new();
     loop {
         tell_of_history(&desk, &metrics, &mut forgetful);
-        let wrong = desk.chain.wrong_endpoints().await;
+        let wrong = match desk.chain.endpoints() {
+            Some(endpoints) => endpoints.wrong_endpoints().await,
+            None => Vec::new(),
+        };
         metrics.wrong_endpoints(network, wrong.len());
         for endpoint in wrong.iter().filter(|endpoint| !known.contains(endpoint)) {
             tracing::error!(%network, endpoint, "an endpoint of another chain is left out; correct rpc_urls");
@@ -39,7 +43,7 @@ pub(crate) async fn run(desk: Arc<Desk>, pause: Duration, metrics: Arc<Metrics>,
 /// history, or of one where no other does: whose word that is, people should know.
 fn tell_of_history(desk: &Desk, metrics: &Metrics, known: &mut Vec<usize>) {
     let network = desk.chain.network();
-    let now = desk.chain.endpoints_without_history();
+    let now = desk.chain.endpoints().map(Endpoints::without_history).unwrap_or_default();
     for endpoint in now.iter().filter(|endpoint| !known.contains(endpoint)) {
         tracing::error!(
             %network,

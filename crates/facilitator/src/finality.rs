@@ -13,7 +13,7 @@ use quittance_ledger::{CostEntry, LedgerError, Payment};
 use quittance_protocol::{DurableAttempt as _, Evidence, Landing, PaymentId, blocks_in};
 
 use crate::Inner;
-use crate::chain::{ChainFault, Heights, Landed};
+use crate::chain::{ChainFault, Heights, Landed, NotConnected};
 use crate::desk::Desk;
 use crate::engine::{Aftermath, after_settlement};
 use crate::settle::Tools;
@@ -33,6 +33,12 @@ enum FinalityFault {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Chain(#[from] ChainFault),
+}
+
+impl From<NotConnected> for FinalityFault {
+    fn from(error: NotConnected) -> Self {
+        Self::Chain(error.into())
+    }
 }
 
 /// One chain's keeper.
@@ -80,14 +86,14 @@ impl Keeper {
             self.missing.clear();
             return Ok(());
         }
-        self.heights = self.desk.chain.heights().await?;
+        self.heights = self.desk.chain.watch()?.heights(self.tools.clock.now_ms()).await?;
         let payments = self.due().await?;
-        let landed: Vec<Landed> = payments.iter().filter_map(landed).collect();
+        let landed: Vec<Landed> = payments.iter().filter_map(|payment| self.landed(payment)).collect();
         if landed.is_empty() {
             return Ok(());
         }
         let mut finalized = Vec::new();
-        for (key, standing) in self.desk.chain.standing(&landed).await? {
+        for (key, standing) in self.desk.chain.watch()?.standing(&landed).await? {
             let Some(payment) = payments.iter().find(|payment| payment.key == key) else { continue };
             let Some(known) = &payment.landing else { continue };
             match after_settlement(known, standing) {
@@ -141,11 +147,22 @@ impl Keeper {
     /// What may have become final, and what may still move.
     async fn due(&self) -> Result<Vec<Payment>, FinalityFault> {
         let network = self.desk.chain.network();
-        let blocks = blocks_in(RECENT_SECONDS, self.desk.chain.block_ms());
+        let blocks = blocks_in(RECENT_SECONDS, self.desk.chain.watch()?.block_ms());
         let recent = self.heights.latest.saturating_sub(blocks).max(self.heights.finalized);
         let mut payments = self.tools.ledger.unfinal(network, 0..=self.heights.finalized).await?;
         payments.extend(self.tools.ledger.unfinal(network, recent.saturating_add(1)..=u64::MAX).await?);
         Ok(payments)
+    }
+
+    fn landed(&self, payment: &Payment) -> Option<Landed> {
+        let landing = payment.landing.clone()?;
+        Some(Landed {
+            key: payment.key,
+            payment: self.tools.stored.revive(self.desk.chain.decode(), payment)?,
+            landing,
+            watch_from: payment.watch_from,
+            deadline: payment.deadline,
+        })
     }
 
     async fn moved(&mut self, payment: &Payment, landing: &Landing) -> Result<(), FinalityFault> {
@@ -168,7 +185,7 @@ impl Keeper {
         let landed =
             attempts.iter().find(|attempt| Some(attempt.transaction()) == payment.transaction.as_deref());
         if let Some(recorded) = landed.or(attempts.last()) {
-            let outcome = self.desk.chain.send(recorded).await;
+            let outcome = self.desk.send(recorded).await.outcome;
             self.tools.metrics.sent(network, &outcome);
         }
         Ok(())
@@ -182,14 +199,4 @@ impl Keeper {
         }
         Ok(())
     }
-}
-
-fn landed(payment: &Payment) -> Option<Landed> {
-    Some(Landed {
-        key: payment.key,
-        form: payment.payload.clone(),
-        landing: payment.landing.clone()?,
-        watch_from: payment.watch_from,
-        deadline: payment.deadline,
-    })
 }

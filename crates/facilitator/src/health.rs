@@ -50,7 +50,11 @@ impl EndpointWatch {
     /// One look: a call per endpoint, all at once.
     pub(crate) async fn look(&mut self) {
         let began_ms = self.clock.now_ms();
-        for report in self.desk.chain.look_at_endpoints(began_ms).await {
+        let reports = match self.desk.chain.endpoints() {
+            Some(endpoints) => endpoints.look_at_endpoints(began_ms).await,
+            None => Vec::new(),
+        };
+        for report in reports {
             self.take(&report, began_ms);
         }
     }

@@ -42,8 +42,9 @@ impl Inner {
         if notice.is_driven() {
             return Ok(());
         }
+        let Some(verified) = self.tools.stored.revive(desk.chain.decode(), &payment) else { return Ok(()) };
         tracing::info!(payment = %payment.id, state = %payment.state, "resuming");
-        let driver = Driver::resumed(Arc::clone(&self.tools), desk, payment, notice).await?;
+        let driver = Driver::resumed(Arc::clone(&self.tools), desk, payment, verified, notice).await?;
         self.drivers.spawn(driver.run());
         Ok(())
     }

@@ -16,7 +16,7 @@ use quittance_ledger::{LedgerError, Payment, Recorded};
 use quittance_protocol::DurableAttempt as _;
 
 use crate::Inner;
-use crate::chain::ChainFault;
+use crate::chain::{ChainFault, NotConnected};
 use crate::desk::Desk;
 use crate::settle::Tools;
 use crate::tariffs;
@@ -48,6 +48,12 @@ enum LaneFault {
     Chain(#[from] ChainFault),
 }
 
+impl From<NotConnected> for LaneFault {
+    fn from(error: NotConnected) -> Self {
+        Self::Chain(error.into())
+    }
+}
+
 /// One wallet's lane.
 struct Lane {
     tools: Arc<Tools>,
@@ -66,9 +72,9 @@ struct Lane {
 impl Inner {
     /// One keeper for each wallet with nonces.
     pub(crate) fn start_lane_keepers(self: &Arc<Self>) {
-        for desk in self.desks.iter().filter(|desk| desk.chain.takes_nonce()) {
+        for desk in self.desks.iter().filter(|desk| desk.chain.facts().takes_nonce) {
             // Wallets that were replaced may have left slots open, too.
-            for wallet in desk.chain.wallets() {
+            for wallet in desk.chain.facts().wallets.clone() {
                 let lane = Lane {
                     tools: Arc::clone(&self.tools),
                     desk: Arc::clone(desk),
@@ -103,7 +109,7 @@ impl Lane {
 
     /// What the chain used before this process began is the past.
     async fn begin(&mut self) -> Result<(), LaneFault> {
-        self.used = self.desk.chain.used_nonces(&self.wallet).await?;
+        self.used = self.desk.chain.nonces()?.used(&self.wallet).await?;
         Ok(())
     }
 
@@ -116,7 +122,7 @@ impl Lane {
     async fn look(&mut self) -> Result<(), LaneFault> {
         let mut attempts = self.attempts_from(self.used).await?;
         if self.is_due(!attempts.is_empty()) {
-            let used = self.desk.chain.used_nonces(&self.wallet).await?;
+            let used = self.desk.chain.nonces()?.used(&self.wallet).await?;
             if used < self.used {
                 attempts = self.attempts_from(used).await?;
             }
@@ -134,7 +140,7 @@ impl Lane {
     /// asks for and does not move: whatever is sold meanwhile would wait behind it.
     /// Only the wallet that signs counts; another one's lane holds up nothing new.
     async fn look_at_head(&mut self, open: &[Recorded]) -> Result<(), LaneFault> {
-        if self.wallet != self.desk.chain.wallet() {
+        if self.wallet != self.desk.chain.facts().wallet {
             return Ok(());
         }
         let now_ms = self.tools.clock.now_ms();
@@ -147,9 +153,10 @@ impl Lane {
         let old = self.head.filter(|(_, since)| now_ms.saturating_sub(*since) >= HEAD_AGE_MS_MAX);
         // The newest bytes of a nonce are the last of it.
         let head = old.and_then(|(nonce, _)| open.iter().rfind(|attempt| attempt.nonce() == Some(nonce)));
-        let cap = head.and_then(|attempt| self.desk.chain.fee_cap(attempt));
+        let nonces = self.desk.chain.nonces()?;
+        let cap = head.and_then(|attempt| nonces.fee_cap(attempt.detail()));
         let is_stuck = match cap {
-            Some(cap) => self.desk.chain.base_fee().await?.is_some_and(|fee| fee > cap),
+            Some(cap) => nonces.base_fee().await?.is_some_and(|fee| fee > cap),
             None => false,
         };
         if self.desk.lane_is_stuck.swap(is_stuck, Ordering::AcqRel) != is_stuck {
@@ -189,7 +196,7 @@ impl Lane {
                 continue;
             }
             sent = sent.saturating_add(1);
-            let outcome = self.desk.chain.send(&attempt).await;
+            let outcome = self.desk.send(&attempt).await.outcome;
             tracing::info!(
                 nonce = attempt.nonce(),
                 transaction = attempt.transaction(),

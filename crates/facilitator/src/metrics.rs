@@ -10,7 +10,7 @@ use prometheus::Registry;
 use quittance_ledger::{Exposed, ExposureLimits, ExposureSums, NoRoom, Usage};
 use quittance_protocol::{Amount, ErrorCode, Network, SendOutcome};
 
-use crate::chain::Chain;
+use crate::chain::Facts;
 use crate::closed::Closed;
 use crate::trouble;
 pub(crate) use endpoints::EndpointMetrics;
@@ -69,6 +69,7 @@ impl Metrics {
             "send_refused",
             "waiting",
             "contradiction",
+            "unreadable_payment",
             "reorganised",
             "reorged_loss",
             "uncollected_ceiling",
@@ -212,8 +213,8 @@ impl Metrics {
     }
 
     /// What a network has at stake, beside its ceilings.
-    pub(crate) fn exposure(&self, chain: &dyn Chain, sums: &ExposureSums, limits: &ExposureLimits) {
-        let network = chain.network().as_str();
+    pub(crate) fn exposure(&self, chain: &Facts, sums: &ExposureSums, limits: &ExposureLimits) {
+        let network = chain.network.as_str();
         let atomic = |amount: Amount| i64::try_from(amount.atomic()).unwrap_or(i64::MAX);
         for (kind, value) in [("total", sums.spent), ("uncollected", sums.burnt.usdc)] {
             self.money.day_costs.with_label_values(&[network, kind]).set(atomic(value));
@@ -231,7 +232,7 @@ impl Metrics {
             ("hard_limit", hard),
         ] {
             self.money.exposure.with_label_values(&[network, kind]).set(atomic(value.usdc));
-            let coins = whole_coins(u128::from(value.native), chain.native_decimals());
+            let coins = whole_coins(u128::from(value.native), chain.coin.decimals);
             self.money.exposure_native.with_label_values(&[network, kind]).set(coins);
         }
     }
@@ -255,9 +256,9 @@ impl Metrics {
     }
 
     /// Of the wallet that pays for settlements.
-    pub(crate) fn wallet_balance(&self, chain: &dyn Chain, native: u128) {
-        let whole = whole_coins(native, chain.native_decimals());
-        self.money.wallet.with_label_values(&[chain.network().as_str(), chain.wallet()]).set(whole);
+    pub(crate) fn wallet_balance(&self, chain: &Facts, native: u128) {
+        let whole = whole_coins(native, chain.coin.decimals);
+        self.money.wallet.with_label_values(&[chain.network.as_str(), &chain.wallet]).set(whole);
     }
 }
 

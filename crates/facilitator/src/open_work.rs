@@ -3,26 +3,19 @@
 
 use std::sync::Arc;
 
-use quittance_ledger::Store;
-
-use crate::chain::Chain;
-use crate::clock::Clock;
+use crate::chain::Facts;
 use crate::config::Config;
 use crate::desk::Desk;
-use crate::start::StartError;
+use crate::settle::Tools;
+use crate::start_error::StartError;
 
 /// Whether every network and wallet that unfinished work needs is configured,
 /// be it as retired.
 ///
 /// A credit, and a run that died with its process, need neither: they are
 /// answered from the books.
-pub(crate) async fn check(
-    config: &Config,
-    desks: &[Arc<Desk>],
-    ledger: &dyn Store,
-    clock: &Clock,
-) -> Result<(), StartError> {
-    let open = ledger.open_work(clock.now_ms()).await?;
+pub(crate) async fn check(config: &Config, desks: &[Arc<Desk>], tools: &Tools) -> Result<(), StartError> {
+    let open = tools.ledger.open_work(tools.clock.now_ms()).await?;
     for (network, payments) in &open.networks {
         if !config.networks.values().any(|section| section.network == *network) {
             return Err(StartError::Abandoned(format!(
@@ -34,13 +27,14 @@ pub(crate) async fn check(
     }
     let of = |network: &str| desks.iter().find(|desk| desk.chain.network().as_str() == network);
     let claimed = open.unfinished.iter().filter_map(|payment| {
-        let wallet = of(payment.network.as_str())?.chain.wallet_named_by(&payment.payload)?;
+        let desk = of(payment.network.as_str())?;
+        let wallet = tools.stored.revive(desk.chain.decode(), payment)?.wallet.clone()?;
         Some((payment.network.clone(), wallet))
     });
     for (network, wallet) in open.wallets.iter().cloned().chain(claimed) {
         // A network without a chain is left out of this process altogether.
         let Some(desk) = of(network.as_str()) else { continue };
-        if !has(&*desk.chain, &wallet) {
+        if !has(desk.chain.facts(), &wallet) {
             return Err(StartError::Abandoned(format!(
                 "payments on {network} are under way with the wallet {wallet}, which its [networks.NAME] section \
                  does not name any more; add it as retired_wallets = [\"env:NAME\"] (it finishes what it began \
@@ -51,8 +45,8 @@ pub(crate) async fn check(
     Ok(())
 }
 
-fn has(chain: &dyn Chain, wallet: &str) -> bool {
-    chain.wallets().iter().any(|known| match chain.takes_nonce() {
+fn has(chain: &Facts, wallet: &str) -> bool {
+    chain.wallets.iter().any(|known| match chain.takes_nonce {
         true => known.eq_ignore_ascii_case(wallet),
         false => known == wallet,
     })

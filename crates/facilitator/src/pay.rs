@@ -9,10 +9,10 @@ use quittance_protocol::{
 use tokio::time::Instant;
 
 use crate::admission::NotClaimed;
-use crate::answer::{not_now, reject, unavailable};
+use crate::answer::{Holder, not_now, reject, unavailable};
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::board::Notice;
-use crate::chain::ChainPayment;
+use crate::chain::Verified;
 use crate::checks::Checked;
 use crate::desk::Desk;
 use crate::repeats::Claimed;
@@ -48,7 +48,7 @@ impl Inner {
                     return outcome;
                 }
             };
-            if let Some(outcome) = self.answer_known(known, &payment, &sale, until).await {
+            if let Some(outcome) = self.answer_known(known, &Holder::of(&payment), &sale, until).await {
                 return outcome;
             }
         }
@@ -60,7 +60,7 @@ impl Inner {
     async fn find_detached(
         self: &Arc<Self>,
         desk: &Arc<Desk>,
-        payment: &ChainPayment,
+        payment: &Verified,
         sale: &Sale,
         notice: &Arc<Notice>,
         until: Instant,
@@ -92,10 +92,10 @@ impl Inner {
         caller: Option<&Waiting>,
     ) -> PayOutcome {
         match self.recall(payload).await {
-            Ok(Some((known, payment))) => {
-                let notice = self.board.notice(payment.key);
+            Ok(Some((known, holder))) => {
+                let notice = self.board.notice(holder.key);
                 caller.into_iter().for_each(|caller| caller.bind(self, &notice));
-                if let Some(outcome) = self.answer_known(known, &payment, sale, until).await {
+                if let Some(outcome) = self.answer_known(known, &holder, sale, until).await {
                     return outcome;
                 }
             }
@@ -112,17 +112,14 @@ impl Inner {
     }
 
     /// Version, network and whatever the chain crate can check without a chain or a clock.
-    pub(crate) fn check_local(
-        &self,
-        payload: &PaymentPayload,
-    ) -> Result<(Arc<Desk>, ChainPayment), Rejection> {
+    pub(crate) fn check_local(&self, payload: &PaymentPayload) -> Result<(Arc<Desk>, Verified), Rejection> {
         if payload.x402_version != X402_VERSION {
             return Err(reject(ErrorCode::InvalidX402Version, "x402Version must be 2"));
         }
         let desk = self.selling(&payload.accepted.network).ok_or_else(|| {
             reject(ErrorCode::InvalidNetwork, "choose a network from this answer's `accepts`")
         })?;
-        let payment = desk.chain.check_local(payload)?;
+        let payment = desk.chain.verify()?.check_local(payload)?;
         Ok((desk, payment))
     }
 
@@ -132,7 +129,7 @@ impl Inner {
     async fn find_or_claim(
         self: &Arc<Self>,
         desk: &Arc<Desk>,
-        payment: &ChainPayment,
+        payment: &Verified,
         sale: &Sale,
         notice: &Arc<Notice>,
         until: Instant,
@@ -149,7 +146,7 @@ impl Inner {
     async fn find_or_check(
         self: &Arc<Self>,
         desk: &Arc<Desk>,
-        payment: &ChainPayment,
+        payment: &Verified,
         sale: &Sale,
         notice: &Arc<Notice>,
         until: Instant,
@@ -164,8 +161,8 @@ impl Inner {
         if let Some(trouble) = turn.trouble_since(arrived) {
             return Err(trouble);
         }
-        self.wait_until_valid(desk, payment, until).await.map_err(PayOutcome::Refused)?;
-        desk.chain.check_window(payment, self.tools.clock.now()).map_err(PayOutcome::Refused)?;
+        self.wait_until_valid(payment, until).await.map_err(PayOutcome::Refused)?;
+        self.check_window(desk, payment).map_err(PayOutcome::Refused)?;
         if let Some((digest, rejection)) = &turn.refused
             && *digest == payment.signature_digest
         {
@@ -175,7 +172,7 @@ impl Inner {
             return Err(PayOutcome::Refused(reject(ErrorCode::InvalidPayload, why)));
         }
         let offer = self.match_offer(desk, payment, sale).await?;
-        let draft = self.draft(desk, payment, sale, offer);
+        let draft = self.draft(desk, payment, sale, offer).map_err(PayOutcome::Refused)?;
         let new = |checked: &Checked| NewClaim {
             deadline: checked.deadline,
             watch_from: checked.watch_from,
@@ -228,7 +225,7 @@ impl Inner {
     }
 
     /// What stands under a key that cannot be claimed.
-    async fn look_up(&self, payment: &ChainPayment) -> Result<Option<Known>, PayOutcome> {
+    async fn look_up(&self, payment: &Verified) -> Result<Option<Known>, PayOutcome> {
         let _reading = self.strangers.reading(&payment.payer).await;
         let known = self.tools.ledger.known(&payment.key).await.map_err(|error| unavailable(&error))?;
         Ok(known.filter(|known| !known.is_free()))
@@ -238,11 +235,11 @@ impl Inner {
     fn draft(
         &self,
         desk: &Desk,
-        payment: &ChainPayment,
+        payment: &Verified,
         sale: &Sale,
         (gas, tariff): (Amount, i64),
-    ) -> NewClaim {
-        NewClaim {
+    ) -> Result<NewClaim, Rejection> {
+        Ok(NewClaim {
             id: PaymentId::from_random(self.tools.random.draw()),
             request_id: RequestId::from_random(self.tools.random.draw()),
             key: payment.key,
@@ -262,16 +259,21 @@ impl Inner {
             tariff: Some(tariff),
             deadline: Deadline::UnixSeconds(0),
             watch_from: 0,
-            payload: payment.form.clone(),
+            payload: stored_form(payment)?,
             resource: sale.resource.clone(),
-        }
+        })
+    }
+
+    /// Whether a new payment comes in time.
+    pub(crate) fn check_window(&self, desk: &Desk, payment: &Verified) -> Result<(), Rejection> {
+        desk.chain.verify()?.check_window(payment, self.tools.clock.now())
     }
 
     /// Claims (I1), reserves in the same commit (P3), and starts the driver if the
     /// claim was won.
     pub(crate) async fn claim(
         self: &Arc<Self>,
-        desk: &Arc<Desk>,
+        (desk, verified): (&Arc<Desk>, &Verified),
         mut new: NewClaim,
         reserve: Reserve,
         notice: &Arc<Notice>,
@@ -291,7 +293,9 @@ impl Inner {
             Err(error @ LedgerError::CommitUnknown(_)) => {
                 let Some(known) = self.tools.ledger.known(&key).await? else { return Err(error) };
                 if known.payment.id == id {
-                    return Ok(Claimed::Known(self.drive(desk, known.payment, reserved, notice).await));
+                    return Ok(Claimed::Known(
+                        self.drive((desk, verified), known.payment, reserved, notice).await,
+                    ));
                 }
                 ClaimOutcome::Exists(Box::new(known))
             }
@@ -299,7 +303,8 @@ impl Inner {
         };
         match outcome {
             ClaimOutcome::Won(claim) => {
-                Ok(Claimed::Known(self.drive(desk, claim.into_payment(), reserved, notice).await))
+                let driven = (desk, verified);
+                Ok(Claimed::Known(self.drive(driven, claim.into_payment(), reserved, notice).await))
             }
             other => Ok(self.not_won(other)),
         }
@@ -308,7 +313,7 @@ impl Inner {
     /// Starts the driver of a payment that was just claimed.
     async fn drive(
         self: &Arc<Self>,
-        desk: &Arc<Desk>,
+        (desk, verified): (&Arc<Desk>, &Verified),
         payment: Payment,
         reserved: u128,
         notice: &Arc<Notice>,
@@ -319,9 +324,14 @@ impl Inner {
             self.note_gone(payment.key);
         }
         self.tools.metrics.reached(&payment.network, "claimed");
-        let driver =
-            Driver::claimed(Arc::clone(&self.tools), Arc::clone(desk), payment.clone(), Arc::clone(notice));
+        let (tools, desk) = (Arc::clone(&self.tools), Arc::clone(desk));
+        let driver = Driver::claimed(tools, desk, payment.clone(), verified.clone(), Arc::clone(notice));
         self.drivers.spawn_on(driver.with_reserved(reserved).run(), &self.runtime);
         Known { payment, alias: None }
     }
+}
+
+/// What the ledger keeps of a payment, to be read by [`crate::chain::Decode::revive`].
+pub(crate) fn stored_form(payment: &Verified) -> Result<serde_json::Value, Rejection> {
+    payment.store().map_err(|error| reject(ErrorCode::InvalidPayload, &error.to_string()))
 }

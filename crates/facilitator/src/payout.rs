@@ -12,7 +12,7 @@ use std::time::Duration;
 use quittance_ledger::LedgerError;
 
 use crate::Inner;
-use crate::chain::ChainFault;
+use crate::chain::{ChainFault, NotConnected};
 use crate::desk::Desk;
 use crate::settle::Tools;
 use crate::trouble::{self, Trouble};
@@ -30,6 +30,12 @@ enum PayoutFault {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Chain(#[from] ChainFault),
+}
+
+impl From<NotConnected> for PayoutFault {
+    fn from(error: NotConnected) -> Self {
+        Self::Chain(error.into())
+    }
 }
 
 /// One network's keeper.
@@ -73,7 +79,7 @@ impl Payout {
 
     async fn look(&mut self) -> Result<(), PayoutFault> {
         let network = self.desk.chain.network();
-        let mut arrived = self.desk.chain.arrivals().await?;
+        let mut arrived = self.desk.chain.watch()?.arrivals().await?;
         if arrived.len() > JUDGED_MAX {
             tracing::warn!(%network, arrivals = arrived.len(), "more transfers than one look judges");
             arrived.truncate(JUDGED_MAX);
@@ -89,7 +95,7 @@ impl Payout {
                 self.suspects.insert(transaction, 0);
                 continue;
             };
-            match self.desk.chain.pays_in(&transaction).await {
+            match self.desk.chain.watch()?.pays_in(&transaction).await {
                 Ok(true) => self.tell(&transaction),
                 Ok(false) => {}
                 Err(fault) if unread < LOOKS_MAX => {

@@ -13,9 +13,9 @@ use quittance_protocol::{ErrorCode, Network, PaymentPayload, VerifyRequest};
 use tokio::time::Instant;
 
 use crate::Inner;
-use crate::answer::{conflict, reject, unavailable};
+use crate::answer::{Holder, conflict, reject, unavailable};
 use crate::api::{PayOutcome, Rejection, Sale};
-use crate::chain::{ChainPayment, Identity, identify};
+use crate::chain::{Identity, identify};
 use crate::trouble::{self, Trouble};
 
 impl Inner {
@@ -28,7 +28,7 @@ impl Inner {
     pub(crate) async fn recall(
         &self,
         payload: &PaymentPayload,
-    ) -> Result<Option<(Known, ChainPayment)>, LedgerError> {
+    ) -> Result<Option<(Known, Holder)>, LedgerError> {
         let Some(identity) = self.identify(payload) else { return Ok(None) };
         let reading = self.strangers.reading(&identity.payer).await;
         let known = self.tools.ledger.known(&identity.key).await?;
@@ -39,19 +39,11 @@ impl Inner {
         if known.is_free() || (!holds && !identity.is_signed) {
             return Ok(None);
         }
-        let presented = ChainPayment {
-            key: identity.key,
-            source: identity.payer.clone(),
-            payer: identity.payer,
-            amount: known.payment.amount,
-            signature_digest: match (holds, identity.digests.first()) {
-                (true, _) | (false, None) => *known.signature_digest(),
-                (false, Some(other)) => *other,
-            },
-            needs_rent: false,
-            form: known.payment.payload.clone(),
+        let signature_digest = match (holds, identity.digests.first()) {
+            (true, _) | (false, None) => *known.signature_digest(),
+            (false, Some(other)) => *other,
         };
-        Ok(Some((known, presented)))
+        Ok(Some((known, Holder::on_record(identity.key, identity.payer, signature_digest))))
     }
 
     /// The payment on record that a request is about although its terms are not
@@ -60,7 +52,7 @@ impl Inner {
         &self,
         request: &VerifyRequest,
         rejection: Rejection,
-    ) -> Result<(Payment, ChainPayment), Rejection> {
+    ) -> Result<(Payment, Holder), Rejection> {
         let asked = &request.payment_payload;
         // The server's terms name the token and network; the customer's echo may be empty.
         let by_terms = PaymentPayload { accepted: request.payment_requirements.clone(), ..asked.clone() };
@@ -138,8 +130,8 @@ impl Inner {
     pub(crate) fn identify(&self, payload: &PaymentPayload) -> Option<Identity> {
         let network = &payload.accepted.network;
         match self.desk(network) {
-            Some(desk) => desk.chain.identify(payload),
-            None => identify(&network.parse::<Network>().ok()?, payload, None),
+            Some(desk) => desk.chain.decode().identify(payload),
+            None => identify(&network.parse::<Network>().ok()?, payload),
         }
     }
 }

@@ -6,7 +6,7 @@ use quittance_protocol::ErrorCode;
 
 use crate::answer::{pending_receipt, unavailable};
 use crate::api::{PayOutcome, Rejection};
-use crate::chain::ChainPayment;
+use crate::chain::Verified;
 use crate::desk::Desk;
 use crate::{Caller, Inner, strangers};
 
@@ -75,7 +75,7 @@ impl Inner {
     pub(crate) async fn answer_from_earlier(
         &self,
         desk: &Desk,
-        payment: &ChainPayment,
+        payment: &Verified,
         (draft, caller): (&NewClaim, Caller),
         refusal: Option<&Rejection>,
     ) -> Result<Option<Known>, PayOutcome> {

@@ -17,12 +17,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::board::Notice;
-use crate::chain::{ChainPayment, Watched};
+use crate::chain::{Verified, Watched};
 use crate::clock::Clock;
 use crate::desk::Desk;
 use crate::engine::{Alert, Effect, Event, State, step};
 use crate::metrics::Metrics;
 use crate::random::Random;
+use crate::stored::Stored;
 
 /// Pause before a ledger commit that failed is tried again.
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
@@ -34,6 +35,8 @@ pub(crate) struct Tools {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) stop: CancellationToken,
+    /// Payments as the ledger kept them, typed again.
+    pub(crate) stored: Stored,
 }
 
 /// One payment under way.
@@ -41,6 +44,8 @@ pub(crate) struct Driver {
     tools: Arc<Tools>,
     desk: Arc<Desk>,
     payment: Payment,
+    /// The same as its chain verified it.
+    verified: Verified,
     notice: Arc<Notice>,
     state: State,
     newest: Option<Recorded>,
@@ -65,11 +70,18 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// Takes over a payment that was just claimed.
-    pub(crate) fn claimed(tools: Arc<Tools>, desk: Arc<Desk>, payment: Payment, notice: Arc<Notice>) -> Self {
+    pub(crate) fn claimed(
+        tools: Arc<Tools>,
+        desk: Arc<Desk>,
+        payment: Payment,
+        verified: Verified,
+        notice: Arc<Notice>,
+    ) -> Self {
         Self {
             tools,
             desk,
             payment,
+            verified,
             notice,
             state: State::claimed(),
             newest: None,
@@ -96,9 +108,10 @@ impl Driver {
         tools: Arc<Tools>,
         desk: Arc<Desk>,
         payment: Payment,
+        verified: Verified,
         notice: Arc<Notice>,
     ) -> Result<Self, LedgerError> {
-        let mut driver = Self::claimed(tools, desk, payment, notice);
+        let mut driver = Self::claimed(tools, desk, payment, verified, notice);
         driver.load_attempts().await?;
         driver.first = Event::Found;
         // What an earlier life sent, and whether it returned the cost, is not known here.
@@ -194,7 +207,7 @@ impl Driver {
     async fn watch(&mut self) {
         let watched = Watched {
             key: self.payment.key,
-            form: self.payment.payload.clone(),
+            payment: self.verified.clone(),
             transactions: self.transactions.clone(),
             nonce: self.newest.as_ref().and_then(Recorded::nonce),
             wallet: self.newest.as_ref().and_then(Recorded::wallet).map(str::to_owned),
@@ -205,21 +218,15 @@ impl Driver {
     }
 
     async fn recheck(&mut self) -> Event {
-        if !self.desk.chain.takes_nonce() {
+        if !self.desk.chain.facts().takes_nonce {
             // Bytes that cannot land cost nothing here, their expiry is found
             // through them, and signing again would make the same bytes.
             return Event::Rechecked { still_good: self.newest.is_none() };
         }
-        let payment = ChainPayment {
-            key: self.payment.key,
-            payer: self.payment.payer.clone(),
-            source: self.payment.payer.clone(),
-            amount: self.payment.amount,
-            signature_digest: self.payment.signature_digest,
-            needs_rent: false,
-            form: self.payment.payload.clone(),
+        let seen = match self.desk.chain.verify() {
+            Ok(chain) => chain.check_chain(&self.verified).await,
+            Err(error) => Err(error.into()),
         };
-        let seen = self.desk.chain.check_chain(&payment).await;
         if let Ok(view) = &seen {
             self.by_code = view.by_code;
             self.seen = view.balance.map(|amount| Balance { amount, at: view.watch_from });

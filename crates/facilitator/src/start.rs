@@ -6,24 +6,21 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use quittance_answers::AnswerStore;
-use quittance_evm::EvmError;
-use quittance_ledger::{LeaseClock, Ledger, LedgerError, LedgerOptions, Retention, Store};
-use quittance_protocol::{Family, Secret, USDC_DECIMALS};
-use quittance_quote::{Markup, NetworkTerms, QuoteError, TariffWindow};
-use quittance_solana::SolanaError;
+use quittance_ledger::{LeaseClock, Ledger, LedgerOptions, Retention, Store};
+use quittance_protocol::USDC_DECIMALS;
+use quittance_quote::{Markup, NetworkTerms, TariffWindow};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::base::BaseChain;
 use crate::board::Board;
 use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::closed::Obstructed;
-use crate::config::{Config, ConfigError, NetworkConfig, read_secret_of, resolve};
+use crate::config::{Config, NetworkConfig, resolve};
+use crate::connect::connect_now_or_later;
 use crate::desk::Desk;
 use crate::health::EndpointWatch;
 use crate::keep::BEATS_PER_LEASE;
-use crate::late::{Facts, LateChain};
 use crate::merchant::Merchants;
 use crate::metrics::Metrics;
 use crate::offer::{Moment, Prepared};
@@ -31,8 +28,9 @@ use crate::prune::Pruning;
 use crate::random::Random;
 use crate::rates::{Coin, LiveRates, RateSource};
 use crate::settle::Tools;
-use crate::solana::SvmChain;
 use crate::spending::Spending;
+use crate::start_error::StartError;
+use crate::stored::Stored;
 use crate::strangers::{Share, Strangers};
 use crate::tariffs::{self, TariffPolicy};
 use crate::trouble::{self, Trouble};
@@ -46,48 +44,12 @@ const STALE_AFTER_REFRESHES: u64 = 12;
 /// A lease is at least this long: shorter ones would be lost to a slow commit.
 const LEASE_SECONDS_MIN: u64 = 3;
 
-/// Why the facilitator did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// See [`ConfigError`].
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The ledger cannot be opened.
-    #[error("ledger: {0}")]
-    Ledger(#[from] LedgerError),
-    /// An EVM network cannot be used.
-    #[error("networks.{name}: {source}")]
-    Evm {
-        /// Which section.
-        name: String,
-        /// Why.
-        source: Box<EvmError>,
-    },
-    /// A Solana network cannot be used.
-    #[error("networks.{name}: {source}")]
-    Solana {
-        /// Which section.
-        name: String,
-        /// Why.
-        source: Box<SolanaError>,
-    },
-    /// A rate, markup or decimal is malformed.
-    #[error("configuration: {0}")]
-    Quote(#[from] QuoteError),
-    /// The configuration lacks what unfinished payments need.
-    #[error("configuration: {0}")]
-    Abandoned(String),
-    /// Metrics clash; a bug.
-    #[error("metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
-}
-
 /// What a facilitator is made of: everything that touches the world.
 pub struct Parts {
     /// The books.
     pub store: Arc<dyn Store>,
     /// The chain behind each of the configuration's networks, by its name there.
-    pub chains: BTreeMap<String, Arc<dyn Chain>>,
+    pub chains: BTreeMap<String, Arc<Chain>>,
     /// Kept answers that are too long for the books.
     pub answers: AnswerStore,
     /// Exchange rates.
@@ -120,7 +82,7 @@ impl Facilitator {
             let _alive = alive_while_connecting(Arc::clone(&store), clock.clone(), lease(config));
             let mut chains = BTreeMap::new();
             for (name, network) in &config.networks {
-                chains.insert(name.clone(), connect_now_or_later(name, network, config, &clock).await?);
+                chains.insert(name.clone(), connect_now_or_later(name, network, config).await?);
             }
             let answers = config.answer_store()?;
             let (random, stop) = (Random::system(), stop.clone());
@@ -144,11 +106,13 @@ impl Facilitator {
         for (name, network) in &config.networks {
             let Some(chain) = chains.remove(name) else { continue };
             metrics.introduce(chain.network());
-            desks.push(Arc::new(desk(network, config, chain, &rates, &policy, &stop)?));
+            desks.push(Arc::new(desk(network, config, chain, (&rates, &policy), (&clock, &stop))?));
         }
         desks.sort_by_key(|desk| order_of(desk.chain.network()));
-        open_work::check(config, &desks, &*store, &clock).await?;
-        let tools = Arc::new(Tools { ledger: store, metrics, clock, random, stop });
+        let stored = Stored::new(Arc::clone(&metrics));
+        let tools = Tools { ledger: store, metrics, clock, random, stop, stored };
+        open_work::check(config, &desks, &tools).await?;
+        let tools = Arc::new(tools);
         let inner = Arc::new(Inner {
             tools,
             desks,
@@ -273,138 +237,12 @@ async fn open_ledger(config: &Config, clock: &Clock) -> Result<Ledger, StartErro
     Ok(Ledger::open(&url, options, clock.now_ms()).await?)
 }
 
-/// Connects, or leaves it to the background where the nodes do not answer. What
-/// is wrong in the configuration still ends the start.
-async fn connect_now_or_later(
-    name: &str,
-    network: &NetworkConfig,
-    config: &Config,
-    clock: &Clock,
-) -> Result<Arc<dyn Chain>, StartError> {
-    let link = Link::new(name, network, config, clock)?;
-    match link.connect(false).await {
-        Err(error) if error.is_unreachable() => {
-            tracing::error!(network = %network.network, %error, "not connected; trying again in the background");
-            let facts = link.facts()?;
-            let link = Arc::new(link);
-            Ok(Arc::new(LateChain::new(
-                facts,
-                Box::new(move || {
-                    let link = Arc::clone(&link);
-                    Box::pin(async move { link.connect(true).await.map_err(|error| error.to_string()) })
-                }),
-            )))
-        }
-        connected => connected,
-    }
-}
-
-impl StartError {
-    /// Whether a chain's nodes did not answer, which may pass.
-    fn is_unreachable(&self) -> bool {
-        match self {
-            Self::Evm { source, .. } => source.retry(),
-            Self::Solana { source, .. } => source.retry(),
-            Self::Config(_) | Self::Ledger(_) | Self::Quote(_) | Self::Abandoned(_) | Self::Metrics(_) => {
-                false
-            }
-        }
-    }
-}
-
-/// What connecting to one network needs.
-struct Link {
-    name: String,
-    network: NetworkConfig,
-    wallet: Secret,
-    former: Vec<Secret>,
-    headroom_bps: u128,
-    second_opinion: u64,
-    clock: Clock,
-}
-
-impl Link {
-    fn new(name: &str, network: &NetworkConfig, config: &Config, clock: &Clock) -> Result<Self, StartError> {
-        let reference = network
-            .wallets
-            .first()
-            .ok_or_else(|| ConfigError::Invalid(format!("networks.{name}: wallets is empty")))?;
-        let mut former = Vec::with_capacity(network.retired_wallets.len());
-        for (index, reference) in network.retired_wallets.iter().enumerate() {
-            former.push(read_secret_of(&format!("networks.{name}.retired_wallets[{index}]"), reference)?);
-        }
-        Ok(Self {
-            name: name.to_owned(),
-            network: network.clone(),
-            former,
-            wallet: read_secret_of(&format!("networks.{name}.wallets[0]"), reference)?,
-            headroom_bps: u128::from(basis_points(
-                "quote.base_fee_headroom",
-                &config.quote.base_fee_headroom,
-            )?),
-            second_opinion: usdc("second_opinion_usdc", &network.second_opinion_usdc)?.atomic(),
-            clock: clock.clone(),
-        })
-    }
-
-    /// `late`: the service sells already, so that one wrong endpoint of several is
-    /// left out instead of ending the start.
-    async fn connect(&self, late: bool) -> Result<Arc<dyn Chain>, StartError> {
-        match self.network.network.family() {
-            Family::Eip155(_) => {
-                let chain = BaseChain::connect(
-                    &self.network,
-                    &self.wallet,
-                    &self.former,
-                    self.headroom_bps,
-                    self.second_opinion,
-                    late,
-                )
-                .await;
-                Ok(Arc::new(chain.map_err(|source| self.evm(source))?))
-            }
-            Family::Solana => {
-                let clock = self.clock.clone();
-                let chain = SvmChain::connect(
-                    &self.network,
-                    &self.wallet,
-                    &self.former,
-                    clock,
-                    self.second_opinion,
-                    late,
-                )
-                .await;
-                Ok(Arc::new(chain.map_err(|source| self.solana(source))?))
-            }
-        }
-    }
-
-    fn facts(&self) -> Result<Facts, StartError> {
-        match self.network.network.family() {
-            Family::Eip155(_) => {
-                BaseChain::facts(&self.network, &self.wallet, &self.former).map_err(|source| self.evm(source))
-            }
-            Family::Solana => SvmChain::facts(&self.network, &self.wallet, &self.former)
-                .map_err(|source| self.solana(source)),
-        }
-    }
-
-    fn evm(&self, source: EvmError) -> StartError {
-        StartError::Evm { name: self.name.clone(), source: Box::new(source) }
-    }
-
-    fn solana(&self, source: SolanaError) -> StartError {
-        StartError::Solana { name: self.name.clone(), source: Box::new(source) }
-    }
-}
-
 fn desk(
     network: &NetworkConfig,
     config: &Config,
-    chain: Arc<dyn Chain>,
-    rates: &Arc<dyn RateSource>,
-    policy: &TariffPolicy,
-    stop: &CancellationToken,
+    chain: Arc<Chain>,
+    (rates, policy): (&Arc<dyn RateSource>, &TariffPolicy),
+    (clock, stop): (&Clock, &CancellationToken),
 ) -> Result<Desk, StartError> {
     let quote = &config.quote;
     let age_max_seconds = u64::try_from(policy.age_max_ms / 1_000).unwrap_or(0);
@@ -416,7 +254,7 @@ fn desk(
             asset_decimals: USDC_DECIMALS,
             asset_symbol: network.asset_symbol.clone(),
             max_timeout_seconds: network.max_timeout_seconds,
-            extra: chain.offer_extra(),
+            extra: chain.facts().offer_extra.clone(),
             payment_flow_upfront: true,
         },
         coin: Coin::of(&network.network),
@@ -427,6 +265,7 @@ fn desk(
         rates: Arc::clone(rates),
         poller: Poller::start(
             Arc::clone(&chain),
+            clock.clone(),
             Duration::from_millis(network.poll_interval_ms.max(10)),
             stop.clone(),
         ),

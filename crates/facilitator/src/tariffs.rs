@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::CostSnapshot;
+use crate::chain::{ChainFault, CostSnapshot};
 use crate::clock::Clock;
 use crate::closed::Closed;
 use crate::desk::Desk;
@@ -40,7 +40,7 @@ pub(crate) struct TariffPolicy {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TariffError {
     #[error("{0}")]
-    Chain(#[from] crate::chain::ChainFault),
+    Chain(#[from] ChainFault),
     #[error("no fresh exchange rate")]
     NoRate,
     #[error(transparent)]
@@ -99,7 +99,7 @@ pub(crate) async fn refresh(
 
 fn tell_exposure(desk: &Desk, metrics: &Metrics) {
     let sums = desk.spending.now();
-    metrics.exposure(desk.chain.as_ref(), &sums, &desk.limits);
+    metrics.exposure(desk.chain.facts(), &sums, &desk.limits);
     tell_strangers(desk, metrics, strangers_wait(&sums, &desk.limits));
 }
 
@@ -159,7 +159,9 @@ async fn make(
     metrics: &Metrics,
     now_ms: i64,
 ) -> Result<(), TariffError> {
-    let costs = desk.chain.refresh_costs(now_ms).await?;
+    // It comes every few seconds: it is what connects.
+    desk.chain.connect().await?;
+    let costs = desk.chain.costs().map_err(ChainFault::from)?.refresh(now_ms).await?;
     desk.moment.say(&desk.terms, costs.offer_extra.clone(), now_ms);
     // Before anything else can fail: what is in a payment's way closes the
     // network although it could be priced.
@@ -167,10 +169,10 @@ async fn make(
     let short = !costs.wallet_suffices(reserved);
     desk.obstructed.set(costs.obstacle.map(Closed::Obstacle).or(short.then_some(Closed::WalletEmpty)));
     get_ready(desk, ledger, now_ms).await?;
-    metrics.wallet_balance(desk.chain.as_ref(), costs.wallet_native);
+    metrics.wallet_balance(desk.chain.facts(), costs.wallet_native);
     reload(desk, ledger, policy, now_ms).await?;
     let rate = desk.rates.rate(desk.coin, now_ms).ok_or(TariffError::NoRate)?;
-    let decimals = i64::from(desk.chain.native_decimals());
+    let decimals = i64::from(desk.chain.facts().coin.decimals);
     let wanted = native_to_usdc(costs.cost_native, decimals, &rate, &policy.markup)?.max(desk.gas_floor);
     let rent_included = costs.rent_native > 0;
     let newest = desk.newest();
@@ -215,9 +217,10 @@ async fn get_ready(desk: &Desk, ledger: &dyn Store, now_ms: i64) -> Result<(), T
     if desk.ready.load(Ordering::Acquire) {
         return Ok(());
     }
-    if desk.chain.takes_nonce() {
-        let nonce = desk.chain.next_nonce().await?;
-        ledger.ensure_wallet(desk.chain.network(), desk.chain.wallet(), nonce, now_ms).await?;
+    let facts = desk.chain.facts();
+    if facts.takes_nonce {
+        let nonce = desk.chain.nonces().map_err(ChainFault::from)?.next().await?;
+        ledger.ensure_wallet(&facts.network, &facts.wallet, nonce, now_ms).await?;
     }
     desk.ready.store(true, Ordering::Release);
     Ok(())

@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::{Chain, Watched};
+use crate::chain::{Chain, ChainFault, Watched};
+use crate::clock::Clock;
 
 /// Payments one poller watches at most; more wait in the channel, which holds
 /// back their drivers and nothing else.
@@ -42,9 +43,14 @@ struct Registration {
 
 impl Poller {
     /// Starts the poller of one network.
-    pub(crate) fn start(chain: Arc<dyn Chain>, interval: Duration, stop: CancellationToken) -> Self {
+    pub(crate) fn start(
+        chain: Arc<Chain>,
+        clock: Clock,
+        interval: Duration,
+        stop: CancellationToken,
+    ) -> Self {
         let (registrations, incoming) = mpsc::channel(REGISTRATIONS_MAX);
-        tokio::spawn(poll(chain, interval, incoming, stop));
+        tokio::spawn(poll(chain, clock, interval, incoming, stop));
         Self { registrations }
     }
 
@@ -59,7 +65,8 @@ impl Poller {
 }
 
 async fn poll(
-    chain: Arc<dyn Chain>,
+    chain: Arc<Chain>,
+    clock: Clock,
     interval: Duration,
     mut incoming: mpsc::Receiver<Registration>,
     stop: CancellationToken,
@@ -85,7 +92,7 @@ async fn poll(
             list.insert(registration.watched.key, registration);
         }
         let watched: Vec<Watched> = list.values().map(|entry| entry.watched.clone()).collect();
-        match chain.scan(&watched).await {
+        match look(&chain, &watched, clock.now_ms()).await {
             Ok(found) => {
                 if std::mem::take(&mut fault_pause_ms) > 0 {
                     tracing::info!(%network, "looks at the chain see everything again");
@@ -117,6 +124,14 @@ async fn poll(
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+async fn look(
+    chain: &Chain,
+    watched: &[Watched],
+    now_ms: i64,
+) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
+    chain.watch()?.scan(watched, now_ms).await
 }
 
 /// Until the next look: what was registered last may land with the next block, and what has waited

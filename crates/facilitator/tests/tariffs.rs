@@ -8,6 +8,8 @@
 
 #[path = "tariffs/shop.rs"]
 mod shop;
+#[path = "tariffs/stored.rs"]
+mod stored;
 #[path = "tariffs/strangers.rs"]
 mod strangers;
 

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use quittance_facilitator::Rejection;
 use quittance_facilitator::chain::{
-    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Identity, Landed,
-    SignRefused, Use, Watched,
+    Broadcast, Chain, ChainFault, ChainView, CheckError, CheckedPayment, CostAllowed, CostSnapshot, Costs,
+    Decode, Facts, GasCoin, Heights, Identity, Landed, Nonces, PaymentFacts, Ports, Sent, Sign, SignRefused,
+    Unreadable, Unstorable, Use, Verified, Verify, Watch, Watched,
 };
-use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    Deadline, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, SendOutcome, Standing, UnixSeconds,
+    Amount, Deadline, DurableAttempt, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, SignedBytes,
+    Standing, UnixSeconds,
 };
 use serde_json::{Map, Value, json};
 
@@ -63,15 +64,37 @@ pub(crate) fn rejected(code: ErrorCode, message: &str) -> Rejection {
     Rejection::new(code, message.to_owned())
 }
 
+/// A payment of this world.
+#[derive(Clone)]
+pub(crate) struct Paid {
+    number: usize,
+    facts: PaymentFacts,
+}
+
+impl CheckedPayment for Paid {
+    fn facts(&self) -> PaymentFacts {
+        self.facts.clone()
+    }
+
+    fn store(&self) -> Result<Value, Unstorable> {
+        Ok(json!({ "key": self.number }))
+    }
+}
+
+/// Which of the world's payments it is.
+pub(crate) fn number_of(payment: &Verified) -> Option<usize> {
+    payment.get::<Paid>().map(|paid| paid.number)
+}
+
 /// What both chains check without asking anybody.
 pub(crate) fn local(
     link: &Link,
     net: Net,
     pay_to: &str,
     payload: &PaymentPayload,
-) -> Result<ChainPayment, Rejection> {
+) -> Result<Verified, Rejection> {
     match payload.accepted.pay_to == pay_to {
-        true => read(link, net, payload),
+        true => read(link, net, payload).map(Verified::new),
         false => Err(rejected(ErrorCode::InvalidExactEvmRecipientMismatch, "paid to somebody else")),
     }
 }
@@ -81,30 +104,42 @@ pub(crate) fn identity(link: &Link, net: Net, payload: &PaymentPayload) -> Optio
     if link.world.with(|w| w.plan.canary == Some(Canary::ConfigurationFirst)) {
         return None;
     }
-    let payment = read(link, net, payload).ok()?;
+    let payment = read(link, net, payload).ok()?.facts;
     let (key, payer, digests) = (payment.key, payment.payer, vec![payment.signature_digest]);
     Some(Identity { key, payer, digests, is_signed: true })
 }
 
-fn read(link: &Link, net: Net, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
+/// What both chains read back out of the ledger.
+pub(crate) fn revived(link: &Link, net: Net, form: &Value) -> Result<Verified, Unreadable> {
+    let bad = || Unreadable("not a payment of this world".to_owned());
+    let number = key_in(form).ok_or_else(bad)?;
+    link.world.with(|w| paid(w, net, number, [0; 32]).map(Verified::new)).ok_or_else(bad)
+}
+
+fn read(link: &Link, net: Net, payload: &PaymentPayload) -> Result<Paid, Rejection> {
     let bad = || rejected(ErrorCode::InvalidPayload, "not a payment of this world");
     let number = key_in(&payload.payload).ok_or_else(bad)?;
     let digest = payload.payload.get("digest").and_then(Value::as_u64).ok_or_else(bad)?;
-    link.world.with(|w| {
-        let fact = w.facts.get(number).filter(|fact| fact.net == net).ok_or_else(bad)?;
-        let key = w.audit.payment_keys.get(&number).copied().ok_or_else(bad)?;
-        let mut signature_digest = [0; 32];
-        signature_digest[..8].copy_from_slice(&digest.to_be_bytes());
-        Ok(ChainPayment {
-            key,
-            payer: format!("payer-{}", fact.payer),
-            source: format!("payer-{}", fact.payer),
-            amount: quittance_protocol::Amount::new(fact.amount),
-            signature_digest,
-            needs_rent: false,
-            form: json!({ "key": number }),
-        })
-    })
+    let mut signature_digest = [0; 32];
+    signature_digest[..8].copy_from_slice(&digest.to_be_bytes());
+    link.world.with(|w| paid(w, net, number, signature_digest)).ok_or_else(bad)
+}
+
+fn paid(w: &World, net: Net, number: usize, signature_digest: [u8; 32]) -> Option<Paid> {
+    let fact = w.facts.get(number).filter(|fact| fact.net == net)?;
+    let payer = format!("payer-{}", fact.payer);
+    let facts = PaymentFacts {
+        key: w.audit.payment_keys.get(&number).copied()?,
+        source: payer.clone(),
+        payer,
+        amount: Amount::new(fact.amount),
+        signature_digest,
+        valid_after: None,
+        may_coincide: false,
+        wallet: None,
+        needs_rent: false,
+    };
+    Some(Paid { number, facts })
 }
 
 fn unbounded(canary: Option<Canary>) -> bool {
@@ -144,51 +179,44 @@ impl FakeBase {
     }
 }
 
-#[async_trait]
-impl Chain for FakeBase {
-    fn network(&self) -> &Network {
-        &self.network
+impl FakeBase {
+    /// As the process gets it.
+    pub(crate) fn into_chain(self) -> Chain {
+        let facts = Facts {
+            network: self.network.clone(),
+            coin: GasCoin { name: "ETH".to_owned(), decimals: 18, pair: "eth_usd".to_owned() },
+            wallet: WALLET.to_owned(),
+            wallets: vec![WALLET.to_owned()],
+            offer_extra: Map::new(),
+            takes_nonce: true,
+            amount_mismatch: ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch,
+            network_mismatch: ErrorCode::InvalidExactEvmNetworkMismatch,
+        };
+        let chain = Arc::new(self);
+        let ports = Ports::of(&chain).with_nonces(Arc::clone(&chain) as Arc<dyn Nonces>);
+        Chain::connected(facts, chain, ports)
     }
+}
 
-    fn wallet(&self) -> &str {
-        WALLET
-    }
-
-    fn offer_extra(&self) -> Map<String, Value> {
-        Map::new()
-    }
-
-    fn native_decimals(&self) -> u32 {
-        18
-    }
-
-    fn amount_mismatch(&self) -> ErrorCode {
-        ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch
-    }
-
-    fn network_mismatch(&self) -> ErrorCode {
-        ErrorCode::InvalidExactEvmNetworkMismatch
-    }
-
-    fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
-        local(&self.link, Net::Base, self.pay_to, payload)
-    }
-
+impl Decode for FakeBase {
     fn identify(&self, payload: &PaymentPayload) -> Option<Identity> {
         identity(&self.link, Net::Base, payload)
     }
 
-    fn may_coincide(&self, _payment: &ChainPayment) -> bool {
-        false
+    fn revive(&self, form: &Value) -> Result<Verified, Unreadable> {
+        revived(&self.link, Net::Base, form)
+    }
+}
+
+#[async_trait]
+impl Verify for FakeBase {
+    fn check_local(&self, payload: &PaymentPayload) -> Result<Verified, Rejection> {
+        local(&self.link, Net::Base, self.pay_to, payload)
     }
 
-    fn valid_after(&self, _payment: &ChainPayment) -> Option<UnixSeconds> {
-        None
-    }
-
-    fn check_window(&self, payment: &ChainPayment, now: UnixSeconds) -> Result<(), Rejection> {
+    fn check_window(&self, payment: &Verified, now: UnixSeconds) -> Result<(), Rejection> {
         let late = self.link.world.with(|w| {
-            let fact = key_in(&payment.form).and_then(|key| w.facts.get(key));
+            let fact = number_of(payment).and_then(|key| w.facts.get(key));
             fact.is_none_or(|fact| now >= unix(fact.terms.valid_before_ms))
         });
         match late {
@@ -197,8 +225,8 @@ impl Chain for FakeBase {
         }
     }
 
-    async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError> {
-        let key = key_in(&payment.form);
+    async fn check_chain(&self, payment: &Verified) -> Result<ChainView, CheckError> {
+        let key = number_of(payment);
         let process = self.link.process;
         let checked = |w: &mut World, at| {
             let view = w.check_base(key, at);
@@ -213,27 +241,26 @@ impl Chain for FakeBase {
         }
     }
 
-    async fn find_use(&self, _payment: &ChainPayment) -> Option<Use> {
+    async fn find_use(&self, _payment: &Verified) -> Option<Use> {
         None
     }
 
-    async fn deadline(&self, payment: &ChainPayment, _view: &ChainView) -> Result<Deadline, CheckError> {
-        let key = key_in(&payment.form);
+    async fn deadline(&self, payment: &Verified, _view: &ChainView) -> Result<Deadline, CheckError> {
+        let key = number_of(payment);
         let until = self.link.world.with(|w| Some(w.facts.get(key?)?.terms.valid_before_ms));
         until
             .map(|ms| Deadline::UnixSeconds(unix(ms)))
             .ok_or_else(|| CheckError::Unreachable("no such payment".to_owned()))
     }
+}
 
-    fn takes_nonce(&self) -> bool {
-        true
-    }
-
-    async fn next_nonce(&self) -> Result<u64, ChainFault> {
+#[async_trait]
+impl Nonces for FakeBase {
+    async fn next(&self) -> Result<u64, ChainFault> {
         self.link.rpc(Net::Base, 61, None, |w, _| w.base.nonces_used(w.base.head())).await
     }
 
-    async fn used_nonces(&self, _wallet: &str) -> Result<u64, ChainFault> {
+    async fn used(&self, _wallet: &str) -> Result<u64, ChainFault> {
         self.link
             .rpc(Net::Base, 62, None, |w, at| {
                 let head = w.base.head().saturating_sub(w.lag(Net::Base, at));
@@ -252,9 +279,20 @@ impl Chain for FakeBase {
             .await
     }
 
-    fn cost_bound(&self, form: &Value, allowed: u128) -> Result<u128, SignRefused> {
+    /// The wallet's next transaction is never looked at here: no record says what it pays.
+    async fn base_fee(&self) -> Result<Option<u128>, ChainFault> {
+        Ok(None)
+    }
+
+    fn fee_cap(&self, _detail: &Value) -> Option<u128> {
+        None
+    }
+}
+
+impl Sign for FakeBase {
+    fn cost_bound(&self, payment: &Verified, allowed: u128) -> Result<u128, SignRefused> {
         let later = |reason: &str| SignRefused { retry: true, reason: reason.to_owned() };
-        key_in(form).ok_or_else(|| later("no such payment"))?;
+        number_of(payment).ok_or_else(|| later("no such payment"))?;
         let base_fee = self.fee().ok_or_else(|| later("no fees read yet"))?;
         let canary = self.link.world.with(|w| w.plan.canary);
         fee_cap(canary, base_fee, allowed)
@@ -264,13 +302,13 @@ impl Chain for FakeBase {
 
     fn sign(
         &self,
-        form: &Value,
+        payment: &Verified,
         nonce: Option<u64>,
-        allowed: u128,
-        reserved: u128,
+        allowed: CostAllowed,
     ) -> Result<SignedBytes, SignRefused> {
         let later = |reason: &str| SignRefused { retry: true, reason: reason.to_owned() };
-        let key = key_in(form).ok_or_else(|| later("no such payment"))?;
+        let key = number_of(payment).ok_or_else(|| later("no such payment"))?;
+        let CostAllowed { charged_native: allowed, reserved_native: reserved } = allowed;
         let base_fee = self.fee().ok_or_else(|| later("no fees read yet"))?;
         self.link.world.with(|w| {
             let canary = w.plan.canary;
@@ -298,12 +336,18 @@ impl Chain for FakeBase {
             Ok(SignedBytes { raw: encode(tx), transaction: format!("0x{id}"), detail })
         })
     }
+}
 
-    async fn send(&self, recorded: &Recorded) -> SendOutcome {
-        send(&self.link, recorded).await
+#[async_trait]
+impl Broadcast for FakeBase {
+    async fn broadcast(&self, attempt: &dyn DurableAttempt) -> Sent {
+        send(&self.link, attempt).await.into()
     }
+}
 
-    async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
+#[async_trait]
+impl Watch for FakeBase {
+    async fn scan(&self, watched: &[Watched], _: i64) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
         let looked = |w: &mut World, at| {
             let mut searched = self.searched.lock().unwrap_or_else(PoisonError::into_inner);
             w.scan_base(at, watched, &mut searched)
@@ -311,7 +355,7 @@ impl Chain for FakeBase {
         self.link.rpc(Net::Base, 64, None, looked).await
     }
 
-    async fn heights(&self) -> Result<Heights, ChainFault> {
+    async fn heights(&self, _: i64) -> Result<Heights, ChainFault> {
         self.link
             .rpc(Net::Base, 66, None, |w, at| {
                 let latest = w.base.head().saturating_sub(w.lag(Net::Base, at));
@@ -329,8 +373,11 @@ impl Chain for FakeBase {
             })
             .await
     }
+}
 
-    async fn refresh_costs(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {
+#[async_trait]
+impl Costs for FakeBase {
+    async fn refresh(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {
         let (fee, way) = self.link.costs(Net::Base, 65, |w| w.base.base_fee).await?;
         self.keep_fee(fee);
         let with_headroom = u128::from(fee).saturating_mul(9).div_ceil(8).saturating_add(1);

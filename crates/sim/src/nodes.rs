@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use quittance_ledger::Recorded;
-use quittance_protocol::{DurableAttempt as _, SendOutcome};
+use quittance_protocol::{DurableAttempt, SendOutcome};
 
 use crate::base::{Act, Tx};
 use crate::link::{Link, RPC_TIMEOUT_MS};
@@ -52,9 +51,9 @@ fn decode(raw: &[u8]) -> Option<Tx> {
 
 /// Durable bytes go to every endpoint; the answers are joined as the chain
 /// crates join them (I3).
-pub(crate) async fn send(link: &Arc<Link>, recorded: &Recorded) -> SendOutcome {
+pub(crate) async fn send(link: &Arc<Link>, attempt: &dyn DurableAttempt) -> SendOutcome {
     let world = &link.world;
-    let Some(tx) = decode(recorded.raw_bytes()) else { return unknown("not a transaction") };
+    let Some(tx) = decode(attempt.raw_bytes()) else { return unknown("not a transaction") };
     if link.dies_at(Crash::BeforeSend, Some(tx.key)).await {
         std::future::pending::<()>().await;
     }

@@ -158,11 +158,11 @@ async fn boot(link: Arc<Link>) -> Option<Facilitator> {
     });
     let store: Arc<dyn Store> =
         Arc::new(FaultyStore { link: Arc::clone(&link), inner, asked: Mutex::default() });
-    let mut chains: BTreeMap<String, Arc<dyn Chain>> = BTreeMap::new();
+    let mut chains: BTreeMap<String, Arc<Chain>> = BTreeMap::new();
     let base = FakeBase::new(Arc::clone(&link), network(Net::Base).parse().ok()?, pay_to);
-    chains.insert(name_of(Net::Base).to_owned(), Arc::new(base));
+    chains.insert(name_of(Net::Base).to_owned(), Arc::new(base.into_chain()));
     let solana = FakeSolana { link: Arc::clone(&link), network: network(Net::Solana).parse().ok()?, pay_to };
-    chains.insert(name_of(Net::Solana).to_owned(), Arc::new(solana));
+    chains.insert(name_of(Net::Solana).to_owned(), Arc::new(solana.into_chain()));
     if let Some(net) = retired.filter(|_| plan.canary == Some(Canary::RetiredForgotten)) {
         chains.remove(name_of(net));
     }

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use quittance_facilitator::Rejection;
 use quittance_facilitator::chain::{
-    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Identity, Landed,
-    SignRefused, Use, Watched,
+    Broadcast, Chain, ChainFault, ChainView, CheckError, CostAllowed, CostSnapshot, Costs, Decode, Facts,
+    GasCoin, Heights, Identity, Landed, Ports, Sent, Sign, SignRefused, Unreadable, Use, Verified, Verify,
+    Watch, Watched,
 };
-use quittance_ledger::{Recorded, SignedBytes};
 use quittance_protocol::{
-    Deadline, ErrorCode, Evidence, Landing, Network, PaymentKey, PaymentPayload, SendOutcome, Standing,
-    UnixSeconds,
+    Deadline, DurableAttempt, ErrorCode, Evidence, Landing, Network, PaymentKey, PaymentPayload, SignedBytes,
+    Standing, UnixSeconds,
 };
 use serde_json::{Map, Value, json};
 
 use crate::base::{Act, Tx};
 use crate::canary::Canary;
-use crate::evm::{identity, key_in, local, rejected};
+use crate::evm::{identity, local, number_of, rejected, revived};
 use crate::link::Link;
 use crate::nodes::{encode, send, solana_tx};
 use crate::plan::Net;
@@ -35,54 +35,49 @@ pub(crate) struct FakeSolana {
     pub(crate) pay_to: &'static str,
 }
 
-#[async_trait]
-impl Chain for FakeSolana {
-    fn network(&self) -> &Network {
-        &self.network
-    }
+const FEE_PAYER: &str = "FeePayer1111111111111111111111111111111111";
 
-    fn wallet(&self) -> &str {
-        "FeePayer1111111111111111111111111111111111"
+impl FakeSolana {
+    /// As the process gets it.
+    pub(crate) fn into_chain(self) -> Chain {
+        let facts = Facts {
+            network: self.network.clone(),
+            coin: GasCoin { name: "SOL".to_owned(), decimals: 9, pair: "sol_usd".to_owned() },
+            wallet: FEE_PAYER.to_owned(),
+            wallets: vec![FEE_PAYER.to_owned()],
+            offer_extra: Map::new(),
+            takes_nonce: false,
+            amount_mismatch: ErrorCode::InvalidExactSvmPayloadAmountMismatch,
+            network_mismatch: ErrorCode::InvalidExactSvmNetworkMismatch,
+        };
+        let chain = Arc::new(self);
+        let ports = Ports::of(&chain);
+        Chain::connected(facts, chain, ports)
     }
+}
 
-    fn offer_extra(&self) -> Map<String, Value> {
-        Map::new()
-    }
-
-    fn native_decimals(&self) -> u32 {
-        9
-    }
-
-    fn amount_mismatch(&self) -> ErrorCode {
-        ErrorCode::InvalidExactSvmPayloadAmountMismatch
-    }
-
-    fn network_mismatch(&self) -> ErrorCode {
-        ErrorCode::InvalidExactSvmNetworkMismatch
-    }
-
-    fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
-        local(&self.link, Net::Solana, self.pay_to, payload)
-    }
-
+impl Decode for FakeSolana {
     fn identify(&self, payload: &PaymentPayload) -> Option<Identity> {
         identity(&self.link, Net::Solana, payload)
     }
 
-    fn may_coincide(&self, _payment: &ChainPayment) -> bool {
-        false
+    fn revive(&self, form: &Value) -> Result<Verified, Unreadable> {
+        revived(&self.link, Net::Solana, form)
+    }
+}
+
+#[async_trait]
+impl Verify for FakeSolana {
+    fn check_local(&self, payload: &PaymentPayload) -> Result<Verified, Rejection> {
+        local(&self.link, Net::Solana, self.pay_to, payload)
     }
 
-    fn valid_after(&self, _payment: &ChainPayment) -> Option<UnixSeconds> {
-        None
-    }
-
-    fn check_window(&self, _payment: &ChainPayment, _now: UnixSeconds) -> Result<(), Rejection> {
+    fn check_window(&self, _payment: &Verified, _now: UnixSeconds) -> Result<(), Rejection> {
         Ok(())
     }
 
-    async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError> {
-        let key = key_in(&payment.form);
+    async fn check_chain(&self, payment: &Verified) -> Result<ChainView, CheckError> {
+        let key = number_of(payment);
         let process = self.link.process;
         let checked = |w: &mut World, at| {
             let view = w.check_solana(key, at);
@@ -96,12 +91,12 @@ impl Chain for FakeSolana {
         }
     }
 
-    async fn find_use(&self, _payment: &ChainPayment) -> Option<Use> {
+    async fn find_use(&self, _payment: &Verified) -> Option<Use> {
         None
     }
 
-    async fn deadline(&self, payment: &ChainPayment, _view: &ChainView) -> Result<Deadline, CheckError> {
-        let key = key_in(&payment.form);
+    async fn deadline(&self, payment: &Verified, _view: &ChainView) -> Result<Deadline, CheckError> {
+        let key = number_of(payment);
         let found = self
             .link
             .rpc(Net::Solana, 71, key, |w, _| key.and_then(|key| w.facts.get(key)).map(|f| f.last_valid_slot))
@@ -112,36 +107,22 @@ impl Chain for FakeSolana {
             Err(fault) => Err(CheckError::Unreachable(fault.0)),
         }
     }
+}
 
-    fn takes_nonce(&self) -> bool {
-        false
-    }
-
-    async fn next_nonce(&self) -> Result<u64, ChainFault> {
-        Ok(0)
-    }
-
-    async fn used_nonces(&self, _wallet: &str) -> Result<u64, ChainFault> {
-        Ok(0)
-    }
-
-    async fn transaction_cost(&self, _transaction: &str) -> Result<Option<u128>, ChainFault> {
-        Ok(None)
-    }
-
-    fn cost_bound(&self, _form: &Value, _allowed: u128) -> Result<u128, SignRefused> {
+impl Sign for FakeSolana {
+    fn cost_bound(&self, _payment: &Verified, _allowed: u128) -> Result<u128, SignRefused> {
         Ok(LAMPORTS)
     }
 
     fn sign(
         &self,
-        form: &Value,
+        payment: &Verified,
         _nonce: Option<u64>,
-        allowed: u128,
-        reserved: u128,
+        allowed: CostAllowed,
     ) -> Result<SignedBytes, SignRefused> {
         let refused = |retry, reason: &str| Err(SignRefused { retry, reason: reason.to_owned() });
-        let Some(key) = key_in(form) else { return refused(false, "no such payment") };
+        let CostAllowed { charged_native: allowed, reserved_native: reserved } = allowed;
+        let Some(key) = number_of(payment) else { return refused(false, "no such payment") };
         if self.link.world.with(|w| w.facts.get(key).is_none_or(|fact| fact.unsignable)) {
             return refused(false, "a program of its own");
         }
@@ -155,16 +136,22 @@ impl Chain for FakeSolana {
         let detail = json!({ "allowed": allowed.to_string() });
         Ok(SignedBytes { raw: encode(tx), transaction: format!("sol{}", tx.id), detail })
     }
+}
 
-    async fn send(&self, recorded: &Recorded) -> SendOutcome {
-        send(&self.link, recorded).await
+#[async_trait]
+impl Broadcast for FakeSolana {
+    async fn broadcast(&self, attempt: &dyn DurableAttempt) -> Sent {
+        send(&self.link, attempt).await.into()
     }
+}
 
-    async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
+#[async_trait]
+impl Watch for FakeSolana {
+    async fn scan(&self, watched: &[Watched], _: i64) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
         self.link.rpc(Net::Solana, 72, None, |w, at| w.scan_solana(at, watched)).await
     }
 
-    async fn heights(&self) -> Result<Heights, ChainFault> {
+    async fn heights(&self, _: i64) -> Result<Heights, ChainFault> {
         self.link
             .rpc(Net::Solana, 74, None, |w, at| {
                 let latest = slot(w.now()).saturating_sub(w.lag(Net::Solana, at));
@@ -182,8 +169,11 @@ impl Chain for FakeSolana {
             })
             .await
     }
+}
 
-    async fn refresh_costs(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {
+#[async_trait]
+impl Costs for FakeSolana {
+    async fn refresh(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {
         let ((), way) = self.link.costs(Net::Solana, 73, |_| ()).await?;
         Ok(CostSnapshot {
             cost_native: LAMPORTS,

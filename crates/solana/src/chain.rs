@@ -94,6 +94,9 @@ pub struct SolanaConfig {
     /// Whether the service sells already: endpoints of another cluster are then
     /// left out instead of ending the start.
     pub late: bool,
+    /// Whether nothing is sold here any more: what was begun is finished, and nothing
+    /// new is paid for.
+    pub retired: bool,
 }
 
 /// What settling one payment can cost us at most, for the tariff.
@@ -164,6 +167,8 @@ pub struct SolanaChain {
     pub(crate) token_account_missing: AtomicBool,
     /// Whether it ever was there since this was connected.
     pub(crate) token_account_seen: AtomicBool,
+    /// Nothing new is paid for.
+    pub(crate) retired: bool,
 }
 
 impl SolanaChain {
@@ -263,6 +268,7 @@ impl SolanaChain {
             wallet_rent_lamports,
             token_account_missing: AtomicBool::new(true),
             token_account_seen: AtomicBool::new(false),
+            retired: config.retired,
         })
     }
 

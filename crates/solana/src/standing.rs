@@ -1,5 +1,6 @@
 //! Where landings stand after their verdict (invariant I6), many per call.
 
+use quittance_chain::Heights;
 use quittance_protocol::{Deadline, Evidence, Landing, PaymentKey, Standing};
 use serde_json::json;
 
@@ -23,15 +24,6 @@ pub struct SolanaLanded {
     pub landing: Landing,
     /// When it could land no more.
     pub deadline: Deadline,
-}
-
-/// How far a chain has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heights {
-    /// Newest slot at the configured commitment.
-    pub latest: u64,
-    /// Newest finalized slot.
-    pub finalized: u64,
 }
 
 impl SolanaChain {

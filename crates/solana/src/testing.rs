@@ -290,6 +290,7 @@ pub(crate) fn config() -> SolanaConfig {
         pay_to: wallet().pubkey().to_string(),
         asset_decimals: 6,
         late: false,
+        retired: false,
         token_account: TokenAccountPolicy::AtStart,
         compute_unit_limit_max: 200_000,
         compute_unit_price_micro_lamports_max: 5_000_000,

@@ -148,6 +148,7 @@ impl World {
             second_opinion_value: u64::MAX,
             asset_decimals: 6,
             late: false,
+            retired: false,
         }
     }
 

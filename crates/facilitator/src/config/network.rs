@@ -10,6 +10,8 @@ use super::decimal::{decimal_text, optional_decimal_text};
 use super::dollars::check_dollar;
 use super::urls::without_spelling;
 use super::{ConfigError, resolve};
+use crate::chain::GasCoin;
+use crate::rates::Coin;
 
 /// `[networks.NAME]`
 #[derive(Clone, Deserialize)]
@@ -193,6 +195,15 @@ pub enum TokenAccount {
 }
 
 impl NetworkConfig {
+    /// What its transactions are paid with.
+    pub(crate) fn gas_coin(&self) -> GasCoin {
+        let (name, decimals) = match self.network.family() {
+            Family::Eip155(_) => ("ETH", 18),
+            Family::Solana => ("SOL", 9),
+        };
+        GasCoin { name: name.to_owned(), decimals, pair: Coin::of(&self.network).pair().to_owned() }
+    }
+
     /// Where two endpoints must agree (I7), one that is written twice agrees with itself.
     fn check_endpoints(&self, name: &str) -> Result<(), ConfigError> {
         let mut seen = std::collections::BTreeSet::new();

@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 
 use crate::answer::{PENDING_RETRY_SECONDS, UNAVAILABLE_RETRY_SECONDS, pending_receipt, receipt, reject};
 use crate::api::Rejection;
-use crate::chain::ChainPayment;
 use crate::deliver::REFUND_OWED;
 use crate::{Inner, used};
 
@@ -48,12 +47,12 @@ impl Inner {
                 x402_version: X402_VERSION,
                 scheme: "exact".to_owned(),
                 network: network.to_string(),
-                extra: desk.chain.offer_extra(),
+                extra: desk.chain.facts().offer_extra.clone(),
             });
             let family = network.as_str().split(':').next().unwrap_or_default();
             let list = signers.entry(format!("{family}:*")).or_insert_with(|| json!([]));
             if let Value::Array(list) = list {
-                list.push(json!(desk.chain.wallet()));
+                list.push(json!(desk.chain.facts().wallet));
             }
         }
         let now_ms = self.tools.clock.now_ms();
@@ -66,12 +65,12 @@ impl Inner {
     }
 }
 
-pub(super) fn valid(payment: ChainPayment) -> VerifyResponse {
+pub(super) fn valid(payer: String) -> VerifyResponse {
     VerifyResponse {
         is_valid: true,
         invalid_reason: None,
         invalid_message: None,
-        payer: Some(payment.payer),
+        payer: Some(payer),
         other: Map::new(),
     }
 }

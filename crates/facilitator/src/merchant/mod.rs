@@ -22,12 +22,13 @@ use quittance_protocol::{
 use tokio::time::Instant;
 
 use crate::admission::NotClaimed;
-use crate::answer::{not_now, pending_receipt, receipt, reject};
+use crate::answer::{Holder, not_now, pending_receipt, receipt, reject};
 use crate::api::{PayOutcome, Rejection};
 use crate::board::{Changes, Notice};
-use crate::chain::ChainPayment;
+use crate::chain::Verified;
 use crate::checks::Checked;
 use crate::desk::Desk;
+use crate::pay::stored_form;
 use crate::places::{NoPlace, Place, Presented};
 use crate::repeats::{Claimed, NAMES_ANOTHER};
 use crate::trouble::{self, Trouble};
@@ -64,7 +65,7 @@ impl From<SettleResponse> for SettleAnswer {
 struct Question {
     merchant: String,
     caller: Caller,
-    payment: ChainPayment,
+    holder: Holder,
     bound: Bound,
     identifier: Result<Option<IdentifierHash>, Rejection>,
     notice: Arc<Notice>,
@@ -72,22 +73,22 @@ struct Question {
 }
 
 impl Question {
-    fn new(inner: &Inner, request: &VerifyRequest, payment: ChainPayment, asker: &Asker) -> Self {
+    fn new(inner: &Inner, request: &VerifyRequest, holder: Holder, asker: &Asker) -> Self {
         let Asker { merchant, caller } = asker;
         Self {
             caller: *caller,
-            bound: Bound::of(merchant, &request.payment_requirements, &payment.key),
-            notice: inner.board.notice(payment.key),
+            bound: Bound::of(merchant, &request.payment_requirements, &holder.key),
+            notice: inner.board.notice(holder.key),
             identifier: identifier_of(request),
             until: Instant::now() + inner.limits.pending_wait,
             merchant: merchant.clone(),
-            payment,
+            holder,
         }
     }
 
     /// Whether what is on record is this payment, of this merchant, for this sale.
     fn is_about(&self, known: &Payment) -> bool {
-        known.signature_digest == self.payment.signature_digest
+        known.signature_digest == self.holder.signature_digest
             && matches!(&known.origin, Origin::Merchant(merchant) if *merchant == self.merchant)
             && self.bound.covers(&known.fingerprint)
     }
@@ -101,8 +102,8 @@ impl Inner {
             Ok(checked) => checked,
             Err(rejection) => {
                 return match self.recall_for(&request, rejection).await {
-                    Ok((known, payment)) => {
-                        let question = Question::new(self, &request, payment, asker);
+                    Ok((known, holder)) => {
+                        let question = Question::new(self, &request, holder, asker);
                         match self.place_of(&question) {
                             Ok(_place) => self.settle_known(known, &question).await,
                             Err(none) => self.no_place(&network, &question, none).await.into(),
@@ -112,7 +113,7 @@ impl Inner {
                 };
             }
         };
-        let question = Arc::new(Question::new(self, &request, payment, asker));
+        let question = Arc::new(Question::new(self, &request, Holder::of(&payment), asker));
         let _place = match self.place_of(&question) {
             Ok(place) => place,
             Err(none) => return self.no_place(&network, &question, none).await.into(),
@@ -120,7 +121,7 @@ impl Inner {
         // Detached, so that a server that hangs up cannot strand a claim.
         let found = {
             let (inner, question) = (Arc::clone(self), Arc::clone(&question));
-            let found = async move { inner.find_or_claim_for(&desk, &question).await };
+            let found = async move { inner.find_or_claim_for(&desk, &payment, &question).await };
             // On the runtime of the background tasks: a server's workers are strangers' to fill.
             self.drivers.spawn_on(found, &self.runtime)
         };
@@ -145,24 +146,24 @@ impl Inner {
 
     /// The payment's place, which its copies share.
     fn place_of(&self, question: &Question) -> Result<Place, NoPlace> {
-        let payment = &question.payment;
-        let has_history = self.strangers.has_history(&payment.payer);
-        let presented = Presented { key: payment.key, has_history, is_signed: true };
+        let holder = &question.holder;
+        let has_history = self.strangers.has_history(&holder.payer);
+        let presented = Presented { key: holder.key, has_history, is_signed: true };
         self.merchants.places(&question.merchant).enter(&presented, question.caller)
     }
 
     async fn no_place(&self, network: &str, question: &Question, none: NoPlace) -> SettleResponse {
         match none {
-            NoPlace::Copies => match self.glimpse(&question.payment.key).await {
+            NoPlace::Copies => match self.glimpse(&question.holder.key).await {
                 Some(receipt) => receipt,
-                None => self.refused(network, &copy_too_many(&question.payment.payer)),
+                None => self.refused(network, &copy_too_many(&question.holder.payer)),
             },
-            NoPlace::Full => self.refused(network, &crowded(&question.payment.payer)),
+            NoPlace::Full => self.refused(network, &crowded(&question.holder.payer)),
         }
     }
 
     /// What a moment ago says already costs no call.
-    fn is_worth_asking(&self, desk: &Desk, payment: &ChainPayment) -> Result<(), Rejection> {
+    fn is_worth_asking(&self, desk: &Desk, payment: &Verified) -> Result<(), Rejection> {
         let known = self.strangers.cannot_pay(desk, payment).or_else(|| self.strangers.is_held(payment));
         known.map_or(Ok(()), Err)
     }
@@ -171,33 +172,34 @@ impl Inner {
     async fn find_or_claim_for(
         self: &Arc<Self>,
         desk: &Arc<Desk>,
+        payment: &Verified,
         question: &Question,
     ) -> Result<Payment, Rejection> {
-        let rejection = match self.find_or_check_for(desk, question).await {
+        let rejection = match self.find_or_check_for(desk, payment, question).await {
             Ok(known) => return Ok(known),
             Err(rejection) => rejection,
         };
-        self.on_record(&question.payment).await.map_err(unsettled)?.ok_or(rejection)
+        self.on_record(&question.holder).await.map_err(unsettled)?.ok_or(rejection)
     }
 
     async fn find_or_check_for(
         self: &Arc<Self>,
         desk: &Arc<Desk>,
+        payment: &Verified,
         question: &Question,
     ) -> Result<Payment, Rejection> {
-        let payment = &question.payment;
         let arrived = Instant::now();
         let Ok(mut turn) = tokio::time::timeout_at(question.until, question.notice.turn.lock()).await else {
             return Err(refusal_in(not_now("chain")));
         };
-        if let Some(known) = self.on_record(payment).await.map_err(unsettled)? {
+        if let Some(known) = self.on_record(&question.holder).await.map_err(unsettled)? {
             return Ok(known);
         }
         if let Some(trouble) = turn.trouble_since(arrived) {
             return Err(refusal_in(trouble));
         }
-        self.wait_until_valid(desk, payment, question.until).await?;
-        desk.chain.check_window(payment, self.tools.clock.now())?;
+        self.wait_until_valid(payment, question.until).await?;
+        self.check_window(desk, payment)?;
         if let Some((digest, rejection)) = &turn.refused
             && *digest == payment.signature_digest
         {
@@ -206,7 +208,7 @@ impl Inner {
         let identifier = question.identifier.clone()?;
         let gas = self.covers_cost(desk, payment)?;
         self.is_worth_asking(desk, payment)?;
-        let draft = self.claim_of(desk, question, gas);
+        let draft = self.claim_of(desk, payment, question, gas)?;
         let new = |checked: &Checked| NewClaim {
             identifier,
             deadline: checked.deadline,
@@ -223,7 +225,7 @@ impl Inner {
             }
             Err(NotClaimed::Chain(rejection)) => {
                 // Another replica may have claimed and landed it meanwhile.
-                if let Some(known) = self.on_record(payment).await.map_err(unsettled)? {
+                if let Some(known) = self.on_record(&question.holder).await.map_err(unsettled)? {
                     return Ok(known);
                 }
                 let rejection = self.name_use(desk, payment, rejection).await;
@@ -240,9 +242,14 @@ impl Inner {
     }
 
     /// The claim without what only the chain can tell.
-    fn claim_of(&self, desk: &Desk, question: &Question, gas: Amount) -> NewClaim {
-        let payment = &question.payment;
-        NewClaim {
+    fn claim_of(
+        &self,
+        desk: &Desk,
+        payment: &Verified,
+        question: &Question,
+        gas: Amount,
+    ) -> Result<NewClaim, Rejection> {
+        Ok(NewClaim {
             id: PaymentId::from_random(self.tools.random.draw()),
             request_id: RequestId::from_random(self.tools.random.draw()),
             key: payment.key,
@@ -262,9 +269,9 @@ impl Inner {
             tariff: None,
             deadline: Deadline::UnixSeconds(0),
             watch_from: 0,
-            payload: payment.form.clone(),
+            payload: stored_form(payment)?,
             resource: "POST /settle".to_owned(),
-        }
+        })
     }
 
     /// Waits for a verdict, and for whoever is being told of it just now.
@@ -320,9 +327,9 @@ impl Inner {
     /// What the books have under this key. A gate's alias is answered from its
     /// payment, which is nobody's to sell here; one whose payment ended unpaid is
     /// an authorization like any other.
-    async fn on_record(&self, payment: &ChainPayment) -> Result<Option<Payment>, LedgerError> {
-        let _reading = self.strangers.reading(&payment.payer).await;
-        let known = self.tools.ledger.known(&payment.key).await?;
+    async fn on_record(&self, holder: &Holder) -> Result<Option<Payment>, LedgerError> {
+        let _reading = self.strangers.reading(&holder.payer).await;
+        let known = self.tools.ledger.known(&holder.key).await?;
         Ok(known.filter(|known| !known.is_free()).map(|known| known.payment))
     }
 }

@@ -10,7 +10,7 @@ use quittance_protocol::{
 use crate::Inner;
 use crate::answer::reject;
 use crate::api::Rejection;
-use crate::chain::ChainPayment;
+use crate::chain::Verified;
 use crate::desk::Desk;
 
 /// What a payment is bound to at its claim: the merchant and its terms.
@@ -42,10 +42,7 @@ impl Bound {
 
 impl Inner {
     /// What needs neither ledger nor chain.
-    pub(super) fn check_terms(
-        &self,
-        request: &VerifyRequest,
-    ) -> Result<(Arc<Desk>, ChainPayment), Rejection> {
+    pub(super) fn check_terms(&self, request: &VerifyRequest) -> Result<(Arc<Desk>, Verified), Rejection> {
         if request.x402_version != X402_VERSION {
             return Err(reject(ErrorCode::InvalidX402Version, "x402Version must be 2"));
         }
@@ -75,7 +72,7 @@ impl Inner {
     }
 
     /// Never under cost: the amount itself must pay for its settlement.
-    pub(super) fn covers_cost(&self, desk: &Desk, payment: &ChainPayment) -> Result<Amount, Rejection> {
+    pub(super) fn covers_cost(&self, desk: &Desk, payment: &Verified) -> Result<Amount, Rejection> {
         let tariff = desk.open(self.tools.clock.now_ms()).map_err(|closed| {
             let message = format!(
                 "this network cannot settle now ({}); send the same payment again later",
@@ -106,8 +103,8 @@ fn check_accepted(
     };
     let (code, what) = match term {
         Term::Scheme => (ErrorCode::UnsupportedScheme, "scheme"),
-        Term::Network => (desk.chain.network_mismatch(), "network"),
-        Term::Amount => (desk.chain.amount_mismatch(), "amount"),
+        Term::Network => (desk.chain.facts().network_mismatch, "network"),
+        Term::Amount => (desk.chain.facts().amount_mismatch, "amount"),
         Term::Asset => (ErrorCode::InvalidPaymentRequirements, "asset"),
         Term::PayTo => (ErrorCode::InvalidPaymentRequirements, "payTo"),
         // Some clients echo `accepted` without `extra`; the server's memo counts then.

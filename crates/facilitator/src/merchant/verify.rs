@@ -15,8 +15,9 @@ use super::answers::{
 };
 use super::{Asker, Question};
 use crate::Inner;
+use crate::answer::Holder;
 use crate::api::Rejection;
-use crate::chain::{ChainPayment, CheckError};
+use crate::chain::{CheckError, Verified};
 use crate::desk::Desk;
 use crate::places::{NoPlace, Place};
 use crate::trouble::{self, Trouble};
@@ -25,7 +26,7 @@ impl Inner {
     /// See [`crate::Facilitator::verify`].
     pub(crate) async fn verify(self: &Arc<Self>, request: VerifyRequest, asker: &Asker) -> VerifyResponse {
         match self.verify_inner(&request, asker).await {
-            Ok(payment) => valid(payment),
+            Ok(payer) => valid(payer),
             Err(rejection) => self.invalid(&request.payment_requirements.network, rejection),
         }
     }
@@ -34,26 +35,26 @@ impl Inner {
         self: &Arc<Self>,
         request: &VerifyRequest,
         asker: &Asker,
-    ) -> Result<ChainPayment, Rejection> {
+    ) -> Result<String, Rejection> {
         let (desk, payment) = match self.check_terms(request) {
             Ok(checked) => checked,
             // It may have been claimed when other terms were configured.
             Err(rejection) => {
-                let (known, payment) = self.recall_for(request, rejection).await?;
-                let question = Question::new(self, request, payment, asker);
+                let (known, holder) = self.recall_for(request, rejection).await?;
+                let question = Question::new(self, request, holder, asker);
                 let _place = self.place_to_verify(&question)?;
                 return self.verify_known(known, question).await;
             }
         };
-        let question = Question::new(self, request, payment, asker);
+        let question = Question::new(self, request, Holder::of(&payment), asker);
         let _place = self.place_to_verify(&question)?;
-        if let Some(known) = self.known_to(&question.payment).await? {
+        if let Some(known) = self.known_to(&question.holder).await? {
             return self.verify_known(known, question).await;
         }
         question.identifier.as_ref().map_err(Rejection::clone)?;
-        match self.verify_new(&desk, &question).await {
-            Ok(()) => Ok(question.payment),
-            Err(rejection) => match self.known_to(&question.payment).await? {
+        match self.verify_new(&desk, &payment, &question).await {
+            Ok(()) => Ok(question.holder.payer),
+            Err(rejection) => match self.known_to(&question.holder).await? {
                 // It was claimed, and may have landed, while the chain was asked.
                 Some(known) => self.verify_known(known, question).await,
                 None => Err(rejection),
@@ -62,25 +63,29 @@ impl Inner {
     }
 
     fn place_to_verify(&self, question: &Question) -> Result<Place, Rejection> {
-        let payer = &question.payment.payer;
+        let payer = &question.holder.payer;
         self.place_of(question).map_err(|none| match none {
             NoPlace::Copies => copy_too_many(payer),
             NoPlace::Full => crowded(payer),
         })
     }
 
-    async fn known_to(&self, payment: &ChainPayment) -> Result<Option<Payment>, Rejection> {
-        self.on_record(payment).await.map_err(|error| {
+    async fn known_to(&self, holder: &Holder) -> Result<Option<Payment>, Rejection> {
+        self.on_record(holder).await.map_err(|error| {
             trouble::note(Trouble::Ledger, "", &error);
             ledger_trouble(ErrorCode::UnexpectedVerifyError)
         })
     }
 
     /// One RPC call: nothing is claimed, so no deadline is read.
-    async fn verify_new(&self, desk: &Desk, question: &Question) -> Result<(), Rejection> {
-        let (payment, until) = (&question.payment, question.until);
-        self.wait_until_valid(desk, payment, until).await?;
-        desk.chain.check_window(payment, self.tools.clock.now())?;
+    async fn verify_new(
+        &self,
+        desk: &Desk,
+        payment: &Verified,
+        question: &Question,
+    ) -> Result<(), Rejection> {
+        self.wait_until_valid(payment, question.until).await?;
+        self.check_window(desk, payment)?;
         let gas = self.covers_cost(desk, payment)?;
         self.is_worth_asking(desk, payment)?;
         self.has_room(desk, payment, gas).await.map_err(super::refusal_in)?;
@@ -98,7 +103,7 @@ impl Inner {
     /// would still say success: a server that works first must get past this
     /// after a crash, and nobody may make two of them work at once. Until there
     /// is a verdict it waits, as `/settle` does.
-    async fn verify_known(&self, mut known: Payment, question: Question) -> Result<ChainPayment, Rejection> {
+    async fn verify_known(&self, mut known: Payment, question: Question) -> Result<String, Rejection> {
         let mine = question.is_about(&known);
         let mut changes = question.notice.subscribe();
         loop {
@@ -108,7 +113,7 @@ impl Inner {
                 PaymentState::Settled if !mine => return Err(duplicate(&known)),
                 PaymentState::Settled if known.delivery == DeliveryState::Owed => return Err(owed(&known)),
                 PaymentState::Settled => match self.lease_check(&known).await {
-                    MerchantCheck::Leased => return Ok(question.payment),
+                    MerchantCheck::Leased => return Ok(question.holder.payer),
                     MerchantCheck::Told => return Err(duplicate(&known)),
                     MerchantCheck::Busy => {}
                 },

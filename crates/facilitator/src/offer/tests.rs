@@ -2,23 +2,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use proptest::prelude::*;
-use quittance_ledger::{Exposed, ExposureLimits, Recorded, SignedBytes};
-use quittance_protocol::{
-    Deadline, ErrorCode, Evidence, IdentifierHash, Network, PaymentKey, PaymentPayload, SendOutcome,
-    Standing, UnixSeconds,
-};
+use quittance_ledger::{Exposed, ExposureLimits};
+use quittance_protocol::{ErrorCode, IdentifierHash, Network, PaymentPayload};
 use quittance_quote::{Rate, Tariff, TariffWindow};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::api::Rejection;
-use crate::chain::{
-    Chain, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed, SignRefused, Use,
-    Watched,
-};
+use crate::chain::{Chain, Facts, GasCoin, decode_of};
+use crate::clock::Clock;
 use crate::rates::{Coin, RateSource};
 use crate::spending::Spending;
 use crate::watch::Poller;
@@ -29,85 +22,19 @@ const WORD: [u8; 16] = [7; 16];
 /// How long a tariff is offered.
 const AGE_MAX_SECONDS: u64 = 60;
 
-/// A chain that must not be asked: offers do no I/O (P4).
-struct Silent(Network);
-
-#[async_trait]
-impl Chain for Silent {
-    fn network(&self) -> &Network {
-        &self.0
-    }
-    fn wallet(&self) -> &str {
-        unreachable!()
-    }
-    fn offer_extra(&self) -> Map<String, Value> {
-        unreachable!()
-    }
-    fn native_decimals(&self) -> u32 {
-        unreachable!()
-    }
-    fn amount_mismatch(&self) -> ErrorCode {
-        unreachable!()
-    }
-    fn network_mismatch(&self) -> ErrorCode {
-        unreachable!()
-    }
-    fn check_local(&self, _: &PaymentPayload) -> Result<ChainPayment, Rejection> {
-        unreachable!()
-    }
-    fn may_coincide(&self, _payment: &ChainPayment) -> bool {
-        unreachable!()
-    }
-    fn valid_after(&self, _payment: &ChainPayment) -> Option<UnixSeconds> {
-        unreachable!()
-    }
-
-    fn check_window(&self, _: &ChainPayment, _: UnixSeconds) -> Result<(), Rejection> {
-        unreachable!()
-    }
-    async fn check_chain(&self, _: &ChainPayment) -> Result<ChainView, CheckError> {
-        unreachable!()
-    }
-    async fn find_use(&self, _payment: &ChainPayment) -> Option<Use> {
-        unreachable!()
-    }
-
-    async fn deadline(&self, _: &ChainPayment, _: &ChainView) -> Result<Deadline, CheckError> {
-        unreachable!()
-    }
-    fn takes_nonce(&self) -> bool {
-        unreachable!()
-    }
-    async fn next_nonce(&self) -> Result<u64, ChainFault> {
-        unreachable!()
-    }
-    async fn used_nonces(&self, _wallet: &str) -> Result<u64, ChainFault> {
-        unreachable!()
-    }
-    async fn transaction_cost(&self, _: &str) -> Result<Option<u128>, ChainFault> {
-        unreachable!()
-    }
-    fn cost_bound(&self, _: &Value, _: u128) -> Result<u128, SignRefused> {
-        unreachable!()
-    }
-    fn sign(&self, _: &Value, _: Option<u64>, _: u128, _: u128) -> Result<SignedBytes, SignRefused> {
-        unreachable!()
-    }
-    async fn send(&self, _: &Recorded) -> SendOutcome {
-        unreachable!()
-    }
-    async fn scan(&self, _: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
-        unreachable!()
-    }
-    async fn heights(&self) -> Result<Heights, ChainFault> {
-        unreachable!()
-    }
-    async fn standing(&self, _: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault> {
-        unreachable!()
-    }
-    async fn refresh_costs(&self, _: i64) -> Result<CostSnapshot, ChainFault> {
-        unreachable!()
-    }
+/// A chain that is not connected: offers do no I/O (P4).
+fn silent(network: &Network) -> Chain {
+    let facts = Facts {
+        network: network.clone(),
+        coin: GasCoin { name: "ETH".to_owned(), decimals: 18, pair: "eth_usd".to_owned() },
+        wallet: "wallet".to_owned(),
+        wallets: vec!["wallet".to_owned()],
+        offer_extra: Map::new(),
+        takes_nonce: true,
+        amount_mismatch: ErrorCode::InvalidPayload,
+        network_mismatch: ErrorCode::InvalidNetwork,
+    };
+    Chain::later(facts, decode_of(network), Box::new(|| unreachable!("offers do no I/O")))
 }
 
 /// Rates that can be taken away.
@@ -135,14 +62,14 @@ struct Shop {
 
 fn desk(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<Desk> {
     let network: Network = network.parse().unwrap();
-    let chain: Arc<dyn Chain> = Arc::new(Silent(network.clone()));
+    let chain = Arc::new(silent(&network));
     let stop = CancellationToken::new();
     stop.cancel();
     Arc::new(Desk {
         retired: false,
         shared_pay_to: false,
         payout_look: std::time::Duration::from_secs(15),
-        poller: Poller::start(Arc::clone(&chain), Duration::from_secs(1), stop),
+        poller: Poller::start(Arc::clone(&chain), Clock::system(), Duration::from_secs(1), stop),
         chain,
         terms: NetworkTerms {
             network: network.clone(),

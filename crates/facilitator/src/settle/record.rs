@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use quittance_ledger::{LedgerError, Reserve, SignFn, Slot};
+use quittance_ledger::{LedgerError, Reserve, SignFn, SignedBytes, Slot};
 
 use super::Driver;
-use crate::chain::{Broadcast, SignRefused};
+use crate::chain::{Chain, CostAllowed, Sent, SignRefused, Verified};
 use crate::engine::Event;
 use crate::failpoint;
 use crate::trouble::{self, Trouble};
@@ -31,13 +31,14 @@ impl Driver {
         }
         let reserved = self.reserved;
         let refused = Arc::new(Mutex::new(None));
-        let result = if self.desk.chain.takes_nonce() {
-            let (chain, form) = (Arc::clone(&self.desk.chain), self.payment.payload.clone());
+        let allowed = CostAllowed { charged_native: allowed, reserved_native: reserved };
+        let result = if self.desk.chain.facts().takes_nonce {
+            let (chain, verified) = (Arc::clone(&self.desk.chain), self.verified.clone());
             let told = Arc::clone(&refused);
             let sign: SignFn = Box::new(move |nonce| {
-                chain.sign(&form, Some(nonce), allowed, reserved).map_err(|refusal| tell(&told, refusal))
+                sign(&chain, &verified, Some(nonce), allowed).map_err(|refusal| tell(&told, refusal))
             });
-            let wallet = self.desk.chain.wallet().to_owned();
+            let wallet = self.desk.chain.facts().wallet.clone();
             let ledger = &self.tools.ledger;
             match &self.newest {
                 None => ledger.record_with_nonce(&self.payment.id, &wallet, sign, now_ms).await,
@@ -48,7 +49,7 @@ impl Driver {
                 }
             }
         } else {
-            match self.desk.chain.sign(&self.payment.payload, None, allowed, reserved) {
+            match sign(&self.desk.chain, &self.verified, None, allowed) {
                 Ok(signed) => self.tools.ledger.record(&self.payment.id, signed, now_ms).await,
                 Err(refusal) => Err(LedgerError::Sign(tell(&refused, refusal))),
             }
@@ -71,7 +72,7 @@ impl Driver {
     /// Makes sure that what the next signature may cost is reserved (P3). A bound
     /// that rose since the claim is raised, or what is reserved has to do.
     async fn reserve(&mut self, allowed: u128, now_ms: i64) -> Result<(), SignRefused> {
-        let bound = self.desk.chain.cost_bound(&self.payment.payload, allowed)?;
+        let bound = self.desk.chain.sign()?.cost_bound(&self.verified, allowed)?;
         if bound <= self.reserved {
             return Ok(());
         }
@@ -93,7 +94,7 @@ impl Driver {
     /// after a restart as well, where nobody knows whether it was given back. Bytes that
     /// take a nonce never give it back: a node may keep them.
     async fn reserve_for_send(&mut self) -> Result<(), String> {
-        if self.may_send || self.desk.chain.takes_nonce() || !self.state.reverted.is_empty() {
+        if self.may_send || self.desk.chain.facts().takes_nonce || !self.state.reverted.is_empty() {
             return Ok(());
         }
         let now_ms = self.tools.clock.now_ms();
@@ -155,7 +156,7 @@ impl Driver {
         }
         let recorded = self.newest.as_ref()?;
         failpoint::hit("before_send").await;
-        let Broadcast { outcome, withheld } = self.desk.chain.broadcast(recorded).await;
+        let Sent { outcome, withheld } = self.desk.send(recorded).await;
         failpoint::hit("after_send").await;
         self.tools.metrics.sent(&self.payment.network, &outcome);
         self.passed_on |= !withheld;
@@ -173,6 +174,15 @@ impl Driver {
         });
         Some(Event::Sent(outcome))
     }
+}
+
+fn sign(
+    chain: &Chain,
+    payment: &Verified,
+    nonce: Option<u64>,
+    allowed: CostAllowed,
+) -> Result<SignedBytes, SignRefused> {
+    chain.sign()?.sign(payment, nonce, allowed)
 }
 
 /// The ledger hands a signer's refusal through as text; whether waiting can

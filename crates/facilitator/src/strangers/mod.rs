@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::Rejection;
-use crate::chain::{ChainPayment, ChainView, CheckError};
+use crate::chain::{ChainView, CheckError, Verified};
 use crate::config::CallersConfig;
 use crate::desk::Desk;
 use crate::{Caller, Inner};
@@ -157,7 +157,7 @@ pub(crate) fn is_poverty(code: ErrorCode) -> bool {
 }
 
 /// Said of a payment that nothing is known of, because nobody may ask now.
-fn too_many(payment: &ChainPayment, wait: Duration, message: &str) -> Rejection {
+fn too_many(payment: &Verified, wait: Duration, message: &str) -> Rejection {
     let seconds = wait.as_millis().div_ceil(1_000);
     let seconds = u64::try_from(seconds).unwrap_or(u64::MAX).max(RETRY_SECONDS_MIN);
     Rejection::new(
@@ -220,7 +220,7 @@ impl Strangers {
 
     /// What is known of the payer's wallet from a moment ago: that it cannot pay as
     /// much. Says nothing about this authorization, which may be used.
-    pub(crate) fn cannot_pay(&self, desk: &Desk, payment: &ChainPayment) -> Option<Rejection> {
+    pub(crate) fn cannot_pay(&self, desk: &Desk, payment: &Verified) -> Option<Rejection> {
         let poor = lock(&self.poor);
         let found = poor.get(&wallet(desk, payment))?;
         let holds = found.until > Instant::now() && payment.amount >= found.amount;
@@ -228,7 +228,7 @@ impl Strangers {
     }
 
     /// Whether the payer may be asked about at all now.
-    pub(crate) fn is_held(&self, payment: &ChainPayment) -> Option<Rejection> {
+    pub(crate) fn is_held(&self, payment: &Verified) -> Option<Rejection> {
         let wait = self.payers.held(&payment.payer)?;
         Some(too_many(payment, wait, "too many payments of this payer were not good"))
     }
@@ -237,7 +237,7 @@ impl Strangers {
     async fn leave(
         &self,
         desk: &Desk,
-        payment: &ChainPayment,
+        payment: &Verified,
         caller: Caller,
     ) -> Result<Option<Leave<'_>>, Rejection> {
         if self.has_history(&payment.payer) {
@@ -264,11 +264,7 @@ impl Strangers {
     }
 
     /// The places in which this caller's strangers are checked.
-    fn enter_lane(
-        &self,
-        payment: &ChainPayment,
-        caller: Caller,
-    ) -> Result<(Arc<Semaphore>, bool), Rejection> {
+    fn enter_lane(&self, payment: &Verified, caller: Caller) -> Result<(Arc<Semaphore>, bool), Rejection> {
         let held = caller.address().and_then(|_| self.addresses.held(&caller));
         let mut lanes = lock(&self.lanes);
         let lane = lanes.entry(caller).or_insert_with(|| AddressLane {
@@ -303,7 +299,7 @@ impl Strangers {
     }
 
     /// A check came to nothing.
-    pub(crate) fn failed(&self, desk: &Desk, payment: &ChainPayment, caller: Caller, rejection: &Rejection) {
+    pub(crate) fn failed(&self, desk: &Desk, payment: &Verified, caller: Caller, rejection: &Rejection) {
         lock(&self.customers).remove(&payment.payer);
         self.payers.failed(&payment.payer);
         if caller.address().is_some() {
@@ -320,7 +316,7 @@ impl Strangers {
     }
 }
 
-fn wallet(desk: &Desk, payment: &ChainPayment) -> Wallet {
+fn wallet(desk: &Desk, payment: &Verified) -> Wallet {
     (desk.chain.network().to_string(), payment.source.clone())
 }
 
@@ -335,14 +331,14 @@ impl Inner {
     pub(crate) async fn ask_chain(
         &self,
         desk: &Desk,
-        payment: &ChainPayment,
+        payment: &Verified,
         caller: Caller,
     ) -> Result<ChainView, CheckError> {
         let leave = self.strangers.leave(desk, payment, caller).await.map_err(CheckError::Rejected)?;
-        let seen = desk.chain.check_chain(payment).await;
+        let seen = desk.chain.verify()?.check_chain(payment).await;
         // A block that is a moment old is nobody's failure.
         if let Err(CheckError::Rejected(rejection)) = &seen
-            && !self.is_early(desk, payment, rejection)
+            && !self.is_early(payment, rejection)
         {
             self.strangers.failed(desk, payment, caller, rejection);
             if leave.as_ref().is_some_and(|leave| leave.is_narrow) {

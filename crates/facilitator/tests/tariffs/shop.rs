@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quittance_facilitator::chain::{
-    Chain as ChainPort, ChainFault, ChainPayment, ChainView, CheckError, CostSnapshot, Heights, Landed,
-    SignRefused, Use, Watched,
+    Broadcast, Chain as Cell, ChainFault, ChainView, CheckError, CheckedPayment, CostAllowed, CostSnapshot,
+    Costs, Decode, Facts, GasCoin, Heights, Identity, Landed, PaymentFacts, Ports, Sent, Sign, SignRefused,
+    Unreadable, Unstorable, Use, Verified, Verify, Watch, Watched,
 };
 use quittance_facilitator::config::Config;
 use quittance_facilitator::{
     AnswerLimits, AnswerStore, Caller, Clock, Facilitator, Metrics, Parts, PayOutcome, Random, Rejection,
     Sale, StaticRates, StoredAnswer,
 };
-use quittance_ledger::{Recorded, SignedBytes, Store};
+use quittance_ledger::Store;
 use quittance_protocol::{
-    Amount, Deadline, ErrorCode, Evidence, Fingerprint, Landing, Network, PaymentId, PaymentKey,
-    PaymentPayload, ResourceRef, RetryAction, SendOutcome, Standing, UnixSeconds,
+    Amount, Deadline, DurableAttempt, ErrorCode, Evidence, Fingerprint, Landing, Network, PaymentId,
+    PaymentKey, PaymentPayload, ResourceRef, RetryAction, SendOutcome, SignedBytes, Standing, UnixSeconds,
 };
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -67,6 +68,7 @@ struct State {
     silent: AtomicBool,
     reverting: AtomicBool,
     holding: AtomicBool,
+    illiterate: AtomicBool,
     landing_milli: AtomicU64,
     reverted: Mutex<BTreeSet<String>>,
     checks: Checks,
@@ -94,6 +96,7 @@ impl Default for Chain {
             silent: AtomicBool::new(false),
             reverting: AtomicBool::new(false),
             holding: AtomicBool::new(false),
+            illiterate: AtomicBool::new(false),
             landing_milli: AtomicU64::new(1_000),
             reverted: Mutex::default(),
             checks: Checks::default(),
@@ -133,6 +136,11 @@ impl Chain {
         self.0.holding.store(holding, Ordering::SeqCst);
     }
 
+    /// What is in the ledger cannot be read.
+    pub(crate) fn cannot_read(&self, illiterate: bool) {
+        self.0.illiterate.store(illiterate, Ordering::SeqCst);
+    }
+
     /// Transactions that were included and moved nothing.
     pub(crate) fn reverted(&self) -> usize {
         self.0.reverted.lock().unwrap().len()
@@ -154,56 +162,69 @@ impl Chain {
     }
 }
 
-#[async_trait]
-impl ChainPort for State {
-    fn network(&self) -> &Network {
-        &self.network
-    }
+/// A payment of this chain: the payload as it came.
+struct Paid(Value);
 
-    fn wallet(&self) -> &str {
-        "wallet"
-    }
-
-    fn offer_extra(&self) -> Map<String, Value> {
-        Map::new()
-    }
-
-    fn native_decimals(&self) -> u32 {
-        18
-    }
-
-    fn amount_mismatch(&self) -> ErrorCode {
-        ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch
-    }
-
-    fn network_mismatch(&self) -> ErrorCode {
-        ErrorCode::InvalidExactEvmNetworkMismatch
-    }
-
-    fn check_local(&self, payload: &PaymentPayload) -> Result<ChainPayment, Rejection> {
-        let number = |name: &str| payload.payload[name].as_u64().unwrap();
+impl CheckedPayment for Paid {
+    fn facts(&self) -> PaymentFacts {
+        let number = |name: &str| self.0[name].as_u64().unwrap();
         let mut key = [0; 32];
         key[..8].copy_from_slice(&number("nonce").to_be_bytes());
-        Ok(ChainPayment {
+        let payer = self.0["payer"].as_str().unwrap().to_owned();
+        PaymentFacts {
             key: PaymentKey::from_bytes(key),
-            payer: payload.payload["payer"].as_str().unwrap().to_owned(),
-            source: payload.payload["payer"].as_str().unwrap().to_owned(),
+            source: payer.clone(),
+            payer,
             amount: Amount::new(number("amount")),
             signature_digest: key,
+            valid_after: None,
+            may_coincide: false,
+            wallet: None,
             needs_rent: false,
-            form: payload.payload.clone(),
-        })
+        }
     }
 
-    fn may_coincide(&self, _payment: &ChainPayment) -> bool {
-        false
+    fn store(&self) -> Result<Value, Unstorable> {
+        Ok(self.0.clone())
     }
+}
 
-    fn valid_after(&self, _payment: &ChainPayment) -> Option<UnixSeconds> {
+impl Decode for State {
+    fn identify(&self, _: &PaymentPayload) -> Option<Identity> {
         None
     }
 
-    fn check_window(&self, _: &ChainPayment, _: UnixSeconds) -> Result<(), Rejection> {
+    fn revive(&self, form: &Value) -> Result<Verified, Unreadable> {
+        match self.illiterate.load(Ordering::SeqCst) {
+            true => Err(Unreadable("of a newer release".to_owned())),
+            false => Ok(Verified::new(Paid(form.clone()))),
+        }
+    }
+}
+
+impl Chain {
+    fn cell(&self) -> Arc<Cell> {
+        let facts = Facts {
+            network: self.0.network.clone(),
+            coin: GasCoin { name: "ETH".to_owned(), decimals: 18, pair: "eth_usd".to_owned() },
+            wallet: "wallet".to_owned(),
+            wallets: vec!["wallet".to_owned()],
+            offer_extra: Map::new(),
+            takes_nonce: false,
+            amount_mismatch: ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch,
+            network_mismatch: ErrorCode::InvalidExactEvmNetworkMismatch,
+        };
+        Arc::new(Cell::connected(facts, Arc::clone(&self.0) as Arc<dyn Decode>, Ports::of(&self.0)))
+    }
+}
+
+#[async_trait]
+impl Verify for State {
+    fn check_local(&self, payload: &PaymentPayload) -> Result<Verified, Rejection> {
+        Ok(Verified::new(Paid(payload.payload.clone())))
+    }
+
+    fn check_window(&self, _: &Verified, _: UnixSeconds) -> Result<(), Rejection> {
         let happens = self.meanwhile.lock().unwrap().take();
         if let Some(happens) = happens {
             happens();
@@ -211,7 +232,7 @@ impl ChainPort for State {
         Ok(())
     }
 
-    async fn check_chain(&self, payment: &ChainPayment) -> Result<ChainView, CheckError> {
+    async fn check_chain(&self, payment: &Verified) -> Result<ChainView, CheckError> {
         self.checks.made.fetch_add(1, Ordering::SeqCst);
         let running = self.checks.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.checks.running_max.fetch_max(running, Ordering::SeqCst);
@@ -229,44 +250,36 @@ impl ChainPort for State {
         Ok(ChainView { watch_from: 1, endpoint: 0, balance: None, by_code: false })
     }
 
-    async fn find_use(&self, _payment: &ChainPayment) -> Option<Use> {
+    async fn find_use(&self, _payment: &Verified) -> Option<Use> {
         None
     }
 
-    async fn deadline(&self, _: &ChainPayment, _: &ChainView) -> Result<Deadline, CheckError> {
+    async fn deadline(&self, _: &Verified, _: &ChainView) -> Result<Deadline, CheckError> {
         Ok(Deadline::UnixSeconds(u64::from(u32::MAX)))
     }
+}
 
-    fn takes_nonce(&self) -> bool {
-        false
-    }
-
-    async fn next_nonce(&self) -> Result<u64, ChainFault> {
-        Ok(0)
-    }
-
-    async fn used_nonces(&self, _wallet: &str) -> Result<u64, ChainFault> {
-        Ok(0)
-    }
-
-    async fn transaction_cost(&self, _: &str) -> Result<Option<u128>, ChainFault> {
-        Ok(None)
-    }
-
-    fn cost_bound(&self, _: &Value, _: u128) -> Result<u128, SignRefused> {
+impl Sign for State {
+    fn cost_bound(&self, _: &Verified, _: u128) -> Result<u128, SignRefused> {
         Ok(u128::from(COST_WEI))
     }
 
-    fn sign(&self, form: &Value, _: Option<u64>, _: u128, _: u128) -> Result<SignedBytes, SignRefused> {
-        let transaction = format!("tx-{}", form["nonce"]);
+    fn sign(&self, payment: &Verified, _: Option<u64>, _: CostAllowed) -> Result<SignedBytes, SignRefused> {
+        let transaction = format!("tx-{}", payment.get::<Paid>().unwrap().0["nonce"]);
         Ok(SignedBytes { raw: transaction.as_bytes().to_vec(), transaction, detail: json!({}) })
     }
+}
 
-    async fn send(&self, _: &Recorded) -> SendOutcome {
-        SendOutcome::Accepted
+#[async_trait]
+impl Broadcast for State {
+    async fn broadcast(&self, _: &dyn DurableAttempt) -> Sent {
+        SendOutcome::Accepted.into()
     }
+}
 
-    async fn scan(&self, watched: &[Watched]) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
+#[async_trait]
+impl Watch for State {
+    async fn scan(&self, watched: &[Watched], _: i64) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
         if self.holding.load(Ordering::SeqCst) {
             return Ok(Vec::new());
         }
@@ -294,15 +307,18 @@ impl ChainPort for State {
         Ok(watched.iter().filter_map(landed).collect())
     }
 
-    async fn heights(&self) -> Result<Heights, ChainFault> {
+    async fn heights(&self, _: i64) -> Result<Heights, ChainFault> {
         Ok(Heights { latest: 2, finalized: 2 })
     }
 
     async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault> {
         Ok(landed.iter().map(|landed| (landed.key, Standing::Finalized(landed.landing.clone()))).collect())
     }
+}
 
-    async fn refresh_costs(&self, _: i64) -> Result<CostSnapshot, ChainFault> {
+#[async_trait]
+impl Costs for State {
+    async fn refresh(&self, _: i64) -> Result<CostSnapshot, ChainFault> {
         if self.silent.load(Ordering::SeqCst) {
             return Err(ChainFault("no answer".to_owned()));
         }
@@ -369,7 +385,7 @@ impl Shop {
         };
         let parts = Parts {
             store: Arc::new(store),
-            chains: BTreeMap::from([("base".to_owned(), Arc::clone(&chain.0) as Arc<dyn ChainPort>)]),
+            chains: BTreeMap::from([("base".to_owned(), chain.cell())]),
             answers: AnswerStore::new(quittance_answers::memory(), AnswerLimits::default()),
             rates: Arc::new(StaticRates::parse("2500", "150").unwrap()),
             clock: Clock::from_fn(move || clock.now_ms()),
@@ -403,6 +419,16 @@ impl Shop {
             }
         }
         Some(amount.parse::<u64>().unwrap() - SERVICE)
+    }
+
+    /// Alerts of a kind in this life.
+    pub(crate) fn alerts(&self, kind: &str) -> u64 {
+        let text = prometheus::TextEncoder::new().encode_to_string(&self.facilitator.registry().gather());
+        let named = format!("kind=\"{kind}\"");
+        let lines = text.unwrap();
+        let mut lines =
+            lines.lines().filter(|l| l.starts_with("quittance_alerts_total{") && l.contains(&named));
+        lines.next().map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
     }
 
     pub(crate) fn retry_after_seconds(&self) -> Option<u64> {

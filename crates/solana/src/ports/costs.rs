@@ -1,0 +1,67 @@
+//! What settling costs now, for the tariff.
+
+use async_trait::async_trait;
+use quittance_chain::{ChainFault, CostSnapshot, Costs, Obstacle};
+use serde_json::{Map, Value, json};
+
+use super::{SolanaPorts, fault};
+use crate::chain::{SolanaChain, TokenAccountPolicy};
+use crate::payout::Payout;
+
+impl SolanaChain {
+    /// A fresh blockhash for offers. Without one the official client signs over a
+    /// finalized blockhash, a fifth of whose thirty seconds have passed by then.
+    async fn blockhash_extra(&self) -> Map<String, Value> {
+        let mut extra = Map::new();
+        match self.latest_blockhash().await {
+            Ok((blockhash, last_valid_block_height)) => {
+                extra.insert("recentBlockhash".to_owned(), json!(blockhash));
+                extra.insert("lastValidBlockHeight".to_owned(), json!(last_valid_block_height));
+            }
+            // Clients ask for one themselves then.
+            Err(error) => tracing::debug!(%error, "no blockhash for offers"),
+        }
+        extra
+    }
+
+    fn obstacle(&self, payout: Payout) -> Option<Obstacle> {
+        let in_payment = self.policy == TokenAccountPolicy::InPayment;
+        match payout {
+            Payout::Frozen => Some(Obstacle::PayToFrozen),
+            Payout::Foreign => Some(Obstacle::PayToClosed),
+            // The first payment creates it, or we do once the wallet can pay for it.
+            Payout::Missing if in_payment || self.owes_token_account() => None,
+            Payout::Missing => Some(Obstacle::PayToClosed),
+            Payout::Ready => None,
+        }
+    }
+}
+
+#[async_trait]
+impl Costs for SolanaPorts {
+    async fn refresh(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {
+        let mut state = self.chain.state().await.map_err(fault)?;
+        if !self.chain.retired && self.chain.create_if_owed(state).await.map_err(fault)? {
+            state = self.chain.state().await.map_err(fault)?;
+        }
+        if state.payout == Payout::Missing {
+            self.chain.refresh_rent().await.map_err(fault)?;
+        }
+        let fees = self.chain.fees();
+        let total = fees.total_lamports().ok_or_else(|| ChainFault("fees out of range".to_owned()))?;
+        Ok(CostSnapshot {
+            cost_native: u128::from(total),
+            rent_native: u128::from(fees.rent_lamports),
+            wallet_native: u128::from(state.wallet_lamports),
+            floor_native: u128::from(self.chain.wallet_rent_lamports()),
+            bound_native: u128::from(total),
+            obstacle: self.chain.obstacle(state.payout),
+            detail: json!({
+                "signature_lamports": fees.signature_lamports,
+                "priority_fee_lamports_max": fees.priority_fee_lamports_max,
+                "rent_lamports": fees.rent_lamports,
+            }),
+            offer_extra: self.chain.blockhash_extra().await,
+        })
+    }
+}

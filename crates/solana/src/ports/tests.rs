@@ -1,0 +1,79 @@
+use quittance_chain::{
+    CheckedPayment, CostAllowed, Decode as _, PaymentFacts, Sign as _, Unstorable, Watched,
+};
+use quittance_protocol::Network;
+
+use super::*;
+use crate::testing::{FakeRpc, chain, official, payload, rules, transaction, wallet};
+use solana_sdk::signature::Signer as _;
+
+fn decode() -> SolanaDecode {
+    SolanaDecode::new(Network::SOLANA.parse().unwrap())
+}
+
+fn payment() -> SolanaPayment {
+    rules().check(&payload(&transaction(&official()))).unwrap()
+}
+
+struct Foreign;
+
+impl CheckedPayment for Foreign {
+    fn facts(&self) -> PaymentFacts {
+        payment().facts()
+    }
+
+    fn store(&self) -> Result<Value, Unstorable> {
+        Ok(Value::Null)
+    }
+}
+
+#[test]
+fn a_stored_payment_is_the_same_one_again() {
+    let payment = payment();
+    let stored = Verified::new(payment.clone()).store().unwrap();
+    assert_eq!(stored, serde_json::to_value(&payment).unwrap(), "what the ledger keeps does not change");
+    let revived = decode().revive(&stored).unwrap();
+    assert_eq!(revived.get::<SolanaPayment>(), Some(&payment));
+    assert_eq!(*revived, payment.facts());
+    assert_eq!(revived.wallet, Some(wallet().pubkey().to_string()), "its message names the fee payer");
+}
+
+#[test]
+fn what_is_no_payment_of_this_cluster_is_unreadable_and_never_printed() {
+    let form = Verified::new(payment()).store().unwrap();
+    let with = |key: &str, value: Value| {
+        let mut form = form.clone();
+        form[key] = value;
+        form
+    };
+    for damaged in [
+        Value::Null,
+        json!({}),
+        with("network", json!(Network::SOLANA_DEVNET)),
+        with("transaction", json!("feedface")),
+        with("transaction", json!("!feedface!")),
+        with("amount", json!({})),
+    ] {
+        let error = decode().revive(&damaged).unwrap_err().to_string();
+        assert!(!error.contains("feedface"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_payment_of_another_family_is_never_signed_or_skipped() {
+    let chain = SolanaPorts::new(chain(&[&FakeRpc::new()]).await);
+    let foreign = Verified::new(Foreign);
+    let allowed = CostAllowed { charged_native: u128::MAX, reserved_native: u128::MAX };
+    assert!(!chain.sign(&foreign, None, allowed).unwrap_err().retry);
+    assert!(!chain.cost_bound(&foreign, u128::MAX).unwrap_err().retry);
+    let watched = Watched {
+        key: foreign.key,
+        payment: foreign,
+        transactions: vec!["signature".to_owned()],
+        nonce: None,
+        wallet: None,
+        watch_from: 1,
+        deadline: Deadline::BlockHeight(1),
+    };
+    assert!(quittance_chain::Watch::scan(&chain, &[watched], 0).await.is_err(), "it is no look at all");
+}

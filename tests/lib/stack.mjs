@@ -55,7 +55,7 @@ export async function stop(child, signal = 'SIGTERM') {
   children.delete(child);
 }
 
-function start(command, args, options) {
+export function start(command, args, options) {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
   children.add(child);
   child.log = [];

@@ -91,9 +91,10 @@ impl Link {
     fn decode(&self) -> Arc<dyn Decode> {
         let network = self.network.network.clone();
         match network.family() {
-            Family::Eip155(_) => Arc::new(
-                EvmDecode::new(network).with_domain(&*self.network.asset_name, &*self.network.asset_version),
-            ),
+            Family::Eip155(_) => {
+                let evm = self.network.evm();
+                Arc::new(EvmDecode::new(network).with_domain(evm.asset_name, evm.asset_version))
+            }
             Family::Solana => Arc::new(SolanaDecode::new(network)),
         }
     }
@@ -122,27 +123,27 @@ impl Link {
     }
 
     fn evm_config(&self, late: bool) -> Result<EvmConfig, EvmError> {
-        let network = &self.network;
+        let (network, section) = (&self.network, self.network.evm());
         let mut evm = EvmConfig::new(
             network.network.clone(),
             network.rpc_urls.clone(),
             network.asset.clone(),
             network.pay_to.clone(),
         );
-        evm.asset_name.clone_from(&network.asset_name);
-        evm.asset_version.clone_from(&network.asset_version);
+        section.asset_name.clone_into(&mut evm.asset_name);
+        section.asset_version.clone_into(&mut evm.asset_version);
         evm.asset_decimals = network.asset_decimals;
-        evm.authorization_seconds_max = network.authorization_seconds_max;
-        evm.confirmations = network.confirmations;
-        evm.settle_gas_limit = network.settle_gas_limit;
-        evm.settle_gas_expected = network.settle_gas_expected;
+        evm.authorization_seconds_max = section.authorization_seconds_max;
+        evm.confirmations = section.confirmations;
+        evm.settle_gas_limit = section.settle_gas_limit;
+        evm.settle_gas_expected = section.settle_gas_expected;
         evm.base_fee_headroom_bps = self.headroom_bps;
-        evm.max_fee_per_gas_wei = u128::from(network.max_fee_per_gas_wei);
-        evm.priority_fee_wei = u128::from(network.priority_fee_wei);
+        evm.max_fee_per_gas_wei = u128::from(section.max_fee_per_gas_wei);
+        evm.priority_fee_wei = u128::from(section.priority_fee_wei);
         evm.rpc_timeout_ms = network.rpc_timeout_ms;
         evm.head_age_max_ms = network.head_age_seconds_max.saturating_mul(1_000);
         evm.poll_interval_ms = network.poll_interval_ms;
-        evm.contract_payers = network.contract_payers;
+        evm.contract_payers = section.contract_payers;
         evm.second_opinion_value = self.second_opinion;
         evm.former_wallets =
             self.former.iter().map(quittance_evm::wallet_address).collect::<Result<_, _>>()?;
@@ -151,19 +152,19 @@ impl Link {
     }
 
     fn solana_config(&self, late: bool) -> SolanaConfig {
-        let network = &self.network;
+        let (network, section) = (&self.network, self.network.solana());
         SolanaConfig {
             network: network.network.clone(),
             rpc_urls: network.rpc_urls.clone(),
             asset: network.asset.clone(),
             pay_to: network.pay_to.clone(),
-            token_account: match network.token_account {
+            token_account: match section.token_account {
                 TokenAccount::AtStart => TokenAccountPolicy::AtStart,
                 TokenAccount::InPayment => TokenAccountPolicy::InPayment,
             },
             compute_unit_limit_max: COMPUTE_UNIT_LIMIT_MAX,
             compute_unit_price_micro_lamports_max: COMPUTE_UNIT_PRICE_MICRO_LAMPORTS_MAX,
-            priority_fee_lamports_max: network.priority_fee_lamports_max,
+            priority_fee_lamports_max: section.priority_fee_lamports_max,
             rpc_timeout_ms: network.rpc_timeout_ms,
             head_age_max_ms: network.head_age_seconds_max.saturating_mul(1_000),
             commitment: Commitment::Confirmed,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use quittance_ledger::{Exposed, ExposureLimits, Recorded};
-use quittance_protocol::{Amount, PaymentRequirements};
+use quittance_protocol::{Amount, Family, PaymentRequirements};
 use quittance_quote::{
     Markup, NetworkTerms, QuoteError, Tariff, TariffWindow, native_to_usdc, requirements, usdc_to_native,
 };
@@ -190,9 +190,9 @@ impl Desk {
     /// Whether a requirement names this network's asset and recipient, compared
     /// as the chain would (EVM hex ignores case, base58 does not).
     pub(crate) fn sells(&self, requirements: &PaymentRequirements) -> bool {
-        let same = |a: &str, b: &str| match self.coin {
-            Coin::Eth => a.eq_ignore_ascii_case(b),
-            Coin::Sol => a == b,
+        let same = |a: &str, b: &str| match self.terms.network.family() {
+            Family::Eip155(_) => a.eq_ignore_ascii_case(b),
+            Family::Solana => a == b,
         };
         same(&requirements.asset, &self.terms.asset) && same(&requirements.pay_to, &self.terms.pay_to)
     }

@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::offer::{Moment, Prepared};
 use crate::prune::Pruning;
 use crate::random::Random;
-use crate::rates::{Coin, LiveRates, RateSource};
+use crate::rates::{LiveRates, RateSource};
 use crate::settle::Tools;
 use crate::spending::Spending;
 use crate::start_error::StartError;
@@ -73,8 +73,7 @@ impl Facilitator {
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
-        let ageing: Vec<_> =
-            [Coin::Eth, Coin::Sol].into_iter().filter(|coin| config.is_fixed_on_a_mainnet(*coin)).collect();
+        let ageing = config.ageing_coins();
         let rates =
             LiveRates::start(&config.rates, &ageing, Arc::clone(&metrics), clock.clone(), &stop).await?;
         let started = async {
@@ -257,7 +256,7 @@ fn desk(
             extra: chain.facts().offer_extra.clone(),
             payment_flow_upfront: true,
         },
-        coin: Coin::of(&network.network),
+        coin: network.coin(),
         retired: network.retired,
         shared_pay_to: network.shared_pay_to,
         payout_look: Duration::from_secs(network.payout_look_seconds.max(1)),

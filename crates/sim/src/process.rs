@@ -201,7 +201,7 @@ impl crate::world::World {
 /// The program's own configuration, as a file would give it.
 fn config(plan: &Plan, process: usize, pay_to: &str, retired: Option<Net>) -> Option<Config> {
     let net = |net: Net| {
-        json!({
+        let mut section = json!({
             "network": network(net),
             "rpc_urls": ["http://node.invalid"],
             "asset": asset(net),
@@ -211,8 +211,11 @@ fn config(plan: &Plan, process: usize, pay_to: &str, retired: Option<Net>) -> Op
             "wallets": ["env:NONE"],
             "max_timeout_seconds": 60,
             "poll_interval_ms": 1_000,
-            "confirmations": plan.confirmations,
-        })
+        });
+        if net == Net::Base {
+            section["confirmations"] = json!(plan.confirmations);
+        }
+        section
     };
     let usdc = |atomic: u64| format!("0.{atomic:06}");
     let (soft, probes) = limits(plan);
@@ -289,8 +292,8 @@ impl RateSource for Rates {
 impl Rates {
     fn of(&self, coin: Coin) -> (usize, &Rate) {
         match coin {
-            Coin::Eth => (0, &self.eth),
-            Coin::Sol => (1, &self.sol),
+            Coin::SOL => (1, &self.sol),
+            _ => (0, &self.eth),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What types cannot express and sections demand of each other.
 
 use super::{Config, ConfigError};
-use crate::rates::Coin;
 
 impl Config {
     /// Checks what types cannot express.
@@ -19,7 +18,7 @@ impl Config {
             }
             network.check(name)?;
         }
-        let coins: Vec<_> = self.networks.values().map(|network| Coin::of(&network.network)).collect();
+        let coins: Vec<_> = self.networks.values().map(|network| network.coin()).collect();
         self.rates.check(&coins)?;
         self.quote.check()?;
         Ok(())

@@ -1,5 +1,7 @@
 //! Exact decimals: text as it stands, or a TOML number.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 /// An exact decimal: text as it stands, or a TOML number by its shortest
@@ -24,4 +26,14 @@ pub(super) fn optional_decimal_text<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
     decimal_text(deserializer).map(Some)
+}
+
+/// As [`decimal_text`], for a section whose keys the operator chooses.
+pub(super) fn decimal_texts<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Text(#[serde(deserialize_with = "decimal_text")] String);
+    let all = BTreeMap::<String, Text>::deserialize(deserializer)?;
+    Ok(all.into_iter().map(|(key, Text(text))| (key, text)).collect())
 }

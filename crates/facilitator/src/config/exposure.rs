@@ -7,7 +7,7 @@ use quittance_protocol::{Amount, Family};
 use super::{ConfigError, NetworkConfig, QuoteConfig};
 use crate::units::{basis_points, coins, usdc};
 
-/// Without keys of their own the native ceilings are a few times those in USDC,
+/// Without keys of their own the native ceilings of ether and SOL are a few times those in USDC,
 /// at any rate that ether and SOL had in years: they matter when a rate is wrong.
 struct Defaults {
     in_flight: &'static str,
@@ -18,15 +18,13 @@ struct Defaults {
 const EVM: Defaults = Defaults { in_flight: "0.02", in_flight_payer: "0.002", uncollected_day: "0.005" };
 const SOLANA: Defaults = Defaults { in_flight: "0.5", in_flight_payer: "0.05", uncollected_day: "0.1" };
 
-const EVM_DECIMALS: u32 = 18;
-const SOLANA_DECIMALS: u32 = 9;
-
 impl NetworkConfig {
     /// The network's ceilings.
     pub(crate) fn exposure_limits(&self, quote: &QuoteConfig) -> Result<ExposureLimits, ConfigError> {
-        let (defaults, decimals) = match self.network.family() {
-            Family::Eip155(_) => (EVM, EVM_DECIMALS),
-            Family::Solana => (SOLANA, SOLANA_DECIMALS),
+        let decimals = self.gas_coin().decimals;
+        let defaults = match self.network.family() {
+            Family::Eip155(_) => EVM,
+            Family::Solana => SOLANA,
         };
         let native = |key: &str, text: &Option<String>, default: &str| {
             coins(key, text.as_deref().unwrap_or(default), decimals)
@@ -54,7 +52,7 @@ impl NetworkConfig {
             probes_day: Exposed { usdc: probes, native: probes_native },
             spent_day: usdc("quote.spent_network_day_usdc", &quote.spent_network_day_usdc)?,
             history_bps: basis_points("quote.payer_history_part", &quote.payer_history_part)?,
-            by_code_in_flight: self.contract_payers_in_flight_max,
+            by_code_in_flight: self.evm().contract_payers_in_flight_max,
         })
     }
 }

@@ -8,6 +8,7 @@ mod callers;
 mod check;
 mod decimal;
 mod dollars;
+mod evm;
 mod exposure;
 mod gate;
 mod ledger;
@@ -20,6 +21,8 @@ mod read;
 mod report;
 mod secrets;
 mod server;
+mod solana;
+mod token_account;
 mod urls;
 mod warnings;
 
@@ -33,12 +36,13 @@ pub use dollars::is_known_dollar;
 pub use gate::GateConfig;
 pub use ledger::LedgerConfig;
 pub use merchants::MerchantsConfig;
-pub use network::{NetworkConfig, TokenAccount};
+pub use network::NetworkConfig;
 pub use quote::QuoteConfig;
 pub use rates::{RateKind, RatePair, RateSourceConfig, RatesConfig};
 pub use secrets::read_secret;
 pub(crate) use secrets::{read as read_secret_of, resolve};
 pub use server::ServerConfig;
+pub use token_account::TokenAccount;
 pub use warnings::Warning;
 
 /// Everything `quittance serve` and an embedding host read.

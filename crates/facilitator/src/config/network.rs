@@ -9,9 +9,7 @@ use super::check::invalid;
 use super::decimal::{decimal_text, optional_decimal_text};
 use super::dollars::check_dollar;
 use super::urls::without_spelling;
-use super::{ConfigError, resolve};
-use crate::chain::GasCoin;
-use crate::rates::Coin;
+use super::{ConfigError, TokenAccount, resolve};
 
 /// `[networks.NAME]`
 #[derive(Clone, Deserialize)]
@@ -53,12 +51,12 @@ pub struct NetworkConfig {
     /// Shown in offers.
     #[serde(default = "default_symbol")]
     pub asset_symbol: String,
-    /// EIP-712 domain name of the token.
-    #[serde(default = "default_token_name")]
-    pub asset_name: String,
-    /// EIP-712 domain version of the token.
-    #[serde(default = "default_token_version")]
-    pub asset_version: String,
+    /// EVM: EIP-712 domain name of the token.
+    #[serde(default)]
+    pub asset_name: Option<String>,
+    /// EVM: EIP-712 domain version of the token.
+    #[serde(default)]
+    pub asset_version: Option<String>,
     /// How long an offer may be paid, in seconds, 30 at least. A signature on Solana lives for some
     /// thirty whatever it says: as long as the blockhash that it is made over.
     #[serde(default = "default_max_timeout_seconds")]
@@ -82,33 +80,42 @@ pub struct NetworkConfig {
     /// where `rpc_urls` has one (I7): a lone node that lies can sell no more.
     #[serde(default = "default_second_opinion_usdc", deserialize_with = "decimal_text")]
     pub second_opinion_usdc: String,
-    /// Base: blocks on top of the one that holds the payment, whatever a block takes.
+    /// EVM: the ticker of what transactions are paid with; `ETH` where nothing is said.
     #[serde(default)]
-    pub confirmations: u64,
-    /// Base: gas limit of a settlement, also the cost bound.
-    #[serde(default = "default_gas_limit")]
-    pub settle_gas_limit: u64,
-    /// Base: gas a settlement is expected to use, what the tariff charges for.
-    #[serde(default = "default_gas_expected")]
-    pub settle_gas_expected: u64,
-    /// Base: cap on the fee per gas of anything we sign (I8).
-    #[serde(default = "default_max_fee_per_gas_wei")]
-    pub max_fee_per_gas_wei: u64,
-    /// Base: tip per gas.
-    #[serde(default = "default_priority_fee_wei")]
-    pub priority_fee_wei: u64,
-    /// Base: how far ahead `validBefore` may lie.
-    #[serde(default = "default_authorization_seconds_max")]
-    pub authorization_seconds_max: u64,
-    /// Base: whether payers with code are taken: contract wallets (ERC-1271) and
+    pub gas_coin: Option<String>,
+    /// EVM: its decimals, 18.
+    #[serde(default)]
+    pub gas_coin_decimals: Option<u32>,
+    /// EVM: which exchange rate prices it, where it is not the ticker's own (`pol_usd` of `POL`).
+    #[serde(default)]
+    pub gas_coin_rate: Option<String>,
+    /// EVM: blocks on top of the one that holds the payment, whatever a block takes.
+    #[serde(default)]
+    pub confirmations: Option<u64>,
+    /// EVM: gas limit of a settlement, also the cost bound.
+    #[serde(default)]
+    pub settle_gas_limit: Option<u64>,
+    /// EVM: gas a settlement is expected to use, what the tariff charges for.
+    #[serde(default)]
+    pub settle_gas_expected: Option<u64>,
+    /// EVM: cap on the fee per gas of anything we sign (I8).
+    #[serde(default)]
+    pub max_fee_per_gas_wei: Option<u64>,
+    /// EVM: tip per gas.
+    #[serde(default)]
+    pub priority_fee_wei: Option<u64>,
+    /// EVM: how far ahead `validBefore` may lie.
+    #[serde(default)]
+    pub authorization_seconds_max: Option<u64>,
+    /// EVM: whether payers with code are taken: contract wallets (ERC-1271) and
     /// accounts with an EIP-7702 delegation. Their code decides after our check
     /// whether the transaction reverts, so each is run at the gas price that it will
     /// carry (an RPC call more), and few are in flight.
     #[serde(default)]
-    pub contract_payers: bool,
-    /// Base: attempts of payers with code in flight at once.
-    #[serde(default = "default_contract_payers_in_flight_max")]
-    pub contract_payers_in_flight_max: u32,
+    pub contract_payers: Option<bool>,
+    /// EVM: attempts of payers with code in flight at once.
+    #[serde(default)]
+    pub contract_payers_in_flight_max: Option<u32>,
     /// What all attempts in flight may cost, in whole coins: as
     /// `quote.in_flight_network_usdc`, and no exchange rate moves it.
     #[serde(default, deserialize_with = "optional_decimal_text")]
@@ -122,10 +129,10 @@ pub struct NetworkConfig {
     pub uncollected_day_native: Option<String>,
     /// Solana: when the recipient's token account is created.
     #[serde(default)]
-    pub token_account: TokenAccount,
+    pub token_account: Option<TokenAccount>,
     /// Solana: cap on the priority fee a payer may make us pay.
-    #[serde(default = "default_priority_fee_lamports_max")]
-    pub priority_fee_lamports_max: u64,
+    #[serde(default)]
+    pub priority_fee_lamports_max: Option<u64>,
 }
 
 fn default_payout_look_seconds() -> u64 {
@@ -136,12 +143,6 @@ fn default_asset_decimals() -> u8 {
 }
 fn default_symbol() -> String {
     "USDC".to_owned()
-}
-fn default_token_name() -> String {
-    "USD Coin".to_owned()
-}
-fn default_token_version() -> String {
-    "2".to_owned()
 }
 fn default_max_timeout_seconds() -> u64 {
     120
@@ -161,49 +162,8 @@ fn default_poll_interval_ms() -> u64 {
 fn default_second_opinion_usdc() -> String {
     "10".to_owned()
 }
-fn default_gas_limit() -> u64 {
-    150_000
-}
-fn default_gas_expected() -> u64 {
-    88_000
-}
-fn default_max_fee_per_gas_wei() -> u64 {
-    20_000_000_000
-}
-fn default_priority_fee_wei() -> u64 {
-    1_000_000
-}
-fn default_authorization_seconds_max() -> u64 {
-    900
-}
-fn default_contract_payers_in_flight_max() -> u32 {
-    4
-}
-fn default_priority_fee_lamports_max() -> u64 {
-    1_000
-}
-
-/// When the recipient's token account on Solana comes into being.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenAccount {
-    /// We create it once, so that official clients, which never do, can pay.
-    #[default]
-    AtStart,
-    /// The first payer's transaction creates it and is charged the rent.
-    InPayment,
-}
 
 impl NetworkConfig {
-    /// What its transactions are paid with.
-    pub(crate) fn gas_coin(&self) -> GasCoin {
-        let (name, decimals) = match self.network.family() {
-            Family::Eip155(_) => ("ETH", 18),
-            Family::Solana => ("SOL", 9),
-        };
-        GasCoin { name: name.to_owned(), decimals, pair: Coin::of(&self.network).pair().to_owned() }
-    }
-
     /// Where two endpoints must agree (I7), one that is written twice agrees with itself.
     fn check_endpoints(&self, name: &str) -> Result<(), ConfigError> {
         let mut seen = std::collections::BTreeSet::new();
@@ -229,15 +189,10 @@ impl NetworkConfig {
             return Err(invalid(name, "wallets must name exactly one secret, e.g. [\"env:BASE_WALLET\"]"));
         }
         check_dollar(name, self)?;
-        if let Family::Eip155(_) = self.network.family() {
-            if self.settle_gas_expected > self.settle_gas_limit {
-                return Err(invalid(name, "settle_gas_expected is above settle_gas_limit"));
-            }
-            if self.authorization_seconds_max < self.max_timeout_seconds {
-                return Err(invalid(name, "authorization_seconds_max is below max_timeout_seconds"));
-            }
+        match self.network.family() {
+            Family::Eip155(_) => self.check_evm(name),
+            Family::Solana => self.check_solana(name),
         }
-        Ok(())
     }
 }
 

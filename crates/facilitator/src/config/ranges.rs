@@ -9,6 +9,7 @@ use super::{
     AnswersConfig, CallersConfig, Config, ConfigError, GateConfig, LedgerConfig, MerchantsConfig,
     NetworkConfig, QuoteConfig, RateSourceConfig, RatesConfig, ServerConfig,
 };
+use crate::rates::Coin;
 use crate::units::{BASIS_POINTS_DIGITS, COIN_DIGITS, USDC_DIGITS, scaled};
 use quittance_protocol::Family;
 
@@ -25,6 +26,8 @@ const TRANSACTION_GAS_MAX: u64 = 16_777_216;
 const ETHER_MAX: u64 = 1;
 /// Of the same order.
 const SOL_MAX: u64 = 100;
+/// Of coins that nobody here knows.
+const COINS_MAX: u64 = 1_000_000;
 /// One GiB.
 const BYTES_MAX: u64 = 1_073_741_824;
 
@@ -68,6 +71,15 @@ impl<'a> Range<'a> {
         let unit = 10_u64.saturating_pow(RATE_DIGITS as u32);
         let number = Number::Decimal(text, RATE_DIGITS);
         Self { key: key.into(), number, low: unit / 100, high: unit.saturating_mul(1_000_000) }
+    }
+
+    /// The same of any coin: many cost less than a cent.
+    fn rate_of(key: impl Into<String>, coin: Coin, text: &'a str) -> Self {
+        let range = Self::rate(key, text);
+        match coin {
+            Coin::ETH | Coin::SOL => range,
+            _ => Self { low: range.low / 100, ..range },
+        }
     }
 
     /// Native coins, `high` in whole ones.
@@ -196,31 +208,31 @@ fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Range<'a>> {
         asset_symbol: _,
         asset_name: _,
         asset_version: _,
+        gas_coin: _,
+        gas_coin_rate: _,
+        gas_coin_decimals: _,
         max_timeout_seconds,
         rpc_timeout_ms,
         head_age_seconds_max,
         head_look_seconds,
         poll_interval_ms,
         second_opinion_usdc,
-        confirmations,
-        settle_gas_limit,
-        settle_gas_expected,
-        max_fee_per_gas_wei,
-        priority_fee_wei,
-        authorization_seconds_max,
+        confirmations: _,
+        settle_gas_limit: _,
+        settle_gas_expected: _,
+        max_fee_per_gas_wei: _,
+        priority_fee_wei: _,
+        authorization_seconds_max: _,
         contract_payers: _,
-        contract_payers_in_flight_max,
+        contract_payers_in_flight_max: _,
         in_flight_native,
         in_flight_payer_native,
         uncollected_day_native,
         token_account: _,
-        priority_fee_lamports_max,
+        priority_fee_lamports_max: _,
     } = network;
     let key = |key: &str| format!("networks.{name}.{key}");
-    let coins_max = match network.network.family() {
-        Family::Eip155(_) => ETHER_MAX,
-        Family::Solana => SOL_MAX,
-    };
+    let coins_max = coins_max(network);
     let native = [
         ("in_flight_native", in_flight_native),
         ("in_flight_payer_native", in_flight_payer_native),
@@ -241,28 +253,57 @@ fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Range<'a>> {
         Range::whole(key("poll_interval_ms"), *poll_interval_ms, 10, 60_000),
         Range::whole(key("payout_look_seconds"), *payout_look_seconds, 1, DAY_SECONDS),
         Range::usdc(key("second_opinion_usdc"), second_opinion_usdc, 0, MUCH_USDC),
-        Range::whole(key("confirmations"), *confirmations, 0, 3_600),
-        Range::whole(key("settle_gas_limit"), *settle_gas_limit, 60_000, TRANSACTION_GAS_MAX),
-        Range::whole(key("settle_gas_expected"), *settle_gas_expected, 21_000, TRANSACTION_GAS_MAX),
-        Range::whole(key("max_fee_per_gas_wei"), *max_fee_per_gas_wei, 1, 10_000_000_000_000),
-        Range::whole(key("priority_fee_wei"), *priority_fee_wei, 0, 1_000_000_000_000),
-        Range::whole(key("authorization_seconds_max"), *authorization_seconds_max, 5, DAY_SECONDS),
-        Range::whole(key("priority_fee_lamports_max"), *priority_fee_lamports_max, 0, 10_000_000),
+    ];
+    all.extend(native.map(|(name, text)| Range::coins(key(name), text, coins_max)));
+    all.extend(match network.network.family() {
+        Family::Eip155(_) => of_evm(network, key),
+        Family::Solana => of_solana(network, key),
+    });
+    all
+}
+
+/// No mistake should cost a whole ether; of a coin of unknown price as many as a
+/// database's numbers hold.
+fn coins_max(network: &NetworkConfig) -> u64 {
+    match network.network.family() {
+        Family::Solana => SOL_MAX,
+        Family::Eip155(_) if network.pays_ether() => ETHER_MAX,
+        Family::Eip155(_) => {
+            let unit = 10_u64.saturating_pow(network.gas_coin().decimals);
+            (i64::MAX.unsigned_abs() / unit).clamp(1, COINS_MAX)
+        }
+    }
+}
+
+fn of_evm<'a>(network: &'a NetworkConfig, key: impl Fn(&str) -> String) -> Vec<Range<'a>> {
+    let evm = network.evm();
+    vec![
+        Range::whole(key("gas_coin_decimals"), u64::from(network.gas_coin().decimals), 9, 18),
+        Range::whole(key("confirmations"), evm.confirmations, 0, 3_600),
+        Range::whole(key("settle_gas_limit"), evm.settle_gas_limit, 60_000, TRANSACTION_GAS_MAX),
+        Range::whole(key("settle_gas_expected"), evm.settle_gas_expected, 21_000, TRANSACTION_GAS_MAX),
+        Range::whole(key("max_fee_per_gas_wei"), evm.max_fee_per_gas_wei, 1, 10_000_000_000_000),
+        Range::whole(key("priority_fee_wei"), evm.priority_fee_wei, 0, 1_000_000_000_000),
+        Range::whole(key("authorization_seconds_max"), evm.authorization_seconds_max, 5, DAY_SECONDS),
         Range::whole(
             key("contract_payers_in_flight_max"),
-            u64::from(*contract_payers_in_flight_max),
+            u64::from(evm.contract_payers_in_flight_max),
             1,
             10_000,
         ),
-    ];
-    all.extend(native.map(|(name, text)| Range::coins(key(name), text, coins_max)));
-    all
+    ]
+}
+
+fn of_solana<'a>(network: &'a NetworkConfig, key: impl Fn(&str) -> String) -> Vec<Range<'a>> {
+    let most = network.solana().priority_fee_lamports_max;
+    vec![Range::whole(key("priority_fee_lamports_max"), most, 0, 10_000_000)]
 }
 
 pub(super) fn of_rates(rates: &RatesConfig) -> Vec<Range<'_>> {
     let RatesConfig {
         eth_usd,
         sol_usd,
+        fixed: others,
         fixed_rates_max_age_hours,
         sources: _,
         age_max_seconds,
@@ -275,6 +316,9 @@ pub(super) fn of_rates(rates: &RatesConfig) -> Vec<Range<'_>> {
     let fixed = fixed.into_iter().filter_map(|(key, text)| Some((key, text.as_deref()?)));
     // A slipped point sells every settlement for nothing, or to nobody.
     let mut all: Vec<_> = fixed.map(|(key, text)| Range::rate(key, text)).collect();
+    // What is no pair may be a secret that was pasted here: it is refused without a word of it.
+    let others = others.iter().filter_map(|(pair, text)| Some((Coin::of_pair(pair)?, text)));
+    all.extend(others.map(|(coin, text)| Range::rate_of(RatesConfig::fixed_key(coin), coin, text)));
     all.extend([
         Range::whole("rates.fixed_rates_max_age_hours", *fixed_rates_max_age_hours, 1, 720),
         Range::whole("rates.age_max_seconds", *age_max_seconds, 1, DAY_SECONDS),
@@ -290,11 +334,12 @@ pub(super) fn of_rates(rates: &RatesConfig) -> Vec<Range<'_>> {
 fn of_source(index: usize, source: &RateSourceConfig) -> Vec<Range<'_>> {
     let RateSourceConfig {
         kind: _,
-        pair: _,
+        pair,
         name: _,
         url: _,
         address: _,
         account: _,
+        feed: _,
         pointer: _,
         time_pointer: _,
         value,
@@ -302,7 +347,7 @@ fn of_source(index: usize, source: &RateSourceConfig) -> Vec<Range<'_>> {
     } = source;
     let key = |key: &str| format!("rates.sources[{index}].{key}");
     let age = age_max_seconds.map(|age| Range::whole(key("age_max_seconds"), age, 1, 7 * DAY_SECONDS));
-    let value = value.as_deref().map(|text| Range::rate(key("value"), text));
+    let value = value.as_deref().map(|text| Range::rate_of(key("value"), pair.coin(), text));
     age.into_iter().chain(value).collect()
 }
 

@@ -1,13 +1,14 @@
 //! `[rates]` of the configuration.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::decimal::{decimal_text, optional_decimal_text};
-use crate::rates::Coin;
+use super::decimal::{decimal_text, decimal_texts, optional_decimal_text};
 use crate::rates::price::Price;
+use crate::rates::{Coin, Feed};
 
 /// Most sources; every offer looks at all of a pair's.
 const SOURCES_MAX: usize = 16;
@@ -25,6 +26,9 @@ pub struct RatesConfig {
     /// US dollars for one SOL, fixed while the program runs.
     #[serde(deserialize_with = "optional_decimal_text")]
     pub sol_usd: Option<String>,
+    /// The same for further gas coins, by pair: `pol_usd`.
+    #[serde(deserialize_with = "decimal_texts")]
+    pub fixed: BTreeMap<String, String>,
     /// How long a fixed rate is good for on a mainnet, from the start of the
     /// process on. Test networks do not ask.
     pub fixed_rates_max_age_hours: u64,
@@ -49,6 +53,7 @@ impl Default for RatesConfig {
         Self {
             eth_usd: None,
             sol_usd: None,
+            fixed: BTreeMap::new(),
             fixed_rates_max_age_hours: 24,
             sources: Vec::new(),
             age_max_seconds: 60,
@@ -81,6 +86,10 @@ pub struct RateSourceConfig {
     /// Pyth: the price feed account.
     #[serde(default)]
     pub account: Option<String>,
+    /// Pyth: the feed's number, 64 hex digits, for coins whose feed is not known here
+    /// (those of ether and SOL are).
+    #[serde(default)]
+    pub feed: Option<String>,
     /// HTTP: JSON pointer to the price, a string or a number.
     #[serde(default)]
     pub pointer: Option<String>,
@@ -110,22 +119,20 @@ pub enum RateKind {
     Static,
 }
 
-/// Pairs of a coin and the US dollar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RatePair {
-    /// Ether.
-    EthUsd,
-    /// SOL.
-    SolUsd,
-}
+/// A pair of a coin and the US dollar, such as `eth_usd`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RatePair(Coin);
 
 impl RatePair {
     pub(crate) fn coin(self) -> Coin {
-        match self {
-            Self::EthUsd => Coin::Eth,
-            Self::SolUsd => Coin::Sol,
-        }
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for RatePair {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Coin::of_pair(&text).map(Self).ok_or_else(|| serde::de::Error::custom("no pair"))
     }
 }
 
@@ -142,11 +149,27 @@ impl RateKind {
 
 impl RatesConfig {
     /// The fixed value of a coin, if it has one.
-    pub(crate) fn fixed(&self, coin: Coin) -> Option<&str> {
+    pub(crate) fn fixed_of(&self, coin: Coin) -> Option<&str> {
         match coin {
-            Coin::Eth => self.eth_usd.as_deref(),
-            Coin::Sol => self.sol_usd.as_deref(),
+            Coin::ETH => self.eth_usd.as_deref(),
+            Coin::SOL => self.sol_usd.as_deref(),
+            _ => self.fixed.get(&coin.pair()).map(String::as_str),
         }
+    }
+
+    /// Where that stands.
+    pub(crate) fn fixed_key(coin: Coin) -> String {
+        match coin {
+            Coin::ETH | Coin::SOL => format!("rates.{}", coin.pair()),
+            _ => format!("rates.fixed.{}", coin.pair()),
+        }
+    }
+
+    /// Every coin that has a rate, or may have one.
+    pub(crate) fn coins(&self) -> BTreeSet<Coin> {
+        let fixed = self.fixed.keys().filter_map(|pair| Coin::of_pair(pair));
+        let sources = self.sources.iter().map(|source| source.pair.coin());
+        [Coin::ETH, Coin::SOL].into_iter().chain(fixed).chain(sources).collect()
     }
 
     /// The sources of a coin.
@@ -166,28 +189,49 @@ impl RatesConfig {
         if self.sources.len() > SOURCES_MAX {
             return invalid(format!("rates.sources has more than {SOURCES_MAX} entries"));
         }
-        let mut names = std::collections::BTreeSet::new();
+        let mut names = BTreeSet::new();
         for (index, source) in self.sources.iter().enumerate() {
             source.check(index)?;
             if !names.insert(source.label(index)) {
                 return invalid(format!("rates.sources[{index}]: two sources have this name"));
             }
         }
-        [Coin::Eth, Coin::Sol].into_iter().try_for_each(|coin| self.check_coin(coin, needed.contains(&coin)))
+        self.check_fixed()?;
+        let coins = self.coins().into_iter().chain(needed.iter().copied()).collect::<BTreeSet<_>>();
+        coins.into_iter().try_for_each(|coin| self.check_coin(coin, needed.contains(&coin)))
+    }
+
+    /// A key that nobody reads would leave its coin without a rate.
+    fn check_fixed(&self) -> Result<(), ConfigError> {
+        for pair in self.fixed.keys() {
+            match Coin::of_pair(pair) {
+                Some(Coin::ETH | Coin::SOL) => {
+                    return Err(ConfigError::Invalid(format!("rates.fixed.{pair} is written rates.{pair}")));
+                }
+                Some(_) => {}
+                // Anything may have been pasted as a key.
+                None => {
+                    return Err(ConfigError::Invalid(
+                        "rates.fixed: each key is a pair in lower case such as pol_usd".to_owned(),
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn check_coin(&self, coin: Coin, needed: bool) -> Result<(), ConfigError> {
-        let pair = coin.pair();
+        let (pair, fixed_key) = (coin.pair(), Self::fixed_key(coin));
         let count = self.sources_of(coin).count();
-        if let Some(value) = self.fixed(coin) {
+        if let Some(value) = self.fixed_of(coin) {
             Price::parse(value).map_err(|_| {
-                ConfigError::Invalid(format!("rates.{pair} must be a decimal above zero such as \"2500.00\""))
+                ConfigError::Invalid(format!("{fixed_key} must be a decimal above zero such as \"2500.00\""))
             })?;
             if count > 0 {
                 // A fixed value beside live ones would sell under cost as soon
                 // as they fail: exactly when nobody looks.
                 return Err(ConfigError::Invalid(format!(
-                    "rates.{pair} is fixed and [[rates.sources]] has this pair too; remove one of them"
+                    "{fixed_key} is fixed and [[rates.sources]] has this pair too; remove one of them"
                 )));
             }
             return Ok(());
@@ -195,7 +239,7 @@ impl RatesConfig {
         if count == 0 {
             return if needed {
                 Err(ConfigError::Invalid(format!(
-                    "no rate for a configured network: add [[rates.sources]] with pair = \"{pair}\", or set rates.{pair}"
+                    "no rate for a configured network: add [[rates.sources]] with pair = \"{pair}\", or set {fixed_key}"
                 )))
             } else {
                 Ok(())
@@ -235,6 +279,8 @@ impl RateSourceConfig {
     fn check(&self, index: usize) -> Result<(), ConfigError> {
         let kind = self.kind.name();
         let invalid = |text: String| Err(ConfigError::Invalid(format!("rates.sources[{index}]: {text}")));
+        // Where the number is known, a typed one could only be wrong.
+        let takes_feed = self.kind == RateKind::Pyth && Feed::known(self.pair.coin()).is_none();
         let keys = [
             ("url", self.url.as_deref(), self.kind != RateKind::Static, self.kind != RateKind::Static),
             (
@@ -244,6 +290,7 @@ impl RateSourceConfig {
                 self.kind == RateKind::Chainlink,
             ),
             ("account", self.account.as_deref(), self.kind == RateKind::Pyth, self.kind == RateKind::Pyth),
+            ("feed", self.feed.as_deref(), takes_feed, takes_feed),
             ("pointer", self.pointer.as_deref(), self.kind == RateKind::Http, self.kind == RateKind::Http),
             ("time_pointer", self.time_pointer.as_deref(), self.kind == RateKind::Http, false),
             ("value", self.value.as_deref(), self.kind == RateKind::Static, self.kind == RateKind::Static),
@@ -255,6 +302,9 @@ impl RateSourceConfig {
             if !allowed && value.is_some() {
                 return invalid(format!("kind = \"{kind}\" takes no {key}; remove it"));
             }
+        }
+        if self.feed.as_ref().is_some_and(|feed| !is_feed(feed)) {
+            return invalid("feed must be 64 hex digits".to_owned());
         }
         let pointer_is_odd = |pointer: &Option<String>| pointer.as_ref().is_some_and(|p| !p.starts_with('/'));
         if pointer_is_odd(&self.pointer) || pointer_is_odd(&self.time_pointer) {
@@ -278,6 +328,11 @@ impl RateSourceConfig {
 
 fn is_evm_address(text: &str) -> bool {
     text.strip_prefix("0x").is_some_and(|hex| hex.len() == 40 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+fn is_feed(text: &str) -> bool {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 fn is_base58(text: &str) -> bool {

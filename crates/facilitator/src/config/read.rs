@@ -11,10 +11,8 @@ use super::{Config, ConfigError};
 /// What the environment's names start with.
 const ENV_PREFIX: &str = "QUITTANCE__";
 
-/// Keys (beside all `…_usdc` and `…_native`) whose text looks like a number.
+/// Keys (beside all `…_usdc`, `…_usd` and `…_native`) whose text looks like a number.
 const TEXT_KEYS: &[&str] = &[
-    "eth_usd",
-    "sol_usd",
     "markup",
     "base_fee_headroom",
     "fall_per_minute",
@@ -57,7 +55,10 @@ pub(super) fn text_overrides(vars: impl Iterator<Item = (String, String)>) -> Ve
     vars.filter_map(|(name, value)| Some((path(&name)?, value)))
         .filter(|(path, _)| {
             let key = path.rsplit('.').next().unwrap_or_default();
-            key.ends_with("_usdc") || key.ends_with("_native") || TEXT_KEYS.contains(&key)
+            key.ends_with("_usdc")
+                || key.ends_with("_usd")
+                || key.ends_with("_native")
+                || TEXT_KEYS.contains(&key)
         })
         .map(|(path, value)| (path, value.trim().trim_matches('"').to_owned()))
         .collect()

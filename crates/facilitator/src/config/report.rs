@@ -42,6 +42,7 @@ fn tell(error: &figment::Error) -> String {
 /// What a key whose own reader refused it should hold.
 fn wanted(key: &str) -> &'static str {
     match key {
+        "pair" => "write a coin's ticker and the dollar such as \"eth_usd\"",
         "network" => "write a CAIP-2 identifier such as \"eip155:8453\"",
         _ => "write an exact decimal such as \"1.25\", or what deploy/quittance.toml shows for this key",
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use quittance_protocol::{Family, Network};
 
 use super::urls::is_plain_off_loopback;
-use super::{Config, NetworkConfig, RateKind, resolve};
+use super::{Config, NetworkConfig, RateKind, RatesConfig, resolve};
 use crate::rates::Coin;
 
 /// Networks whose coins are worth nothing. A node on loopback may be an operator's own node of a
@@ -83,9 +83,9 @@ impl Config {
                 );
             }
         }
-        for coin in [Coin::Eth, Coin::Sol].into_iter().filter(|coin| self.is_fixed_on_a_mainnet(*coin)) {
+        for coin in self.ageing_coins() {
             warn(
-                format!("rates.{}", coin.pair()),
+                RatesConfig::fixed_key(coin),
                 "is fixed on a mainnet: settlements are sold at an old rate until it runs out \
                  (rates.fixed_rates_max_age_hours), then its networks close; add live [[rates.sources]]",
             );
@@ -93,13 +93,18 @@ impl Config {
         found
     }
 
+    /// The coins whose rates are written down although their networks are real.
+    pub(crate) fn ageing_coins(&self) -> Vec<Coin> {
+        self.rates.coins().into_iter().filter(|coin| self.is_fixed_on_a_mainnet(*coin)).collect()
+    }
+
     /// Whether a coin's rate is written down although its networks are real: it
     /// then ages from the start of the process on.
     pub(crate) fn is_fixed_on_a_mainnet(&self, coin: Coin) -> bool {
         let mut sources = self.rates.sources_of(coin);
         let fixed =
-            self.rates.fixed(coin).is_some() || sources.any(|(_, source)| source.kind == RateKind::Static);
-        let used = |network: &NetworkConfig| Coin::of(&network.network) == coin && network.is_real();
+            self.rates.fixed_of(coin).is_some() || sources.any(|(_, source)| source.kind == RateKind::Static);
+        let used = |network: &NetworkConfig| network.coin() == coin && network.is_real();
         fixed && self.networks.values().any(used)
     }
 }

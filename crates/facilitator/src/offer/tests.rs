@@ -81,7 +81,7 @@ fn desk(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<Desk> {
             extra: extra.as_object().unwrap().clone(),
             payment_flow_upfront: true,
         },
-        coin: Coin::of(&network),
+        coin: Coin::ETH,
         rates: rates.clone(),
         window: RwLock::new(TariffWindow::new(network, 120, 30, AGE_MAX_SECONDS)),
         prepared: Prepared::default(),

@@ -51,10 +51,7 @@ impl Chainlink {
     /// A typed address of another pair's feed would sell far under cost, so the
     /// feed must say what it is.
     async fn identify(&self) -> Result<i32, SourceError> {
-        let wanted = match self.coin {
-            Coin::Eth => "ETH / USD",
-            Coin::Sol => "SOL / USD",
-        };
+        let wanted = format!("{} / USD", self.coin.ticker().to_ascii_uppercase());
         if decode_text(&self.call(DESCRIPTION).await?)? != wanted.as_bytes() {
             return Err(SourceError::WrongFeed(wanted));
         }

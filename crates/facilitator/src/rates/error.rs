@@ -29,7 +29,7 @@ pub(crate) enum SourceError {
     NotAPrice,
     /// Another pair's feed, or no feed at all.
     #[error("not the {0} feed; check the address")]
-    WrongFeed(&'static str),
+    WrongFeed(String),
     /// Pyth's publishers disagree too much.
     #[error("the feed's own uncertainty is above {0} basis points")]
     Uncertain(u64),

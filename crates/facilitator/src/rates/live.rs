@@ -1,6 +1,7 @@
 //! Rates from live sources: each is read in the background on its own, so a
 //! slow one delays nobody, and every question is answered from memory.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::error::SourceError;
 use super::fetch::Fetcher;
 use super::http::HttpJson;
 use super::price::Price;
-use super::pyth::Pyth;
+use super::pyth::{Feed, Pyth};
 use super::{Coin, RateSource, Reading};
 use crate::clock::Clock;
 use crate::config::{ConfigError, resolve};
@@ -25,8 +26,7 @@ use crate::units::basis_points;
 
 /// Rates as the configuration says: fixed values, or the median of live sources.
 pub struct LiveRates {
-    eth: Pair,
-    sol: Pair,
+    pairs: BTreeMap<Coin, Pair>,
     refresh: Duration,
     metrics: Arc<Metrics>,
     clock: Clock,
@@ -78,20 +78,21 @@ impl LiveRates {
             let age_max_ms = milliseconds(config.fixed_rates_max_age_hours.saturating_mul(3_600));
             ageing.contains(&coin).then(|| clock.now_ms().saturating_add(age_max_ms))
         };
+        let pair = |coin: Coin| Ok((coin, Pair::new(coin, config, until_ms(coin))?));
         let rates = Arc::new(Self {
-            eth: Pair::new(Coin::Eth, config, until_ms(Coin::Eth))?,
-            sol: Pair::new(Coin::Sol, config, until_ms(Coin::Sol))?,
+            pairs: config.coins().into_iter().map(pair).collect::<Result<_, ConfigError>>()?,
             refresh: Duration::from_secs(config.refresh_seconds),
             metrics,
             clock,
         });
         let all = || {
-            let pairs = [(Coin::Eth, &rates.eth), (Coin::Sol, &rates.sol)];
-            pairs
-                .into_iter()
-                .flat_map(|(coin, pair)| pair.sources.iter().map(move |source| (coin, Arc::clone(source))))
+            let of_pair = |(coin, pair): (&Coin, &Pair)| {
+                let coin = *coin;
+                pair.sources.iter().map(move |source| (coin, Arc::clone(source))).collect::<Vec<_>>()
+            };
+            rates.pairs.iter().flat_map(of_pair).collect::<Vec<_>>()
         };
-        join_all(all().map(|(coin, source)| {
+        join_all(all().into_iter().map(|(coin, source)| {
             let rates = Arc::clone(&rates);
             async move { rates.look(coin, &source).await }
         }))
@@ -99,7 +100,7 @@ impl LiveRates {
         for (coin, source) in all() {
             tokio::spawn(Arc::clone(&rates).poll(coin, source, stop.clone()));
         }
-        for pair in [&rates.eth, &rates.sol] {
+        for pair in rates.pairs.values() {
             if pair.fixed.is_some() {
                 rates.metrics.rate_read(&format!("fixed-{}", pair.coin.pair()), true);
                 if pair.fixed_until_ms.is_some() {
@@ -124,7 +125,7 @@ impl LiveRates {
 
     /// Says when a fixed rate has run out.
     async fn watch_fixed(self: Arc<Self>, coin: Coin, stop: CancellationToken) {
-        let pair = self.pair(coin);
+        let Some(pair) = self.pairs.get(&coin) else { return };
         while !pair.is_outdated(self.clock.now_ms()) {
             tokio::select! {
                 biased;
@@ -140,7 +141,7 @@ impl LiveRates {
         let outcome = source.read().await;
         let now_ms = self.clock.now_ms();
         self.metrics.rate_read(&source.name, outcome.is_ok());
-        let pair = self.pair(coin);
+        let Some(pair) = self.pairs.get(&coin) else { return };
         pair.note(source, outcome, now_ms);
         match pair.now(now_ms) {
             Ok(rate) => {
@@ -166,28 +167,21 @@ impl LiveRates {
             Some(_) => usize::from(rate.is_some()),
             None => pair.fresh(now_ms).len(),
         };
-        self.metrics.rate(pair.coin.pair(), rate.as_deref(), fresh);
-    }
-
-    fn pair(&self, coin: Coin) -> &Pair {
-        match coin {
-            Coin::Eth => &self.eth,
-            Coin::Sol => &self.sol,
-        }
+        self.metrics.rate(&pair.coin.pair(), rate.as_deref(), fresh);
     }
 }
 
 impl RateSource for LiveRates {
     fn rate(&self, coin: Coin, now_ms: i64) -> Option<Rate> {
-        self.pair(coin).now(now_ms).ok()
+        self.pairs.get(&coin)?.now(now_ms).ok()
     }
 
     fn is_known(&self, coin: Coin, now_ms: i64) -> bool {
-        self.pair(coin).is_known(now_ms)
+        self.pairs.get(&coin).is_some_and(|pair| pair.is_known(now_ms))
     }
 
     fn last_known(&self, coin: Coin, now_ms: i64) -> Option<Rate> {
-        let pair = self.pair(coin);
+        let pair = self.pairs.get(&coin)?;
         let last = || {
             pair.fixed.clone().or_else(|| pair.last.read().unwrap_or_else(PoisonError::into_inner).clone())
         };
@@ -211,11 +205,9 @@ impl Pair {
         });
         Ok(Self {
             coin,
-            fixed: config
-                .fixed(coin)
-                .map(str::parse)
-                .transpose()
-                .map_err(|error| ConfigError::Invalid(format!("rates.{}: {error}", coin.pair())))?,
+            fixed: config.fixed_of(coin).map(str::parse).transpose().map_err(|error| {
+                ConfigError::Invalid(format!("{}: {error}", RatesConfig::fixed_key(coin)))
+            })?,
             fixed_until_ms,
             sources: sources.collect::<Result<_, ConfigError>>()?,
             read_age_max_ms: milliseconds(config.age_max_seconds),
@@ -314,7 +306,12 @@ impl Reader {
             RateKind::Chainlink => {
                 Self::Chainlink(Chainlink::new(fetcher.clone(), url, text(&config.address), coin))
             }
-            RateKind::Pyth => Self::Pyth(Pyth::new(fetcher.clone(), url, text(&config.account), coin)),
+            RateKind::Pyth => {
+                let feed = Feed::of(coin, config.feed.as_deref()).ok_or_else(|| {
+                    ConfigError::Invalid(format!("rates.sources[{index}]: kind = \"pyth\" needs feed here"))
+                })?;
+                Self::Pyth(Pyth::new(fetcher.clone(), url, text(&config.account), feed))
+            }
             RateKind::Http => Self::Http(HttpJson::new(
                 fetcher.clone(),
                 url,

@@ -1,6 +1,7 @@
 //! Exchange rates of the native coins.
 
 mod chainlink;
+mod coin;
 mod combine;
 mod error;
 mod fetch;
@@ -9,37 +10,11 @@ mod live;
 pub(crate) mod price;
 mod pyth;
 
-use quittance_protocol::{Family, Network};
 use quittance_quote::{QuoteError, Rate};
 
+pub use coin::Coin;
 pub use live::LiveRates;
-
-/// A coin that transactions are paid with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coin {
-    /// Ether.
-    Eth,
-    /// SOL.
-    Sol,
-}
-
-impl Coin {
-    /// What transactions of a network are paid with.
-    pub(crate) fn of(network: &Network) -> Self {
-        match network.family() {
-            Family::Eip155(_) => Self::Eth,
-            Family::Solana => Self::Sol,
-        }
-    }
-
-    /// As it stands in the configuration and in metrics.
-    pub(crate) fn pair(self) -> &'static str {
-        match self {
-            Self::Eth => "eth_usd",
-            Self::Sol => "sol_usd",
-        }
-    }
-}
+pub(crate) use pyth::Feed;
 
 /// Where exchange rates come from. A stale or unknown rate is `None`: that
 /// network is then not offered, while the others sell on.
@@ -59,7 +34,7 @@ pub trait RateSource: Send + Sync + 'static {
     }
 }
 
-/// Rates the operator wrote down; for development, and for tests.
+/// Rates of ether and SOL that somebody wrote down; for development, and for tests.
 #[derive(Clone, Debug)]
 pub struct StaticRates {
     eth_usd: Rate,
@@ -74,15 +49,16 @@ impl StaticRates {
 }
 
 impl RateSource for StaticRates {
-    fn is_known(&self, _: Coin, _: i64) -> bool {
-        true
+    fn is_known(&self, coin: Coin, _: i64) -> bool {
+        matches!(coin, Coin::ETH | Coin::SOL)
     }
 
     fn rate(&self, coin: Coin, _now_ms: i64) -> Option<Rate> {
-        Some(match coin {
-            Coin::Eth => self.eth_usd.clone(),
-            Coin::Sol => self.sol_usd.clone(),
-        })
+        match coin {
+            Coin::ETH => Some(self.eth_usd.clone()),
+            Coin::SOL => Some(self.sol_usd.clone()),
+            _ => None,
+        }
     }
 }
 

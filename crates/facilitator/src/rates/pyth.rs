@@ -36,42 +36,65 @@ pub(crate) struct Pyth {
     fetcher: Fetcher,
     url: String,
     account: String,
+    feed: Feed,
+}
+
+/// Which price an account must hold: a typed address of another one would sell far
+/// under cost.
+#[derive(Clone, Debug)]
+pub(crate) struct Feed {
     coin: Coin,
+    /// Pyth's own number of it, hex.
+    id: String,
+}
+
+impl Feed {
+    /// The coin's feed; `given` for coins whose number is not known here.
+    pub(crate) fn of(coin: Coin, given: Option<&str>) -> Option<Self> {
+        let id = Self::known(coin).or(given)?;
+        Some(Self { coin, id: id.strip_prefix("0x").unwrap_or(id).to_owned() })
+    }
+
+    /// The number of a coin's feed, where it is known here.
+    pub(crate) fn known(coin: Coin) -> Option<&'static str> {
+        match coin {
+            Coin::ETH => Some(ETH_USD),
+            Coin::SOL => Some(SOL_USD),
+            _ => None,
+        }
+    }
 }
 
 impl Pyth {
-    pub(crate) fn new(fetcher: Fetcher, url: String, account: String, coin: Coin) -> Self {
-        Self { fetcher, url, account, coin }
+    pub(crate) fn new(fetcher: Fetcher, url: String, account: String, feed: Feed) -> Self {
+        Self { fetcher, url, account, feed }
     }
 
     pub(crate) async fn read(&self) -> Result<Reading, SourceError> {
         let params = json!([self.account, { "encoding": "base64", "commitment": "confirmed" }]);
         let result = self.fetcher.rpc(&self.url, "getAccountInfo", params).await?;
-        decode(&result, self.coin)
+        decode(&result, &self.feed)
     }
 }
 
 /// Reads the result of `getAccountInfo`.
-pub(crate) fn decode(result: &Value, coin: Coin) -> Result<Reading, SourceError> {
-    let (feed, pair) = match coin {
-        Coin::Eth => (ETH_USD, "ETH/USD"),
-        Coin::Sol => (SOL_USD, "SOL/USD"),
-    };
+pub(crate) fn decode(result: &Value, feed: &Feed) -> Result<Reading, SourceError> {
+    let wrong = || SourceError::WrongFeed(format!("{}/USD", feed.coin.ticker().to_ascii_uppercase()));
     let account = result.get("value").ok_or(SourceError::Shape("getAccountInfo gave no value"))?;
     if account.get("owner").and_then(Value::as_str) != Some(RECEIVER) {
-        return Err(SourceError::WrongFeed(pair));
+        return Err(wrong());
     }
     let text = account.pointer("/data/0").and_then(Value::as_str).ok_or(SourceError::Shape("no data"))?;
     let data = STANDARD.decode(text).map_err(|_| SourceError::Shape("data is not base64"))?;
     if array(&data, 0)? != DISCRIMINATOR {
-        return Err(SourceError::WrongFeed(pair));
+        return Err(wrong());
     }
     // 8 discriminator, 32 write authority, 1 verification level, then the message.
     if array(&data, 40)? != [FULLY_VERIFIED] {
         return Err(SourceError::Shape("the update is not fully verified"));
     }
-    if hex::encode(array::<32>(&data, 41)?) != feed {
-        return Err(SourceError::WrongFeed(pair));
+    if !hex::encode(array::<32>(&data, 41)?).eq_ignore_ascii_case(&feed.id) {
+        return Err(wrong());
     }
     let price = i64::from_le_bytes(array(&data, 73)?);
     let confidence = u64::from_le_bytes(array(&data, 81)?);

@@ -5,7 +5,7 @@ use super::*;
 const CANARY: &str = "CaNaRy0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 
 /// Every key that holds text, as TOML around the canary.
-const TEXTS: [(&str, &str); 30] = [
+const TEXTS: [(&str, &str); 33] = [
     ("server", "listen"),
     ("server", "public_url"),
     ("ledger", "url"),
@@ -18,6 +18,9 @@ const TEXTS: [(&str, &str); 30] = [
     ("networks.base", "asset_version"),
     ("networks.base", "second_opinion_usdc"),
     ("networks.base", "token_account"),
+    ("networks.base", "gas_coin"),
+    ("networks.base", "gas_coin_rate"),
+    ("rates", "fixed"),
     ("rates", "eth_usd"),
     ("rates", "sol_usd"),
     ("rates", "deviation_max"),

@@ -1,3 +1,4 @@
+mod families;
 mod hidden;
 mod ranges;
 mod rates;

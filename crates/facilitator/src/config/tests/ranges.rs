@@ -13,6 +13,12 @@ const WHOLE: &str = r#"
     asset = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"
     pay_to = "0x0000000000000000000000000000000000000001"
     wallets = ["env:BASE_WALLET"]
+    [networks.solana]
+    network = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"
+    rpc_urls = ["http://127.0.0.1:1"]
+    asset = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+    pay_to = "7UVimffxr9ow1uXYxsr4LHAcV58mLzhmwaeKvJ1pjLiE"
+    wallets = ["env:SOLANA_WALLET"]
     [rates]
     [[rates.sources]]
     kind = "http"
@@ -20,6 +26,11 @@ const WHOLE: &str = r#"
     url = "http://127.0.0.1:1"
     pointer = "/price"
     age_max_seconds = 30
+    [[rates.sources]]
+    kind = "http"
+    pair = "sol_usd"
+    url = "http://127.0.0.1:1"
+    pointer = "/price"
     [quote]
     [gate]
     [merchants]

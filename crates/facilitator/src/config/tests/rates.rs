@@ -17,7 +17,7 @@ fn check(text: &str) -> Result<(), String> {
     let config: RatesConfig = figment::Figment::new().merge(provider).extract().map_err(|e| e.to_string())?;
     let ranges = crate::config::ranges::of_rates(&config);
     ranges.iter().try_for_each(Range::check).map_err(|error| error.to_string())?;
-    config.check(&[Coin::Eth]).map_err(|error: ConfigError| error.to_string())
+    config.check(&[Coin::ETH]).map_err(|error: ConfigError| error.to_string())
 }
 
 #[test]
@@ -63,7 +63,8 @@ fn every_refusal_says_what_to_do() {
         (&CHAINLINK.replace("0x71", "71"), "40 hex digits"),
         (&CHAINLINK.replace("address", "account"), "needs address"),
         (&CHAINLINK.replace("chainlink", "oracle"), "oracle"),
-        (&CHAINLINK.replace("eth_usd", "btc_usd"), "btc_usd"),
+        (&CHAINLINK.replace("eth_usd", "btc_usd"), "pair = \"eth_usd\""),
+        (&CHAINLINK.replace("eth_usd", "eth_eur"), "no pair"),
         (&format!("eth_usd = \"1\"\n{}", PYTH.replace("7UV", "0UV")), "base58"),
         (&HTTP.replace("/data", "data"), "starts with a slash"),
         (&HTTP.replace("/time", "time"), "starts with a slash"),

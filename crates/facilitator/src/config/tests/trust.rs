@@ -63,14 +63,14 @@ fn every_spelling_of_every_address_is_warned_of() {
 #[test]
 fn a_fixed_rate_ages_where_coins_are_worth_something() {
     let ages = |text: &str, coin| load(text).unwrap().is_fixed_on_a_mainnet(coin);
-    assert!(ages(MINIMAL, Coin::Eth), "whoever's node it is");
-    assert!(!ages(MINIMAL, Coin::Sol), "no network of that coin");
+    assert!(ages(MINIMAL, Coin::ETH), "whoever's node it is");
+    assert!(!ages(MINIMAL, Coin::SOL), "no network of that coin");
     let sepolia = MINIMAL
         .replace("eip155:8453", "eip155:84532")
         .replace("0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913", "0x036CbD53842c5426634e7929541eC2318f3dCF7e");
-    assert!(!ages(&sepolia, Coin::Eth));
+    assert!(!ages(&sepolia, Coin::ETH));
     let fixed = "[[rates.sources]]\nkind = \"static\"\npair = \"eth_usd\"\nvalue = \"2500\"\n";
-    assert!(ages(&format!("{}\n{fixed}", MINIMAL.replace("eth_usd = \"2500\"", "")), Coin::Eth));
+    assert!(ages(&format!("{}\n{fixed}", MINIMAL.replace("eth_usd = \"2500\"", "")), Coin::ETH));
 }
 
 #[test]

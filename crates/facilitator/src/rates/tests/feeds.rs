@@ -18,7 +18,7 @@ use crate::rates::error::SourceError;
 use crate::rates::fetch::{BODY_BYTES_MAX, Fetcher};
 use crate::rates::http::HttpJson;
 use crate::rates::pyth::{Pyth, decode};
-use crate::rates::{Coin, LiveRates, RateSource as _};
+use crate::rates::{Coin, Feed, LiveRates, RateSource as _};
 
 const NOW: i64 = 1_800_000_000;
 const TIMEOUT_MS: u64 = 300;
@@ -61,7 +61,7 @@ async fn chainlink(
     answer: impl Fn(&str) -> Reply + Send + 'static,
 ) -> Result<(String, Option<i64>), SourceError> {
     let server = FaultyServer::start(answer).await;
-    let feed = Chainlink::new(fetcher(), server.url, format!("0x{}", "71".repeat(20)), Coin::Eth);
+    let feed = Chainlink::new(fetcher(), server.url, format!("0x{}", "71".repeat(20)), Coin::ETH);
     feed.read().await.map(|reading| (reading.price.rate().to_string(), reading.dated_ms))
 }
 
@@ -92,7 +92,7 @@ async fn a_chainlink_answer_that_is_no_price_is_refused() {
         assert_eq!(read, Err(error), "{decimals} {answer} {updated}");
     }
     let other = chainlink(aggregator("BTC / USD", 8, 250_000_000_000, now)).await;
-    assert_eq!(other, Err(SourceError::WrongFeed("ETH / USD")));
+    assert_eq!(other, Err(SourceError::WrongFeed("ETH / USD".to_owned())));
 }
 
 #[tokio::test]
@@ -188,20 +188,30 @@ async fn a_pyth_update_is_read_and_scaled() {
         rpc(&GOOD.account())
     })
     .await;
-    let feed = Pyth::new(
-        fetcher(),
-        server.url,
-        "7UVimffxr9ow1uXYxsr4LHAcV58mLzhmwaeKvJ1pjLiE".to_owned(),
-        Coin::Sol,
-    );
+    let feed =
+        Pyth::new(fetcher(), server.url, "7UVimffxr9ow1uXYxsr4LHAcV58mLzhmwaeKvJ1pjLiE".to_owned(), sol());
     let reading = feed.read().await.unwrap();
     assert_eq!(reading.price.rate().to_string(), "150.12345678");
     assert_eq!(reading.dated_ms, Some(NOW * 1_000));
 }
 
+fn sol() -> Feed {
+    Feed::of(Coin::SOL, None).unwrap()
+}
+
+#[test]
+fn a_coin_whose_feed_is_not_known_has_the_one_it_is_given() {
+    let pol = Coin::of_ticker("pol").unwrap();
+    assert!(Feed::of(pol, None).is_none());
+    let given = Feed::of(pol, Some(&format!("0x{}", GOOD.feed.to_uppercase()))).unwrap();
+    assert!(decode(&GOOD.account(), &given).is_ok());
+    let other = Feed::of(pol, Some(&"ab".repeat(32))).unwrap();
+    assert_eq!(decode(&GOOD.account(), &other), Err(SourceError::WrongFeed("POL/USD".to_owned())));
+}
+
 #[test]
 fn a_pyth_account_must_prove_what_it_is() {
-    let wrong = SourceError::WrongFeed("SOL/USD");
+    let wrong = SourceError::WrongFeed("SOL/USD".to_owned());
     let short = SourceError::Shape("the account is too short");
     for (update, error) in [
         // Anybody can create an account that looks like a price update.
@@ -219,11 +229,11 @@ fn a_pyth_account_must_prove_what_it_is() {
         (Update { cut: 4, ..GOOD }, short.clone()),
         (Update { cut: 0, ..GOOD }, short),
     ] {
-        assert_eq!(decode(&update.account(), Coin::Sol), Err(error));
+        assert_eq!(decode(&update.account(), &sol()), Err(error));
     }
-    assert!(decode(&Update { confidence: 300_246_913, ..GOOD }.account(), Coin::Sol).is_ok());
+    assert!(decode(&Update { confidence: 300_246_913, ..GOOD }.account(), &sol()).is_ok());
     let missing = json!({ "context": {}, "value": null });
-    assert_eq!(decode(&missing, Coin::Sol), Err(SourceError::WrongFeed("SOL/USD")));
+    assert_eq!(decode(&missing, &sol()), Err(SourceError::WrongFeed("SOL/USD".to_owned())));
 }
 
 struct Lab {
@@ -239,7 +249,7 @@ impl Lab {
 
     async fn ageing(config: &str, ageing: &[Coin]) -> Self {
         let config: RatesConfig = toml(config);
-        config.check(&[Coin::Eth]).unwrap();
+        config.check(&[Coin::ETH]).unwrap();
         let now_ms = Arc::new(AtomicI64::new(NOW * 1_000));
         let read = Arc::clone(&now_ms);
         let clock = Clock::from_fn(move || read.load(Ordering::Relaxed));
@@ -250,12 +260,12 @@ impl Lab {
     }
 
     fn eth(&self) -> Option<String> {
-        self.rates.rate(Coin::Eth, self.now_ms.load(Ordering::Relaxed)).map(|rate| rate.to_string())
+        self.rates.rate(Coin::ETH, self.now_ms.load(Ordering::Relaxed)).map(|rate| rate.to_string())
     }
 
     /// What every offer asks.
     fn eth_is_known(&self) -> bool {
-        self.rates.is_known(Coin::Eth, self.now_ms.load(Ordering::Relaxed))
+        self.rates.is_known(Coin::ETH, self.now_ms.load(Ordering::Relaxed))
     }
 
     /// Waits until the background task has seen it.
@@ -305,7 +315,7 @@ async fn a_rate_goes_stale_and_comes_back() {
     assert_eq!(lab.eth(), None);
     assert!(!lab.eth_is_known(), "no answer outlives its millisecond");
     let now_ms = lab.now_ms.load(Ordering::Relaxed);
-    let last = lab.rates.last_known(Coin::Eth, now_ms).map(|rate| rate.to_string());
+    let last = lab.rates.last_known(Coin::ETH, now_ms).map(|rate| rate.to_string());
     assert_eq!(last.as_deref(), Some("2500"), "good enough to book what was spent");
     server.now_answers(price("2400"));
     lab.until(Some("2400")).await;
@@ -342,8 +352,8 @@ async fn fixed_values_of_development_chains_need_no_network_and_never_age() {
     lab.now_ms.fetch_add(1_000_000_000, Ordering::Relaxed);
     assert_eq!(lab.eth().as_deref(), Some("2500"));
     assert!(lab.eth_is_known());
-    assert_eq!(lab.rates.rate(Coin::Sol, NOW), None, "a coin nobody configured has no rate");
-    assert!(!lab.rates.is_known(Coin::Sol, NOW));
+    assert_eq!(lab.rates.rate(Coin::SOL, NOW), None, "a coin nobody configured has no rate");
+    assert!(!lab.rates.is_known(Coin::SOL, NOW));
 }
 
 #[tokio::test]
@@ -351,7 +361,7 @@ async fn fixed_values_on_a_mainnet_run_out() {
     const HOUR_MS: i64 = 3_600_000;
     let fixed = "[[sources]]\nkind = \"static\"\npair = \"eth_usd\"\nvalue = \"2500\"\n";
     for config in ["eth_usd = \"2500\"\nfixed_rates_max_age_hours = 2", fixed] {
-        let lab = Lab::ageing(config, &[Coin::Eth]).await;
+        let lab = Lab::ageing(config, &[Coin::ETH]).await;
         let hours = if config == fixed { 24 } else { 2 };
         if config != fixed {
             // A static source is read again and again; here nobody reads it.
@@ -366,7 +376,7 @@ async fn fixed_values_on_a_mainnet_run_out() {
         assert_eq!(lab.eth(), None, "{config}");
         assert!(!lab.eth_is_known());
         let now_ms = lab.now_ms.load(Ordering::Relaxed);
-        assert!(lab.rates.last_known(Coin::Eth, now_ms).is_some(), "costs are still booked at some value");
+        assert!(lab.rates.last_known(Coin::ETH, now_ms).is_some(), "costs are still booked at some value");
         lab.stop.cancel();
     }
 }

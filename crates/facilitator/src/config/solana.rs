@@ -1,0 +1,39 @@
+//! The keys of `[networks.NAME]` that only Solana networks have.
+
+use super::evm::refuse;
+use super::{ConfigError, NetworkConfig, TokenAccount};
+
+/// Those keys, each with what it is where nothing is said.
+pub(crate) struct SolanaSection {
+    pub(crate) token_account: TokenAccount,
+    pub(crate) priority_fee_lamports_max: u64,
+}
+
+impl NetworkConfig {
+    /// See [`SolanaSection`].
+    pub(crate) fn solana(&self) -> SolanaSection {
+        SolanaSection {
+            token_account: self.token_account.unwrap_or_default(),
+            priority_fee_lamports_max: self.priority_fee_lamports_max.unwrap_or(1_000),
+        }
+    }
+
+    pub(super) fn check_solana(&self, name: &str) -> Result<(), ConfigError> {
+        let given = [
+            ("asset_name", self.asset_name.is_some()),
+            ("asset_version", self.asset_version.is_some()),
+            ("gas_coin", self.gas_coin.is_some()),
+            ("gas_coin_decimals", self.gas_coin_decimals.is_some()),
+            ("gas_coin_rate", self.gas_coin_rate.is_some()),
+            ("confirmations", self.confirmations.is_some()),
+            ("settle_gas_limit", self.settle_gas_limit.is_some()),
+            ("settle_gas_expected", self.settle_gas_expected.is_some()),
+            ("max_fee_per_gas_wei", self.max_fee_per_gas_wei.is_some()),
+            ("priority_fee_wei", self.priority_fee_wei.is_some()),
+            ("authorization_seconds_max", self.authorization_seconds_max.is_some()),
+            ("contract_payers", self.contract_payers.is_some()),
+            ("contract_payers_in_flight_max", self.contract_payers_in_flight_max.is_some()),
+        ];
+        refuse(name, "EVM", &given)
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use crate::files::{names, packages, read, root};
+use crate::files::{below, names, packages, read, root};
 
 /// Run by hand or by another file, not a file of tests itself.
 const TOOLS: [&str; 2] = ["check-receipts.mjs", "demo.mjs"];
@@ -68,4 +68,13 @@ fn every_end_to_end_file_is_run_by_exactly_one_step() {
         );
     }
     assert!(steps.is_empty(), "scripts/test runs files that are not there: {steps:?}");
+}
+
+/// Clones share one cache of compiled tests: a path that was compiled in would be another clone's.
+#[test]
+fn tests_ask_where_they_are_when_they_run() {
+    let call = ["env!(\"", "CARGO_MANIFEST_DIR", "\")"].concat();
+    let wrong: Vec<_> =
+        below("crates", &[".rs"]).into_iter().filter(|file| read(file).contains(&call)).collect();
+    assert!(wrong.is_empty(), "{wrong:?}: use std::env::var(\"CARGO_MANIFEST_DIR\")");
 }

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     fn imgnai() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../catalogs/imgnai.toml")
+        Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../catalogs/imgnai.toml")
     }
 
     #[test]

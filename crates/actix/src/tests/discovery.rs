@@ -201,7 +201,9 @@ async fn head_is_answered_as_get_on_documents_and_free_routes_and_sells_nothing(
 /// A document as it was agreed, or written anew with `QUITTANCE_WRITE=1`: agents read these, and
 /// whatever changes in them is to be seen in review.
 fn stands(name: &str, made: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/snapshots").join(name);
+    // Asked when the test runs: clones that share a cache share the compiled test, too.
+    let here = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+    let path = std::path::Path::new(&here).join("src/tests/snapshots").join(name);
     if std::env::var_os("QUITTANCE_WRITE").is_some() {
         std::fs::write(&path, made).unwrap();
     }

@@ -8,5 +8,6 @@ mod errors;
 mod files;
 mod imports;
 mod metrics;
+mod packages;
 mod pages;
 mod whole;

@@ -1,16 +1,18 @@
 //! Transfers to the payout address, whoever made them: what no row of the ledger explains was landed
 //! by somebody else who settles to the same address.
 
+use alloy::eips::BlockNumberOrTag::Latest;
 use alloy::sol_types::SolEvent;
 use serde_json::json;
 
 use crate::abi::IToken;
-use crate::chain::{EvmChain, read_block};
+use crate::chain::EvmChain;
 use crate::config::{ARRIVAL_CALLS_MAX, ARRIVAL_SECONDS_MAX};
 use crate::error::EvmError;
 use crate::logs::read_logs;
+use crate::node::Node;
 use crate::proof::{TokenEvent, parse_event};
-use crate::rpc::{Rpc, RpcError};
+use crate::rpc::RpcError;
 use crate::text;
 
 /// The first block that was not looked at yet. A new one begins at the head: what arrived before is
@@ -33,10 +35,10 @@ impl EvmChain {
 
     async fn arrivals_on(
         &self,
-        rpc: &dyn Rpc,
+        rpc: &Node,
         cursor: ArrivalCursor,
     ) -> Result<(Vec<String>, ArrivalCursor), EvmError> {
-        let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?.number;
+        let head = rpc.header(Latest).await?.ok_or(RpcError::BadAnswer("block"))?.number;
         let newest = head.saturating_sub(self.config().confirmations);
         let Some(next) = cursor.next else {
             return Ok((Vec::new(), ArrivalCursor { next: Some(newest.saturating_add(1)) }));
@@ -45,7 +47,7 @@ impl EvmChain {
             return Ok((Vec::new(), cursor));
         }
         let first = next.max(newest.saturating_sub(self.blocks_in(ARRIVAL_SECONDS_MAX)));
-        let reach = rpc.log_range().blocks().saturating_mul(ARRIVAL_CALLS_MAX);
+        let reach = rpc.log_range().reach(ARRIVAL_CALLS_MAX);
         let last = newest.min(first.saturating_add(reach.saturating_sub(1)));
         if first > next {
             tracing::warn!(from = next, to = first, "transfers to the payout address were not looked at");

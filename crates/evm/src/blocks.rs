@@ -1,13 +1,12 @@
 //! How long this chain takes for a block, from headers that are read anyway.
 
 use quittance_protocol::BlockTime;
-use serde_json::json;
 use std::sync::PoisonError;
 
-use crate::chain::{Block, EvmChain, read_block};
+use crate::chain::EvmChain;
 use crate::config::{BLOCK_TIME_BLOCKS, MARGIN_BLOCKS};
-use crate::rpc::Rpc;
-use crate::text;
+use crate::header::Block;
+use crate::node::Node;
 
 /// Longer pauses between blocks are those of a chain that makes them on demand: whatever is sent
 /// makes one.
@@ -45,11 +44,11 @@ impl EvmChain {
 
     /// Reads an older header once, so that the block time is known before minutes have passed. A node
     /// that does not have it leaves it to be measured.
-    pub(crate) async fn measure_block_time(&self, rpc: &dyn Rpc, head: &Block) {
+    pub(crate) async fn measure_block_time(&self, rpc: &Node, head: &Block) {
         if self.measured().measured_ms().is_none() {
             let number = head.number.saturating_sub(BLOCK_TIME_BLOCKS);
             // A genesis without a date says nothing of the blocks behind it.
-            if let Ok(Some(older)) = read_block(rpc, json!(text::to_quantity(number))).await
+            if let Ok(Some(older)) = rpc.header(number.into()).await
                 && older.timestamp > 0
             {
                 self.observe(&older);

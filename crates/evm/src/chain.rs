@@ -5,11 +5,10 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
-use alloy::primitives::{Address, B256};
-use quittance_protocol::{
-    BlockTime, DurableAttempt, Fleet, PaymentPayload, Secret, SendOutcome, UnixSeconds,
-};
-use serde_json::{Value, json};
+use alloy::eips::BlockNumberOrTag::{Latest, Pending};
+use alloy::primitives::{Address, Bytes};
+use quittance_protocol::{BlockTime, DurableAttempt, PaymentPayload, Secret, SendOutcome, UnixSeconds};
+use quittance_rpc::Endpoints;
 use tokio::sync::Semaphore;
 
 use crate::check::{self, Terms};
@@ -18,6 +17,7 @@ use crate::config::{ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, EvmConfig};
 use crate::error::EvmError;
 use crate::identity::Identified;
 use crate::keys::SigningKey;
+use crate::node::Node;
 use crate::payment::EvmPayment;
 use crate::proof::parse_receipt;
 use crate::rpc::{HttpRpc, Rpc, RpcError};
@@ -66,12 +66,10 @@ pub struct EvmChain {
     key: SigningKey,
     /// Every wallet whose transactions are ours: the signing one first.
     wallets: Vec<Address>,
-    endpoints: Vec<Arc<dyn Rpc>>,
+    endpoints: Endpoints<Node>,
     /// The same ones, as what can be asked which chain it serves.
     identified: Vec<Arc<Identified>>,
     identity_rounds: AtomicU32,
-    /// Which of them stand behind the others.
-    fleet: Fleet,
     /// Looks that wanted receipts where none were shown.
     receipt_looks: AtomicU32,
     simulation: Simulation,
@@ -119,7 +117,7 @@ impl EvmChain {
         let terms = terms(&config, key.address())?;
         let identify = |rpc| Arc::new(Identified::new(rpc, terms.chain_id));
         let identified: Vec<_> = endpoints.into_iter().map(identify).collect();
-        let endpoints = identified.iter().map(|rpc| Arc::clone(rpc) as Arc<dyn Rpc>).collect();
+        let nodes = identified.iter().map(|rpc| Node::new(Arc::clone(rpc) as Arc<dyn Rpc>)).collect();
         let constant = |text| text::address(text).unwrap_or(Address::ZERO);
         let simulation = Simulation {
             wallet: key.address(),
@@ -127,15 +125,13 @@ impl EvmChain {
             settle_gas_limit: config.settle_gas_limit,
         };
         let wallets = wallets(&config, key.address())?;
-        let head_age_max_ms = i64::try_from(config.head_age_max_ms).unwrap_or(i64::MAX);
         let mut chain = Self {
+            endpoints: Endpoints::new(nodes, config.head_age_max_ms),
             config,
             terms,
             key,
             wallets,
-            fleet: Fleet::new(identified.len(), head_age_max_ms),
             receipt_looks: AtomicU32::new(0),
-            endpoints,
             identified,
             identity_rounds: AtomicU32::new(0),
             simulation,
@@ -186,7 +182,7 @@ impl EvmChain {
         &self.terms
     }
 
-    pub(crate) fn endpoints(&self) -> &[Arc<dyn Rpc>] {
+    pub(crate) fn endpoints(&self) -> &Endpoints<Node> {
         &self.endpoints
     }
 
@@ -199,25 +195,6 @@ impl EvmChain {
     pub(crate) fn cost_max_wei(&self) -> u128 {
         let bound = |fees: FeeSnapshot| fees.cost_bound_wei(self.config.settle_gas_limit, 0);
         self.fees().and_then(bound).unwrap_or(0)
-    }
-
-    pub(crate) fn fleet(&self) -> &Fleet {
-        &self.fleet
-    }
-
-    /// The endpoints to ask for what is true now, with their positions: the healthy ones, or all if
-    /// there is none.
-    pub(crate) fn serving(&self) -> impl Iterator<Item = (usize, &Arc<dyn Rpc>)> {
-        self.at(self.fleet.serving())
-    }
-
-    /// All of them, the healthy ones first: for what stays true once it is, and for sends.
-    pub(crate) fn in_order(&self) -> impl Iterator<Item = (usize, &Arc<dyn Rpc>)> {
-        self.at(self.fleet.order())
-    }
-
-    fn at(&self, places: Vec<usize>) -> impl Iterator<Item = (usize, &Arc<dyn Rpc>)> {
-        places.into_iter().filter_map(|at| Some((at, self.endpoints.get(at)?)))
     }
 
     /// Everything that can be said about a payment without asking anyone. No I/O.
@@ -265,7 +242,7 @@ impl EvmChain {
     /// The newest block.
     pub async fn head(&self) -> Result<Head, EvmError> {
         self.read(|rpc| async move {
-            let block = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
+            let block = rpc.header(Latest).await?.ok_or(RpcError::BadAnswer("block"))?;
             Ok(Head { block: block.number, block_time: block.timestamp })
         })
         .await
@@ -273,27 +250,25 @@ impl EvmChain {
 
     /// The wallet's next nonce with what the node has pending; for boot, where the ledger is empty.
     pub async fn transaction_count(&self) -> Result<u64, EvmError> {
-        let params = json!([self.key.address(), "pending"]);
-        let count = self.ask("eth_getTransactionCount", params).await?;
-        Ok(text::quantity64(&count)?)
+        self.read(|rpc| async { Ok(rpc.nonces(self.key.address(), Pending).await?) }).await
     }
 
     /// How many nonces of a wallet of ours the newest block has seen used.
     pub async fn used_nonces(&self, wallet: &str) -> Result<u64, EvmError> {
-        let count = self.ask("eth_getTransactionCount", json!([wallet, "latest"])).await?;
-        Ok(text::quantity64(&count)?)
+        let problem = "must be 0x and 40 hex digits";
+        let wallet = text::address(wallet).ok_or(EvmError::Config { field: "wallet", problem })?;
+        self.read(|rpc| async move { Ok(rpc.nonces(wallet, Latest).await?) }).await
     }
 
     /// What an included transaction cost in wei, whatever it did; `None` while it is not included.
     pub async fn transaction_cost_wei(&self, transaction: &str) -> Result<Option<u128>, EvmError> {
-        let answer = self.ask("eth_getTransactionReceipt", json!([transaction])).await?;
+        let answer = self.read(|rpc| async { Ok(rpc.receipt(transaction).await?) }).await?;
         Ok(parse_receipt(&answer, self.terms().token)?.map(|receipt| receipt.cost_wei))
     }
 
     /// The wallet's balance in wei at the newest block.
     pub async fn wallet_balance_wei(&self) -> Result<u128, EvmError> {
-        let balance = self.ask("eth_getBalance", json!([self.key.address(), "latest"])).await?;
-        Ok(text::quantity(&balance)?)
+        self.read(|rpc| async { Ok(rpc.balance(self.key.address(), Latest).await?) }).await
     }
 
     /// Hands durable bytes to the first endpoint, a healthy one if there is one, and, while that
@@ -303,52 +278,34 @@ impl EvmChain {
     /// no endpoint that got the bytes in this call was left unknown (I3). Whoever sends bytes again
     /// must keep an earlier `Accepted` or `Unknown`.
     pub async fn send<A: DurableAttempt + ?Sized>(&self, attempt: &A) -> SendOutcome {
-        let raw = alloy::primitives::hex::encode_prefixed(attempt.raw_bytes());
-        let mut unknown: Option<String> = None;
-        for (_, rpc) in self.in_order() {
-            let answer = rpc.call("eth_sendRawTransaction", json!([raw])).await;
-            if matches!(answer, Err(RpcError::WrongChain { .. })) {
-                // It never got the bytes.
-                continue;
-            }
-            match classify::send(answer, attempt.transaction()) {
-                SendOutcome::Accepted => return SendOutcome::Accepted,
-                SendOutcome::Refused { reason } => {
-                    return match unknown {
-                        None => SendOutcome::Refused { reason },
-                        Some(earlier) => SendOutcome::Unknown { reason: earlier },
-                    };
-                }
-                SendOutcome::Unknown { reason } => unknown = unknown.or(Some(reason)),
-            }
-        }
-        SendOutcome::Unknown { reason: unknown.unwrap_or_else(|| "no endpoint of this chain".to_owned()) }
+        let raw = Bytes::copy_from_slice(attempt.raw_bytes());
+        let send = |rpc| self.send_to(rpc, &raw, attempt.transaction());
+        // One that refuses these very bytes has judged them for all.
+        let is_last = |outcome: &SendOutcome| !matches!(outcome, SendOutcome::Unknown { .. });
+        let outcome = self.endpoints.broadcast(send, quittance_rpc::combine, is_last).await;
+        outcome.unwrap_or_else(|| SendOutcome::Unknown { reason: "no endpoint of this chain".to_owned() })
     }
 
-    /// One question to the first endpoint that answers.
-    async fn ask(&self, method: &str, params: Value) -> Result<Value, EvmError> {
-        self.read(|rpc| {
-            let params = params.clone();
-            async move { Ok(rpc.call(method, params).await?) }
-        })
-        .await
+    /// `None`: it serves another chain, and never got the bytes.
+    async fn send_to(&self, rpc: &Node, raw: &Bytes, transaction: &str) -> Option<SendOutcome> {
+        match rpc.ask("eth_sendRawTransaction", [raw]).await {
+            Err(RpcError::WrongChain { .. }) => None,
+            answer => Some(classify::send(answer, transaction)),
+        }
     }
 
     /// Runs a read on one healthy endpoint after the other until one is able to answer. The whole
     /// read moves, so its evidence comes from one endpoint (I7). Never for sends.
     pub(crate) async fn read<'a, T, F, Fut>(&'a self, operation: F) -> Result<T, EvmError>
     where
-        F: Fn(&'a dyn Rpc) -> Fut,
+        F: Fn(&'a Node) -> Fut,
         Fut: Future<Output = Result<T, EvmError>>,
     {
-        let mut last = EvmError::Rpc(RpcError::Transport("no endpoint".to_owned()));
-        for (_, rpc) in self.serving() {
-            match operation(rpc.as_ref()).await {
-                Err(EvmError::Rpc(error)) if error.is_endpoint_fault() => last = EvmError::Rpc(error),
-                other => return other,
-            }
-        }
-        Err(last)
+        let places = self.endpoints.serving();
+        let read = |_, rpc| operation(rpc);
+        let (_, found) =
+            self.endpoints.first_that_answers(places, no_endpoint(), read, is_endpoint_fault).await?;
+        Ok(found)
     }
 
     /// At least one endpoint must answer and serve the configured chain. At the start none may serve
@@ -390,8 +347,8 @@ impl EvmChain {
         &self.simulation
     }
 
-    pub(crate) async fn view(&self, rpc: &dyn Rpc, to: Address, input: Vec<u8>) -> Result<Vec<u8>, EvmError> {
-        Ok(call(rpc, self.key.address(), to, READ_GAS, &input, "latest").await?)
+    pub(crate) async fn view(&self, rpc: &Node, to: Address, input: Vec<u8>) -> Result<Vec<u8>, EvmError> {
+        Ok(call(rpc, self.key.address(), to, READ_GAS, &input, Latest).await?)
     }
 }
 
@@ -407,45 +364,16 @@ fn wallets(config: &EvmConfig, signing: Address) -> Result<Vec<Address>, EvmErro
     Ok(wallets)
 }
 
-pub(crate) async fn has_code(rpc: &dyn Rpc, address: Address) -> Result<bool, EvmError> {
-    let code = rpc.call("eth_getCode", json!([address, "latest"])).await?;
-    Ok(!text::data(&code)?.is_empty())
+/// What is said where nobody could be asked.
+pub(crate) fn no_endpoint() -> EvmError {
+    EvmError::Rpc(RpcError::Transport("no endpoint".to_owned()))
 }
 
-/// What is used of a block header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Block {
-    pub(crate) number: u64,
-    pub(crate) hash: B256,
-    pub(crate) parent: B256,
-    pub(crate) timestamp: UnixSeconds,
-    pub(crate) base_fee_wei: u128,
+/// Whether another endpoint might do better.
+pub(crate) fn is_endpoint_fault(error: &EvmError) -> bool {
+    matches!(error, EvmError::Rpc(error) if error.is_endpoint_fault())
 }
 
-/// A header by tag or number, or `None` if the node has no such block.
-pub(crate) async fn read_block(rpc: &dyn Rpc, which: Value) -> Result<Option<Block>, RpcError> {
-    parse_block(&rpc.call("eth_getBlockByNumber", json!([which, false])).await?)
-}
-
-/// A header by hash.
-pub(crate) async fn read_block_by_hash(rpc: &dyn Rpc, hash: B256) -> Result<Option<Block>, RpcError> {
-    parse_block(&rpc.call("eth_getBlockByHash", json!([hash, false])).await?)
-}
-
-fn parse_block(value: &Value) -> Result<Option<Block>, RpcError> {
-    if value.is_null() {
-        return Ok(None);
-    }
-    let hash = |field| value[field].as_str().and_then(text::word).ok_or(RpcError::BadAnswer("block hash"));
-    Ok(Some(Block {
-        number: text::quantity64(&value["number"])?,
-        hash: hash("hash")?,
-        parent: hash("parentHash")?,
-        timestamp: text::quantity64(&value["timestamp"])?,
-        base_fee_wei: if value["baseFeePerGas"].is_null() {
-            0
-        } else {
-            text::quantity(&value["baseFeePerGas"])?
-        },
-    }))
+pub(crate) async fn has_code(rpc: &Node, address: Address) -> Result<bool, EvmError> {
+    Ok(!rpc.code(address, Latest).await?.is_empty())
 }

@@ -20,7 +20,7 @@ pub const FEE_HEADROOM_BLOCKS_MIN: u64 = 6;
 /// At most that many, whatever was measured.
 pub const FEE_HEADROOM_BLOCKS_MAX: u64 = 64;
 /// Most blocks one `eth_getLogs` asks for; an endpoint that allows fewer is asked for fewer.
-pub const LOG_BLOCKS_MAX: u64 = 2_000;
+pub const LOG_BLOCKS_MAX: u64 = quittance_rpc::RANGE_BLOCKS_MAX;
 /// Most `eth_getLogs` that one look plans. What is left of a long gap comes with the next looks, so
 /// that the newest blocks never wait for the oldest.
 pub const LOG_CALLS_MAX: usize = 64;

@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::sol_types::{SolCall, SolEvent, SolValue};
 use quittance_protocol::{DurableAttempt, Network, Secret};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use crate::abi::{IGasPriceOracle, IToken};
 use crate::chain::EvmChain;
 use crate::config::{ADDRESS_GAS_PRICE_ORACLE, EvmConfig};
 use crate::keys::SigningKey;
-use crate::logs::LogRange;
 use crate::payment::{EvmPayment, domain};
-use crate::rpc::{Rpc, RpcError};
+use crate::rpc::{LogRange, Rpc, RpcError};
 use crate::text;
 
 pub(crate) const TOKEN: Address = Address::repeat_byte(0x77);
@@ -346,8 +346,10 @@ impl State {
 
 #[async_trait::async_trait]
 impl Rpc for FakeRpc {
-    async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
-        self.state().answer(method, &params)
+    async fn call(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError> {
+        let params = serde_json::from_str(params.get()).unwrap();
+        let answer = self.state().answer(method, &params)?;
+        Ok(to_raw_value(&answer).unwrap())
     }
 
     fn log_range(&self) -> &LogRange {

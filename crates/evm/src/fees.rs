@@ -2,16 +2,18 @@
 
 use std::sync::PoisonError;
 
+use alloy::eips::BlockNumberOrTag::Latest;
 use alloy::primitives::{Address, U256};
 use alloy::sol_types::{SolCall, SolValue};
-use serde_json::json;
 
 use crate::abi::IGasPriceOracle;
-use crate::chain::{Block, EvmChain, read_block};
+use crate::chain::EvmChain;
 use crate::classify;
 use crate::config::{FEE_HEADROOM_BLOCKS_MAX, FEE_HEADROOM_BLOCKS_MIN, FEE_HEADROOM_SECONDS};
 use crate::error::EvmError;
-use crate::rpc::{Rpc, RpcError};
+use crate::header::Block;
+use crate::node::Node;
+use crate::rpc::RpcError;
 use crate::settle::{FeeSnapshot, SETTLEMENT_BYTES};
 
 /// A full block raises the base fee of the next by an eighth (EIP-1559); chains with other
@@ -22,7 +24,7 @@ impl EvmChain {
     /// The newest block's base fee, in wei.
     pub async fn base_fee_wei(&self) -> Result<u128, EvmError> {
         self.read(|rpc| async move {
-            let block = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
+            let block = rpc.header(Latest).await?.ok_or(RpcError::BadAnswer("block"))?;
             Ok(block.base_fee_wei)
         })
         .await
@@ -40,8 +42,8 @@ impl EvmChain {
         Ok(snapshot)
     }
 
-    async fn read_fees(&self, rpc: &dyn Rpc, now_ms: i64) -> Result<FeeSnapshot, EvmError> {
-        let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
+    async fn read_fees(&self, rpc: &Node, now_ms: i64) -> Result<FeeSnapshot, EvmError> {
+        let head = rpc.header(Latest).await?.ok_or(RpcError::BadAnswer("block"))?;
         self.measure_block_time(rpc, &head).await;
         let l1_fee_wei = match self.oracle {
             None => 0,
@@ -85,7 +87,7 @@ impl EvmChain {
 
     /// The oracle's upper bound for a settlement's size, or on older predeploys the fee of that
     /// many incompressible bytes.
-    async fn read_l1_fee(&self, rpc: &dyn Rpc, oracle: Address) -> Result<u128, EvmError> {
+    async fn read_l1_fee(&self, rpc: &Node, oracle: Address) -> Result<u128, EvmError> {
         let bound = IGasPriceOracle::getL1FeeUpperBoundCall { unsignedTxSize: U256::from(SETTLEMENT_BYTES) };
         let answer = match self.view(rpc, oracle, bound.abi_encode()).await {
             Ok(answer) => answer,

@@ -11,11 +11,13 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod fees;
+mod header;
 mod health;
 mod identify;
 mod identity;
 mod keys;
 mod logs;
+mod node;
 mod payer;
 mod payment;
 mod ports;
@@ -44,11 +46,10 @@ pub use config::{
 };
 pub use error::EvmError;
 pub use identify::{EvmIdentity, identify};
-pub use logs::LogRange;
 pub use payer::EvmPayer;
 pub use payment::{EvmPayment, EvmWatch, SignatureKind};
 pub use ports::{EvmDecode, facts, ports};
-pub use rpc::{HttpRpc, Rpc, RpcError};
+pub use rpc::{HttpRpc, LogRange, Rpc, RpcError};
 pub use scan::ScanCursor;
 pub use settle::{FeeSnapshot, SignedTransaction};
 pub use share::gas_per_payment;

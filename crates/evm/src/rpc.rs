@@ -1,18 +1,13 @@
-//! JSON-RPC: a small trait, and HTTP without retries, fallbacks or races.
-//!
-//! A retrying or racing transport is unsafe for sends (it turns one answer into another) and hides
-//! which endpoint a piece of evidence came from (I7), so whoever calls decides what happens next.
+//! One endpoint, and what its answers over HTTP mean on EVM chains.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use quittance_protocol::{Tally, Words};
-use serde_json::{Value, json};
+use quittance_rpc::{AdaptiveRange, HttpEndpoint, HttpFailure, HttpLimits, NodeError, Reply, Said, Tally};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::classify;
 use crate::config::RPC_ANSWER_BYTES_MAX;
-use crate::logs::LogRange;
 use crate::text;
 
 /// Why a JSON-RPC call has no result.
@@ -59,11 +54,21 @@ impl RpcError {
     }
 }
 
-/// One endpoint.
+/// How many blocks of logs one endpoint answers for at once, as far as it has shown.
+pub type LogRange = AdaptiveRange;
+
+/// One endpoint: what alloy's provider is put over.
 #[async_trait::async_trait]
 pub trait Rpc: Send + Sync {
-    /// One request, one answer, no retry.
-    async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError>;
+    /// One request, one answer, no retry. `params` and the result are JSON text.
+    async fn call(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError>;
+
+    /// The same with the texts taken apart.
+    async fn ask(&self, method: &str, params: Value) -> Result<Value, RpcError> {
+        let params = to_raw_value(&params).map_err(|_| RpcError::BadAnswer("request"))?;
+        let result = self.call(method, &params).await?;
+        serde_json::from_str(result.get()).map_err(|_| RpcError::BadAnswer("JSON"))
+    }
 
     /// How many blocks of logs this endpoint answers for at once, as it has shown so far.
     fn log_range(&self) -> &LogRange;
@@ -81,59 +86,31 @@ pub trait Rpc: Send + Sync {
 
 /// One endpoint over HTTP.
 pub struct HttpRpc {
-    client: reqwest::Client,
-    url: reqwest::Url,
-    words: Words,
-    next_id: AtomicU64,
+    endpoint: HttpEndpoint,
     log_range: LogRange,
 }
 
 impl HttpRpc {
     /// An endpoint with a time limit per call.
     pub fn new(url: &str, timeout_ms: u64) -> Result<Self, RpcError> {
-        let words = Words::of(url);
-        let url: reqwest::Url = url.parse().map_err(|_| RpcError::Transport("not a URL".to_owned()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(RpcError::Transport("not an HTTP URL".to_owned()));
-        }
-        let client = reqwest::Client::builder()
-            .timeout(Duration::from_millis(timeout_ms))
-            .connect_timeout(Duration::from_millis(timeout_ms))
-            .tcp_nodelay(true)
-            // A redirect would send signed bytes somewhere nobody configured.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| transport(error, &words))?;
-        Ok(Self { client, url, words, next_id: AtomicU64::new(1), log_range: LogRange::default() })
+        let limits = HttpLimits { timeout_ms, answer_bytes_max: RPC_ANSWER_BYTES_MAX };
+        let endpoint = HttpEndpoint::new(url, limits)
+            .ok_or_else(|| RpcError::Transport("not an HTTP URL".to_owned()))?;
+        Ok(Self { endpoint, log_range: LogRange::default() })
     }
 }
 
 impl fmt::Debug for HttpRpc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The path and query of an RPC URL are credentials.
-        write!(f, "HttpRpc({})", self.words.host())
+        write!(f, "HttpRpc({})", self.endpoint.host())
     }
 }
 
 #[async_trait::async_trait]
 impl Rpc for HttpRpc {
-    async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-        let answer = self.client.post(self.url.clone()).json(&request).send().await;
-        let answer = answer.map_err(|error| transport(error, &self.words))?;
-        let status = answer.status();
-        let body = read_bounded(answer, &self.words).await?;
-        match serde_json::from_slice::<Value>(&body) {
-            // Some providers put a JSON-RPC error under a 4xx; its words are still the node's. A 5xx
-            // is a gateway's and proves nothing.
-            Ok(value) if !status.is_server_error() => match read_answer(value, id, &self.words) {
-                Err(RpcError::BadAnswer(_)) if !status.is_success() => Err(RpcError::Http(status.as_u16())),
-                other => other,
-            },
-            _ if !status.is_success() => Err(RpcError::Http(status.as_u16())),
-            _ => Err(RpcError::BadAnswer("JSON")),
-        }
+    async fn call(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError> {
+        read_reply(self.endpoint.call(method, params).await?)
     }
 
     fn log_range(&self) -> &LogRange {
@@ -141,46 +118,40 @@ impl Rpc for HttpRpc {
     }
 
     fn host(&self) -> &str {
-        self.words.host()
+        self.endpoint.host()
     }
 }
 
-/// The one place where a node's words come in: they leave it clean.
-fn read_answer(mut value: Value, id: u64, words: &Words) -> Result<Value, RpcError> {
-    if let Some(error) = value.get_mut("error").filter(|e| !e.is_null()) {
-        let code = error.get("code").and_then(Value::as_i64).unwrap_or(0);
-        // Some gateways put their words where the object should be.
-        let message = error.get("message").unwrap_or(error).as_str().map(|text| words.clean(text));
-        let message = message.unwrap_or_default();
-        let is_bytes = |data: &Value| data.as_str().is_some_and(|text| text::data(&json!(text)).is_ok());
-        let data = error.get_mut("data").map(Value::take).filter(is_bytes);
-        return Err(RpcError::JsonRpc { code, message, data });
-    }
-    if value.get("id").and_then(Value::as_u64) != Some(id) {
-        return Err(RpcError::BadAnswer("answer to this request"));
-    }
-    let mut result =
-        value.get_mut("result").map(Value::take).ok_or(RpcError::BadAnswer("JSON-RPC answer"))?;
-    words.clean_result(&mut result);
-    Ok(result)
-}
-
-async fn read_bounded(mut answer: reqwest::Response, words: &Words) -> Result<Vec<u8>, RpcError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| transport(error, words))? {
-        if body.len().saturating_add(chunk.len()) > RPC_ANSWER_BYTES_MAX {
-            return Err(RpcError::BadAnswer("answer within the size limit"));
+impl From<HttpFailure> for RpcError {
+    fn from(failure: HttpFailure) -> Self {
+        match failure {
+            HttpFailure::Transport(words) => Self::Transport(words),
+            HttpFailure::Timeout => Self::Timeout,
         }
-        body.extend_from_slice(&chunk);
     }
-    Ok(body)
 }
 
-fn transport(error: reqwest::Error, words: &Words) -> RpcError {
-    if error.is_timeout() {
-        RpcError::Timeout
-    } else {
-        RpcError::Transport(words.clean(&error.without_url().to_string()))
+/// What an HTTP status and a body mean together on EVM chains.
+fn read_reply(Reply { status, said }: Reply) -> Result<Box<RawValue>, RpcError> {
+    if matches!(said, Said::TooLong) {
+        return Err(RpcError::BadAnswer("answer within the size limit"));
+    }
+    // A 5xx is a gateway's, and proves nothing of the node behind it, whatever it says.
+    if status >= 500 {
+        return Err(RpcError::Http(status));
+    }
+    let is_success = (200..300).contains(&status);
+    match said {
+        // Some providers put a JSON-RPC error under a 4xx; its words are still the node's.
+        Said::Error(NodeError { code, message, data }) => {
+            let is_bytes = |data: &Value| text::data(data).is_ok();
+            Err(RpcError::JsonRpc { code: code.unwrap_or(0), message, data: data.filter(is_bytes) })
+        }
+        Said::Result { result, answers_this: true } => Ok(result),
+        _ if !is_success => Err(RpcError::Http(status)),
+        Said::NotJson => Err(RpcError::BadAnswer("JSON")),
+        Said::Neither { answers_this: true } => Err(RpcError::BadAnswer("JSON-RPC answer")),
+        _ => Err(RpcError::BadAnswer("answer to this request")),
     }
 }
 

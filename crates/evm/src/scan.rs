@@ -6,19 +6,20 @@
 //! delay or refuse logs. What one question cannot answer fails neither the others nor the look.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
 
+use alloy::eips::BlockNumberOrTag::Latest;
 use alloy::primitives::{Address, B256};
 use quittance_protocol::{Evidence, Landing, PaymentKey};
-use serde_json::json;
+use quittance_rpc::Endpoint;
 
-use crate::chain::{Block, EvmChain, read_block};
+use crate::chain::{EvmChain, is_endpoint_fault, no_endpoint};
 use crate::config::{REORG_REWIND_SECONDS, SEARCH_SECONDS_MAX};
 use crate::error::EvmError;
+use crate::header::Block;
+use crate::node::Node;
 use crate::payment::EvmWatch;
 use crate::proof::{Expected, Finding, Receipt, find};
-use crate::rpc::{Rpc, RpcError};
-use crate::text;
+use crate::rpc::RpcError;
 
 mod by_logs;
 mod finality;
@@ -31,9 +32,6 @@ pub(crate) use finality::finalized;
 use pace::Pace;
 use progress::{Progress, plan};
 use search::Search;
-
-/// The method that shows what a transaction did.
-pub(crate) const RECEIPT: &str = "eth_getTransactionReceipt";
 
 /// Receipts of transactions that there are logs of, as they are counted: a node that keeps none may
 /// answer `null`, which is no failure of the method.
@@ -159,12 +157,12 @@ impl EvmChain {
         let mut all: Vec<(PaymentKey, Evidence)> = Vec::new();
         let by_logs = self.shows_no_receipts();
         let mut asked = false;
-        for (index, rpc) in self.in_order() {
+        for (index, rpc) in self.endpoints().among(self.endpoints().in_order()) {
             let known: HashSet<PaymentKey> = all.iter().map(|(key, _)| *key).collect();
             let open: Vec<Watched<'_>> =
                 watched.iter().filter(|w| !known.contains(&w.key)).cloned().collect();
             let mut next = cursor.clone();
-            match self.look(rpc.as_ref(), &open, &mut next, by_logs).await {
+            match self.look(rpc, &open, &mut next, by_logs).await {
                 // Its view adds nothing; what others could not be asked stays open.
                 Ok(Look { is_behind: true, .. }) => asked |= last == no_endpoint(),
                 Ok(Look { found, missing, .. }) => {
@@ -175,7 +173,7 @@ impl EvmChain {
                         Some(error) => last = error,
                     }
                 }
-                Err(EvmError::Rpc(error)) if error.is_endpoint_fault() => last = EvmError::Rpc(error),
+                Err(error) if is_endpoint_fault(&error) => last = error,
                 Err(error) => return Err(error),
             }
         }
@@ -184,15 +182,16 @@ impl EvmChain {
 
     /// Whether no endpoint shows receipts, as far as they were asked. Now and then it is tried again.
     fn shows_no_receipts(&self) -> bool {
-        let failures = |rpc: &Arc<dyn Rpc>| rpc.tally().map_or(0, |tally| tally.failed_in_a_row(SHOWN));
-        let refuses = |(_, rpc): (usize, &Arc<dyn Rpc>)| failures(rpc) >= RECEIPT_FAILURES;
-        self.serving().all(refuses) && !self.receipt_looks().is_multiple_of(LOOKS_BEFORE_RECEIPTS)
+        let failures = |rpc: &Node| rpc.tally().map_or(0, |tally| tally.failed_in_a_row(SHOWN));
+        let refuses = |(_, rpc): (usize, &Node)| failures(rpc) >= RECEIPT_FAILURES;
+        self.endpoints().among(self.endpoints().serving()).all(refuses)
+            && !self.receipt_looks().is_multiple_of(LOOKS_BEFORE_RECEIPTS)
     }
 
     /// As [`Self::look`], where something that could not be asked is an error.
     pub(crate) async fn scan_on(
         &self,
-        rpc: &dyn Rpc,
+        rpc: &Node,
         watched: &[Watched<'_>],
         cursor: &mut ScanCursor,
     ) -> Result<Vec<(PaymentKey, Evidence)>, EvmError> {
@@ -205,12 +204,12 @@ impl EvmChain {
     /// One endpoint's view. `by_logs`: no endpoint shows receipts, so logs have to do.
     async fn look(
         &self,
-        rpc: &dyn Rpc,
+        rpc: &Node,
         watched: &[Watched<'_>],
         cursor: &mut ScanCursor,
         by_logs: bool,
     ) -> Result<Look, EvmError> {
-        let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
+        let head = rpc.header(Latest).await?.ok_or(RpcError::BadAnswer("block"))?;
         self.observe(&head);
         self.follow_fees(&head);
         if cursor.scanned.is_some_and(|(number, _)| head.number < number) {
@@ -329,13 +328,13 @@ impl EvmChain {
     }
 
     /// The newest block at the configured depth.
-    async fn target(&self, rpc: &dyn Rpc, head: &Block) -> Result<Option<Block>, EvmError> {
+    async fn target(&self, rpc: &Node, head: &Block) -> Result<Option<Block>, EvmError> {
         let depth = self.config().confirmations;
         if depth == 0 {
             return Ok(Some(*head));
         }
         let Some(number) = head.number.checked_sub(depth) else { return Ok(None) };
-        let block = read_block(rpc, json!(text::to_quantity(number))).await?;
+        let block = rpc.header(number.into()).await?;
         Ok(Some(block.ok_or(RpcError::BadAnswer("block at depth"))?))
     }
 
@@ -387,7 +386,7 @@ fn by_token<'a>(watched: &[Watched<'a>]) -> BTreeMap<Address, Vec<Watched<'a>>> 
 
 /// What one endpoint is asked for, up to which block.
 struct View<'a> {
-    rpc: &'a dyn Rpc,
+    rpc: &'a Node,
     target: Block,
     /// No endpoint shows receipts.
     by_logs: bool,
@@ -402,10 +401,6 @@ struct Look {
     missing: Option<EvmError>,
     /// The endpoint lies behind what was searched already.
     is_behind: bool,
-}
-
-fn no_endpoint() -> EvmError {
-    EvmError::Rpc(RpcError::Transport("no endpoint".to_owned()))
 }
 
 impl Look {
@@ -423,12 +418,12 @@ fn counts(watched: &[Watched<'_>], key: &PaymentKey, landing: &Landing) -> bool 
 }
 
 /// Whether the block that the cursor stands on is no longer in the chain.
-async fn vanished(rpc: &dyn Rpc, cursor: &ScanCursor, target: &Block) -> Result<bool, EvmError> {
+async fn vanished(rpc: &Node, cursor: &ScanCursor, target: &Block) -> Result<bool, EvmError> {
     let Some((number, hash)) = cursor.scanned else { return Ok(false) };
     Ok(match target.number.saturating_sub(number) {
         0 => target.hash != hash,
         1 => target.parent != hash,
-        _ => read_block(rpc, json!(text::to_quantity(number))).await?.is_none_or(|block| block.hash != hash),
+        _ => rpc.header(number.into()).await?.is_none_or(|block| block.hash != hash),
     })
 }
 

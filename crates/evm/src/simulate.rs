@@ -1,17 +1,20 @@
 //! The chain check: one `eth_call` that asks everything about one payment at one block. For a payer
 //! with code a second one runs the very transaction.
 
-use alloy::primitives::{Address, U256};
+use alloy::eips::BlockNumberOrTag::{self, Latest};
+use alloy::primitives::{Address, Bytes, TxKind, U256};
+use alloy::rpc::types::{TransactionInput, TransactionRequest};
 use alloy::sol_types::{Revert, SolCall, SolError, SolValue};
 use serde_json::{Value, json};
 
 use crate::abi::{IMulticall3, IToken};
-use crate::chain::{ChainCheck, read_block};
+use crate::chain::ChainCheck;
 use crate::classify;
 use crate::error::EvmError;
+use crate::node::Node;
 use crate::payment::EvmPayment;
 use crate::probe;
-use crate::rpc::{Rpc, RpcError};
+use crate::rpc::RpcError;
 use crate::settle::FeeSnapshot;
 use crate::text;
 
@@ -37,7 +40,7 @@ impl Simulation {
     /// or a node does not run code that is not deployed.
     pub(crate) async fn by_multicall(
         &self,
-        rpc: &dyn Rpc,
+        rpc: &Node,
         payment: &EvmPayment,
     ) -> Result<Option<ChainCheck>, EvmError> {
         let transfer = payment.transfer_call();
@@ -68,7 +71,7 @@ impl Simulation {
     /// that looks at either finds what it will find when it counts (I9, I10).
     pub(crate) async fn as_signed(
         &self,
-        rpc: &dyn Rpc,
+        rpc: &Node,
         payment: &EvmPayment,
         fees: &FeeSnapshot,
     ) -> Result<(), EvmError> {
@@ -100,26 +103,25 @@ impl Simulation {
     }
 
     /// Without Multicall3: the transfer alone, then the head, the balance and the payer's code there.
-    pub(crate) async fn plain(&self, rpc: &dyn Rpc, payment: &EvmPayment) -> Result<ChainCheck, EvmError> {
-        let code = rpc.call("eth_getCode", json!([payment.token, "latest"])).await?;
-        if text::data(&code)?.is_empty() {
+    pub(crate) async fn plain(&self, rpc: &Node, payment: &EvmPayment) -> Result<ChainCheck, EvmError> {
+        if rpc.code(payment.token, Latest).await?.is_empty() {
             return Err(EvmError::AssetNotDeployed);
         }
         let input = payment.transfer_call();
-        call(rpc, self.wallet, payment.token, self.settle_gas_limit, &input, "latest")
+        call(rpc, self.wallet, payment.token, self.settle_gas_limit, &input, Latest)
             .await
             .map_err(failure)?;
-        let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
-        let at = text::to_quantity(head.number);
+        let head = rpc.header(Latest).await?.ok_or(RpcError::BadAnswer("block"))?;
+        let at = head.number.into();
         let ask = IToken::balanceOfCall { account: payment.from }.abi_encode();
-        let balance = call(rpc, self.wallet, payment.token, READ_GAS, &ask, &at).await?;
+        let balance = call(rpc, self.wallet, payment.token, READ_GAS, &ask, at).await?;
         let balance = U256::abi_decode(&balance).map_err(|_| RpcError::BadAnswer("balance"))?;
-        let code = rpc.call("eth_getCode", json!([payment.from, at])).await?;
+        let code = rpc.code(payment.from, at).await?;
         Ok(ChainCheck {
             block: head.number,
             block_time: head.timestamp,
             balance: clamped(balance),
-            has_code: !text::data(&code)?.is_empty(),
+            has_code: !code.is_empty(),
         })
     }
 }
@@ -141,41 +143,42 @@ struct Price {
 
 /// `eth_call` of a contract, or of code that is not deployed, at the newest block.
 async fn run(
-    rpc: &dyn Rpc,
+    rpc: &Node,
     from: Address,
     to: Option<Address>,
     gas: u64,
     input: &[u8],
     price: Option<Price>,
 ) -> Result<Vec<u8>, RpcError> {
-    let mut request = json!({
-        "from": from, "gas": text::to_quantity(gas),
-        "data": alloy::primitives::hex::encode_prefixed(input),
-    });
-    if let Some(to) = to {
-        request["to"] = json!(to);
-    }
-    if let Some(price) = price {
-        request["maxFeePerGas"] = json!(format!("{:#x}", price.max_fee_wei));
-        request["maxPriorityFeePerGas"] = json!(format!("{:#x}", price.tip_wei.min(price.max_fee_wei)));
-    }
-    text::data(&rpc.call("eth_call", json!([request, "latest"])).await?)
+    let mut request = request(from, gas, input);
+    request.to = to.map(TxKind::Call);
+    request.max_fee_per_gas = price.map(|price| price.max_fee_wei);
+    request.max_priority_fee_per_gas = price.map(|price| price.tip_wei.min(price.max_fee_wei));
+    rpc.call(&request, Latest).await
 }
 
 /// `eth_call`, as bytes.
 pub(crate) async fn call(
-    rpc: &dyn Rpc,
+    rpc: &Node,
     from: Address,
     to: Address,
     gas: u64,
     input: &[u8],
-    block: &str,
+    block: BlockNumberOrTag,
 ) -> Result<Vec<u8>, RpcError> {
-    let request = json!({
-        "from": from, "to": to, "gas": text::to_quantity(gas),
-        "data": alloy::primitives::hex::encode_prefixed(input),
-    });
-    text::data(&rpc.call("eth_call", json!([request, block])).await?)
+    let request = TransactionRequest { to: Some(TxKind::Call(to)), ..request(from, gas, input) };
+    rpc.call(&request, block).await
+}
+
+/// The calldata is `data`, which every node knows; not all know `input`.
+fn request(from: Address, gas: u64, input: &[u8]) -> TransactionRequest {
+    let data = Some(Bytes::copy_from_slice(input));
+    TransactionRequest {
+        from: Some(from),
+        gas: Some(gas),
+        input: TransactionInput { input: None, data },
+        ..TransactionRequest::default()
+    }
 }
 
 /// An `eth_call` error: the transfer's own failure, or the node's.

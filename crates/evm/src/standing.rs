@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
+use alloy::eips::BlockNumberOrTag::Latest;
 use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolEvent;
 use quittance_chain::Heights;
@@ -13,13 +14,14 @@ use quittance_protocol::{Evidence, Landing, PaymentKey, Standing};
 use serde_json::json;
 
 use crate::abi::IToken;
-use crate::chain::{EvmChain, read_block};
+use crate::chain::{EvmChain, is_endpoint_fault, no_endpoint};
 use crate::config::YOUNG_QUERIES_MAX;
 use crate::error::EvmError;
 use crate::logs::read_logs;
+use crate::node::Node;
 use crate::payment::{EvmPayment, EvmWatch};
 use crate::proof::{TokenEvent, parse_event};
-use crate::rpc::{Rpc, RpcError};
+use crate::rpc::RpcError;
 use crate::scan::{ScanCursor, finalized};
 use crate::text;
 
@@ -51,21 +53,16 @@ impl EvmChain {
     /// allows only short ranges of logs, those that are not final take turns
     /// ([`YOUNG_QUERIES_MAX`](crate::YOUNG_QUERIES_MAX)).
     pub async fn standing(&self, landed: &[EvmLanded]) -> Result<Vec<(PaymentKey, Standing)>, EvmError> {
-        let mut last = EvmError::Rpc(RpcError::Transport("no endpoint".to_owned()));
-        for (index, rpc) in self.serving() {
-            match self.standing_on(index, rpc.as_ref(), landed).await {
-                Ok(found) => return Ok(found),
-                Err(EvmError::Rpc(error)) if error.is_endpoint_fault() => last = EvmError::Rpc(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Err(last)
+        let places = self.endpoints().serving();
+        let read = |index, rpc| self.standing_on(index, rpc, landed);
+        let answer = self.endpoints().first_that_answers(places, no_endpoint(), read, is_endpoint_fault);
+        answer.await.map(|(_, found)| found)
     }
 
     async fn standing_on(
         &self,
         index: usize,
-        rpc: &dyn Rpc,
+        rpc: &Node,
         landed: &[EvmLanded],
     ) -> Result<Vec<(PaymentKey, Standing)>, EvmError> {
         let heights = heights_of(rpc).await?;
@@ -118,7 +115,7 @@ impl EvmChain {
     async fn search_missing(
         &self,
         index: usize,
-        rpc: &dyn Rpc,
+        rpc: &Node,
         missing: &[&EvmLanded],
         heights: Heights,
     ) -> Result<Vec<(PaymentKey, Standing)>, EvmError> {
@@ -164,7 +161,7 @@ fn by_recipient(landed: Vec<&EvmLanded>) -> Vec<Vec<&EvmLanded>> {
 }
 
 /// The transfers of one token to one recipient in the blocks of these landings.
-async fn transfers(rpc: &dyn Rpc, group: &[&EvmLanded], latest: u64) -> Result<Transfers, EvmError> {
+async fn transfers(rpc: &Node, group: &[&EvmLanded], latest: u64) -> Result<Transfers, EvmError> {
     let mut transfers = Transfers::new();
     let mut blocks: Vec<u64> = group.iter().map(|l| l.landing.block.min(latest)).collect();
     blocks.sort_unstable();
@@ -196,8 +193,8 @@ async fn transfers(rpc: &dyn Rpc, group: &[&EvmLanded], latest: u64) -> Result<T
     Ok(transfers)
 }
 
-async fn heights_of(rpc: &dyn Rpc) -> Result<Heights, EvmError> {
-    let latest = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?.number;
+async fn heights_of(rpc: &Node) -> Result<Heights, EvmError> {
+    let latest = rpc.header(Latest).await?.ok_or(RpcError::BadAnswer("block"))?.number;
     let finalized = finalized(rpc).await?.map_or(0, |block| block.number);
     Ok(Heights { latest, finalized })
 }

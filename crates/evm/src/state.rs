@@ -1,16 +1,16 @@
 //! What decides whether a settlement can succeed and be paid for, in one call per tariff.
 
+use alloy::eips::BlockNumberOrTag::Latest;
 use alloy::primitives::{Address, U256};
 use alloy::sol_types::{SolCall, SolValue};
-use serde_json::json;
 
 use crate::abi::{IMulticall3, IToken};
 use crate::chain::{EvmChain, READ_GAS};
 use crate::classify;
 use crate::error::EvmError;
-use crate::rpc::{Rpc, RpcError};
+use crate::node::Node;
+use crate::rpc::RpcError;
 use crate::simulate::call;
-use crate::text;
 
 /// The settling wallet and the token as the newest block has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +45,14 @@ impl EvmChain {
         ]
     }
 
-    async fn state_by_multicall(&self, rpc: &dyn Rpc) -> Result<Option<EvmState>, EvmError> {
+    async fn state_by_multicall(&self, rpc: &Node) -> Result<Option<EvmState>, EvmError> {
         let calls = self
             .questions()
             .into_iter()
             .map(|(target, data)| IMulticall3::Call3 { target, allowFailure: true, callData: data.into() })
             .collect();
         let input = IMulticall3::aggregate3Call { calls }.abi_encode();
-        let answer = call(rpc, self.terms().wallet, self.simulation().multicall, READ_GAS, &input, "latest");
+        let answer = call(rpc, self.terms().wallet, self.simulation().multicall, READ_GAS, &input, Latest);
         let answer = match answer.await {
             Ok(bytes) if bytes.is_empty() => return Ok(None),
             Ok(bytes) => bytes,
@@ -70,12 +70,12 @@ impl EvmChain {
         }))
     }
 
-    async fn state_plain(&self, rpc: &dyn Rpc) -> Result<EvmState, EvmError> {
+    async fn state_plain(&self, rpc: &Node) -> Result<EvmState, EvmError> {
         let wallet = self.terms().wallet;
-        let balance = rpc.call("eth_getBalance", json!([wallet, "latest"])).await?;
+        let wallet_wei = rpc.balance(wallet, Latest).await?;
         let [_, paused, blacklisted] = self.questions();
         let ask = async |(target, data): (Address, Vec<u8>)| match call(
-            rpc, wallet, target, READ_GAS, &data, "latest",
+            rpc, wallet, target, READ_GAS, &data, Latest,
         )
         .await
         {
@@ -83,11 +83,7 @@ impl EvmChain {
             Err(error) if classify::is_execution_failure(&error) => Ok(false),
             Err(error) => Err(EvmError::Rpc(error)),
         };
-        Ok(EvmState {
-            wallet_wei: text::quantity(&balance)?,
-            paused: ask(paused).await?,
-            pay_to_blacklisted: ask(blacklisted).await?,
-        })
+        Ok(EvmState { wallet_wei, paused: ask(paused).await?, pay_to_blacklisted: ask(blacklisted).await? })
     }
 }
 

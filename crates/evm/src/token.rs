@@ -1,5 +1,6 @@
 //! What is checked of the configured addresses, before anything is sold for them.
 
+use alloy::eips::BlockNumberOrTag::Latest;
 use alloy::primitives::{Address, U256};
 use alloy::sol_types::{SolCall, SolValue};
 use quittance_protocol::Family;
@@ -10,8 +11,8 @@ use crate::check::Terms;
 use crate::classify;
 use crate::config::{ADDRESS_MULTICALL3, EvmConfig};
 use crate::error::EvmError;
+use crate::node::Node;
 use crate::payment::domain;
-use crate::rpc::Rpc;
 use crate::simulate::call;
 use crate::text;
 
@@ -85,19 +86,18 @@ fn check_recipient(pay_to: Address, token: Address) -> Result<(), EvmError> {
 }
 
 /// Beginnings of what stands as code at an account that keeps its key (EIP-7702).
-const DELEGATION: &str = "0xef0100";
+const DELEGATION: [u8; 3] = alloy::primitives::hex!("ef0100");
 
 /// A contract as recipient may be a wallet of the operator's, or one that never pays out again:
 /// another token, say.
-pub(crate) async fn check_recipient_code(rpc: &dyn Rpc, terms: &Terms) -> Result<(), EvmError> {
+pub(crate) async fn check_recipient_code(rpc: &Node, terms: &Terms) -> Result<(), EvmError> {
     let refuse = |problem| Err(EvmError::Config { field: "pay_to", problem });
-    let code = rpc.call("eth_getCode", serde_json::json!([terms.pay_to, "latest"])).await?;
-    let code = code.as_str().unwrap_or_default();
-    if code.len() <= 2 || code.starts_with(DELEGATION) {
+    let code = rpc.code(terms.pay_to, Latest).await?;
+    if code.is_empty() || code.starts_with(&DELEGATION) {
         return Ok(());
     }
     let input = IToken::decimalsCall {}.abi_encode();
-    match call(rpc, terms.wallet, terms.pay_to, READ_GAS, &input, "latest").await {
+    match call(rpc, terms.wallet, terms.pay_to, READ_GAS, &input, Latest).await {
         Ok(bytes) if bytes.len() == 32 => {
             refuse("is a token, which keeps what it is sent; put an address of yours there")
         }
@@ -114,12 +114,12 @@ pub(crate) async fn check_recipient_code(rpc: &dyn Rpc, terms: &Terms) -> Result
 
 /// The token has code, its units are what amounts are counted in, it says nothing of another
 /// currency, and its domain is the one that clients will be told.
-pub(crate) async fn check_token(rpc: &dyn Rpc, terms: &Terms, config: &EvmConfig) -> Result<(), EvmError> {
+pub(crate) async fn check_token(rpc: &Node, terms: &Terms, config: &EvmConfig) -> Result<(), EvmError> {
     if !has_code(rpc, terms.token).await? {
         return Err(EvmError::AssetNotDeployed);
     }
     let view = async |input: Vec<u8>| {
-        match call(rpc, terms.wallet, terms.token, READ_GAS, &input, "latest").await {
+        match call(rpc, terms.wallet, terms.token, READ_GAS, &input, Latest).await {
             Ok(bytes) => Ok(Some(bytes)),
             // It has no such function.
             Err(error) if classify::is_execution_failure(&error) => Ok(None),

@@ -6,16 +6,19 @@
 
 use std::time::Duration;
 
+use alloy::eips::BlockNumberOrTag::Latest;
 use alloy::sol_types::{SolCall, SolEvent};
+use quittance_rpc::Budget;
 use serde_json::json;
 
 use crate::abi::IToken;
-use crate::chain::{EvmChain, READ_GAS, read_block};
+use crate::chain::{EvmChain, READ_GAS};
 use crate::classify;
-use crate::logs::{read_range, smaller};
+use crate::logs::read_range;
+use crate::node::Node;
 use crate::payment::EvmPayment;
 use crate::proof::{TokenEvent, parse_event};
-use crate::rpc::{Rpc, RpcError};
+use crate::rpc::RpcError;
 use crate::simulate::call;
 use crate::text;
 
@@ -58,8 +61,8 @@ impl EvmChain {
 
 /// The newest logs first. Where the endpoint allows only short ranges that reaches back seconds, so
 /// the block is found by the token's own word at earlier blocks, and its logs alone are read.
-async fn search(rpc: &dyn Rpc, payment: &EvmPayment) -> Result<Option<AuthorizationUse>, RpcError> {
-    let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
+async fn search(rpc: &Node, payment: &EvmPayment) -> Result<Option<AuthorizationUse>, RpcError> {
+    let head = rpc.header(Latest).await?.ok_or(RpcError::BadAnswer("block"))?;
     let mut logs = Newest { rpc, payment, range: rpc.log_range().blocks(), next: Some(head.number) };
     if let Some(found) = logs.look().await? {
         return Ok(Some(found));
@@ -70,7 +73,8 @@ async fn search(rpc: &dyn Rpc, payment: &EvmPayment) -> Result<Option<Authorizat
         let found = read_range(rpc, &filter_of(payment), block, block).await?;
         return use_in(&found, payment);
     }
-    for _ in 1..USE_SEARCH_CALLS_MAX {
+    let mut budget = Budget::new(USE_SEARCH_CALLS_MAX.saturating_sub(1));
+    while budget.take() {
         if let Some(found) = logs.look().await? {
             return Ok(Some(found));
         }
@@ -80,7 +84,7 @@ async fn search(rpc: &dyn Rpc, payment: &EvmPayment) -> Result<Option<Authorizat
 
 /// Logs from the newest block down.
 struct Newest<'a> {
-    rpc: &'a dyn Rpc,
+    rpc: &'a Node,
     payment: &'a EvmPayment,
     range: u64,
     /// The newest block that was not looked at.
@@ -101,7 +105,7 @@ impl Newest<'_> {
                     self.next = first.checked_sub(1);
                     return use_in(&logs, self.payment);
                 }
-                Err(error) => match smaller(self.range) {
+                Err(error) => match self.rpc.log_range().smaller(self.range) {
                     Some(fewer) if classify::may_be_a_range(&error) => self.range = fewer,
                     _ => return Err(error),
                 },
@@ -135,7 +139,7 @@ fn use_in(logs: &[serde_json::Value], payment: &EvmPayment) -> Result<Option<Aut
 
 /// The block that used the authorization, at `newest` or below; `None` if it lies beyond
 /// [`STATE_BLOCKS_MAX`].
-async fn block_of_use(rpc: &dyn Rpc, payment: &EvmPayment, newest: u64) -> Result<Option<u64>, RpcError> {
+async fn block_of_use(rpc: &Node, payment: &EvmPayment, newest: u64) -> Result<Option<u64>, RpcError> {
     if !is_used_at(rpc, payment, newest).await? {
         return Ok(None);
     }
@@ -160,10 +164,9 @@ async fn block_of_use(rpc: &dyn Rpc, payment: &EvmPayment, newest: u64) -> Resul
     Ok(Some(used))
 }
 
-async fn is_used_at(rpc: &dyn Rpc, payment: &EvmPayment, block: u64) -> Result<bool, RpcError> {
+async fn is_used_at(rpc: &Node, payment: &EvmPayment, block: u64) -> Result<bool, RpcError> {
     let asked = IToken::authorizationStateCall { authorizer: payment.from, nonce: payment.nonce };
-    let at = text::to_quantity(block);
-    let answer = call(rpc, payment.from, payment.token, READ_GAS, &asked.abi_encode(), &at).await?;
+    let answer = call(rpc, payment.from, payment.token, READ_GAS, &asked.abi_encode(), block.into()).await?;
     IToken::authorizationStateCall::abi_decode_returns(&answer)
         .map_err(|_| RpcError::BadAnswer("authorizationState"))
 }

@@ -212,7 +212,7 @@ async fn a_restart_finds_the_outcome_of_what_was_sent() {
     let stored = serde_json::to_string(&watch(&payment, Some(&signed), view.block)).unwrap();
     drop(chain);
     net.receipt(&signed.transaction).await;
-    net.rpc.call("anvil_mine", json!(["0x5"])).await.unwrap();
+    net.rpc.ask("anvil_mine", json!(["0x5"])).await.unwrap();
 
     let (restarted, counting) = net.connect(WALLET_KEY, 0).await;
     counting.take();
@@ -238,7 +238,7 @@ async fn one_block_of_sixteen_payments_is_one_log_query() {
             net.as_owner(vec![call.abi_encode()]).await;
         } else {
             let request = json!({"from": net.owner, "to": net.token, "data": Bytes::from(call.abi_encode()), "gas": "0x7a120"});
-            net.rpc.call("eth_sendTransaction", json!([request])).await.unwrap();
+            net.rpc.ask("eth_sendTransaction", json!([request])).await.unwrap();
         }
     }
     let fees = chain.refresh_fees(0).await.unwrap();
@@ -392,7 +392,7 @@ async fn the_l1_data_fee_is_read_from_the_predeploy() {
     let oracle = quittance_evm::ADDRESS_GAS_PRICE_ORACLE;
     let wei_per_byte = async |wei: u64| {
         let slot = json!([oracle, "0x0", format!("0x{wei:064x}")]);
-        net.rpc.call("anvil_setStorageAt", slot).await.unwrap();
+        net.rpc.ask("anvil_setStorageAt", slot).await.unwrap();
     };
     net.set_code(oracle, ORACLE.trim()).await;
     wei_per_byte(10_000_000).await;
@@ -465,7 +465,7 @@ async fn a_batch_costs_no_more_than_its_shares() {
     net.mint(PAY_TO, 1).await;
     let send = async |to: Address, data: Vec<u8>| {
         let request = json!([{"from": net.owner, "to": to, "data": Bytes::from(data), "gas": "0x989680"}]);
-        let hash = net.rpc.call("eth_sendTransaction", request).await.unwrap();
+        let hash = net.rpc.ask("eth_sendTransaction", request).await.unwrap();
         let receipt = net.receipt(hash.as_str().unwrap()).await;
         assert_eq!(receipt["status"], "0x1", "{receipt}");
         u64::from_str_radix(&receipt["gasUsed"].as_str().unwrap()[2..], 16).unwrap()

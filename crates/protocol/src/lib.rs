@@ -3,6 +3,7 @@
 mod amount;
 mod attempt;
 mod block_time;
+mod endpoint;
 mod episode;
 mod error_code;
 mod evidence;
@@ -11,7 +12,6 @@ mod header;
 mod json;
 mod key;
 mod network;
-mod nodes;
 mod secret;
 mod terms;
 mod wire;
@@ -20,6 +20,7 @@ mod words;
 pub use amount::{Amount, AmountError, ParseAmountError, USDC_DECIMALS};
 pub use attempt::{DurableAttempt, SendOutcome, SignedBytes};
 pub use block_time::{BLOCK_MS_ASSUMED, BlockTime, blocks_in, look_pause_ms};
+pub use endpoint::{EndpointReport, EndpointState, MethodCount};
 pub use episode::Episode;
 pub use error_code::ErrorCode;
 pub use evidence::{Deadline, Evidence, Landing, Standing};
@@ -33,7 +34,6 @@ pub use key::{
     BodyDigest, Fingerprint, IdentifierHash, OFFERED_IDENTIFIER, PaymentId, PaymentKey, RequestId,
 };
 pub use network::{Family, Network, NetworkError};
-pub use nodes::{EndpointReport, EndpointState, Fleet, MethodCount, SeenHead, Tally};
 pub use secret::Secret;
 pub use terms::{SellerTerms, Term};
 pub use wire::{

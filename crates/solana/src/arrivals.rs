@@ -2,6 +2,7 @@
 //! explains was landed by somebody else who settles to the same address.
 
 use serde_json::{Value, json};
+use solana_client::rpc_request::RpcRequest;
 
 use crate::chain::SolanaChain;
 use crate::error::SolanaError;
@@ -12,8 +13,7 @@ use crate::status::is_signature;
 /// Most signatures that one look reads; more in one interval are skipped.
 pub const ARRIVALS_MAX: usize = 1_000;
 
-const SIGNATURES: &str = "getSignaturesForAddress";
-const TRANSACTION: &str = "getTransaction";
+const SIGNATURES: RpcRequest = RpcRequest::GetSignaturesForAddress;
 
 /// The newest signature that was seen. A new one begins with the newest there
 /// is: what arrived before is the past.
@@ -36,7 +36,7 @@ impl SolanaChain {
             options["until"] = json!(newest);
         }
         let (_, answer) = self.read(SIGNATURES, json!([self.token_account(), options])).await?;
-        let malformed = || RpcFailure::Malformed { method: SIGNATURES };
+        let malformed = || RpcFailure::Malformed { method: SIGNATURES.as_str() };
         let mut found = Vec::new();
         let mut newest = None;
         for one in answer.as_array().ok_or_else(malformed)? {
@@ -62,7 +62,8 @@ impl SolanaChain {
             "commitment": self.commitment.as_str(),
             "maxSupportedTransactionVersion": 1,
         }]);
-        let (_, answer) = self.read_among(&self.fleet.order(), TRANSACTION, params).await?;
+        let (_, answer) =
+            self.read_among(self.endpoints.in_order(), RpcRequest::GetTransaction, params).await?;
         let account = self.token_account();
         // Those of lookup tables follow the message's own: Solana documentation, "Transaction metadata".
         let at = [

@@ -9,12 +9,14 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use quittance_protocol::Deadline;
-use serde_json::json;
+use serde_json::{Value, json};
+use solana_client::rpc_request::RpcRequest;
 use solana_sdk::hash::Hash;
 use solana_sdk::pubkey::Pubkey;
 
 use crate::chain::{SolanaChain, SolanaView};
 use crate::error::SolanaError;
+use crate::node::Shown;
 use crate::payment::SolanaPayment;
 use crate::read::{Newest, parse_account, parse_blockhash};
 use crate::rpc::RpcFailure;
@@ -39,8 +41,7 @@ const RECENT_BLOCKHASHES: Pubkey = Pubkey::from_str_const("SysvarRecentB1ockHash
 const RECENT_LENGTH_BYTES: usize = 8;
 const RECENT_ENTRY_BYTES: usize = 40;
 
-const NEWEST: &str = "getLatestBlockhash";
-const ACCOUNT: &str = "getAccountInfo";
+const ACCOUNT: RpcRequest = RpcRequest::GetAccountInfo;
 
 /// One blockhash and its last valid block height, as an endpoint said or as follows from it.
 #[derive(Clone, Copy, Debug)]
@@ -173,7 +174,8 @@ impl SolanaChain {
 
     async fn newest_blockhash(&self, view: &SolanaView) -> Result<Newest, SolanaError> {
         let params = json!([{"commitment": "processed", "minContextSlot": view.slot}]);
-        let answer = self.endpoint(view.endpoint)?.call(NEWEST, params).await?;
+        let endpoint = self.endpoint(view.endpoint)?;
+        let answer: Value = endpoint.ask(RpcRequest::GetLatestBlockhash, params).await?;
         let newest = parse_blockhash(&answer)?;
         self.blockhashes.learn(view.endpoint, newest);
         Ok(newest)
@@ -183,9 +185,9 @@ impl SolanaChain {
         let params = json!([RECENT_BLOCKHASHES.to_string(), {
             "encoding": "base64", "commitment": "processed", "minContextSlot": view.slot,
         }]);
-        let answer = self.endpoint(view.endpoint)?.call(ACCOUNT, params).await?;
-        let malformed = || RpcFailure::Malformed { method: ACCOUNT };
-        let account = parse_account(answer.get("value").ok_or_else(malformed)?, ACCOUNT)?;
+        let Shown { value } = self.endpoint(view.endpoint)?.ask(ACCOUNT, params).await?;
+        let malformed = || RpcFailure::Malformed { method: ACCOUNT.as_str() };
+        let account = parse_account(&value, ACCOUNT.as_str())?;
         let list = parse_recent(&account.ok_or_else(malformed)?.data).ok_or_else(malformed)?;
         self.blockhashes.learn_list(view.endpoint, &list);
         Ok(())

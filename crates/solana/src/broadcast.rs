@@ -1,15 +1,17 @@
 //! Broadcasting recorded bytes, and what the endpoints' answers prove together.
 
-use std::sync::Arc;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use quittance_protocol::{DurableAttempt, SendOutcome};
+use quittance_rpc::combine;
 use serde_json::json;
+use solana_client::rpc_config::{CommitmentLevel, RpcSendTransactionConfig, UiTransactionEncoding};
+use solana_client::rpc_request::RpcRequest;
 
 use crate::chain::SolanaChain;
-use crate::classify::{classify_send, combine, was_withheld};
-use crate::rpc::{Rpc, RpcFailure};
+use crate::classify::{classify_send, was_withheld};
+use crate::node::Node;
+use crate::rpc::RpcFailure;
 
 /// How a broadcast ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,44 +33,42 @@ impl SolanaChain {
 
     /// [`Self::send`], and whether each endpoint that got the bytes proved that it kept them.
     pub async fn broadcast<A: DurableAttempt + ?Sized>(&self, attempt: &A) -> Broadcast {
-        let mut all: Option<Broadcast> = None;
-        for endpoint in self.in_order() {
-            // One of another cluster never gets the bytes.
-            let Some(next) = send_to(endpoint, attempt).await else { continue };
-            let joined = match all.take() {
-                None => next,
-                Some(before) => Broadcast {
-                    outcome: combine(before.outcome, next.outcome),
-                    withheld: before.withheld && next.withheld,
-                },
-            };
-            if joined.outcome == SendOutcome::Accepted {
-                return joined;
-            }
-            all = Some(joined);
-        }
-        let nobody = || SendOutcome::Unknown { reason: "no endpoint".to_owned() };
-        all.unwrap_or_else(|| Broadcast { outcome: nobody(), withheld: false })
+        let join = |before: Broadcast, next: Broadcast| Broadcast {
+            outcome: combine(before.outcome, next.outcome),
+            withheld: before.withheld && next.withheld,
+        };
+        let is_last = |sent: &Broadcast| sent.outcome == SendOutcome::Accepted;
+        let sent = self.endpoints.broadcast(|endpoint| send_to(endpoint, attempt), join, is_last).await;
+        sent.unwrap_or_else(|| Broadcast { outcome: nobody(), withheld: false })
     }
 
     /// Broadcasts the same bytes again to every endpoint. Never `Refused`: an
     /// earlier send may have been taken, whatever is said now.
     pub async fn rebroadcast<A: DurableAttempt + ?Sized>(&self, attempt: &A) -> SendOutcome {
-        let sends = self.endpoints.iter().map(|endpoint| send_to(endpoint, attempt));
-        let outcomes = futures::future::join_all(sends).await;
+        let outcomes = self.endpoints.every(|endpoint| send_to(endpoint, attempt)).await;
         match outcomes.into_iter().flatten().map(|sent| sent.outcome).reduce(combine) {
             Some(SendOutcome::Refused { reason }) => SendOutcome::Unknown { reason },
             Some(outcome) => outcome,
-            None => SendOutcome::Unknown { reason: "no endpoint".to_owned() },
+            None => nobody(),
         }
     }
 }
 
-async fn send_to<A: DurableAttempt + ?Sized>(endpoint: &Arc<dyn Rpc>, attempt: &A) -> Option<Broadcast> {
-    let params = json!([STANDARD.encode(attempt.raw_bytes()), {
-        "encoding": "base64", "skipPreflight": false, "preflightCommitment": "processed", "maxRetries": 0,
-    }]);
-    match endpoint.call("sendTransaction", params).await {
+fn nobody() -> SendOutcome {
+    SendOutcome::Unknown { reason: "no endpoint".to_owned() }
+}
+
+async fn send_to<A: DurableAttempt + ?Sized>(endpoint: &Node, attempt: &A) -> Option<Broadcast> {
+    let config = RpcSendTransactionConfig {
+        encoding: Some(UiTransactionEncoding::Base64),
+        skip_preflight: false,
+        preflight_commitment: Some(CommitmentLevel::Processed),
+        max_retries: Some(0),
+        ..RpcSendTransactionConfig::default()
+    };
+    // The recorded bytes as they are: the client's own method would serialize a transaction anew.
+    let params = json!([STANDARD.encode(attempt.raw_bytes()), config]);
+    match endpoint.ask(RpcRequest::SendTransaction, params).await {
         Err(RpcFailure::WrongCluster { .. }) => None,
         answer => Some(Broadcast {
             withheld: was_withheld(&answer),

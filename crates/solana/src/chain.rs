@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use quittance_protocol::{Family, Fleet, Network, PaymentPayload, Secret};
+use quittance_protocol::{Family, Network, PaymentPayload, Secret};
+use quittance_rpc::Endpoints;
 use serde::{Deserialize, Serialize};
 use solana_sdk::signature::{Keypair, Signer};
 use tokio::sync::Semaphore;
 
 use crate::blockhashes::Blockhashes;
 use crate::cluster::{Identified, StandIn};
+use crate::commitment::Commitment;
 use crate::error::SolanaError;
 use crate::history::Memory;
 use crate::inspect::Rules;
 use crate::instructions as layout;
 use crate::key;
+use crate::node::Node;
 use crate::payment::SolanaPayment;
 use crate::read::{read_account, read_mint, read_rent};
 use crate::recipient;
@@ -38,26 +41,6 @@ pub enum TokenAccountPolicy {
     AtStart,
     /// The first payment does; its rent is part of the offer.
     InPayment,
-}
-
-/// How deep a landing must be before it is evidence.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Commitment {
-    /// Voted on by two thirds of the stake.
-    #[default]
-    Confirmed,
-    /// Rooted.
-    Finalized,
-}
-
-impl Commitment {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Confirmed => "confirmed",
-            Self::Finalized => "finalized",
-        }
-    }
 }
 
 /// Settings of one cluster.
@@ -143,9 +126,7 @@ pub struct SignedTransaction {
 
 /// Inspects, co-signs, broadcasts and proves payments of one token on one cluster.
 pub struct SolanaChain {
-    pub(crate) endpoints: Vec<Arc<dyn Rpc>>,
-    /// Which of them stand behind the others.
-    pub(crate) fleet: Fleet,
+    pub(crate) endpoints: Endpoints<Node>,
     pub(crate) rules: Rules,
     pub(crate) commitment: Commitment,
     pub(crate) second_opinion_value: u64,
@@ -228,6 +209,8 @@ impl SolanaChain {
         let wallet = key::keypair(wallet_key)?;
         let mint = key::address("asset", &config.asset)?;
         let pay_to = key::address("pay_to", &config.pay_to)?;
+        let nodes = endpoints.into_iter().map(Node::new).collect();
+        let endpoints = Endpoints::new(nodes, config.head_age_max_ms);
         let decimals = read_mint(&endpoints, &mint).await?;
         if decimals != config.asset_decimals {
             return Err(SolanaError::Decimals { expected: config.asset_decimals, found: decimals });
@@ -247,9 +230,7 @@ impl SolanaChain {
             compute_unit_price_micro_lamports_max: config.compute_unit_price_micro_lamports_max,
             priority_fee_lamports_max: config.priority_fee_lamports_max,
         };
-        let head_age_max_ms = i64::try_from(config.head_age_max_ms).unwrap_or(i64::MAX);
         Ok(Self {
-            fleet: Fleet::new(endpoints.len(), head_age_max_ms),
             endpoints,
             rules,
             commitment: config.commitment,
@@ -395,13 +376,8 @@ impl SolanaChain {
         })
     }
 
-    /// All endpoints, the healthy ones first.
-    pub(crate) fn in_order(&self) -> impl Iterator<Item = &Arc<dyn Rpc>> {
-        self.fleet.order().into_iter().filter_map(|at| self.endpoints.get(at))
-    }
-
-    pub(crate) fn endpoint(&self, at: usize) -> Result<&Arc<dyn Rpc>, SolanaError> {
-        self.endpoints.get(at).ok_or(SolanaError::NoEndpoint)
+    pub(crate) fn endpoint(&self, at: usize) -> Result<&Node, SolanaError> {
+        self.endpoints.at(at).ok_or(SolanaError::NoEndpoint)
     }
 }
 

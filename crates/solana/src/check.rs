@@ -3,6 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use solana_client::rpc_config::{
+    RpcSimulateTransactionAccountsConfig, RpcSimulateTransactionConfig, UiAccountEncoding,
+    UiTransactionEncoding,
+};
+use solana_client::rpc_request::RpcRequest;
 
 use crate::chain::{SolanaChain, SolanaView};
 use crate::error::SolanaError;
@@ -17,11 +22,11 @@ impl SolanaChain {
     /// endpoint does not know it either: one that lies a little behind must not
     /// refuse a customer.
     pub async fn check_chain(&self, payment: &SolanaPayment) -> Result<SolanaView, SolanaError> {
-        let serving = self.fleet.serving();
-        match self.check_chain_among(&serving, payment).await {
+        let serving = self.endpoints.serving();
+        match self.check_chain_among(serving.clone(), payment).await {
             Err(SolanaError::BlockhashNotFound) if serving.len() > 1 => {
                 let others = serving.get(1..).unwrap_or_default();
-                self.check_chain_among(others, payment).await
+                self.check_chain_among(others.to_vec(), payment).await
             }
             checked => checked,
         }
@@ -29,18 +34,22 @@ impl SolanaChain {
 
     async fn check_chain_among(
         &self,
-        places: &[usize],
+        places: Vec<usize>,
         payment: &SolanaPayment,
     ) -> Result<SolanaView, SolanaError> {
         let source = payment.source();
-        let params = json!([STANDARD.encode(payment.raw()), {
-            "encoding": "base64",
-            "sigVerify": false,
-            "replaceRecentBlockhash": false,
-            "commitment": self.commitment.as_str(),
-            "accounts": {"encoding": "base64", "addresses": [source]},
-        }]);
-        let simulated = self.read_among(places, "simulateTransaction", params).await;
+        let accounts = RpcSimulateTransactionAccountsConfig {
+            encoding: Some(UiAccountEncoding::Base64),
+            addresses: source.iter().cloned().collect(),
+        };
+        let config = RpcSimulateTransactionConfig {
+            encoding: Some(UiTransactionEncoding::Base64),
+            commitment: Some(self.commitment.into()),
+            accounts: Some(accounts),
+            ..RpcSimulateTransactionConfig::default()
+        };
+        let params = json!([STANDARD.encode(payment.raw()), config]);
+        let simulated = self.read_among(places, RpcRequest::SimulateTransaction, params).await;
         let (endpoint, answer) = simulated.map_err(simulate::judge_failure)?;
         let (slot, units_consumed) = simulate::judge(&answer, payment.inspected())?;
         let balance = match simulate::balance(&answer, payment.amount()) {
@@ -53,7 +62,8 @@ impl SolanaChain {
     /// At the endpoint that simulated; it may be a slot ahead of the simulation by now.
     async fn read_balance(&self, endpoint: usize, source: Option<&str>) -> Option<u64> {
         let params = json!([source?, {"commitment": self.commitment.as_str()}]);
-        let answer = self.endpoint(endpoint).ok()?.call("getTokenAccountBalance", params).await.ok()?;
+        let endpoint = self.endpoint(endpoint).ok()?;
+        let answer: Value = endpoint.ask(RpcRequest::GetTokenAccountBalance, params).await.ok()?;
         answer.pointer("/value/amount").and_then(Value::as_str)?.parse().ok()
     }
 }

@@ -56,16 +56,6 @@ fn is_refusal(failure: &RpcFailure) -> bool {
     }
 }
 
-/// Joins the answers of endpoints that got the same bytes: one that took them,
-/// or may have, outweighs every refusal.
-pub(crate) fn combine(first: SendOutcome, second: SendOutcome) -> SendOutcome {
-    match (first, second) {
-        (SendOutcome::Accepted, _) | (_, SendOutcome::Accepted) => SendOutcome::Accepted,
-        (unknown @ SendOutcome::Unknown { .. }, _) | (_, unknown @ SendOutcome::Unknown { .. }) => unknown,
-        (refused, SendOutcome::Refused { .. }) => refused,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -161,29 +151,5 @@ mod tests {
             "Transaction simulation failed: Error processing Instruction 2: custom program error: 0x1";
         assert!(!was_withheld(&node(-32002, words)), "words alone prove nothing");
         assert!(!was_withheld(&Ok(json!("sig"))) && !was_withheld(&Err(RpcFailure::Timeout)));
-    }
-
-    #[test]
-    fn i3_one_endpoint_that_may_have_taken_the_bytes_outweighs_refusals() {
-        let all = || {
-            [
-                SendOutcome::Accepted,
-                SendOutcome::Unknown { reason: String::new() },
-                SendOutcome::Refused { reason: String::new() },
-            ]
-        };
-        for first in all() {
-            for second in all() {
-                let kinds = [kind(&first), kind(&second)];
-                let expected = if kinds.contains(&Kind::Accepted) {
-                    Kind::Accepted
-                } else if kinds.contains(&Kind::Unknown) {
-                    Kind::Unknown
-                } else {
-                    Kind::Refused
-                };
-                assert_eq!(kind(&combine(first.clone(), second)), expected, "{kinds:?}");
-            }
-        }
     }
 }

@@ -11,7 +11,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use quittance_protocol::{Deadline, Evidence, PaymentKey};
+use quittance_rpc::Budget;
 use serde_json::{Value, json};
+use solana_client::rpc_request::RpcRequest;
 use tokio::time::Instant;
 
 use crate::chain::SolanaChain;
@@ -34,8 +36,7 @@ const WITNESS_PAGES_MAX: usize = 3;
 /// balancer one node may keep none while its neighbour does.
 const NO_HISTORY_LOOKS: u32 = 5;
 
-const SIGNATURES: &str = "getSignaturesForAddress";
-const FIRST_BLOCK: &str = "getFirstAvailableBlock";
+const SIGNATURES: RpcRequest = RpcRequest::GetSignaturesForAddress;
 
 /// What is remembered between two searches.
 #[derive(Default)]
@@ -90,10 +91,10 @@ impl SolanaChain {
     /// then a single one that does is enough, if the other answers, has passed that
     /// height too, and shows no landing in what it remembers.
     pub(crate) async fn look_back(&self, first: usize, missing: &[&SolanaWatch], scope: Scope) -> LookBack {
-        let needed = self.endpoints.len().min(2);
+        let needed = self.endpoints.all().len().min(2);
         let mut open: Vec<Open<'_>> = missing.iter().map(|watch| Open::new(watch)).collect();
         let mut found = Vec::new();
-        for at in self.first_then_others(first) {
+        for at in self.endpoints.first_then_others(first) {
             if let Err(error) = self.look_back_at(at, &mut open, scope, needed, &mut found).await {
                 tracing::debug!(%error, endpoint = at, "a history cannot be searched");
                 self.note_history(at, History::Unknown);
@@ -106,12 +107,6 @@ impl SolanaChain {
             Some((one.watch.key, Evidence::Expired { block: slot, clock: height }))
         }));
         LookBack { found, absent }
-    }
-
-    /// One endpoint, and then the others, healthy ones first.
-    pub(crate) fn first_then_others(&self, first: usize) -> impl Iterator<Item = usize> + use<> {
-        let others = self.fleet.order().into_iter().filter(move |other| *other != first);
-        std::iter::once(first).chain(others)
     }
 
     async fn look_back_at(
@@ -210,7 +205,7 @@ impl SolanaChain {
     /// Positions in `rpc_urls` of the endpoints that were found to keep no history:
     /// they prove no expiry, and find no landing that is older than their status cache.
     pub fn endpoints_without_history(&self) -> Vec<usize> {
-        (0..self.endpoints.len()).filter(|at| self.memory.keeps_none(*at)).collect()
+        (0..self.endpoints.all().len()).filter(|at| self.memory.keeps_none(*at)).collect()
     }
 
     /// A transaction that has landed and that only a history can know: one of our
@@ -228,7 +223,7 @@ impl SolanaChain {
         }
         let mut failure = None;
         let mut empty = false;
-        for at in self.first_then_others(at) {
+        for at in self.endpoints.first_then_others(at) {
             match self.wallet_transaction(at, now_slot).await {
                 Ok(Some((signature, slot))) => {
                     self.memory.remember(&signature, slot);
@@ -241,8 +236,7 @@ impl SolanaChain {
         if !empty {
             return Err(failure.unwrap_or(SolanaError::NoEndpoint));
         }
-        let answer = self.endpoint(at)?.call(FIRST_BLOCK, json!([])).await?;
-        let kept_since = answer.as_u64().ok_or(RpcFailure::Malformed { method: FIRST_BLOCK })?;
+        let kept_since = self.endpoint(at)?.first_block().await?;
         match since.min() {
             Some(since) if kept_since <= since => Ok(None),
             _ => Err(SolanaError::NoHistory { endpoint: at }),
@@ -255,14 +249,16 @@ impl SolanaChain {
         at: usize,
         now_slot: u64,
     ) -> Result<Option<(String, u64)>, SolanaError> {
-        let malformed = || SolanaError::from(RpcFailure::Malformed { method: SIGNATURES });
+        let malformed = || SolanaError::from(RpcFailure::Malformed { method: SIGNATURES.as_str() });
         let mut oldest: Option<(String, u64)> = None;
-        for _ in 0..WITNESS_PAGES_MAX {
+        let mut budget = Budget::new(WITNESS_PAGES_MAX);
+        while budget.take() {
             let mut options = json!({"limit": WITNESS_PAGE, "commitment": "finalized"});
             if let Some((signature, _)) = &oldest {
                 options["before"] = json!(signature);
             }
-            let answer = self.endpoint(at)?.call(SIGNATURES, json!([self.wallet(), options])).await?;
+            let params = json!([self.wallet(), options]);
+            let answer: Value = self.endpoint(at)?.ask(SIGNATURES, params).await?;
             let page = answer.as_array().ok_or_else(malformed)?;
             for entry in page {
                 // A failed one has a status too, but some nodes list what never landed among them.

@@ -1,15 +1,20 @@
 //! Program ids and the instruction layouts we know.
 
+use solana_program_pack::Pack;
 use solana_sdk::hash::Hash;
 use solana_sdk::instruction::{AccountMeta, Instruction};
 use solana_sdk::message::{VersionedMessage, v0};
 use solana_sdk::pubkey::Pubkey;
+use spl_associated_token_account_interface::address::get_associated_token_address_with_program_id;
+use spl_associated_token_account_interface::instruction::AssociatedTokenAccountInstruction;
+use spl_associated_token_account_interface::instruction::create_associated_token_account_idempotent;
+use spl_token_interface::instruction::TokenInstruction;
+use spl_token_interface::state::{Account, Mint};
 
 /// SPL Token.
-pub(crate) const TOKEN: Pubkey = Pubkey::from_str_const("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA");
+pub(crate) const TOKEN: Pubkey = spl_token_interface::ID;
 /// SPL Associated Token Account.
-pub(crate) const ASSOCIATED_TOKEN: Pubkey =
-    Pubkey::from_str_const("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL");
+pub(crate) const ASSOCIATED_TOKEN: Pubkey = spl_associated_token_account_interface::program::ID;
 /// System program.
 pub(crate) const SYSTEM: Pubkey = Pubkey::from_str_const("11111111111111111111111111111111");
 /// Compute budget.
@@ -21,23 +26,14 @@ pub(crate) const MEMO: Pubkey = Pubkey::from_str_const("MemoSq4gqABAXKb96qnH8Tys
 pub(crate) const LIGHTHOUSE: Pubkey = Pubkey::from_str_const("L2TExMFKdjpN9kozasaurPirfHy9P8sbXoAN1qA3S95");
 
 /// Size of an SPL token account, for its rent.
-pub(crate) const TOKEN_ACCOUNT_BYTES: u64 = 165;
-/// Mint and owner stand before a token account's amount.
-const TOKEN_AMOUNT_AT: usize = 64;
-/// The length of its data.
-const TOKEN_ACCOUNT_LENGTH: usize = 165;
-/// Size of an SPL mint, and where it keeps its decimals and initialised flag.
-pub(crate) const MINT_BYTES: usize = 82;
-const MINT_DECIMALS_AT: usize = 44;
-const MINT_INITIALISED_AT: usize = 45;
+pub(crate) const TOKEN_ACCOUNT_BYTES: usize = Account::LEN;
+/// Size of an SPL mint.
+pub(crate) const MINT_BYTES: usize = Mint::LEN;
 
-const TRANSFER_CHECKED: u8 = 12;
 const SET_UNIT_LIMIT: u8 = 2;
 const SET_UNIT_PRICE: u8 = 3;
 const LIGHTHOUSE_MEMORY_WRITE: u8 = 0;
 const LIGHTHOUSE_MEMORY_CLOSE: u8 = 1;
-const ATA_CREATE: u8 = 0;
-const ATA_CREATE_IDEMPOTENT: u8 = 1;
 
 /// Units a message gets per instruction when it sets no limit, and the most it can have.
 pub(crate) const DEFAULT_UNITS_PER_INSTRUCTION: u32 = 200_000;
@@ -46,7 +42,7 @@ pub(crate) const UNITS_MAX: u32 = 1_400_000;
 
 /// The token account of `owner` for `mint`.
 pub(crate) fn token_account(owner: &Pubkey, mint: &Pubkey) -> Pubkey {
-    Pubkey::find_program_address(&[owner.as_ref(), TOKEN.as_ref(), mint.as_ref()], &ASSOCIATED_TOKEN).0
+    get_associated_token_address_with_program_id(owner, mint, &TOKEN)
 }
 
 /// A compute budget instruction we accept.
@@ -74,17 +70,26 @@ pub(crate) fn is_unit_price(data: &[u8]) -> bool {
     data.first() == Some(&SET_UNIT_PRICE)
 }
 
-/// Amount and decimals of a `TransferChecked`; `None` for anything else.
+/// Amount and decimals of a `TransferChecked`; `None` for anything else. The program's own parser takes
+/// bytes behind an instruction, which may mean something to its successor: only what is encoded again as
+/// the very bytes counts.
 pub(crate) fn parse_transfer_checked(data: &[u8]) -> Option<(u64, u8)> {
-    let (&TRANSFER_CHECKED, rest) = data.split_first()? else { return None };
-    let (amount, rest) = rest.split_first_chunk::<8>()?;
-    let [decimals] = rest else { return None };
-    Some((u64::from_le_bytes(*amount), *decimals))
+    let instruction = TokenInstruction::unpack(data).ok()?;
+    let TokenInstruction::TransferChecked { amount, decimals } = instruction else { return None };
+    (instruction.pack() == data).then_some((amount, decimals))
 }
 
-/// Whether the data is `Create` (also in its old, empty form) or `CreateIdempotent`.
+/// Whether the data is `Create` (also in its old, empty form) or `CreateIdempotent`, and nothing behind.
 pub(crate) fn is_ata_create(data: &[u8]) -> bool {
-    matches!(data, [] | [ATA_CREATE] | [ATA_CREATE_IDEMPOTENT])
+    use AssociatedTokenAccountInstruction as Ata;
+    if data.is_empty() {
+        return true;
+    }
+    let decoded = borsh::from_slice::<Ata>(data);
+    decoded.is_ok_and(|instruction| {
+        matches!(instruction, Ata::Create | Ata::CreateIdempotent)
+            && borsh::to_vec(&instruction).is_ok_and(|again| again == data)
+    })
 }
 
 /// Whether the data of a Lighthouse instruction is an assertion: all of them are but the two
@@ -95,14 +100,12 @@ pub(crate) fn is_assertion(data: &[u8]) -> bool {
 
 /// Decimals of a mint account's data; `None` when it is no initialised mint.
 pub(crate) fn mint_decimals(data: &[u8]) -> Option<u8> {
-    let initialised = data.len() == MINT_BYTES && data.get(MINT_INITIALISED_AT) == Some(&1);
-    if initialised { data.get(MINT_DECIMALS_AT).copied() } else { None }
+    Mint::unpack(data).ok().map(|mint| mint.decimals)
 }
 
-/// What a token account's data says it holds, in atomic units; `None` when it is no token account.
-pub(crate) fn token_amount(data: &[u8]) -> Option<u64> {
-    let bytes = data.get(TOKEN_AMOUNT_AT..)?.first_chunk()?;
-    (data.len() >= TOKEN_ACCOUNT_LENGTH).then(|| u64::from_le_bytes(*bytes))
+/// A token account's data; `None` when it is none. Extensions of the other token program stand behind it.
+pub(crate) fn held(data: &[u8]) -> Option<Account> {
+    Account::unpack_unchecked(data.get(..TOKEN_ACCOUNT_BYTES)?).ok()
 }
 
 pub(crate) fn set_unit_limit(units: u32) -> Instruction {
@@ -118,18 +121,7 @@ pub(crate) fn set_unit_price(micro_lamports: u64) -> Instruction {
 }
 
 pub(crate) fn create_token_account(funder: &Pubkey, owner: &Pubkey, mint: &Pubkey) -> Instruction {
-    Instruction {
-        program_id: ASSOCIATED_TOKEN,
-        accounts: vec![
-            AccountMeta::new(*funder, true),
-            AccountMeta::new(token_account(owner, mint), false),
-            AccountMeta::new_readonly(*owner, false),
-            AccountMeta::new_readonly(*mint, false),
-            AccountMeta::new_readonly(SYSTEM, false),
-            AccountMeta::new_readonly(TOKEN, false),
-        ],
-        data: vec![ATA_CREATE_IDEMPOTENT],
-    }
+    create_associated_token_account_idempotent(funder, owner, mint, &TOKEN)
 }
 
 pub(crate) fn transfer_checked(
@@ -140,9 +132,7 @@ pub(crate) fn transfer_checked(
     amount: u64,
     decimals: u8,
 ) -> Instruction {
-    let mut data = vec![TRANSFER_CHECKED];
-    data.extend_from_slice(&amount.to_le_bytes());
-    data.push(decimals);
+    let data = TokenInstruction::TransferChecked { amount, decimals }.pack();
     Instruction {
         program_id: TOKEN,
         accounts: vec![

@@ -7,6 +7,7 @@ mod chain;
 mod check;
 mod classify;
 mod cluster;
+mod commitment;
 mod error;
 mod health;
 mod history;
@@ -15,6 +16,7 @@ mod inspect;
 mod instructions;
 mod key;
 mod message;
+mod node;
 mod payer;
 mod payment;
 mod payout;
@@ -34,9 +36,10 @@ pub use arrivals::{ARRIVALS_MAX, ArrivalCursor};
 pub use blockhashes::BLOCKS_LEFT_MIN;
 pub use broadcast::Broadcast;
 pub use chain::{
-    Commitment, LAMPORTS_PER_SIGNATURE, SIGNATURES_PER_PAYMENT, SignedTransaction, SolanaChain, SolanaConfig,
-    SolanaFees, SolanaView, TokenAccountPolicy,
+    LAMPORTS_PER_SIGNATURE, SIGNATURES_PER_PAYMENT, SignedTransaction, SolanaChain, SolanaConfig, SolanaFees,
+    SolanaView, TokenAccountPolicy,
 };
+pub use commitment::Commitment;
 pub use error::{MalformedTransaction, SolanaError};
 pub use identity::{SolanaIdentity, identify};
 pub use inspect::{INSTRUCTIONS_MAX, LIGHTHOUSE_MAX, MEMO_BYTES_MAX};

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use quittance_protocol::{PaymentRequirements, Secret, SvmExactPayload};
+use quittance_rpc::Endpoints;
 use solana_sdk::hash::Hash;
 use solana_sdk::signature::{Keypair, Signer};
 
-use crate::chain::Commitment;
+use crate::commitment::Commitment;
 use crate::error::{MalformedTransaction, SolanaError};
 use crate::inspect::MEMO_BYTES_MAX;
 use crate::instructions as layout;
 use crate::key;
 use crate::message::{SIGNATURE_BYTES, TRANSACTION_BYTES_MAX};
+use crate::node::Node;
 use crate::read::{read_account, read_blockhash, read_mint};
 use crate::rpc::{HttpRpc, Rpc};
 
@@ -148,7 +150,7 @@ impl SolanaPayer {
         let hint = |name: &str| requirements.extra.get(name).and_then(serde_json::Value::as_str);
         let mint = key::address("asset", &requirements.asset)?;
         let owner = key::address("payTo", &requirements.pay_to)?;
-        let endpoints = [rpc];
+        let endpoints = Endpoints::new(vec![Node::new(rpc)], u64::MAX);
         let decimals = read_mint(&endpoints, &mint).await?;
         let create = match options.create_token_account {
             Some(create) => create,

@@ -1,6 +1,5 @@
 //! Our token account: what stands at its address, and its creation.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,20 +7,19 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use quittance_protocol::plain_words;
 use serde_json::{Value, json};
+use solana_client::rpc_request::RpcRequest;
 use solana_sdk::signature::Signer;
 
-use crate::chain::{Commitment, LAMPORTS_PER_SIGNATURE, SolanaChain, TokenAccountPolicy};
+use crate::chain::{LAMPORTS_PER_SIGNATURE, SolanaChain, TokenAccountPolicy};
+use crate::commitment::Commitment;
 use crate::error::SolanaError;
 use crate::instructions as layout;
+use crate::node::Node;
 use crate::read::{Account, parse_account};
-use crate::rpc::{Rpc, RpcFailure};
+use crate::rpc::RpcFailure;
 
 const CREATION_POLL_MS: u64 = 400;
 const CREATION_POLLS_MAX: u32 = 150;
-
-/// Where an SPL token account keeps its state, and what it says of a frozen one.
-const STATE_AT: usize = 108;
-const FROZEN: u8 = 2;
 
 /// What stands at our token account's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,18 +46,18 @@ pub struct SolanaState {
 impl SolanaChain {
     /// Reads both in one call, and remembers whether the token account is missing.
     pub async fn state(&self) -> Result<SolanaState, SolanaError> {
-        const METHOD: &str = "getMultipleAccounts";
+        const METHOD: RpcRequest = RpcRequest::GetMultipleAccounts;
         let addresses = [self.wallet(), self.token_account()];
         let params = json!([addresses, {"encoding": "base64", "commitment": self.commitment.as_str()}]);
         let (_, answer) = self.read(METHOD, params).await?;
-        let malformed = || RpcFailure::Malformed { method: METHOD };
+        let malformed = || RpcFailure::Malformed { method: METHOD.as_str() };
         let values = answer.get("value").and_then(Value::as_array).ok_or_else(malformed)?;
         let [wallet, account] = values.as_slice() else { return Err(malformed().into()) };
         let wallet_lamports = match wallet {
             Value::Null => 0,
             wallet => wallet.get("lamports").and_then(Value::as_u64).ok_or_else(malformed)?,
         };
-        let payout = self.judge(parse_account(account, METHOD)?.as_ref());
+        let payout = self.judge(parse_account(account, METHOD.as_str())?.as_ref());
         self.token_account_missing.store(payout == Payout::Missing, Ordering::Release);
         if payout != Payout::Missing {
             self.token_account_seen.store(true, Ordering::Release);
@@ -73,11 +71,11 @@ impl SolanaChain {
         if account.owner == layout::SYSTEM.to_string() {
             return Payout::Missing;
         }
-        let expected = [self.rules.mint.to_bytes(), self.rules.pay_to.to_bytes()].concat();
-        match account.owner == layout::TOKEN.to_string() && account.data.starts_with(&expected) {
-            false => Payout::Foreign,
-            true if account.data.get(STATE_AT) == Some(&FROZEN) => Payout::Frozen,
-            true => Payout::Ready,
+        let held = layout::held(&account.data).filter(|_| account.owner == layout::TOKEN.to_string());
+        match held.filter(|held| held.mint == self.rules.mint && held.owner == self.rules.pay_to) {
+            None => Payout::Foreign,
+            Some(held) if held.is_frozen() => Payout::Frozen,
+            Some(_) => Payout::Ready,
         }
     }
 
@@ -124,14 +122,15 @@ impl SolanaChain {
             "encoding": "base64", "preflightCommitment": self.commitment.as_str(),
         }]);
         let endpoint = self.endpoint(endpoint)?;
-        endpoint.call("sendTransaction", params).await?;
+        endpoint.ask::<Value>(RpcRequest::SendTransaction, params).await?;
         self.await_creation(endpoint, &signature.to_string()).await?;
         self.token_account_exists().await
     }
 
-    async fn await_creation(&self, endpoint: &Arc<dyn Rpc>, transaction: &str) -> Result<(), SolanaError> {
+    async fn await_creation(&self, endpoint: &Node, transaction: &str) -> Result<(), SolanaError> {
         for _ in 0..CREATION_POLLS_MAX {
-            let answer = endpoint.call("getSignatureStatuses", json!([[transaction]])).await?;
+            let asked = json!([[transaction]]);
+            let answer: Value = endpoint.ask(RpcRequest::GetSignatureStatuses, asked).await?;
             let status = answer.pointer("/value/0").filter(|status| !status.is_null());
             if let Some(error) = status.and_then(|status| status.get("err")).filter(|error| !error.is_null())
             {

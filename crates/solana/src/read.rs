@@ -1,31 +1,42 @@
 //! Reads that ask one endpoint after the other.
 
-use std::sync::Arc;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use quittance_rpc::Endpoints;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use solana_client::rpc_config::CommitmentConfig;
+use solana_client::rpc_request::RpcRequest;
 use solana_sdk::hash::Hash;
 use solana_sdk::pubkey::Pubkey;
 
-use crate::chain::{Commitment, SolanaChain};
+use crate::chain::SolanaChain;
+use crate::commitment::Commitment;
 use crate::error::SolanaError;
 use crate::instructions as layout;
-use crate::rpc::{Rpc, RpcFailure};
+use crate::node::{Node, Shown};
+use crate::rpc::RpcFailure;
 
-const RENT: &str = "getMinimumBalanceForRentExemption";
-const BLOCKHASH: &str = "getLatestBlockhash";
+/// Asks endpoints of which nothing is known, in order, until one answers.
+async fn read<T: DeserializeOwned>(
+    endpoints: &Endpoints<Node>,
+    request: RpcRequest,
+    params: Value,
+) -> Result<T, RpcFailure> {
+    let (_, answer) = read_among(endpoints, endpoints.serving(), request, params).await?;
+    Ok(answer)
+}
 
-/// Asks endpoints in order until one answers, before anything is known of them.
-async fn read(endpoints: &[Arc<dyn Rpc>], method: &'static str, params: Value) -> Result<Value, RpcFailure> {
-    let mut failure = RpcFailure::Malformed { method };
-    for endpoint in endpoints {
-        match endpoint.call(method, params.clone()).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
+/// Asks these in order until one answers, which is named.
+async fn read_among<T: DeserializeOwned>(
+    endpoints: &Endpoints<Node>,
+    places: Vec<usize>,
+    request: RpcRequest,
+    params: Value,
+) -> Result<(usize, T), RpcFailure> {
+    let none = RpcFailure::Malformed { method: request.as_str() };
+    let ask = |_, endpoint| Node::ask(endpoint, request, params.clone());
+    endpoints.first_that_answers(places, none, ask, |_| true).await
 }
 
 /// An account's owner program, base58, whether it is a program, and its data.
@@ -36,14 +47,14 @@ pub(crate) struct Account {
 }
 
 pub(crate) async fn read_account(
-    endpoints: &[Arc<dyn Rpc>],
+    endpoints: &Endpoints<Node>,
     address: &Pubkey,
     commitment: Commitment,
 ) -> Result<Option<Account>, SolanaError> {
-    const METHOD: &str = "getAccountInfo";
     let params = json!([address.to_string(), {"encoding": "base64", "commitment": commitment.as_str()}]);
-    let answer = read(endpoints, METHOD, params).await?;
-    parse_account(answer.get("value").ok_or(RpcFailure::Malformed { method: METHOD })?, METHOD)
+    let request = RpcRequest::GetAccountInfo;
+    let Shown { value } = read(endpoints, request, params).await?;
+    parse_account(&value, request.as_str())
 }
 
 /// One account as nodes write it in base64; `None` where there is none.
@@ -60,14 +71,15 @@ pub(crate) fn parse_account(value: &Value, method: &'static str) -> Result<Optio
 }
 
 /// What an account of so many bytes must hold, in lamports.
-pub(crate) async fn read_rent(endpoints: &[Arc<dyn Rpc>], bytes: u64) -> Result<u64, SolanaError> {
-    let rent = read(endpoints, RENT, json!([bytes])).await?;
-    Ok(rent.as_u64().ok_or(RpcFailure::Malformed { method: RENT })?)
+pub(crate) async fn read_rent(endpoints: &Endpoints<Node>, bytes: usize) -> Result<u64, SolanaError> {
+    let ask = |_, endpoint| Node::rent(endpoint, bytes);
+    let (_, rent) = endpoints.first_that_answers(endpoints.serving(), NO_RENT, ask, |_| true).await?;
+    Ok(rent)
 }
 
 /// Decimals of a mint of the SPL token program.
-pub(crate) async fn read_mint(endpoints: &[Arc<dyn Rpc>], mint: &Pubkey) -> Result<u8, SolanaError> {
-    if endpoints.is_empty() {
+pub(crate) async fn read_mint(endpoints: &Endpoints<Node>, mint: &Pubkey) -> Result<u8, SolanaError> {
+    if endpoints.all().is_empty() {
         return Err(SolanaError::NoEndpoint);
     }
     let account = read_account(endpoints, mint, Commitment::Confirmed).await?;
@@ -77,34 +89,29 @@ pub(crate) async fn read_mint(endpoints: &[Arc<dyn Rpc>], mint: &Pubkey) -> Resu
     decimals.ok_or(SolanaError::NotAMint)
 }
 
+/// Where nobody could be asked for the rent.
+const NO_RENT: RpcFailure = RpcFailure::Malformed { method: "getMinimumBalanceForRentExemption" };
+
 impl SolanaChain {
     /// Asks the healthy endpoints in order until one answers; see [`Fleet::serving`].
     ///
-    /// [`Fleet::serving`]: quittance_protocol::Fleet::serving
+    /// [`Fleet::serving`]: quittance_rpc::Fleet::serving
     pub(crate) async fn read(
         &self,
-        method: &'static str,
+        request: RpcRequest,
         params: Value,
     ) -> Result<(usize, Value), RpcFailure> {
-        self.read_among(&self.fleet.serving(), method, params).await
+        self.read_among(self.endpoints.serving(), request, params).await
     }
 
     /// The same among these.
     pub(crate) async fn read_among(
         &self,
-        places: &[usize],
-        method: &'static str,
+        places: Vec<usize>,
+        request: RpcRequest,
         params: Value,
     ) -> Result<(usize, Value), RpcFailure> {
-        let mut failure = RpcFailure::Malformed { method };
-        for at in places {
-            let Some(endpoint) = self.endpoints.get(*at) else { continue };
-            match endpoint.call(method, params.clone()).await {
-                Ok(answer) => return Ok((*at, answer)),
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure)
+        read_among(&self.endpoints, places, request, params).await
     }
 
     /// Which endpoint answered, and its newest blockhash, which is remembered.
@@ -116,11 +123,12 @@ impl SolanaChain {
     }
 
     /// What an account of so many bytes must hold, in lamports.
-    pub(crate) async fn read_rent(&self, bytes: u64) -> Result<u64, SolanaError> {
-        let (_, rent) = self.read(RENT, json!([bytes])).await?;
-        Ok(rent.as_u64().ok_or(RpcFailure::Malformed { method: RENT })?)
+    pub(crate) async fn read_rent(&self, bytes: usize) -> Result<u64, SolanaError> {
+        read_rent(&self.endpoints, bytes).await
     }
 }
+
+const BLOCKHASH: RpcRequest = RpcRequest::GetLatestBlockhash;
 
 /// An endpoint's newest blockhash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,18 +142,18 @@ pub(crate) struct Newest {
 
 /// The newest blockhash of endpoints that nothing is known of.
 pub(crate) async fn read_blockhash(
-    endpoints: &[Arc<dyn Rpc>],
+    endpoints: &Endpoints<Node>,
     commitment: Commitment,
 ) -> Result<Newest, SolanaError> {
     parse_blockhash(&read(endpoints, BLOCKHASH, blockhash_params(commitment)).await?)
 }
 
 fn blockhash_params(commitment: Commitment) -> Value {
-    json!([{"commitment": commitment.as_str()}])
+    json!([CommitmentConfig::from(commitment)])
 }
 
 pub(crate) fn parse_blockhash(answer: &Value) -> Result<Newest, SolanaError> {
-    let malformed = || RpcFailure::Malformed { method: BLOCKHASH };
+    let malformed = || RpcFailure::Malformed { method: BLOCKHASH.as_str() };
     let text = answer.pointer("/value/blockhash").and_then(Value::as_str);
     let blockhash = text.and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
     let height = answer.pointer("/value/lastValidBlockHeight").and_then(Value::as_u64);

@@ -1,12 +1,10 @@
-//! JSON-RPC to one endpoint: one call, one request, one answer.
-//!
-//! No retries and no polling here: what matters is counted and decided by the
-//! caller. Tests put their own [`Rpc`] in the place of a node.
+//! One endpoint, and what its answers over HTTP mean on Solana. Tests put their own [`Rpc`] in the place
+//! of a node.
 
-use std::time::Duration;
-
-use quittance_protocol::{Tally, Words};
-use serde_json::{Value, json};
+use quittance_protocol::Words;
+use quittance_rpc::{HttpEndpoint, HttpFailure, HttpLimits, NodeError, Reply, Said, Tally};
+use serde_json::Value;
+use serde_json::value::to_raw_value;
 
 /// Largest answer that is read, in bytes.
 pub const RPC_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -61,7 +59,7 @@ pub enum RpcFailure {
     },
 }
 
-/// One Solana JSON-RPC endpoint.
+/// One Solana JSON-RPC endpoint: what solana-client's client is put over.
 #[async_trait::async_trait]
 pub trait Rpc: Send + Sync {
     /// Calls `method` once; the answer is the JSON-RPC `result`.
@@ -79,83 +77,61 @@ pub trait Rpc: Send + Sync {
 }
 
 /// An endpoint over HTTP.
+#[derive(Debug)]
 pub struct HttpRpc {
-    client: reqwest::Client,
-    url: reqwest::Url,
-    words: Words,
+    endpoint: HttpEndpoint,
 }
 
 impl HttpRpc {
     /// `None` when the URL is none or the HTTP client cannot be built.
     pub fn new(url: &str, timeout_ms: u64) -> Option<Self> {
-        let words = Words::of(url);
-        let url = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-        let client = reqwest::Client::builder()
-            .timeout(Duration::from_millis(timeout_ms))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .ok()?;
-        Some(Self { client, url, words })
-    }
-
-    fn transport(&self, error: reqwest::Error) -> RpcFailure {
-        if error.is_timeout() {
-            return RpcFailure::Timeout;
-        }
-        RpcFailure::Transport { reason: self.words.clean(&error.without_url().to_string()) }
+        let limits = HttpLimits { timeout_ms, answer_bytes_max: RPC_ANSWER_BYTES_MAX };
+        Some(Self { endpoint: HttpEndpoint::new(url, limits)? })
     }
 
     /// Whether the endpoint is on this machine.
     pub(crate) fn is_loopback(&self) -> bool {
-        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let address = host.parse::<std::net::IpAddr>();
-        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+        self.endpoint.is_loopback()
     }
 }
 
 #[async_trait::async_trait]
 impl Rpc for HttpRpc {
     async fn call(&self, method: &'static str, params: Value) -> Result<Value, RpcFailure> {
-        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let answer = self.client.post(self.url.clone()).json(&request).send().await;
-        let mut answer = answer.map_err(|error| self.transport(error))?;
-        let status = answer.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| self.transport(error))? {
-            if body.len().saturating_add(chunk.len()) > RPC_ANSWER_BYTES_MAX {
-                return Err(RpcFailure::Malformed { method });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        match read_answer(method, &body, &self.words) {
-            Err(RpcFailure::Malformed { .. }) if !status.is_success() => {
-                Err(RpcFailure::Http { status: status.as_u16() })
-            }
-            other => other,
-        }
+        let params = to_raw_value(&params).map_err(|_| RpcFailure::Malformed { method })?;
+        let reply = self.endpoint.call(method, &params).await.map_err(|failure| match failure {
+            HttpFailure::Timeout => RpcFailure::Timeout,
+            HttpFailure::Transport(reason) => RpcFailure::Transport { reason },
+        })?;
+        read_reply(method, reply, self.endpoint.words())
     }
 
     fn host(&self) -> &str {
-        self.words.host()
+        self.endpoint.host()
     }
 }
 
-/// The one place where a node's words come in: they leave it clean.
-fn read_answer(method: &'static str, body: &[u8], words: &Words) -> Result<Value, RpcFailure> {
-    let malformed = || RpcFailure::Malformed { method };
-    let mut answer: Value = serde_json::from_slice(body).map_err(|_| malformed())?;
-    if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
-        let code = error.get("code").and_then(Value::as_i64).ok_or_else(malformed)?;
-        let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
-        let message = words.clean(message);
-        return Err(match error.pointer("/data/err").and_then(name_of).filter(|_| code == PREFLIGHT) {
-            Some(failed) => RpcFailure::Preflight { message, failed: words.clean(failed) },
-            None => RpcFailure::Node { code, message },
-        });
+/// What an HTTP status and a body mean together on Solana: what is JSON-RPC is the node's word under any
+/// status.
+fn read_reply(method: &'static str, reply: Reply, words: &Words) -> Result<Value, RpcFailure> {
+    let failure = match reply.said {
+        Said::TooLong => return Err(RpcFailure::Malformed { method }),
+        Said::Result { result, .. } => {
+            return serde_json::from_str(result.get()).map_err(|_| RpcFailure::Malformed { method });
+        }
+        Said::Error(NodeError { code: Some(code), message, data }) => {
+            let failed = data.as_ref().and_then(|data| data.get("err")).and_then(name_of);
+            return Err(match failed.filter(|_| code == PREFLIGHT) {
+                Some(failed) => RpcFailure::Preflight { message, failed: words.clean(failed) },
+                None => RpcFailure::Node { code, message },
+            });
+        }
+        Said::Error(_) | Said::Neither { .. } | Said::NotJson => RpcFailure::Malformed { method },
+    };
+    match reply.status {
+        200..300 => Err(failure),
+        status => Err(RpcFailure::Http { status }),
     }
-    let mut result = answer.get_mut("result").map(Value::take).ok_or_else(malformed)?;
-    words.clean_result(&mut result);
-    Ok(result)
 }
 
 /// A transaction error is a word, or an object with the word as its only key.
@@ -164,43 +140,4 @@ fn name_of(error: &Value) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_are_results_errors_or_malformed() {
-        let read = |text: &str| read_answer("getSlot", text.as_bytes(), &Words::default());
-        assert_eq!(read(r#"{"jsonrpc":"2.0","id":1,"result":5}"#), Ok(json!(5)));
-        assert_eq!(read(r#"{"jsonrpc":"2.0","id":1,"result":null}"#), Ok(Value::Null));
-        assert_eq!(
-            read(
-                r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32005,"message":"Node is behind by 42 slots"}}"#
-            ),
-            Err(RpcFailure::Node { code: -32005, message: "Node is behind by 42 slots".into() })
-        );
-        for bad in ["", "<html>", "[]", "{}", r#"{"error":{"message":"no code"}}"#] {
-            assert_eq!(read(bad), Err(RpcFailure::Malformed { method: "getSlot" }), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_node_that_repeats_its_url_gives_away_no_key() {
-        let words = Words::of("https://rpc.example.org/v1/5f0c9b7a3e21d864");
-        let said =
-            r#"{"error":{"code":-32000,"message":"https://rpc.example.org/v1/5f0c9b7a3e21d864\r\nERROR"}}"#;
-        let expected = RpcFailure::Node { code: -32000, message: "rpc.example.org  ERROR".into() };
-        assert_eq!(read_answer("getSlot", said.as_bytes(), &words), Err(expected));
-        let result =
-            r#"{"result":{"value":{"err":"no quota at https://rpc.example.org/v1/5f0c9b7a3e21d864"}}}"#;
-        let clean = json!({"value": {"err": "no quota at rpc.example.org"}});
-        assert_eq!(read_answer("simulateTransaction", result.as_bytes(), &words), Ok(clean));
-    }
-
-    #[test]
-    fn only_http_urls_are_endpoints() {
-        assert!(HttpRpc::new("http://127.0.0.1:8899", 1_000).is_some());
-        for bad in ["", "127.0.0.1:8899", "ws://127.0.0.1:8900", "file:///etc/passwd"] {
-            assert!(HttpRpc::new(bad, 1_000).is_none(), "{bad}");
-        }
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
 use quittance_protocol::{Evidence, Landing, PaymentKey};
 use serde_json::{Value, json};
+use solana_client::rpc_request::RpcRequest;
 
 use crate::chain::SolanaChain;
 use crate::error::SolanaError;
@@ -26,7 +27,7 @@ pub const UNSHOWN_PATIENCE: Duration = Duration::from_secs(2);
 /// `getTransaction` calls at the same time.
 const LANDING_READS_MAX: usize = 8;
 
-const TRANSACTION: &str = "getTransaction";
+const TRANSACTION: RpcRequest = RpcRequest::GetTransaction;
 
 /// When the finalized height was read last.
 #[derive(Default)]
@@ -70,15 +71,12 @@ impl SolanaChain {
         if watched.is_empty() {
             return Ok(Vec::new());
         }
-        let mut failure = SolanaError::NoEndpoint;
         self.memory.keep_unshown(watched);
-        for at in self.fleet.order() {
-            match self.scan_endpoint(at, watched, now_ms).await {
-                Ok(found) => return Ok(found),
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure)
+        let scan = |at, _: &_| self.scan_endpoint(at, watched, now_ms);
+        let places = self.endpoints.in_order();
+        let (_, found) =
+            self.endpoints.first_that_answers(places, SolanaError::NoEndpoint, scan, |_| true).await?;
+        Ok(found)
     }
 
     async fn scan_endpoint(
@@ -121,7 +119,7 @@ impl SolanaChain {
         watched: &[SolanaWatch],
         mut found: Vec<(PaymentKey, Evidence)>,
     ) -> Vec<(PaymentKey, Evidence)> {
-        if self.endpoints.len() < 2 {
+        if self.endpoints.all().len() < 2 {
             return found;
         }
         let large: Vec<&SolanaWatch> = watched
@@ -138,8 +136,7 @@ impl SolanaChain {
         let ids: Vec<&str> = large.iter().map(|watch| watch.id()).collect();
         let mut doubtful: Vec<PaymentKey> = large.iter().map(|watch| watch.key).collect();
         // Any other endpoint that shows it agrees; one that has not come so far says nothing.
-        for other in self.first_then_others(at).skip(1) {
-            let Ok(endpoint) = self.endpoint(other) else { continue };
+        for (other, endpoint) in self.endpoints.among(self.endpoints.others(at)) {
             // Landings found in one history may have left the other's cache too.
             match statuses(endpoint, &ids, Source::History { witness: None }, self.commitment).await {
                 Ok(answer) => {
@@ -216,8 +213,8 @@ impl SolanaChain {
             "maxSupportedTransactionVersion": 1,
         }]);
         let mut failure = None;
-        for at in self.first_then_others(at) {
-            match self.endpoint(at)?.call(TRANSACTION, params.clone()).await {
+        for (_, endpoint) in self.endpoints.among(self.endpoints.first_then_others(at)) {
+            match endpoint.ask(TRANSACTION, params.clone()).await {
                 Ok(answer) => {
                     if let Some(evidence) = judge_landing(&self.rules, watch, &answer)? {
                         return Ok(Some(evidence));
@@ -247,7 +244,7 @@ pub(crate) fn judge_landing(
     answer: &Value,
 ) -> Result<Option<Evidence>, SolanaError> {
     let mismatch = || SolanaError::EvidenceMismatch { transaction: watch.id().to_owned() };
-    let malformed = || SolanaError::from(RpcFailure::Malformed { method: TRANSACTION });
+    let malformed = || SolanaError::from(RpcFailure::Malformed { method: TRANSACTION.as_str() });
     let Some(meta) = answer.get("meta").filter(|meta| !meta.is_null()) else { return Ok(None) };
     let text = answer.pointer("/transaction/0").and_then(Value::as_str).ok_or_else(malformed)?;
     let raw = STANDARD.decode(text).map_err(|_| malformed())?;

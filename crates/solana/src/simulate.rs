@@ -34,7 +34,7 @@ pub(crate) fn judge(answer: &Value, inspected: &Inspected) -> Result<(u64, u64),
 /// it as the simulation left it. `None` from a node that does not.
 pub(crate) fn balance(answer: &Value, amount: Amount) -> Option<u64> {
     let text = answer.pointer("/value/accounts/0/data/0").and_then(Value::as_str)?;
-    let left = layout::token_amount(&STANDARD.decode(text).ok()?)?;
+    let left = layout::held(&STANDARD.decode(text).ok()?)?.amount;
     Some(left.saturating_add(amount.atomic()))
 }
 

@@ -1,17 +1,16 @@
 //! Where landings stand after their verdict (invariant I6), many per call.
 
+use std::future::Future;
+
 use quittance_chain::Heights;
 use quittance_protocol::{Deadline, Evidence, Landing, PaymentKey, Standing};
-use serde_json::json;
 
 use crate::chain::SolanaChain;
 use crate::error::SolanaError;
 use crate::history::{LookBack, Scope};
+use crate::node::Node;
 use crate::payment::{SolanaPayment, SolanaWatch};
-use crate::rpc::RpcFailure;
 use crate::status::{Seen, Source, finalized_height, statuses};
-
-const SLOT: &str = "getSlot";
 
 /// A payment that has landed, and where.
 #[derive(Clone, Debug)]
@@ -29,25 +28,8 @@ pub struct SolanaLanded {
 impl SolanaChain {
     /// Newest and newest finalized slot of one endpoint.
     pub async fn heights(&self) -> Result<Heights, SolanaError> {
-        let mut failure = SolanaError::NoEndpoint;
-        for at in self.fleet.serving() {
-            let endpoint = self.endpoint(at)?;
-            let newest = endpoint.call(SLOT, json!([{"commitment": self.commitment.as_str()}])).await;
-            let heights = match (newest, finalized_height(endpoint).await) {
-                (Ok(slot), Ok(finalized)) => {
-                    slot.as_u64().map(|latest| Heights { latest, finalized: finalized.slot })
-                }
-                (Err(error), _) | (_, Err(error)) => {
-                    failure = error.into();
-                    continue;
-                }
-            };
-            match heights {
-                Some(heights) => return Ok(heights),
-                None => failure = RpcFailure::Malformed { method: SLOT }.into(),
-            }
-        }
-        Err(failure)
+        let read = |_, endpoint| self.heights_of(endpoint);
+        self.first_serving(read).await
     }
 
     /// Where these landings stand now, in their order: one status call per
@@ -58,14 +40,27 @@ impl SolanaChain {
         &self,
         landed: &[SolanaLanded],
     ) -> Result<Vec<(PaymentKey, Standing)>, SolanaError> {
-        let mut failure = SolanaError::NoEndpoint;
-        for at in self.fleet.serving() {
-            match self.standing_at(at, landed).await {
-                Ok(found) => return Ok(found),
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure)
+        self.first_serving(|at, _| self.standing_at(at, landed)).await
+    }
+
+    async fn heights_of(&self, endpoint: &Node) -> Result<Heights, SolanaError> {
+        let latest = endpoint.slot(self.commitment.into()).await?;
+        let finalized = finalized_height(endpoint).await?.slot;
+        Ok(Heights { latest, finalized })
+    }
+
+    /// A read that moves as a whole to the next healthy endpoint.
+    async fn first_serving<'a, T, Fut>(
+        &'a self,
+        read: impl Fn(usize, &'a Node) -> Fut,
+    ) -> Result<T, SolanaError>
+    where
+        Fut: Future<Output = Result<T, SolanaError>>,
+    {
+        let places = self.endpoints.serving();
+        let (_, found) =
+            self.endpoints.first_that_answers(places, SolanaError::NoEndpoint, read, |_| true).await?;
+        Ok(found)
     }
 
     async fn standing_at(

@@ -1,12 +1,14 @@
 //! `getSignatureStatuses`: what one endpoint knows of many transactions.
 
-use std::sync::Arc;
-
+use serde::Deserialize;
 use serde_json::{Value, json};
+use solana_client::rpc_config::{CommitmentConfig, RpcSignatureStatusConfig};
+use solana_client::rpc_request::RpcRequest;
 
-use crate::chain::Commitment;
+use crate::commitment::Commitment;
 use crate::error::SolanaError;
-use crate::rpc::{Rpc, RpcFailure};
+use crate::node::Node;
+use crate::rpc::RpcFailure;
 
 /// Signatures in one `getSignatureStatuses` call; the node's own limit.
 pub const STATUSES_PER_CALL: usize = 256;
@@ -19,13 +21,14 @@ pub const STATUS_CACHE_SLOTS: u64 = 150;
 /// Base58 of 64 bytes is no longer.
 const SIGNATURE_CHARS_MAX: usize = 88;
 
-const STATUSES: &str = "getSignatureStatuses";
-const EPOCH_INFO: &str = "getEpochInfo";
+const STATUSES: RpcRequest = RpcRequest::GetSignatureStatuses;
 
-/// A finalized bank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A finalized bank, as far as `getEpochInfo` is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct FinalizedHeight {
+    #[serde(rename = "absoluteSlot")]
     pub(crate) slot: u64,
+    #[serde(rename = "blockHeight")]
     pub(crate) height: u64,
 }
 
@@ -51,12 +54,8 @@ impl Seen {
     }
 }
 
-pub(crate) async fn finalized_height(endpoint: &Arc<dyn Rpc>) -> Result<FinalizedHeight, RpcFailure> {
-    let answer = endpoint.call(EPOCH_INFO, json!([{"commitment": "finalized"}])).await?;
-    let field = |name: &str| {
-        answer.get(name).and_then(Value::as_u64).ok_or(RpcFailure::Malformed { method: EPOCH_INFO })
-    };
-    Ok(FinalizedHeight { slot: field("absoluteSlot")?, height: field("blockHeight")? })
+pub(crate) async fn finalized_height(endpoint: &Node) -> Result<FinalizedHeight, RpcFailure> {
+    endpoint.ask(RpcRequest::GetEpochInfo, json!([CommitmentConfig::finalized()])).await
 }
 
 /// Statuses in the order of `ids`, and the lowest slot they were answered at.
@@ -66,7 +65,7 @@ pub(crate) async fn finalized_height(endpoint: &Arc<dyn Rpc>) -> Result<Finalize
 /// third part of the answer. Who does not know what landed keeps no history, and
 /// "nowhere" says nothing there.
 pub(crate) async fn statuses(
-    endpoint: &Arc<dyn Rpc>,
+    endpoint: &Node,
     ids: &[&str],
     source: Source<'_>,
     commitment: Commitment,
@@ -79,9 +78,10 @@ pub(crate) async fn statuses(
     let mut all = Statuses { slot: u64::MAX, seen: Vec::with_capacity(ids.len()), remembers: true };
     for chunk in ids.chunks(room) {
         let asked: Vec<&str> = chunk.iter().copied().chain(witness).collect();
-        let params = json!([asked, {"searchTransactionHistory": matches!(source, Source::History { .. })}]);
-        let answer = endpoint.call(STATUSES, params).await?;
-        let malformed = || RpcFailure::Malformed { method: STATUSES };
+        let search_transaction_history = matches!(source, Source::History { .. });
+        let params = json!([asked, RpcSignatureStatusConfig { search_transaction_history }]);
+        let answer: Value = endpoint.ask(STATUSES, params).await?;
+        let malformed = || RpcFailure::Malformed { method: STATUSES.as_str() };
         let values = answer.get("value").and_then(Value::as_array).ok_or_else(malformed)?;
         if values.len() != asked.len() {
             return Err(malformed().into());

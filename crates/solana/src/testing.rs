@@ -14,7 +14,8 @@ use solana_sdk::message::{VersionedMessage, legacy, v0};
 use solana_sdk::pubkey::Pubkey;
 use solana_sdk::signature::{Keypair, Signer};
 
-use crate::chain::{Commitment, SolanaChain, SolanaConfig, TokenAccountPolicy};
+use crate::chain::{SolanaChain, SolanaConfig, TokenAccountPolicy};
+use crate::commitment::Commitment;
 use crate::inspect::Rules;
 use crate::instructions as layout;
 use crate::message::WireTransaction;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use solana_client::rpc_request::RpcRequest;
 
 use crate::chain::SolanaChain;
 use crate::message::WireTransaction;
@@ -41,7 +42,8 @@ impl SolanaChain {
     async fn search_payer(&self, payment: &SolanaPayment) -> Result<Option<String>, RpcFailure> {
         let options = json!({"limit": LANDING_SEARCH_MAX, "commitment": "confirmed"});
         let params = json!([payment.payer(), options]);
-        let (_, listed) = self.read_among(&self.fleet.order(), "getSignaturesForAddress", params).await?;
+        let (_, listed) =
+            self.read_among(self.endpoints.in_order(), RpcRequest::GetSignaturesForAddress, params).await?;
         for entry in listed.as_array().into_iter().flatten() {
             let signature = entry.get("signature").and_then(Value::as_str);
             let Some(signature) = signature.filter(|text| is_signature(text)) else { continue };
@@ -49,7 +51,8 @@ impl SolanaChain {
                 "encoding": "base64", "commitment": "confirmed", "maxSupportedTransactionVersion": 1,
             });
             let params = json!([signature, options]);
-            let (_, answer) = self.read_among(&self.fleet.order(), "getTransaction", params).await?;
+            let (_, answer) =
+                self.read_among(self.endpoints.in_order(), RpcRequest::GetTransaction, params).await?;
             let failed = answer.pointer("/meta/err").is_none_or(|err| !err.is_null());
             if !failed && message_of(&answer).is_some_and(|message| message == payment.message()) {
                 return Ok(Some(signature.to_owned()));

@@ -27,7 +27,7 @@ use quittance_solana::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use solana_sdk::signature::{Keypair, Signer};
-use spl_associated_token_account::get_associated_token_address;
+use spl_associated_token_account_interface::address::get_associated_token_address;
 
 const TOKEN: &str = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA";
 const SYSTEM: &str = "11111111111111111111111111111111";

@@ -1,6 +1,8 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use serde_json::json;
+
 use super::*;
 
 /// Answers one HTTP request with `status` and `body`; an empty status closes the connection.
@@ -24,7 +26,7 @@ async fn serve(status: &'static str, body: String) -> String {
 
 async fn ask(status: &'static str, body: &str) -> Result<Value, RpcError> {
     let url = serve(status, body.to_owned()).await;
-    HttpRpc::new(&url, 2_000).unwrap().call("eth_chainId", json!([])).await
+    HttpRpc::new(&url, 2_000).unwrap().ask("eth_chainId", json!([])).await
 }
 
 #[tokio::test]
@@ -99,7 +101,7 @@ async fn no_answer_in_time_is_a_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let rpc = HttpRpc::new(&url, 50).unwrap();
-    assert_eq!(rpc.call("eth_chainId", json!([])).await, Err(RpcError::Timeout));
+    assert_eq!(rpc.ask("eth_chainId", json!([])).await, Err(RpcError::Timeout));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use alloy::primitives::{Address, B256};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Watched;
 use super::search::{Search, log_word};
@@ -61,7 +61,7 @@ impl Search<'_> {
 
     /// From the transaction itself; where that is not shown either, ours are known by their hash.
     async fn sender(&self, transaction: B256, watched: &[Watched<'_>]) -> Sender {
-        let answer = self.rpc.call(TRANSACTION, json!([transaction])).await;
+        let answer = self.rpc.ask(TRANSACTION, [&transaction]).await;
         if let Some(sender) = answer.ok().and_then(|value| parse_sender(&value)) {
             return sender;
         }

@@ -2,21 +2,24 @@
 
 use std::collections::HashSet;
 
+use alloy::eips::BlockNumberOrTag::{Finalized, Latest};
 use alloy::sol_types::{SolCall, SolValue};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use quittance_protocol::{Evidence, Landing, PaymentKey};
-use serde_json::{Value, json};
+use quittance_rpc::Opinion;
+use serde_json::Value;
 
-use super::{RECEIPT, ScanCursor, Watched};
+use super::{ScanCursor, Watched};
 use crate::abi::IToken;
-use crate::chain::{Block, EvmChain, read_block};
+use crate::chain::EvmChain;
 use crate::config::PARALLEL_CALLS_MAX;
 use crate::error::EvmError;
+use crate::header::Block;
 use crate::logs::read_block_logs;
+use crate::node::Node;
 use crate::proof::{Finding, find, parse_event, parse_receipt};
-use crate::rpc::{Rpc, RpcError};
+use crate::rpc::RpcError;
 use crate::simulate::call;
-use crate::text;
 
 /// Gas for reading one authorization's state.
 const STATE_GAS: u64 = 200_000;
@@ -25,7 +28,7 @@ impl EvmChain {
     /// Asks for the finalized block only while a deadline has passed or a nonce is gone.
     pub(super) async fn finality(
         &self,
-        rpc: &dyn Rpc,
+        rpc: &Node,
         watched: &[Watched<'_>],
         head: &Block,
         cursor: &mut ScanCursor,
@@ -44,7 +47,7 @@ impl EvmChain {
         // block proves nothing about those.
         let mut newest = head.number;
         if newest < finalized.number {
-            let now = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
+            let now = rpc.header(Latest).await?.ok_or(RpcError::BadAnswer("block"))?;
             if now.number < finalized.number {
                 return Ok(out);
             }
@@ -81,7 +84,7 @@ impl EvmChain {
     /// Nonces found gone whose block is final and still in the chain.
     async fn canceled(
         &self,
-        rpc: &dyn Rpc,
+        rpc: &Node,
         open: &[&Watched<'_>],
         finalized: &Block,
         cursor: &mut ScanCursor,
@@ -118,12 +121,12 @@ impl EvmChain {
     /// logs of that block say the same.
     async fn finding_at(
         &self,
-        rpc: &dyn Rpc,
+        rpc: &Node,
         watched: &Watched<'_>,
         landing: &Landing,
     ) -> Result<Option<Finding>, EvmError> {
         let token = watched.watch.payment.token;
-        let answer = rpc.call(RECEIPT, json!([landing.transaction])).await;
+        let answer = rpc.receipt(&landing.transaction).await;
         if let Ok(value) = &answer
             && let Some(receipt) = parse_receipt(value, token)?
         {
@@ -151,15 +154,14 @@ impl EvmChain {
     /// longer have the state of a finalized block.
     async fn authorization_used(
         &self,
-        rpc: &dyn Rpc,
+        rpc: &Node,
         watched: &Watched<'_>,
         block: u64,
     ) -> Result<bool, EvmError> {
         let (authorizer, nonce) = (watched.expected.from, watched.expected.nonce);
         let input = IToken::authorizationStateCall { authorizer, nonce }.abi_encode();
-        let at = text::to_quantity(block);
-        let answer =
-            call(rpc, self.key().address(), watched.watch.payment.token, STATE_GAS, &input, &at).await?;
+        let (from, token) = (self.key().address(), watched.watch.payment.token);
+        let answer = call(rpc, from, token, STATE_GAS, &input, block.into()).await?;
         Ok(bool::abi_decode(&answer).map_err(|_| RpcError::BadAnswer("authorization state"))?)
     }
 
@@ -173,7 +175,7 @@ impl EvmChain {
         found: Vec<(PaymentKey, Evidence)>,
         cursor: &mut ScanCursor,
     ) -> Vec<(PaymentKey, Evidence)> {
-        if self.endpoints().len() < 2 {
+        if self.endpoints().all().len() < 2 {
             return found;
         }
         let mut out = Vec::new();
@@ -204,20 +206,20 @@ impl EvmChain {
     /// Asks any other endpoint, healthy ones first, until one says yes or contradicts. One that has
     /// not come so far, or does not answer, says nothing.
     async fn another_agrees(&self, first: usize, watched: &Watched<'_>, evidence: &Evidence) -> bool {
-        for (index, rpc) in self.in_order().filter(|(index, _)| *index != first) {
-            match self.agrees(rpc.as_ref(), watched, evidence).await {
-                Ok(Some(agrees)) => return agrees,
-                Ok(None) => {}
-                Err(error) => tracing::debug!(%error, endpoint = index, "no second opinion"),
-            }
-        }
-        false
+        let opinion = |rpc| async move {
+            Ok::<_, EvmError>(match self.agrees(rpc, watched, evidence).await? {
+                Some(true) => Opinion::Agrees,
+                Some(false) => Opinion::Contradicts,
+                None => Opinion::Silent,
+            })
+        };
+        self.endpoints().second_opinion(first, opinion).await
     }
 
     /// `None`: this endpoint cannot say.
     async fn agrees(
         &self,
-        rpc: &dyn Rpc,
+        rpc: &Node,
         watched: &Watched<'_>,
         evidence: &Evidence,
     ) -> Result<Option<bool>, EvmError> {
@@ -230,7 +232,7 @@ impl EvmChain {
                 if finalized.timestamp < watched.watch.payment.valid_before {
                     return Ok(None);
                 }
-                let head = read_block(rpc, json!("latest")).await?.ok_or(RpcError::BadAnswer("block"))?;
+                let head = rpc.header(Latest).await?.ok_or(RpcError::BadAnswer("block"))?;
                 if head.number < finalized.number {
                     return Ok(None);
                 }
@@ -249,8 +251,8 @@ impl EvmChain {
 }
 
 /// The finalized block, or `None` from a node that knows of none (yet).
-pub(crate) async fn finalized(rpc: &dyn Rpc) -> Result<Option<Block>, EvmError> {
-    match read_block(rpc, json!("finalized")).await {
+pub(crate) async fn finalized(rpc: &Node) -> Result<Option<Block>, EvmError> {
+    match rpc.header(Finalized).await {
         Err(RpcError::JsonRpc { message, .. }) => {
             tracing::debug!(%message, "no finalized block");
             Ok(None)

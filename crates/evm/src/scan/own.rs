@@ -4,15 +4,16 @@ use std::collections::{HashMap, HashSet};
 
 use alloy::primitives::{Address, B256};
 use quittance_protocol::Evidence;
-use serde_json::json;
+use quittance_rpc::Endpoint;
 
 use super::search::Search;
 use super::{Look, SHOWN, ScanCursor, Watched};
-use crate::chain::{Block, EvmChain};
+use crate::chain::EvmChain;
 use crate::config::RECEIPT_AGAIN_SECONDS;
 use crate::error::EvmError;
+use crate::header::Block;
+use crate::node::Node;
 use crate::proof::{Finding, Receipt, find};
-use crate::rpc::Rpc;
 use crate::text;
 
 impl EvmChain {
@@ -46,7 +47,7 @@ impl EvmChain {
     /// The nonces at the target block of the wallets that an attempt waits for.
     async fn settled_nonces(
         &self,
-        rpc: &dyn Rpc,
+        rpc: &Node,
         watched: &[Watched<'_>],
         target: &Block,
     ) -> Result<HashMap<Address, u64>, EvmError> {
@@ -54,9 +55,7 @@ impl EvmChain {
         let wallets: HashSet<Address> = watched.iter().filter(waiting).map(|w| self.wallet_of(w)).collect();
         let mut counts = HashMap::new();
         for wallet in wallets {
-            let params = json!([wallet, text::to_quantity(target.number)]);
-            let count = rpc.call("eth_getTransactionCount", params).await?;
-            counts.insert(wallet, text::quantity64(&count)?);
+            counts.insert(wallet, rpc.nonces(wallet, target.number.into()).await?);
         }
         Ok(counts)
     }

@@ -11,8 +11,8 @@ use quittance_protocol::UnixSeconds;
 use tokio::time::Instant;
 
 use super::{ScanCursor, Watched};
-use crate::chain::Block;
 use crate::config::{LANDING_SECONDS, OTHERS_LOOK_SECONDS};
+use crate::header::Block;
 
 /// When everything was looked at last, and for how long each attempt has been watched.
 #[derive(Clone, Debug, Default)]

@@ -5,16 +5,18 @@ use std::collections::{HashMap, HashSet};
 use alloy::primitives::{Address, B256};
 use alloy::sol_types::SolEvent;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use quittance_rpc::Endpoint;
 use serde_json::{Value, json};
 
-use super::{RECEIPT, SHOWN, Watched};
+use super::{SHOWN, Watched};
 use crate::abi::IToken;
-use crate::chain::{Block, read_block, read_block_by_hash};
 use crate::config::PARALLEL_CALLS_MAX;
 use crate::error::EvmError;
+use crate::header::Block;
 use crate::logs::{list, read_logs};
+use crate::node::Node;
 use crate::proof::{Receipt, parse_event, parse_receipt};
-use crate::rpc::{Rpc, RpcError};
+use crate::rpc::RpcError;
 use crate::text;
 
 /// One question for logs: these watches (by index), these blocks.
@@ -30,7 +32,7 @@ pub(super) type Answered = (LogQuery, Result<Vec<Receipt>, EvmError>);
 
 /// One endpoint's view up to one block.
 pub(super) struct Search<'a> {
-    pub(super) rpc: &'a dyn Rpc,
+    pub(super) rpc: &'a Node,
     pub(super) token: Address,
     pub(super) target: Block,
     /// No search goes further down.
@@ -114,7 +116,7 @@ impl Search<'_> {
         let logs = if query.first == self.target.number && query.last == self.target.number {
             // By hash, so that a node that does not have the block says so instead of "no logs".
             filter["blockHash"] = json!(self.target.hash);
-            list(self.rpc.call("eth_getLogs", json!([filter])).await?)?
+            list(self.rpc.ask("eth_getLogs", [&filter]).await?)?
         } else {
             read_logs(self.rpc, &filter, query.first, query.last).await?
         };
@@ -131,9 +133,9 @@ impl Search<'_> {
 
     /// By its hash, or by its number where an endpoint does not answer to hashes.
     async fn block_of(&self, hash: B256, number: u64) -> Result<Option<Block>, RpcError> {
-        match read_block_by_hash(self.rpc, hash).await {
+        match self.rpc.header_of(hash).await {
             Err(_) => {
-                let block = read_block(self.rpc, json!(text::to_quantity(number))).await?;
+                let block = self.rpc.header(number.into()).await?;
                 Ok(block.filter(|block| block.hash == hash))
             }
             answer => answer,
@@ -150,7 +152,7 @@ impl Search<'_> {
     }
 
     async fn receipt(&self, hash: B256) -> Result<Option<Receipt>, EvmError> {
-        let value = self.rpc.call(RECEIPT, json!([hash])).await?;
+        let value = self.rpc.receipt(hash).await?;
         Ok(parse_receipt(&value, self.token)?)
     }
 

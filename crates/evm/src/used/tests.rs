@@ -1,5 +1,6 @@
 use super::*;
 use crate::fake::{FakeRpc, cancellation, connect, payment, settlement, wallet};
+use crate::rpc::Rpc;
 
 const FAR: u64 = crate::fake::GENESIS + 1_000_000;
 

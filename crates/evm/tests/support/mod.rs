@@ -18,6 +18,7 @@ use quittance_evm::{
 use quittance_protocol::{
     DurableAttempt, Evidence, Network, PaymentPayload, PaymentRequirements, Secret, SendOutcome,
 };
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 pub(crate) const CHAIN_ID: u64 = 8453;
@@ -112,7 +113,7 @@ impl Devnet {
         std::thread::spawn(move || lines.for_each(drop));
         let url = format!("http://{address}");
         let rpc = HttpRpc::new(&url, 10_000).unwrap();
-        let accounts = rpc.call("eth_accounts", json!([])).await.unwrap();
+        let accounts = rpc.ask("eth_accounts", json!([])).await.unwrap();
         let account = |i: usize| accounts[i].as_str().unwrap().parse::<Address>().unwrap();
         let (deployer, owner) = (account(0), account(1));
         let mut devnet = Self { anvil, url, rpc, token: Address::ZERO, owner };
@@ -139,7 +140,7 @@ impl Devnet {
             let request = json!({
                 "from": deployer, "data": Bytes::from(code), "gas": "0x7a1200", "nonce": format!("{nonce:#x}"),
             });
-            hashes.push(self.rpc.call("eth_sendTransaction", json!([request])).await.unwrap());
+            hashes.push(self.rpc.ask("eth_sendTransaction", json!([request])).await.unwrap());
         }
         self.all_succeed(hashes).await;
         self.initialise(self.token, 6, "USD").await;
@@ -148,9 +149,9 @@ impl Devnet {
     /// The same contract once more, as another token.
     pub(crate) async fn second_token(&self, decimals: u8, currency: &str) -> Address {
         let address = Address::repeat_byte(decimals);
-        let accounts = self.rpc.call("eth_accounts", json!([])).await.unwrap();
+        let accounts = self.rpc.ask("eth_accounts", json!([])).await.unwrap();
         let implementation = accounts[0].as_str().unwrap().parse::<Address>().unwrap().create(1);
-        let code = self.rpc.call("eth_getCode", json!([implementation, "latest"])).await.unwrap();
+        let code = self.rpc.ask("eth_getCode", json!([implementation, "latest"])).await.unwrap();
         self.set_code(&address.to_string(), code.as_str().unwrap()).await;
         self.initialise(address, decimals, currency).await;
         address
@@ -189,7 +190,7 @@ impl Devnet {
         for data in calls {
             let request =
                 json!({"from": self.owner, "to": token, "data": Bytes::from(data), "gas": "0x7a120"});
-            hashes.push(self.rpc.call("eth_sendTransaction", json!([request])).await.unwrap());
+            hashes.push(self.rpc.ask("eth_sendTransaction", json!([request])).await.unwrap());
         }
         self.all_succeed(hashes).await;
     }
@@ -205,7 +206,7 @@ impl Devnet {
     pub(crate) async fn receipt(&self, hash: &str) -> Value {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
-            let receipt = self.rpc.call("eth_getTransactionReceipt", json!([hash])).await.unwrap();
+            let receipt = self.rpc.ask("eth_getTransactionReceipt", json!([hash])).await.unwrap();
             if !receipt.is_null() {
                 return receipt;
             }
@@ -220,17 +221,17 @@ impl Devnet {
     }
 
     pub(crate) async fn set_balance(&self, address: &str, wei: u128) {
-        self.rpc.call("anvil_setBalance", json!([address, format!("{wei:#x}")])).await.unwrap();
+        self.rpc.ask("anvil_setBalance", json!([address, format!("{wei:#x}")])).await.unwrap();
     }
 
     pub(crate) async fn set_code(&self, address: &str, code: &str) {
-        self.rpc.call("anvil_setCode", json!([address, code])).await.unwrap();
+        self.rpc.ask("anvil_setCode", json!([address, code])).await.unwrap();
     }
 
     pub(crate) async fn tokens_of(&self, address: &str) -> u64 {
         let data = Token::balanceOfCall { account: address.parse().unwrap() }.abi_encode();
         let request = json!([{"to": self.token, "data": Bytes::from(data)}, "latest"]);
-        let answer = self.rpc.call("eth_call", request).await.unwrap();
+        let answer = self.rpc.ask("eth_call", request).await.unwrap();
         u64::try_from(U256::from_str_radix(&answer.as_str().unwrap()[2..], 16).unwrap()).unwrap()
     }
 
@@ -295,7 +296,7 @@ impl Counting {
 
 #[async_trait::async_trait]
 impl Rpc for Counting {
-    async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
+    async fn call(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError> {
         self.calls.lock().unwrap().push(method.to_owned());
         let delay_ms = self.delay_ms.load(Ordering::Relaxed);
         if delay_ms > 0 {

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use quittance_protocol::{Words, foreign_words};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use quittance_rpc::{HttpEndpoint, HttpFailure, HttpLimits, Said};
+use serde_json::Value;
+use serde_json::value::to_raw_value;
 
 use super::error::SourceError;
 
@@ -17,18 +18,6 @@ pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024;
 pub(crate) struct Fetcher {
     client: reqwest::Client,
     timeout: Duration,
-}
-
-#[derive(Deserialize)]
-struct RpcAnswer {
-    result: Option<Value>,
-    error: Option<RpcError>,
-}
-
-#[derive(Deserialize)]
-struct RpcError {
-    #[serde(default)]
-    code: i64,
 }
 
 impl Fetcher {
@@ -49,13 +38,30 @@ impl Fetcher {
 
     /// The result of one JSON-RPC call.
     pub(crate) async fn rpc(&self, url: &str, method: &str, params: Value) -> Result<Value, SourceError> {
-        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let body = self.body(self.client.post(url).json(&call)).await.map_err(|error| without(url, error))?;
-        let answer: RpcAnswer = serde_json::from_slice(&body).map_err(|_| SourceError::NotJson)?;
-        if let Some(error) = answer.error {
-            return Err(SourceError::Rpc(error.code));
+        let limits = HttpLimits { timeout_ms: self.timeout_ms(), answer_bytes_max: BODY_BYTES_MAX };
+        let endpoint = HttpEndpoint::over(self.client.clone(), url, limits);
+        let endpoint = endpoint.ok_or_else(|| SourceError::Unreachable("not an HTTP URL".to_owned()))?;
+        let params = to_raw_value(&params).map_err(|_| SourceError::NotJson)?;
+        let reply = endpoint.call(method, &params).await.map_err(|failure| match failure {
+            HttpFailure::Transport(words) => SourceError::Unreachable(words),
+            HttpFailure::Timeout => SourceError::Timeout(limits.timeout_ms),
+        })?;
+        if reply.status != 200 {
+            return Err(SourceError::Status(reply.status));
         }
-        answer.result.ok_or(SourceError::Shape("no result"))
+        match reply.said {
+            Said::Result { result, .. } if result.get() != "null" => {
+                serde_json::from_str(result.get()).map_err(|_| SourceError::NotJson)
+            }
+            Said::Error(error) => Err(SourceError::Rpc(error.code.unwrap_or(0))),
+            Said::TooLong => Err(SourceError::TooLong(BODY_BYTES_MAX)),
+            Said::NotJson => Err(SourceError::NotJson),
+            Said::Result { .. } | Said::Neither { .. } => Err(SourceError::Shape("no result")),
+        }
+    }
+
+    fn timeout_ms(&self) -> u64 {
+        u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX)
     }
 
     async fn body(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, SourceError> {
@@ -74,7 +80,7 @@ impl Fetcher {
             }
             Ok(body)
         };
-        let limit_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+        let limit_ms = self.timeout_ms();
         tokio::time::timeout(self.timeout, read).await.map_err(|_| SourceError::Timeout(limit_ms))?
     }
 }

@@ -28,7 +28,15 @@ fn inspect(chain: &SolanaChain, creates: bool) -> SolanaPayment {
 }
 
 fn token_account_data() -> Vec<u8> {
-    [mint().to_bytes(), wallet().pubkey().to_bytes()].concat()
+    account_data(&wallet().pubkey())
+}
+
+/// A token account of this owner, as the token program keeps it.
+fn account_data(owner: &solana_sdk::pubkey::Pubkey) -> Vec<u8> {
+    let mut data = [mint().to_bytes(), owner.to_bytes()].concat();
+    data.resize(layout::TOKEN_ACCOUNT_BYTES, 0);
+    data[108] = 1;
+    data
 }
 
 #[tokio::test]
@@ -74,7 +82,7 @@ async fn the_token_account_is_missing_until_it_is_seen() {
     node.put(&rules().token_account, Some(account(&layout::SYSTEM, &[])));
     assert_eq!(chain.token_account_exists().await, Ok(false));
     // Its authority was handed to somebody else.
-    let foreign = [mint().to_bytes(), third().pubkey().to_bytes()].concat();
+    let foreign = account_data(&third().pubkey());
     node.put(&rules().token_account, Some(account(&layout::TOKEN, &foreign)));
     assert!(matches!(chain.token_account_exists().await, Err(SolanaError::TokenAccountForeign { .. })));
     node.put(&rules().token_account, None);
@@ -252,6 +260,7 @@ async fn p3_a_node_runs_the_bytes_before_it_passes_them_on() {
     assert_eq!(params[0], json!(STANDARD.encode(&attempt.0.raw)));
     let options = json!({
         "encoding": "base64", "skipPreflight": false, "preflightCommitment": "processed", "maxRetries": 0,
+        "minContextSlot": null,
     });
     assert_eq!(params[1], options);
 }

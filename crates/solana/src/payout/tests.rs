@@ -3,6 +3,9 @@ use solana_sdk::signature::Signer;
 use super::*;
 use crate::testing::{FakeRpc, RENT, account, chain, mint, rules, third, wallet};
 
+/// Where an SPL token account keeps its state.
+const STATE_AT: usize = 108;
+
 fn token_account(owner: &solana_sdk::pubkey::Pubkey, state: u8) -> Value {
     let mut data = [mint().to_bytes(), owner.to_bytes()].concat();
     data.resize(165, 0);

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::{FakeRpc, chain, epoch, nowhere, official, payload, status, transaction};

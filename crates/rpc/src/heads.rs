@@ -2,49 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// What is known of an endpoint's head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum EndpointState {
-    /// It was not looked at yet: asked like a healthy one.
-    Unknown = 0,
-    /// Its head moves with the others.
-    Healthy = 1,
-    /// Its head lies behind.
-    Behind = 2,
-    /// It did not say where its head is.
-    Silent = 3,
-    /// Its head lies in the future, and another endpoint's does not.
-    Ahead = 4,
-}
-
-impl EndpointState {
-    /// For metrics and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Healthy => "healthy",
-            Self::Behind => "behind",
-            Self::Silent => "silent",
-            Self::Ahead => "ahead",
-        }
-    }
-
-    /// Whether it may be asked before the others.
-    pub fn serves(self) -> bool {
-        matches!(self, Self::Unknown | Self::Healthy)
-    }
-
-    fn from_code(code: u8) -> Self {
-        match code {
-            1 => Self::Healthy,
-            2 => Self::Behind,
-            3 => Self::Silent,
-            4 => Self::Ahead,
-            _ => Self::Unknown,
-        }
-    }
-}
+use quittance_protocol::EndpointState;
 
 /// A head as one endpoint named it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +45,7 @@ impl Fleet {
     pub fn state(&self, endpoint: usize) -> EndpointState {
         self.states
             .get(endpoint)
-            .map_or(EndpointState::Unknown, |state| EndpointState::from_code(state.load(Ordering::Acquire)))
+            .map_or(EndpointState::Unknown, |state| from_code(state.load(Ordering::Acquire)))
     }
 
     /// Whom to ask for what is true now, in order: the healthy ones, or everybody if
@@ -138,10 +96,20 @@ impl Fleet {
     }
 }
 
+fn from_code(code: u8) -> EndpointState {
+    match code {
+        1 => EndpointState::Healthy,
+        2 => EndpointState::Behind,
+        3 => EndpointState::Silent,
+        4 => EndpointState::Ahead,
+        _ => EndpointState::Unknown,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::EndpointState::{Ahead, Behind, Healthy, Silent};
     use super::*;
+    use quittance_protocol::EndpointState::{Ahead, Behind, Healthy, Silent};
 
     const NOW: i64 = 1_800_000_000_000;
     const LIMIT: i64 = 6_000;

@@ -3,23 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use quittance_protocol::MethodCount;
+
 /// Methods told apart; ours are some twenty.
 const METHODS_MAX: usize = 48;
-
-/// How one method of one endpoint has done so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MethodCount {
-    /// JSON-RPC method, or what a look was for.
-    pub method: String,
-    /// Answers.
-    pub answered: u64,
-    /// Failures that are the endpoint's: no answer, a refusal, an answer of another shape.
-    pub failed: u64,
-    /// Failures since the last answer.
-    pub failed_in_a_row: u64,
-    /// The words of the last failure.
-    pub last_failure: String,
-}
 
 /// Counts of one endpoint, by method.
 #[derive(Debug, Default)]

@@ -1,0 +1,165 @@
+//! One endpoint as this crate asks it: alloy's provider over our transport.
+//!
+//! No layer stands between the two, no filler and no poller: one call is one request, and what it says
+//! arrives as the transport said it. Answers are decoded into alloy's primitives by rules of our own
+//! where alloy's would make an answer out of none (`"0x"` is the number zero there, and text without
+//! `0x` bytes), or would refuse one for a part that we do not use ([`Node::header`]); what only the
+//! parsers of `proof` and `scan` read stays JSON, because they skip a part that they cannot read where a
+//! typed list would be lost as a whole.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use alloy::eips::BlockNumberOrTag;
+use alloy::primitives::{Address, B256};
+use alloy::providers::{Provider, RootProvider};
+use alloy::rpc::client::RpcClient;
+use alloy::rpc::json_rpc::{RequestPacket, Response, ResponsePacket, ResponsePayload, RpcRecv, RpcSend};
+use alloy::rpc::types::TransactionRequest;
+use alloy::transports::{TransportError, TransportErrorKind, TransportFut};
+use quittance_rpc::{Endpoint, Tally};
+use serde_json::Value;
+use serde_json::value::to_raw_value;
+use tower::Service;
+
+use crate::header::Block;
+use crate::rpc::{LogRange, Rpc, RpcError};
+use crate::text::{Data, Quantity};
+
+/// See the module.
+pub(crate) struct Node {
+    rpc: Arc<dyn Rpc>,
+    provider: RootProvider,
+}
+
+impl Node {
+    pub(crate) fn new(rpc: Arc<dyn Rpc>) -> Self {
+        // Whether it is local decides how often alloy's pollers would ask, and none is started.
+        let provider = RootProvider::new(RpcClient::new(Wire(Arc::clone(&rpc)), false));
+        Self { rpc, provider }
+    }
+
+    /// One request. `what` says what an answer of another shape is not.
+    async fn request<T: RpcRecv>(
+        &self,
+        method: &'static str,
+        params: impl RpcSend,
+        what: &'static str,
+    ) -> Result<T, RpcError> {
+        let answer = self.provider.client().request(method, params).await;
+        answer.map_err(|error| failure(error, what))
+    }
+
+    /// An answer of any shape.
+    pub(crate) async fn ask(&self, method: &'static str, params: impl RpcSend) -> Result<Value, RpcError> {
+        self.request(method, params, "JSON").await
+    }
+
+    pub(crate) async fn chain_id(&self) -> Result<u64, RpcError> {
+        match self.provider.get_chain_id().await {
+            // What alloy makes of `0x`; no chain has this id.
+            Ok(0) => Err(RpcError::BadAnswer("quantity")),
+            answer => answer.map_err(|error| failure(error, "quantity")),
+        }
+    }
+
+    pub(crate) async fn code(&self, of: Address, at: BlockNumberOrTag) -> Result<Vec<u8>, RpcError> {
+        let Data(code) = self.request("eth_getCode", (of, at), "data").await?;
+        Ok(code)
+    }
+
+    pub(crate) async fn balance(&self, of: Address, at: BlockNumberOrTag) -> Result<u128, RpcError> {
+        let Quantity(wei) = self.request("eth_getBalance", (of, at), "quantity").await?;
+        Ok(wei)
+    }
+
+    /// How many nonces of an address are used.
+    pub(crate) async fn nonces(&self, of: Address, at: BlockNumberOrTag) -> Result<u64, RpcError> {
+        let Quantity(count) = self.request("eth_getTransactionCount", (of, at), "quantity").await?;
+        u64::try_from(count).map_err(|_| RpcError::BadAnswer("quantity"))
+    }
+
+    /// `eth_call`, as bytes.
+    pub(crate) async fn call(
+        &self,
+        transaction: &TransactionRequest,
+        at: BlockNumberOrTag,
+    ) -> Result<Vec<u8>, RpcError> {
+        let Data(returned) = self.request("eth_call", (transaction, at), "data").await?;
+        Ok(returned)
+    }
+
+    /// A header by tag or number, or `None` if the node has no such block. alloy's own header would want
+    /// a dozen fields that some nodes leave out and we do not read.
+    pub(crate) async fn header(&self, which: BlockNumberOrTag) -> Result<Option<Block>, RpcError> {
+        self.request("eth_getBlockByNumber", (which, false), "block").await
+    }
+
+    /// A header by hash.
+    pub(crate) async fn header_of(&self, hash: B256) -> Result<Option<Block>, RpcError> {
+        self.request("eth_getBlockByHash", (hash, false), "block").await
+    }
+
+    /// What a transaction did, or `null` while it is in no block.
+    pub(crate) async fn receipt(&self, transaction: impl RpcSend) -> Result<Value, RpcError> {
+        self.ask("eth_getTransactionReceipt", [transaction]).await
+    }
+
+    pub(crate) fn log_range(&self) -> &LogRange {
+        self.rpc.log_range()
+    }
+}
+
+impl Endpoint for Node {
+    fn host(&self) -> &str {
+        self.rpc.host()
+    }
+
+    fn tally(&self) -> Option<&Tally> {
+        self.rpc.tally()
+    }
+}
+
+/// Our transport under alloy's client.
+#[derive(Clone)]
+struct Wire(Arc<dyn Rpc>);
+
+impl Service<RequestPacket> for Wire {
+    type Response = ResponsePacket;
+    type Error = TransportError;
+    type Future = TransportFut<'static>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, packet: RequestPacket) -> Self::Future {
+        let rpc = Arc::clone(&self.0);
+        Box::pin(async move {
+            let RequestPacket::Single(request) = packet else {
+                return Err(TransportErrorKind::non_retryable_str("batches are not sent"));
+            };
+            // alloy leaves out what is empty, and some nodes want an array.
+            let none = to_raw_value::<[(); 0]>(&[]).map_err(TransportErrorKind::non_retryable)?;
+            let params = request.params().unwrap_or(&none);
+            // Of the kind that a layer which retries would not retry: none is here, and none may come.
+            let result =
+                rpc.call(request.method(), params).await.map_err(TransportErrorKind::non_retryable)?;
+            let payload = ResponsePayload::Success(result);
+            Ok(ResponsePacket::Single(Response { id: request.id().clone(), payload }))
+        })
+    }
+}
+
+/// Our own error, as the transport gave it; what alloy could not decode is an answer of another shape.
+fn failure(error: TransportError, what: &'static str) -> RpcError {
+    match error {
+        TransportError::Transport(TransportErrorKind::NonRetryable(error)) => {
+            error.downcast().map_or(RpcError::BadAnswer("request"), |error| *error)
+        }
+        _ => RpcError::BadAnswer(what),
+    }
+}
+
+#[cfg(test)]
+mod tests;

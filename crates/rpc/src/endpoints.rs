@@ -1,0 +1,197 @@
+//! Whom to ask: every rule by which one of several endpoints is chosen stands here.
+
+use std::future::Future;
+use std::time::Duration;
+
+use quittance_protocol::EndpointReport;
+use tokio::time::{Instant, timeout};
+
+use crate::heads::{Fleet, SeenHead};
+use crate::tally::Tally;
+
+/// Longest wait for one head: who says nothing for so long is not asked before the others.
+pub const HEAD_WAIT: Duration = Duration::from_secs(5);
+
+/// What is the same of an endpoint, whatever chain it serves.
+pub trait Endpoint: Send + Sync {
+    /// Its host, where it has one; never the rest of its URL.
+    fn host(&self) -> &str;
+
+    /// Which methods it answers, where that is counted.
+    fn tally(&self) -> Option<&Tally>;
+}
+
+/// What another endpoint says of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opinion {
+    /// It says the same.
+    Agrees,
+    /// It contradicts, which ends the matter.
+    Contradicts,
+    /// It has not come so far, or cannot say.
+    Silent,
+}
+
+/// The endpoints of one network, in the order of the configuration.
+///
+/// Futures are made by the caller from one endpoint, so a read moves as a whole: what it found is of
+/// one endpoint (I7).
+#[derive(Debug)]
+pub struct Endpoints<E> {
+    all: Vec<E>,
+    fleet: Fleet,
+}
+
+impl<E: Endpoint> Endpoints<E> {
+    /// All of them, and how far the head of one may lie behind, in milliseconds.
+    pub fn new(all: Vec<E>, head_age_max_ms: u64) -> Self {
+        let limit = i64::try_from(head_age_max_ms).unwrap_or(i64::MAX);
+        Self { fleet: Fleet::new(all.len(), limit), all }
+    }
+
+    /// In the order of the configuration.
+    pub fn all(&self) -> &[E] {
+        &self.all
+    }
+
+    /// The one at this position, and no other: what follows from an answer is asked where that came from.
+    pub fn at(&self, place: usize) -> Option<&E> {
+        self.all.get(place)
+    }
+
+    /// Positions of those to ask for what is true now: the healthy ones, or all if there is none.
+    pub fn serving(&self) -> Vec<usize> {
+        self.fleet.serving()
+    }
+
+    /// Positions of all, the healthy ones first: for what stays true once it is, and for sends.
+    pub fn in_order(&self) -> Vec<usize> {
+        self.fleet.order()
+    }
+
+    /// Positions of one, and then of the others, healthy ones first.
+    pub fn first_then_others(&self, first: usize) -> Vec<usize> {
+        std::iter::once(first).chain(self.others(first)).collect()
+    }
+
+    /// Positions of all but this one, healthy ones first.
+    pub fn others(&self, than: usize) -> Vec<usize> {
+        self.fleet.order().into_iter().filter(|other| *other != than).collect()
+    }
+
+    /// The endpoints at these positions.
+    pub fn among(&self, places: Vec<usize>) -> impl Iterator<Item = (usize, &E)> {
+        places.into_iter().filter_map(|place| Some((place, self.all.get(place)?)))
+    }
+
+    /// The first of these that answers, and which one it was; without one the last failure, or `none`.
+    /// A failure that `may_move` does not let pass is the question's own: no other endpoint is asked for
+    /// it. **Never for a send**: see [`Self::broadcast`].
+    pub async fn first_that_answers<'a, T, F, Fut>(
+        &'a self,
+        places: Vec<usize>,
+        none: F,
+        read: impl Fn(usize, &'a E) -> Fut,
+        may_move: impl Fn(&F) -> bool,
+    ) -> Result<(usize, T), F>
+    where
+        Fut: Future<Output = Result<T, F>>,
+    {
+        let mut last = none;
+        for (place, endpoint) in self.among(places) {
+            match read(place, endpoint).await {
+                Ok(answer) => return Ok((place, answer)),
+                Err(error) if may_move(&error) => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    /// All of them at once, in the order of the configuration.
+    pub async fn every<'a, T, Fut>(&'a self, ask: impl Fn(&'a E) -> Fut) -> Vec<T>
+    where
+        Fut: Future<Output = T>,
+    {
+        futures::future::join_all(self.all.iter().map(ask)).await
+    }
+
+    /// Whether another endpoint than `first` agrees: any of them, healthy ones first, until one agrees
+    /// or contradicts. Who cannot be asked says nothing.
+    pub async fn second_opinion<'a, F, Fut>(&'a self, first: usize, ask: impl Fn(&'a E) -> Fut) -> bool
+    where
+        F: std::fmt::Display,
+        Fut: Future<Output = Result<Opinion, F>>,
+    {
+        for (place, endpoint) in self.among(self.others(first)) {
+            match ask(endpoint).await {
+                Ok(Opinion::Agrees) => return true,
+                Ok(Opinion::Contradicts) => return false,
+                Ok(Opinion::Silent) => {}
+                Err(error) => tracing::debug!(%error, endpoint = place, "no second opinion"),
+            }
+        }
+        false
+    }
+
+    /// Shows bytes to one endpoint after the other, healthy ones first, each once, until `is_last` says
+    /// that this answer ends it, and joins what they said. `None` of `send`: that one never got them.
+    /// `None`: nobody did.
+    pub async fn broadcast<'a, T, Fut>(
+        &'a self,
+        send: impl Fn(&'a E) -> Fut,
+        join: impl Fn(T, T) -> T,
+        is_last: impl Fn(&T) -> bool,
+    ) -> Option<T>
+    where
+        Fut: Future<Output = Option<T>>,
+    {
+        let mut all: Option<T> = None;
+        for (_, endpoint) in self.among(self.in_order()) {
+            let Some(next) = send(endpoint).await else { continue };
+            let ends = is_last(&next);
+            all = Some(match all.take() {
+                None => next,
+                Some(before) => join(before, next),
+            });
+            if ends {
+                break;
+            }
+        }
+        all
+    }
+
+    /// Asks every endpoint for its newest head, all at once, and takes in who lies behind. `head` gives
+    /// number and time in Unix milliseconds, as does `now_ms`; who says nothing for [`HEAD_WAIT`] is
+    /// silent.
+    pub async fn look<'a, Fut>(&'a self, now_ms: i64, head: impl Fn(&'a E) -> Fut) -> Vec<EndpointReport>
+    where
+        Fut: Future<Output = Option<(u64, i64)>>,
+    {
+        let began = Instant::now();
+        let seen = self.all.iter().map(|endpoint| {
+            let head = timeout(HEAD_WAIT, head(endpoint));
+            async move {
+                let (number, time_ms) = head.await.ok()??;
+                let after_ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+                Some(SeenHead { number, time_ms, after_ms })
+            }
+        });
+        let heads = futures::future::join_all(seen).await;
+        self.fleet.judge(&heads, now_ms);
+        let reports = self.all.iter().zip(heads).enumerate();
+        reports
+            .map(|(place, (endpoint, head))| EndpointReport {
+                endpoint: place,
+                host: endpoint.host().to_owned(),
+                state: self.fleet.state(place),
+                head: head.map(|head| head.number),
+                head_age_ms: head.map(|head| head.age_ms(now_ms)),
+                methods: endpoint.tally().map(Tally::counts).unwrap_or_default(),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

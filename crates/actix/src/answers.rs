@@ -205,16 +205,17 @@ fn not_now(
     trouble.answer(StatusCode::SERVICE_UNAVAILABLE).json(trouble)
 }
 
-/// The payment cannot be taken yet, and can be a little later (503, or 429 to who
-/// asked too often): whoever was asked to sign again would pay twice.
+/// No payment of this payer can be taken yet (503, or 429 to who asked too often):
+/// this one can be a little later, and whoever was asked to sign again would pay
+/// twice; or none can be for a long while.
 pub(crate) fn later(rejection: &Rejection) -> HttpResponse<BoxBody> {
     let message = rejection_message(rejection);
     let trouble = Trouble {
         error: rejection.code.as_str(),
         message: &message,
         payment_state: Some("none"),
-        retry_action: Some(RetryAction::RetrySamePayment),
-        retry_after_seconds: Some(LATER_RETRY_SECONDS),
+        retry_action: Some(rejection.retry_action),
+        retry_after_seconds: Some(rejection.retry_after_seconds.unwrap_or(LATER_RETRY_SECONDS)),
         ..Trouble::default()
     };
     let status = match rejection.code {

@@ -54,7 +54,7 @@ pub(crate) async fn serve<S, B>(
         PayOutcome::Pending { receipt, retry_after_seconds } => {
             answers::pending(&receipt, retry_after_seconds)
         }
-        PayOutcome::Refused(rejection) if rejection.retry_action == RetryAction::RetrySamePayment => {
+        PayOutcome::Refused(rejection) if rejection.retry_action != RetryAction::Pay => {
             answers::later(&rejection)
         }
         PayOutcome::Refused(rejection) => {

@@ -22,6 +22,14 @@ pub struct Identity {
     pub is_signed: bool,
 }
 
+impl Identity {
+    /// The payer, where the signature is its own for certain: nothing that is kept by
+    /// payer may move for anybody else.
+    pub fn signer(&self) -> Option<&str> {
+        self.is_signed.then_some(self.payer.as_str())
+    }
+}
+
 /// A payment of one family that passed its own checks. Only the crate that checks it
 /// can make one, and reads it back from [`Verified::get`].
 pub trait CheckedPayment: Any + Send + Sync {
@@ -46,6 +54,9 @@ pub struct PaymentFacts {
     pub amount: Amount,
     /// SHA-256 of the canonical signature.
     pub signature_digest: [u8; 32],
+    /// Whether the payer's own key made it. Else only the chain can tell, as with
+    /// contracts: until it has, anybody may have made it up.
+    pub is_signed: bool,
     /// From when on the chain takes it, where it says so; exclusive, in chain time.
     pub valid_after: Option<UnixSeconds>,
     /// Whether a client that means well may sign the very same payment for two
@@ -57,6 +68,13 @@ pub struct PaymentFacts {
     /// Whether landing it makes us pay the rent of the recipient's token account, as far
     /// as was known when it was checked.
     pub needs_rent: bool,
+}
+
+impl PaymentFacts {
+    /// As of [`Identity`].
+    pub fn signer(&self) -> Option<&str> {
+        self.is_signed.then_some(self.payer.as_str())
+    }
 }
 
 /// A payment whose own signature and terms are good; nothing is known yet about
@@ -137,6 +155,7 @@ mod tests {
             source: "source".to_owned(),
             amount: Amount::new(5),
             signature_digest: [9; 32],
+            is_signed: true,
             valid_after: None,
             may_coincide: false,
             wallet: None,

@@ -15,6 +15,8 @@ pub struct Rejection {
     pub payer: Option<String>,
     /// What may be done next: sign a new payment, or send this one again.
     pub retry_action: RetryAction,
+    /// When, where that is known; before it nothing that this payer sends is taken.
+    pub retry_after_seconds: Option<u64>,
     /// The transaction that used the authorization up, where one did and it was found.
     pub transaction: Option<String>,
 }
@@ -23,7 +25,14 @@ impl Rejection {
     /// A refusal after which a new payment may be signed; nobody is named yet.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { code, message, payer: None, retry_action: RetryAction::Pay, transaction: None }
+        Self {
+            code,
+            message,
+            payer: None,
+            retry_action: RetryAction::Pay,
+            retry_after_seconds: None,
+            transaction: None,
+        }
     }
 
     /// Names who tried to pay.
@@ -34,6 +43,11 @@ impl Rejection {
     /// Nothing further is to be sent.
     pub fn do_not_retry(self) -> Self {
         Self { retry_action: RetryAction::DoNotRetry, ..self }
+    }
+
+    /// Not before so many seconds have passed.
+    pub fn after(self, seconds: u64) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
     }
 
     /// The same payment may be taken if it is sent again.

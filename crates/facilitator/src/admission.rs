@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quittance_ledger::{Balance, Exposed, LedgerError, NewClaim, NoRoom, Reserve};
-use quittance_protocol::{Amount, Deadline, ErrorCode};
+use quittance_protocol::{Amount, Deadline, ErrorCode, Family};
 use tokio::time::Instant;
 
 use crate::answer::{not_now, unavailable};
 use crate::api::{PayOutcome, Rejection};
 use crate::board::Notice;
-use crate::chain::Verified;
+use crate::chain::{ChainView, Verified};
 use crate::checks::Checked;
 use crate::desk::Desk;
 use crate::metrics::no_room_word;
@@ -36,8 +36,17 @@ const HOLD_MARGIN_MS: u64 = 60_000;
 /// Said where settling cannot be priced, or is dearer than what was charged for it.
 const UNPRICED: &str = "fees";
 
-/// What `Retry-After` says to payers without history until the window rolls.
+/// What `Retry-After` says until the window rolls.
 const WINDOW_RETRY_SECONDS: u64 = 600;
+
+/// The same to payers without history while one of them is tried at a time.
+const PROBE_RETRY_SECONDS: u64 = 30;
+
+/// The same while a payer's own payments in flight need its money.
+const BALANCE_RETRY_SECONDS: u64 = 5;
+
+/// The ceilings' window, where nobody can say when it rolls.
+const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 /// Why a payment was not claimed.
 pub(crate) enum NotClaimed {
@@ -50,6 +59,16 @@ pub(crate) enum NotClaimed {
 }
 
 impl Desk {
+    /// What a payment's source was seen to hold.
+    pub(crate) fn seen(&self, view: &ChainView) -> Option<Balance> {
+        // A block is whole when it is read; a slot may fill on after a simulation.
+        let at = match self.chain.network().family() {
+            Family::Eip155(_) => view.watch_from,
+            Family::Solana => view.watch_from.saturating_sub(1),
+        };
+        view.balance.map(|amount| Balance { amount, at })
+    }
+
     /// What a payment's next signature needs reserved; `None` while it cannot be
     /// priced or settling is dearer than what it is charged.
     pub(crate) fn reserve(&self, payment: &Verified, gas: Amount, now_ms: i64) -> Option<Reserve> {
@@ -83,13 +102,7 @@ impl Checked {
             }
             Deadline::BlockHeight(_) => None,
         };
-        // A block is whole when it is read; a slot may fill on after a simulation.
-        let at = match self.deadline {
-            Deadline::UnixSeconds(_) => self.watch_from,
-            Deadline::BlockHeight(_) => self.watch_from.saturating_sub(1),
-        };
-        let balance = self.balance.map(|amount| Balance { amount, at });
-        Reserve { balance, hold_until_ms, by_code: self.by_code, ..reserve }
+        Reserve { balance: self.balance, hold_until_ms, by_code: self.by_code, ..reserve }
     }
 }
 
@@ -114,7 +127,7 @@ impl Inner {
             match self.claim((desk, payment), new(&checked), checked.complete(reserve), notice).await {
                 Ok(claimed) => return Ok(claimed),
                 Err(LedgerError::NoRoom(why)) if checks >= CHECKS_MAX => {
-                    return Err(NotClaimed::NoRoom(self.no_room(desk, payment, why)));
+                    return Err(NotClaimed::NoRoom(self.no_room(desk, payment, why).await));
                 }
                 Err(LedgerError::NoRoom(why)) => self.wait_for_change(desk, payment, why, until).await?,
                 Err(error) => return Err(NotClaimed::Trouble(unavailable(&error))),
@@ -136,7 +149,7 @@ impl Inner {
                 return Err(NotClaimed::Trouble(not_now(UNPRICED)));
             };
             let (ledger, network) = (&self.tools.ledger, desk.chain.network());
-            let reading = self.strangers.reading(&payment.payer).await;
+            let reading = self.strangers.reading(payment.signer()).await;
             let room = ledger.room(network, &payment.payer, reserve.clone(), now_ms).await;
             drop(reading);
             match room {
@@ -147,20 +160,22 @@ impl Inner {
         }
     }
 
-    /// Whether a payment would have room now; for who only asks.
+    /// What is to be reserved, if there is room for it now; for who only asks.
     pub(crate) async fn has_room(
         &self,
         desk: &Desk,
         payment: &Verified,
         gas: Amount,
-    ) -> Result<(), PayOutcome> {
+    ) -> Result<Reserve, PayOutcome> {
         let now_ms = self.tools.clock.now_ms();
         let Some(reserve) = desk.reserve(payment, gas, now_ms) else { return Err(not_now(UNPRICED)) };
-        let _reading = self.strangers.reading(&payment.payer).await;
-        let room = self.tools.ledger.room(desk.chain.network(), &payment.payer, reserve, now_ms);
-        match room.await {
-            Ok(()) => Ok(()),
-            Err(LedgerError::NoRoom(why)) => Err(self.no_room(desk, payment, why)),
+        let reading = self.strangers.reading(payment.signer()).await;
+        let room = self.tools.ledger.room(desk.chain.network(), &payment.payer, reserve.clone(), now_ms);
+        let room = room.await;
+        drop(reading);
+        match room {
+            Ok(()) => Ok(reserve),
+            Err(LedgerError::NoRoom(why)) => Err(self.no_room(desk, payment, why).await),
             Err(error) => Err(unavailable(&error)),
         }
     }
@@ -174,13 +189,13 @@ impl Inner {
     ) -> Result<(), NotClaimed> {
         // Whoever asks for an offer now must not get one that would be refused.
         if matches!(why, NoRoom::NetworkInFlight | NoRoom::Spent) {
-            let _reading = self.strangers.reading(&payment.payer).await;
+            let _reading = self.strangers.reading(payment.signer()).await;
             let (tools, now_ms) = (&self.tools, self.tools.clock.now_ms());
             tariffs::refresh_exposure(desk, &*tools.ledger, &tools.metrics, now_ms).await;
         }
-        let waiting = self.strangers.waiting(&payment.payer);
+        let waiting = self.strangers.waiting(payment.signer());
         if !why.is_brief() || Instant::now() >= until || waiting.is_none() {
-            return Err(NotClaimed::NoRoom(self.no_room(desk, payment, why)));
+            return Err(NotClaimed::NoRoom(self.no_room(desk, payment, why).await));
         }
         tokio::select! {
             biased;
@@ -191,30 +206,48 @@ impl Inner {
     }
 
     /// What is said to who found no room. Nothing was written, nothing was paid.
-    fn no_room(&self, desk: &Desk, payment: &Verified, why: NoRoom) -> PayOutcome {
+    pub(crate) async fn no_room(&self, desk: &Desk, payment: &Verified, why: NoRoom) -> PayOutcome {
         let network = desk.chain.network();
         self.tools.metrics.no_room(network, why);
         tracing::info!(%network, payer = payment.payer, reason = %why, "no room for a payment");
-        let refused = |code, message: &str| {
-            PayOutcome::Refused(Rejection::new(code, message).of(payment.payer.clone()))
-        };
+        let refused =
+            |code, message: String| Rejection::new(code, message).of(payment.payer.clone()).retry_same();
+        let unavailable =
+            |retry_after_seconds| PayOutcome::Unavailable { retry_after_seconds, reason: no_room_word(why) };
         match why {
-            NoRoom::PayerBurnt => refused(
-                ErrorCode::InvalidTransactionState,
-                "too many of this payer's transactions failed at our cost today; try again tomorrow",
-            ),
-            NoRoom::Balance => refused(
-                ErrorCode::InsufficientFunds,
-                "payments of this payer that are under way need its balance; wait until they have settled, \
-                 or add funds",
-            ),
-            NoRoom::Strangers | NoRoom::Exhausted | NoRoom::Spent => PayOutcome::Unavailable {
-                retry_after_seconds: WINDOW_RETRY_SECONDS,
-                reason: no_room_word(why),
-            },
+            // No authorization of today is good by then.
+            NoRoom::PayerBurnt => {
+                let seconds = self.burnt_for(desk, payment).await;
+                let message = format!(
+                    "too many of this payer's transactions failed at our cost within a day; pay from another \
+                     address, or sign again in {seconds} s"
+                );
+                let rejection = refused(ErrorCode::InvalidTransactionState, message);
+                PayOutcome::Refused(rejection.do_not_retry().after(seconds))
+            }
+            // What is under way may come to nothing, and funds may come: then this very
+            // payment is good. Whoever signed another one would have two out.
+            NoRoom::Balance => {
+                let message = "payments of this payer that are under way need its balance; send the same \
+                     payment again when they have settled or funds were added";
+                let rejection = refused(ErrorCode::InsufficientFunds, message.to_owned());
+                PayOutcome::Refused(rejection.after(BALANCE_RETRY_SECONDS))
+            }
+            NoRoom::Strangers => unavailable(PROBE_RETRY_SECONDS),
+            NoRoom::Exhausted | NoRoom::Spent => unavailable(WINDOW_RETRY_SECONDS),
             NoRoom::PayerInFlight | NoRoom::NetworkInFlight | NoRoom::CodeInFlight => {
                 not_now(no_room_word(why))
             }
         }
+    }
+
+    /// Until what this payer burnt first leaves the window, in seconds.
+    async fn burnt_for(&self, desk: &Desk, payment: &Verified) -> u64 {
+        let now_ms = self.tools.clock.now_ms();
+        let _reading = self.strangers.reading(payment.signer()).await;
+        let until = self.tools.ledger.burnt_until(desk.chain.network(), &payment.payer, now_ms).await;
+        let left = until.ok().flatten().map(|until_ms| until_ms.saturating_sub(now_ms).max(1));
+        let seconds = left.and_then(|ms| u64::try_from(ms).ok()).map(|ms| ms.div_ceil(1_000));
+        seconds.unwrap_or(DAY_SECONDS)
     }
 }

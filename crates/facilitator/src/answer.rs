@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::board::Notice;
 use crate::chain::Verified;
+use crate::copies::seat;
 use crate::trouble::{self, Trouble};
 use crate::{Inner, used};
 
@@ -42,6 +43,8 @@ pub(crate) struct Holder {
     pub(crate) key: PaymentKey,
     pub(crate) payer: String,
     pub(crate) signature_digest: [u8; 32],
+    /// As of [`Verified`].
+    pub(crate) is_signed: bool,
     /// What was shown, if it passes the checks of today's configuration.
     verified: Option<Verified>,
 }
@@ -53,13 +56,24 @@ impl Holder {
             key: verified.key,
             payer: verified.payer.clone(),
             signature_digest: verified.signature_digest,
+            is_signed: verified.is_signed,
             verified: Some(verified.clone()),
         }
     }
 
     /// Of one that is known from the books alone.
     pub(crate) fn on_record(key: PaymentKey, payer: String, signature_digest: [u8; 32]) -> Self {
-        Self { key, payer, signature_digest, verified: None }
+        Self { key, payer, signature_digest, is_signed: true, verified: None }
+    }
+
+    /// The payer, where the signature is its own for certain.
+    pub(crate) fn signer(&self) -> Option<&str> {
+        self.is_signed.then_some(self.payer.as_str())
+    }
+
+    /// What copies share places by.
+    pub(crate) fn seat(&self) -> PaymentKey {
+        seat(&self.key, &self.signature_digest, self.is_signed)
     }
 }
 

@@ -57,7 +57,8 @@ pub enum PayOutcome {
         /// When to send the same payment again.
         retry_after_seconds: u64,
     },
-    /// Not paid: 402 with a fresh offer and this reason.
+    /// Not paid: 402 with a fresh offer and this reason, where a new payment may be
+    /// signed; else 503, or 429, with `Retry-After`.
     Refused(Rejection),
     /// The payment buys another request, or nothing any more: 409.
     Conflict {

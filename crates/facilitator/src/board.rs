@@ -136,10 +136,6 @@ impl Notice {
         (!taken).then(|| Driving(Arc::clone(self)))
     }
 
-    pub(crate) fn key(&self) -> PaymentKey {
-        self.key
-    }
-
     /// Who came with the payment, for as long as the guard is held: never over an `.await`.
     pub(crate) fn callers(&self) -> MutexGuard<'_, Present> {
         self.callers.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use quittance_ledger::Balance;
 use quittance_protocol::{Amount, Deadline, ErrorCode};
 use tokio::time::Instant;
 
@@ -20,7 +21,7 @@ pub(crate) struct Checked {
     pub(crate) watch_from: u64,
     pub(crate) deadline: Deadline,
     /// What the payment's source held then.
-    pub(crate) balance: Option<Amount>,
+    pub(crate) balance: Option<Balance>,
     /// Whether code of the payer's decides.
     pub(crate) by_code: bool,
 }
@@ -133,6 +134,11 @@ impl Inner {
         let view = self.view_in_time(desk, payment, caller).await.map_err(to_outcome)?;
         let chain = desk.chain.verify().map_err(|error| to_outcome(error.into()))?;
         let deadline = chain.deadline(payment, &view).await.map_err(to_outcome)?;
-        Ok(Checked { watch_from: view.watch_from, deadline, balance: view.balance, by_code: view.by_code })
+        Ok(Checked {
+            watch_from: view.watch_from,
+            deadline,
+            balance: desk.seen(&view),
+            by_code: view.by_code,
+        })
     }
 }

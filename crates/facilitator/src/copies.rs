@@ -52,7 +52,7 @@ impl Inner {
             (false, Some(digest)) => mixed(&identity.key, digest),
             _ => identity.key,
         };
-        let has_history = identity.is_signed && self.strangers.has_history(&identity.payer);
+        let has_history = self.strangers.has_history(identity.signer());
         Some(Presented { key, has_history, is_signed: identity.is_signed })
     }
 
@@ -97,9 +97,15 @@ fn lock(notice: &Arc<Notice>) -> std::sync::MutexGuard<'_, Glimpse> {
     notice.glimpse.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// What a payment's copies share places and turns by. A signature that may be made up
+/// has them for itself.
+pub(crate) fn seat(key: &PaymentKey, digest: &[u8; 32], is_signed: bool) -> PaymentKey {
+    if is_signed { *key } else { mixed(key, digest) }
+}
+
 /// A place of its own for a signature that is not the payer's: whoever made it up
 /// must not sit in the places of the payment itself.
-fn mixed(key: &PaymentKey, digest: &[u8; 32]) -> PaymentKey {
+pub(crate) fn mixed(key: &PaymentKey, digest: &[u8; 32]) -> PaymentKey {
     let mut bytes = *key.as_bytes();
     for (byte, other) in bytes.iter_mut().zip(digest) {
         *byte ^= other;

@@ -29,7 +29,7 @@ impl Inner {
             return Ok(());
         };
         // A time that has not come is a stranger's to choose.
-        let Some(_waiting) = self.strangers.waiting(&payment.payer) else { return Err(too_early(payment)) };
+        let Some(_waiting) = self.strangers.waiting(payment.signer()) else { return Err(too_early(payment)) };
         let begins = Instant::now() + wait;
         if begins > until {
             tokio::time::sleep_until(until).await;
@@ -51,7 +51,7 @@ impl Inner {
         loop {
             match self.ask_chain(desk, payment, caller).await {
                 Err(CheckError::Rejected(rejection)) if self.is_early(payment, &rejection) => {
-                    let waiting = self.strangers.waiting(&payment.payer);
+                    let waiting = self.strangers.waiting(payment.signer());
                     if waiting.is_none() || Instant::now() + BLOCK_PAUSE > until {
                         self.strangers.failed(desk, payment, caller, &rejection);
                         return Err(CheckError::Rejected(too_early(payment)));

@@ -71,6 +71,7 @@ pub use quittance_answers::{
     AnswerKey, AnswerStore, Draft, DraftReader, Limits as AnswerLimits, Loss, Objects, ReaderHandle, Sealed,
     Step, StoreError, StoredAnswerReader, StoredObject, Taken,
 };
+use quittance_ledger::CheckTerms;
 pub use quittance_ledger::{AnswerObject, StoredAnswer, USAGE_MAX, Usage};
 pub use random::Random;
 pub use rates::{Coin, LiveRates, RateSource, StaticRates};
@@ -101,7 +102,8 @@ pub(crate) struct Limits {
     pub(crate) waited_ms: i64,
     /// How often success may be said to a merchant: once, and again as configured.
     pub(crate) tellings_max: u32,
-    pub(crate) check_lease_ms: i64,
+    /// How long an `isValid` lasts, and how many of one payer's there are at once.
+    pub(crate) checks: CheckTerms,
 }
 
 pub(crate) struct Inner {
@@ -254,9 +256,10 @@ impl Facilitator {
         self.inner.desks.iter().filter(|desk| !desk.retired).map(|desk| desk.info(now_ms)).collect()
     }
 
-    /// `POST /verify` for `merchant`: whether `/settle` would say success. Writes
-    /// nothing about a payment that is not on record; of a settled one that
-    /// nobody was told of it gives the asker a lease.
+    /// `POST /verify` for `merchant`: whether `/settle` would say success. A payment
+    /// that is not on record yet holds its payer's money from then on, and of a settled
+    /// one that nobody was told of the asker gets a lease, both for
+    /// `merchants.verify_lease_seconds`.
     pub async fn verify(&self, request: VerifyRequest, asker: impl Into<Asker>) -> VerifyResponse {
         self.inner.verify(request, &asker.into()).await
     }

@@ -14,11 +14,17 @@ use crate::api::{PayOutcome, Rejection, Sale};
 use crate::board::Notice;
 use crate::chain::Verified;
 use crate::checks::Checked;
+use crate::copies::seat;
 use crate::desk::Desk;
 use crate::repeats::Claimed;
 use crate::settle::Driver;
-use crate::waiting::Waiting;
+use crate::waiting::{Purchase, Waiting};
 use crate::{Inner, failpoint};
+
+/// What a request buys with a payment.
+fn purchase(payment: &Holder, sale: &Sale) -> Purchase {
+    Purchase { key: payment.key, digest: payment.signature_digest, fingerprint: sale.fingerprint }
+}
 
 /// How often an alias whose payment ended unpaid is looked at anew within a request.
 const ROUNDS_MAX: u32 = 3;
@@ -37,7 +43,7 @@ impl Inner {
             Err(rejection) => return self.pay_from_books(&payload, &sale, rejection, until, caller).await,
         };
         let notice = self.board.notice(payment.key);
-        caller.into_iter().for_each(|caller| caller.bind(self, &notice));
+        caller.into_iter().for_each(|caller| caller.bind(self, purchase(&Holder::of(&payment), &sale)));
         for _ in 0..ROUNDS_MAX {
             let known = match self.find_detached(&desk, &payment, &sale, &notice, until).await {
                 Ok(known) => known,
@@ -93,8 +99,7 @@ impl Inner {
     ) -> PayOutcome {
         match self.recall(payload).await {
             Ok(Some((known, holder))) => {
-                let notice = self.board.notice(holder.key);
-                caller.into_iter().for_each(|caller| caller.bind(self, &notice));
+                caller.into_iter().for_each(|caller| caller.bind(self, purchase(&holder, sale)));
                 if let Some(outcome) = self.answer_known(known, &holder, sale, until).await {
                     return outcome;
                 }
@@ -152,7 +157,8 @@ impl Inner {
         until: Instant,
     ) -> Result<Known, PayOutcome> {
         let arrived = Instant::now();
-        let Ok(mut turn) = tokio::time::timeout_at(until, notice.turn.lock()).await else {
+        let turns = self.board.notice(seat(&payment.key, &payment.signature_digest, payment.is_signed));
+        let Ok(mut turn) = tokio::time::timeout_at(until, turns.turn.lock()).await else {
             return Err(not_now("chain"));
         };
         if let Some(known) = self.look_up(payment).await? {
@@ -226,7 +232,7 @@ impl Inner {
 
     /// What stands under a key that cannot be claimed.
     async fn look_up(&self, payment: &Verified) -> Result<Option<Known>, PayOutcome> {
-        let _reading = self.strangers.reading(&payment.payer).await;
+        let _reading = self.strangers.reading(payment.signer()).await;
         let known = self.tools.ledger.known(&payment.key).await.map_err(|error| unavailable(&error))?;
         Ok(known.filter(|known| !known.is_free()))
     }
@@ -284,7 +290,8 @@ impl Inner {
         let now_ms = self.tools.clock.now_ms();
         // Its caller left while it was checked, and may have called again since:
         // that call's payment, not served yet, is this one's.
-        if let Some(policy) = new.repeats.as_mut().filter(|_| notice.callers().are_gone()) {
+        let callers = self.board.notice(Purchase::claimed(&new).seat());
+        if let Some(policy) = new.repeats.as_mut().filter(|_| callers.callers().are_gone()) {
             policy.waiting_since_ms = now_ms;
         }
         let outcome = match self.tools.ledger.claim_within(new, reserve, now_ms).await {
@@ -320,8 +327,9 @@ impl Inner {
     ) -> Known {
         failpoint::hit("after_claim").await;
         // Whoever left before there was a claim could not be noted with it.
-        if notice.callers().are_gone() {
-            self.note_gone(payment.key);
+        let purchase = Purchase::of(&payment);
+        if self.board.notice(purchase.seat()).callers().are_gone() {
+            self.note_gone(purchase);
         }
         self.tools.metrics.reached(&payment.network, "claimed");
         let (tools, desk) = (Arc::clone(&self.tools), Arc::clone(desk));

@@ -30,7 +30,7 @@ impl Inner {
         payload: &PaymentPayload,
     ) -> Result<Option<(Known, Holder)>, LedgerError> {
         let Some(identity) = self.identify(payload) else { return Ok(None) };
-        let reading = self.strangers.reading(&identity.payer).await;
+        let reading = self.strangers.reading(identity.signer()).await;
         let known = self.tools.ledger.known(&identity.key).await?;
         drop(reading);
         let Some(known) = known else { return Ok(None) };

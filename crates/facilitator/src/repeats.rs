@@ -54,9 +54,10 @@ impl Claimed {
 }
 
 /// Whether the chain only found that the payer cannot pay once more. It has
-/// looked whether the authorization is used by then, and it is not.
-fn cannot_pay_again(rejection: &Rejection) -> bool {
-    strangers::is_poverty(rejection.code)
+/// looked whether the authorization is used by then, and it is not; but not yet at
+/// the signature: one that only it could vouch for may be anybody's.
+fn cannot_pay_again(payment: &Verified, rejection: &Rejection) -> bool {
+    payment.is_signed && strangers::is_poverty(rejection.code)
 }
 
 impl Inner {
@@ -79,12 +80,12 @@ impl Inner {
         (draft, caller): (&NewClaim, Caller),
         refusal: Option<&Rejection>,
     ) -> Result<Option<Known>, PayOutcome> {
-        if refusal.is_some_and(|rejection| !cannot_pay_again(rejection)) {
+        if refusal.is_some_and(|rejection| !cannot_pay_again(payment, rejection)) {
             return Ok(None);
         }
         let ledger = &self.tools.ledger;
         // Before a node is asked: most who are refused have nothing to come back for.
-        let reading = self.strangers.reading(&payment.payer).await;
+        let reading = self.strangers.reading(payment.signer()).await;
         let earlier = ledger.earlier(draft).await.map_err(|error| unavailable(&error))?;
         drop(reading);
         if earlier.is_none() {
@@ -93,7 +94,7 @@ impl Inner {
         if refusal.is_none() {
             match self.check_chain(desk, payment, caller).await {
                 Ok(_) => {}
-                Err(PayOutcome::Refused(rejection)) if cannot_pay_again(&rejection) => {}
+                Err(PayOutcome::Refused(rejection)) if cannot_pay_again(payment, &rejection) => {}
                 // Nobody looked: whoever is to be answered from earlier asks again (P7).
                 Err(PayOutcome::Refused(rejection)) if rejection.code == ErrorCode::TooManyRequests => {
                     return Err(PayOutcome::Refused(rejection));

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use quittance_answers::AnswerStore;
-use quittance_ledger::{LeaseClock, Ledger, LedgerOptions, Retention, Store};
+use quittance_ledger::{CheckTerms, LeaseClock, Ledger, LedgerOptions, Retention, Store};
 use quittance_protocol::USDC_DECIMALS;
 use quittance_quote::{Markup, NetworkTerms, TariffWindow};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -179,8 +179,11 @@ fn limits(config: &Config) -> Limits {
         runs: config.gate.run_limits(),
         waited_ms: i64::try_from(config.gate.pending_wait_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX),
         tellings_max: config.merchants.retell_max.saturating_add(1),
-        check_lease_ms: i64::try_from(config.merchants.verify_lease_seconds.saturating_mul(1_000))
-            .unwrap_or(i64::MAX),
+        checks: CheckTerms {
+            lease_ms: i64::try_from(config.merchants.verify_lease_seconds.saturating_mul(1_000))
+                .unwrap_or(i64::MAX),
+            leases_max: config.merchants.verify_leases_payer_max,
+        },
     }
 }
 

@@ -8,13 +8,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use quittance_ledger::{LedgerError, Origin, Payment, PaymentState};
-use quittance_protocol::PaymentKey;
+use quittance_ledger::{LedgerError, NewClaim, Origin, Payment, PaymentState};
+use quittance_protocol::{Fingerprint, PaymentKey};
 
 use crate::Inner;
 use crate::answer::LEDGER;
 use crate::api::PayOutcome;
 use crate::board::Notice;
+use crate::copies::mixed;
 use crate::trouble::{self, Trouble};
 
 /// How often it is tried to note that the callers are gone.
@@ -50,10 +51,38 @@ impl Present {
     }
 }
 
-/// A caller's payment, once its key is known.
+/// What callers have in common that are one buyer: key, signature and request. A
+/// signature is public once it was sent, and whoever shows it must not keep its
+/// payer from having left, nor leave in its stead: it does not know the request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Purchase {
+    pub(crate) key: PaymentKey,
+    pub(crate) digest: [u8; 32],
+    pub(crate) fingerprint: Fingerprint,
+}
+
+impl Purchase {
+    /// Of a claim that is to be made.
+    pub(crate) fn claimed(new: &NewClaim) -> Self {
+        Self { key: new.key, digest: new.signature_digest, fingerprint: new.fingerprint }
+    }
+
+    /// Of a payment on record.
+    pub(crate) fn of(payment: &Payment) -> Self {
+        Self { key: payment.key, digest: payment.signature_digest, fingerprint: payment.fingerprint }
+    }
+
+    /// Where its callers sit on the board.
+    pub(crate) fn seat(&self) -> PaymentKey {
+        mixed(&mixed(&self.key, &self.digest), self.fingerprint.as_bytes())
+    }
+}
+
+/// A caller's purchase, once it is known.
 struct Bound {
     inner: Arc<Inner>,
     notice: Arc<Notice>,
+    purchase: Purchase,
 }
 
 enum State {
@@ -93,13 +122,14 @@ impl Drop for Connection {
 }
 
 impl Waiting {
-    /// The payment it came with is this one.
-    pub(crate) fn bind(&self, inner: &Arc<Inner>, notice: &Arc<Notice>) {
+    /// What it came to buy is this.
+    pub(crate) fn bind(&self, inner: &Arc<Inner>, purchase: Purchase) {
+        let notice = inner.board.notice(purchase.seat());
         let mut state = lock(&self.0);
         match &mut *state {
             State::Connected { bound: bound @ None, .. } => {
                 notice.callers().arrive();
-                *bound = Some(Bound { inner: Arc::clone(inner), notice: Arc::clone(notice) });
+                *bound = Some(Bound { inner: Arc::clone(inner), notice: Arc::clone(&notice), purchase });
             }
             State::Connected { .. } | State::Over(false) => {}
             State::Over(true) => {
@@ -141,10 +171,10 @@ fn end(state: &Mutex<State>, left: bool) {
     let bound = bound.take();
     *state = State::Over(left);
     drop(state);
-    if let Some(Bound { inner, notice }) = bound {
+    if let Some(Bound { inner, notice, purchase }) = bound {
         let gone = notice.callers().depart(left);
         if gone {
-            inner.note_gone(notice.key());
+            inner.note_gone(purchase);
         }
     }
 }
@@ -160,11 +190,11 @@ fn is_to_be_noted(payment: &Payment) -> bool {
 impl Inner {
     /// Nobody who came with the payment waits for it any more. Not on a worker's
     /// runtime: that may end with the connection.
-    pub(crate) fn note_gone(self: &Arc<Self>, key: PaymentKey) {
+    pub(crate) fn note_gone(self: &Arc<Self>, purchase: Purchase) {
         let inner = Arc::clone(self);
         let noting = async move {
             for _ in 0..NOTE_TRIES_MAX {
-                match inner.try_note_gone(&key).await {
+                match inner.try_note_gone(&purchase).await {
                     Ok(()) => return,
                     Err(error) => trouble::note(Trouble::CallerLeft, "", &error),
                 }
@@ -179,9 +209,11 @@ impl Inner {
     }
 
     /// Nothing if it is not claimed yet: whoever claims it looks for its callers.
-    async fn try_note_gone(&self, key: &PaymentKey) -> Result<(), LedgerError> {
-        let Some(known) = self.tools.ledger.known(key).await? else { return Ok(()) };
-        if !is_to_be_noted(&known.payment) {
+    async fn try_note_gone(&self, purchase: &Purchase) -> Result<(), LedgerError> {
+        let Some(known) = self.tools.ledger.known(&purchase.key).await? else { return Ok(()) };
+        let bought =
+            *known.signature_digest() == purchase.digest && known.payment.fingerprint == purchase.fingerprint;
+        if !bought || !is_to_be_noted(&known.payment) {
             return Ok(());
         }
         let now_ms = self.tools.clock.now_ms();

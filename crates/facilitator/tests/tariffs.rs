@@ -6,12 +6,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail tests")]
 
+#[path = "tariffs/claimants.rs"]
+mod claimants;
+#[path = "tariffs/foreign.rs"]
+mod foreign;
 #[path = "tariffs/shop.rs"]
 mod shop;
 #[path = "tariffs/stored.rs"]
 mod stored;
 #[path = "tariffs/strangers.rs"]
 mod strangers;
+#[path = "tariffs/words.rs"]
+mod words;
 
 use std::sync::Arc;
 

@@ -226,11 +226,20 @@ pub(crate) struct Sums {
     pub(crate) held: Amount,
     /// What its payments took that landed after the balance was read.
     pub(crate) landed: Amount,
+    /// Other authorizations that a foreign server is told to be valid …
+    pub(crate) leases: u64,
+    /// … and what they take from this source.
+    pub(crate) leased: Amount,
 }
 
 /// The first slot that still counts.
 pub(crate) fn first_slot(now_ms: i64) -> i64 {
     slot_of(now_ms.saturating_sub(DAY_MS))
+}
+
+/// When a slot counts no more, in Unix milliseconds.
+pub(crate) fn slot_ends(slot: i64) -> i64 {
+    slot.saturating_add(1).saturating_mul(SLOT_MS).saturating_add(DAY_MS)
 }
 
 pub(crate) fn slot_of(at_ms: i64) -> i64 {
@@ -243,7 +252,8 @@ pub(crate) fn slot_of(at_ms: i64) -> i64 {
 /// be burnt whole.
 pub(crate) fn admit(at: &Sums, wanted: &Reserve, amount: Amount) -> Result<Funding, NoRoom> {
     let (limits, bound) = (&wanted.limits, wanted.bound);
-    if wanted.balance.is_some_and(|seen| sum(sum(at.held, at.landed), amount) > seen.amount) {
+    let needed = sum(sum(at.held, at.leased), sum(at.landed, amount));
+    if wanted.balance.is_some_and(|seen| needed > seen.amount) {
         return Err(NoRoom::Balance);
     }
     if !at.payer.plus(bound).within(limits.payer_in_flight) {

@@ -21,7 +21,7 @@ mod types;
 pub use error::LedgerError;
 pub use exposure::{Balance, Exposed, ExposureLimits, ExposureSums, Funding, NoRoom, Reserve};
 pub use ledger::Ledger;
-pub use merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
+pub use merchant::{CheckTerms, MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewCheck, NewCheckLease};
 pub use ops::attempts::BATCH_PAYMENTS_MAX;
 pub use ops::usages::USAGE_MAX;
 pub use pruning::{FinishedPolicy, PruneCursor, Pruned};

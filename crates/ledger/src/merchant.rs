@@ -1,4 +1,8 @@
-//! What foreign servers may be told of a settled payment.
+//! What foreign servers may be told of a payment.
+
+use quittance_protocol::{Amount, Fingerprint, Network, PaymentKey};
+
+use crate::types::Payment;
 
 /// What [`crate::Ledger::begin_merchant_answer`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,4 +49,42 @@ pub enum MerchantCheck {
     Busy,
     /// As [`MerchantAnswer::Told`].
     Told,
+}
+
+/// What a foreign server asks about while nobody has claimed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCheck {
+    /// Which authorization.
+    pub key: PaymentKey,
+    /// Where.
+    pub network: Network,
+    /// Who signed it.
+    pub payer: String,
+    /// What it takes from its source.
+    pub amount: Amount,
+    /// Merchant and terms, as a claim would bind them.
+    pub fingerprint: Fingerprint,
+    /// As of a claim.
+    pub signature_digest: [u8; 32],
+}
+
+/// How long, and how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckTerms {
+    /// For how long the money is held.
+    pub lease_ms: i64,
+    /// Authorizations of one source that are held at once.
+    pub leases_max: u32,
+}
+
+/// What [`crate::Ledger::lease_new_check`] says.
+#[derive(Clone, Debug)]
+pub enum NewCheckLease {
+    /// The money is held; the asker may hear `isValid`.
+    Leased,
+    /// The money is held for another signature over this authorization, or for
+    /// another sale of it: they cannot both land.
+    Other,
+    /// It was claimed meanwhile.
+    Known(Box<Payment>),
 }

@@ -4,6 +4,7 @@ pub(crate) mod aliases;
 pub(crate) mod attempts;
 pub(crate) mod audit;
 pub(crate) mod books;
+pub(crate) mod checks;
 pub(crate) mod claims;
 pub(crate) mod delivery;
 pub(crate) mod exposure;

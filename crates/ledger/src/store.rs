@@ -9,7 +9,9 @@ use crate::SignedBytes;
 use crate::error::LedgerError;
 use crate::exposure::{ExposureSums, Reserve};
 use crate::ledger::Ledger;
-use crate::merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
+use crate::merchant::{
+    CheckTerms, MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewCheck, NewCheckLease,
+};
 use crate::pruning::{FinishedPolicy, PruneCursor, Pruned};
 use crate::repeats::{Alias, Known};
 use crate::token::{ClaimOutcome, Recorded, SignFn};
@@ -146,6 +148,12 @@ operations! {
         now_ms: i64,
     ) -> MerchantCheck;
     async fn merchant_answers_begun() -> Vec<(PaymentId, String)>;
+    async fn lease_new_check(
+        check: NewCheck,
+        wanted: Reserve,
+        terms: CheckTerms,
+        now_ms: i64,
+    ) -> NewCheckLease;
 
     // Exposure.
     async fn room(network: &Network, payer: &str, wanted: Reserve, now_ms: i64) -> ();
@@ -154,6 +162,7 @@ operations! {
     async fn return_cost(payment: &PaymentId, now_ms: i64) -> bool;
     async fn unaccounted(network: &Network) -> Vec<Payment>;
     async fn exposure(network: &Network, now_ms: i64) -> ExposureSums;
+    async fn burnt_until(network: &Network, payer: &str, now_ms: i64) -> Option<i64>;
 
     // Books.
     async fn book_cost(entry: CostEntry, now_ms: i64) -> bool;

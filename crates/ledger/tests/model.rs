@@ -12,9 +12,10 @@ use std::sync::{Arc, Mutex};
 use common::*;
 use quittance_ledger::model::{ModelDatabase, ModelLedger};
 use quittance_ledger::{
-    AnswerObject, AttemptId, Balance, CostEntry, DeliveryStart, Exposed, ExposureLimits, FinishedPolicy,
-    JournalLine, Ledger, LedgerError, LedgerOptions, MerchantAnswerEnd, NewClaim, Origin, Recorded,
-    RepeatPolicy, Reserve, Retention, RunEnd, SignFn, Slot, Store as Port, StoredAnswer,
+    AnswerObject, AttemptId, Balance, CheckTerms, CostEntry, DeliveryStart, Exposed, ExposureLimits,
+    FinishedPolicy, JournalLine, Ledger, LedgerError, LedgerOptions, MerchantAnswerEnd, NewCheck,
+    NewCheckLease, NewClaim, Origin, Recorded, RepeatPolicy, Reserve, Retention, RunEnd, SignFn, Slot,
+    Store as Port, StoredAnswer,
 };
 use quittance_protocol::{Amount, ErrorCode, Evidence, Fingerprint, IdentifierHash, PaymentId, SendOutcome};
 use serde_json::{Value, json};
@@ -165,6 +166,10 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
         }
         23 => said(store.mark_answer_sent(&id, now_ms).await, |()| "ok".to_owned()),
         47..=56 => merchant(store, step).await,
+        24 => check(store, step).await,
+        44 => said(store.burnt_until(&base(), &claim_of(0, 0).payer, now_ms).await, |until| {
+            format!("{until:?}")
+        }),
         25 => said(store.note_pending_answer(&id, now_ms).await, |()| "ok".to_owned()),
         26 => {
             let entry = CostEntry {
@@ -201,6 +206,25 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
         60 => said(store.exposure(&base(), now_ms).await, |sums| format!("{sums:?}")),
         _ => read(store, attempts, step).await,
     }
+}
+
+/// What foreign servers ask about before it is claimed.
+async fn check(store: &dyn Port, step: Step) -> String {
+    let new = claim_in(step);
+    let check = NewCheck {
+        key: new.key,
+        network: new.network,
+        payer: new.payer,
+        amount: new.amount,
+        fingerprint: new.fingerprint,
+        signature_digest: new.signature_digest,
+    };
+    let terms = CheckTerms { lease_ms: 300, leases_max: 2 };
+    said(store.lease_new_check(check, wanted(step.pick), terms, step.now_ms).await, |lease| match lease {
+        NewCheckLease::Known(payment) => show(&payment),
+        NewCheckLease::Leased => "leased".to_owned(),
+        NewCheckLease::Other => "another's".to_owned(),
+    })
 }
 
 /// What foreign servers are told: few names, so that some are asked for again,

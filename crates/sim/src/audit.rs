@@ -67,6 +67,9 @@ pub(crate) struct Auditor {
     pub(crate) released: BTreeMap<usize, u32>,
     /// What foreign servers were told, per key.
     pub(crate) told: BTreeMap<usize, Told>,
+    /// Until when a server works for a payment that is not claimed yet, because it was
+    /// told that it is valid.
+    pub(crate) valid_until: BTreeMap<usize, u64>,
     /// Foreign servers that ask, per key.
     pub(crate) asking: BTreeMap<usize, u32>,
     /// Runs whose handler completed and whose books are not closed: who, and which.

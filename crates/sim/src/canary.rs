@@ -66,6 +66,7 @@ canaries! {
     NothingReserved "nothing-reserved" "P3" "claims reserve nothing of what their attempts may burn";
     ReleasedEarly "released-early" "P3" "a verdict frees what an attempt in flight may still burn";
     BalanceIgnored "balance-ignored" "P3" "a payer's money is spent as often as the payer signs";
+    CheckHoldsNothing "check-holds-nothing" "P3" "a payer's money is called valid as often as the payer signs";
     CodeLetThrough "code-let-through" "P3" "payers whose own code decides are taken for others";
     CostsForgotten "costs-forgotten" "P3" "nobody asks what became of attempts whose driver is gone";
     EmptyWalletSells "empty-wallet-sells" "P3" "nobody looks whether the wallet can pay the next settlement";
@@ -141,6 +142,7 @@ impl Canary {
             Self::BalanceIgnored => Some(Defect::BalanceIgnored),
             Self::KeyPruned => Some(Defect::KeyPruned),
             Self::PrunedOpen => Some(Defect::PrunedOpen),
+            Self::CheckHoldsNothing => Some(Defect::CheckHoldsNothing),
             _ => None,
         }
     }

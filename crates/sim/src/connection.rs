@@ -258,6 +258,7 @@ fn name_of(code: u64) -> &'static str {
         50 => "claim_alias",
         41 => "end_merchant_answer",
         42 => "lease_merchant_check",
+        71 => "lease_new_check",
         _ => "of the background",
     }
 }

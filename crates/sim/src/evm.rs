@@ -134,6 +134,7 @@ fn paid(w: &World, net: Net, number: usize, signature_digest: [u8; 32]) -> Optio
         payer,
         amount: Amount::new(fact.amount),
         signature_digest,
+        is_signed: true,
         valid_after: None,
         may_coincide: false,
         wallet: None,

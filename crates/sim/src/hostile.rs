@@ -5,6 +5,7 @@
 use quittance_protocol::Amount;
 
 use crate::clients::{Client, ask};
+use crate::merchants::only_verify;
 use crate::plan::Net;
 use crate::process::network;
 use crate::stats::Fault;
@@ -74,6 +75,11 @@ async fn attack(world: Handle, key: usize) {
     for _ in 0..3 {
         if world.with(|w| w.calm) {
             return;
+        }
+        // Some ask servers that work before they settle.
+        let verifies = world.with(|w| w.facts[key].attack == Some(Attack::Sprays) && w.random.chance(500));
+        if verifies {
+            only_verify(&world, &client).await;
         }
         let said = ask(&world, &client).await;
         world.with(|w| w.say(|| format!("key {key}: hostile, gets {said:?}")));

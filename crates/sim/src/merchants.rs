@@ -87,6 +87,21 @@ async fn ask(world: &Handle, client: &Client, merchant: &'static str) -> bool {
     is_final(&answer)
 }
 
+/// A server that works before it settles asks once, and is not heard of again.
+pub(crate) async fn only_verify(world: &Handle, client: &Client) {
+    let Some(front) = some_front(world) else { return };
+    let Some(request) = request(world, &front, client) else { return };
+    let asked_ms = world.with(|w| w.now());
+    let verified = tokio::select! {
+        biased;
+        () = front.link.died() => return,
+        verified = front.facilitator.verify(request, "shop") => verified,
+    };
+    if verified.is_valid {
+        world.with(|w| w.audit_held(client.key, asked_ms));
+    }
+}
+
 /// The question; some customers have it asked for another order.
 fn request(world: &Handle, front: &Front, client: &Client) -> Option<SettleRequest> {
     let mut payload = payload(world, front, client)?;

@@ -5,10 +5,10 @@ use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use quittance_ledger::{
-    Alias, AttemptId, ClaimOutcome, CostEntry, DeliveryStart, ExposureSums, FinishedPolicy, Known,
-    LeftoverObject, MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewClaim, OpenWork, Payment,
-    PruneCursor, Pruned, Recorded, Reserve, Retention, RunEnd, RunLimits, SignFn, SignedBytes, Slot, Store,
-    StoredAnswer, TariffRow,
+    Alias, AttemptId, CheckTerms, ClaimOutcome, CostEntry, DeliveryStart, ExposureSums, FinishedPolicy,
+    Known, LeftoverObject, MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewCheck, NewCheckLease,
+    NewClaim, OpenWork, Payment, PruneCursor, Pruned, Recorded, Reserve, Retention, RunEnd, RunLimits,
+    SignFn, SignedBytes, Slot, Store, StoredAnswer, TariffRow,
 };
 use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentId, PaymentKey, SendOutcome};
 
@@ -315,6 +315,18 @@ impl Store for FaultyStore {
         Ok(if busy { MerchantCheck::Leased } else { check })
     }
 
+    async fn lease_new_check(
+        &self,
+        check: NewCheck,
+        wanted: Reserve,
+        terms: CheckTerms,
+        now_ms: i64,
+    ) -> Answer<NewCheckLease> {
+        let key = self.link.world.with(|w| w.keys.get(&check.key).copied());
+        let wanted = self.limited(wanted);
+        self.plain(71, key, self.inner.lease_new_check(check, wanted, terms, now_ms)).await
+    }
+
     async fn merchant_answers_begun(&self) -> Answer<Vec<(PaymentId, String)>> {
         self.read(43, None, self.inner.merchant_answers_begun()).await
     }
@@ -354,6 +366,10 @@ impl Store for FaultyStore {
 
     async fn exposure(&self, network: &Network, now_ms: i64) -> Answer<ExposureSums> {
         self.read(28, None, self.inner.exposure(network, now_ms)).await
+    }
+
+    async fn burnt_until(&self, network: &Network, payer: &str, now_ms: i64) -> Answer<Option<i64>> {
+        self.read(72, None, self.inner.burnt_until(network, payer, now_ms)).await
     }
 
     async fn open_work(&self, now_ms: i64) -> Answer<OpenWork> {

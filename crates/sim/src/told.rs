@@ -8,7 +8,7 @@ use quittance_protocol::{ErrorCode, SettleResponse};
 use crate::link::Link;
 use crate::merchants::Sale;
 use crate::process::{CHECK_LEASE_MS, TELLINGS_MAX, name};
-use crate::world::World;
+use crate::world::{Fact, World};
 
 /// What clocks of processes differ by.
 const SKEW_MS: u64 = 1_000;
@@ -70,6 +70,27 @@ impl World {
         held.checked_until = at_ms.saturating_add(CHECK_LEASE_MS);
         if beside {
             self.broken("P1", format!("key {key} is valid for two servers at once"));
+        }
+    }
+
+    /// A server heard `isValid` of a payment of somebody who signs more than it holds:
+    /// what it was told before, and what is under way, leave money for this one (P3).
+    pub(crate) fn audit_held(&mut self, key: usize, asked_ms: u64) {
+        let (net, payer) = (self.facts[key].net, self.facts[key].payer);
+        let Some(purse) = self.purses.get(&(net, payer)).copied() else { return };
+        self.audit.valid_until.insert(key, asked_ms.saturating_add(CHECK_LEASE_MS).saturating_sub(SKEW_MS));
+        let now = self.now();
+        let needed = |(of, fact): (usize, &Fact)| {
+            let needs = match self.row(of) {
+                Some(payment) => !payment.state.is_final() || payment.state == PaymentState::Settled,
+                None => self.audit.valid_until.get(&of).is_some_and(|until| *until > now),
+            };
+            ((fact.net, fact.payer) == (net, payer) && needs).then_some(fact.amount)
+        };
+        let needed: u64 = self.facts.iter().enumerate().filter_map(needed).sum();
+        // A reorganisation gives back what a payer had spent, and takes it again.
+        if needed > purse && !self.audit.reorganised {
+            self.broken("P3", format!("key {key} is valid, and {needed} are needed of {purse}"));
         }
     }
 

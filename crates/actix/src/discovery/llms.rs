@@ -179,7 +179,8 @@ fn answers(page: &mut Page) {
          - `pay`: nothing was taken. Sign a new payment for the offer in this answer.\n\
          - `retry_same_payment`: do not sign again. Send the same request with the same \
          payment header after `retry_after_seconds` (also in `Retry-After`).\n\
-         - `do_not_retry`: this payment can buy nothing more here.",
+         - `do_not_retry`: this payment can buy nothing more here; with `retry_after_seconds`, and no other of \
+         yours before that.",
     );
     page.text(
         "| status | `error` | meaning | do |\n|---|---|---|---|\n\
@@ -188,6 +189,9 @@ fn answers(page: &mut Page) {
          | 402 | `invalid_payload` | the payment, its `payment-identifier` or an `Idempotency-Key` cannot be read | mend it, then `pay` |\n\
          | 402 | `duplicate_settlement` | the authorization, or the same Solana transaction, bought something else | `pay` |\n\
          | 402 | any other code, e.g. `invalid_exact_evm_signature` | the payment was refused, nothing was taken; an amount that is not the price means that the offer is out of date | `pay` |\n\
+         | 503 | `insufficient_funds` | payments of yours that are under way need the money; nothing was taken | `retry_same_payment`, or add funds first |\n\
+         | 503 | `invalid_transaction_state` | too many of your transactions failed at our cost; none is taken before `Retry-After` | `do_not_retry`; pay from another address |\n\
+         | 429 | `too_many_requests` | too many payments of yours, or from your address, were not good; this one was not looked at | `retry_same_payment` |\n\
          | 404 | `unknown_endpoint` | not listed here, or the path is not written canonically | use a listed path |\n\
          | 409 | `request_mismatch`, `credit_exhausted`, `replay_window_closed`, `refund_owed` | the payment, or the name you gave it, bought another request; its runs failed, or ended with their process, too often, and the operator refunds it; its answer is no longer kept for who shows no identifier; or another server of this payee settled it, and the operator owes it back | `do_not_retry` |\n\
          | 410 | `answer_not_kept` | the answer was delivered, or too long, and is not kept any more | `do_not_retry` |\n\

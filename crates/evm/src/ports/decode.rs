@@ -6,7 +6,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::identify::identify;
-use crate::payment::EvmPayment;
+use crate::payment::{EvmPayment, SignatureKind};
 
 /// Reads what came from clients and from the ledger; needs no connection.
 #[derive(Clone, Debug)]
@@ -59,6 +59,7 @@ impl CheckedPayment for EvmPayment {
             source: self.payer(),
             amount: self.amount(),
             signature_digest: self.signature_digest(),
+            is_signed: self.signature_kind() == SignatureKind::Ecdsa,
             valid_after: Some(self.valid_after()),
             // Each authorization has a nonce of its own.
             may_coincide: false,

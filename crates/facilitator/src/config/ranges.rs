@@ -460,8 +460,14 @@ fn of_gate(gate: &GateConfig) -> Vec<Range<'_>> {
 }
 
 fn of_merchants(merchants: &MerchantsConfig) -> Vec<Range<'_>> {
-    let MerchantsConfig { retell_max, verify_lease_seconds, concurrency_max, copies_max, body_seconds_max } =
-        merchants;
+    let MerchantsConfig {
+        retell_max,
+        verify_lease_seconds,
+        verify_leases_payer_max,
+        concurrency_max,
+        copies_max,
+        body_seconds_max,
+    } = merchants;
     vec![
         Range::size("merchants.concurrency_max", *concurrency_max, 1, 1_000_000),
         Range::size("merchants.copies_max", *copies_max, 1, 1_000_000),
@@ -469,6 +475,7 @@ fn of_merchants(merchants: &MerchantsConfig) -> Vec<Range<'_>> {
         // Each is one more handler run that a lost connection can cost.
         Range::whole("merchants.retell_max", u64::from(*retell_max), 0, 10),
         Range::whole("merchants.verify_lease_seconds", *verify_lease_seconds, 1, 3_600),
+        Range::whole("merchants.verify_leases_payer_max", u64::from(*verify_leases_payer_max), 1, 65_536),
     ]
 }
 

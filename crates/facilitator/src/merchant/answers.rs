@@ -195,19 +195,22 @@ fn failure(network: &str, rejection: &Rejection) -> SettleResponse {
 /// What may be done next. A code that says nothing about the outcome never
 /// invites to pay, whoever made the refusal (P5).
 fn next(rejection: &Rejection) -> (RetryAction, Option<u64>) {
+    let known = rejection.retry_after_seconds;
     match rejection.code {
-        ErrorCode::SettlementPending => (RetryAction::RetrySamePayment, Some(PENDING_RETRY_SECONDS)),
+        ErrorCode::SettlementPending => {
+            (RetryAction::RetrySamePayment, known.or(Some(PENDING_RETRY_SECONDS)))
+        }
         ErrorCode::NetworkUnavailable
         | ErrorCode::UnexpectedSettleError
         | ErrorCode::TooManyRequests
         | ErrorCode::UnexpectedVerifyError => {
-            (RetryAction::RetrySamePayment, Some(UNAVAILABLE_RETRY_SECONDS))
+            (RetryAction::RetrySamePayment, known.or(Some(UNAVAILABLE_RETRY_SECONDS)))
         }
         ErrorCode::DuplicateSettlement | ErrorCode::RequestMismatch => (RetryAction::DoNotRetry, None),
         _ if rejection.retry_action == RetryAction::RetrySamePayment => {
-            (RetryAction::RetrySamePayment, Some(PENDING_RETRY_SECONDS))
+            (RetryAction::RetrySamePayment, known.or(Some(PENDING_RETRY_SECONDS)))
         }
-        _ => (rejection.retry_action, None),
+        _ => (rejection.retry_action, known),
     }
 }
 
@@ -232,6 +235,12 @@ mod tests {
                 assert_eq!(answer.payment_state, None, "{code}: nobody knows");
             }
         }
+        let burnt = reject(ErrorCode::InvalidTransactionState, "tomorrow").do_not_retry().after(7);
+        let answer = failure("eip155:8453", &burnt);
+        assert_eq!(
+            (answer.retry_action, answer.retry_after_seconds),
+            (Some(RetryAction::DoNotRetry), Some(7))
+        );
         let early = reject(ErrorCode::InvalidExactEvmPayloadAuthorizationValidAfter, "early").retry_same();
         let answer = failure("eip155:8453", &early);
         assert_eq!(answer.retry_action, Some(RetryAction::RetrySamePayment));

@@ -27,6 +27,7 @@ use crate::api::{PayOutcome, Rejection};
 use crate::board::{Changes, Notice};
 use crate::chain::Verified;
 use crate::checks::Checked;
+use crate::copies::seat;
 use crate::desk::Desk;
 use crate::pay::stored_form;
 use crate::places::{NoPlace, Place, Presented};
@@ -147,17 +148,21 @@ impl Inner {
     /// The payment's place, which its copies share.
     fn place_of(&self, question: &Question) -> Result<Place, NoPlace> {
         let holder = &question.holder;
-        let has_history = self.strangers.has_history(&holder.payer);
-        let presented = Presented { key: holder.key, has_history, is_signed: true };
+        let has_history = self.strangers.has_history(holder.signer());
+        let presented = Presented { key: holder.seat(), has_history, is_signed: holder.is_signed };
         self.merchants.places(&question.merchant).enter(&presented, question.caller)
     }
 
     async fn no_place(&self, network: &str, question: &Question, none: NoPlace) -> SettleResponse {
         match none {
-            NoPlace::Copies => match self.glimpse(&question.holder.key).await {
-                Some(receipt) => receipt,
-                None => self.refused(network, &copy_too_many(&question.holder.payer)),
-            },
+            NoPlace::Copies => {
+                let holder = &question.holder;
+                let receipt = match holder.is_signed {
+                    true => self.glimpse(&holder.key).await,
+                    false => None,
+                };
+                receipt.unwrap_or_else(|| self.refused(network, &copy_too_many(&holder.payer)))
+            }
             NoPlace::Full => self.refused(network, &crowded(&question.holder.payer)),
         }
     }
@@ -189,7 +194,8 @@ impl Inner {
         question: &Question,
     ) -> Result<Payment, Rejection> {
         let arrived = Instant::now();
-        let Ok(mut turn) = tokio::time::timeout_at(question.until, question.notice.turn.lock()).await else {
+        let turns = self.board.notice(seat(&payment.key, &payment.signature_digest, payment.is_signed));
+        let Ok(mut turn) = tokio::time::timeout_at(question.until, turns.turn.lock()).await else {
             return Err(refusal_in(not_now("chain")));
         };
         if let Some(known) = self.on_record(&question.holder).await.map_err(unsettled)? {
@@ -328,7 +334,7 @@ impl Inner {
     /// payment, which is nobody's to sell here; one whose payment ended unpaid is
     /// an authorization like any other.
     async fn on_record(&self, holder: &Holder) -> Result<Option<Payment>, LedgerError> {
-        let _reading = self.strangers.reading(&holder.payer).await;
+        let _reading = self.strangers.reading(holder.signer()).await;
         let known = self.tools.ledger.known(&holder.key).await?;
         Ok(known.filter(|known| !known.is_free()).map(|known| known.payment))
     }
@@ -338,12 +344,12 @@ impl Inner {
 fn refusal_in(outcome: PayOutcome) -> Rejection {
     match outcome {
         PayOutcome::Refused(rejection) => rejection,
-        PayOutcome::Unavailable { reason, .. } => {
+        PayOutcome::Unavailable { reason, retry_after_seconds } => {
             let message = format!(
                 "this network takes no further payment of this payer now ({reason}); send the same payment again \
                  later"
             );
-            Rejection::new(ErrorCode::NetworkUnavailable, message).retry_same()
+            Rejection::new(ErrorCode::NetworkUnavailable, message).retry_same().after(retry_after_seconds)
         }
         _ => reject(
             ErrorCode::NetworkUnavailable,

@@ -1,12 +1,15 @@
 //! `/verify`: whether `/settle` would say success.
 //!
 //! A server that works before it settles runs its handler on `isValid: true`.
-//! Before a payment is on record nothing can tell its copies apart; from then
-//! on one server at a time hears it, and none once a success was told.
+//! Before a payment is on record nothing can tell its copies apart, but its money
+//! is held against the payer's other authorizations; from then on one server at a
+//! time hears it, and none once a success was told.
 
 use std::sync::Arc;
 
-use quittance_ledger::{DeliveryState, MerchantCheck, Payment, PaymentState};
+use quittance_ledger::{
+    DeliveryState, LedgerError, MerchantCheck, NewCheck, NewCheckLease, Payment, PaymentState, Reserve,
+};
 use quittance_protocol::{ErrorCode, VerifyRequest, VerifyResponse};
 use tokio::time::Instant;
 
@@ -77,7 +80,7 @@ impl Inner {
         })
     }
 
-    /// One RPC call: nothing is claimed, so no deadline is read.
+    /// One RPC call, and one commit: nothing is claimed, so no deadline is read.
     async fn verify_new(
         &self,
         desk: &Desk,
@@ -88,13 +91,48 @@ impl Inner {
         self.check_window(desk, payment)?;
         let gas = self.covers_cost(desk, payment)?;
         self.is_worth_asking(desk, payment)?;
-        self.has_room(desk, payment, gas).await.map_err(super::refusal_in)?;
+        let reserve = self.has_room(desk, payment, gas).await.map_err(super::refusal_in)?;
         match self.view_in_time(desk, payment, question.caller).await {
-            Ok(_) => Ok(()),
+            Ok(view) => {
+                let reserve = Reserve { balance: desk.seen(&view), by_code: view.by_code, ..reserve };
+                self.hold_money(desk, payment, question, reserve).await
+            }
             Err(CheckError::Rejected(rejection)) => Err(self.name_use(desk, payment, rejection).await),
             Err(CheckError::Unreachable(reason)) => {
                 trouble::note(Trouble::ChainCheck, desk.chain.network().as_str(), &reason);
                 Err(unreachable_chain())
+            }
+        }
+    }
+
+    /// The asker will work before it settles: until then the payer's other
+    /// authorizations find this one's money gone, as if it were in flight. Only
+    /// after the chain has taken the signature for the payer's.
+    async fn hold_money(
+        &self,
+        desk: &Desk,
+        payment: &Verified,
+        question: &Question,
+        reserve: Reserve,
+    ) -> Result<(), Rejection> {
+        let check = NewCheck {
+            key: payment.key,
+            network: desk.chain.network().clone(),
+            payer: payment.payer.clone(),
+            amount: payment.amount,
+            fingerprint: question.bound.fingerprint(),
+            signature_digest: payment.signature_digest,
+        };
+        let now_ms = self.tools.clock.now_ms();
+        match self.tools.ledger.lease_new_check(check, reserve, self.limits.checks, now_ms).await {
+            Ok(NewCheckLease::Leased) => Ok(()),
+            // It may land, whoever settles it.
+            Ok(NewCheckLease::Other | NewCheckLease::Known(_)) => Err(pending(&payment.payer)),
+            Err(LedgerError::NoRoom(why)) => Err(super::refusal_in(self.no_room(desk, payment, why).await)),
+            // A lease whose commit's answer is lost is this asker's still.
+            Err(error) => {
+                tracing::error!(%error, "ledger");
+                Err(ledger_trouble(ErrorCode::UnexpectedVerifyError))
             }
         }
     }
@@ -131,7 +169,7 @@ impl Inner {
         if known.merchant_answer_at_ms.is_some() {
             return MerchantCheck::Told;
         }
-        let (max, lease_ms) = (self.limits.tellings_max, self.limits.check_lease_ms);
+        let (max, lease_ms) = (self.limits.tellings_max, self.limits.checks.lease_ms);
         let now_ms = self.tools.clock.now_ms();
         let leased = self.tools.ledger.lease_merchant_check(&known.id, max, lease_ms, now_ms).await;
         leased.unwrap_or_else(|error| {

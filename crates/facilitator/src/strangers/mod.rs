@@ -26,7 +26,7 @@ use crate::api::Rejection;
 use crate::chain::{ChainView, CheckError, Verified};
 use crate::config::CallersConfig;
 use crate::desk::Desk;
-use crate::{Caller, Inner};
+use crate::{Caller, Inner, used};
 
 use budget::Budget;
 use recent::Recent;
@@ -39,6 +39,9 @@ const CUSTOMERS_MAX: usize = 65_536;
 
 /// Payers without money that are remembered.
 const POOR_MAX: usize = 16_384;
+
+/// Signatures that came to nothing that are remembered.
+const FAILURES_MAX: usize = 16_384;
 
 /// How long a payer who could not pay is not asked about again: about the time in
 /// which a chain makes a block.
@@ -79,13 +82,15 @@ pub(crate) struct Strangers {
     reads: Semaphore,
     customers: Mutex<Recent<String, ()>>,
     poor: Mutex<Recent<Wallet, Poor>>,
+    /// Signatures that came to nothing: whoever shows one again need not be its payer.
+    failures: Mutex<Recent<[u8; 32], ()>>,
     addresses: Budget<Caller>,
     payers: Budget<String>,
     lanes: Mutex<BTreeMap<Caller, AddressLane>>,
 }
 
-/// Network and where the money would come from.
-type Wallet = (String, String);
+/// Network, payer and where the money would come from: a payer names any account.
+type Wallet = (String, String, String);
 
 /// What a wallet could not pay.
 struct Poor {
@@ -166,6 +171,7 @@ fn too_many(payment: &Verified, wait: Duration, message: &str) -> Rejection {
     )
     .of(payment.payer.clone())
     .retry_same()
+    .after(seconds)
 }
 
 impl Strangers {
@@ -179,6 +185,7 @@ impl Strangers {
             reads: Semaphore::new(READS_MAX),
             customers: Mutex::new(Recent::new(CUSTOMERS_MAX)),
             poor: Mutex::new(Recent::new(POOR_MAX)),
+            failures: Mutex::new(Recent::new(FAILURES_MAX)),
             addresses: Budget::new(budget.0, budget.1, NARROW_FOR),
             payers: Budget::new(
                 config.failed_checks_payer_burst,
@@ -197,21 +204,28 @@ impl Strangers {
         }
     }
 
-    pub(crate) fn has_history(&self, payer: &str) -> bool {
-        lock(&self.customers).get(payer).is_some()
+    /// Whether this payer's own signature was shown, and settled before.
+    pub(crate) fn has_history(&self, signer: Option<&str>) -> bool {
+        signer.is_some_and(|payer| lock(&self.customers).get(payer).is_some())
+    }
+
+    /// Whether a payment is a customer's, and not a signature that came to nothing
+    /// before: anybody may have that one by now.
+    fn is_customers(&self, payment: &Verified) -> bool {
+        self.has_history(payment.signer()) && lock(&self.failures).get(&payment.signature_digest).is_none()
     }
 
     /// A place for one read of the ledger; whoever has history needs none.
-    pub(crate) async fn reading(&self, payer: &str) -> Option<SemaphorePermit<'_>> {
-        if self.has_history(payer) {
+    pub(crate) async fn reading(&self, signer: Option<&str>) -> Option<SemaphorePermit<'_>> {
+        if self.has_history(signer) {
             return None;
         }
         self.reads.acquire().await.ok()
     }
 
     /// A place to wait in before a payment is claimed; `None` if all are taken.
-    pub(crate) fn waiting(&self, payer: &str) -> Option<Waiting> {
-        if self.has_history(payer) {
+    pub(crate) fn waiting(&self, signer: Option<&str>) -> Option<Waiting> {
+        if self.has_history(signer) {
             return Some(Waiting { _place: None });
         }
         let place = Arc::clone(&self.waiting).try_acquire_owned().ok()?;
@@ -240,7 +254,7 @@ impl Strangers {
         payment: &Verified,
         caller: Caller,
     ) -> Result<Option<Leave<'_>>, Rejection> {
-        if self.has_history(&payment.payer) {
+        if self.is_customers(payment) {
             return Ok(None);
         }
         if let Some(rejection) = self.is_held(payment) {
@@ -298,12 +312,18 @@ impl Strangers {
         }
     }
 
-    /// A check came to nothing.
+    /// A check came to nothing. It counts against who is calling, and against the payer
+    /// only where nobody else can have caused it: its own key made the signature, which
+    /// was not shown before, and which no transaction has made public.
     pub(crate) fn failed(&self, desk: &Desk, payment: &Verified, caller: Caller, rejection: &Rejection) {
-        lock(&self.customers).remove(&payment.payer);
-        self.payers.failed(&payment.payer);
         if caller.address().is_some() {
             self.addresses.failed(&caller);
+        }
+        let Some(payer) = payment.signer() else { return };
+        let is_new = lock(&self.failures).put_new(payment.signature_digest, ());
+        if is_new && !used::is_already_used(rejection.code) {
+            lock(&self.customers).remove(payer);
+            self.payers.failed(&payer.to_owned());
         }
         if is_poverty(rejection.code) {
             let poor = Poor {
@@ -317,7 +337,7 @@ impl Strangers {
 }
 
 fn wallet(desk: &Desk, payment: &Verified) -> Wallet {
-    (desk.chain.network().to_string(), payment.source.clone())
+    (desk.chain.network().to_string(), payment.payer.clone(), payment.source.clone())
 }
 
 /// A place among those that wait for something before their payment is claimed.

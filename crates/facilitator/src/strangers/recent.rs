@@ -23,6 +23,13 @@ impl<K: Ord, V> Recent<K, V> {
         self.newer.insert(key, value);
     }
 
+    /// Whether the key was not remembered before.
+    pub(crate) fn put_new(&mut self, key: K, value: V) -> bool {
+        let is_new = self.get(&key).is_none();
+        self.put(key, value);
+        is_new
+    }
+
     pub(crate) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: std::borrow::Borrow<Q>,
@@ -58,7 +65,7 @@ mod tests {
             }
             assert!(recent.len() <= 20);
         }
-        recent.put(995, 7);
+        assert!(!recent.put_new(995, 7) && recent.put_new(-1, 1));
         assert_eq!(recent.get(&995), Some(&7));
         recent.remove(&995);
         assert_eq!(recent.get(&995), None);

@@ -10,11 +10,11 @@ fn config() -> CallersConfig {
 fn places_to_wait_in_are_strangers_to_fill_and_nobody_elses() {
     let strangers = Strangers::new(&config());
     strangers.settled("customer");
-    let held: Vec<_> = (0..6).map(|_| strangers.waiting("stranger").unwrap()).collect();
-    assert!(strangers.waiting("stranger").is_none());
-    assert!(strangers.waiting("customer").is_some());
+    let held: Vec<_> = (0..6).map(|_| strangers.waiting(Some("stranger")).unwrap()).collect();
+    assert!(strangers.waiting(Some("stranger")).is_none());
+    assert!(strangers.waiting(Some("customer")).is_some());
     drop(held);
-    assert!(strangers.waiting("stranger").is_some());
+    assert!(strangers.waiting(Some("stranger")).is_some());
 }
 
 #[tokio::test]
@@ -23,9 +23,9 @@ async fn reads_of_strangers_leave_connections_to_what_settles() {
     strangers.settled("customer");
     let mut held = Vec::new();
     for _ in 0..READS_MAX {
-        held.push(strangers.reading("stranger").await.unwrap());
+        held.push(strangers.reading(Some("stranger")).await.unwrap());
     }
-    let waits = tokio::time::timeout(Duration::from_millis(1), strangers.reading("stranger"));
+    let waits = tokio::time::timeout(Duration::from_millis(1), strangers.reading(Some("stranger")));
     assert!(waits.await.is_err());
-    assert!(strangers.reading("customer").await.is_none(), "needs no place");
+    assert!(strangers.reading(Some("customer")).await.is_none(), "needs no place");
 }

@@ -73,6 +73,8 @@ struct State {
     reverted: Mutex<BTreeSet<String>>,
     checks: Checks,
     meanwhile: Mutex<Option<Meanwhile>>,
+    /// What every payer holds; without bound at first.
+    balance: AtomicU64,
 }
 
 /// What the chain was asked about payments that are not claimed.
@@ -101,6 +103,7 @@ impl Default for Chain {
             reverted: Mutex::default(),
             checks: Checks::default(),
             meanwhile: Mutex::default(),
+            balance: AtomicU64::new(u64::MAX),
         }))
     }
 }
@@ -141,6 +144,11 @@ impl Chain {
         self.0.illiterate.store(illiterate, Ordering::SeqCst);
     }
 
+    /// What every payer holds.
+    pub(crate) fn set_balance(&self, amount: u64) {
+        self.0.balance.store(amount, Ordering::SeqCst);
+    }
+
     /// Transactions that were included and moved nothing.
     pub(crate) fn reverted(&self) -> usize {
         self.0.reverted.lock().unwrap().len()
@@ -176,9 +184,13 @@ impl CheckedPayment for Paid {
             source: payer.clone(),
             payer,
             amount: Amount::new(number("amount")),
-            signature_digest: key,
+            signature_digest: match self.0["signature"].as_u64() {
+                Some(other) => [u8::try_from(other).unwrap(); 32],
+                None => key,
+            },
+            is_signed: self.0["contract"].is_null(),
             valid_after: None,
-            may_coincide: false,
+            may_coincide: self.0["memoless"] == true,
             wallet: None,
             needs_rent: false,
         }
@@ -239,19 +251,33 @@ impl Verify for State {
         // A node a millisecond away.
         tokio::time::sleep(Duration::from_millis(1)).await;
         self.checks.running.fetch_sub(1, Ordering::SeqCst);
-        if payment.payer.starts_with("poor") {
+        let fault = payment.get::<Paid>().and_then(|paid| paid.0["fault"].as_str()).unwrap_or_default();
+        if payment.payer.starts_with("poor") || fault == "beyond the balance" {
             let code = ErrorCode::InvalidExactEvmInsufficientBalance;
             return Err(CheckError::Rejected(Rejection::new(code, "no money").of(payment.payer.clone())));
         }
-        if payment.payer.starts_with("broken") {
+        if payment.payer.starts_with("broken") || fault == "made up" {
             let code = ErrorCode::InvalidExactEvmTransactionSimulationFailed;
             return Err(CheckError::Rejected(Rejection::new(code, "it fails").of(payment.payer.clone())));
         }
-        Ok(ChainView { watch_from: 1, endpoint: 0, balance: None, by_code: false })
+        if fault == "unreachable" {
+            return Err(CheckError::Unreachable("no node".to_owned()));
+        }
+        if fault == "used" {
+            let code = ErrorCode::InvalidExactEvmNonceAlreadyUsed;
+            return Err(CheckError::Rejected(Rejection::new(code, "used").of(payment.payer.clone())));
+        }
+        let balance = match self.balance.load(Ordering::SeqCst) {
+            u64::MAX => None,
+            seen => Some(Amount::new(seen)),
+        };
+        Ok(ChainView { watch_from: 1, endpoint: 0, balance, by_code: false })
     }
 
-    async fn find_use(&self, _payment: &Verified) -> Option<Use> {
-        None
+    async fn find_use(&self, payment: &Verified) -> Option<Use> {
+        let Paid(payload) = payment.get::<Paid>()?;
+        let transaction = format!("theirs-{}", payload["nonce"]);
+        (payload["fault"] == "used").then_some(Use { transaction, canceled: false })
     }
 
     async fn deadline(&self, _: &Verified, _: &ChainView) -> Result<Deadline, CheckError> {
@@ -359,7 +385,7 @@ pub(crate) enum Outcome {
 /// One process.
 #[derive(Clone)]
 pub(crate) struct Shop {
-    facilitator: Facilitator,
+    pub(crate) facilitator: Facilitator,
 }
 
 impl Shop {
@@ -513,6 +539,9 @@ impl Shop {
                 Outcome::Granted
             }
             PayOutcome::Refused(rejection) if rejection.code == ErrorCode::InvalidTransactionState => {
+                // Whoever were told to pay would sign in a loop.
+                assert_eq!(rejection.retry_action, RetryAction::DoNotRetry);
+                assert!(rejection.retry_after_seconds.is_some_and(|wait| (1..=87_000).contains(&wait)));
                 Outcome::PayerRefused
             }
             PayOutcome::Refused(rejection)
@@ -541,7 +570,7 @@ impl Shop {
 }
 
 /// Eight bytes that never come again in this process.
-fn unique() -> [u8; 8] {
+pub(crate) fn unique() -> [u8; 8] {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::SeqCst).to_be_bytes()
 }

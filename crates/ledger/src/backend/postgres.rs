@@ -49,6 +49,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (12, "look-ups", include_str!("../../../../migrations/postgres/0012_look_ups.sql")),
     (13, "pruning", include_str!("../../../../migrations/postgres/0013_pruning.sql")),
     (14, "runs", include_str!("../../../../migrations/postgres/0014_runs.sql")),
+    (15, "check leases", include_str!("../../../../migrations/postgres/0015_check_leases.sql")),
 ];
 
 pub(crate) struct PostgresBackend {

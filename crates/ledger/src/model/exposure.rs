@@ -1,13 +1,13 @@
 //! Reservations and totals: as `ops::exposure`.
 
-use quittance_protocol::{Amount, Deadline, Network, PaymentId};
+use quittance_protocol::{Amount, Deadline, Network, PaymentId, PaymentKey};
 use serde_json::json;
 
-use super::rows::{Database, Defect, Reservation};
+use super::rows::{Cost, Database, Defect, Reservation};
 use crate::conn::{amount, plain};
 use crate::error::LedgerError;
 use crate::exposure::{
-    Exposed, ExposureSums, Funding, NATIVE_MAX, Reserve, Sums, admit, first_slot, slot_of,
+    Exposed, ExposureSums, Funding, NATIVE_MAX, Reserve, Sums, admit, first_slot, slot_ends, slot_of,
 };
 use crate::ledger::Me;
 use crate::token::ClaimOutcome;
@@ -15,13 +15,21 @@ use crate::types::{CostEntry, NewClaim, Payment, PaymentState};
 
 const LIST_MAX: usize = crate::LIST_MAX as usize;
 
+/// As of `ops::exposure`.
+pub(super) struct Asker<'a> {
+    pub(super) network: &'a Network,
+    pub(super) payer: &'a str,
+    pub(super) payment: Option<&'a PaymentId>,
+    pub(super) leases: Option<(&'a PaymentKey, i64)>,
+}
+
 impl Database {
     pub(super) fn claim_within(
         &mut self,
         me: &Me,
         new: NewClaim,
         wanted: Reserve,
-        now_ms: i64,
+        (lease_now_ms, now_ms): (i64, i64),
     ) -> Result<ClaimOutcome, LedgerError> {
         // What a claim changes, should there be no room for it.
         let (aliases, identifiers) = (self.aliases.clone(), self.identifiers.clone());
@@ -29,7 +37,9 @@ impl Database {
         let outcome = self.claim(me, new, now_ms)?;
         let ClaimOutcome::Won(claim) = &outcome else { return Ok(outcome) };
         let payment: &Payment = claim;
-        let sums = self.sums(&payment.network, &payment.payer, None, &wanted, now_ms);
+        let (network, payer) = (&payment.network, payment.payer.as_str());
+        let asker = Asker { network, payer, payment: None, leases: Some((&key, lease_now_ms)) };
+        let sums = self.sums(&asker, &wanted, now_ms);
         let admitted = self.admit(&sums, &wanted, payment.amount);
         let admitted = admitted.and_then(|funding| storable(&wanted).map(|()| funding));
         match admitted {
@@ -39,6 +49,7 @@ impl Database {
                 if !self.has(Defect::NothingReserved) {
                     self.reservations.insert(payment.id.clone(), reservation);
                 }
+                self.check_leases.remove(&key);
                 Ok(outcome)
             }
             Err(error) => {
@@ -59,7 +70,12 @@ impl Database {
         history.0 = history.0.saturating_add(paid.atomic());
     }
 
-    fn admit(&self, sums: &Sums, wanted: &Reserve, amount: Amount) -> Result<Funding, LedgerError> {
+    pub(super) fn admit(
+        &self,
+        sums: &Sums,
+        wanted: &Reserve,
+        amount: Amount,
+    ) -> Result<Funding, LedgerError> {
         let blind = Reserve { balance: None, ..wanted.clone() };
         let wanted = if self.has(Defect::BalanceIgnored) { &blind } else { wanted };
         admit(sums, wanted, amount).map_err(LedgerError::NoRoom)
@@ -86,7 +102,9 @@ impl Database {
         if known.as_ref().is_some_and(enough) {
             return Ok(());
         }
-        let sums = self.sums(&payment.network, &payment.payer, Some(id), wanted, now_ms);
+        let (network, payer) = (&payment.network, payment.payer.as_str());
+        let asker = Asker { network, payer, payment: Some(id), leases: None };
+        let sums = self.sums(&asker, wanted, now_ms);
         let funding = self.admit(&sums, wanted, payment.amount)?;
         let mut fresh = reservation(&payment.network, &payment.payer, payment.amount, wanted, funding);
         if let Some(known) = known {
@@ -110,7 +128,7 @@ impl Database {
         now_ms: i64,
     ) -> Result<(), LedgerError> {
         let wanted = Reserve { balance: None, ..wanted };
-        let sums = self.sums(network, payer, None, &wanted, now_ms);
+        let sums = self.sums(&Asker { network, payer, payment: None, leases: None }, &wanted, now_ms);
         self.admit(&sums, &wanted, Amount::ZERO).map(drop)
     }
 
@@ -119,6 +137,18 @@ impl Database {
         self.add_reserved(&mut sums, network, "", None);
         self.add_day(&mut sums, network, "", now_ms);
         sums.network
+    }
+
+    pub(super) fn burnt_until(&self, network: &Network, payer: &str, now_ms: i64) -> Option<i64> {
+        let counts = |cost: &&Cost| {
+            !cost.earned
+                && cost.funding != Some(Funding::History)
+                && cost.payer.as_deref() == Some(payer)
+                && cost.usdc.is_some_and(|usdc| usdc > Amount::ZERO)
+        };
+        let mine = self.costs.iter().filter(|((of, _), _)| of == network).map(|(_, cost)| cost);
+        let slots = mine.filter(counts).map(|cost| slot_of(cost.at_ms));
+        slots.filter(|slot| *slot >= first_slot(now_ms)).min().map(slot_ends)
     }
 
     pub(super) fn unaccounted(&self, network: &Network) -> Vec<Payment> {
@@ -158,14 +188,8 @@ impl Database {
         Ok(true)
     }
 
-    fn sums(
-        &self,
-        network: &Network,
-        payer: &str,
-        without: Option<&PaymentId>,
-        wanted: &Reserve,
-        now_ms: i64,
-    ) -> Sums {
+    pub(super) fn sums(&self, asker: &Asker<'_>, wanted: &Reserve, now_ms: i64) -> Sums {
+        let Asker { network, payer, payment: without, leases } = *asker;
         let mut sums = Sums::default();
         self.add_reserved(&mut sums, network, payer, without);
         self.add_day(&mut sums, network, payer, now_ms);
@@ -187,6 +211,9 @@ impl Database {
                     && payment.landing.as_ref().is_some_and(|landing| landing.block > seen.at)
             };
             sums.landed = total(self.payments().filter(late).map(|payment| payment.amount.atomic()));
+        }
+        if let Some((key, lease_now_ms)) = leases {
+            (sums.leases, sums.leased) = self.leased(network, &wanted.source, key, lease_now_ms);
         }
         sums
     }

@@ -6,6 +6,7 @@
 
 mod aliases;
 mod books;
+mod checks;
 mod deliveries;
 mod exposure;
 mod finality;
@@ -25,7 +26,7 @@ use crate::error::LedgerError;
 use crate::ledger::Me;
 use crate::types::{LedgerOptions, RunEnd};
 
-pub use rows::{Attempt, Cost, Database, Defect, Reservation};
+pub use rows::{Attempt, CheckLease, Cost, Database, Defect, Reservation};
 
 /// A database that several [`ModelLedger`]s may share.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ use crate::SignedBytes;
 use crate::error::LedgerError;
 use crate::exposure::Funding;
 use crate::ledger::Me;
+use crate::merchant::NewCheck;
 use crate::repeats::Alias;
 use crate::token::Recorded;
 use crate::types::{AttemptId, JournalLine, Payment, StoredAnswer, TariffRow};
@@ -33,6 +34,7 @@ pub struct Database {
     pub(super) instances: BTreeMap<Arc<str>, Instance>,
     pub(super) journal: Vec<(Option<PaymentId>, JournalLine)>,
     pub(super) reservations: BTreeMap<PaymentId, Reservation>,
+    pub(super) check_leases: BTreeMap<PaymentKey, CheckLease>,
     /// What was paid for settling, and burnt of it.
     pub(super) payers: BTreeMap<(Network, String), (u64, u64)>,
     /// Who prunes, and until when.
@@ -134,6 +136,17 @@ pub(super) struct MerchantRow {
     pub(super) check_until_ms: Option<i64>,
 }
 
+/// A row of `check_leases`.
+#[derive(Clone, Debug)]
+pub struct CheckLease {
+    /// What was asked about.
+    pub check: NewCheck,
+    /// Where the money comes from.
+    pub source: String,
+    /// Until when it is held.
+    pub until_ms: i64,
+}
+
 /// A row of `answer_objects`. Without a key it was dropped.
 #[derive(Debug)]
 pub(super) struct Object {
@@ -183,6 +196,8 @@ pub enum Defect {
     KeyPruned,
     /// Pruning takes what has its verdict, whatever is open of it (P3).
     PrunedOpen,
+    /// What foreign servers are told to be valid holds no money (P3).
+    CheckHoldsNothing,
 }
 
 impl Database {
@@ -225,6 +240,11 @@ impl Database {
     /// Every reservation, by payment.
     pub fn reservations(&self) -> impl Iterator<Item = (&PaymentId, &Reservation)> {
         self.reservations.iter()
+    }
+
+    /// Every lease of a check, by key.
+    pub fn check_leases(&self) -> impl Iterator<Item = &CheckLease> {
+        self.check_leases.values()
     }
 
     /// Lives of an instance so far.

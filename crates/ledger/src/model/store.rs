@@ -13,7 +13,9 @@ use crate::LIST_MAX;
 use crate::SignedBytes;
 use crate::error::LedgerError;
 use crate::exposure::{ExposureSums, Reserve};
-use crate::merchant::{MerchantAnswer, MerchantAnswerEnd, MerchantCheck};
+use crate::merchant::{
+    CheckTerms, MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewCheck, NewCheckLease,
+};
 use crate::ops::attempts::BATCH_PAYMENTS_MAX;
 use crate::pruning::{FinishedPolicy, PruneCursor, Pruned};
 use crate::repeats::{Alias, Known};
@@ -71,7 +73,8 @@ impl Store for ModelLedger {
         wanted: Reserve,
         now_ms: i64,
     ) -> Result<ClaimOutcome, LedgerError> {
-        self.write(now_ms, |rows, me| rows.claim_within(me, new, wanted, now_ms))
+        let times = (self.database.lease_now(now_ms), now_ms);
+        self.write(now_ms, |rows, me| rows.claim_within(me, new, wanted, times))
     }
 
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, LedgerError> {
@@ -342,6 +345,17 @@ impl Store for ModelLedger {
         self.read(|rows| Ok(rows.merchant_answers_begun(&self.me())))
     }
 
+    async fn lease_new_check(
+        &self,
+        check: NewCheck,
+        wanted: Reserve,
+        terms: CheckTerms,
+        now_ms: i64,
+    ) -> Result<NewCheckLease, LedgerError> {
+        let times = (self.database.lease_now(now_ms), now_ms);
+        self.write(now_ms, |rows, _| rows.lease_new_check(check, &wanted, terms, times))
+    }
+
     async fn note_pending_answer(&self, payment: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {
         self.write(now_ms, |rows, me| rows.note_pending(me, payment, now_ms))
     }
@@ -378,6 +392,15 @@ impl Store for ModelLedger {
 
     async fn exposure(&self, network: &Network, now_ms: i64) -> Result<ExposureSums, LedgerError> {
         self.read(|rows| Ok(rows.exposure(network, now_ms)))
+    }
+
+    async fn burnt_until(
+        &self,
+        network: &Network,
+        payer: &str,
+        now_ms: i64,
+    ) -> Result<Option<i64>, LedgerError> {
+        self.read(|rows| Ok(rows.burnt_until(network, payer, now_ms)))
     }
 
     async fn open_work(&self, now_ms: i64) -> Result<OpenWork, LedgerError> {

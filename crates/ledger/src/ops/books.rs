@@ -6,10 +6,35 @@ use serde_json::{Value as Json, json};
 use super::{claims, exposure};
 use crate::conn::{Tx, amount, params, plain};
 use crate::error::LedgerError;
+use crate::exposure::{first_slot, slot_ends};
 use crate::ledger::{Ledger, Me, journal};
 use crate::types::{CostEntry, TariffRow};
 
 impl Ledger {
+    /// When the first of what a payer's attempts burnt within a day leaves the window
+    /// (P3), in Unix milliseconds; `None` if they burnt nothing that counts.
+    pub async fn burnt_until(
+        &self,
+        network: &Network,
+        payer: &str,
+        now_ms: i64,
+    ) -> Result<Option<i64>, LedgerError> {
+        let (network, payer) = (network.clone(), payer.to_owned());
+        self.read(move |tx| {
+            Box::pin(async move {
+                let row = tx
+                    .one(
+                        "SELECT slot FROM cost_totals WHERE network = $1 AND payer = $2 AND slot >= $3 \
+                         AND burnt_usdc > 0 ORDER BY slot LIMIT 1",
+                        params![network.as_str(), payer, first_slot(now_ms)],
+                    )
+                    .await?;
+                row.map(|row| row.int("slot").map(slot_ends)).transpose()
+            })
+        })
+        .await
+    }
+
     /// Books what a transaction cost, once: returns whether it was new.
     pub async fn book_cost(&self, entry: CostEntry, now_ms: i64) -> Result<bool, LedgerError> {
         let me = self.me();

@@ -1,10 +1,10 @@
 //! Reservations (P3, I10): what attempts in flight may cost, and what of a
 //! payer's balance its payments in flight need.
 
-use quittance_protocol::{Amount, Deadline, Network, PaymentId};
+use quittance_protocol::{Amount, Deadline, Network, PaymentId, PaymentKey};
 use serde_json::json;
 
-use super::claims;
+use super::{checks, claims, instances};
 use crate::LIST_MAX;
 use crate::codec;
 use crate::conn::{Row, Tx, amount, params, plain};
@@ -14,7 +14,7 @@ use crate::exposure::{
 };
 use crate::ledger::{Ledger, Me, journal};
 use crate::token::ClaimOutcome;
-use crate::types::{CostEntry, NewClaim, Payment};
+use crate::types::{CostEntry, LeaseClock, NewClaim, Payment};
 
 /// Of one network, and of one payer in it; one payment is left out.
 const COSTS: &str = "\
@@ -41,8 +41,8 @@ impl Ledger {
         wanted: Reserve,
         now_ms: i64,
     ) -> Result<ClaimOutcome, LedgerError> {
-        let me = self.me();
-        self.write(now_ms, move |tx| Box::pin(claim_within(tx, me, new, wanted, now_ms))).await
+        let (me, clock) = (self.me(), self.options().lease_clock);
+        self.write(now_ms, move |tx| Box::pin(claim_within(tx, (me, clock), new, wanted, now_ms))).await
     }
 
     /// Reserves a further signature of a payment without a verdict, or a dearer
@@ -70,7 +70,8 @@ impl Ledger {
         self.read(move |tx| {
             Box::pin(async move {
                 let wanted = Reserve { balance: None, ..wanted };
-                let sums = sums(tx, &network, &payer, None, &wanted, now_ms).await?;
+                let asker = Asker { network: &network, payer: &payer, payment: None, leases: None };
+                let sums = sums(tx, &asker, &wanted, now_ms).await?;
                 admit(&sums, &wanted, Amount::ZERO).map(drop).map_err(LedgerError::NoRoom)
             })
         })
@@ -112,9 +113,19 @@ impl Ledger {
     }
 }
 
+/// Whose room is looked for.
+pub(super) struct Asker<'a> {
+    pub(super) network: &'a Network,
+    pub(super) payer: &'a str,
+    /// The payment that is left out.
+    pub(super) payment: Option<&'a PaymentId>,
+    /// The leases of checks count, but for this key's, and are judged at this time.
+    pub(super) leases: Option<(&'a PaymentKey, i64)>,
+}
+
 async fn claim_within(
     tx: &mut Tx,
-    me: Me,
+    (me, clock): (Me, LeaseClock),
     new: NewClaim,
     wanted: Reserve,
     now_ms: i64,
@@ -123,9 +134,13 @@ async fn claim_within(
     if let ClaimOutcome::Won(claim) = &outcome {
         let (id, claimed) = (claim.id.clone(), claim.amount);
         lock(tx, &claim.network).await?;
-        let sums = sums(tx, &claim.network, &claim.payer, Some(&id), &wanted, now_ms).await?;
+        let leases = (&claim.key, instances::lease_now(tx, clock, now_ms).await?);
+        let (network, payer) = (&claim.network, claim.payer.as_str());
+        let asker = Asker { network, payer, payment: Some(&id), leases: Some(leases) };
+        let sums = sums(tx, &asker, &wanted, now_ms).await?;
         let funding = admit(&sums, &wanted, claimed).map_err(LedgerError::NoRoom)?;
         insert(tx, claim, &wanted, funding).await?;
+        checks::end(tx, &claim.key).await?;
     }
     Ok(outcome)
 }
@@ -153,7 +168,10 @@ async fn reserve_again(
         return Ok(());
     }
     lock(tx, &payment.network).await?;
-    let sums = sums(tx, &payment.network, &payment.payer, Some(&id), &wanted, now_ms).await?;
+    let (network, payer) = (&payment.network, payment.payer.as_str());
+    // What is claimed goes before what is only asked about.
+    let asker = Asker { network, payer, payment: Some(&id), leases: None };
+    let sums = sums(tx, &asker, &wanted, now_ms).await?;
     let funding = admit(&sums, &wanted, payment.amount).map_err(LedgerError::NoRoom)?;
     match row {
         None => insert(tx, &payment, &wanted, funding).await?,
@@ -177,7 +195,7 @@ async fn reserve_again(
 }
 
 /// Two replicas at once would both see the same room.
-async fn lock(tx: &mut Tx, network: &Network) -> Result<(), LedgerError> {
+pub(super) async fn lock(tx: &mut Tx, network: &Network) -> Result<(), LedgerError> {
     if tx.is_postgres() {
         tx.all(
             "SELECT pg_advisory_xact_lock(hashtext('quittance exposure ' || $1))",
@@ -214,14 +232,13 @@ async fn insert(
     .map(drop)
 }
 
-async fn sums(
+pub(super) async fn sums(
     tx: &mut Tx,
-    network: &Network,
-    payer: &str,
-    without: Option<&PaymentId>,
+    asker: &Asker<'_>,
     wanted: &Reserve,
     now_ms: i64,
 ) -> Result<Sums, LedgerError> {
+    let Asker { network, payer, payment: without, leases } = *asker;
     let mut sums = Sums::default();
     add_reserved(tx, &mut sums, network, payer, without).await?;
     add_day(tx, &mut sums, network, payer, now_ms).await?;
@@ -237,6 +254,9 @@ async fn sums(
     if let Some(seen) = wanted.balance {
         sums.held = held(tx, network, &wanted.source, without, now_ms).await?;
         sums.landed = landed_after(tx, network, payer, seen.at).await?;
+    }
+    if let Some((key, lease_now_ms)) = leases {
+        (sums.leases, sums.leased) = checks::leased(tx, network, &wanted.source, key, lease_now_ms).await?;
     }
     Ok(sums)
 }

@@ -1,9 +1,9 @@
 //! Everything that a request or a frequent timer asks of the ledger, once.
 
 use quittance_ledger::{
-    AnswerObject, Balance, ClaimOutcome, CostEntry, DeliveryStart, Exposed, ExposureLimits, FinishedPolicy,
-    Ledger, MerchantAnswerEnd, NewClaim, Pruned, RepeatPolicy, Reserve, Retention, RunEnd, Slot,
-    StoredAnswer, Usage,
+    AnswerObject, Balance, CheckTerms, ClaimOutcome, CostEntry, DeliveryStart, Exposed, ExposureLimits,
+    FinishedPolicy, Ledger, MerchantAnswerEnd, NewCheck, NewClaim, Pruned, RepeatPolicy, Reserve, Retention,
+    RunEnd, Slot, StoredAnswer, Usage,
 };
 use quittance_protocol::{
     Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, Landing, PaymentId,
@@ -214,6 +214,20 @@ async fn burn(ledger: &Ledger, key: u64) {
 
 /// What foreign servers are told.
 async fn tell(ledger: &Ledger, key: u64) {
+    let asked = new_claim(key + 900, 0);
+    let check = NewCheck {
+        key: asked.key,
+        network: asked.network,
+        payer: asked.payer.clone(),
+        amount: asked.amount,
+        fingerprint: asked.fingerprint,
+        signature_digest: asked.signature_digest,
+    };
+    let balance = Some(Balance { amount: Amount::new(1_000_000), at: 100 });
+    let room = Reserve { balance, source: asked.payer, ..wanted(key, 1) };
+    let terms = CheckTerms { lease_ms: 1_000, leases_max: 10 };
+    ledger.lease_new_check(check, room, terms, NOW).await.unwrap();
+    ledger.burnt_until(&base(), "a payer", NOW).await.unwrap();
     for (copy, end) in
         [MerchantAnswerEnd::Unsaid, MerchantAnswerEnd::Lost, MerchantAnswerEnd::Told].into_iter().enumerate()
     {

@@ -128,6 +128,11 @@ const ROWS: &[(&str, &str, &str)] = &[
         "network, number, gas, detail, created_at_ms, replaced_at_ms",
         "'eip155:8453', i * 10, 3938, '{}', {at}, {at} FROM n",
     ),
+    (
+        "check_leases",
+        "payment_key, network, source, amount, fingerprint, signature_digest, until_ms",
+        "{other}, 'eip155:8453', 'payer' || (i % 500), 13938, {blob}, {blob}, 9000000000000 + i FROM n",
+    ),
     ("payers", "network, payer, paid, burnt", "'eip155:8453', 'filled' || {hex}, 3938, 0 FROM n"),
     (
         "cost_totals",

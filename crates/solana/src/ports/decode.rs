@@ -50,6 +50,7 @@ impl CheckedPayment for SolanaPayment {
             source: self.source().unwrap_or_else(|| self.payer().to_owned()),
             amount: self.amount(),
             signature_digest: self.signature_digest(),
+            is_signed: true,
             valid_after: None,
             // Without a memo, payer, amount and blockhash are all there is.
             may_coincide: self.memo().is_none(),

@@ -110,7 +110,7 @@ async function movable(upstream) {
   const server = createServer(client => {
     const database = connect(join(target, SOCKET));
     const both = [client, database];
-    both.forEach(one => open.add(one));
+    for (const one of both) open.add(one);
     for (const [from, to] of [[client, database], [database, client]]) {
       from.on('data', bytes => to.write(bytes));
       from.on('error', () => to.destroy());
@@ -119,10 +119,13 @@ async function movable(upstream) {
   });
   server.listen(join(folder, SOCKET));
   await once(server, 'listening');
+  const cut = () => {
+    for (const one of open) one.destroy();
+  };
   return {
     folder,
-    move: to => { target = to; open.forEach(one => one.destroy()); },
-    end: () => { server.close(); open.forEach(one => one.destroy()); rmSync(folder, { recursive: true, force: true }); },
+    move: to => { target = to; cut(); },
+    end: () => { server.close(); cut(); rmSync(folder, { recursive: true, force: true }); },
   };
 }
 

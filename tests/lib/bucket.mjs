@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 
 const sha = bytes => createHash('sha256').update(bytes).digest('hex');
 const mac = (key, text) => createHmac('sha256', key).update(text).digest();
-const escape = text => encodeURIComponent(text).replace(/[!'()*]/g, one => `%${one.charCodeAt(0).toString(16).toUpperCase()}`);
+const escaped = text => encodeURIComponent(text).replace(/[!'()*]/g, one => `%${one.charCodeAt(0).toString(16).toUpperCase()}`);
 
 /** AWS Signature Version 4, as its documentation says. */
 function isSigned({ id, secret }, request, url, body) {
@@ -15,7 +15,7 @@ function isSigned({ id, secret }, request, url, body) {
   const [, , day, region, names, signature] = said;
   const hash = request.headers['x-amz-content-sha256'];
   if (hash !== 'UNSIGNED-PAYLOAD' && hash !== sha(body)) return false;
-  const query = [...url.searchParams].map(([name, value]) => `${escape(name)}=${escape(value)}`).sort().join('&');
+  const query = [...url.searchParams].map(([name, value]) => `${escaped(name)}=${escaped(value)}`).sort().join('&');
   const headers = names.split(';').map(name => `${name}:${(request.headers[name] ?? '').trim()}\n`).join('');
   const canonical = [request.method, url.pathname, query, headers, names, hash].join('\n');
   const scope = `${day}/${region}/s3/aws4_request`;

@@ -67,8 +67,8 @@ async function send(url, from, functionName, ...args) {
 }
 
 /**
- * Resolves to `{ network, rpc_url, token, name, actor() }`; `actor` makes an account with
- * `coins` of the gas coin and `usdc` atomic units of the token.
+ * Resolves to `{ network, rpc_url, token, name, actor(), fund() }`; `actor` makes an account with
+ * `coins` of the gas coin and `usdc` atomic units of the token, `fund` sets the coins of one.
  */
 export async function evmNetwork(chainId, name) {
   const port = await freePort();
@@ -96,5 +96,5 @@ export async function evmNetwork(chainId, name) {
     if (usdc) await send(url, owner, 'mint', address, BigInt(usdc));
     return { key, address };
   };
-  return { child, network: `eip155:${chainId}`, rpc_url: url, token: viem.getAddress(TOKEN), name, actor };
+  return { child, network: `eip155:${chainId}`, rpc_url: url, token: viem.getAddress(TOKEN), name, actor, fund };
 }

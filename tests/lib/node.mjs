@@ -5,7 +5,8 @@ import { once } from 'node:events';
 
 /**
  * `before(call)` runs, and then the call goes on, or the one that it returns in its
- * place; resolves to `{ url, close }`.
+ * place; a `{ result }` that it returns is the answer of a single call. Resolves to
+ * `{ url, close }`.
  */
 export async function nodeBefore(upstream, before) {
   const server = createServer((request, response) => {
@@ -15,6 +16,11 @@ export async function nodeBefore(upstream, before) {
       const asked = JSON.parse(Buffer.concat(chunks).toString());
       const calls = [];
       for (const call of [asked].flat()) calls.push((await before(call)) ?? call);
+      if (!Array.isArray(asked) && calls[0].result !== undefined) {
+        response.writeHead(200, { 'Content-Type': 'application/json' });
+        response.end(JSON.stringify({ jsonrpc: '2.0', id: asked.id, result: calls[0].result }));
+        return;
+      }
       const body = JSON.stringify(Array.isArray(asked) ? calls : calls[0]);
       try {
         const answer = await fetch(upstream, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });

@@ -41,12 +41,12 @@ export async function world(net, folder, name, {
  * Replicas on one PostgreSQL ledger: names and ports differ; ledger, wallets,
  * recipients and proxies are shared.
  */
-export async function replica(here, name, { rpc = {}, serve = false, leaseSeconds = 3, pendingSeconds = 10, gate = {}, merchants = {} } = {}) {
+export async function replica(here, name, { rpc = {}, serve = false, leaseSeconds = 3, pendingSeconds = 10, gate = {}, merchants = {}, quote = {} } = {}) {
   const section = network => ({ pay_to: here.payTo[network] });
   const config = stack.configure(here.folder, here.net, {
     name, port: await stack.freePort(), ledger: here.ledger, rpc,
     more: {
-      ledger: { instance: name, lease_seconds: leaseSeconds }, merchants,
+      ledger: { instance: name, lease_seconds: leaseSeconds }, merchants, quote,
       base: section('base'), solana: section('solana'),
       gate: { pending_wait_seconds: pendingSeconds, ...gate },
     },

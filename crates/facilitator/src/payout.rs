@@ -48,6 +48,34 @@ struct Payout {
     suspects: BTreeMap<String, u32>,
 }
 
+/// What becomes of a transfer that nothing explains, once it was looked at.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    /// It pays in.
+    Tell,
+    /// It does not.
+    Nothing,
+    /// It could not be read so many times.
+    LookAgain(u32),
+    /// It never could.
+    GiveUp,
+}
+
+/// `pays_in` is `None` where no endpoint could read it.
+fn fate(pays_in: Option<bool>, unread: u32) -> Fate {
+    match pays_in {
+        Some(true) => Fate::Tell,
+        Some(false) => Fate::Nothing,
+        None if unread < LOOKS_MAX => Fate::LookAgain(unread.saturating_add(1)),
+        None => Fate::GiveUp,
+    }
+}
+
+/// A look takes on no more than this of what came: everybody may send some.
+fn take_on(arrived: &mut Vec<String>) {
+    arrived.truncate(JUDGED_MAX);
+}
+
 impl Inner {
     /// One keeper for each payout address that this ledger should have to itself.
     pub(crate) fn start_payout_keepers(self: &Arc<Self>) {
@@ -80,9 +108,10 @@ impl Payout {
     async fn look(&mut self) -> Result<(), PayoutFault> {
         let network = self.desk.chain.network();
         let mut arrived = self.desk.chain.watch()?.arrivals().await?;
-        if arrived.len() > JUDGED_MAX {
-            tracing::warn!(%network, arrivals = arrived.len(), "more transfers than one look judges");
-            arrived.truncate(JUDGED_MAX);
+        let came = arrived.len();
+        take_on(&mut arrived);
+        if came > arrived.len() {
+            tracing::warn!(%network, arrivals = came, "more transfers than one look judges");
         }
         let asked: Vec<String> = self.suspects.keys().cloned().chain(arrived).collect();
         if asked.is_empty() {
@@ -95,15 +124,16 @@ impl Payout {
                 self.suspects.insert(transaction, 0);
                 continue;
             };
-            match self.desk.chain.watch()?.pays_in(&transaction).await {
-                Ok(true) => self.tell(&transaction),
-                Ok(false) => {}
-                Err(fault) if unread < LOOKS_MAX => {
-                    tracing::debug!(%fault, "a transfer cannot be read yet");
-                    self.suspects.insert(transaction, unread.saturating_add(1));
+            let read = self.desk.chain.watch()?.pays_in(&transaction).await;
+            match fate(read.as_ref().ok().copied(), unread) {
+                Fate::Tell => self.tell(&transaction),
+                Fate::Nothing => {}
+                Fate::LookAgain(unread) => {
+                    self.suspects.insert(transaction, unread);
                 }
-                Err(fault) => {
-                    tracing::warn!(%network, transaction, %fault, "a transfer to pay_to that no endpoint can read");
+                Fate::GiveUp => {
+                    let fault = read.err().map(|fault| fault.to_string()).unwrap_or_default();
+                    tracing::warn!(%network, transaction, fault, "a transfer to pay_to that no endpoint can read");
                 }
             }
         }
@@ -120,5 +150,47 @@ impl Payout {
              facilitator settles to the same address and may grant the same payments; give each ledger an address \
              of its own, or set shared_pay_to = true"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Transfers that no endpoint can read cost their sender next to nothing: each is asked for a
+    /// bounded number of times, and a flood of them is held in a bounded number of rows.
+    #[test]
+    fn a_flood_of_transfers_that_nobody_can_read_is_looked_at_a_bounded_number_of_times() {
+        let mut suspects: BTreeMap<String, u32> = BTreeMap::new();
+        let (mut asked, mut most) = (0, 0);
+        for look in 0..100 {
+            let before = std::mem::take(&mut suspects);
+            for (transaction, unread) in before {
+                asked += 1;
+                match fate(None, unread) {
+                    Fate::LookAgain(unread) => drop(suspects.insert(transaction, unread)),
+                    other => assert_eq!(other, Fate::GiveUp),
+                }
+            }
+            let mut arrived: Vec<String> = (0..1_000).map(|number| format!("{look}/{number}")).collect();
+            if look >= 50 {
+                arrived.clear();
+            }
+            take_on(&mut arrived);
+            suspects.extend(arrived.into_iter().map(|transaction| (transaction, 0)));
+            most = most.max(suspects.len());
+        }
+        let looks = usize::try_from(LOOKS_MAX).unwrap() + 1;
+        assert!(suspects.is_empty());
+        assert_eq!(asked, 50 * JUDGED_MAX * looks);
+        assert_eq!(most, JUDGED_MAX * looks);
+    }
+
+    #[test]
+    fn what_can_be_read_is_judged_at_once() {
+        for unread in [0, LOOKS_MAX, u32::MAX] {
+            assert_eq!(fate(Some(true), unread), Fate::Tell);
+            assert_eq!(fate(Some(false), unread), Fate::Nothing);
+        }
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Driver {
     transactions: Vec<String>,
     /// What the ledger has reserved for the next signature, in wei or lamports.
     reserved: u128,
+    /// The ledger may have something reserved for it.
+    holds_cost: bool,
     /// The bytes may be sent without reserving their cost anew: it is reserved, or
     /// nothing more can be burnt.
     may_send: bool,
@@ -87,6 +89,7 @@ impl Driver {
             newest: None,
             transactions: Vec::new(),
             reserved: 0,
+            holds_cost: true,
             may_send: true,
             passed_on: false,
             seen: None,
@@ -230,6 +233,8 @@ impl Driver {
         if let Ok(view) = &seen {
             self.by_code = view.by_code;
             self.seen = view.balance.map(|amount| Balance { amount, at: view.watch_from });
+        } else {
+            self.return_unsigned().await;
         }
         Event::Rechecked { still_good: seen.is_ok() }
     }

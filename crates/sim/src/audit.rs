@@ -357,6 +357,7 @@ impl World {
                 (past, self.solana.confirmed(key, now).is_some_and(|landed| landed.ok))
             }
         };
+        self.audit_hold(key);
         let refused = self.last_send.get(&key) == Some(&crate::stats::Kind::Refused);
         if used {
             self.broken("I7", format!("key {key} expires although its authorization is used"));

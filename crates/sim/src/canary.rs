@@ -65,6 +65,7 @@ canaries! {
     CeilingsForgotten "ceilings-forgotten" "P3" "a payer's attempts that earned nothing are not counted";
     NothingReserved "nothing-reserved" "P3" "claims reserve nothing of what their attempts may burn";
     ReleasedEarly "released-early" "P3" "a verdict frees what an attempt in flight may still burn";
+    HoldOutlives "hold-outlives" "P3" "what a Solana payment may cost is reserved until a newer blockhash than the payer's has ended";
     BalanceIgnored "balance-ignored" "P3" "a payer's money is spent as often as the payer signs";
     CheckHoldsNothing "check-holds-nothing" "P3" "a payer's money is called valid as often as the payer signs";
     CodeLetThrough "code-let-through" "P3" "payers whose own code decides are taken for others";

@@ -8,9 +8,13 @@ use quittance_protocol::PaymentId;
 use crate::evm::bound;
 use crate::plan::Net;
 use crate::process::{HISTORY_BPS, IN_FLIGHT_WEI, LAMPORTS_FOR_ATOMIC, WEI_FOR_ATOMIC, limits};
-use crate::solana::slot;
+use crate::solana::{FINALIZED_SLOTS, SLOT_MS, slot};
 use crate::svm::LAMPORTS;
 use crate::world::{Attack, World};
+
+/// How long after its end is final a payment may still hold what it cannot cost any more:
+/// two of the longest pauses between looks, and a recovery.
+const RECOVERY_MS: u64 = 30_000;
 
 /// What one attempt costs us, or may.
 enum Stake {
@@ -119,6 +123,21 @@ impl World {
         if reserved < most {
             let transaction = &attempt.signed.transaction;
             self.broken("P3", format!("{transaction} may cost {most}, and {reserved} is reserved"));
+        }
+    }
+
+    /// What a payment on Solana may cost is reserved until its own blockhash has ended, and
+    /// no longer than finality and a recovery take from there.
+    pub(crate) fn audit_hold(&mut self, key: usize) {
+        let fact = &self.facts[key];
+        if fact.net != Net::Solana {
+            return;
+        }
+        let ends = fact.last_valid_slot.saturating_mul(SLOT_MS).max(self.plan.calm_ms);
+        let freed = ends.saturating_add(FINALIZED_SLOTS * SLOT_MS).saturating_add(RECOVERY_MS);
+        let late = self.now().saturating_sub(freed);
+        if late > 0 {
+            self.broken("P3", format!("key {key} holds its cost {late} ms longer than it can cost anything"));
         }
     }
 

@@ -21,7 +21,7 @@ use crate::evm::{identity, local, number_of, rejected, revived};
 use crate::link::Link;
 use crate::nodes::{encode, send, solana_tx};
 use crate::plan::Net;
-use crate::solana::{FINALIZED_SLOTS, STATUS_CACHE_SLOTS, slot};
+use crate::solana::{BLOCKHASH_SLOTS, FINALIZED_SLOTS, STATUS_CACHE_SLOTS, slot};
 use crate::world::World;
 
 /// What a settlement costs.
@@ -99,7 +99,13 @@ impl Verify for FakeSolana {
         let key = number_of(payment);
         let found = self
             .link
-            .rpc(Net::Solana, 71, key, |w, _| key.and_then(|key| w.facts.get(key)).map(|f| f.last_valid_slot))
+            .rpc(Net::Solana, 71, key, |w, _| {
+                let own = key.and_then(|key| w.facts.get(key)).map(|fact| fact.last_valid_slot)?;
+                match w.plan.canary {
+                    Some(Canary::HoldOutlives) => w.last_valid_slot().checked_add(BLOCKHASH_SLOTS),
+                    _ => Some(own),
+                }
+            })
             .await;
         match found {
             Ok(Some(height)) => Ok(Deadline::BlockHeight(height)),
@@ -248,7 +254,8 @@ impl World {
                 true => self.solana.status(key, now),
                 false => self.solana.confirmed(key, now),
             };
-            let last_valid = self.facts.get(key).map_or(0, |fact| fact.last_valid_slot);
+            // What the ledger stored is what is waited for, whether it is right or not.
+            let Deadline::BlockHeight(last_valid) = watched.deadline else { continue };
             let height = now.saturating_sub(FINALIZED_SLOTS);
             let expired = Evidence::Expired { block: height, clock: height };
             let past = height > last_valid;

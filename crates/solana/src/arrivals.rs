@@ -79,3 +79,6 @@ impl SolanaChain {
         Ok(token_growth_of(meta, at).is_some_and(|grown| grown > 0))
     }
 }
+
+#[cfg(test)]
+mod tests;

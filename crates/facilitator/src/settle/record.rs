@@ -24,9 +24,11 @@ impl Driver {
             };
         }
         let Some(allowed) = self.desk.allowed_native(self.payment.gas, now_ms) else {
+            self.return_unsigned().await;
             return Event::NotRecorded { retry: true, reason: "no fresh exchange rate".to_owned() };
         };
         if let Err(refusal) = self.reserve(allowed, now_ms).await {
+            self.return_unsigned().await;
             return Event::NotRecorded { retry: refusal.retry, reason: refusal.reason };
         }
         let reserved = self.reserved;
@@ -62,6 +64,7 @@ impl Driver {
                 Event::Recorded
             }
             Err(LedgerError::Sign(reason)) => {
+                self.return_unsigned().await;
                 let retry = refused.lock().is_ok_and(|told| told.as_ref().is_none_or(|r| r.retry));
                 Event::NotRecorded { retry, reason }
             }
@@ -82,7 +85,7 @@ impl Driver {
         let wanted = Reserve { balance: self.seen, by_code: self.by_code, ..wanted };
         match self.tools.ledger.reserve(&self.payment.id, wanted, now_ms).await {
             Ok(()) => {
-                self.reserved = bound;
+                (self.reserved, self.holds_cost) = (bound, true);
                 Ok(())
             }
             Err(_) if self.reserved > 0 => Ok(()),
@@ -112,7 +115,7 @@ impl Driver {
     async fn return_cost(&mut self) {
         match self.tools.ledger.return_cost(&self.payment.id, self.tools.clock.now_ms()).await {
             Ok(_) => {
-                (self.reserved, self.may_send) = (0, false);
+                (self.reserved, self.holds_cost, self.may_send) = (0, false, false);
                 self.desk.free();
             }
             Err(error) => {
@@ -120,6 +123,15 @@ impl Driver {
                 (self.reserved, self.may_send) = (0, false);
                 trouble::note(Trouble::Reserved, self.payment.network.as_str(), &error);
             }
+        }
+    }
+
+    /// Nothing of it is signed, and nothing will be for now (fees above what was charged, a
+    /// payer whose money is gone since): it can cost nothing, and its deadline may be far. What
+    /// it would cost is reserved again before it is signed.
+    pub(super) async fn return_unsigned(&mut self) {
+        if self.newest.is_none() && self.holds_cost {
+            self.return_cost().await;
         }
     }
 

@@ -10,6 +10,7 @@ on_both!(
     p3_a_reservation_lasts_until_each_attempts_fate_is_booked,
     p3_a_landing_after_the_balance_was_read_counts,
     p3_bytes_that_no_node_passed_on_hold_no_room,
+    p3_what_is_not_signed_holds_no_cost_and_what_takes_a_nonce_does,
     p3_few_attempts_of_one_stranger_are_in_flight,
     p3_an_older_database_has_its_open_payments_reserved,
 );
@@ -175,6 +176,23 @@ mod cases {
         assert_eq!(ledger.exposure(&solana(), NOW).await.unwrap().reserved.native, BOUND);
         ledger.expire(&id, &Evidence::Expired { block: 8, clock: 8 }, NOW).await.unwrap();
         assert!(!ledger.return_cost(&id, NOW).await.unwrap(), "not after the verdict");
+    }
+
+    /// A claim without bytes can cost nothing; bytes with a wallet's nonce are used up some
+    /// time, whatever a node said to them, and a commit whose answer was lost may have made them.
+    pub(super) async fn p3_what_is_not_signed_holds_no_cost_and_what_takes_a_nonce_does(store: Store) {
+        let ledger = store.open().await;
+        ledger.ensure_wallet(&base(), WALLET, 0, NOW).await.unwrap();
+        let reserved = async || ledger.exposure(&base(), NOW).await.unwrap().reserved.native;
+        let new = new_claim(1, 0);
+        let id = new.id.clone();
+        ledger.claim_within(new, reserve(None), NOW).await.unwrap();
+        assert!(ledger.return_cost(&id, NOW).await.unwrap());
+        assert_eq!(reserved().await, 0);
+        ledger.reserve(&id, reserve(None), NOW).await.unwrap();
+        ledger.record_with_nonce(&id, WALLET, signer("t1".to_owned()), NOW).await.unwrap();
+        assert!(!ledger.return_cost(&id, NOW).await.unwrap());
+        assert_eq!(reserved().await, BOUND);
     }
 
     pub(super) async fn p3_few_attempts_of_one_stranger_are_in_flight(store: Store) {

@@ -97,7 +97,8 @@ impl Driver {
     /// after a restart as well, where nobody knows whether it was given back. Bytes that
     /// take a nonce never give it back: a node may keep them.
     async fn reserve_for_send(&mut self) -> Result<(), String> {
-        if self.may_send || self.desk.chain.facts().takes_nonce || !self.state.reverted.is_empty() {
+        let kept = self.desk.chain.facts().takes_nonce && self.holds_cost;
+        if self.may_send || kept || !self.state.reverted.is_empty() {
             return Ok(());
         }
         let now_ms = self.tools.clock.now_ms();
@@ -130,7 +131,12 @@ impl Driver {
     /// payer whose money is gone since): it can cost nothing, and its deadline may be far. What
     /// it would cost is reserved again before it is signed.
     pub(super) async fn return_unsigned(&mut self) {
-        if self.newest.is_none() && self.holds_cost {
+        if !self.holds_cost || self.newest.is_some() {
+            return;
+        }
+        // A commit whose answer was lost may have recorded something.
+        let recorded = self.tools.ledger.recorded_attempts(&self.payment.id).await;
+        if recorded.is_ok_and(|attempts| attempts.is_empty()) {
             self.return_cost().await;
         }
     }

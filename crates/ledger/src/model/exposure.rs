@@ -180,6 +180,9 @@ impl Database {
         if !me.owns(&payment) {
             return Err(LedgerError::NotOwner { payment: Box::new(payment) });
         }
+        if self.attempts.iter().any(|attempt| attempt.nonce.is_some() && attempt.payments.contains(id)) {
+            return Ok(false);
+        }
         let Some(held) = self.reservations.get_mut(id).filter(|held| held.native > 0) else {
             return Ok(false);
         };

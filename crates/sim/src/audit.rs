@@ -79,6 +79,8 @@ pub(crate) struct Auditor {
     /// Keys whose stored answer was given out again in good weather.
     pub(crate) replays: BTreeSet<usize>,
     pub(crate) reorganised: bool,
+    /// Payers whose payments a reorganisation took out of the chain.
+    pub(crate) given_back: BTreeSet<usize>,
     /// Transactions of ours that a reorganisation took out of the chain.
     pub(crate) undone: BTreeSet<u32>,
     /// History that payers were given, in atomic units.

@@ -36,8 +36,8 @@ impl World {
         let short: Vec<usize> =
             [&self.base.uncovered, &self.audit.uncovered].into_iter().flatten().copied().collect();
         for key in short {
-            // A reorganisation gives back what a payer had spent, and takes it again.
-            if self.audit.reorganised {
+            // A reorganisation gives back what this payer had spent, and takes it again.
+            if self.audit.given_back.contains(&self.facts[key].payer) {
                 continue;
             }
             if self.facts[key].attack == Some(Attack::Sprays) {

@@ -111,6 +111,8 @@ impl World {
             let undone = self.base.reorganise(depth, 200, &mut self.random);
             let ours = undone.iter().filter(|tx| tx.nonce.is_some()).map(|tx| tx.id);
             self.audit.undone.extend(ours);
+            let payers = undone.iter().filter_map(|tx| self.facts.get(tx.key)).map(|fact| fact.payer);
+            self.audit.given_back.extend(payers);
             let undone = undone.len();
             if undone > 0 {
                 self.report.count(Fault::Reorganisation);

@@ -1,6 +1,6 @@
 //! Blocks that come, and are final, while one look is under way.
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::*;
 use crate::fake::{WALLET_KEY, config};
@@ -15,8 +15,8 @@ struct Growing {
 
 #[async_trait::async_trait]
 impl Rpc for Growing {
-    async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
-        if method == "eth_getBlockByNumber" && params[0] == "finalized" {
+    async fn call(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError> {
+        if method == "eth_getBlockByNumber" && params.get().contains("finalized") {
             let landing = std::mem::take(&mut *self.lands.lock().unwrap());
             if !landing.is_empty() {
                 self.chain.mine(landing);

@@ -5,7 +5,6 @@ use crate::config::RESEARCH_AFTER_SECONDS;
 use crate::fake::{FakeRpc, GENESIS, cancellation, connect, payment, reverted, settlement, wallet};
 use crate::payment::EvmPayment;
 
-mod growing;
 mod moved;
 mod unkind;
 mod waiting;

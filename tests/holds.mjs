@@ -122,8 +122,9 @@ async function unsigned(net, folder) {
   let rise;
   const node = await nodeBefore(net.base.rpc_url, async call => {
     if (call.method !== 'eth_call' || !names.some(name => JSON.stringify(call.params).toLowerCase().includes(name))) return;
-    await (rise ??= rpc(net.base.rpc_url, 'anvil_setNextBlockBaseFeePerGas', '0xe8d4a51000')
-      .then(() => new Promise(resolve => setTimeout(resolve, 2_500))));
+    rise ??= rpc(net.base.rpc_url, 'anvil_setNextBlockBaseFeePerGas', '0xe8d4a51000')
+      .then(() => new Promise(resolve => setTimeout(resolve, 2_500)));
+    await rise;
   });
   const here = await world(net, folder, 'fees', {
     serve: true, bin: stack.BIN, pendingSeconds: 3, rpc: { base: node.url }, more: { quote: { refresh_seconds: 1 } },
@@ -149,7 +150,9 @@ await stack.withStack(async folder => {
   /** What happens before the first of the strangers' payments is sent, once. */
   let turn;
   const turning = async ({ method }) => {
-    if (method === 'sendTransaction' && turn) await (turn.done ??= turn.now());
+    if (method !== 'sendTransaction' || !turn) return;
+    turn.done ??= turn.now();
+    await turn.done;
   };
   const node = await nodeBefore(net.solana.rpc_url, turning);
   const serve = { serve: true, bin: stack.BIN, pendingSeconds: 8, rpc: { solana: node.url }, more: { quote: QUOTE } };

@@ -1,25 +1,10 @@
 #![doc = include_str!("../README.md")]
 
-mod answers;
-mod body;
-mod bytes;
+mod bridge;
 mod connections;
-mod cors;
-mod discovery;
-mod error;
-mod gate;
-mod head;
-mod intake;
-mod limits;
+mod convert;
+mod extract;
 mod middleware;
-mod paid;
-mod pricing;
-mod range;
-mod receipt;
-mod replay;
-mod run;
-mod till;
-mod unserved;
 
 /// Sets an `HttpServer` up so that the gate learns early that a client hung up.
 ///
@@ -38,11 +23,10 @@ macro_rules! notice_hang_ups {
 mod tests;
 
 pub use connections::Connections;
-pub use cors::Cors;
-pub use discovery::{AccountSecurity, Document};
-pub use error::GateError;
-pub use gate::{Gate, GateBuilder};
-pub use limits::Limits;
-pub use middleware::{GateMiddleware, GateService};
-pub use paid::{Identity, Paid, UsageError};
-pub use quittance_facilitator::{Caller, Callers, PaidFacts};
+pub use convert::headers;
+pub use extract::{Identity, NotServed, Paid};
+pub use middleware::{GateMiddleware, GateService, Mount};
+pub use quittance_gate::{
+    AccountSecurity, Caller, Callers, Cors, Document, Gate, GateBuilder, GateError, Limits, PaidFacts,
+    UsageError,
+};

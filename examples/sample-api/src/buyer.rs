@@ -44,7 +44,7 @@ impl Buyer {
         if let Some(paid) = paid {
             return Ok(Self::Paid(paid.into()));
         }
-        let name = keys.authenticate(headers).ok_or_else(|| {
+        let name = keys.authenticate(&quittance_actix::headers(headers)).ok_or_else(|| {
             ApiError::new(
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",

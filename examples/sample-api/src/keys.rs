@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use quittance_actix::AccountSecurity;
 use serde::Deserialize;
 use serde_json::json;
@@ -146,7 +147,7 @@ impl ApiKeys {
 /// `X-API-Key` with `X-API-Secret`, or `Authorization: Bearer key:secret`.
 fn credentials(headers: &HeaderMap) -> Option<(&str, &str)> {
     let one = |name: &str| {
-        let mut values = headers.get_all(name);
+        let mut values = headers.get_all(name).iter();
         // Two values of one header: proxies and hosts may read different ones.
         let first = values.next()?.to_str().ok()?;
         values.next().is_none().then_some(first)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::{App, HttpServer};
 use clap::Parser;
-use quittance_actix::{Callers, Connections, Gate, Identity, Limits, notice_hang_ups};
+use quittance_actix::{Callers, Connections, Gate, Identity, Limits, Mount as _, notice_hang_ups};
 use quittance_facilitator::Facilitator;
 use quittance_facilitator::config::Config;
 use quittance_quote::Catalogue;

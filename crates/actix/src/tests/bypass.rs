@@ -6,10 +6,10 @@ use actix_web::test::TestRequest;
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
-use super::double::Till;
 use super::{app, call, gate, paid};
-use crate::gate::GateBuilder;
+use crate::GateBuilder;
 use crate::{Identity, Paid};
+use quittance_gate::testing::Double;
 
 /// Says how the request got in.
 async fn who(paid: Option<Paid>, identity: Option<Identity>) -> HttpResponse {
@@ -23,7 +23,7 @@ fn routes(config: &mut web::ServiceConfig) {
     config.route("/gen", web::post().to(who)).route("/items/{id}", web::post().to(who));
 }
 
-fn hooked(till: &Arc<Till>) -> GateBuilder {
+fn hooked(till: &Arc<Double>) -> GateBuilder {
     gate(till).authenticate("post", "/gen", |headers| async move {
         let key = headers.get("x-api-key")?.to_str().ok()?.to_owned();
         (key == "good").then_some(Identity(key))
@@ -32,7 +32,7 @@ fn hooked(till: &Arc<Till>) -> GateBuilder {
 
 #[actix_web::test]
 async fn a_hooked_route_serves_who_the_hook_recognises() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(hooked(&till), routes).await;
     let answer = call(&app, TestRequest::post().uri("/gen").insert_header(("x-api-key", "good"))).await;
     assert_eq!(answer.status, 200);
@@ -43,7 +43,7 @@ async fn a_hooked_route_serves_who_the_hook_recognises() {
 
 #[actix_web::test]
 async fn junk_credentials_buy_nothing() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(hooked(&till), routes).await;
     for (path, name, value) in [
         ("/gen", "x-api-key", "junk"),
@@ -59,7 +59,7 @@ async fn junk_credentials_buy_nothing() {
 
 #[actix_web::test]
 async fn without_a_hook_no_credentials_count() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(gate(&till), routes).await;
     for header in [("x-api-key", "good"), ("authorization", "Bearer good:secret"), ("payment-response", "x")]
     {
@@ -70,7 +70,7 @@ async fn without_a_hook_no_credentials_count() {
 
 #[actix_web::test]
 async fn a_payment_goes_before_credentials() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(hooked(&till), routes).await;
     let answer = call(&app, paid("/gen").insert_header(("x-api-key", "good"))).await;
     assert_eq!(answer.json(), json!({"paid": "pay_1", "identity": null}));
@@ -81,7 +81,7 @@ async fn a_payment_goes_before_credentials() {
 
 #[actix_web::test]
 async fn no_header_makes_a_request_paid() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let open = actix_web::App::new()
         .route("/open", web::post().to(|paid: Paid| async move { paid.payer.clone() }))
         .route("/known", web::post().to(|identity: Identity| async move { identity.0 }));

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use actix_web::test::TestRequest;
 use actix_web::{HttpResponse, web};
 
-use super::double::Till;
 use super::{app, call, gate, paid};
 use crate::Cors;
+use quittance_gate::testing::Double;
 
 fn preflight(path: &str, origin: &str) -> TestRequest {
     TestRequest::default()
@@ -27,7 +27,7 @@ fn routes(config: &mut web::ServiceConfig) {
 
 #[actix_web::test]
 async fn a_preflight_allows_what_payers_send() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(gate(&till), routes).await;
     let answer = call(&app, preflight("/gen", "https://page.test")).await;
     assert_eq!(answer.status, 204);
@@ -56,7 +56,7 @@ async fn a_preflight_allows_what_payers_send() {
 
 #[actix_web::test]
 async fn every_answer_shows_pages_its_payment_headers() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(gate(&till), routes).await;
     for (request, status) in [
         (TestRequest::post().uri("/gen"), 402),
@@ -76,7 +76,7 @@ async fn every_answer_shows_pages_its_payment_headers() {
 
 #[actix_web::test]
 async fn only_listed_origins_are_named() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(gate(&till).cors(Cors::origins(["https://page.test"])), routes).await;
     let listed = call(&app, preflight("/gen", "https://page.test")).await;
     assert_eq!(listed.header("access-control-allow-origin"), Some("https://page.test"));
@@ -89,7 +89,7 @@ async fn only_listed_origins_are_named() {
 
 #[actix_web::test]
 async fn a_host_with_rules_of_its_own_switches_ours_off() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(gate(&till).cors(Cors::off()), routes).await;
     assert_eq!(call(&app, preflight("/gen", "https://page.test")).await.status, 404);
     let answer = call(&app, TestRequest::post().uri("/gen")).await;

@@ -7,18 +7,11 @@ use actix_web::{HttpResponse, web};
 use futures::future::join_all;
 use quittance_facilitator::config::ServerConfig;
 use quittance_protocol::encode_header;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::double::{Entry, Till};
 use super::{Answer, app, call, gate, limits, paid, payment, signed};
 use crate::{Callers, Limits};
-
-/// A payment of its own.
-pub(super) fn another(number: usize) -> Value {
-    let mut other = payment();
-    other["payload"]["signature"] = json!(format!("0x{number}"));
-    other
-}
+use quittance_gate::testing::{Double, Entry, another};
 
 fn serve(config: &mut web::ServiceConfig) {
     config.default_service(web::to(async || HttpResponse::Ok().body("served")));
@@ -26,7 +19,7 @@ fn serve(config: &mut web::ServiceConfig) {
 
 #[actix_web::test]
 async fn copies_of_a_pending_payment_take_one_place() {
-    let till = Till::waiting();
+    let till = Double::waiting();
     let few = Limits { concurrency_max: 3, copies_max: 5, ..limits() };
     let app = app(gate(&till).limits(few), serve).await;
     let copies = async {
@@ -55,7 +48,7 @@ async fn copies_of_a_pending_payment_take_one_place() {
 
 #[actix_web::test]
 async fn places_are_for_payments_and_no_stranger_has_the_last() {
-    let till = Till::waiting();
+    let till = Double::waiting();
     let few = Limits { concurrency_max: 4, ..limits() };
     let app = app(gate(&till).limits(few), serve).await;
     let pay = |number| call(&app, TestRequest::post().uri("/gen").insert_header(signed(&another(number))));
@@ -75,7 +68,7 @@ async fn places_are_for_payments_and_no_stranger_has_the_last() {
 #[actix_web::test]
 async fn long_bodies_without_a_payment_find_no_room_and_short_ones_do() {
     const MIB: usize = 1024 * 1024;
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let narrow = Limits { body_bytes_max: 8 * MIB, unpaid_bytes_max: MIB, ..limits() };
     let app = app(gate(&till).limits(narrow), serve).await;
     // Bodies of which the end does not come: what arrived stays.
@@ -111,7 +104,7 @@ async fn the_till_hears_who_is_calling() {
         ("192.0.2.1:1", "10.0.0.1, 203.0.113.9", "203.0.113.9"),
         ("192.0.2.1:1", "", "192.0.2.1"),
     ] {
-        let till = Arc::new(Till::default());
+        let till = Arc::new(Double::default());
         let app = app(gate(&till).callers(Callers::new(&proxied).unwrap()), serve).await;
         let request = TestRequest::post().uri("/gen").peer_addr(peer.parse().unwrap());
         let header = encode_header(&payment()).unwrap();

@@ -9,10 +9,10 @@ use actix_web::test::TestRequest;
 use actix_web::web;
 use serde_json::{Value, json};
 
-use super::double::Till;
 use super::{Answer, app, call, gate};
-use crate::gate::GateBuilder;
+use crate::GateBuilder;
 use crate::{AccountSecurity, Document, Identity};
+use quittance_gate::testing::Double;
 
 async fn ask(gate: GateBuilder, request: TestRequest) -> Answer {
     let app = app(gate, |config| {
@@ -34,7 +34,7 @@ fn blocks(page: &str) -> Vec<Value> {
 
 #[actix_web::test]
 async fn documents_and_the_402_agree() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let shown = get(gate(&till), "/v1/x402").await.json();
     assert_eq!(get(gate(&till), "/.well-known/x402").await.json(), shown);
     let page = get(gate(&till), "/llms.txt").await;
@@ -129,7 +129,8 @@ async fn documents_may_be_cached_for_seconds_and_read_by_pages() {
 #[actix_web::test]
 async fn a_client_chooses_no_word_of_a_document() {
     for document in Document::ALL {
-        let built = crate::Gate::over(Arc::new(Till::default()), Arc::new(super::double::Menu));
+        let built =
+            quittance_gate::testing::gate_of(&Arc::default(), Arc::new(quittance_gate::testing::Menu));
         let request = TestRequest::get().uri(document.path()).insert_header(("host", "evil.test"));
         let answer = ask(built, request).await;
         let text = String::from_utf8(answer.body.to_vec()).unwrap();
@@ -139,7 +140,7 @@ async fn a_client_chooses_no_word_of_a_document() {
 
 #[actix_web::test]
 async fn while_nothing_can_be_paid_no_price_is_shown() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     till.nothing_to_offer.store(true, Ordering::SeqCst);
     let shown = get(gate(&till), "/v1/x402").await.json();
     assert_eq!(shown["endpoints"][0]["example"]["offers"], json!([]));
@@ -182,7 +183,7 @@ async fn accounts_are_shown_where_a_hook_is_set() {
 /// Load balancers and uptime monitors ask with HEAD.
 #[actix_web::test]
 async fn head_is_answered_as_get_on_documents_and_free_routes_and_sells_nothing() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let routes = |config: &mut web::ServiceConfig| {
         config
             .route("/free", web::head().to(|| async { "free" }))

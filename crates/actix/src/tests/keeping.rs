@@ -13,9 +13,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use super::double::{Entry, STUCK, Till, answer_limits};
 use super::{Answer, app, call, gate, limits, paid, payment};
-use crate::Limits;
+use crate::{Limits, Mount as _};
+use quittance_gate::testing::{Double, Entry, STUCK, answer_limits};
 
 const KIB: usize = 1_024;
 const CHUNK: usize = 64 * KIB;
@@ -52,7 +52,7 @@ impl Maker {
 }
 
 /// A server with one such handler.
-fn serve(till: &Arc<Till>, chunks: usize, limits: Limits) -> (SocketAddr, Arc<AtomicUsize>) {
+fn serve(till: &Arc<Double>, chunks: usize, limits: Limits) -> (SocketAddr, Arc<AtomicUsize>) {
     let (gate, runs) = (gate(till).limits(limits).build(), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&runs);
     let server = HttpServer::new(move || {
@@ -116,14 +116,14 @@ fn hang_up(stream: TcpStream) {
     stream.set_zero_linger().unwrap();
 }
 
-async fn finished(till: &Till) {
+async fn finished(till: &Double) {
     till.until(|entry| matches!(entry, Entry::Finish(_))).await;
 }
 
 /// An hour of the handler's time is none of the reader's, and the reverse.
 #[actix_web::test]
 async fn a_slow_reader_gets_one_run_and_the_whole_answer() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let (address, runs) = serve(&till, 200, Limits { run_seconds_max: 10, ..limits() });
     let slow = buy(address, "").await;
     // It reads nothing until the handler is through, let alone its time limit.
@@ -138,7 +138,7 @@ async fn a_slow_reader_gets_one_run_and_the_whole_answer() {
 
 #[actix_web::test]
 async fn a_reader_that_hung_up_fetches_an_answer_of_20_mib_later() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let (address, runs) = serve(&till, 320, limits());
     hang_up(buy(address, "").await);
     finished(&till).await;
@@ -152,7 +152,7 @@ async fn a_reader_that_hung_up_fetches_an_answer_of_20_mib_later() {
 
 #[actix_web::test]
 async fn a_reader_that_was_cut_off_asks_for_the_rest() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let (address, runs) = serve(&till, 40, limits());
     let mut stream = buy(address, "").await;
     let mut head = Vec::new();
@@ -184,7 +184,7 @@ async fn an_answer_that_cannot_be_kept_goes_to_its_reader_and_never_runs_again()
     for kind in ["too long", "store full", "store silent"] {
         let bound = if kind == "too long" { 1 << 20 } else { 32 << 20 };
         let timeout = std::time::Duration::from_millis(20);
-        let till = Till::default().with_answers(AnswerLimits {
+        let till = Double::default().with_answers(AnswerLimits {
             answer_bytes_max: bound,
             store_timeout: timeout,
             ..answer_limits()
@@ -210,7 +210,7 @@ async fn an_answer_that_cannot_be_kept_goes_to_its_reader_and_never_runs_again()
 
 #[actix_web::test]
 async fn an_answer_beyond_the_bound_whose_reader_left_is_delivered_in_part() {
-    let till = Till::default().with_answers(AnswerLimits { answer_bytes_max: 1 << 20, ..answer_limits() });
+    let till = Double::default().with_answers(AnswerLimits { answer_bytes_max: 1 << 20, ..answer_limits() });
     let till = Arc::new(till);
     let (address, runs) = serve(&till, 200, limits());
     let mut stream = buy(address, "").await;
@@ -227,7 +227,7 @@ async fn an_answer_beyond_the_bound_whose_reader_left_is_delivered_in_part() {
 
 #[actix_web::test]
 async fn a_replica_that_does_not_have_the_object_says_so() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let (address, _) = serve(&till, 40, limits());
     hang_up(buy(address, "").await);
     finished(&till).await;
@@ -243,7 +243,7 @@ async fn a_replica_that_does_not_have_the_object_says_so() {
 
 #[actix_web::test]
 async fn a_replay_repeats_neither_cookies_nor_plain_text_in_the_store() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let (address, _) = serve(&till, 40, limits());
     let (head, _) = read(buy(address, "").await).await;
     assert!(head.contains("set-cookie: session=first"), "the first one's own: {head}");
@@ -257,7 +257,7 @@ async fn a_replay_repeats_neither_cookies_nor_plain_text_in_the_store() {
 
 /// One paid call, and then replays of it with these headers.
 async fn replays(body: &'static str, status: u16) -> impl AsyncFn(&str, &str) -> Answer {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(gate(&till), move |config| {
         config.default_service(web::to(move || {
             let status = actix_web::http::StatusCode::from_u16(status).unwrap();

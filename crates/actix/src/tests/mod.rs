@@ -4,7 +4,6 @@ mod bypass;
 mod cors;
 mod crowd;
 mod discovery;
-mod double;
 mod intake;
 mod keeping;
 mod outcomes;
@@ -22,36 +21,12 @@ use actix_web::dev::{Service, ServiceResponse};
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, Error, web};
 use bytes::Bytes;
-use quittance_protocol::{PAYMENT_SIGNATURE, encode_header};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::gate::GateBuilder;
-use crate::{Gate, Limits};
-use double::{Menu, Till};
+pub(super) use quittance_gate::testing::{gate, limits};
+use quittance_gate::testing::{payment, signed};
 
-/// A gate over a fresh till, with small limits.
-fn gate(till: &Arc<Till>) -> GateBuilder {
-    Gate::over(till.clone(), Arc::new(Menu)).public_url("https://api.test/").limits(limits())
-}
-
-fn limits() -> Limits {
-    Limits { body_bytes_max: 1_000, answer_body_bytes_max: 1_000, ..Limits::default() }
-}
-
-/// The payment every test sends.
-fn payment() -> Value {
-    json!({
-        "x402Version": 2,
-        "accepted": {"scheme": "exact", "network": "eip155:8453", "asset": "0xa", "payTo": "0xb",
-            "amount": "12000", "maxTimeoutSeconds": 120},
-        "payload": {"authorization": {}, "signature": "0x"},
-        "extensions": {"payment-identifier": {"info": {"id": "pay_0123456789abcdef"}}},
-    })
-}
-
-fn signed(value: &Value) -> (&'static str, String) {
-    (PAYMENT_SIGNATURE, encode_header(value).unwrap())
-}
+use crate::{GateBuilder, Mount as _};
 
 /// `POST path` with a payment.
 fn paid(path: &str) -> TestRequest {

@@ -7,12 +7,12 @@ use quittance_facilitator::{PayOutcome, Rejection, StoredAnswer};
 use quittance_protocol::{ErrorCode, Fingerprint, IdentifierHash, PaymentId};
 use serde_json::json;
 
-use super::double::{Entry, Till, receipt};
 use super::{Answer, Runs, app, call, gate, paid};
+use quittance_gate::testing::{Double, Entry, receipt};
 
 /// The answer to one paid call with a scripted outcome; no handler may run.
 async fn answer_to(outcome: PayOutcome) -> Answer {
-    let (till, runs) = (Till::scripted(outcome), Runs::default());
+    let (till, runs) = (Double::scripted(outcome), Runs::default());
     let counted = runs.clone();
     let app = app(gate(&till), |config| {
         config.default_service(web::to(move || {
@@ -28,7 +28,7 @@ async fn answer_to(outcome: PayOutcome) -> Answer {
 
 #[actix_web::test]
 async fn the_payment_is_bound_to_method_path_query_and_body() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(gate(&till), |config| {
         config.default_service(web::to(HttpResponse::Ok));
     })
@@ -45,7 +45,7 @@ async fn the_payment_is_bound_to_method_path_query_and_body() {
 /// has no price any more, and nothing runs for it.
 #[actix_web::test]
 async fn a_request_without_a_price_any_more_is_answered_from_the_books() {
-    let (till, runs) = (Arc::new(Till::default()), Runs::default());
+    let (till, runs) = (Arc::new(Double::default()), Runs::default());
     let counted = runs.clone();
     let app = app(gate(&till), |config| {
         config.default_service(web::to(move || {
@@ -192,7 +192,7 @@ async fn a_stored_answer_that_sdks_would_repeat_says_that_they_must_not() {
 
 /// The sale that a call with these headers brings to the till.
 async fn sale_of(request: actix_web::test::TestRequest) -> quittance_facilitator::Sale {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(gate(&till), |config| {
         config.default_service(web::to(HttpResponse::Ok));
     })

@@ -15,13 +15,12 @@ use bytes::Bytes;
 use futures::future::join_all;
 use serde_json::json;
 
-use super::crowd::another;
-use super::double::{Entry, Till};
 use super::{Answer, Runs, app, call, gate, limits, paid, signed};
 use crate::{Limits, Paid};
+use quittance_gate::testing::{Double, Entry, another};
 
 /// One paid call to a handler that answers `response`.
-async fn answer_of(till: &Arc<Till>, response: impl Fn() -> HttpResponse + Clone + 'static) -> Answer {
+async fn answer_of(till: &Arc<Double>, response: impl Fn() -> HttpResponse + Clone + 'static) -> Answer {
     let app = app(gate(till), |config| {
         config.default_service(web::to(move || std::future::ready(response())));
     })
@@ -31,7 +30,7 @@ async fn answer_of(till: &Arc<Till>, response: impl Fn() -> HttpResponse + Clone
 
 #[actix_web::test]
 async fn a_grant_runs_the_handler_once_with_the_facts() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(gate(&till), |config| {
         config.default_service(web::to(|paid: Paid, req: HttpRequest| async move {
             HttpResponse::Created().insert_header(("x-model", "m")).json(json!({
@@ -72,7 +71,7 @@ async fn a_grant_runs_the_handler_once_with_the_facts() {
 
 #[actix_web::test]
 async fn fifty_copies_of_one_payment_run_one_handler() {
-    let (till, runs) = (Arc::new(Till::default()), Runs::default());
+    let (till, runs) = (Arc::new(Double::default()), Runs::default());
     let counted = runs.clone();
     let app = app(gate(&till), |config| {
         config.default_service(web::to(move || {
@@ -94,7 +93,7 @@ async fn fifty_copies_of_one_payment_run_one_handler() {
 
 #[actix_web::test]
 async fn an_answer_is_released_only_after_it_is_booked() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     till.ledger_down.store(true, Ordering::SeqCst);
     let answer = answer_of(&till, || HttpResponse::Ok().body("the goods")).await;
     assert_eq!(answer.status, 503);
@@ -109,7 +108,7 @@ async fn an_answer_is_released_only_after_it_is_booked() {
 
 #[actix_web::test]
 async fn a_4xx_of_the_handler_is_final_and_refundable() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let answer = answer_of(&till, || HttpResponse::UnprocessableEntity().body("unreadable image")).await;
     assert_eq!((answer.status, &answer.body[..]), (422, &b"unreadable image"[..]));
     assert_eq!(answer.header("payment-state"), Some("refundable"));
@@ -121,7 +120,7 @@ async fn a_4xx_of_the_handler_is_final_and_refundable() {
 
 #[actix_web::test]
 async fn a_5xx_leaves_a_credit_and_the_retry_runs_again_unpaid() {
-    let (till, runs) = (Arc::new(Till::default()), Runs::default());
+    let (till, runs) = (Arc::new(Double::default()), Runs::default());
     let counted = runs.clone();
     let app = app(gate(&till), |config| {
         config.default_service(web::to(move |paid: Paid| {
@@ -165,7 +164,7 @@ async fn every_way_to_fail_leaves_a_credit() {
         ("body longer than it said", lies, 500, "handler_failed"),
         ("error", error, 500, "handler answered 500"),
     ] {
-        let till = Arc::new(Till::default());
+        let till = Arc::new(Double::default());
         let app = app(gate(&till), |config| {
             config.default_service(web::to(move || std::future::ready(make())));
         })
@@ -204,7 +203,7 @@ where
 
 #[actix_web::test]
 async fn a_credit_that_cannot_be_booked_is_not_promised() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     till.ledger_down.store(true, Ordering::SeqCst);
     let answer = answer_of(&till, || HttpResponse::InternalServerError().finish()).await;
     assert_eq!((answer.status, answer.header("payment-state")), (500, Some("running")));
@@ -213,7 +212,7 @@ async fn a_credit_that_cannot_be_booked_is_not_promised() {
 
 #[actix_web::test]
 async fn a_run_that_takes_too_long_is_stopped_and_credited() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let gate = gate(&till).limits(Limits { run_seconds_max: 0, ..limits() });
     let app = app(gate, |config| {
         config.default_service(web::to(std::future::pending::<HttpResponse>));
@@ -227,7 +226,7 @@ async fn a_run_that_takes_too_long_is_stopped_and_credited() {
 
 #[actix_web::test]
 async fn handlers_cannot_speak_for_the_gate() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let answer = answer_of(&till, || {
         HttpResponse::Ok()
             .insert_header(("payment-response", "forged"))
@@ -256,7 +255,7 @@ async fn paid_answers_stay_out_of_shared_caches() {
         (Some("no-store"), "no-store"),
         (Some("Private, max-age=1"), "private, max-age=1"),
     ] {
-        let till = Arc::new(Till::default());
+        let till = Arc::new(Double::default());
         let answer = answer_of(&till, move || {
             let mut answer = HttpResponse::Ok();
             if let Some(said) = said {
@@ -271,7 +270,7 @@ async fn paid_answers_stay_out_of_shared_caches() {
 
 #[actix_web::test]
 async fn headers_of_one_connection_and_cookies_are_not_stored() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     answer_of(&till, || {
         HttpResponse::Ok()
             .insert_header(("date", "Thu, 01 Jan 1970 00:00:00 GMT"))
@@ -290,7 +289,7 @@ async fn headers_of_one_connection_and_cookies_are_not_stored() {
 
 #[actix_web::test]
 async fn the_replay_window_starts_with_the_last_byte() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(gate(&till), |config| {
         config.default_service(web::to(|| std::future::ready(HttpResponse::Ok().body("x".repeat(900)))));
     })
@@ -304,7 +303,7 @@ async fn the_replay_window_starts_with_the_last_byte() {
 
 #[actix_web::test]
 async fn an_empty_answer_counts_as_sent() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let answer = answer_of(&till, || HttpResponse::NoContent().finish()).await;
     assert_eq!((answer.status, answer.body.len()), (204, 0));
     assert_eq!(till.sent(), 1);
@@ -312,7 +311,7 @@ async fn an_empty_answer_counts_as_sent() {
 
 #[actix_web::test]
 async fn paid_requests_in_flight_are_limited() {
-    let till = Till::waiting();
+    let till = Double::waiting();
     let gate = gate(&till).limits(Limits { concurrency_max: 1, ..limits() });
     let app = app(gate, |config| {
         config.default_service(web::to(HttpResponse::Ok));
@@ -375,7 +374,7 @@ impl MessageBody for Chunks {
 /// P1: this process may no longer act, and another may start the run at any moment.
 #[actix_web::test]
 async fn p1_a_run_without_a_lease_is_dropped_before_it_ends() {
-    let (till, runs, ended) = (Arc::new(Till::default()), Runs::default(), Runs::default());
+    let (till, runs, ended) = (Arc::new(Double::default()), Runs::default(), Runs::default());
     let (counted, over, revoked) = (runs.clone(), ended.clone(), till.revoked.clone());
     let app = app(gate(&till), |config| {
         config.default_service(web::to(move || {

@@ -11,10 +11,10 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-use super::double::{Entry, STUCK, Till};
 use super::{gate, limits, payment};
 use crate::Limits;
-use crate::gate::GateBuilder;
+use crate::{GateBuilder, Mount as _};
+use quittance_gate::testing::{Double, Entry, STUCK};
 
 /// What a test and its server's threads share.
 #[derive(Clone)]
@@ -158,7 +158,7 @@ fn hang_up(stream: TcpStream) {
 
 #[actix_web::test]
 async fn a_client_that_hangs_up_mid_handler_finds_its_answer() {
-    let (till, stage) = (Arc::new(Till::default()), Stage::default());
+    let (till, stage) = (Arc::new(Double::default()), Stage::default());
     let address = serve(gate(&till), &stage);
     let stream = connect(address, &paid_request("/gen")).await;
     reaches(&stage.started, 1).await;
@@ -174,7 +174,7 @@ async fn a_client_that_hangs_up_mid_handler_finds_its_answer() {
 
 #[actix_web::test]
 async fn a_client_that_hangs_up_mid_settlement_finds_its_answer() {
-    let (till, stage) = (Till::waiting(), Stage::default());
+    let (till, stage) = (Double::waiting(), Stage::default());
     stage.go.add_permits(1);
     let address = serve(gate(&till), &stage);
     let stream = connect(address, &paid_request("/gen")).await;
@@ -190,7 +190,7 @@ async fn a_client_that_hangs_up_mid_settlement_finds_its_answer() {
 }
 
 /// Waits until the gate knows how the connection of the last caller ended.
-async fn left(till: &Till) -> bool {
+async fn left(till: &Double) -> bool {
     let ended = async {
         loop {
             let left = till.callers.lock().unwrap().last().and_then(quittance_facilitator::Waiting::left);
@@ -209,7 +209,7 @@ const HANGING_UP: [fn(TcpStream); 2] = [hang_up, drop];
 #[actix_web::test]
 async fn who_hangs_up_before_the_answer_has_left() {
     for hang_up in HANGING_UP {
-        for (till, permits) in [(Arc::new(Till::default()), 0), (Till::waiting(), 2)] {
+        for (till, permits) in [(Arc::new(Double::default()), 0), (Double::waiting(), 2)] {
             let stage = Stage::default();
             let address = serve(gate(&till), &stage);
             let stream = connect(address, &paid_request("/gen")).await;
@@ -230,7 +230,7 @@ async fn who_hangs_up_before_the_answer_has_left() {
 #[actix_web::test]
 async fn who_hangs_up_in_the_middle_of_a_stream_has_left() {
     for hang_up in HANGING_UP {
-        let (till, stage) = (Arc::new(Till::default()), Stage::default());
+        let (till, stage) = (Arc::new(Double::default()), Stage::default());
         let address = serve(gate(&till), &stage);
         let mut stream = connect(address, &paid_request("/items/1")).await;
         stage.go.add_permits(1);
@@ -246,7 +246,7 @@ async fn who_hangs_up_in_the_middle_of_a_stream_has_left() {
 
 #[actix_web::test]
 async fn events_cross_the_wire_one_by_one() {
-    let (till, stage) = (Arc::new(Till::default()), Stage::default());
+    let (till, stage) = (Arc::new(Double::default()), Stage::default());
     let address = serve(gate(&till), &stage);
     let mut stream = connect(address, &paid_request("/items/1")).await;
     stage.go.add_permits(1);
@@ -259,7 +259,7 @@ async fn events_cross_the_wire_one_by_one() {
 
 #[actix_web::test]
 async fn a_broken_stream_ends_without_its_last_chunk() {
-    let (till, stage) = (Arc::new(Till::default()), Stage::default());
+    let (till, stage) = (Arc::new(Double::default()), Stage::default());
     stage.go.add_permits(3);
     let address = serve(gate(&till), &stage);
     let answer = exchange(address, &paid_request("/items/breaks")).await;
@@ -270,7 +270,7 @@ async fn a_broken_stream_ends_without_its_last_chunk() {
 
 #[actix_web::test]
 async fn a_body_that_does_not_arrive_is_408() {
-    let (till, stage) = (Arc::new(Till::default()), Stage::default());
+    let (till, stage) = (Arc::new(Double::default()), Stage::default());
     let address = serve(gate(&till).limits(Limits { body_read_ms: 1, ..limits() }), &stage);
     // Half of it, or not a byte after the head.
     for sent in ["{}", ""] {
@@ -285,7 +285,7 @@ async fn a_body_that_does_not_arrive_is_408() {
 
 #[actix_web::test]
 async fn a_body_without_a_length_is_counted() {
-    let (till, stage) = (Arc::new(Till::default()), Stage::default());
+    let (till, stage) = (Arc::new(Double::default()), Stage::default());
     let address = serve(gate(&till), &stage);
     let head = "POST /gen HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunk = format!("1f4\r\n{}\r\n", "x".repeat(500));
@@ -297,7 +297,7 @@ async fn a_body_without_a_length_is_counted() {
 
 #[actix_web::test]
 async fn a_client_that_hangs_up_mid_body_costs_nothing() {
-    let (till, stage) = (Arc::new(Till::default()), Stage::default());
+    let (till, stage) = (Arc::new(Double::default()), Stage::default());
     let address = serve(gate(&till), &stage);
     let half = paid_request("/gen").replace("content-length: 2", "content-length: 9");
     let mut stream = connect(address, &half).await;
@@ -310,7 +310,7 @@ async fn a_client_that_hangs_up_mid_body_costs_nothing() {
 
 #[actix_web::test]
 async fn two_payment_header_lines_are_refused() {
-    let (till, stage) = (Arc::new(Till::default()), Stage::default());
+    let (till, stage) = (Arc::new(Double::default()), Stage::default());
     let address = serve(gate(&till), &stage);
     let header = encode_header(&payment()).unwrap();
     let lines = format!("payment-signature: {header}\r\nPayment-Signature: {header}\r\n");
@@ -324,7 +324,7 @@ async fn two_payment_header_lines_are_refused() {
 
 #[actix_web::test]
 async fn a_panic_is_answered_over_the_wire() {
-    let (till, stage) = (Arc::new(Till::default()), Stage::default());
+    let (till, stage) = (Arc::new(Double::default()), Stage::default());
     stage.go.close();
     let address = serve(gate(&till), &stage);
     let answer = exchange(address, &paid_request("/gen")).await;

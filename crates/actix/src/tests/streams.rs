@@ -9,11 +9,11 @@ use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
 
-use super::double::{Entry, Till};
 use super::runs::{Chunks, PANIC};
 use super::{app, gate, limits, paid};
+use crate::GateBuilder;
 use crate::Limits;
-use crate::gate::GateBuilder;
+use quittance_gate::testing::{Double, Entry};
 
 type Events = mpsc::UnboundedSender<Result<Bytes, std::io::Error>>;
 
@@ -56,7 +56,7 @@ async fn read(gate: GateBuilder, body: impl Fn() -> Chunks + Clone + 'static) ->
 
 #[actix_web::test]
 async fn events_reach_the_client_as_they_come_and_the_end_after_the_books() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let (chunks, handlers) = live();
     let app = app(gate(&till), handlers).await;
     let response = call_service(&app, paid("/gen").to_request()).await;
@@ -79,7 +79,7 @@ async fn events_reach_the_client_as_they_come_and_the_end_after_the_books() {
 
 #[actix_web::test]
 async fn a_client_that_leaves_a_stream_finds_all_of_it_later() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let (chunks, handlers) = live();
     let app = app(gate(&till), handlers).await;
     let response = call_service(&app, paid("/gen").to_request()).await;
@@ -96,7 +96,7 @@ async fn a_client_that_leaves_a_stream_finds_all_of_it_later() {
 #[actix_web::test]
 async fn a_stream_that_breaks_is_cut_and_credited() {
     for failure in ["upstream reset", PANIC] {
-        let till = Arc::new(Till::default());
+        let till = Arc::new(Double::default());
         let body = move || Chunks::new(BodySize::Stream, [Ok("a part"), Err(failure)]);
         assert_eq!(read(gate(&till), body).await, Err(()), "{failure}");
         assert_eq!(till.credited().as_deref(), Some("handler_failed"), "{failure}");
@@ -107,7 +107,7 @@ async fn a_stream_that_breaks_is_cut_and_credited() {
 
 #[actix_web::test]
 async fn a_stream_that_cannot_be_booked_does_not_end_well() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     till.ledger_down.store(true, Ordering::SeqCst);
     let body = || Chunks::new(BodySize::Stream, [Ok("all of it")]);
     assert_eq!(read(gate(&till), body).await, Err(()));
@@ -118,7 +118,7 @@ async fn a_stream_that_cannot_be_booked_does_not_end_well() {
 async fn a_long_answer_is_delivered_whole_and_kept_in_the_store() {
     let half: &'static str = "h".repeat(600).leak();
     for size in [BodySize::Stream, BodySize::Sized(1_200)] {
-        let till = Arc::new(Till::default());
+        let till = Arc::new(Double::default());
         let body = move || Chunks::new(size, [Ok(half), Ok(half)]);
         assert_eq!(read(gate(&till), body).await.unwrap().len(), 1_200, "{size:?}");
         let stored = till.finished().unwrap();
@@ -132,7 +132,7 @@ async fn a_long_answer_is_delivered_whole_and_kept_in_the_store() {
 #[actix_web::test]
 async fn a_stream_that_falls_short_of_its_length_is_cut_and_credited() {
     let half: &'static str = "h".repeat(600).leak();
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let body = move || Chunks::new(BodySize::Sized(1_200), [Ok(half)]);
     assert_eq!(read(gate(&till), body).await, Err(()));
     assert_eq!(till.credited().as_deref(), Some("handler_failed"));
@@ -141,7 +141,7 @@ async fn a_stream_that_falls_short_of_its_length_is_cut_and_credited() {
 #[actix_web::test]
 async fn an_answer_of_exactly_the_limit_is_kept() {
     let all: &'static str = "h".repeat(1_000).leak();
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let body = move || Chunks::new(BodySize::Stream, [Ok(all)]);
     assert_eq!(read(gate(&till), body).await.unwrap().len(), 1_000);
     let stored = till.finished().unwrap();
@@ -151,7 +151,7 @@ async fn an_answer_of_exactly_the_limit_is_kept() {
 
 #[actix_web::test]
 async fn a_client_that_reads_nothing_does_not_hold_the_run() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(gate(&till), |config| {
         config.default_service(web::to(|| {
             let body = Chunks::new(BodySize::Stream, [Ok("1"), Ok("2"), Ok("3"), Ok("4")]);
@@ -169,9 +169,9 @@ async fn a_client_that_reads_nothing_does_not_hold_the_run() {
 
 #[actix_web::test]
 async fn a_stream_without_end_is_stopped_at_the_deadline() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let (chunks, handlers) = live();
-    let gate = gate(&till).limits(Limits { run_seconds_max: 0, ..limits() });
+    let gate = gate(&till).limits(Limits { run_seconds_max: 1, ..limits() });
     let app = app(gate, handlers).await;
     let response = call_service(&app, paid("/gen").to_request()).await;
     assert_eq!(response.status(), 200);
@@ -183,7 +183,7 @@ async fn a_stream_without_end_is_stopped_at_the_deadline() {
 /// P1: this process may no longer act, and another may start the run at any moment.
 #[actix_web::test]
 async fn p1_a_stream_without_a_lease_breaks_off() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let (chunks, handlers) = live();
     let app = app(gate(&till), handlers).await;
     let response = call_service(&app, paid("/gen").to_request()).await;

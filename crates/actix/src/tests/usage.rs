@@ -9,10 +9,10 @@ use quittance_facilitator::Usage;
 use quittance_protocol::Amount;
 use quittance_quote::Catalogue;
 
-use super::double::{Entry, Till};
-use super::{app, call, limits, signed};
-use crate::gate::GateBuilder;
-use crate::{Gate, Paid, UsageError};
+use super::{app, call, signed};
+use crate::GateBuilder;
+use crate::{Paid, UsageError};
+use quittance_gate::testing::{Double, Entry};
 
 /// Text at a tenth of a dollar for a thousand tokens of either kind, and a flat call.
 const CATALOGUE: &str = r#"
@@ -41,8 +41,8 @@ const CATALOGUE: &str = r#"
     price = { kind = "call", units = "1" }
 "#;
 
-fn gate(till: &Arc<Till>) -> GateBuilder {
-    Gate::over(till.clone(), Arc::new(Catalogue::from_toml(CATALOGUE).unwrap())).limits(limits())
+fn gate(till: &Arc<Double>) -> GateBuilder {
+    quittance_gate::testing::gate_of(till, Arc::new(Catalogue::from_toml(CATALOGUE).unwrap()))
 }
 
 fn request(path: &str) -> actix_web::test::TestRequest {
@@ -68,7 +68,7 @@ fn expected(prompt_tokens: u64, completion_tokens: u64, metered: u64) -> Usage {
 
 #[actix_web::test]
 async fn the_last_report_is_booked_with_the_answer() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(gate(&till), |config| {
         config.route(
             "/chat",
@@ -88,7 +88,7 @@ async fn the_last_report_is_booked_with_the_answer() {
 
 #[actix_web::test]
 async fn a_stream_reports_before_its_last_chunk() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(gate(&till), |config| {
         config.route(
             "/chat",
@@ -112,7 +112,7 @@ async fn a_stream_reports_before_its_last_chunk() {
 
 #[actix_web::test]
 async fn nothing_is_booked_without_a_reserve_or_for_a_failed_run() {
-    let till = Arc::new(Till::default());
+    let till = Arc::new(Double::default());
     let app = app(gate(&till), |config| {
         config.route(
             "/flat",
@@ -125,7 +125,7 @@ async fn nothing_is_booked_without_a_reserve_or_for_a_failed_run() {
     .await;
     assert_eq!(call(&app, request("/flat")).await.status, 200);
     assert_eq!(till.finished().unwrap().usage, None);
-    let failing = Arc::new(Till::default());
+    let failing = Arc::new(Double::default());
     let app = super::app(gate(&failing), |config| {
         config.route(
             "/chat",

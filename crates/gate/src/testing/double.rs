@@ -1,4 +1,4 @@
-//! A till that keeps its books in memory and fails on command.
+//! A facilitator that keeps its books in memory and fails on command.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt as _;
-use futures::future::LocalBoxFuture;
+use futures::future::BoxFuture;
 use quittance_facilitator::{
     AnswerKey, AnswerLimits, AnswerObject, AnswerStore, Draft, DraftReader, Grant, NetworkInfo,
     NothingToOffer, Objects, PaidFacts, PayOutcome, Presented, Sale, StoreError, StoredAnswer,
@@ -24,11 +24,11 @@ use serde_json::{Map, json};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::till::NotBooked;
+use crate::facilitate::NotBooked;
 
-/// What the gate did to the till, in order.
+/// What the gate did to the facilitator, in order.
 #[derive(Clone, Debug)]
-pub(super) enum Entry {
+pub enum Entry {
     Pay(Sale),
     Finish(StoredAnswer),
     Credit(String),
@@ -46,36 +46,38 @@ enum Books {
 
 /// One payment's books. `pay` hands out at most one grant at a time; copies
 /// wait for the run's end, as they do at the real facilitator.
-pub(super) struct Till {
+pub struct Double {
     books: watch::Sender<(Books, u32)>,
     log: watch::Sender<Vec<Entry>>,
     /// Outcomes to give before the books are asked.
-    pub(super) script: Mutex<VecDeque<PayOutcome>>,
-    pub(super) nothing_to_offer: AtomicBool,
-    pub(super) ledger_down: AtomicBool,
+    pub script: Mutex<VecDeque<PayOutcome>>,
+    pub nothing_to_offer: AtomicBool,
+    pub ledger_down: AtomicBool,
+    /// The payment that came, and whether its outcome is known; others are on no record.
+    brought: Mutex<Option<(Vec<u8>, bool)>>,
     /// Whether a request without a price is on record.
-    pub(super) recalls: AtomicBool,
+    pub recalls: AtomicBool,
     /// The request that was asked for last.
-    pub(super) recalled: Mutex<Option<Fingerprint>>,
+    pub recalled: Mutex<Option<Fingerprint>>,
     /// Ends every run when it is cancelled, as a lost lease does.
-    pub(super) revoked: CancellationToken,
+    pub revoked: CancellationToken,
     /// Who came, in order.
-    pub(super) callers: Mutex<Vec<Waiting>>,
+    pub callers: Mutex<Vec<Waiting>>,
     /// `pay` takes one of these before it answers.
-    pub(super) settlements: Semaphore,
+    pub settlements: Semaphore,
     /// Where long answers go, and how unkind it is.
-    pub(super) shelf: Arc<Shelf>,
+    pub shelf: Arc<Shelf>,
     answers: AnswerStore,
     names: AtomicU8,
 }
 
 /// An answer store in memory that is full, slow, or another machine's.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
-    pub(super) objects: Mutex<BTreeMap<String, Bytes>>,
-    pub(super) full: AtomicBool,
-    pub(super) stands_still: AtomicBool,
-    pub(super) elsewhere: AtomicBool,
+pub struct Shelf {
+    pub objects: Mutex<BTreeMap<String, Bytes>>,
+    pub full: AtomicBool,
+    pub stands_still: AtomicBool,
+    pub elsewhere: AtomicBool,
 }
 
 #[async_trait]
@@ -107,14 +109,14 @@ impl Objects for Shelf {
 }
 
 /// Kept in the ledger up to 1,000 bytes, in the store up to 32 MiB.
-pub(super) fn answer_limits() -> AnswerLimits {
+pub fn answer_limits() -> AnswerLimits {
     AnswerLimits { inline_bytes_max: 1_000, answer_bytes_max: 32 << 20, ..AnswerLimits::default() }
 }
 
 /// Fails a test that would otherwise hang; nothing waits for it when all is well.
-pub(super) const STUCK: Duration = Duration::from_secs(20);
+pub const STUCK: Duration = Duration::from_secs(20);
 
-impl Default for Till {
+impl Default for Double {
     fn default() -> Self {
         let shelf = Arc::<Shelf>::default();
         Self {
@@ -123,6 +125,7 @@ impl Default for Till {
             script: Mutex::default(),
             nothing_to_offer: AtomicBool::default(),
             ledger_down: AtomicBool::default(),
+            brought: Mutex::default(),
             recalls: AtomicBool::default(),
             recalled: Mutex::default(),
             revoked: CancellationToken::new(),
@@ -135,59 +138,65 @@ impl Default for Till {
     }
 }
 
-impl Till {
+impl Double {
     /// The same with other limits of the answer store.
-    pub(super) fn with_answers(self, limits: AnswerLimits) -> Self {
+    pub fn with_answers(self, limits: AnswerLimits) -> Self {
         let answers = AnswerStore::new(self.shelf.clone(), limits);
         Self { answers, ..self }
     }
 
-    pub(super) fn scripted(outcome: PayOutcome) -> std::sync::Arc<Self> {
+    pub fn scripted(outcome: PayOutcome) -> Arc<Self> {
         let till = Self::default();
         till.script.lock().unwrap().push_back(outcome);
-        std::sync::Arc::new(till)
+        Arc::new(till)
     }
 
     /// Settles nothing until `settlements` gets permits.
-    pub(super) fn waiting() -> std::sync::Arc<Self> {
-        std::sync::Arc::new(Self { settlements: Semaphore::new(0), ..Self::default() })
+    pub fn waiting() -> Arc<Self> {
+        Arc::new(Self { settlements: Semaphore::new(0), ..Self::default() })
     }
 
-    pub(super) fn log(&self) -> Vec<Entry> {
+    pub fn log(&self) -> Vec<Entry> {
         self.log.borrow().clone()
     }
 
     /// Waits until the log has `wanted`.
-    pub(super) async fn until(&self, wanted: impl Fn(&Entry) -> bool) {
+    pub async fn until(&self, wanted: impl Fn(&Entry) -> bool) {
         let mut log = self.log.subscribe();
         let seen = log.wait_for(|log| log.iter().any(&wanted));
-        tokio::time::timeout(STUCK, seen).await.expect("the till never saw it").unwrap();
+        tokio::time::timeout(STUCK, seen).await.expect("the facilitator never saw it").unwrap();
     }
 
     /// Waits until so many payments were brought.
-    pub(super) async fn until_paid(&self, count: usize) {
+    pub async fn until_paid(&self, count: usize) {
         let mut log = self.log.subscribe();
         let paid = |log: &Vec<Entry>| log.iter().filter(|entry| matches!(entry, Entry::Pay(_))).count();
         let seen = log.wait_for(|log| paid(log) >= count);
         tokio::time::timeout(STUCK, seen).await.expect("too few payments came").unwrap();
     }
 
-    pub(super) fn finished(&self) -> Option<StoredAnswer> {
+    pub fn finished(&self) -> Option<StoredAnswer> {
         self.log().into_iter().find_map(|entry| match entry {
             Entry::Finish(answer) => Some(answer),
             _ => None,
         })
     }
 
-    pub(super) fn credited(&self) -> Option<String> {
+    pub fn credited(&self) -> Option<String> {
         self.log().into_iter().find_map(|entry| match entry {
             Entry::Credit(reason) => Some(reason),
             _ => None,
         })
     }
 
-    pub(super) fn sent(&self) -> usize {
+    pub fn sent(&self) -> usize {
         self.log().iter().filter(|entry| matches!(entry, Entry::Sent(_))).count()
+    }
+
+    /// Whether the outcome of a payment is known; `None` for one that is not on record.
+    fn outcome_known(&self, payload: &PaymentPayload) -> Option<bool> {
+        let brought = self.brought.lock().unwrap();
+        brought.as_ref().filter(|(known, _)| *known == shown(payload)).map(|(_, told)| *told)
     }
 
     fn note(&self, entry: Entry) {
@@ -228,7 +237,7 @@ impl Till {
 }
 
 /// What a settled payment looks like.
-pub(super) fn receipt() -> SettleResponse {
+pub fn receipt() -> SettleResponse {
     SettleResponse {
         success: true,
         error_reason: None,
@@ -244,7 +253,23 @@ pub(super) fn receipt() -> SettleResponse {
     }
 }
 
-pub(super) fn grant(run: u32, revoked: CancellationToken) -> Grant {
+/// What is said while nobody knows.
+fn pending() -> PayOutcome {
+    let receipt = SettleResponse {
+        success: false,
+        error_reason: Some(ErrorCode::SettlementPending),
+        transaction: "0xfeed".to_owned(),
+        ..receipt()
+    };
+    PayOutcome::Pending { receipt, retry_after_seconds: 2 }
+}
+
+/// Which payment it is.
+fn shown(payload: &PaymentPayload) -> Vec<u8> {
+    serde_json::to_vec(&payload.payload).unwrap()
+}
+
+pub fn grant(run: u32, revoked: CancellationToken) -> Grant {
     let facts = PaidFacts {
         payment_id: PaymentId::from_stored("pay_1"),
         request_id: RequestId::from_stored("req_1"),
@@ -258,7 +283,7 @@ pub(super) fn grant(run: u32, revoked: CancellationToken) -> Grant {
     Grant::for_testing(facts, receipt(), revoked)
 }
 
-impl crate::till::Till for Till {
+impl crate::facilitate::Facilitate for Double {
     fn offer(
         &self,
         service: Amount,
@@ -295,41 +320,40 @@ impl crate::till::Till for Till {
         Ok(())
     }
 
-    fn pay(&self, _: PaymentPayload, sale: Sale, waiting: Waiting) -> LocalBoxFuture<'_, PayOutcome> {
+    fn pay(&self, payload: PaymentPayload, sale: Sale, waiting: Waiting) -> BoxFuture<'_, PayOutcome> {
         async move {
+            *self.brought.lock().unwrap() = Some((shown(&payload), false));
             self.note(Entry::Pay(sale));
             self.callers.lock().unwrap().push(waiting);
             self.settlements.acquire().await.unwrap().forget();
+            *self.brought.lock().unwrap() = Some((shown(&payload), true));
             let scripted = self.script.lock().unwrap().pop_front();
             match scripted {
                 Some(outcome) => outcome,
                 None => self.ask_books().await,
             }
         }
-        .boxed_local()
+        .boxed()
     }
 
     fn presented(&self, payload: &PaymentPayload) -> Option<Presented> {
-        let text = serde_json::to_vec(&payload.payload).ok()?;
-        let key = Fingerprint::of_request("", "", "", &text);
+        let key = Fingerprint::of_request("", "", "", &shown(payload));
         Some(Presented { key: PaymentKey::from_bytes(*key.as_bytes()), has_history: false, is_signed: true })
     }
 
-    fn copy_too_many<'a>(&'a self, _payload: &'a PaymentPayload) -> LocalBoxFuture<'a, PayOutcome> {
-        let receipt = SettleResponse {
-            success: false,
-            error_reason: Some(ErrorCode::SettlementPending),
-            transaction: "0xfeed".to_owned(),
-            ..receipt()
-        };
-        let pending = PayOutcome::Pending { receipt, retry_after_seconds: 2 };
-        async move { pending }.boxed_local()
+    fn copy_too_many<'a>(&'a self, _payload: &'a PaymentPayload) -> BoxFuture<'a, PayOutcome> {
+        std::future::ready(pending()).boxed()
     }
 
     /// What is delivered is on record, if the test says that it is this request's.
-    fn recall<'a>(&'a self, _: &'a PaymentPayload, sale: &'a Sale) -> LocalBoxFuture<'a, Option<PayOutcome>> {
+    fn recall<'a>(
+        &'a self,
+        payload: &'a PaymentPayload,
+        sale: &'a Sale,
+    ) -> BoxFuture<'a, Option<PayOutcome>> {
         async move {
             *self.recalled.lock().unwrap() = Some(sale.fingerprint);
+            self.outcome_known(payload)?;
             match &self.books.borrow().0 {
                 Books::Delivered(answer) if self.recalls.load(Ordering::SeqCst) => {
                     Some(PayOutcome::Answered {
@@ -341,17 +365,17 @@ impl crate::till::Till for Till {
                 _ => None,
             }
         }
-        .boxed_local()
+        .boxed()
     }
 
-    fn on_record<'a>(&'a self, _: &'a PaymentPayload) -> LocalBoxFuture<'a, Option<PayOutcome>> {
+    fn on_record<'a>(&'a self, payload: &'a PaymentPayload) -> BoxFuture<'a, Option<PayOutcome>> {
         async move {
+            if !self.outcome_known(payload)? {
+                return Some(pending());
+            }
             match &self.books.borrow().0 {
                 Books::Unpaid => None,
-                Books::Running => {
-                    let receipt = SettleResponse { success: false, ..receipt() };
-                    Some(PayOutcome::Pending { receipt, retry_after_seconds: 2 })
-                }
+                Books::Running => Some(pending()),
                 Books::Credited | Books::Delivered(_) => Some(PayOutcome::Conflict {
                     code: ErrorCode::BodyTooLarge,
                     message: String::new(),
@@ -359,7 +383,7 @@ impl crate::till::Till for Till {
                 }),
             }
         }
-        .boxed_local()
+        .boxed()
     }
 
     fn draft(&self, _: &Grant) -> (Draft, DraftReader) {
@@ -376,12 +400,12 @@ impl crate::till::Till for Till {
         &'a self,
         object: &'a AnswerObject,
         range: Range<u64>,
-    ) -> LocalBoxFuture<'a, Result<StoredAnswerReader, StoreError>> {
+    ) -> BoxFuture<'a, Result<StoredAnswerReader, StoreError>> {
         let AnswerObject { name, key, bytes } = object.clone();
-        self.answers.read(StoredObject { name, key: AnswerKey::new(key), bytes }, range).boxed_local()
+        self.answers.read(StoredObject { name, key: AnswerKey::new(key), bytes }, range).boxed()
     }
 
-    fn finish(&self, _: Grant, answer: StoredAnswer) -> LocalBoxFuture<'_, Result<(), NotBooked>> {
+    fn finish(&self, _: Grant, answer: StoredAnswer) -> BoxFuture<'_, Result<(), NotBooked>> {
         async move {
             self.check_ledger()?;
             self.note(Entry::Finish(answer.clone()));
@@ -391,17 +415,17 @@ impl crate::till::Till for Till {
             self.books.send_modify(|(books, _)| *books = Books::Delivered(booked));
             Ok(())
         }
-        .boxed_local()
+        .boxed()
     }
 
-    fn credit<'a>(&'a self, _: Grant, reason: &'a str) -> LocalBoxFuture<'a, Result<(), NotBooked>> {
+    fn credit<'a>(&'a self, _: Grant, reason: &'a str) -> BoxFuture<'a, Result<(), NotBooked>> {
         async move {
             self.check_ledger()?;
             self.note(Entry::Credit(reason.to_owned()));
             self.books.send_modify(|(books, _)| *books = Books::Credited);
             Ok(())
         }
-        .boxed_local()
+        .boxed()
     }
 
     fn answer_sent(&self, payment: &PaymentId) {
@@ -427,7 +451,7 @@ impl crate::till::Till for Till {
 
 /// Sells `POST /gen` and `POST /items/{id}` at 0.01 USDC; `GET /free` is free.
 /// A body with the letters `bad` is refused in the host's own words.
-pub(super) struct Menu;
+pub struct Menu;
 
 impl Pricer for Menu {
     fn route(&self, method: &str, path: &str) -> Route {

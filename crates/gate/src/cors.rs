@@ -5,15 +5,14 @@
 
 use std::str::FromStr as _;
 
-use actix_web::HttpResponse;
-use actix_web::body::BoxBody;
-use actix_web::dev::ServiceRequest;
-use actix_web::http::Method;
-use actix_web::http::header::{
+use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
     ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
 };
+use http::{Method, Response, StatusCode};
+
+use crate::body::Body;
 
 /// `Access-Control-Expose-Headers` stands among the *request* headers because
 /// the official fetch client sends it as one.
@@ -61,19 +60,19 @@ impl Cors {
     }
 
     /// The answer to a preflight, if this is one.
-    pub(crate) fn preflight(&self, req: &ServiceRequest) -> Option<HttpResponse<BoxBody>> {
-        let headers = req.headers();
-        let asks = req.method() == Method::OPTIONS
+    pub(crate) fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Response<Body>> {
+        let asks = *method == Method::OPTIONS
             && headers.contains_key(ORIGIN)
             && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         if self.0 == Rule::Off || !asks {
             return None;
         }
-        let answer = HttpResponse::NoContent()
-            .insert_header((ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS))
-            .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers(headers)))
-            .insert_header((ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE_SECONDS))
-            .finish();
+        let mut answer = Response::new(Body::default());
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        let said = answer.headers_mut();
+        said.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(ALLOWED_METHODS));
+        said.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers(headers));
+        said.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from(PREFLIGHT_MAX_AGE_SECONDS));
         Some(answer)
     }
 
@@ -108,22 +107,30 @@ fn allowed_headers(request: &HeaderMap) -> HeaderValue {
     HeaderValue::from_str(&all).unwrap_or(HeaderValue::from_static(ALLOWED_HEADERS))
 }
 
-/// The decision about one request, kept until its answer is there.
-pub(crate) struct Verdict {
+/// What one request's page is told about origins, for whichever answer it gets.
+#[derive(Clone, Debug)]
+pub struct Verdict {
     allow: Option<HeaderValue>,
     vary: bool,
 }
 
 impl Verdict {
-    /// Adds the headers; what the host has said about origins stands.
-    pub(crate) fn apply(self, headers: &mut HeaderMap) {
-        if self.vary {
-            headers.append(VARY, HeaderValue::from_static("Origin"));
+    /// The lines to append to an answer's head; what the host `has_said` about the
+    /// allowed origin stands.
+    pub fn lines(self, has_said: bool) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let vary = self.vary.then_some((VARY, HeaderValue::from_static("Origin")));
+        let exposed = self
+            .allow
+            .is_some()
+            .then_some((ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS)));
+        let allow = self.allow.filter(|_| !has_said).map(|origin| (ACCESS_CONTROL_ALLOW_ORIGIN, origin));
+        [vary, allow, exposed].into_iter().flatten()
+    }
+
+    /// Appends them to an answer of http's.
+    pub fn apply(self, headers: &mut HeaderMap) {
+        for (name, value) in self.lines(headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN)) {
+            headers.append(name, value);
         }
-        let Some(origin) = self.allow else { return };
-        if !headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        }
-        headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
     }
 }

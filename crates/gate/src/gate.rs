@@ -3,31 +3,30 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use actix_web::dev::ResourceDef;
-use actix_web::http::header::HeaderMap;
-use actix_web::web::{self, ServiceConfig};
 use futures::FutureExt as _;
-use futures::future::LocalBoxFuture;
+use futures::future::BoxFuture;
+use http::HeaderMap;
 use quittance_facilitator::{Callers, Facilitator, Places};
 use quittance_quote::Pricer;
 
 use crate::bytes::Budgets;
 use crate::discovery::{self, AccountSecurity, Document, Listed};
-use crate::middleware::{GateMiddleware, SharedBody};
+use crate::facilitate::Facilitate;
+use crate::hooks::{Hook, Hooks};
 use crate::pricing::Pricing;
-use crate::till::Till;
+use crate::quote::SharedBody;
 use crate::{Cors, Identity, Limits};
 
 /// A payment gate. Cheap to clone; clones share their limits, so build one and
 /// clone it into the server's worker factory.
 #[derive(Clone)]
 pub struct Gate {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// What every request of every worker sees.
 pub(crate) struct Shared {
-    pub(crate) till: Arc<dyn Till>,
+    pub(crate) facilitator: Arc<dyn Facilitate>,
     pub(crate) pricer: Arc<dyn Pricer>,
     pub(crate) public_url: Option<String>,
     pub(crate) limits: Limits,
@@ -39,16 +38,7 @@ pub(crate) struct Shared {
     pub(crate) listed: Vec<Listed>,
     pub(crate) documents: Vec<Document>,
     pub(crate) account_security: Vec<AccountSecurity>,
-    hooks: Vec<Hook>,
-}
-
-type Authenticate = dyn Fn(HeaderMap) -> LocalBoxFuture<'static, Option<Identity>> + Send + Sync;
-
-/// A route on which the host's own customers need not pay per call.
-struct Hook {
-    method: String,
-    path: ResourceDef,
-    authenticate: Box<Authenticate>,
+    pub(crate) hooks: Hooks,
 }
 
 impl Gate {
@@ -58,68 +48,30 @@ impl Gate {
     }
 
     /// The same over any till.
-    pub(crate) fn over(till: Arc<dyn Till>, pricer: Arc<dyn Pricer>) -> GateBuilder {
+    pub(crate) fn over(facilitator: Arc<dyn Facilitate>, pricer: Arc<dyn Pricer>) -> GateBuilder {
         GateBuilder {
-            till,
+            facilitator,
             pricer,
             public_url: None,
             limits: Limits::default(),
             callers: Callers::default(),
             cors: Cors::default(),
-            hooks: Vec::new(),
+            hooks: Hooks::default(),
             documents: Document::ALL.to_vec(),
             account_security: Vec::new(),
         }
-    }
-
-    /// The middleware, for `Scope::wrap` or `App::wrap`. It also answers the
-    /// discovery documents where its scope covers them.
-    pub fn middleware(&self) -> GateMiddleware {
-        GateMiddleware::new(Arc::clone(&self.shared))
-    }
-
-    /// The discovery routes, for an application whose gated scope does not
-    /// cover them: `App::configure(gate.discovery())`.
-    pub fn discovery(&self) -> impl FnOnce(&mut ServiceConfig) + use<> {
-        let shared = Arc::clone(&self.shared);
-        move |config| {
-            for document in shared.documents.clone() {
-                let shared = Arc::clone(&shared);
-                config.route(
-                    document.path(),
-                    web::get().to(move |req: actix_web::HttpRequest| {
-                        let mut answer = discovery::answer(&shared, document);
-                        shared.cors.verdict(req.headers()).apply(answer.headers_mut());
-                        std::future::ready(answer)
-                    }),
-                );
-            }
-        }
-    }
-}
-
-impl Shared {
-    /// Whom the host's hook for this route recognises, if there is one.
-    pub(crate) async fn authenticate(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &HeaderMap,
-    ) -> Option<Identity> {
-        let hook = self.hooks.iter().find(|hook| hook.method == method && hook.path.is_match(path))?;
-        (hook.authenticate)(headers.clone()).await
     }
 }
 
 /// Builds a [`Gate`].
 pub struct GateBuilder {
-    till: Arc<dyn Till>,
+    facilitator: Arc<dyn Facilitate>,
     pricer: Arc<dyn Pricer>,
     public_url: Option<String>,
     limits: Limits,
     callers: Callers,
     cors: Cors,
-    hooks: Vec<Hook>,
+    hooks: Hooks,
     documents: Vec<Document>,
     account_security: Vec<AccountSecurity>,
 }
@@ -159,8 +111,8 @@ impl GateBuilder {
         self
     }
 
-    /// Lets the host's own customers through on one route (`path` may be a
-    /// pattern such as `/v1/files/{id}`).
+    /// Lets the host's own customers through on one route. `path` may be a pattern:
+    /// `{name}` stands for one whole segment (`/v1/files/{id}`).
     ///
     /// `hook` gets the request's headers. `Some` sends the request to the
     /// handler unpaid, with the identity in its extensions; `None` treats it as
@@ -168,16 +120,16 @@ impl GateBuilder {
     /// a payment. It runs before anything is paid, so it must bound what it
     /// spends on a stranger's credentials.
     #[must_use]
-    pub fn authenticate<F, Fut>(mut self, method: &str, path: &str, hook: F) -> Self
+    pub fn authenticate<F, Fut, I>(mut self, method: &str, path: &str, hook: F) -> Self
     where
         F: Fn(HeaderMap) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Option<Identity>> + 'static,
+        Fut: Future<Output = Option<I>> + Send + 'static,
+        I: Into<Identity>,
     {
-        self.hooks.push(Hook {
-            method: method.to_ascii_uppercase(),
-            path: ResourceDef::new(path),
-            authenticate: Box::new(move |headers| hook(headers).boxed_local()),
-        });
+        let ask = move |headers| -> BoxFuture<'static, Option<Identity>> {
+            hook(headers).map(|identity| identity.map(Into::into)).boxed()
+        };
+        self.hooks.add(Hook::new(method, path, Box::new(ask)));
         self
     }
 
@@ -204,12 +156,10 @@ impl GateBuilder {
     /// Prices the pricer's examples once, for the discovery documents.
     pub fn build(self) -> Gate {
         let hooks = &self.hooks;
-        let listed = discovery::list(&*self.pricer, |method, path| {
-            hooks.iter().any(|hook| hook.method == method && hook.path.is_match(path))
-        });
+        let listed = discovery::list(&*self.pricer, |method, path| hooks.find(method, path).is_some());
         Gate {
             shared: Arc::new(Shared {
-                till: self.till,
+                facilitator: self.facilitator,
                 pricer: self.pricer,
                 public_url: self.public_url,
                 callers: self.callers,

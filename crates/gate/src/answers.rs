@@ -5,11 +5,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use actix_web::body::BoxBody;
-use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
 use quittance_facilitator::{NothingToOffer, Rejection, StoredAnswer};
 use quittance_protocol::{
     ErrorCode, PAYMENT_REQUIRED, PAYMENT_RESPONSE, RetryAction, SettleResponse, encode_header,
@@ -19,6 +17,7 @@ use quittance_quote::Refusal;
 use serde::Serialize;
 
 use crate::GateError;
+use crate::body::Body;
 
 /// What `error` says when nothing was paid: the reference's words.
 pub(crate) const PAYMENT_REQUIRED_TEXT: &str = "Payment required";
@@ -35,6 +34,9 @@ const PAYMENT_REQUIRED_NAME: HeaderName = HeaderName::from_static(PAYMENT_REQUIR
 
 /// Where the payment stands, for clients that read headers only.
 pub(crate) const PAYMENT_STATE: HeaderName = HeaderName::from_static("payment-state");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// SDKs of other APIs repeat a call by themselves after 408, 409, 429 and 5xx, and
 /// sign anew each time. This word of theirs stops them (P7).
@@ -67,27 +69,41 @@ struct Trouble<'a> {
     closed: Option<&'a BTreeMap<&'a str, &'static str>>,
 }
 
+/// JSON of anything, as a body with its type.
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    let Ok(text) = serde_json::to_vec(value) else {
+        let mut failed = Response::new(Body::default());
+        *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        return failed;
+    };
+    let mut answer = Response::new(Body::from(text));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, JSON);
+    answer
+}
+
 impl Trouble<'_> {
-    fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
-        let mut answer = HttpResponse::build(status);
-        answer.insert_header((CACHE_CONTROL, "no-store"));
+    fn answer(&self, status: StatusCode) -> Response<Body> {
+        let mut answer = json(status, self);
+        let headers = answer.headers_mut();
+        headers.insert(CACHE_CONTROL, NO_STORE);
         if let Some(seconds) = self.retry_after_seconds {
-            answer.insert_header((RETRY_AFTER, seconds));
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         // Whoever showed a payment is told what to do with it, and that is never
         // to call again with another one.
         if self.retry_action.is_some_and(|action| action != RetryAction::Pay) {
-            answer.insert_header((SHOULD_RETRY, "false"));
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         if let Some(state) = self.payment_state.and_then(|state| HeaderValue::from_str(state).ok()) {
-            answer.insert_header((PAYMENT_STATE, state));
+            headers.insert(PAYMENT_STATE, state);
         }
         answer
     }
 }
 
 /// The gate's own finding.
-pub(crate) fn trouble(error: &GateError) -> HttpResponse<BoxBody> {
+pub(crate) fn trouble(error: &GateError) -> Response<Body> {
     trouble_after(error, None, None)
 }
 
@@ -96,7 +112,7 @@ pub(crate) fn trouble_after(
     error: &GateError,
     receipt: Option<&SettleResponse>,
     retry_after_seconds: Option<u64>,
-) -> HttpResponse<BoxBody> {
+) -> Response<Body> {
     let message = error.to_string();
     let trouble = Trouble {
         error: error.code(),
@@ -109,7 +125,7 @@ pub(crate) fn trouble_after(
     };
     let mut answer = trouble.answer(error.status());
     add_receipt(&mut answer, receipt);
-    answer.json(trouble)
+    answer
 }
 
 /// What the body of a 402 says besides the offer.
@@ -126,18 +142,19 @@ struct Reason<'a> {
 ///
 /// The header carries the offer exactly; official clients read only that. The
 /// body repeats it for people and for agents whose HTTP library hides headers.
-pub(crate) fn offer(offer: Vec<u8>, code: ErrorCode, message: &str) -> HttpResponse<BoxBody> {
+pub(crate) fn offer(offer: Vec<u8>, code: ErrorCode, message: &str) -> Response<Body> {
     let Ok(header) = HeaderValue::try_from(encode_header_json(&offer)) else {
         return trouble(&GateError::Gate);
     };
     let Some(body) = joined(offer, reason(code, message)) else {
         return trouble(&GateError::Gate);
     };
-    let mut answer = HttpResponse::with_body(StatusCode::PAYMENT_REQUIRED, BoxBody::new(body));
+    let mut answer = Response::new(Body::from(body));
+    *answer.status_mut() = StatusCode::PAYMENT_REQUIRED;
     let headers = answer.headers_mut();
     headers.insert(PAYMENT_REQUIRED_NAME, header);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(CONTENT_TYPE, JSON);
     answer
 }
 
@@ -168,7 +185,7 @@ fn joined(mut object: Vec<u8>, more: Cow<'_, str>) -> Option<Bytes> {
 
 /// No network can be offered (503), and why not. A payment that came along was
 /// refused, and is refused again, with a fresh offer then.
-pub(crate) fn nothing_to_offer(nothing: &NothingToOffer, paying: bool) -> HttpResponse<BoxBody> {
+pub(crate) fn nothing_to_offer(nothing: &NothingToOffer, paying: bool) -> Response<Body> {
     let closed: BTreeMap<_, _> =
         nothing.closed.iter().map(|(network, reason)| (network.as_str(), *reason)).collect();
     let reasons: Vec<_> = closed.iter().map(|(network, reason)| format!("; {network}: {reason}")).collect();
@@ -179,7 +196,7 @@ pub(crate) fn nothing_to_offer(nothing: &NothingToOffer, paying: bool) -> HttpRe
 
 /// The payment that came along cannot be taken, or looked up, now (503). It may be
 /// on record: whoever was asked for another one could pay twice.
-pub(crate) fn unavailable(retry_after_seconds: u64, reason: &str) -> HttpResponse<BoxBody> {
+pub(crate) fn unavailable(retry_after_seconds: u64, reason: &str) -> Response<Body> {
     let message = format!(
         "this payment cannot be taken or looked at right now ({reason}); send the same payment again"
     );
@@ -192,7 +209,7 @@ fn not_now(
     message: &str,
     retry_action: Option<RetryAction>,
     more: Trouble<'_>,
-) -> HttpResponse<BoxBody> {
+) -> Response<Body> {
     let trouble = Trouble {
         error: ErrorCode::NetworkUnavailable.as_str(),
         message,
@@ -202,13 +219,13 @@ fn not_now(
         retry_after_seconds: Some(retry_after_seconds),
         ..more
     };
-    trouble.answer(StatusCode::SERVICE_UNAVAILABLE).json(trouble)
+    trouble.answer(StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// No payment of this payer can be taken yet (503, or 429 to who asked too often):
 /// this one can be a little later, and whoever was asked to sign again would pay
 /// twice; or none can be for a long while.
-pub(crate) fn later(rejection: &Rejection) -> HttpResponse<BoxBody> {
+pub(crate) fn later(rejection: &Rejection) -> Response<Body> {
     let message = rejection_message(rejection);
     let trouble = Trouble {
         error: rejection.code.as_str(),
@@ -222,11 +239,11 @@ pub(crate) fn later(rejection: &Rejection) -> HttpResponse<BoxBody> {
         ErrorCode::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
-    trouble.answer(status).json(trouble)
+    trouble.answer(status)
 }
 
 /// The outcome is not known yet (503, P5).
-pub(crate) fn pending(receipt: &SettleResponse, retry_after_seconds: u64) -> HttpResponse<BoxBody> {
+pub(crate) fn pending(receipt: &SettleResponse, retry_after_seconds: u64) -> Response<Body> {
     let code = receipt.error_reason.unwrap_or(ErrorCode::SettlementPending);
     let trouble = Trouble {
         error: code.as_str(),
@@ -242,15 +259,11 @@ pub(crate) fn pending(receipt: &SettleResponse, retry_after_seconds: u64) -> Htt
     };
     let mut answer = trouble.answer(StatusCode::SERVICE_UNAVAILABLE);
     add_receipt(&mut answer, Some(receipt));
-    answer.json(trouble)
+    answer
 }
 
 /// The payment buys something else, or nothing any more (409).
-pub(crate) fn conflict(
-    code: ErrorCode,
-    message: &str,
-    receipt: Option<&SettleResponse>,
-) -> HttpResponse<BoxBody> {
+pub(crate) fn conflict(code: ErrorCode, message: &str, receipt: Option<&SettleResponse>) -> Response<Body> {
     let trouble = Trouble {
         error: code.as_str(),
         message,
@@ -262,7 +275,30 @@ pub(crate) fn conflict(
     };
     let mut answer = trouble.answer(StatusCode::CONFLICT);
     add_receipt(&mut answer, receipt);
-    answer.json(trouble)
+    answer
+}
+
+/// Different payments came with one request, and one of them is settled, or may be (400):
+/// it is to be sent alone, and nothing is to be signed for it.
+pub(crate) fn send_one(receipt: Option<&SettleResponse>) -> Response<Body> {
+    let message = match receipt {
+        Some(_) => {
+            "different payments came with this request, and one of them is settled: do not pay again; send the \
+             request with that payment alone"
+        }
+        None => "too many different payments came with this request to look at; send exactly one",
+    };
+    let trouble = Trouble {
+        error: ErrorCode::InvalidPayload.as_str(),
+        message,
+        payment_state: receipt.and_then(|receipt| receipt.payment_state.as_deref()),
+        retry_action: Some(RetryAction::RetrySamePayment),
+        transaction: receipt.and_then(hash),
+        ..Trouble::default()
+    };
+    let mut answer = trouble.answer(StatusCode::BAD_REQUEST);
+    add_receipt(&mut answer, receipt);
+    answer
 }
 
 /// The message that goes with a refused payment.
@@ -272,10 +308,7 @@ pub(crate) fn rejection_message(rejection: &Rejection) -> String {
 
 /// The request cannot be served any more, and its payment is settled: nothing else
 /// is to be paid for it.
-pub(crate) fn unserved_but_paid(
-    error: &GateError,
-    receipt: Option<&SettleResponse>,
-) -> HttpResponse<BoxBody> {
+pub(crate) fn unserved_but_paid(error: &GateError, receipt: Option<&SettleResponse>) -> Response<Body> {
     let message = format!(
         "{error}; this payment is on record for a request: do not pay for it again, and ask the operator to serve \
          it or for a refund"
@@ -290,22 +323,24 @@ pub(crate) fn unserved_but_paid(
     };
     let mut answer = trouble.answer(error.status());
     add_receipt(&mut answer, receipt);
-    answer.json(trouble)
+    answer
 }
 
 /// The host's own refusal, in its own shape and before any price.
-pub(crate) fn refusal(refusal: Refusal) -> HttpResponse<BoxBody> {
+pub(crate) fn refusal(refusal: Refusal) -> Response<Body> {
     // A catalogue that answers 402 or 200 here would speak for the gate.
     let status = StatusCode::from_u16(refusal.status)
         .ok()
         .filter(|status| status.is_client_error() && *status != StatusCode::PAYMENT_REQUIRED)
         .unwrap_or(StatusCode::BAD_REQUEST);
-    HttpResponse::build(status).insert_header((CACHE_CONTROL, "no-store")).json(refusal.body)
+    let mut answer = json(status, &refusal.body);
+    answer.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    answer
 }
 
 /// An answer that could not be kept (410): the receipt proves the sale. Whether
 /// its first client got all of it decides what the payment is worth.
-pub(crate) fn not_kept(answer: &StoredAnswer, receipt: &SettleResponse) -> HttpResponse<BoxBody> {
+pub(crate) fn not_kept(answer: &StoredAnswer, receipt: &SettleResponse) -> Response<Body> {
     let refusal = (400..500).contains(&answer.status);
     let (state, message) = match (answer.refundable, refusal) {
         (true, false) => (
@@ -327,13 +362,13 @@ pub(crate) fn not_kept(answer: &StoredAnswer, receipt: &SettleResponse) -> HttpR
         "answer_status": answer.status,
         "refundable": answer.refundable,
     });
-    let mut response = HttpResponse::Gone().json(body);
+    let mut response = json(StatusCode::GONE, &body);
     crate::receipt::stamp(response.status(), response.headers_mut(), receipt, state);
     response
 }
 
 /// A kept answer that this process cannot read now (503): it is not gone.
-pub(crate) fn unreachable(receipt: &SettleResponse, retry_after_seconds: u64) -> HttpResponse<BoxBody> {
+pub(crate) fn unreachable(receipt: &SettleResponse, retry_after_seconds: u64) -> Response<Body> {
     let trouble = Trouble {
         error: "answer_unreachable",
         message: "the answer is kept but cannot be read right now; send the same payment again",
@@ -345,15 +380,17 @@ pub(crate) fn unreachable(receipt: &SettleResponse, retry_after_seconds: u64) ->
     };
     let mut answer = trouble.answer(StatusCode::SERVICE_UNAVAILABLE);
     add_receipt(&mut answer, Some(receipt));
-    answer.json(trouble)
+    answer
 }
 
 fn hash(receipt: &SettleResponse) -> Option<&str> {
     (!receipt.transaction.is_empty()).then_some(receipt.transaction.as_str())
 }
 
-fn add_receipt(answer: &mut HttpResponseBuilder, receipt: Option<&SettleResponse>) {
-    if let Some(Ok(header)) = receipt.map(encode_header) {
-        answer.insert_header((PAYMENT_RESPONSE, header));
+fn add_receipt(answer: &mut Response<Body>, receipt: Option<&SettleResponse>) {
+    if let Some(Ok(header)) = receipt.map(encode_header)
+        && let Ok(header) = HeaderValue::try_from(header)
+    {
+        answer.headers_mut().insert(PAYMENT_RESPONSE, header);
     }
 }

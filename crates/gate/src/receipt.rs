@@ -1,8 +1,8 @@
 //! From a handler's answer to a paid one, and to what is stored of it.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONNECTION, ETAG, HeaderMap, HeaderName, HeaderValue};
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONNECTION, ETAG, HeaderMap, HeaderName, HeaderValue};
+use http::response::Parts;
 use quittance_facilitator::{AnswerObject, PaidFacts, Sealed, StoredAnswer, StoredObject, Usage};
 use quittance_protocol::{PAYMENT_REQUIRED, PAYMENT_RESPONSE, SettleResponse, encode_header};
 
@@ -79,12 +79,12 @@ fn private(headers: &HeaderMap) -> HeaderValue {
 
 /// Names the answer, so that a client that was cut off can ask for the rest of
 /// this one and of no other run's. The handler's own tag stands.
-pub(crate) fn tag(response: &mut HttpResponse<()>, paid: &PaidFacts) {
-    if response.status() == StatusCode::OK
-        && !response.headers().contains_key(ETAG)
+pub(crate) fn tag(response: &mut Parts, paid: &PaidFacts) {
+    if response.status == StatusCode::OK
+        && !response.headers.contains_key(ETAG)
         && let Ok(tag) = HeaderValue::from_str(&format!("\"{}.{}\"", paid.payment_id, paid.run))
     {
-        response.headers_mut().insert(ETAG, tag);
+        response.headers.insert(ETAG, tag);
     }
 }
 
@@ -122,6 +122,6 @@ pub(crate) fn store(
 
 /// Headers that `Connection` declares to be of this connection only.
 fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let said = headers.get_all(CONNECTION).filter_map(|value| value.to_str().ok());
+    let said = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     said.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
 }

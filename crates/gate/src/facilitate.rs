@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::LocalBoxFuture;
+use futures::future::BoxFuture;
 use quittance_facilitator::{
     AnswerObject, Draft, DraftReader, Facilitator, Grant, NetworkInfo, NothingToOffer, PayOutcome, Presented,
     Sale, StoreError, StoredAnswer, StoredAnswerReader, Waiting,
@@ -19,7 +19,7 @@ use quittance_protocol::{Amount, PaymentId, PaymentPayload, PaymentRequired, Res
 pub(crate) type NotBooked = Box<dyn Error + Send + Sync>;
 
 /// The gate's view of [`Facilitator`]; same names, same promises.
-pub(crate) trait Till: Send + Sync {
+pub(crate) trait Facilitate: Send + Sync {
     fn offer(
         &self,
         service: Amount,
@@ -33,29 +33,26 @@ pub(crate) trait Till: Send + Sync {
         error: &str,
         out: &mut Vec<u8>,
     ) -> Result<(), NothingToOffer>;
-    fn pay(&self, payload: PaymentPayload, sale: Sale, waiting: Waiting) -> LocalBoxFuture<'_, PayOutcome>;
+    fn pay(&self, payload: PaymentPayload, sale: Sale, waiting: Waiting) -> BoxFuture<'_, PayOutcome>;
     fn presented(&self, payload: &PaymentPayload) -> Option<Presented>;
-    fn copy_too_many<'a>(&'a self, payload: &'a PaymentPayload) -> LocalBoxFuture<'a, PayOutcome>;
-    fn recall<'a>(
-        &'a self,
-        payload: &'a PaymentPayload,
-        sale: &'a Sale,
-    ) -> LocalBoxFuture<'a, Option<PayOutcome>>;
-    fn on_record<'a>(&'a self, payload: &'a PaymentPayload) -> LocalBoxFuture<'a, Option<PayOutcome>>;
+    fn copy_too_many<'a>(&'a self, payload: &'a PaymentPayload) -> BoxFuture<'a, PayOutcome>;
+    fn recall<'a>(&'a self, payload: &'a PaymentPayload, sale: &'a Sale)
+    -> BoxFuture<'a, Option<PayOutcome>>;
+    fn on_record<'a>(&'a self, payload: &'a PaymentPayload) -> BoxFuture<'a, Option<PayOutcome>>;
     fn draft(&self, grant: &Grant) -> (Draft, DraftReader);
     fn reader_max(&self) -> Duration;
     fn read_answer<'a>(
         &'a self,
         object: &'a AnswerObject,
         range: Range<u64>,
-    ) -> LocalBoxFuture<'a, Result<StoredAnswerReader, StoreError>>;
-    fn finish(&self, grant: Grant, answer: StoredAnswer) -> LocalBoxFuture<'_, Result<(), NotBooked>>;
-    fn credit<'a>(&'a self, grant: Grant, reason: &'a str) -> LocalBoxFuture<'a, Result<(), NotBooked>>;
+    ) -> BoxFuture<'a, Result<StoredAnswerReader, StoreError>>;
+    fn finish(&self, grant: Grant, answer: StoredAnswer) -> BoxFuture<'_, Result<(), NotBooked>>;
+    fn credit<'a>(&'a self, grant: Grant, reason: &'a str) -> BoxFuture<'a, Result<(), NotBooked>>;
     fn answer_sent(&self, payment: &PaymentId);
     fn networks(&self) -> Vec<NetworkInfo>;
 }
 
-impl Till for Facilitator {
+impl Facilitate for Facilitator {
     fn offer(
         &self,
         service: Amount,
@@ -75,28 +72,28 @@ impl Till for Facilitator {
         Facilitator::write_offer(self, service, resource, error, out)
     }
 
-    fn pay(&self, payload: PaymentPayload, sale: Sale, waiting: Waiting) -> LocalBoxFuture<'_, PayOutcome> {
-        async move { Facilitator::pay_for(self, payload, sale, &waiting).await }.boxed_local()
+    fn pay(&self, payload: PaymentPayload, sale: Sale, waiting: Waiting) -> BoxFuture<'_, PayOutcome> {
+        async move { Facilitator::pay_for(self, payload, sale, &waiting).await }.boxed()
     }
 
     fn recall<'a>(
         &'a self,
         payload: &'a PaymentPayload,
         sale: &'a Sale,
-    ) -> LocalBoxFuture<'a, Option<PayOutcome>> {
-        Facilitator::recall(self, payload, sale).boxed_local()
+    ) -> BoxFuture<'a, Option<PayOutcome>> {
+        Facilitator::recall(self, payload, sale).boxed()
     }
 
-    fn on_record<'a>(&'a self, payload: &'a PaymentPayload) -> LocalBoxFuture<'a, Option<PayOutcome>> {
-        Facilitator::on_record(self, payload).boxed_local()
+    fn on_record<'a>(&'a self, payload: &'a PaymentPayload) -> BoxFuture<'a, Option<PayOutcome>> {
+        Facilitator::on_record(self, payload).boxed()
     }
 
     fn presented(&self, payload: &PaymentPayload) -> Option<Presented> {
         Facilitator::presented(self, payload)
     }
 
-    fn copy_too_many<'a>(&'a self, payload: &'a PaymentPayload) -> LocalBoxFuture<'a, PayOutcome> {
-        Facilitator::copy_too_many(self, payload).boxed_local()
+    fn copy_too_many<'a>(&'a self, payload: &'a PaymentPayload) -> BoxFuture<'a, PayOutcome> {
+        Facilitator::copy_too_many(self, payload).boxed()
     }
 
     fn draft(&self, grant: &Grant) -> (Draft, DraftReader) {
@@ -111,16 +108,16 @@ impl Till for Facilitator {
         &'a self,
         object: &'a AnswerObject,
         range: Range<u64>,
-    ) -> LocalBoxFuture<'a, Result<StoredAnswerReader, StoreError>> {
-        Facilitator::read_answer(self, object, range).boxed_local()
+    ) -> BoxFuture<'a, Result<StoredAnswerReader, StoreError>> {
+        Facilitator::read_answer(self, object, range).boxed()
     }
 
-    fn finish(&self, grant: Grant, answer: StoredAnswer) -> LocalBoxFuture<'_, Result<(), NotBooked>> {
-        async move { Facilitator::finish(self, grant, answer).await.map_err(Into::into) }.boxed_local()
+    fn finish(&self, grant: Grant, answer: StoredAnswer) -> BoxFuture<'_, Result<(), NotBooked>> {
+        async move { Facilitator::finish(self, grant, answer).await.map_err(Into::into) }.boxed()
     }
 
-    fn credit<'a>(&'a self, grant: Grant, reason: &'a str) -> LocalBoxFuture<'a, Result<(), NotBooked>> {
-        async move { Facilitator::credit(self, grant, reason).await.map_err(Into::into) }.boxed_local()
+    fn credit<'a>(&'a self, grant: Grant, reason: &'a str) -> BoxFuture<'a, Result<(), NotBooked>> {
+        async move { Facilitator::credit(self, grant, reason).await.map_err(Into::into) }.boxed()
     }
 
     fn answer_sent(&self, payment: &PaymentId) {

@@ -3,15 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
-use actix_web::body::BoxBody;
-use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
+use http::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
 use quittance_facilitator::StoredAnswer;
 use quittance_protocol::{PaymentId, SettleResponse};
 
-use crate::body::{OnSent, Replay, Source};
+use crate::body::{Body, OnSent, Replay, Source};
 use crate::gate::Shared;
 use crate::range::{Wanted, wanted};
 use crate::{answers, receipt};
@@ -23,7 +21,7 @@ pub(crate) async fn replay(
     payment: PaymentId,
     answer: StoredAnswer,
     receipt: &SettleResponse,
-) -> HttpResponse<BoxBody> {
+) -> Response<Body> {
     if answer.truncated {
         return answers::not_kept(&answer, receipt);
     }
@@ -35,8 +33,8 @@ pub(crate) async fn replay(
     let part = if status == StatusCode::OK { wanted(request, &headers, bytes) } else { Wanted::Whole };
     let (status, range) = match part {
         Wanted::Nothing => {
-            let mut response =
-                HttpResponse::new(StatusCode::RANGE_NOT_SATISFIABLE).set_body(BoxBody::new(()));
+            let mut response = Response::new(Body::default());
+            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
             content_range(response.headers_mut(), &format!("bytes */{bytes}"));
             receipt::stamp(response.status(), response.headers_mut(), receipt, state);
             return response;
@@ -47,13 +45,12 @@ pub(crate) async fn replay(
     let whole = range == (0..bytes);
     let sent = whole.then(|| on_sent(shared, payment));
     let mut response = match body(shared, answer, range.clone(), sent).await {
-        Ok(body) => HttpResponse::new(status).set_body(body),
+        Ok(body) => Response::new(body),
         // Never 410: the ledger says that it is kept, and another process may reach it.
         Err(()) => return answers::unreachable(receipt, shared.limits.retry_after_seconds),
     };
-    for (name, value) in headers {
-        response.headers_mut().append(name, value);
-    }
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
     if status == StatusCode::PARTIAL_CONTENT && part_of(&response) {
         let last = range.end.saturating_sub(1);
         content_range(response.headers_mut(), &format!("bytes {}-{last}/{bytes}", range.start));
@@ -64,7 +61,7 @@ pub(crate) async fn replay(
 }
 
 /// A handler's own 206 says itself what it is a part of.
-fn part_of(response: &HttpResponse<BoxBody>) -> bool {
+fn part_of(response: &Response<Body>) -> bool {
     !response.headers().contains_key(CONTENT_RANGE)
 }
 
@@ -79,16 +76,16 @@ async fn body(
     answer: StoredAnswer,
     range: Range<u64>,
     sent: Option<OnSent>,
-) -> Result<BoxBody, ()> {
+) -> Result<Body, ()> {
     let bytes = range.end.saturating_sub(range.start);
     if bytes == 0 {
         // An empty body is never asked for its end.
         sent.into_iter().for_each(|sent| sent());
-        return Ok(BoxBody::new(()));
+        return Ok(Body::default());
     }
     let source = match &answer.object {
         Some(object) => {
-            let reader = shared.till.read_answer(object, range).await.map_err(drop)?;
+            let reader = shared.facilitator.read_answer(object, range).await.map_err(drop)?;
             Source::Store(Box::new(reader))
         }
         None => {
@@ -97,12 +94,12 @@ async fn body(
             Source::Memory(Bytes::from(answer.body).slice(start..end))
         }
     };
-    Ok(BoxBody::new(Replay::new(source, bytes, sent, shared.till.reader_max())))
+    Ok(Replay::new(source, bytes, sent, shared.facilitator.reader_max()).into())
 }
 
 fn on_sent(shared: &Arc<Shared>, payment: PaymentId) -> OnSent {
-    let till = Arc::clone(&shared.till);
-    Box::new(move || till.answer_sent(&payment))
+    let facilitator = Arc::clone(&shared.facilitator);
+    Box::new(move || facilitator.answer_sent(&payment))
 }
 
 /// What is stored of the headers; older versions stored more than is given again.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use actix_web::http::header::{ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
+use http::header::{ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 
 /// What of an answer was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(crate) enum Wanted {
 /// headers. What we do not serve (several ranges, another unit, nonsense) is
 /// answered with the whole, as the RFC allows.
 pub(crate) fn wanted(request: &HeaderMap, answer: &HeaderMap, bytes: u64) -> Wanted {
-    let mut ranges = request.get_all(RANGE);
+    let mut ranges = request.get_all(RANGE).iter();
     let (Some(range), None) = (ranges.next(), ranges.next()) else { return Wanted::Whole };
     if request.get(IF_RANGE).is_some_and(|condition| !is_same(condition, answer.get(ETAG))) {
         return Wanted::Whole;

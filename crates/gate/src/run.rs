@@ -2,54 +2,60 @@
 //! then release it. Detached from the client's connection.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
-use std::rc::Rc;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap, IF_RANGE, RANGE};
-use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::header::{CONTENT_TYPE, HeaderMap};
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use http_body::Body as _;
 use quittance_facilitator::{Draft, Grant, PayOutcome, Sealed, Step, Waiting};
 use quittance_protocol::{PAYMENT_SIGNATURE, PaymentId, RetryAction, SettleResponse};
 use quittance_quote::Price;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use crate::body::OnSent;
+use crate::body::{Body, HandlerBody, HandlerError, OnSent};
+use crate::facilitate::Facilitate;
 use crate::gate::Shared;
-use crate::head::Head;
-use crate::middleware::{Job, Served, unpaid};
 use crate::paid::{Paid, Ticket};
-use crate::till::Till;
-use crate::{GateError, answers, receipt, replay};
+use crate::quote::{Job, unpaid};
+use crate::release::Release;
+use crate::{GateError, answers, intake, receipt, replay};
+
+/// Headers of a paid request that its handler does not get. Nothing behind the gate needs
+/// the payment itself, and a log or an upstream that kept it could ask for the stored
+/// answer. What is kept is the whole answer, of which a replay may ask for a part.
+pub const WITHHELD: [&str; 3] = [PAYMENT_SIGNATURE, "range", "if-range"];
 
 /// Where the answer goes; closed when the client is gone.
-pub(crate) type Client = oneshot::Sender<Served>;
+pub(crate) type Client = oneshot::Sender<Response<Body>>;
+
+/// What runs the handler, once or never.
+pub(crate) type Handler =
+    Box<dyn FnOnce(Request<Bytes>) -> BoxFuture<'static, Result<Response<HandlerBody>, HandlerError>> + Send>;
 
 /// Takes the payment and does what its outcome allows.
-pub(crate) async fn serve<S, B>(
+pub(crate) async fn serve(
     shared: Arc<Shared>,
-    service: Rc<S>,
-    req: ServiceRequest,
+    handler: Handler,
+    (head, body): (Parts, Bytes),
     job: Job,
     client: Client,
     waiting: Waiting,
-) where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
-    B: MessageBody + 'static,
-{
+) {
     let Job { payment, sale, price, resource } = job;
-    let answer = match shared.till.pay(payment, sale, waiting).await {
+    let answer = match shared.facilitator.pay(payment, sale, waiting).await {
         PayOutcome::Granted(grant) => {
-            return Run::new(shared, grant, price).start(service, req, client).await;
+            let request = Request::from_parts(head, body);
+            return Run::new(shared, grant, price).start(handler, request, client).await;
         }
         PayOutcome::Answered { payment, answer, receipt } => {
-            replay::replay(&shared, req.headers(), payment, answer, &receipt).await
+            replay::replay(&shared, &head.headers, payment, answer, &receipt).await
         }
         PayOutcome::Pending { receipt, retry_after_seconds } => {
             answers::pending(&receipt, retry_after_seconds)
@@ -68,12 +74,14 @@ pub(crate) async fn serve<S, B>(
             answers::unavailable(retry_after_seconds, reason)
         }
     };
-    send(client, Served::early(req, answer));
+    // Before the answer: whoever mounted the gate waits for its request to come back.
+    drop(handler);
+    send(client, answer);
 }
 
 /// A client that hung up gets its answer when it comes back with the payment.
-fn send(client: Client, served: Served) -> bool {
-    client.send(served).is_ok()
+fn send(client: Client, answer: Response<Body>) {
+    let _ = client.send(answer);
 }
 
 /// One grant on its way to exactly one of `finish` and `credit` (P1, P6).
@@ -104,65 +112,49 @@ impl Run {
         Self { shared, grant, receipt, payment, ticket, left }
     }
 
-    async fn start<S, B>(mut self, service: Rc<S>, mut req: ServiceRequest, client: Client)
-    where
-        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
-        B: MessageBody + 'static,
-    {
-        // Nothing behind the gate needs the payment itself, and a log or an
-        // upstream that kept it could ask for the stored answer. What is kept is
-        // the whole answer, of which a replay may ask for a part.
-        for name in [PAYMENT_SIGNATURE, RANGE.as_str(), IF_RANGE.as_str()] {
-            req.headers_mut().remove(name);
+    async fn start(mut self, handler: Handler, mut request: Request<Bytes>, client: Client) {
+        for name in WITHHELD {
+            request.headers_mut().remove(name);
         }
-        req.extensions_mut().insert(Paid(Arc::clone(&self.ticket)));
-        let handler = AssertUnwindSafe(async move { service.call(req).await }).catch_unwind();
+        request.extensions_mut().insert(Paid(Arc::clone(&self.ticket)));
+        let handler = AssertUnwindSafe(async move { handler(request).await }).catch_unwind();
         let begun = Instant::now();
         let handled = tokio::select! {
             biased;
-            () = self.grant.revoked() => return self.fail(None, GateError::RunRevoked, client).await,
+            () = self.grant.revoked() => return self.fail(GateError::RunRevoked, client).await,
             handled = timeout(self.left, handler) => handled,
         };
         self.left = self.left.saturating_sub(begun.elapsed());
         match handled {
-            Err(_elapsed) => self.fail(None, GateError::HandlerTooSlow, client).await,
-            Ok(Err(_panic)) => self.fail(None, GateError::HandlerFailed, client).await,
-            Ok(Ok(Err(error))) => self.answer(None, error.error_response(), client).await,
-            Ok(Ok(Ok(response))) => {
-                let (request, response) = ServiceResponse::into_parts(response);
-                self.answer(Some(request), response, client).await;
+            Err(_elapsed) => self.fail(GateError::HandlerTooSlow, client).await,
+            Ok(Err(_panic)) => self.fail(GateError::HandlerFailed, client).await,
+            Ok(Ok(Err(error))) => {
+                tracing::warn!(payment = %self.payment, %error, "the handler left no answer");
+                self.fail(GateError::HandlerFailed, client).await;
             }
+            Ok(Ok(Ok(response))) => self.answer(response, client).await,
         }
     }
 
     /// The handler answered; what the answer is worth depends on its status.
-    async fn answer<B: MessageBody + 'static>(
-        self,
-        request: Option<HttpRequest>,
-        response: HttpResponse<B>,
-        client: Client,
-    ) {
+    async fn answer(self, response: Response<HandlerBody>, client: Client) {
         if response.status().is_server_error() {
-            return self.pass_failure(request, response.map_into_boxed_body(), client).await;
+            return self.pass_failure(response.map(Body::from), client).await;
         }
-        let (mut response, body) = response.into_parts();
-        let size = body.size();
-        receipt::tag(&mut response, self.grant.paid());
-        let (draft, reader) = self.shared.till.draft(&self.grant);
-        let held = match size {
-            BodySize::None => true,
-            BodySize::Sized(n) => {
-                n <= self.shared.limits.answer_body_bytes_max as u64 && !is_event_stream(response.headers())
-            }
-            BodySize::Stream => false,
-        };
-        let stored = (response.status(), response.headers().clone());
-        let mut head =
-            Head::new(request, response, client, reader, on_sent(&self.shared.till, self.payment.clone()));
+        let (mut head, body) = response.into_parts();
+        let size = body.size_hint().exact();
+        receipt::tag(&mut head, self.grant.paid());
+        let (draft, reader) = self.shared.facilitator.draft(&self.grant);
+        let fits =
+            |n| n <= self.shared.limits.answer_body_bytes_max as u64 && !is_event_stream(&head.headers);
+        let held = size.is_some_and(|n| n == 0 || fits(n));
+        let stored = (head.status, head.headers.clone());
+        let on_sent = on_sent(&self.shared.facilitator, self.payment.clone());
+        let mut release = Release::new(head, client, reader, on_sent);
         if !held {
-            head.release(&self.receipt, self.passing_state(stored.0), size);
+            release.release(&self.receipt, self.passing_state(stored.0), size);
         }
-        self.drain(Box::pin(body), size, draft, head, stored).await;
+        self.drain(body, size, draft, release, stored).await;
     }
 
     /// What is said of an answer whose end is not known yet.
@@ -172,14 +164,15 @@ impl Run {
 
     /// Takes all that the handler makes, whatever its reader does; books it at
     /// the end, and only then lets the reader see the end.
-    async fn drain<B: MessageBody>(
+    async fn drain(
         mut self,
-        mut body: Pin<Box<B>>,
-        size: BodySize,
+        body: HandlerBody,
+        size: Option<u64>,
         mut draft: Draft,
-        mut head: Head,
+        mut head: Release,
         stored: (StatusCode, HeaderMap),
     ) {
+        let mut body = pin!(body);
         loop {
             let step = match self.next(&mut body).await {
                 Next::Chunk(chunk) => self.unless_revoked(draft.push(chunk)).await,
@@ -196,12 +189,12 @@ impl Run {
                 Err(error) => return self.break_off(error, draft, head).await,
             }
             // A body longer than it said: never book what the client cannot get.
-            if matches!(size, BodySize::Sized(n) if draft.bytes() > n) {
+            if size.is_some_and(|n| draft.bytes() > n) {
                 return self.break_off(GateError::HandlerFailed, draft, head).await;
             }
         }
         // One that fell short of what its head said is not complete either.
-        if head.is_released() && matches!(size, BodySize::Sized(n) if draft.bytes() < n) {
+        if head.is_released() && size.is_some_and(|n| draft.bytes() < n) {
             return self.break_off(GateError::HandlerFailed, draft, head).await;
         }
         match self.unless_revoked(draft.seal()).await {
@@ -211,7 +204,7 @@ impl Run {
     }
 
     /// The answer is complete: into the books, then to its reader.
-    async fn book(self, sealed: Sealed, draft: Draft, mut head: Head, stored: (StatusCode, HeaderMap)) {
+    async fn book(self, sealed: Sealed, draft: Draft, mut head: Release, stored: (StatusCode, HeaderMap)) {
         let kept = !matches!(sealed, Sealed::NotKept { .. });
         let bytes = draft.bytes();
         let (status, headers) = stored;
@@ -222,21 +215,21 @@ impl Run {
             (false, false) => "running",
         };
         let Self { shared, grant, receipt, payment, .. } = self;
-        if let Err(source) = shared.till.finish(grant, stored).await {
+        if let Err(source) = shared.facilitator.finish(grant, stored).await {
             let answer = not_booked(&shared, &payment, &receipt, source);
             return head.replace(answer);
         }
-        head.release(&receipt, state, BodySize::Sized(bytes));
-        head.give_up_after(shared.till.reader_max());
+        head.release(&receipt, state, Some(bytes));
+        head.give_up_after(shared.facilitator.reader_max());
         draft.complete();
     }
 
     /// The run ended without an answer; a reader who has its head already is cut off.
-    async fn break_off(self, error: GateError, draft: Draft, head: Head) {
+    async fn break_off(self, error: GateError, draft: Draft, head: Release) {
         match head.take_back() {
-            Some((request, client)) => {
+            Some(client) => {
                 drop(draft);
-                self.fail(request, error, client).await;
+                self.fail(error, client).await;
             }
             None => {
                 self.credit(&error).await;
@@ -255,8 +248,8 @@ impl Run {
     }
 
     /// The next chunk of the handler's body, which may hang, fail or panic.
-    async fn next<B: MessageBody>(&mut self, body: &mut Pin<Box<B>>) -> Next {
-        let chunk = std::future::poll_fn(|cx| body.as_mut().poll_next(cx));
+    async fn next(&mut self, body: &mut std::pin::Pin<&mut HandlerBody>) -> Next {
+        let chunk = intake::next_piece(body);
         let begun = Instant::now();
         let next = tokio::select! {
             biased;
@@ -270,7 +263,6 @@ impl Run {
             Ok(Ok(None)) => Next::End,
             Ok(Ok(Some(Ok(chunk)))) => Next::Chunk(chunk),
             Ok(Ok(Some(Err(error)))) => {
-                let error = error.into();
                 tracing::warn!(payment = %self.payment, %error, "the handler's answer broke off");
                 Next::Failed(GateError::HandlerFailed)
             }
@@ -278,25 +270,20 @@ impl Run {
     }
 
     /// The handler said 5xx: its answer stands, and the payment is a credit.
-    async fn pass_failure(
-        self,
-        request: Option<HttpRequest>,
-        mut response: HttpResponse<BoxBody>,
-        client: Client,
-    ) {
+    async fn pass_failure(self, mut response: Response<Body>, client: Client) {
         let reason = format!("handler answered {}", response.status().as_u16());
         let (receipt, state) = self.credit_because(&reason).await;
         receipt::stamp(response.status(), response.headers_mut(), &receipt, state);
-        send(client, Served { request, response });
+        send(client, response);
     }
 
     /// The handler left no answer: the gate words one.
-    async fn fail(self, request: Option<HttpRequest>, error: GateError, client: Client) {
+    async fn fail(self, error: GateError, client: Client) {
         let seconds = self.shared.limits.retry_after_seconds;
         let (receipt, state) = self.credit(&error).await;
         let mut response = answers::trouble_after(&error, Some(&receipt), Some(seconds));
         receipt::stamp(response.status(), response.headers_mut(), &receipt, state);
-        send(client, Served { request, response });
+        send(client, response);
     }
 
     async fn credit(self, error: &GateError) -> (SettleResponse, &'static str) {
@@ -307,7 +294,7 @@ impl Run {
     async fn credit_because(self, reason: &str) -> (SettleResponse, &'static str) {
         let Self { shared, grant, mut receipt, payment, .. } = self;
         tracing::warn!(%payment, reason, "handler run failed, the payment becomes a credit");
-        let state = match shared.till.credit(grant, reason).await {
+        let state = match shared.facilitator.credit(grant, reason).await {
             Ok(()) => "credited",
             Err(error) => {
                 // The ledger still says `running`; the next boot credits it.
@@ -328,7 +315,7 @@ fn not_booked(
     payment: &PaymentId,
     receipt: &SettleResponse,
     source: Box<dyn std::error::Error + Send + Sync>,
-) -> HttpResponse<BoxBody> {
+) -> Response<Body> {
     tracing::error!(%payment, error = %source, "the answer could not be recorded and is withheld");
     let mut receipt = receipt.clone();
     receipt.payment_state = Some("running".to_owned());
@@ -339,9 +326,9 @@ fn not_booked(
     answer
 }
 
-fn on_sent(till: &Arc<dyn Till>, payment: PaymentId) -> OnSent {
-    let till = Arc::clone(till);
-    Box::new(move || till.answer_sent(&payment))
+fn on_sent(facilitator: &Arc<dyn Facilitate>, payment: PaymentId) -> OnSent {
+    let facilitator = Arc::clone(facilitator);
+    Box::new(move || facilitator.answer_sent(&payment))
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

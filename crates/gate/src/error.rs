@@ -1,6 +1,6 @@
 //! What the gate itself can find wrong with a request or with a run.
 
-use actix_web::http::StatusCode;
+use http::StatusCode;
 use quittance_protocol::{ErrorCode, HeaderError, RetryAction};
 
 /// Why the gate did not serve a request. Prices, payments and handlers have
@@ -74,6 +74,11 @@ pub enum GateError {
 }
 
 impl GateError {
+    /// What a client hears of it.
+    pub fn answer(&self) -> http::Response<crate::Body> {
+        crate::answers::trouble(self)
+    }
+
     /// The HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {

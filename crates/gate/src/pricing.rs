@@ -6,18 +6,18 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
-use actix_web::body::BoxBody;
-use actix_web::dev::ServiceRequest;
-use actix_web::http::header::CONTENT_TYPE;
-use actix_web::web;
 use bytes::Bytes;
+use http::Response;
+use http::header::CONTENT_TYPE;
 use quittance_quote::{PriceRequest, Pricer, Refusal};
 use tokio::sync::Semaphore;
 
+use crate::GateError;
 use crate::answers;
+use crate::body::Body;
 use crate::bytes::{Held, Sender};
-use crate::{GateError, gate::Shared};
+use crate::gate::Shared;
+use crate::quote::Visit;
 
 /// Bodies beyond this are priced apart.
 const LONG_BYTES: usize = 64 * 1024;
@@ -50,7 +50,7 @@ impl From<Refusal> for NoPrice {
 }
 
 impl NoPrice {
-    pub(crate) fn answer(self) -> HttpResponse<BoxBody> {
+    pub(crate) fn answer(self) -> Response<Body> {
         match self {
             Self::Refused(refusal) => answers::refusal(*refusal),
             Self::Failed => answers::trouble(&GateError::Gate),
@@ -61,15 +61,14 @@ impl NoPrice {
 /// What `ask` says of the request.
 pub(crate) async fn price<T: Send + 'static>(
     shared: &Shared,
-    req: &ServiceRequest,
-    path: &str,
+    visit: &Visit,
     body: &Bytes,
     (sender, held): (Sender, &Arc<Held>),
     ask: fn(&dyn Pricer, &PriceRequest<'_>) -> Result<T, NoPrice>,
 ) -> Result<T, NoPrice> {
-    let content_type = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = visit.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if body.len() <= LONG_BYTES {
-        let (method, query) = (req.method().as_str(), req.query_string());
+        let (method, path, query) = (visit.head.method.as_str(), visit.path.as_str(), visit.query());
         let request = PriceRequest { method, path, query, content_type, body };
         return ask(&*shared.pricer, &request);
     }
@@ -81,9 +80,9 @@ pub(crate) async fn price<T: Send + 'static>(
     // With the work, and not with the request, which ends when its client hangs up.
     let kept = (turn, Arc::clone(held));
     let (pricer, body) = (Arc::clone(&shared.pricer), body.clone());
-    let (method, query) = (req.method().to_string(), req.query_string().to_owned());
-    let (path, content_type) = (path.to_owned(), content_type.map(str::to_owned));
-    let priced = web::block(move || {
+    let (method, query) = (visit.head.method.to_string(), visit.query().to_owned());
+    let (path, content_type) = (visit.path.clone(), content_type.map(str::to_owned));
+    let priced = tokio::task::spawn_blocking(move || {
         let _kept = kept;
         let (method, path, query) = (method.as_str(), path.as_str(), query.as_str());
         let content_type = content_type.as_deref();

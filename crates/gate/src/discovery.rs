@@ -9,21 +9,23 @@ mod openapi;
 
 use std::collections::BTreeMap;
 
-use actix_web::HttpResponse;
-use actix_web::body::BoxBody;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
 use quittance_facilitator::NetworkInfo;
 use quittance_protocol::{Amount, PaymentRequired, ResourceRef, X402_VERSION};
 use quittance_quote::{EndpointInfo, PriceRequest, Pricer, Pricing};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::answers::PAYMENT_REQUIRED_TEXT;
+use crate::answers::{PAYMENT_REQUIRED_TEXT, json as json_answer};
+use crate::body::Body;
 use crate::gate::Shared;
 
-/// How long caches may keep a document. Its surcharges move with the networks;
+/// Caches may keep a document for five seconds. Its surcharges move with the networks;
 /// only a 402 is binding.
-const MAX_AGE_SECONDS: u32 = 5;
+const CACHING: HeaderValue = HeaderValue::from_static("public, max-age=5");
+
+const PAGE: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// A document that the gate answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +189,7 @@ impl Snapshot {
         let documents = [document(Document::Llms, "llms"), document(Document::OpenApi, "openapi")];
         Self {
             x402_version: X402_VERSION,
-            networks: shared.till.networks(),
+            networks: shared.facilitator.networks(),
             endpoints,
             documents: documents.into_iter().flatten().collect(),
             base_url,
@@ -208,7 +210,7 @@ fn offer(shared: &Shared, base_url: &str, info: &EndpointInfo, service: Amount) 
         description: Some(&info.description),
         mime_type: Some(&info.mime_type),
     };
-    shared.till.offer(service, resource, PAYMENT_REQUIRED_TEXT).ok()
+    shared.facilitator.offer(service, resource, PAYMENT_REQUIRED_TEXT).ok()
 }
 
 fn show_example(
@@ -240,15 +242,19 @@ pub(crate) fn document_at(shared: &Shared, path: &str) -> Option<Document> {
 }
 
 /// A document, written now.
-pub(crate) fn answer(shared: &Shared, document: Document) -> HttpResponse<BoxBody> {
+pub(crate) fn answer(shared: &Shared, document: Document) -> Response<Body> {
     let snapshot = Snapshot::take(shared);
-    let mut answer = HttpResponse::Ok();
-    answer.insert_header((CACHE_CONTROL, format!("public, max-age={MAX_AGE_SECONDS}")));
-    match document {
-        Document::X402 | Document::WellKnown => answer.json(snapshot),
-        Document::OpenApi => answer.json(openapi::write(&snapshot, &shared.account_security)),
-        Document::Llms => answer
-            .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
-            .body(llms::write(&snapshot, &shared.limits)),
-    }
+    let mut answer = match document {
+        Document::X402 | Document::WellKnown => json_answer(StatusCode::OK, &snapshot),
+        Document::OpenApi => {
+            json_answer(StatusCode::OK, &openapi::write(&snapshot, &shared.account_security))
+        }
+        Document::Llms => {
+            let mut page = Response::new(Body::from(llms::write(&snapshot, &shared.limits).into_bytes()));
+            page.headers_mut().insert(CONTENT_TYPE, PAGE);
+            page
+        }
+    };
+    answer.headers_mut().insert(CACHE_CONTROL, CACHING);
+    answer
 }

@@ -1,0 +1,242 @@
+//! The gate's door, for whoever mounts it in a server: three steps with the host's own
+//! handler between the second and the third, or [`Gate::call`] for all of them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use http::request::Parts;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt as _;
+use quittance_facilitator::{Connection, NoPlace, PayOutcome, Place};
+use quittance_protocol::PaymentPayload;
+use tokio::sync::oneshot;
+
+use crate::body::{Body, HandlerError};
+use crate::cors::Verdict;
+use crate::decide::{Way, decide};
+use crate::discovery::Document;
+use crate::gate::Shared;
+use crate::head::{self, Arrival};
+use crate::quote::{Asked, Resource, SharedBody, Visit, quote};
+use crate::run::{self, Handler};
+use crate::{Gate, GateError, Identity, answers, discovery, unserved};
+
+/// What becomes of a request, as far as its head says.
+pub enum Entry {
+    /// Answered; its body is not looked at.
+    Answered(Response<Body>),
+    /// To its handler as it came, unpaid and tied to its connection; its answer gets
+    /// what `cors` says.
+    Pass {
+        /// The head.
+        head: Box<Parts>,
+        /// Whom a hook recognised.
+        identity: Option<Identity>,
+        /// For the handler's answer.
+        cors: Verdict,
+    },
+    /// Something is sold here: the body comes next.
+    Toll(Box<Toll>),
+}
+
+/// A request whose price its body makes.
+pub struct Toll {
+    shared: Arc<Shared>,
+    visit: Visit,
+    sold: Option<Resource>,
+    paying: bool,
+    cors: Verdict,
+}
+
+/// A request that carries a payment for its price. Nothing has been taken yet.
+pub struct Bargain {
+    shared: Arc<Shared>,
+    visit: Visit,
+    asked: Asked,
+    cors: Verdict,
+}
+
+impl Gate {
+    /// Looks at a request's head. Does no I/O unless a hook of the host's does.
+    pub async fn enter(&self, head: Parts, arrival: &Arrival<'_>) -> Entry {
+        let shared = &self.shared;
+        let cors = shared.cors.verdict(&head.headers);
+        let decoded;
+        let path = match arrival.path {
+            Some(path) => Some(path),
+            None => {
+                decoded = head::decoded_path(head.uri.path());
+                decoded.as_deref()
+            }
+        };
+        let (path, sold, paying) = match decide(shared, &head.method, path, &head.headers) {
+            Way::Answered(answer) => return Entry::Answered(with(cors, answer)),
+            Way::Free => return Entry::Pass { head: Box::new(head), identity: None, cors },
+            Way::Unserved { path } => (path, None, true),
+            Way::Paid { path, endpoint, paying } => {
+                if !paying {
+                    let asked = shared.hooks.authenticate(head.method.as_str(), &path, &head.headers);
+                    if let Some(identity) = asked.await {
+                        return Entry::Pass { head: Box::new(head), identity: Some(identity), cors };
+                    }
+                }
+                let url = head::resource_url(&head, arrival, shared.public_url.as_deref());
+                (path, Some(Resource { url, endpoint }), paying)
+            }
+        };
+        let caller = head::caller(&head.headers, arrival.peer, &shared.callers);
+        let visit = Visit { head, path, caller };
+        Entry::Toll(Box::new(Toll { shared: Arc::clone(shared), visit, sold, paying, cors }))
+    }
+
+    /// One of the documents that [`Gate::enter`] answers, for a host whose gated scope
+    /// does not cover their paths; `request` says whose page is asking.
+    pub fn document(&self, document: Document, request: &http::HeaderMap) -> Response<Body> {
+        with(self.shared.cors.verdict(request), discovery::answer(&self.shared, document))
+    }
+
+    /// The documents that this gate answers.
+    pub fn documents(&self) -> &[Document] {
+        &self.shared.documents
+    }
+
+    /// The whole way of a request, for servers whose handlers can be sent between
+    /// threads: `pass` gets what goes through unpaid, `run` what is paid.
+    ///
+    /// Drop the future when the client hangs up: what is paid goes on without it.
+    pub async fn call<B, P, G, H, F, R>(
+        &self,
+        request: Request<B>,
+        arrival: &Arrival<'_>,
+        pass: P,
+        run: H,
+    ) -> Result<Response<Body>, HandlerError>
+    where
+        B: HttpBody<Data = Bytes>,
+        P: FnOnce(Request<B>) -> G,
+        G: Future<Output = Result<Response<R>, HandlerError>>,
+        H: FnOnce(Request<Bytes>) -> F + Send + 'static,
+        F: Future<Output = Result<Response<R>, HandlerError>> + Send + 'static,
+        R: HttpBody<Data = Bytes, Error: Into<HandlerError>> + Send + 'static,
+    {
+        let (head, body) = request.into_parts();
+        match self.enter(head, arrival).await {
+            Entry::Answered(answer) => Ok(answer),
+            Entry::Pass { mut head, identity, cors } => {
+                head.extensions.remove::<Identity>();
+                if let Some(identity) = identity {
+                    head.extensions.insert(identity);
+                }
+                let answer = pass(Request::from_parts(*head, body)).await?;
+                Ok(with(cors, answer.map(boxed)))
+            }
+            Entry::Toll(toll) => match toll.quote(body).await {
+                Err(answer) => Ok(answer),
+                Ok(bargain) => Ok(bargain.close(run).await),
+            },
+        }
+    }
+}
+
+fn boxed<R>(body: R) -> Body
+where
+    R: HttpBody<Data = Bytes, Error: Into<HandlerError>> + Send + 'static,
+{
+    body.map_err(Into::into).boxed_unsync().into()
+}
+
+fn with(cors: Verdict, mut answer: Response<Body>) -> Response<Body> {
+    cors.apply(answer.headers_mut());
+    answer
+}
+
+impl Toll {
+    /// Reads the body and prices it: the bargain, or what a request hears that is
+    /// refused or does not pay. Without a payment it does no I/O besides (P4).
+    pub async fn quote<B: HttpBody<Data = Bytes>>(
+        self: Box<Self>,
+        body: B,
+    ) -> Result<Box<Bargain>, Response<Body>> {
+        let Self { shared, visit, sold, paying, cors } = *self;
+        let asked = match sold {
+            Some(resource) => quote(&shared, &visit, resource, paying, body).await,
+            None => {
+                let shown = head::shown(&visit.head.headers);
+                let error = GateError::UnknownEndpoint;
+                Err(unserved::answer(&shared, &visit, &shown, Some(body), &error).await)
+            }
+        };
+        match asked {
+            Ok(asked) => Ok(Box::new(Bargain { shared, visit, asked, cors })),
+            Err(answer) => Err(with(cors, answer)),
+        }
+    }
+}
+
+impl Bargain {
+    /// Takes the payment and runs the handler in a task of its own: servers drop
+    /// this future when the client hangs up, and neither a settlement under way nor
+    /// a paid generation may end with it.
+    ///
+    /// `handler` is called once, or dropped before this returns. What it answers is
+    /// drained whatever becomes of the client; one that fails, or panics, leaves the
+    /// payment as a credit. Its future is dropped where the run ends before it does.
+    pub async fn close<H, F, R>(self: Box<Self>, handler: H) -> Response<Body>
+    where
+        H: FnOnce(Request<Bytes>) -> F + Send + 'static,
+        F: Future<Output = Result<Response<R>, HandlerError>> + Send + 'static,
+        R: HttpBody<Data = Bytes, Error: Into<HandlerError>> + Send + 'static,
+    {
+        let Self { shared, visit, asked, cors } = *self;
+        let handler: Handler = Box::new(move |request| {
+            let answered = handler(request);
+            async move { Ok(answered.await?.map(|body| body.map_err(Into::into).boxed_unsync())) }.boxed()
+        });
+        with(cors, sell(&shared, visit, asked, handler).await)
+    }
+}
+
+async fn sell(shared: &Arc<Shared>, visit: Visit, asked: Asked, handler: Handler) -> Response<Body> {
+    let Asked { job, presented, body } = asked;
+    // What can be on no record is refused without waiting for anything.
+    let place: Option<Place<SharedBody>> =
+        match presented.map(|presented| shared.places.enter(&presented, job.sale.caller)) {
+            Some(Err(none)) => return no_place(shared, &job.payment, none).await,
+            Some(Ok(place)) => Some(place),
+            None => None,
+        };
+    let body = match &place {
+        Some(place) => body.in_place(place),
+        None => body,
+    };
+    let (client, answer) = oneshot::channel();
+    // Held here, and by the answer's body afterwards: both go with the connection.
+    let (connection, waiting) = Connection::new();
+    let running = Arc::clone(shared);
+    tokio::spawn(async move {
+        let request = (visit.head, body.bytes.clone());
+        run::serve(running, handler, request, job, client, waiting).await;
+        drop((place, body));
+    });
+    let answer = answer.await.unwrap_or_else(|_| answers::trouble(&GateError::Gate));
+    answer.map(|body| body.attended(connection))
+}
+
+/// What is said to a payment that no place was found for.
+async fn no_place(shared: &Shared, payment: &PaymentPayload, none: NoPlace) -> Response<Body> {
+    let too_many = || {
+        let seconds = shared.limits.retry_after_seconds;
+        answers::trouble_after(&GateError::TooManyInFlight, None, Some(seconds))
+    };
+    match none {
+        NoPlace::Full => too_many(),
+        NoPlace::Copies => match shared.facilitator.copy_too_many(payment).await {
+            PayOutcome::Pending { receipt, retry_after_seconds } => {
+                answers::pending(&receipt, retry_after_seconds)
+            }
+            _ => too_many(),
+        },
+    }
+}

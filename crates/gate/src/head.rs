@@ -1,0 +1,247 @@
+//! What a request's head says, read as if an attacker wrote it: path, payment
+//! header, names, and the URL that an offer repeats.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName};
+use http::request::Parts;
+use quittance_facilitator::{Caller, Callers};
+use quittance_protocol::{
+    HEADER_BYTES_MAX, HeaderError, IdentifierHash, MalformedIdentifier, PAYMENT_SIGNATURE, PaymentPayload,
+    X402_VERSION, decode_header,
+};
+use serde_json::Value;
+
+use crate::{GateError, Limits};
+
+const PAYMENT: HeaderName = HeaderName::from_static(PAYMENT_SIGNATURE);
+/// Version 1's payment header. Its presence explains a refusal, nothing more.
+const X_PAYMENT: HeaderName = HeaderName::from_static("x-payment");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Longest `Idempotency-Key`.
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+const IDEMPOTENCY_KEY_FORM: &str =
+    "an Idempotency-Key is one header of 1 to 255 visible characters; send one, or none";
+
+/// Different payments of one request that are looked up in the books: each is a read.
+const PAYMENTS_MAX: usize = 4;
+
+/// What a server knows of a request besides the request itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// The address at the other end of the connection.
+    pub peer: Option<IpAddr>,
+    /// Whether the connection is TLS.
+    pub secure: bool,
+    /// What the server calls itself where neither the request nor a proxy names a host.
+    pub host: &'a str,
+    /// The path as the host's router matches it, harmless percent escapes decoded.
+    /// `None` where the router matches the request's own bytes: a path of which any
+    /// escape stands for a character that needs none is then no route.
+    pub path: Option<&'a str>,
+}
+
+impl Default for Arrival<'_> {
+    fn default() -> Self {
+        Self { peer: None, secure: false, host: "localhost", path: None }
+    }
+}
+
+/// The path as the router will match it, if it is written canonically.
+///
+/// `path` is the router's own view, with harmless percent escapes decoded. Any
+/// second spelling (`//`, `.`, `..`, an encoded slash, a trailing slash) could be one
+/// route to the catalogue and another to a handler or a proxy behind it, so it
+/// is no route at all.
+pub(crate) fn canonical_path(path: &str) -> Option<&str> {
+    if path == "/" {
+        return Some(path);
+    }
+    let segments = path.strip_prefix('/')?;
+    let plain = segments.split('/').all(|segment| {
+        !segment.is_empty()
+            && segment != "."
+            && segment != ".."
+            && !segment.chars().any(|c| c.is_control() || matches!(c, '\\' | '%' | '\u{fffd}'))
+    });
+    plain.then_some(path)
+}
+
+/// A path of a router that decodes nothing before it matches, decoded once; `None`
+/// where an escape hides what needs none, for that is a second spelling of a route
+/// which the router does not know.
+pub(crate) fn decoded_path(path: &str) -> Option<Cow<'_, str>> {
+    if !path.contains('%') {
+        return Some(Cow::Borrowed(path));
+    }
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(rest.next()?).to_digit(16);
+        let byte = u8::try_from(digit()?.checked_mul(16)?.checked_add(digit()?)?).ok()?;
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/');
+        if plain {
+            return None;
+        }
+        decoded.push(byte);
+    }
+    String::from_utf8(decoded).ok().map(Cow::Owned)
+}
+
+/// Refuses what can be refused from the head alone.
+pub(crate) fn check_head(head: &Parts, limits: &Limits) -> Result<(), GateError> {
+    let url_bytes = head.uri.path_and_query().map_or(0, |url| url.as_str().len());
+    if url_bytes > limits.url_bytes_max {
+        return Err(GateError::UrlTooLong { max: limits.url_bytes_max });
+    }
+    // A handler's extractor would decode the body, so the price would be read
+    // from other bytes than the ones it serves.
+    let mut encodings = head.headers.get_all(CONTENT_ENCODING).iter();
+    if encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(GateError::EncodedBody);
+    }
+    if announced(&head.headers).is_some_and(|n| n > limits.body_bytes_max) {
+        return Err(GateError::BodyTooLarge { max: limits.body_bytes_max });
+    }
+    Ok(())
+}
+
+pub(crate) fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Who is calling, as far as the connection and trusted proxies say.
+pub(crate) fn caller(headers: &HeaderMap, peer: Option<IpAddr>, callers: &Callers) -> Caller {
+    let lines = headers.get_all(callers.header().name()).iter();
+    let lines: Vec<_> = lines.filter_map(|value| value.to_str().ok()).collect();
+    callers.caller(peer, lines.into_iter())
+}
+
+/// The absolute URL that an offer names: under `public_url`, or under what the
+/// connection and the proxies before it say.
+pub(crate) fn resource_url(head: &Parts, arrival: &Arrival<'_>, public_url: Option<&str>) -> String {
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    if let Some(origin) = public_url {
+        return [origin, target].concat();
+    }
+    let headers = &head.headers;
+    let forwarded = |wanted: &str| {
+        let lines = headers.get_all(FORWARDED).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs =
+            lines.flat_map(|line| line.split([';', ','])).filter_map(|pair| pair.trim().split_once('='));
+        let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))?;
+        Some(value.trim().trim_matches('"'))
+    };
+    let said = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.split(',').next()?.trim());
+    let scheme = forwarded("proto")
+        .or_else(|| said(X_FORWARDED_PROTO))
+        .or_else(|| head.uri.scheme_str())
+        .unwrap_or(if arrival.secure { "https" } else { "http" });
+    let host = forwarded("host")
+        .or_else(|| said(X_FORWARDED_HOST))
+        .or_else(|| headers.get(HOST)?.to_str().ok())
+        .or_else(|| head.uri.authority().map(|authority| authority.as_str()))
+        .unwrap_or(arrival.host);
+    [scheme, "://", host, target].concat()
+}
+
+/// Whether the request tries to pay. Credentials beside it do not count then.
+pub(crate) fn has_payment(headers: &HeaderMap) -> bool {
+    headers.contains_key(PAYMENT)
+}
+
+/// What the client calls its purchase: the payment's identifier and the request's
+/// `Idempotency-Key`. A name that is none is told apart from no name.
+pub(crate) struct Names {
+    pub(crate) identifier: Option<IdentifierHash>,
+    pub(crate) idempotency: Option<IdentifierHash>,
+    pub(crate) malformed: Option<&'static str>,
+}
+
+/// Reads both.
+pub(crate) fn names(payment: &PaymentPayload, headers: &HeaderMap) -> Names {
+    let (identifier, idempotency) = (payment.payment_identifier(), idempotency_key(headers));
+    Names {
+        malformed: identifier.err().map(|_| MalformedIdentifier::TEXT).or(idempotency.err()),
+        identifier: identifier.ok().flatten().map(IdentifierHash::of),
+        idempotency: idempotency.ok().flatten().map(IdentifierHash::of_idempotency_key),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
+    let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    let key = first.to_str().map_err(|_| IDEMPOTENCY_KEY_FORM)?;
+    let fits = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) && values.next().is_none();
+    if fits { Ok(Some(key)) } else { Err(IDEMPOTENCY_KEY_FORM) }
+}
+
+/// What a request shows for its payment.
+#[derive(Debug)]
+pub(crate) enum Shown {
+    Nothing,
+    /// One payment, however often it was written.
+    One(Box<PaymentPayload>),
+    /// Different values. Those that can be read may be on record; whether there are
+    /// more than are looked at.
+    Several(Vec<PaymentPayload>, bool),
+    /// It cannot be read, or speaks another version.
+    Unreadable(GateError),
+}
+
+/// The payment that came with the request, if one did.
+///
+/// A proxy or a client's middleware that appends on a retry sends the header twice,
+/// or joins its values with commas (RFC 9110, section 5.3; base64 has none): equal
+/// values are one.
+pub(crate) fn shown(headers: &HeaderMap) -> Shown {
+    let mut lines = headers.get_all(PAYMENT).iter().peekable();
+    if lines.peek().is_none() {
+        let v1 = headers.contains_key(X_PAYMENT);
+        return if v1 { Shown::Unreadable(GateError::PaymentVersion) } else { Shown::Nothing };
+    }
+    let mut values: Vec<&[u8]> = Vec::with_capacity(1);
+    for value in lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
+        let value = value.trim_ascii();
+        if !value.is_empty() && !values.contains(&value) {
+            values.push(value);
+        }
+        if values.len() > PAYMENTS_MAX {
+            break;
+        }
+    }
+    match values[..] {
+        [] => read(b"").map_or_else(Shown::Unreadable, |payment| Shown::One(Box::new(payment))),
+        [one] => read(one).map_or_else(Shown::Unreadable, |payment| Shown::One(Box::new(payment))),
+        _ => {
+            let more = values.len() > PAYMENTS_MAX;
+            let looked_at = values.iter().take(PAYMENTS_MAX);
+            Shown::Several(looked_at.filter_map(|value| read(value).ok()).collect(), more)
+        }
+    }
+}
+
+fn read(value: &[u8]) -> Result<PaymentPayload, GateError> {
+    if value.len() > HEADER_BYTES_MAX {
+        return Err(HeaderError::TooLong.into());
+    }
+    let text = str::from_utf8(value).map_err(|_| HeaderError::NotBase64)?;
+    let value: Value = decode_header(text)?;
+    // The version first: an older payload has another shape, and "wrong
+    // version" tells its sender more than "wrong shape".
+    match value.get("x402Version") {
+        Some(version) if version.as_u64() == Some(X402_VERSION) => {}
+        Some(_) => return Err(GateError::PaymentVersion),
+        None => return Err(HeaderError::WrongShape("x402Version is missing".to_owned()).into()),
+    }
+    let payload = serde_json::from_value(value).map_err(|e| HeaderError::WrongShape(e.to_string()))?;
+    Ok(payload)
+}

@@ -1,0 +1,43 @@
+#![doc = include_str!("../README.md")]
+
+mod answers;
+mod body;
+mod bytes;
+mod cors;
+mod decide;
+mod discovery;
+mod door;
+mod error;
+mod facilitate;
+mod gate;
+mod head;
+mod hooks;
+mod intake;
+mod limits;
+mod paid;
+mod pricing;
+mod quote;
+mod range;
+mod receipt;
+mod release;
+mod replay;
+mod run;
+mod several;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod unserved;
+
+#[cfg(test)]
+mod tests;
+
+pub use body::{Body, BrokenOff, HandlerError, Polled};
+pub use cors::{Cors, Verdict};
+pub use discovery::{AccountSecurity, Document};
+pub use door::{Bargain, Entry, Toll};
+pub use error::GateError;
+pub use gate::{Gate, GateBuilder};
+pub use head::Arrival;
+pub use limits::Limits;
+pub use paid::{Identity, Paid, UsageError};
+pub use quittance_facilitator::{Caller, Callers, PaidFacts};
+pub use run::WITHHELD;

@@ -1,0 +1,279 @@
+//! From a request to its price and its payment, or to the answer it gets without.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use http::request::Parts;
+use http_body::Body as HttpBody;
+use quittance_facilitator::{Caller, PayOutcome, Place, Presented, Sale};
+use quittance_protocol::{Amount, ErrorCode, Fingerprint, PaymentPayload, ResourceRef};
+use quittance_quote::Price;
+
+use crate::answers::{self, PAYMENT_REQUIRED_MESSAGE, PAYMENT_REQUIRED_TEXT};
+use crate::body::Body;
+use crate::bytes::{Held, Sender};
+use crate::gate::Shared;
+use crate::head::{self, Names, Shown};
+use crate::pricing::{self, NoPrice};
+use crate::{GateError, intake, replay, several, unserved};
+
+/// Room for an offer on two networks and its reason; a longer one grows.
+const OFFER_BYTES: usize = 2_048;
+
+/// A request on a path that is, or was, sold.
+pub(crate) struct Visit {
+    pub(crate) head: Parts,
+    pub(crate) path: String,
+    pub(crate) caller: Caller,
+}
+
+impl Visit {
+    /// What a payment would buy here. `service` is its price, where there is one.
+    pub(crate) fn sale(&self, fingerprint: Fingerprint, service: Amount, payment: &PaymentPayload) -> Sale {
+        let Names { identifier, idempotency, malformed } = head::names(payment, &self.head.headers);
+        Sale {
+            service,
+            fingerprint,
+            resource: format!("{} {}", self.head.method, self.path),
+            identifier,
+            idempotency,
+            malformed,
+            caller: self.caller,
+        }
+    }
+
+    /// What a payment is bound to.
+    pub(crate) fn fingerprint(&self, body: &[u8]) -> Fingerprint {
+        Fingerprint::of_request(self.head.method.as_str(), &self.path, self.query(), body)
+    }
+
+    pub(crate) fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+}
+
+/// What the offer says is sold.
+pub(crate) struct Resource {
+    pub(crate) url: String,
+    /// Index into [`Shared::listed`].
+    pub(crate) endpoint: usize,
+}
+
+/// A request that carries a payment for a known price.
+pub(crate) struct Job {
+    pub(crate) payment: PaymentPayload,
+    pub(crate) sale: Sale,
+    pub(crate) price: Price,
+    /// What a fresh offer would be for, if this payment is refused.
+    pub(crate) resource: Resource,
+}
+
+/// A [`Job`] that has no place yet.
+pub(crate) struct Asked {
+    pub(crate) job: Job,
+    /// Whose place; `None` where the payment can be on no record and is refused at once.
+    pub(crate) presented: Option<Presented>,
+    pub(crate) body: SharedBody,
+}
+
+/// A body that waits for its handler, with the bytes that it is counted for. Copies
+/// of one payment share one.
+#[derive(Clone)]
+pub(crate) struct SharedBody {
+    fingerprint: Fingerprint,
+    pub(crate) bytes: Bytes,
+    _held: Arc<Held>,
+}
+
+impl SharedBody {
+    /// The one that the copies in this place have, if it is the same.
+    pub(crate) fn in_place(self, place: &Place<Self>) -> Self {
+        let mut shared = place.shared();
+        match &*shared {
+            Some(first) if first.fingerprint == self.fingerprint => first.clone(),
+            Some(_) => self,
+            None => shared.insert(self).clone(),
+        }
+    }
+}
+
+/// Does no I/O but reading the body (P4), unless a payment came along.
+pub(crate) async fn quote<B: HttpBody<Data = Bytes>>(
+    shared: &Arc<Shared>,
+    visit: &Visit,
+    resource: Resource,
+    paying: bool,
+    body: B,
+) -> Result<Asked, Response<Body>> {
+    let shown = head::shown(&visit.head.headers);
+    if let Err(error) = head::check_head(&visit.head, &shared.limits) {
+        return Err(refused_unread(shared, visit, paying.then_some(shown), Some(body), &error).await);
+    }
+    let presented = match &shown {
+        Shown::One(payment) => shared.facilitator.presented(payment),
+        _ => None,
+    };
+    let sender = match presented {
+        Some(Presented { is_signed: true, has_history: true, .. }) => Sender::Customer,
+        Some(Presented { is_signed: true, .. }) => Sender::Signed,
+        _ => Sender::Unpaid,
+    };
+    let mut held = Held::of(visit.caller);
+    let room = |more| shared.bodies.take(sender, &mut held, more);
+    let announced = head::announced(&visit.head.headers);
+    let body = match intake::read_body(body, announced, &shared.limits, room).await {
+        Ok(body) => body,
+        Err(error) => {
+            let rest = None::<B>;
+            return Err(refused_unread(shared, visit, paying.then_some(shown), rest, &error).await);
+        }
+    };
+    let held = Arc::new(held);
+    if !paying {
+        // Without a payment only the sum is of use.
+        let service = pricing::price(shared, visit, &body, (sender, &held), |pricer, request| {
+            pricer.service(request).map_err(NoPrice::from)
+        });
+        let service = service.await.map_err(NoPrice::answer)?;
+        return Err(unpaid_as_shown(shared, service, &resource, &shown));
+    }
+    // The price comes first even when a payment is there: a request that would
+    // be refused must get the host's 400 before anything is claimed.
+    let price = pricing::price(shared, visit, &body, (sender, &held), |pricer, request| {
+        pricer.price(request).map_err(NoPrice::from)
+    });
+    let price = match price.await {
+        Ok(price) => price,
+        // A catalogue that no longer sells this may have sold it.
+        Err(none) => return Err(not_priced(shared, visit, &shown, &body, none).await),
+    };
+    let payment = match shown {
+        Shown::One(payment) => *payment,
+        Shown::Several(payments, more) => {
+            let fingerprint = visit.fingerprint(&body);
+            if let Some(known) = several::answer(shared, visit, &payments, more, Some(fingerprint)).await {
+                return Err(known);
+            }
+            return Err(unpaid_because(shared, price.service, &resource, &GateError::PaymentRepeated));
+        }
+        shown => return Err(unpaid_as_shown(shared, price.service, &resource, &shown)),
+    };
+    let sale = visit.sale(visit.fingerprint(&body), price.service, &payment);
+    let body = SharedBody { fingerprint: sale.fingerprint, bytes: body, _held: held };
+    Ok(Asked { job: Job { payment, sale, price, resource }, presented, body })
+}
+
+/// What is said where nothing is known of the body. `shown` is what came with a
+/// request that tries to pay; of `body` nothing is read yet.
+async fn refused_unread<B: HttpBody<Data = Bytes>>(
+    shared: &Arc<Shared>,
+    visit: &Visit,
+    shown: Option<Shown>,
+    body: Option<B>,
+    error: &GateError,
+) -> Response<Body> {
+    match (error, shown) {
+        (GateError::BodyTooLarge { .. } | GateError::UrlTooLong { .. }, Some(shown)) => {
+            unserved::answer(shared, visit, &shown, body, error).await
+        }
+        // Only others are in its way, for a moment.
+        (GateError::TooManyBytes { .. }, _) => {
+            answers::trouble_after(error, None, Some(shared.limits.retry_after_seconds))
+        }
+        _ => answers::trouble(error),
+    }
+}
+
+/// The host's refusal, unless what came along bought this request, or something.
+async fn not_priced(
+    shared: &Arc<Shared>,
+    visit: &Visit,
+    shown: &Shown,
+    body: &[u8],
+    none: NoPrice,
+) -> Response<Body> {
+    match shown {
+        Shown::One(payment) => {
+            let sale = visit.sale(visit.fingerprint(body), Amount::ZERO, payment);
+            match recalled(shared, visit, payment, &sale).await {
+                Some(known) => known,
+                None => unserved::refused(shared, payment, none.answer()).await,
+            }
+        }
+        Shown::Several(payments, more) => {
+            let fingerprint = visit.fingerprint(body);
+            let known = several::answer(shared, visit, payments, *more, Some(fingerprint)).await;
+            known.unwrap_or_else(|| none.answer())
+        }
+        Shown::Nothing | Shown::Unreadable(_) => none.answer(),
+    }
+}
+
+/// What the books say of a payment whose request cannot be sold now. Runs nothing
+/// and claims nothing.
+pub(crate) async fn recalled(
+    shared: &Arc<Shared>,
+    visit: &Visit,
+    payment: &PaymentPayload,
+    sale: &Sale,
+) -> Option<Response<Body>> {
+    match shared.facilitator.recall(payment, sale).await? {
+        PayOutcome::Answered { payment, answer, receipt } => {
+            Some(replay::replay(shared, &visit.head.headers, payment, answer, &receipt).await)
+        }
+        PayOutcome::Pending { receipt, retry_after_seconds } => {
+            Some(answers::pending(&receipt, retry_after_seconds))
+        }
+        PayOutcome::Conflict { code, message, receipt } => {
+            Some(answers::conflict(code, &message, receipt.as_ref()))
+        }
+        PayOutcome::Unavailable { retry_after_seconds, reason } => {
+            Some(answers::unavailable(retry_after_seconds, reason))
+        }
+        PayOutcome::Granted(_) | PayOutcome::Refused(_) => None,
+    }
+}
+
+/// A fresh offer for who showed nothing that can be taken.
+fn unpaid_as_shown(shared: &Shared, service: Amount, resource: &Resource, shown: &Shown) -> Response<Body> {
+    match shown {
+        Shown::Unreadable(error) => unpaid_because(shared, service, resource, error),
+        _ => unpaid(shared, service, resource, None, PAYMENT_REQUIRED_MESSAGE),
+    }
+}
+
+/// A fresh offer because of what is wrong with the payment.
+fn unpaid_because(
+    shared: &Shared,
+    service: Amount,
+    resource: &Resource,
+    error: &GateError,
+) -> Response<Body> {
+    let code = error.wire_code().unwrap_or(ErrorCode::InvalidPayload);
+    unpaid(shared, service, resource, Some(code), &error.to_string())
+}
+
+/// A fresh offer (402), or 503 when there is none.
+///
+/// `code` is the reason a payment was refused; `None` when there was none.
+pub(crate) fn unpaid(
+    shared: &Shared,
+    service: Amount,
+    resource: &Resource,
+    code: Option<ErrorCode>,
+    message: &str,
+) -> Response<Body> {
+    let error = code.map_or(PAYMENT_REQUIRED_TEXT, ErrorCode::as_str);
+    let listed = shared.listed.get(resource.endpoint).map(|listed| &listed.info);
+    let resource = ResourceRef {
+        url: &resource.url,
+        description: listed.map(|info| info.description.as_str()),
+        mime_type: listed.map(|info| info.mime_type.as_str()),
+    };
+    let mut offer = Vec::with_capacity(OFFER_BYTES);
+    match shared.facilitator.write_offer(service, resource, error, &mut offer) {
+        Ok(()) => answers::offer(offer, code.unwrap_or(ErrorCode::PaymentRequired), message),
+        Err(nothing) => answers::nothing_to_offer(&nothing, code.is_some()),
+    }
+}

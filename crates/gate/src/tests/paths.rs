@@ -1,0 +1,98 @@
+//! Paths, and the URL that an offer repeats.
+
+use std::sync::Arc;
+
+use http::Request;
+
+use super::{Ask, Runs, call, counting};
+use crate::head::{Arrival, canonical_path, decoded_path, resource_url};
+use crate::testing::{Double, gate};
+
+#[tokio::test]
+async fn routes_not_listed_are_404_whatever_is_mounted_behind() {
+    let (till, runs) = (Arc::new(Double::default()), Runs::default());
+    let app = counting(gate(&till), &runs);
+    for (method, path) in [
+        ("POST", "/other"),
+        ("GET", "/gen"),
+        ("PUT", "/gen"),
+        ("OPTIONS", "/gen"),
+        ("HEAD", "/gen"),
+        ("POST", "/"),
+        ("POST", "//gen"),
+        ("POST", "/gen/"),
+        ("POST", "/./gen"),
+        ("POST", "/x/../gen"),
+        ("POST", "/free/../gen"),
+        ("GET", "/free/%2e%2e/gen"),
+        ("POST", "/items/a%2Fb"),
+        ("POST", "/items/a%5Cb"),
+        ("POST", "/items/%00"),
+        ("POST", "/items/%zz"),
+        ("POST", "/items/%ff"),
+        ("POST", "/items/%"),
+        ("POST", "/GEN"),
+        // The router matches these bytes, and would find no such route.
+        ("POST", "/%67en"),
+    ] {
+        let answer = call(&app, Ask::new(method, path)).await;
+        assert_eq!(answer.status, 404, "{method} {path}");
+        assert_eq!(answer.json()["error"], "unknown_endpoint", "{method} {path}");
+    }
+    assert_eq!(call(&app, Ask::post("/items/a%20b")).await.status, 402, "an escape that has to be one");
+    assert_eq!(runs.get(), 0);
+    assert!(till.log().is_empty());
+}
+
+#[test]
+fn a_path_has_one_spelling() {
+    for good in ["/", "/a", "/a/b.c", "/a/..b", "/a/b+c", "/ü"] {
+        assert_eq!(canonical_path(good), Some(good));
+    }
+    for bad in ["", "a", "//", "/a/", "/a//b", "/.", "/../a", "/a/.", "/a%2Fb", "/a\\b", "/a\0", "/\u{fffd}"]
+    {
+        assert_eq!(canonical_path(bad), None, "{bad:?}");
+    }
+}
+
+#[test]
+fn an_escape_stands_for_what_needs_one() {
+    for (path, decoded) in [
+        ("/a", Some("/a")),
+        ("/a%20b", Some("/a b")),
+        ("/%C3%BC", Some("/ü")),
+        ("/a%2fb", None),
+        ("/%61", None),
+        ("/%2E%2E", None),
+        ("/%2", None),
+        ("/%+1", None),
+        ("/%FF", None),
+    ] {
+        assert_eq!(decoded_path(path).as_deref(), decoded, "{path}");
+    }
+}
+
+#[test]
+fn the_url_is_what_the_connection_and_the_proxies_before_it_say() {
+    let url = |uri: &str, headers: &[(&str, &str)], arrival: Arrival<'_>, public_url: Option<&str>| {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        resource_url(&request.body(()).unwrap().into_parts().0, &arrival, public_url)
+    };
+    let plain = Arrival { host: "here:80", ..Arrival::default() };
+    let secure = Arrival { secure: true, ..plain };
+    for (uri, headers, expected) in [
+        ("/a?b=c", &[][..], "http://here:80/a?b=c"),
+        ("/a", &[("host", "a.test")], "http://a.test/a"),
+        ("https://d.test/a", &[], "https://d.test/a"),
+        ("/a", &[("host", "a.test"), ("x-forwarded-proto", "https")], "https://a.test/a"),
+        ("/a", &[("host", "a.test"), ("x-forwarded-host", "c.test, d.test")], "http://c.test/a"),
+        ("/a", &[("forwarded", "for=1.1.1.1;Proto=\"https\", host=e.test")], "https://e.test/a"),
+    ] {
+        assert_eq!(url(uri, headers, plain, None), expected);
+    }
+    assert_eq!(url("/a", &[("host", "a.test")], secure, None), "https://a.test/a");
+    assert_eq!(url("/a", &[("host", "evil.test")], plain, Some("https://api.test")), "https://api.test/a");
+}

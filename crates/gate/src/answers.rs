@@ -16,8 +16,9 @@ use quittance_protocol::{
 use quittance_quote::Refusal;
 use serde::Serialize;
 
-use crate::GateError;
 use crate::body::Body;
+use crate::error::GateError;
+use crate::receipt::{self, PAYMENT_STATE, SHOULD_RETRY};
 
 /// What `error` says when nothing was paid: the reference's words.
 pub(crate) const PAYMENT_REQUIRED_TEXT: &str = "Payment required";
@@ -32,21 +33,8 @@ const LATER_RETRY_SECONDS: u64 = 2;
 /// [`PAYMENT_REQUIRED`], parsed.
 const PAYMENT_REQUIRED_NAME: HeaderName = HeaderName::from_static(PAYMENT_REQUIRED);
 
-/// Where the payment stands, for clients that read headers only.
-pub(crate) const PAYMENT_STATE: HeaderName = HeaderName::from_static("payment-state");
-
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-
-/// SDKs of other APIs repeat a call by themselves after 408, 409, 429 and 5xx, and
-/// sign anew each time. This word of theirs stops them (P7).
-pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-
-/// Whether they would, without that word.
-pub(crate) fn invites_repetition(status: StatusCode) -> bool {
-    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS)
-        || status.is_server_error()
-}
 
 /// Body of every answer that is neither an offer nor the host's.
 #[derive(Default, Serialize)]
@@ -99,6 +87,13 @@ impl Trouble<'_> {
             headers.insert(PAYMENT_STATE, state);
         }
         answer
+    }
+}
+
+impl GateError {
+    /// What a client hears of it.
+    pub fn answer(&self) -> Response<Body> {
+        trouble(self)
     }
 }
 
@@ -363,7 +358,7 @@ pub(crate) fn not_kept(answer: &StoredAnswer, receipt: &SettleResponse) -> Respo
         "refundable": answer.refundable,
     });
     let mut response = json(StatusCode::GONE, &body);
-    crate::receipt::stamp(response.status(), response.headers_mut(), receipt, state);
+    receipt::stamp(response.status(), response.headers_mut(), receipt, state);
     response
 }
 

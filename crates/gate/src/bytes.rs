@@ -11,10 +11,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use quittance_facilitator::Caller;
+use ::bytes::Bytes;
+use quittance_facilitator::{Caller, Place};
+use quittance_protocol::Fingerprint;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{GateError, Limits};
+use crate::error::GateError;
+use crate::limits::Limits;
 
 /// The first bytes of each body, counted apart.
 const SHORT_BYTES: usize = 64 * 1024;
@@ -71,6 +74,31 @@ impl Held {
     /// Nothing yet, of a client's.
     pub(crate) fn of(caller: Caller) -> Self {
         Self { caller, ..Self::default() }
+    }
+}
+
+/// A body that waits for its handler, with the bytes that it is counted for. Copies
+/// of one payment share one.
+#[derive(Clone)]
+pub(crate) struct SharedBody {
+    fingerprint: Fingerprint,
+    pub(crate) bytes: Bytes,
+    _held: Arc<Held>,
+}
+
+impl SharedBody {
+    pub(crate) fn new(fingerprint: Fingerprint, bytes: Bytes, held: Arc<Held>) -> Self {
+        Self { fingerprint, bytes, _held: held }
+    }
+
+    /// The one that the copies in this place have, if it is the same.
+    pub(crate) fn in_place(self, place: &Place<Self>) -> Self {
+        let mut shared = place.shared();
+        match &*shared {
+            Some(first) if first.fingerprint == self.fingerprint => first.clone(),
+            Some(_) => self,
+            None => shared.insert(self).clone(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use http::{Method, Response};
 use quittance_quote::Route;
 
 use crate::body::Body;
-use crate::gate::Shared;
+use crate::shared::Shared;
 use crate::{GateError, answers, discovery, head};
 
 /// The ways.

@@ -14,14 +14,19 @@ use quittance_protocol::PaymentPayload;
 use tokio::sync::oneshot;
 
 use crate::body::{Body, HandlerError};
+use crate::bytes::SharedBody;
 use crate::cors::Verdict;
 use crate::decide::{Way, decide};
-use crate::discovery::Document;
-use crate::gate::Shared;
+use crate::discovery::listed::Document;
+use crate::error::GateError;
+use crate::gate::Gate;
 use crate::head::{self, Arrival};
-use crate::quote::{Asked, Resource, SharedBody, Visit, quote};
+use crate::paid::Identity;
+use crate::quote::{Asked, Resource, quote};
 use crate::run::{self, Handler};
-use crate::{Gate, GateError, Identity, answers, discovery, unserved};
+use crate::shared::Shared;
+use crate::visit::Visit;
+use crate::{answers, discovery, unserved};
 
 /// What becomes of a request, as far as its head says.
 pub enum Entry {

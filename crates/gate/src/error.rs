@@ -74,11 +74,6 @@ pub enum GateError {
 }
 
 impl GateError {
-    /// What a client hears of it.
-    pub fn answer(&self) -> http::Response<crate::Body> {
-        crate::answers::trouble(self)
-    }
-
     /// The HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {

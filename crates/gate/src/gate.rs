@@ -10,35 +10,20 @@ use quittance_facilitator::{Callers, Facilitator, Places};
 use quittance_quote::Pricer;
 
 use crate::bytes::Budgets;
-use crate::discovery::{self, AccountSecurity, Document, Listed};
+use crate::cors::Cors;
+use crate::discovery::listed::{self, AccountSecurity, Document};
 use crate::facilitate::Facilitate;
 use crate::hooks::{Hook, Hooks};
+use crate::limits::Limits;
+use crate::paid::Identity;
 use crate::pricing::Pricing;
-use crate::quote::SharedBody;
-use crate::{Cors, Identity, Limits};
+use crate::shared::Shared;
 
 /// A payment gate. Cheap to clone; clones share their limits, so build one and
 /// clone it into the server's worker factory.
 #[derive(Clone)]
 pub struct Gate {
     pub(crate) shared: Arc<Shared>,
-}
-
-/// What every request of every worker sees.
-pub(crate) struct Shared {
-    pub(crate) facilitator: Arc<dyn Facilitate>,
-    pub(crate) pricer: Arc<dyn Pricer>,
-    pub(crate) public_url: Option<String>,
-    pub(crate) limits: Limits,
-    pub(crate) cors: Cors,
-    pub(crate) callers: Callers,
-    pub(crate) places: Places<SharedBody>,
-    pub(crate) bodies: Budgets,
-    pub(crate) pricing: Pricing,
-    pub(crate) listed: Vec<Listed>,
-    pub(crate) documents: Vec<Document>,
-    pub(crate) account_security: Vec<AccountSecurity>,
-    pub(crate) hooks: Hooks,
 }
 
 impl Gate {
@@ -156,7 +141,7 @@ impl GateBuilder {
     /// Prices the pricer's examples once, for the discovery documents.
     pub fn build(self) -> Gate {
         let hooks = &self.hooks;
-        let listed = discovery::list(&*self.pricer, |method, path| hooks.find(method, path).is_some());
+        let listed = listed::list(&*self.pricer, |method, path| hooks.find(method, path).is_some());
         Gate {
             shared: Arc::new(Shared {
                 facilitator: self.facilitator,

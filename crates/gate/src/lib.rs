@@ -18,21 +18,24 @@ mod paid;
 mod pricing;
 mod quote;
 mod range;
+mod recall;
 mod receipt;
 mod release;
 mod replay;
 mod run;
 mod several;
+mod shared;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod unserved;
+mod visit;
 
 #[cfg(test)]
 mod tests;
 
 pub use body::{Body, BrokenOff, HandlerError, Polled};
 pub use cors::{Cors, Verdict};
-pub use discovery::{AccountSecurity, Document};
+pub use discovery::listed::{AccountSecurity, Document};
 pub use door::{Bargain, Entry, Toll};
 pub use error::GateError;
 pub use gate::{Gate, GateBuilder};

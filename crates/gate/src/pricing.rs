@@ -16,8 +16,7 @@ use crate::GateError;
 use crate::answers;
 use crate::body::Body;
 use crate::bytes::{Held, Sender};
-use crate::gate::Shared;
-use crate::quote::Visit;
+use crate::visit::Visit;
 
 /// Bodies beyond this are priced apart.
 const LONG_BYTES: usize = 64 * 1024;
@@ -58,41 +57,44 @@ impl NoPrice {
     }
 }
 
-/// What `ask` says of the request.
-pub(crate) async fn price<T: Send + 'static>(
-    shared: &Shared,
-    visit: &Visit,
-    body: &Bytes,
-    (sender, held): (Sender, &Arc<Held>),
-    ask: fn(&dyn Pricer, &PriceRequest<'_>) -> Result<T, NoPrice>,
-) -> Result<T, NoPrice> {
-    let content_type = visit.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if body.len() <= LONG_BYTES {
-        let (method, path, query) = (visit.head.method.as_str(), visit.path.as_str(), visit.query());
-        let request = PriceRequest { method, path, query, content_type, body };
-        return ask(&*shared.pricer, &request);
-    }
-    let turns = match sender {
-        Sender::Unpaid => &shared.pricing.unpaid,
-        Sender::Signed | Sender::Customer => &shared.pricing.paying,
-    };
-    let turn = Arc::clone(turns).acquire_owned().await;
-    // With the work, and not with the request, which ends when its client hangs up.
-    let kept = (turn, Arc::clone(held));
-    let (pricer, body) = (Arc::clone(&shared.pricer), body.clone());
-    let (method, query) = (visit.head.method.to_string(), visit.query().to_owned());
-    let (path, content_type) = (visit.path.clone(), content_type.map(str::to_owned));
-    let priced = tokio::task::spawn_blocking(move || {
-        let _kept = kept;
-        let (method, path, query) = (method.as_str(), path.as_str(), query.as_str());
-        let content_type = content_type.as_deref();
-        ask(&*pricer, &PriceRequest { method, path, query, content_type, body: &body })
-    });
-    match priced.await {
-        Ok(priced) => priced,
-        Err(error) => {
-            tracing::error!(%error, "a price could not be made");
-            Err(NoPrice::Failed)
+impl Pricing {
+    /// What `ask` says of the request.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        pricer: &Arc<dyn Pricer>,
+        visit: &Visit,
+        body: &Bytes,
+        (sender, held): (Sender, &Arc<Held>),
+        ask: fn(&dyn Pricer, &PriceRequest<'_>) -> Result<T, NoPrice>,
+    ) -> Result<T, NoPrice> {
+        let content_type = visit.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if body.len() <= LONG_BYTES {
+            let (method, path, query) = (visit.head.method.as_str(), visit.path.as_str(), visit.query());
+            let request = PriceRequest { method, path, query, content_type, body };
+            return ask(&**pricer, &request);
+        }
+        let turns = match sender {
+            Sender::Unpaid => &self.unpaid,
+            Sender::Signed | Sender::Customer => &self.paying,
+        };
+        let turn = Arc::clone(turns).acquire_owned().await;
+        // With the work, and not with the request, which ends when its client hangs up.
+        let kept = (turn, Arc::clone(held));
+        let (pricer, body) = (Arc::clone(pricer), body.clone());
+        let (method, query) = (visit.head.method.to_string(), visit.query().to_owned());
+        let (path, content_type) = (visit.path.clone(), content_type.map(str::to_owned));
+        let priced = tokio::task::spawn_blocking(move || {
+            let _kept = kept;
+            let (method, path, query) = (method.as_str(), path.as_str(), query.as_str());
+            let content_type = content_type.as_deref();
+            ask(&*pricer, &PriceRequest { method, path, query, content_type, body: &body })
+        });
+        match priced.await {
+            Ok(priced) => priced,
+            Err(error) => {
+                tracing::error!(%error, "a price could not be made");
+                Err(NoPrice::Failed)
+            }
         }
     }
 }

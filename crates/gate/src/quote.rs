@@ -4,54 +4,24 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Response;
-use http::request::Parts;
 use http_body::Body as HttpBody;
-use quittance_facilitator::{Caller, PayOutcome, Place, Presented, Sale};
-use quittance_protocol::{Amount, ErrorCode, Fingerprint, PaymentPayload, ResourceRef};
+use quittance_facilitator::{Presented, Sale};
+use quittance_protocol::{Amount, ErrorCode, PaymentPayload, ResourceRef};
 use quittance_quote::Price;
 
 use crate::answers::{self, PAYMENT_REQUIRED_MESSAGE, PAYMENT_REQUIRED_TEXT};
 use crate::body::Body;
-use crate::bytes::{Held, Sender};
-use crate::gate::Shared;
-use crate::head::{self, Names, Shown};
-use crate::pricing::{self, NoPrice};
-use crate::{GateError, intake, replay, several, unserved};
+use crate::bytes::{Held, Sender, SharedBody};
+use crate::error::GateError;
+use crate::head::{self, Shown};
+use crate::pricing::NoPrice;
+use crate::recall::recalled;
+use crate::shared::Shared;
+use crate::visit::Visit;
+use crate::{intake, several, unserved};
 
 /// Room for an offer on two networks and its reason; a longer one grows.
 const OFFER_BYTES: usize = 2_048;
-
-/// A request on a path that is, or was, sold.
-pub(crate) struct Visit {
-    pub(crate) head: Parts,
-    pub(crate) path: String,
-    pub(crate) caller: Caller,
-}
-
-impl Visit {
-    /// What a payment would buy here. `service` is its price, where there is one.
-    pub(crate) fn sale(&self, fingerprint: Fingerprint, service: Amount, payment: &PaymentPayload) -> Sale {
-        let Names { identifier, idempotency, malformed } = head::names(payment, &self.head.headers);
-        Sale {
-            service,
-            fingerprint,
-            resource: format!("{} {}", self.head.method, self.path),
-            identifier,
-            idempotency,
-            malformed,
-            caller: self.caller,
-        }
-    }
-
-    /// What a payment is bound to.
-    pub(crate) fn fingerprint(&self, body: &[u8]) -> Fingerprint {
-        Fingerprint::of_request(self.head.method.as_str(), &self.path, self.query(), body)
-    }
-
-    pub(crate) fn query(&self) -> &str {
-        self.head.uri.query().unwrap_or_default()
-    }
-}
 
 /// What the offer says is sold.
 pub(crate) struct Resource {
@@ -75,27 +45,6 @@ pub(crate) struct Asked {
     /// Whose place; `None` where the payment can be on no record and is refused at once.
     pub(crate) presented: Option<Presented>,
     pub(crate) body: SharedBody,
-}
-
-/// A body that waits for its handler, with the bytes that it is counted for. Copies
-/// of one payment share one.
-#[derive(Clone)]
-pub(crate) struct SharedBody {
-    fingerprint: Fingerprint,
-    pub(crate) bytes: Bytes,
-    _held: Arc<Held>,
-}
-
-impl SharedBody {
-    /// The one that the copies in this place have, if it is the same.
-    pub(crate) fn in_place(self, place: &Place<Self>) -> Self {
-        let mut shared = place.shared();
-        match &*shared {
-            Some(first) if first.fingerprint == self.fingerprint => first.clone(),
-            Some(_) => self,
-            None => shared.insert(self).clone(),
-        }
-    }
 }
 
 /// Does no I/O but reading the body (P4), unless a payment came along.
@@ -132,7 +81,7 @@ pub(crate) async fn quote<B: HttpBody<Data = Bytes>>(
     let held = Arc::new(held);
     if !paying {
         // Without a payment only the sum is of use.
-        let service = pricing::price(shared, visit, &body, (sender, &held), |pricer, request| {
+        let service = shared.pricing.ask(&shared.pricer, visit, &body, (sender, &held), |pricer, request| {
             pricer.service(request).map_err(NoPrice::from)
         });
         let service = service.await.map_err(NoPrice::answer)?;
@@ -140,7 +89,7 @@ pub(crate) async fn quote<B: HttpBody<Data = Bytes>>(
     }
     // The price comes first even when a payment is there: a request that would
     // be refused must get the host's 400 before anything is claimed.
-    let price = pricing::price(shared, visit, &body, (sender, &held), |pricer, request| {
+    let price = shared.pricing.ask(&shared.pricer, visit, &body, (sender, &held), |pricer, request| {
         pricer.price(request).map_err(NoPrice::from)
     });
     let price = match price.await {
@@ -160,7 +109,7 @@ pub(crate) async fn quote<B: HttpBody<Data = Bytes>>(
         shown => return Err(unpaid_as_shown(shared, price.service, &resource, &shown)),
     };
     let sale = visit.sale(visit.fingerprint(&body), price.service, &payment);
-    let body = SharedBody { fingerprint: sale.fingerprint, bytes: body, _held: held };
+    let body = SharedBody::new(sale.fingerprint, body, held);
     Ok(Asked { job: Job { payment, sale, price, resource }, presented, body })
 }
 
@@ -207,31 +156,6 @@ async fn not_priced(
             known.unwrap_or_else(|| none.answer())
         }
         Shown::Nothing | Shown::Unreadable(_) => none.answer(),
-    }
-}
-
-/// What the books say of a payment whose request cannot be sold now. Runs nothing
-/// and claims nothing.
-pub(crate) async fn recalled(
-    shared: &Arc<Shared>,
-    visit: &Visit,
-    payment: &PaymentPayload,
-    sale: &Sale,
-) -> Option<Response<Body>> {
-    match shared.facilitator.recall(payment, sale).await? {
-        PayOutcome::Answered { payment, answer, receipt } => {
-            Some(replay::replay(shared, &visit.head.headers, payment, answer, &receipt).await)
-        }
-        PayOutcome::Pending { receipt, retry_after_seconds } => {
-            Some(answers::pending(&receipt, retry_after_seconds))
-        }
-        PayOutcome::Conflict { code, message, receipt } => {
-            Some(answers::conflict(code, &message, receipt.as_ref()))
-        }
-        PayOutcome::Unavailable { retry_after_seconds, reason } => {
-            Some(answers::unavailable(retry_after_seconds, reason))
-        }
-        PayOutcome::Granted(_) | PayOutcome::Refused(_) => None,
     }
 }
 

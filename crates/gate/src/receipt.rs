@@ -6,7 +6,18 @@ use http::response::Parts;
 use quittance_facilitator::{AnswerObject, PaidFacts, Sealed, StoredAnswer, StoredObject, Usage};
 use quittance_protocol::{PAYMENT_REQUIRED, PAYMENT_RESPONSE, SettleResponse, encode_header};
 
-use crate::answers::{PAYMENT_STATE, SHOULD_RETRY, invites_repetition};
+/// Where the payment stands, for clients that read headers only.
+pub(crate) const PAYMENT_STATE: HeaderName = HeaderName::from_static("payment-state");
+
+/// SDKs of other APIs repeat a call by themselves after 408, 409, 429 and 5xx, and
+/// sign anew each time. This word of theirs stops them (P7).
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Whether they would, without that word.
+pub(crate) fn invites_repetition(status: StatusCode) -> bool {
+    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS)
+        || status.is_server_error()
+}
 
 /// Headers that are the gate's to set; what a handler says under these names
 /// would be believed by clients as if the gate had said it.

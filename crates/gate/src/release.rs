@@ -11,7 +11,9 @@ use tokio::sync::oneshot;
 
 use crate::body::{Body, Live, OnSent, until};
 use crate::receipt;
-use crate::run::Client;
+
+/// Where the answer goes; closed when the client is gone.
+pub(crate) type Client = oneshot::Sender<Response<Body>>;
 
 /// What the client is still to be given.
 struct Held {

@@ -10,8 +10,8 @@ use quittance_facilitator::StoredAnswer;
 use quittance_protocol::{PaymentId, SettleResponse};
 
 use crate::body::{Body, OnSent, Replay, Source};
-use crate::gate::Shared;
 use crate::range::{Wanted, wanted};
+use crate::shared::Shared;
 use crate::{answers, receipt};
 
 /// What whoever may replay an answer gets.

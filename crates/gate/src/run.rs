@@ -16,24 +16,20 @@ use http_body::Body as _;
 use quittance_facilitator::{Draft, Grant, PayOutcome, Sealed, Step, Waiting};
 use quittance_protocol::{PAYMENT_SIGNATURE, PaymentId, RetryAction, SettleResponse};
 use quittance_quote::Price;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use crate::body::{Body, HandlerBody, HandlerError, OnSent};
 use crate::facilitate::Facilitate;
-use crate::gate::Shared;
 use crate::paid::{Paid, Ticket};
 use crate::quote::{Job, unpaid};
-use crate::release::Release;
+use crate::release::{Client, Release};
+use crate::shared::Shared;
 use crate::{GateError, answers, intake, receipt, replay};
 
 /// Headers of a paid request that its handler does not get. Nothing behind the gate needs
 /// the payment itself, and a log or an upstream that kept it could ask for the stored
 /// answer. What is kept is the whole answer, of which a replay may ask for a part.
 pub const WITHHELD: [&str; 3] = [PAYMENT_SIGNATURE, "range", "if-range"];
-
-/// Where the answer goes; closed when the client is gone.
-pub(crate) type Client = oneshot::Sender<Response<Body>>;
 
 /// What runs the handler, once or never.
 pub(crate) type Handler =

@@ -10,8 +10,9 @@ use quittance_protocol::{Amount, Fingerprint, PaymentPayload, SettleResponse};
 
 use crate::answers;
 use crate::body::Body;
-use crate::gate::Shared;
-use crate::quote::{Visit, recalled};
+use crate::recall::recalled;
+use crate::shared::Shared;
+use crate::visit::Visit;
 
 /// What the books say of them: of one that may still land that it is pending; of one
 /// that bought this very request, what it bought; of another one that is settled, that

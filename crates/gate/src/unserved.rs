@@ -11,9 +11,10 @@ use quittance_facilitator::PayOutcome;
 use quittance_protocol::{Amount, BodyDigest, Fingerprint, PaymentPayload};
 
 use crate::body::Body;
-use crate::gate::Shared;
 use crate::head::Shown;
-use crate::quote::{Visit, recalled};
+use crate::recall::recalled;
+use crate::shared::Shared;
+use crate::visit::Visit;
 use crate::{GateError, answers, intake, receipt, several};
 
 /// The longest body that is looked through, and not kept, to find what it bought; the

@@ -1,0 +1,31 @@
+//! What every request of every worker sees.
+
+use std::sync::Arc;
+
+use quittance_facilitator::{Callers, Places};
+use quittance_quote::Pricer;
+
+use crate::bytes::{Budgets, SharedBody};
+use crate::cors::Cors;
+use crate::discovery::listed::{AccountSecurity, Document, Listed};
+use crate::facilitate::Facilitate;
+use crate::hooks::Hooks;
+use crate::limits::Limits;
+use crate::pricing::Pricing;
+
+/// One gate, as its host built it.
+pub(crate) struct Shared {
+    pub(crate) facilitator: Arc<dyn Facilitate>,
+    pub(crate) pricer: Arc<dyn Pricer>,
+    pub(crate) public_url: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) cors: Cors,
+    pub(crate) callers: Callers,
+    pub(crate) places: Places<SharedBody>,
+    pub(crate) bodies: Budgets,
+    pub(crate) pricing: Pricing,
+    pub(crate) listed: Vec<Listed>,
+    pub(crate) documents: Vec<Document>,
+    pub(crate) account_security: Vec<AccountSecurity>,
+    pub(crate) hooks: Hooks,
+}

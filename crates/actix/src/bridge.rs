@@ -219,3 +219,56 @@ impl http_body::Body for Piped {
         self.size.map(SizeHint::with_exact).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use futures::stream;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// A body of so many pieces that counts how often it was asked.
+    fn counted(pieces: usize, asked: &Rc<Cell<usize>>) -> impl MessageBody + use<> {
+        let asked = Rc::clone(asked);
+        let pieces = stream::unfold(0, move |n| {
+            asked.set(asked.get() + 1);
+            let next = (n < pieces).then(|| (Ok::<_, std::io::Error>(Bytes::from_static(b"piece")), n + 1));
+            std::future::ready(next)
+        });
+        actix_web::body::BodyStream::new(pieces)
+    }
+
+    #[actix_web::test]
+    async fn a_body_is_asked_for_no_more_than_is_taken() {
+        let asked = Rc::new(Cell::new(0));
+        let (pieces, taken) = mpsc::channel(PIECES_MAX);
+        rt::spawn(pump(counted(1_000, &asked), pieces));
+        let mut body = Piped { pieces: taken, size: None, is_over: false };
+        for n in 1..=10 {
+            body.frame().await.unwrap().unwrap();
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            assert!(asked.get() <= n + PIECES_MAX, "{} after {n}", asked.get());
+        }
+        let before = asked.get();
+        drop(body);
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((asked.get(), Rc::strong_count(&asked)), (before, 1), "the body is dropped with its run");
+    }
+
+    #[actix_web::test]
+    async fn a_worker_that_goes_is_no_end_of_a_body() {
+        let (pieces, taken) = mpsc::channel(PIECES_MAX);
+        pieces.send(Piece::Data(Bytes::from_static(b"a part"))).await.ok().unwrap();
+        drop(pieces);
+        let mut body = Piped { pieces: taken, size: None, is_over: false };
+        assert!(body.frame().await.unwrap().is_ok());
+        assert!(body.frame().await.unwrap().is_err());
+        assert!(body.frame().await.is_none());
+    }
+}

@@ -83,6 +83,6 @@ impl ResponseError for NotServed {
     }
 
     fn error_response(&self) -> HttpResponse {
-        convert::response(self.0.answer())
+        convert::response((&self.0).into())
     }
 }

@@ -103,7 +103,7 @@ where
     B: MessageBody + 'static,
 {
     let Some(head) = convert::head(&req) else {
-        return Ok(early(req, GateError::UnknownEndpoint.answer()));
+        return Ok(early(req, (&GateError::UnknownEndpoint).into()));
     };
     let arrival = Arrival {
         peer: req.peer_addr().map(|address| address.ip()),

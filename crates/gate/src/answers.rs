@@ -90,10 +90,10 @@ impl Trouble<'_> {
     }
 }
 
-impl GateError {
-    /// What a client hears of it.
-    pub fn answer(&self) -> Response<Body> {
-        trouble(self)
+/// What a client hears of it.
+impl From<&GateError> for Response<Body> {
+    fn from(error: &GateError) -> Self {
+        trouble(error)
     }
 }
 

@@ -32,7 +32,7 @@ impl Gate {
         Self::over(Arc::new(facilitator), pricer)
     }
 
-    /// The same over any till.
+    /// The same over anything that takes payments.
     pub(crate) fn over(facilitator: Arc<dyn Facilitate>, pricer: Arc<dyn Pricer>) -> GateBuilder {
         GateBuilder {
             facilitator,

@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
@@ -63,12 +64,19 @@ impl Ask {
     fn header(mut self, (name, value): (&str, impl AsRef<str>)) -> Self {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
         let value = HeaderValue::from_str(value.as_ref()).unwrap();
-        self.request.headers_mut().append(name, value);
+        let headers = self.request.headers_mut();
+        if name == CONTENT_LENGTH {
+            headers.insert(name, value);
+        } else {
+            headers.append(name, value);
+        }
         self
     }
 
+    /// With its length, as clients say it.
     fn body(self, bytes: impl Into<Bytes>) -> Self {
-        self.piped(whole(bytes))
+        let bytes = bytes.into();
+        self.header(("content-length", bytes.len().to_string())).piped(whole(bytes))
     }
 
     fn piped(mut self, body: Piped) -> Self {

@@ -198,31 +198,3 @@ async fn head_is_answered_as_get_on_documents_and_free_routes_and_sells_nothing(
     assert_eq!(call(&app, head("/nowhere")).await.status, 404);
     assert!(till.log().is_empty());
 }
-
-/// A document as it was agreed, or written anew with `QUITTANCE_WRITE=1`: agents read these, and
-/// whatever changes in them is to be seen in review.
-fn stands(name: &str, made: &str) {
-    // Asked when the test runs: clones that share a cache share the compiled test, too.
-    let here = std::env::var("CARGO_MANIFEST_DIR").unwrap();
-    let path = std::path::Path::new(&here).join("src/tests/snapshots").join(name);
-    if std::env::var_os("QUITTANCE_WRITE").is_some() {
-        std::fs::write(&path, made).unwrap();
-    }
-    let stands = std::fs::read_to_string(&path).unwrap();
-    let differs = stands.lines().zip(made.lines()).find(|(before, now)| before != now);
-    assert_eq!(
-        stands, made,
-        "{name} changed, first at {differs:?}; if it is meant: QUITTANCE_WRITE=1 cargo test -p quittance-actix snapshots"
-    );
-}
-
-#[actix_web::test]
-async fn snapshots_of_what_agents_read() {
-    let till = Arc::new(Till::default());
-    let text = async |path| String::from_utf8(get(gate(&till), path).await.body.to_vec()).unwrap();
-    for (path, name) in [("/openapi.json", "openapi.json"), ("/v1/x402", "x402.json")] {
-        let document: Value = serde_json::from_str(&text(path).await).unwrap();
-        stands(name, &format!("{}\n", serde_json::to_string_pretty(&document).unwrap()));
-    }
-    stands("llms.txt", &text("/llms.txt").await);
-}

@@ -210,7 +210,7 @@ impl Draft {
         }
         self.written = self.written.saturating_add(sealed_bytes);
         if let Err(error) = self.shared.inner.put(&self.shared.name, self.segments, sealed).await {
-            tracing::error!(%error, "an answer cannot be kept");
+            self.shared.inner.note_refused(&error);
             return Err(Loss::StoreUnavailable);
         }
         self.segments = self.segments.saturating_add(1);

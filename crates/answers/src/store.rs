@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use quittance_protocol::Episode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::AnswerKey;
 use crate::cipher::{Cipher, FRAME_BYTES, SEALED_BYTES, SEGMENT_BYTES, SEGMENT_FRAMES};
@@ -75,6 +76,28 @@ pub(crate) struct Inner {
     writing: AtomicU64,
     /// Drafts that have a writer or a reader here.
     open: Mutex<BTreeSet<String>>,
+    /// The store takes nothing: when that began.
+    refusing: Mutex<Option<Episode>>,
+    since: Instant,
+}
+
+impl Inner {
+    /// A store that is full or away says so to every answer: it is told of at the start,
+    /// and every five minutes with a count.
+    pub(crate) fn note_refused(&self, error: &StoreError) {
+        let now_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let told = {
+            let mut refusing = self.refusing.lock().unwrap_or_else(PoisonError::into_inner);
+            match refusing.as_mut().filter(|episode| !episode.is_over(now_ms)) {
+                Some(episode) => episode.again(now_ms),
+                None => Some(refusing.insert(Episode::new(now_ms)).times()),
+            }
+        };
+        match told {
+            Some(times) => tracing::error!(%error, times, "an answer cannot be kept"),
+            None => tracing::debug!(%error, "an answer cannot be kept"),
+        }
+    }
 }
 
 impl AnswerStore {
@@ -90,6 +113,8 @@ impl AnswerStore {
                 kept: AtomicU64::new(0),
                 writing: AtomicU64::new(0),
                 open: Mutex::default(),
+                refusing: Mutex::default(),
+                since: Instant::now(),
             }),
         }
     }

@@ -12,7 +12,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use quittance_facilitator::NetworkInfo;
 use quittance_protocol::{Amount, PaymentRequired, ResourceRef, X402_VERSION};
-use quittance_quote::{EndpointInfo, Pricing};
+use quittance_quote::{EndpointInfo, Pricing, QueryParameter};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -55,6 +55,13 @@ struct Shown {
     example: Option<ShownExample>,
     #[serde(skip)]
     accounts: bool,
+    #[serde(skip)]
+    body_schema: Option<Value>,
+    #[serde(skip)]
+    query: Vec<QueryParameter>,
+    /// No request costs less; the surcharge comes on top.
+    #[serde(skip)]
+    service_min: Option<Amount>,
 }
 
 /// A request that has a price, and what it costs at this moment.
@@ -100,6 +107,9 @@ impl Snapshot {
                 mime_type: info.mime_type.clone(),
                 example,
                 accounts: listed.accounts,
+                body_schema: info.body_schema.clone(),
+                query: info.query.clone(),
+                service_min: info.service_min,
             }
         };
         let endpoints = shared.listed.iter().map(&mut shown).collect();

@@ -23,6 +23,11 @@ use crate::{intake, several, unserved};
 /// Room for an offer on two networks and its reason; a longer one grows.
 const OFFER_BYTES: usize = 2_048;
 
+/// An offer above this names its resource without the query: in base64, and with the
+/// other headers, the head of a 402 must fit the 4 KiB that proxies allow by default (nginx
+/// makes 502 of a longer one). A payment is bound to its request, not to what this says.
+const OFFER_BYTES_MAX: usize = 2_560;
+
 /// What the offer says is sold.
 pub(crate) struct Resource {
     pub(crate) url: String,
@@ -196,7 +201,15 @@ pub(crate) fn unpaid(
         mime_type: listed.map(|info| info.mime_type.as_str()),
     };
     let mut offer = Vec::with_capacity(OFFER_BYTES);
-    match shared.facilitator.write_offer(service, resource, error, &mut offer) {
+    let mut written = shared.facilitator.write_offer(service, resource, error, &mut offer);
+    if offer.len() > OFFER_BYTES_MAX
+        && let Some((path, _)) = resource.url.split_once('?')
+    {
+        offer.clear();
+        let resource = ResourceRef { url: path, ..resource };
+        written = shared.facilitator.write_offer(service, resource, error, &mut offer);
+    }
+    match written {
         Ok(()) => answers::offer(offer, code.unwrap_or(ErrorCode::PaymentRequired), message),
         Err(nothing) => answers::nothing_to_offer(&nothing, code.is_some()),
     }

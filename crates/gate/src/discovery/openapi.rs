@@ -5,6 +5,12 @@ use serde_json::{Map, Value, json};
 
 use super::{AccountSecurity, Shown, Snapshot};
 
+/// What an agent reads before it chooses an operation.
+const GUIDANCE: &str = "Send the request without payment: the answer 402 says what exactly this request \
+    costs on each network, in atomic units of USDC, and nothing is charged for asking. A request that \
+    cannot be served is 400 before any price. Pay one element of `accepts` and repeat the same request. On \
+    503 send the same payment again after `Retry-After`, never a new one. `/llms.txt` has the whole flow.";
+
 pub(super) fn write(snapshot: &Snapshot, accounts: &[AccountSecurity]) -> Value {
     let mut paths = Map::new();
     for shown in &snapshot.endpoints {
@@ -23,6 +29,7 @@ pub(super) fn write(snapshot: &Snapshot, accounts: &[AccountSecurity]) -> Value 
             "version": format!("x402-v{}", snapshot.x402_version),
             "description": "Paid per request with x402, without an account. A paid operation answers 402 \
                 with an offer; sign it and repeat the request with PAYMENT-SIGNATURE.",
+            "x-guidance": GUIDANCE,
         },
         "servers": [{ "url": server }],
         "paths": paths,
@@ -47,7 +54,14 @@ fn operation(snapshot: &Snapshot, shown: &Shown, accounts: &[AccountSecurity]) -
         .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
         .collect();
+    parameters.extend(shown.query.iter().map(|parameter| {
+        json!({ "name": parameter.name, "in": "query", "required": parameter.required, "schema": parameter.schema })
+    }));
+    // Said even where there is nothing to say: an operation without it counts as one that
+    // nobody knows how to call.
+    map.insert("security".to_owned(), json!([]));
     if shown.pricing == Pricing::Paid {
+        map.insert("x-payment-info".to_owned(), payment_info(shown));
         map.insert("description".to_owned(), json!(format!("Price: {}.", shown.summary)));
         map.insert("responses".to_owned(), paid_responses(snapshot, shown));
         map.insert("x-402".to_owned(), extension(snapshot, shown));
@@ -83,11 +97,31 @@ fn operation_id(shown: &Shown) -> String {
 }
 
 fn request_body(shown: &Shown) -> Value {
-    let mut content = json!({ "schema": { "type": "object" } });
+    let schema = shown.body_schema.clone().unwrap_or_else(|| json!({ "type": "object" }));
+    let mut content = json!({ "schema": schema });
     if let Some(body) = shown.example.as_ref().and_then(|example| example.body.as_ref()) {
         content["example"] = body.clone();
     }
     json!({ "required": true, "content": { "application/json": content } })
+}
+
+/// What directories of paid APIs read, in both of their dialects: the price in dollars with
+/// the protocols, and offers in atomic units.
+///
+/// No amount is fixed, since what settling costs moves; none is below the least price of the
+/// service. The offers are those for the example, at this moment.
+fn payment_info(shown: &Shown) -> Value {
+    let mut price = json!({ "mode": "dynamic", "currency": "USD" });
+    if let Some(least) = shown.service_min.or(shown.example.as_ref().map(|example| example.service)) {
+        price["min"] = json!(least.to_usdc());
+    }
+    let offers = shown.example.iter().flat_map(|example| &example.offers).map(|offer| {
+        json!({
+            "intent": "charge", "method": "x402", "scheme": "exact", "network": offer.network,
+            "currency": offer.asset, "amount": offer.amount, "description": "What the example costs now",
+        })
+    });
+    json!({ "price": price, "protocols": [{ "x402": {} }], "offers": offers.collect::<Vec<_>>() })
 }
 
 /// What an agent that knows x402 needs before it asks.

@@ -46,6 +46,7 @@ async fn documents_and_the_402_agree() {
         assert_eq!(operation["summary"], endpoint["description"]);
         if endpoint["pricing"] == "free" {
             assert!(operation["x-402"].is_null() && endpoint["example"].is_null(), "{path}");
+            assert!(operation["x-payment-info"].is_null() && operation["security"] == json!([]), "{path}");
             continue;
         }
         paid += 1;
@@ -55,6 +56,14 @@ async fn documents_and_the_402_agree() {
         assert_eq!(operation["x-402"]["pricing"], endpoint["summary"]);
         assert_eq!(operation["requestBody"]["content"]["application/json"]["example"], example["body"]);
         assert!(!operation["responses"]["402"]["headers"]["PAYMENT-REQUIRED"].is_null());
+        let info = &operation["x-payment-info"];
+        assert_eq!(info["protocols"], json!([{"x402": {}}]));
+        assert_eq!(info["price"], json!({"mode": "dynamic", "currency": "USD", "min": "0.010000"}));
+        for (offer, seen) in
+            info["offers"].as_array().unwrap().iter().zip(example["offers"].as_array().unwrap())
+        {
+            assert_eq!((&offer["network"], &offer["amount"]), (&seen["network"], &seen["amount"]));
+        }
         assert!(blocks.contains(&example["body"]), "{path}");
 
         let request = Ask::post(example["path"].as_str().unwrap());
@@ -162,12 +171,12 @@ async fn accounts_are_shown_where_a_hook_is_set() {
     let openapi = get(hooked(), "/openapi.json").await.json();
     assert_eq!(operation(&openapi, "/items/{id}")["x-402"]["accounts"], true);
     assert_eq!(operation(&openapi, "/gen")["x-402"]["accounts"], false);
-    assert!(operation(&openapi, "/items/{id}")["security"].is_null(), "the gate cannot know the headers");
+    assert_eq!(operation(&openapi, "/items/{id}")["security"], json!([]), "the gate cannot know the headers");
 
     let bearer = AccountSecurity::from([("bearer".to_owned(), json!({"type": "http", "scheme": "bearer"}))]);
     let openapi = get(hooked().account_security([bearer]), "/openapi.json").await.json();
     assert_eq!(operation(&openapi, "/items/{id}")["security"], json!([{}, {"bearer": []}]));
-    assert!(operation(&openapi, "/gen")["security"].is_null());
+    assert_eq!(operation(&openapi, "/gen")["security"], json!([]));
     assert_eq!(openapi["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     let page = get(hooked(), "/llms.txt").await;
     assert_eq!(String::from_utf8_lossy(&page.body).matches("with an account").count(), 1);

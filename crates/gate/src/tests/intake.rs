@@ -47,6 +47,22 @@ async fn a_402_carries_the_offer_in_header_and_body_and_pays_nothing() {
     assert_eq!(body["payment_state"], "none");
 }
 
+/// Proxies with their default settings answer 502 for a head above 4 KiB, and the offer
+/// repeats the URL, times 4/3.
+#[tokio::test]
+async fn the_offer_in_the_header_leaves_out_a_query_that_a_proxy_would_choke_on() {
+    for (length, whole) in [(200, true), (1_000, true), (2_500, false), (4_000, false)] {
+        let uri = format!("/gen?note={}", "a".repeat(length));
+        let answer = unpaid_answer(Ask::post(&uri).body("{}")).await;
+        assert_eq!(answer.status, 402, "{length}");
+        let header = answer.header("payment-required").unwrap().len();
+        assert!(header < 3_500, "{length}: {header} bytes");
+        let url = if whole { format!("https://api.test{uri}") } else { "https://api.test/gen".to_owned() };
+        assert_eq!(answer.decoded("payment-required")["resource"]["url"], url, "{length}");
+        assert_eq!(answer.json()["resource"]["url"], url, "{length}");
+    }
+}
+
 #[tokio::test]
 async fn without_a_public_url_the_connection_names_the_resource() {
     let till = Arc::new(Double::default());

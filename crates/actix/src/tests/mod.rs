@@ -3,7 +3,6 @@
 mod bypass;
 mod cors;
 mod crowd;
-mod discovery;
 mod intake;
 mod keeping;
 mod outcomes;

@@ -201,32 +201,38 @@ pub(crate) enum Shown {
 ///
 /// A proxy or a client's middleware that appends on a retry sends the header twice,
 /// or joins its values with commas (RFC 9110, section 5.3; base64 has none): equal
-/// values are one.
+/// values are one. Beside an empty one, or one that is no base64, none is taken.
 pub(crate) fn shown(headers: &HeaderMap) -> Shown {
-    let mut lines = headers.get_all(PAYMENT).iter().peekable();
-    if lines.peek().is_none() {
+    let lines = headers.get_all(PAYMENT);
+    let Some(first) = lines.iter().next() else {
         let v1 = headers.contains_key(X_PAYMENT);
         return if v1 { Shown::Unreadable(GateError::PaymentVersion) } else { Shown::Nothing };
-    }
+    };
     let mut values: Vec<&[u8]> = Vec::with_capacity(1);
-    for value in lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
+    let (mut junk, mut more) = (false, false);
+    for value in lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
         let value = value.trim_ascii();
-        if !value.is_empty() && !values.contains(&value) {
+        if !is_base64(value) {
+            junk = true;
+        } else if !values.contains(&value) {
+            if values.len() == PAYMENTS_MAX {
+                more = true;
+                break;
+            }
             values.push(value);
-        }
-        if values.len() > PAYMENTS_MAX {
-            break;
         }
     }
     match values[..] {
-        [] => read(b"").map_or_else(Shown::Unreadable, |payment| Shown::One(Box::new(payment))),
-        [one] => read(one).map_or_else(Shown::Unreadable, |payment| Shown::One(Box::new(payment))),
-        _ => {
-            let more = values.len() > PAYMENTS_MAX;
-            let looked_at = values.iter().take(PAYMENTS_MAX);
-            Shown::Several(looked_at.filter_map(|value| read(value).ok()).collect(), more)
-        }
+        [] => read(first.as_bytes()).map_or_else(Shown::Unreadable, |payment| Shown::One(Box::new(payment))),
+        [one] if !junk => read(one).map_or_else(Shown::Unreadable, |payment| Shown::One(Box::new(payment))),
+        _ => Shown::Several(values.iter().filter_map(|value| read(value).ok()).collect(), more),
     }
+}
+
+/// Whether it may be a payment at all: JSON as it is has commas, too.
+fn is_base64(value: &[u8]) -> bool {
+    let letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(byte);
+    !value.is_empty() && value.iter().all(letter)
 }
 
 fn read(value: &[u8]) -> Result<PaymentPayload, GateError> {

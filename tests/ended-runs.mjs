@@ -96,7 +96,7 @@ async function killsItsProcess(net, here, network) {
   let api = await here.start();
   const header = await sign(net, api, network, '/test/slow');
   let kills = 0;
-  for (const signal of ['SIGKILL', 'SIGTERM', 'SIGKILL', 'SIGTERM']) {
+  for (const signal of ['SIGTERM', 'SIGKILL', 'SIGTERM', 'SIGKILL']) {
     const cut = send(api, '/test/slow', header);
     await until('the run', async () => (await runs(api)) > 0);
     await stack.stop(api.child, signal);

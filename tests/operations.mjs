@@ -226,7 +226,7 @@ async function configuration(folder, net) {
     assert.notEqual(readFileSync(all, 'utf8'), shipped);
     const { QUITTANCE__LEDGER__URL } = own;
     assert.match(await gaveUp(net, { QUITTANCE__LEDGER__URL }, all), NO_SECRET);
-    writeFileSync(all, shipped.replace('[rates]', '[rates]\nbtc_usd = "1"'));
+    writeFileSync(all, shipped.replace(/^\[rates\]$/m, '[rates]\nbtc_usd = "1"'));
     assert.match(await gaveUp(net, { QUITTANCE__LEDGER__URL }, all), /btc_usd/, 'an unknown key would have been noticed');
   });
 }

@@ -10,10 +10,21 @@ use tracing_subscriber::EnvFilter;
 pub(crate) fn start(filter: &str) {
     let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_env_filter(without_requests(filter))
         .with_ansi(colours)
         .with_writer(move || Lines { to: io::stderr(), colours })
         .init();
+}
+
+/// The chains' client libraries that write whole requests, with what customers signed in
+/// them, where everything is logged.
+const TALKATIVE: [&str; 5] =
+    ["alloy_rpc_client", "alloy_transport", "alloy_provider", "solana_client", "solana_rpc_client"];
+
+fn without_requests(filter: &str) -> EnvFilter {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let quiet = TALKATIVE.iter().filter_map(|library| format!("{library}=info").parse().ok());
+    quiet.fold(filter, EnvFilter::add_directive)
 }
 
 /// Takes a whole line at a time, as the subscriber gives it.

@@ -22,7 +22,7 @@ use crate::read::{Newest, parse_account, parse_blockhash};
 use crate::rpc::RpcFailure;
 
 /// Blocks that may use a blockhash (Solana documentation, "Transaction Confirmation & Expiration").
-const BLOCKHASH_BLOCKS: u64 = 150;
+pub(crate) const BLOCKHASH_BLOCKS: u64 = 150;
 
 /// Blocks that a payment must have left when it is claimed: with fewer it is more likely
 /// to hold what is reserved for it than to land.
@@ -31,6 +31,13 @@ pub const BLOCKS_LEFT_MIN: u64 = 10;
 /// Nodes count from the block that made a blockhash, the runtime from its successor:
 /// one block above the height that a node names may still take a transaction.
 const LAST_VALID_MARGIN: u64 = 1;
+
+/// Slots without a block make a blockhash look older than it is; an age above the limit and
+/// this is impossible for one that was just used.
+const AGE_MARGIN: u64 = 150;
+
+/// Forks of one chain count their blocks apart by no more than this.
+const FORK_BLOCKS: u64 = 32;
 
 /// Blockhashes that are remembered, of all endpoints together.
 const KNOWN_MAX: usize = 1_024;
@@ -51,6 +58,28 @@ struct Known {
     last_valid: u64,
 }
 
+impl Newest {
+    /// There are no more blocks than slots.
+    fn is_possible(&self) -> bool {
+        let highest = |slot: u64| slot.saturating_add(BLOCKHASH_BLOCKS).saturating_add(FORK_BLOCKS);
+        self.slot.is_none_or(|slot| self.last_valid <= highest(slot))
+    }
+
+    /// From one slot to a later one the height does not fall, nor rise by more blocks than
+    /// there were slots.
+    fn agrees_with(&self, known: &Self) -> bool {
+        let (Some(slot), Some(known_slot)) = (self.slot, known.slot) else { return true };
+        let [(early, low), (late, high)] = if slot < known_slot {
+            [(slot, self.last_valid), (known_slot, known.last_valid)]
+        } else {
+            [(known_slot, known.last_valid), (slot, self.last_valid)]
+        };
+        let slots = late.saturating_sub(early);
+        high.saturating_add(FORK_BLOCKS) >= low
+            && high <= low.saturating_add(slots).saturating_add(FORK_BLOCKS)
+    }
+}
+
 /// What endpoints told; those told last are remembered. What one says is never held against
 /// what another one accepted (I7).
 #[derive(Default)]
@@ -66,15 +95,30 @@ struct Told {
 }
 
 impl Blockhashes {
-    /// An endpoint's newest blockhash.
-    pub(crate) fn learn(&self, endpoint: usize, newest: Newest) {
+    /// An endpoint's newest blockhash; `false` if it cannot be so, or contradicts what that
+    /// endpoint said before. Then one of its words is wrong, nobody knows which, and all of
+    /// them are forgotten: a balancer's node of another cluster, or a chain that began anew,
+    /// must not decide for longer than one answer.
+    #[must_use]
+    pub(crate) fn learn(&self, endpoint: usize, newest: Newest) -> bool {
         let mut told = self.lock();
+        let known = told.newest_of(endpoint);
+        if !newest.is_possible() || known.is_some_and(|known| !newest.agrees_with(&known)) {
+            tracing::warn!(endpoint, "this endpoint's last valid block heights contradict each other");
+            told.forget(endpoint);
+            return false;
+        }
         told.add(Known { endpoint, hash: newest.hash, last_valid: newest.last_valid });
         match told.newest.iter_mut().find(|(of, _)| *of == endpoint) {
             None => told.newest.push((endpoint, newest)),
-            Some((_, known)) if known.last_valid < newest.last_valid => *known = newest,
+            Some((_, known)) if known.slot <= newest.slot => *known = newest,
             Some(_) => {}
         }
+        true
+    }
+
+    fn forget(&self, endpoint: usize) {
+        self.lock().forget(endpoint);
     }
 
     /// An endpoint's recent blockhashes, the newest first. Nothing is learnt from a list
@@ -104,14 +148,11 @@ impl Blockhashes {
         self.lock().last_valid(endpoint, hash)
     }
 
-    /// How many blocks may still use it at this slot: at least this many, since not every
-    /// slot has a block.
-    fn left(&self, endpoint: usize, last_valid: u64, slot: u64) -> Option<u64> {
-        let told = self.lock();
-        let (_, newest) = told.newest.iter().find(|(of, _)| *of == endpoint)?;
+    /// How many blocks old it is at this slot, at most: not every slot has a block.
+    fn age(&self, endpoint: usize, last_valid: u64, slot: u64) -> Option<u64> {
+        let newest = self.lock().newest_of(endpoint)?;
         let older = newest.last_valid.saturating_sub(last_valid);
-        let age = older.saturating_add(slot.saturating_sub(newest.slot?));
-        Some(BLOCKHASH_BLOCKS.saturating_sub(age))
+        Some(older.saturating_add(slot.saturating_sub(newest.slot?)))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Told> {
@@ -120,6 +161,15 @@ impl Blockhashes {
 }
 
 impl Told {
+    fn newest_of(&self, endpoint: usize) -> Option<Newest> {
+        self.newest.iter().find(|(of, _)| *of == endpoint).map(|(_, newest)| *newest)
+    }
+
+    fn forget(&mut self, endpoint: usize) {
+        self.hashes.retain(|known| known.endpoint != endpoint);
+        self.newest.retain(|(of, _)| *of != endpoint);
+    }
+
     fn last_valid(&self, endpoint: usize, hash: &Hash) -> Option<u64> {
         let mut found = self.hashes.iter().filter(|one| one.endpoint == endpoint && one.hash == *hash);
         found.next().map(|one| one.last_valid)
@@ -151,7 +201,10 @@ impl SolanaChain {
     ) -> Result<Deadline, SolanaError> {
         let hash = payment.blockhash().unwrap_or_default();
         if let Some(last_valid) = self.blockhashes.last_valid(view.endpoint, &hash) {
-            return self.deadline_of(last_valid, view);
+            if let Some(known) = self.deadline_of(last_valid, view)? {
+                return Ok(known);
+            }
+            self.blockhashes.forget(view.endpoint);
         }
         let newest = self.newest_blockhash(view).await?;
         if newest.hash != hash
@@ -159,26 +212,50 @@ impl SolanaChain {
         {
             tracing::debug!(%error, endpoint = view.endpoint, "no list of blockhashes");
         }
-        match self.blockhashes.last_valid(view.endpoint, &hash) {
-            Some(last_valid) => self.deadline_of(last_valid, view),
-            None => Ok(deadline(newest.last_valid)),
+        let told = self.blockhashes.last_valid(view.endpoint, &hash);
+        let known = told.map(|last_valid| self.deadline_of(last_valid, view)).transpose()?.flatten();
+        Ok(known.unwrap_or_else(|| deadline(newest.last_valid)))
+    }
+
+    /// `None` where the endpoint, which has just run the payment, would have to have refused
+    /// it: then what it said of blockhashes is wrong.
+    fn deadline_of(&self, last_valid: u64, view: &SolanaView) -> Result<Option<Deadline>, SolanaError> {
+        match self.blockhashes.age(view.endpoint, last_valid, view.slot) {
+            Some(age) if age > BLOCKHASH_BLOCKS.saturating_add(AGE_MARGIN) => Ok(None),
+            Some(age) if age.saturating_add(BLOCKS_LEFT_MIN) > BLOCKHASH_BLOCKS => {
+                Err(SolanaError::BlockhashEnding { left: BLOCKHASH_BLOCKS.saturating_sub(age) })
+            }
+            _ => Ok(Some(deadline(last_valid))),
         }
     }
 
-    fn deadline_of(&self, last_valid: u64, view: &SolanaView) -> Result<Deadline, SolanaError> {
-        match self.blockhashes.left(view.endpoint, last_valid, view.slot) {
-            Some(left) if left < BLOCKS_LEFT_MIN => Err(SolanaError::BlockhashEnding { left }),
-            _ => Ok(deadline(last_valid)),
-        }
+    /// Whether a transaction over this blockhash may still land, as one endpoint says at a
+    /// slot no older than `from_slot`.
+    pub(crate) async fn may_still_land(
+        &self,
+        at: usize,
+        hash: &Hash,
+        from_slot: u64,
+    ) -> Result<bool, SolanaError> {
+        let params = json!([hash.to_string(), { "commitment": "confirmed", "minContextSlot": from_slot }]);
+        let Shown::<Value> { value } = self.endpoint(at)?.ask(RpcRequest::IsBlockhashValid, params).await?;
+        let malformed = || RpcFailure::Malformed { method: RpcRequest::IsBlockhashValid.as_str() };
+        Ok(value.as_bool().ok_or_else(malformed)?)
     }
 
     async fn newest_blockhash(&self, view: &SolanaView) -> Result<Newest, SolanaError> {
         let params = json!([{"commitment": "processed", "minContextSlot": view.slot}]);
         let endpoint = self.endpoint(view.endpoint)?;
         let answer: Value = endpoint.ask(RpcRequest::GetLatestBlockhash, params).await?;
-        let newest = parse_blockhash(&answer)?;
-        self.blockhashes.learn(view.endpoint, newest);
-        Ok(newest)
+        self.learn_newest(view.endpoint, parse_blockhash(&answer)?)
+    }
+
+    /// Takes in an endpoint's newest blockhash, unless it contradicts the endpoint.
+    pub(crate) fn learn_newest(&self, at: usize, newest: Newest) -> Result<Newest, SolanaError> {
+        if self.blockhashes.learn(at, newest) {
+            return Ok(newest);
+        }
+        Err(RpcFailure::Malformed { method: RpcRequest::GetLatestBlockhash.as_str() }.into())
     }
 
     async fn read_recent(&self, view: &SolanaView) -> Result<(), SolanaError> {

@@ -14,8 +14,10 @@ use quittance_protocol::{Deadline, Evidence, PaymentKey};
 use quittance_rpc::Budget;
 use serde_json::{Value, json};
 use solana_client::rpc_request::RpcRequest;
+use solana_sdk::hash::Hash;
 use tokio::time::Instant;
 
+use crate::blockhashes::BLOCKHASH_BLOCKS;
 use crate::chain::SolanaChain;
 use crate::error::SolanaError;
 use crate::payment::SolanaWatch;
@@ -68,6 +70,9 @@ pub(crate) struct LookBack {
     /// Payments that at least one endpoint with a history does not know.
     pub(crate) absent: HashSet<PaymentKey>,
 }
+
+/// Most blockhashes of which one look at one endpoint asks whether they are used up.
+const ENDS_ASKED_MAX: usize = 64;
 
 /// One payment during a search.
 struct Open<'w> {
@@ -128,6 +133,7 @@ impl SolanaChain {
         let mut asked = Vec::new();
         for one in open.iter_mut().filter(|one| waits(one)) {
             let late = is_past(one.watch.deadline, reading.height);
+            // Whether it has ended is asked when nothing was found.
             match one.watch.transaction {
                 // Without our signature nothing can have landed: nothing to search for.
                 None if late => one.prove(reading),
@@ -176,13 +182,51 @@ impl SolanaChain {
         if answer.slot < reading.slot {
             return Ok(());
         }
+        let mut valid = HashMap::new();
         for (one, seen) in asked.iter_mut().zip(&answer.seen).filter(|(_, seen)| seen.is_without_landing()) {
             one.absent |= *seen == Seen::Nowhere;
-            if is_past(one.watch.deadline, reading.height) {
+            if self.has_ended(at, one.watch, reading, &mut valid).await? {
                 one.prove(reading);
             }
         }
         Ok(())
+    }
+
+    /// Whether a payment can land no more: its last valid height is below the finalized one,
+    /// and this endpoint says that its blockhash is used up. That height was one endpoint's
+    /// word at the claim, and no other ever confirmed it (I7): a wrong one would call expired
+    /// what lands a moment later. `valid` holds what was asked in this look.
+    async fn has_ended(
+        &self,
+        at: usize,
+        watch: &SolanaWatch,
+        reading: FinalizedHeight,
+        valid: &mut HashMap<Hash, bool>,
+    ) -> Result<bool, SolanaError> {
+        if !is_past(watch.deadline, reading.height) {
+            return Ok(false);
+        }
+        let Some(hash) = watch.payment.blockhash() else { return Ok(false) };
+        if let Some(valid) = valid.get(&hash) {
+            return Ok(!valid);
+        }
+        if valid.len() >= ENDS_ASKED_MAX {
+            return Ok(false);
+        }
+        match self.may_still_land(at, &hash, reading.slot.max(watch.from_slot)).await {
+            Ok(may_land) => {
+                if may_land {
+                    tracing::warn!(endpoint = at, "a blockhash outlives the height that a node named for it");
+                }
+                valid.insert(hash, may_land);
+                Ok(!may_land)
+            }
+            // Where nobody says, as long as a blockhash that was the newest one at the claim.
+            Err(SolanaError::Rpc(failure)) if is_refusal(&failure) => {
+                Ok(is_past(watch.deadline, reading.height.saturating_sub(BLOCKHASH_BLOCKS)))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// What an endpoint without a history can say.

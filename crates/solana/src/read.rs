@@ -117,9 +117,7 @@ impl SolanaChain {
     /// Which endpoint answered, and its newest blockhash, which is remembered.
     pub(crate) async fn read_blockhash(&self) -> Result<(usize, Newest), SolanaError> {
         let (at, answer) = self.read(BLOCKHASH, blockhash_params(self.commitment)).await?;
-        let newest = parse_blockhash(&answer)?;
-        self.blockhashes.learn(at, newest);
-        Ok((at, newest))
+        Ok((at, self.learn_newest(at, parse_blockhash(&answer)?)?))
     }
 
     /// What an account of so many bytes must hold, in lamports.

@@ -150,14 +150,63 @@ async fn i7_what_another_endpoint_said_of_a_blockhash_is_not_used() {
 fn what_is_remembered_is_bounded_and_never_lowered() {
     let known = Blockhashes::default();
     let at = |hash, last_valid| Newest { hash, last_valid, slot: None };
-    known.learn(0, at(hash(1), 500));
-    known.learn(0, at(hash(1), 400));
+    assert!(known.learn(0, at(hash(1), 500)));
+    assert!(known.learn(0, at(hash(1), 400)));
     assert_eq!(known.last_valid(0, &hash(1)), Some(500));
     for number in 0..5_000_u32 {
         let mut bytes = [0xee; 32];
         bytes[..4].copy_from_slice(&number.to_le_bytes());
-        known.learn(0, at(Hash::new_from_array(bytes), u64::from(number)));
+        assert!(known.learn(0, at(Hash::new_from_array(bytes), u64::from(number))));
     }
     assert_eq!(known.lock().hashes.len(), KNOWN_MAX);
     assert_eq!(known.last_valid(0, &hash(1)), None);
+}
+
+/// One answer of a balancer's node that counts otherwise must not close the network: whoever
+/// pays over a fresh blockhash would be told to sign again, for ever.
+#[tokio::test]
+async fn one_height_that_is_wrong_is_forgotten_with_the_next_answer() {
+    for wrong in [30_001_150, 1_150 + 500, 600, 3] {
+        let node = FakeRpc::new();
+        let chain = chain(&[&node]).await;
+        node.set("getLatestBlockhash", Ok(newest(hash(50), 1_140, 1_990)));
+        chain.latest_blockhash().await.unwrap();
+        node.set("getLatestBlockhash", Ok(newest(hash(51), wrong, 1_995)));
+        assert!(chain.latest_blockhash().await.is_err(), "{wrong}");
+        node.set("getLatestBlockhash", Ok(newest(payers(), 1_150, 2_000)));
+        let found = chain.deadline(&payment(&chain), &view(2_000)).await;
+        assert_eq!(found, Ok(Deadline::BlockHeight(1_151)), "{wrong}");
+    }
+}
+
+/// The same where it was the first thing that the endpoint ever said, and could be so.
+#[tokio::test]
+async fn a_first_height_that_is_wrong_ends_with_what_contradicts_it() {
+    let node = FakeRpc::new();
+    let chain = chain(&[&node]).await;
+    node.set("getLatestBlockhash", Ok(newest(hash(51), 1_900, 1_995)));
+    chain.latest_blockhash().await.unwrap();
+    node.set("getLatestBlockhash", Ok(newest(payers(), 1_150, 2_000)));
+    assert!(chain.latest_blockhash().await.is_err());
+    chain.latest_blockhash().await.unwrap();
+    assert_eq!(chain.deadline(&payment(&chain), &view(2_000)).await, Ok(Deadline::BlockHeight(1_151)));
+}
+
+/// A chain that began anew counts from the start: what was known of the old one says that a
+/// blockhash is older than any can be that was just used.
+#[tokio::test]
+async fn a_chain_that_began_anew_is_sold_on() {
+    let node = FakeRpc::new();
+    let chain = chain(&[&node]).await;
+    node.set("getLatestBlockhash", Ok(newest(hash(50), 9_150, 10_000)));
+    chain.latest_blockhash().await.unwrap();
+    node.set("getLatestBlockhash", Ok(newest(payers(), 155, 5)));
+    node.set("getAccountInfo", Err(RpcFailure::Timeout));
+    for _ in 0..3 {
+        if let Ok(found) = chain.deadline(&payment(&chain), &view(5)).await {
+            assert_eq!(found, Deadline::BlockHeight(156));
+            return;
+        }
+    }
+    panic!("refused three times");
 }

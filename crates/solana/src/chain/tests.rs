@@ -210,9 +210,9 @@ async fn the_chain_check_is_one_simulation() {
     assert_eq!(options["replaceRecentBlockhash"], json!(false));
     assert_eq!(node.take_calls(), ["simulateTransaction"]);
 
-    let newest = json!({"blockhash": third().pubkey().to_string(), "lastValidBlockHeight": 500});
+    let newest = json!({"blockhash": third().pubkey().to_string(), "lastValidBlockHeight": 220});
     node.set("getLatestBlockhash", Ok(json!({"context": {"slot": 78}, "value": newest})));
-    assert_eq!(chain.deadline(&payment, &view).await, Ok(Deadline::BlockHeight(501)));
+    assert_eq!(chain.deadline(&payment, &view).await, Ok(Deadline::BlockHeight(221)));
     assert_eq!(
         node.last_params("getLatestBlockhash"),
         json!([{"commitment": "processed", "minContextSlot": 77}])

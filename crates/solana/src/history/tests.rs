@@ -54,6 +54,38 @@ async fn p2_what_landed_while_nobody_looked_is_found_in_the_history() {
     assert!(settled(&chain.scan(&[watch], 0).await.unwrap()));
 }
 
+/// The height at which a payment ends is one node's word; were it too low, what lands a
+/// moment later would be called expired, and its payer told to pay again (P2, I5, I7).
+#[tokio::test]
+async fn p2_i7_nothing_expires_while_a_node_still_takes_its_blockhash() {
+    let (first, second) = (FakeRpc::new(), FakeRpc::new());
+    let (chain, watch, _) = fixture(&[&first, &second]).await;
+    let validity = |valid: bool| Ok(json!({"context": {"slot": 1_000}, "value": valid}));
+    for node in [&first, &second] {
+        node.answer_nowhere_at(1_000);
+        node.set("getEpochInfo", Ok(epoch(900)));
+    }
+    for (one, other, over) in
+        [(true, false, false), (false, true, false), (true, true, false), (false, false, true)]
+    {
+        first.set("isBlockhashValid", validity(one));
+        second.set("isBlockhashValid", validity(other));
+        let found = chain.look_back(0, &[&watch], Scope::All).await.found;
+        assert_eq!(expired(&found), over, "{one} and {other}");
+    }
+    assert_eq!(first.last_params("isBlockhashValid")[1]["minContextSlot"], json!(1_000));
+    // Nobody says: it ends no earlier than what was the newest blockhash then.
+    for node in [&first, &second] {
+        node.set("isBlockhashValid", Err(RpcFailure::Http { status: 403 }));
+    }
+    for (height, over) in [(501, false), (650, false), (651, true)] {
+        for node in [&first, &second] {
+            node.set("getEpochInfo", Ok(epoch(height)));
+        }
+        assert_eq!(expired(&chain.look_back(0, &[&watch], Scope::All).await.found), over, "{height}");
+    }
+}
+
 /// Long before its deadline: the deadline is only an upper bound.
 #[tokio::test]
 async fn p2_a_landing_older_than_the_cache_is_found_before_its_deadline() {

@@ -165,8 +165,9 @@ async fn i5_expired_only_past_the_deadline_and_after_a_history_search() {
     let found = chain.scan(watched, HEIGHT_READ_INTERVAL_MS).await.unwrap();
     assert_eq!(found, [(case.watch.key, Evidence::Expired { block: 601, clock: 501 })]);
     assert_eq!(node.last_params("getSignatureStatuses")[1], json!({"searchTransactionHistory": true}));
-    let history = ["getSignaturesForAddress", "getSignatureStatuses"];
-    assert_eq!(node.take_calls(), [["getSignatureStatuses", "getEpochInfo"], history].concat());
+    let cheap = ["getSignatureStatuses", "getEpochInfo"];
+    let history = ["getSignaturesForAddress", "getSignatureStatuses", "isBlockhashValid"];
+    assert_eq!(node.take_calls(), [&cheap[..], &history].concat());
 }
 
 #[tokio::test]

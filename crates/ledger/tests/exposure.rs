@@ -12,6 +12,7 @@ on_both!(
     p3_bytes_that_no_node_passed_on_hold_no_room,
     p3_what_is_not_signed_holds_no_cost_and_what_takes_a_nonce_does,
     p3_few_attempts_of_one_stranger_are_in_flight,
+    p3_a_dearer_signature_does_not_take_a_contract_payer_out_of_its_limit,
     p3_an_older_database_has_its_open_payments_reserved,
 );
 
@@ -209,6 +210,21 @@ mod cases {
         let mut other = new_claim(4, 0);
         other.payer = "other".to_owned();
         ledger.claim_within(other, few(), NOW).await.unwrap();
+    }
+
+    /// The driver of a payment that was found again, or whose bound has risen, has not
+    /// looked at the payer's code.
+    pub(super) async fn p3_a_dearer_signature_does_not_take_a_contract_payer_out_of_its_limit(store: Store) {
+        let ledger = store.open().await;
+        let one = || ExposureLimits { by_code_in_flight: 1, ..limits() };
+        let by_code = || Reserve { by_code: true, limits: one(), ..reserve(None) };
+        let first = new_claim(1, 0);
+        let id = first.id.clone();
+        ledger.claim_within(first, by_code(), NOW).await.unwrap();
+        let dearer = Reserve { bound: both(BOUND + 1, BOUND + 1), limits: one(), ..reserve(None) };
+        ledger.reserve(&id, dearer, NOW).await.unwrap();
+        let second = ledger.claim_within(new_claim(2, 0), by_code(), NOW).await;
+        assert!(matches!(second, Err(LedgerError::NoRoom(_))), "{second:?}");
     }
 
     async fn open_attempt(ledger: &Ledger, key: u64) -> (PaymentId, String) {

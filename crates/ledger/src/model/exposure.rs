@@ -108,6 +108,7 @@ impl Database {
         let funding = self.admit(&sums, wanted, payment.amount)?;
         let mut fresh = reservation(&payment.network, &payment.payer, payment.amount, wanted, funding);
         if let Some(known) = known {
+            fresh.by_code |= known.by_code;
             (fresh.source, fresh.amount, fresh.hold_until_ms) =
                 (known.source, known.amount, known.hold_until_ms);
         } else {

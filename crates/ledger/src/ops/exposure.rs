@@ -176,8 +176,10 @@ async fn reserve_again(
     match row {
         None => insert(tx, &payment, &wanted, funding).await?,
         Some(_) => {
+            // Who asks again may not have looked at the payer: once counted as code, always.
             tx.execute(
-                "UPDATE reservations SET usdc = $2, native = $3, funding = $4, by_code = $5 WHERE payment = $1",
+                "UPDATE reservations SET usdc = $2, native = $3, funding = $4, by_code = (by_code OR $5) \
+                 WHERE payment = $1",
                 params![
                     id.as_str(),
                     amount(wanted.bound.usdc, "usdc")?,

@@ -52,10 +52,10 @@ pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
             .bind(&config.server.listen)
             .map_err(|e| format!("cannot listen on server.listen: {e}"))?;
         for address in server.addrs() {
-            tracing::info!("listening on http://{address}");
             if let Some(warning) = Warning::of_bound(&address) {
                 tracing::warn!("{warning}");
             }
+            tracing::info!("listening on http://{address}");
         }
         server.run().await?;
         facilitator.shutdown().await;

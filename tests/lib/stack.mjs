@@ -1,6 +1,7 @@
 // Starts and stops the real things: the devnet, the sample API, the program.
-// Everything listens on loopback, on ports the system gives.
+// Everything listens on loopback, on ports that were free.
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -101,14 +102,23 @@ export async function proxy(upstream, ...options) {
   return { child, url };
 }
 
-/** A free loopback port. */
+/**
+ * A free loopback port, below those that the system lends to outgoing connections: one of
+ * them could take the port before the program that it is meant for listens on it.
+ */
 export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = 10_000 + randomInt(18_000);
+    const server = createServer();
+    const free = await new Promise(resolve => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!free) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /** Writes a configuration for both chains; `changes` is appended TOML. */

@@ -130,10 +130,6 @@ impl Inner {
     /// Whether two purchases may have become this one payment without anybody's fault.
     fn may_coincide(&self, holder: &Holder, known: &Payment) -> bool {
         let Some(desk) = self.desk(known.network.as_str()) else { return false };
-        // Of one that was pruned nothing is left to read, and that is no damage.
-        if known.pruned_at_ms.is_some() {
-            return false;
-        }
         match &holder.verified {
             Some(verified) => verified.may_coincide,
             // The same key, so the same message.

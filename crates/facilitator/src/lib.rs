@@ -87,6 +87,11 @@ use crate::settle::Tools;
 use crate::strangers::Strangers;
 use crate::tariffs::TariffPolicy;
 
+/// Targets of the chains' client libraries, which log whole requests, with what customers
+/// signed in them, where everything is logged: a program that logs lets them say `info` at most.
+pub const LOG_TARGETS_WITH_REQUESTS: [&str; 5] =
+    ["alloy_rpc_client", "alloy_transport", "alloy_provider", "solana_client", "solana_rpc_client"];
+
 /// How long a stop waits for settlements and runs under way.
 pub const SHUTDOWN_WORK_MAX: Duration = Duration::from_secs(10);
 

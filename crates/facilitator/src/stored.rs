@@ -27,8 +27,12 @@ impl Stored {
         Self { metrics, told: Mutex::default() }
     }
 
-    /// The payment as its chain verified it, or an alert.
+    /// The payment as its chain verified it, or an alert. Of one that was pruned nothing is
+    /// left to read, and that is no damage.
     pub(crate) fn revive(&self, decode: &dyn Decode, payment: &Payment) -> Option<Verified> {
+        if payment.pruned_at_ms.is_some() {
+            return None;
+        }
         match revive(decode, payment) {
             Ok(verified) => Some(verified),
             Err(error) => {

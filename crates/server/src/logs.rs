@@ -3,6 +3,7 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use quittance_facilitator::LOG_TARGETS_WITH_REQUESTS;
 use quittance_protocol::log_line;
 use tracing_subscriber::EnvFilter;
 
@@ -16,14 +17,9 @@ pub(crate) fn start(filter: &str) {
         .init();
 }
 
-/// The chains' client libraries that write whole requests, with what customers signed in
-/// them, where everything is logged.
-const TALKATIVE: [&str; 5] =
-    ["alloy_rpc_client", "alloy_transport", "alloy_provider", "solana_client", "solana_rpc_client"];
-
 fn without_requests(filter: &str) -> EnvFilter {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let quiet = TALKATIVE.iter().filter_map(|library| format!("{library}=info").parse().ok());
+    let quiet = LOG_TARGETS_WITH_REQUESTS.iter().filter_map(|target| format!("{target}=info").parse().ok());
     quiet.fold(filter, EnvFilter::add_directive)
 }
 

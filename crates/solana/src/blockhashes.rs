@@ -104,7 +104,7 @@ impl Blockhashes {
         let mut told = self.lock();
         let known = told.newest_of(endpoint);
         if !newest.is_possible() || known.is_some_and(|known| !newest.agrees_with(&known)) {
-            tracing::warn!(endpoint, "this endpoint's last valid block heights contradict each other");
+            tracing::debug!(endpoint, "this endpoint's last valid block heights contradict each other");
             told.forget(endpoint);
             return false;
         }

@@ -71,6 +71,9 @@ pub(crate) struct LookBack {
     pub(crate) absent: HashSet<PaymentKey>,
 }
 
+/// What a node answers that has not come to the asked slot (Solana JSON-RPC, "minContextSlot").
+const SLOT_NOT_REACHED: i64 = -32_016;
+
 /// Most blockhashes of which one look at one endpoint asks whether they are used up.
 const ENDS_ASKED_MAX: usize = 64;
 
@@ -133,7 +136,6 @@ impl SolanaChain {
         let mut asked = Vec::new();
         for one in open.iter_mut().filter(|one| waits(one)) {
             let late = is_past(one.watch.deadline, reading.height);
-            // Whether it has ended is asked when nothing was found.
             match one.watch.transaction {
                 // Without our signature nothing can have landed: nothing to search for.
                 None if late => one.prove(reading),
@@ -216,11 +218,16 @@ impl SolanaChain {
         match self.may_still_land(at, &hash, reading.slot.max(watch.from_slot)).await {
             Ok(may_land) => {
                 if may_land {
-                    tracing::warn!(endpoint = at, "a blockhash outlives the height that a node named for it");
+                    tracing::debug!(
+                        endpoint = at,
+                        "a blockhash outlives the height that a node named for it"
+                    );
                 }
                 valid.insert(hash, may_land);
                 Ok(!may_land)
             }
+            // It will say so later.
+            Err(SolanaError::Rpc(RpcFailure::Node { code: SLOT_NOT_REACHED, .. })) => Ok(false),
             // Where nobody says, as long as a blockhash that was the newest one at the claim.
             Err(SolanaError::Rpc(failure)) if is_refusal(&failure) => {
                 Ok(is_past(watch.deadline, reading.height.saturating_sub(BLOCKHASH_BLOCKS)))

@@ -8,8 +8,8 @@ use std::time::Duration;
 use actix_web::{App, HttpServer};
 use clap::Parser;
 use quittance_actix::{Callers, Connections, Gate, Identity, Limits, Mount as _, notice_hang_ups};
-use quittance_facilitator::Facilitator;
 use quittance_facilitator::config::Config;
+use quittance_facilitator::{Facilitator, LOG_TARGETS_WITH_REQUESTS};
 use quittance_quote::Catalogue;
 use sample_api::app::Host;
 use sample_api::keys::ApiKeys;
@@ -38,20 +38,15 @@ struct Arguments {
 /// The catalogue that is used when the configuration names none.
 const IMGNAI: &str = include_str!("../../../catalogs/imgnai.toml");
 
-/// Client libraries of which no more than `info` is logged.
-const TALKATIVE: [&str; 5] =
-    ["alloy_rpc_client", "alloy_transport", "alloy_provider", "solana_client", "solana_rpc_client"];
-
 type Failure = Box<dyn std::error::Error>;
 
 #[actix_web::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // The chains' clients write whole requests, with what customers signed, at TRACE.
-    let filter = TALKATIVE
+    let filter = LOG_TARGETS_WITH_REQUESTS
         .iter()
-        .filter_map(|library| format!("{library}=info").parse().ok())
+        .filter_map(|target| format!("{target}=info").parse().ok())
         .fold(filter, EnvFilter::add_directive);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(arguments).await {

@@ -74,6 +74,14 @@ async fn p2_i7_nothing_expires_while_a_node_still_takes_its_blockhash() {
         assert_eq!(expired(&found), over, "{one} and {other}");
     }
     assert_eq!(first.last_params("isBlockhashValid")[1]["minContextSlot"], json!(1_000));
+    // Who lags says nothing yet, however high the height.
+    for node in [&first, &second] {
+        node.set("getEpochInfo", Ok(epoch(5_000)));
+        node.answer_nowhere_at(6_000);
+        let behind = RpcFailure::Node { code: -32_016, message: "behind".to_owned() };
+        node.set("isBlockhashValid", Err(behind));
+    }
+    assert!(chain.look_back(0, &[&watch], Scope::All).await.found.is_empty());
     // Nobody says: it ends no earlier than what was the newest blockhash then.
     for node in [&first, &second] {
         node.set("isBlockhashValid", Err(RpcFailure::Http { status: 403 }));

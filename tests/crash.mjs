@@ -21,7 +21,7 @@ const { values: { long, only } } = parseArgs({
   options: { long: { type: 'boolean', default: false }, only: { type: 'string', default: 'crash,faults,late' } },
 });
 
-/** The places of crates/facilitator/src/failpoint.rs, and how often the handler is granted in the end. */
+/** The places of crates/facilitator/src/context/failpoint.rs, and how often the handler is granted in the end. */
 const FAILPOINTS = {
   before_claim: 1,
   after_claim: 1,

@@ -18,7 +18,7 @@ import { NETWORKS, world } from './lib/world.mjs';
 
 const { values: { only } } = parseArgs({ options: { only: { type: 'string', default: 'upfront,authorization' } } });
 
-/** The places of crates/facilitator/src/failpoint.rs on the way of `/settle`. */
+/** The places of crates/facilitator/src/context/failpoint.rs on the way of `/settle`. */
 const SETTLE_PLACES = [
   'before_claim', 'after_claim', 'before_record', 'after_record', 'before_send', 'after_send', 'before_verdict',
   'after_verdict', 'before_merchant_answer', 'after_merchant_answer', 'after_merchant_told',

@@ -26,7 +26,7 @@ const ROUNDS = Number(values.rounds);
 const SHARED = [
   'before_claim', 'after_claim', 'before_record', 'after_record', 'before_send', 'after_send', 'before_verdict', 'after_verdict',
 ];
-/** The places of crates/facilitator/src/failpoint.rs, by what is sold through. */
+/** The places of crates/facilitator/src/context/failpoint.rs, by what is sold through. */
 const PLACES = {
   gate: [...SHARED, 'before_delivery', 'after_delivery_started', 'before_delivered', 'after_delivered'],
   serve: [...SHARED, 'before_merchant_answer', 'after_merchant_answer', 'before_merchant_told'],

@@ -1,54 +1,19 @@
 #![doc = include_str!("../README.md")]
 
-mod accounts;
 mod admission;
-mod answer;
 mod api;
-mod board;
-mod caller;
 pub mod chain;
-mod checks;
-mod clock;
-mod closed;
 pub mod config;
-mod connect;
-mod copies;
-mod deliver;
-mod desk;
-mod early;
-mod endpoints;
-pub mod engine;
-mod failpoint;
-mod finality;
-mod health;
-mod keep;
-mod kept;
-mod lane;
-mod merchant;
+mod context;
+mod delivery;
+mod dispatch;
+mod in_flight;
 mod metrics;
-mod offer;
-mod open_work;
-mod pay;
-mod payout;
-mod places;
-mod prune;
-mod random;
+mod network;
 mod rates;
-mod recall;
-mod repeats;
-mod runs;
 mod settle;
-mod spending;
 mod start;
-mod start_error;
-mod stored;
-mod strangers;
-mod tariffs;
-mod trouble;
-mod units;
-mod used;
-mod waiting;
-mod watch;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,31 +26,32 @@ use quittance_protocol::{
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+pub use admission::merchant::{Asker, SettleAnswer, Telling};
+pub use admission::waiting::{Connection, Waiting};
+pub use api::caller::{Caller, Callers, ForwardedHeader};
 pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejection, Sale};
-pub use caller::{Caller, Callers, ForwardedHeader};
-pub use clock::Clock;
-pub use merchant::{Asker, SettleAnswer, Telling};
+pub use context::clock::Clock;
+pub use context::random::Random;
+pub use in_flight::places::{NoPlace, Place, Places, Presented};
 pub use metrics::Metrics;
-pub use places::{NoPlace, Place, Places, Presented};
 pub use quittance_answers::{
     AnswerKey, AnswerStore, Draft, DraftReader, Limits as AnswerLimits, Loss, Objects, ReaderHandle, Sealed,
     Step, StoreError, StoredAnswerReader, StoredObject, Taken,
 };
 use quittance_ledger::CheckTerms;
 pub use quittance_ledger::{AnswerObject, StoredAnswer, USAGE_MAX, Usage};
-pub use random::Random;
 pub use rates::{Coin, LiveRates, RateSource, StaticRates};
+pub use settle::engine;
 pub use start::Parts;
-pub use start_error::StartError;
-pub use waiting::{Connection, Waiting};
+pub use start::error::StartError;
 
-use crate::board::Board;
-use crate::desk::Desk;
-use crate::merchant::Merchants;
-use crate::runs::Runs;
-use crate::settle::Tools;
-use crate::strangers::Strangers;
-use crate::tariffs::TariffPolicy;
+use crate::admission::merchant::Merchants;
+use crate::context::Context;
+use crate::in_flight::active_runs::ActiveRuns;
+use crate::in_flight::notices::InFlight;
+use crate::network::configured::ConfiguredNetwork;
+use crate::network::strangers::Strangers;
+use crate::network::tariffs::TariffPolicy;
 
 /// Targets of the chains' client libraries, which log whole requests, with what customers
 /// signed in them, where everything is logged: a program that logs lets them say `info` at most.
@@ -112,12 +78,12 @@ pub(crate) struct Limits {
 }
 
 pub(crate) struct Inner {
-    pub(crate) tools: Arc<Tools>,
-    pub(crate) desks: Vec<Arc<Desk>>,
-    pub(crate) board: Board,
-    pub(crate) runs: Arc<Runs>,
+    pub(crate) context: Arc<Context>,
+    pub(crate) networks: Vec<Arc<ConfiguredNetwork>>,
+    pub(crate) in_flight: InFlight,
+    pub(crate) runs: Arc<ActiveRuns>,
     /// Successes that this process is telling merchants of, kept as runs are.
-    pub(crate) tellings: Arc<Runs>,
+    pub(crate) tellings: Arc<ActiveRuns>,
     pub(crate) answers: AnswerStore,
     pub(crate) limits: Limits,
     pub(crate) strangers: Strangers,
@@ -145,18 +111,18 @@ pub enum FacilitatorError {
 }
 
 impl Inner {
-    pub(crate) fn desk(&self, network: &str) -> Option<Arc<Desk>> {
-        self.desks.iter().find(|desk| desk.chain.network().as_str() == network).cloned()
+    pub(crate) fn net(&self, network: &str) -> Option<Arc<ConfiguredNetwork>> {
+        self.networks.iter().find(|net| net.chain.network().as_str() == network).cloned()
     }
 
     /// The same, if new payments are taken there.
-    pub(crate) fn selling(&self, network: &str) -> Option<Arc<Desk>> {
-        self.desk(network).filter(|desk| !desk.retired)
+    pub(crate) fn selling(&self, network: &str) -> Option<Arc<ConfiguredNetwork>> {
+        self.net(network).filter(|net| !net.retired)
     }
 
     /// A stranger's network name as a bounded metric label.
     pub(crate) fn label<'a>(&self, network: &'a str) -> &'a str {
-        if self.desk(network).is_some() { network } else { "other" }
+        if self.net(network).is_some() { network } else { "other" }
     }
 }
 
@@ -169,7 +135,13 @@ impl Facilitator {
         resource: ResourceRef<'_>,
         error: &str,
     ) -> Result<PaymentRequired, NothingToOffer> {
-        offer::offer(&self.inner.desks, self.inner.tools.clock.now_ms(), service, resource, error)
+        network::offer::offer(
+            &self.inner.networks,
+            self.inner.context.clock.now_ms(),
+            service,
+            resource,
+            error,
+        )
     }
 
     /// Appends the JSON of [`Self::offer`] to `out`, from texts that were prepared
@@ -182,9 +154,9 @@ impl Facilitator {
         error: &str,
         out: &mut Vec<u8>,
     ) -> Result<(), NothingToOffer> {
-        let now_ms = self.inner.tools.clock.now_ms();
-        let word = self.inner.tools.random.draw();
-        offer::write_offer(&self.inner.desks, now_ms, service, resource, error, word, out)
+        let now_ms = self.inner.context.clock.now_ms();
+        let word = self.inner.context.random.draw();
+        network::offer::write_offer(&self.inner.networks, now_ms, service, resource, error, word, out)
     }
 
     /// Takes a payment for a sale to its end, or to what can be said within
@@ -257,8 +229,8 @@ impl Facilitator {
 
     /// The networks that are sold, Base first, for discovery.
     pub fn networks(&self) -> Vec<NetworkInfo> {
-        let now_ms = self.inner.tools.clock.now_ms();
-        self.inner.desks.iter().filter(|desk| !desk.retired).map(|desk| desk.info(now_ms)).collect()
+        let now_ms = self.inner.context.clock.now_ms();
+        self.inner.networks.iter().filter(|net| !net.retired).map(|net| net.info(now_ms)).collect()
     }
 
     /// `POST /verify` for `merchant`: whether `/settle` would say success. A payment
@@ -281,9 +253,9 @@ impl Facilitator {
 
     /// Whether payments can be taken: the ledger answers and some network is offered.
     pub async fn ready(&self) -> Result<(), String> {
-        self.inner.tools.ledger.ping().await.map_err(|error| error.to_string())?;
-        let now_ms = self.inner.tools.clock.now_ms();
-        if self.inner.desks.iter().any(|desk| desk.current(now_ms).is_some()) {
+        self.inner.context.ledger.ping().await.map_err(|error| error.to_string())?;
+        let now_ms = self.inner.context.clock.now_ms();
+        if self.inner.networks.iter().any(|net| net.current(now_ms).is_some()) {
             return Ok(());
         }
         let closed = self.closed();
@@ -294,16 +266,16 @@ impl Facilitator {
     /// The networks that are not offered now, each with its reason as in the
     /// metric `quittance_network_closed`.
     pub fn closed(&self) -> Vec<(Network, &'static str)> {
-        let now_ms = self.inner.tools.clock.now_ms();
-        let reason = |desk: &Arc<Desk>| {
-            desk.open(now_ms).err().map(|closed| (desk.chain.network().clone(), closed.as_str()))
+        let now_ms = self.inner.context.clock.now_ms();
+        let reason = |net: &Arc<ConfiguredNetwork>| {
+            net.open(now_ms).err().map(|closed| (net.chain.network().clone(), closed.as_str()))
         };
-        self.inner.desks.iter().filter_map(reason).collect()
+        self.inner.networks.iter().filter_map(reason).collect()
     }
 
     /// All metrics, for `/metrics`.
     pub fn registry(&self) -> prometheus::Registry {
-        self.inner.tools.metrics.registry()
+        self.inner.context.metrics.registry()
     }
 
     /// The server is about to stop: handler runs that it cuts off do not count
@@ -317,7 +289,7 @@ impl Facilitator {
     /// at the next start. Ends while the ledger is away, too: within
     /// [`SHUTDOWN_WORK_MAX`] and [`SHUTDOWN_LEDGER_MAX`].
     pub async fn shutdown(&self) {
-        self.inner.tools.stop.cancel();
+        self.inner.context.stop.cancel();
         // What still runs ends now, and says so: found at the next start, it would
         // count as a run that died with its process.
         self.inner.runs.revoke_all();
@@ -329,7 +301,7 @@ impl Facilitator {
         if tokio::time::timeout(SHUTDOWN_WORK_MAX, work).await.is_err() {
             tracing::warn!("work that does not end is left to the next start");
         }
-        if tokio::time::timeout(SHUTDOWN_LEDGER_MAX, self.inner.tools.ledger.close()).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_LEDGER_MAX, self.inner.context.ledger.close()).await.is_err() {
             tracing::warn!("the ledger does not answer and is left as it is; what it has committed stays");
         }
     }

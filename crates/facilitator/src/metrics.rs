@@ -11,8 +11,8 @@ use quittance_ledger::{Exposed, ExposureLimits, ExposureSums, NoRoom, Usage};
 use quittance_protocol::{Amount, ErrorCode, Network, SendOutcome};
 
 use crate::chain::Facts;
-use crate::closed::Closed;
-use crate::trouble;
+use crate::context::trouble;
+use crate::network::closed::Closed;
 pub(crate) use endpoints::EndpointMetrics;
 use register::{Flow, Health, Money, Rates};
 

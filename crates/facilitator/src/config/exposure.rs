@@ -5,7 +5,7 @@ use quittance_ledger::{Exposed, ExposureLimits};
 use quittance_protocol::{Amount, Family};
 
 use super::{ConfigError, NetworkConfig, QuoteConfig};
-use crate::units::{basis_points, coins, usdc};
+use crate::config::units::{basis_points, coins, usdc};
 
 /// Without keys of their own the native ceilings of ether and SOL are a few times those in USDC,
 /// at any rate that ether and SOL had in years: they matter when a rate is wrong.

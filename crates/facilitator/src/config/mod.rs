@@ -23,6 +23,7 @@ mod secrets;
 mod server;
 mod solana;
 mod token_account;
+pub(crate) mod units;
 mod urls;
 mod warnings;
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::ConfigError;
 use super::decimal::decimal_text;
-use crate::units::{basis_points, usdc};
+use crate::config::units::{basis_points, usdc};
 
 /// `[quote]`
 #[derive(Clone, Debug, Deserialize)]

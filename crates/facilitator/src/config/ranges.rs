@@ -9,8 +9,8 @@ use super::{
     AnswersConfig, CallersConfig, Config, ConfigError, GateConfig, LedgerConfig, MerchantsConfig,
     NetworkConfig, QuoteConfig, RateSourceConfig, RatesConfig, ServerConfig,
 };
+use crate::config::units::{BASIS_POINTS_DIGITS, COIN_DIGITS, USDC_DIGITS, scaled};
 use crate::rates::Coin;
-use crate::units::{BASIS_POINTS_DIGITS, COIN_DIGITS, USDC_DIGITS, scaled};
 use quittance_protocol::Family;
 
 /// Decimals that a fixed rate may have.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 
 use super::ConfigError;
-use crate::caller::{Callers, ForwardedHeader};
+use crate::api::caller::{Callers, ForwardedHeader};
 
 /// `[server]`
 #[derive(Clone, Debug, Deserialize)]

@@ -18,11 +18,11 @@ use super::http::HttpJson;
 use super::price::Price;
 use super::pyth::{Feed, Pyth};
 use super::{Coin, RateSource, Reading};
-use crate::clock::Clock;
+use crate::config::units::basis_points;
 use crate::config::{ConfigError, resolve};
 use crate::config::{RateKind, RateSourceConfig, RatesConfig};
+use crate::context::clock::Clock;
 use crate::metrics::Metrics;
-use crate::units::basis_points;
 
 /// Rates as the configuration says: fixed values, or the median of live sources.
 pub struct LiveRates {

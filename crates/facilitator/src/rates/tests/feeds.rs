@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::server::{FaultyServer, Reply};
-use crate::clock::Clock;
 use crate::config::RatesConfig;
+use crate::context::clock::Clock;
 use crate::metrics::Metrics;
 use crate::rates::chainlink::Chainlink;
 use crate::rates::error::SourceError;

@@ -1,0 +1,273 @@
+//! The words of `/verify`, `/settle` and `/supported`.
+
+use quittance_ledger::{Payment, PaymentState};
+use quittance_protocol::{
+    ErrorCode, RetryAction, SettleResponse, SupportedKind, SupportedResponse, VerifyResponse, X402_VERSION,
+};
+use serde_json::{Map, Value, json};
+
+use crate::Inner;
+use crate::admission::answer::{
+    PENDING_RETRY_SECONDS, UNAVAILABLE_RETRY_SECONDS, pending_receipt, receipt, reject,
+};
+use crate::api::Rejection;
+use crate::delivery::grants::REFUND_OWED;
+use crate::network::used;
+
+impl Inner {
+    pub(super) fn refused(&self, network: &str, rejection: &Rejection) -> SettleResponse {
+        self.context.metrics.refused(self.label(network), rejection.code);
+        failure(network, rejection)
+    }
+
+    pub(super) fn invalid(&self, network: &str, rejection: Rejection) -> VerifyResponse {
+        self.context.metrics.refused(self.label(network), rejection.code);
+        let (retry_action, retry_after_seconds) = next(&rejection);
+        let mut other = Map::new();
+        other.insert("retry_action".to_owned(), json!(retry_action));
+        if let Some(seconds) = retry_after_seconds {
+            other.insert("retry_after_seconds".to_owned(), json!(seconds));
+        }
+        if let Some(transaction) = &rejection.transaction {
+            other.insert("transaction".to_owned(), json!(transaction));
+        }
+        VerifyResponse {
+            is_valid: false,
+            invalid_reason: Some(rejection.code),
+            invalid_message: Some(rejection.message),
+            payer: rejection.payer,
+            other,
+        }
+    }
+
+    /// See [`crate::Facilitator::supported`].
+    pub(crate) fn supported(&self) -> SupportedResponse {
+        let mut signers = Map::new();
+        let mut kinds = Vec::new();
+        for net in self.networks.iter().filter(|net| !net.retired) {
+            let network = net.chain.network();
+            kinds.push(SupportedKind {
+                x402_version: X402_VERSION,
+                scheme: "exact".to_owned(),
+                network: network.to_string(),
+                extra: net.chain.facts().offer_extra.clone(),
+            });
+            let family = network.as_str().split(':').next().unwrap_or_default();
+            let list = signers.entry(format!("{family}:*")).or_insert_with(|| json!([]));
+            if let Value::Array(list) = list {
+                list.push(json!(net.chain.facts().wallet));
+            }
+        }
+        let now_ms = self.context.clock.now_ms();
+        let selling = self.networks.iter().filter(|net| !net.retired);
+        let closed = selling.filter_map(|net| {
+            Some((net.chain.network().to_string(), json!(net.open(now_ms).err()?.as_str())))
+        });
+        let closed = closed.collect();
+        SupportedResponse { kinds, extensions: vec!["payment-identifier".to_owned()], signers, closed }
+    }
+}
+
+pub(super) fn valid(payer: String) -> VerifyResponse {
+    VerifyResponse {
+        is_valid: true,
+        invalid_reason: None,
+        invalid_message: None,
+        payer: Some(payer),
+        other: Map::new(),
+    }
+}
+
+pub(super) fn unreachable_chain() -> Rejection {
+    reject(ErrorCode::NetworkUnavailable, "the chain cannot be reached now; send the same payment again")
+        .retry_same()
+}
+
+pub(super) fn ledger_trouble(code: ErrorCode) -> Rejection {
+    reject(code, "the ledger cannot be used now; send the same payment again").retry_same()
+}
+
+/// As many copies of a payment wait as may: the outcome is theirs, too.
+pub(super) fn copy_too_many(payer: &str) -> Rejection {
+    reject(ErrorCode::SettlementPending, "copies of this payment wait for its outcome; send it again")
+        .of(payer)
+        .retry_same()
+}
+
+/// No place is free. Nothing is known of this payment, which may be on record.
+pub(super) fn crowded(payer: &str) -> Rejection {
+    reject(ErrorCode::NetworkUnavailable, "too many payments are in flight; send the same payment again")
+        .of(payer)
+        .retry_same()
+}
+
+/// Nobody knows the outcome yet.
+pub(super) fn pending(payer: &str) -> Rejection {
+    reject(ErrorCode::SettlementPending, "this payment is being settled; send it again")
+        .of(payer)
+        .retry_same()
+}
+
+/// The payment bought something already.
+pub(super) fn duplicate(known: &Payment) -> Rejection {
+    let rejection = reject(ErrorCode::DuplicateSettlement, "this payment was settled before");
+    Rejection {
+        retry_action: RetryAction::DoNotRetry,
+        transaction: known.transaction.clone(),
+        ..rejection.of(known.payer.clone())
+    }
+}
+
+/// Another ledger landed it at a shared payout address: nothing may be served for it here.
+pub(super) fn owed(known: &Payment) -> Rejection {
+    let rejection = reject(ErrorCode::RefundOwed, REFUND_OWED);
+    Rejection {
+        retry_action: RetryAction::DoNotRetry,
+        transaction: known.transaction.clone(),
+        ..rejection.of(known.payer.clone())
+    }
+}
+
+/// Why a payment that will never land did not: nothing was paid, so a new one may be.
+pub(super) fn ended(known: &Payment) -> Rejection {
+    let (code, message) = known
+        .refusal
+        .clone()
+        .unwrap_or((ErrorCode::PaymentExpired, "the payment expired without landing".to_owned()));
+    let transaction = used::named_in(code, &message);
+    Rejection { transaction, ..reject(code, &message).of(known.payer.clone()) }
+}
+
+/// What somebody hears who holds another's payment: another signature, another
+/// server's, one for other terms. While its outcome is unknown, nothing that
+/// invites to pay again (P5).
+pub(super) fn of_another(known: &Payment) -> SettleResponse {
+    match known.state {
+        PaymentState::Claimed | PaymentState::Recorded => pending_receipt(known),
+        PaymentState::Settled => duplicate_of(known),
+        PaymentState::Refused | PaymentState::Expired => ended_of(known),
+    }
+}
+
+pub(super) fn duplicate_of(known: &Payment) -> SettleResponse {
+    SettleResponse {
+        success: false,
+        error_reason: Some(ErrorCode::DuplicateSettlement),
+        error_message: Some("this payment was settled before".to_owned()),
+        retry_action: Some(RetryAction::DoNotRetry),
+        ..receipt(known)
+    }
+}
+
+pub(super) fn owed_of(known: &Payment) -> SettleResponse {
+    SettleResponse {
+        error_reason: Some(ErrorCode::RefundOwed),
+        error_message: Some(REFUND_OWED.to_owned()),
+        ..duplicate_of(known)
+    }
+}
+
+pub(super) fn ended_of(known: &Payment) -> SettleResponse {
+    SettleResponse {
+        payment_state: Some(known.state.to_string()),
+        retry_action: Some(RetryAction::Pay),
+        retry_after_seconds: None,
+        ..failure(known.network.as_str(), &ended(known))
+    }
+}
+
+fn failure(network: &str, rejection: &Rejection) -> SettleResponse {
+    let (retry_action, retry_after_seconds) = next(rejection);
+    // What is to be sent again may be on record.
+    let is_known_not_to_be = retry_action != RetryAction::RetrySamePayment;
+    SettleResponse {
+        success: false,
+        error_reason: Some(rejection.code),
+        error_message: Some(rejection.message.clone()),
+        payer: rejection.payer.clone(),
+        transaction: rejection.transaction.clone().unwrap_or_default(),
+        network: network.to_owned(),
+        amount: None,
+        payment_state: is_known_not_to_be.then(|| "none".to_owned()),
+        retry_action: Some(retry_action),
+        retry_after_seconds,
+        other: Map::new(),
+    }
+}
+
+/// What may be done next. A code that says nothing about the outcome never
+/// invites to pay, whoever made the refusal (P5).
+fn next(rejection: &Rejection) -> (RetryAction, Option<u64>) {
+    let known = rejection.retry_after_seconds;
+    match rejection.code {
+        ErrorCode::SettlementPending => {
+            (RetryAction::RetrySamePayment, known.or(Some(PENDING_RETRY_SECONDS)))
+        }
+        ErrorCode::NetworkUnavailable
+        | ErrorCode::UnexpectedSettleError
+        | ErrorCode::TooManyRequests
+        | ErrorCode::UnexpectedVerifyError => {
+            (RetryAction::RetrySamePayment, known.or(Some(UNAVAILABLE_RETRY_SECONDS)))
+        }
+        ErrorCode::DuplicateSettlement | ErrorCode::RequestMismatch => (RetryAction::DoNotRetry, None),
+        _ if rejection.retry_action == RetryAction::RetrySamePayment => {
+            (RetryAction::RetrySamePayment, known.or(Some(PENDING_RETRY_SECONDS)))
+        }
+        _ => (rejection.retry_action, known),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_code_that_leaves_the_outcome_open_invites_to_pay() {
+        for code in ErrorCode::ALL {
+            let answer = failure("eip155:8453", &reject(*code, "why"));
+            let open = [
+                ErrorCode::SettlementPending,
+                ErrorCode::NetworkUnavailable,
+                ErrorCode::TooManyRequests,
+                ErrorCode::UnexpectedSettleError,
+                ErrorCode::UnexpectedVerifyError,
+            ];
+            if open.contains(code) {
+                assert_eq!(answer.retry_action, Some(RetryAction::RetrySamePayment), "{code}");
+                assert!(answer.retry_after_seconds.is_some(), "{code}");
+                assert_eq!(answer.payment_state, None, "{code}: nobody knows");
+            }
+        }
+        let burnt = reject(ErrorCode::InvalidTransactionState, "tomorrow").do_not_retry().after(7);
+        let answer = failure("eip155:8453", &burnt);
+        assert_eq!(
+            (answer.retry_action, answer.retry_after_seconds),
+            (Some(RetryAction::DoNotRetry), Some(7))
+        );
+        let early = reject(ErrorCode::InvalidExactEvmPayloadAuthorizationValidAfter, "early").retry_same();
+        let answer = failure("eip155:8453", &early);
+        assert_eq!(answer.retry_action, Some(RetryAction::RetrySamePayment));
+    }
+
+    #[test]
+    fn every_code_is_answered_as_the_page_says() {
+        let page = include_str!("../../../../../docs/errors.md");
+        for code in ErrorCode::ALL {
+            let start = format!("| `{code}` |");
+            let row = page.lines().find(|line| line.starts_with(&start));
+            let row: Vec<_> =
+                row.unwrap_or_else(|| panic!("docs/errors.md lacks {code}")).split(" | ").collect();
+            // What is not answered here, and what another ledger landed (`owed` above).
+            if row[2] == "–" || *code == ErrorCode::RefundOwed {
+                continue;
+            }
+            let action = failure("eip155:8453", &reject(*code, "why")).retry_action;
+            let action = serde_json::to_value(action).unwrap();
+            assert!(
+                row[4].contains(action.as_str().unwrap()),
+                "docs/errors.md says {} of {code}, not {action}",
+                row[4]
+            );
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Room for a new payment: what its signature may cost without earning is
+//! reserved in the commit of its claim, and its payer's balance is spent once (P3).
+//!
+//! Who finds no room waits for it, as long as a payment may be kept waiting:
+//! most of what is in flight ends within seconds. Nothing is written meanwhile,
+//! and whoever is sent away keeps the money.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quittance_ledger::{Balance, Exposed, LedgerError, NewClaim, NoRoom, Reserve};
+use quittance_protocol::{Amount, Deadline, ErrorCode, Family};
+use tokio::time::Instant;
+
+use crate::admission::answer::{not_now, unavailable};
+use crate::admission::checks::Checked;
+use crate::admission::repeats::Claimed;
+use crate::api::{PayOutcome, Rejection};
+use crate::chain::{ChainView, Verified};
+use crate::in_flight::notices::Notice;
+use crate::metrics::no_room_word;
+use crate::network::configured::ConfiguredNetwork;
+use crate::network::tariffs;
+use crate::{Caller, Inner};
+
+/// How often one request asks the chain, if room that it waited for went to others.
+const CHECKS_MAX: u32 = 3;
+
+/// Pause between two looks for room, when nothing in this process frees any.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long after its deadline a payment still holds its money: it may have landed
+/// just before, where neither we nor the endpoint that was asked have seen it.
+const HOLD_MARGIN_MS: u64 = 60_000;
+
+/// Said where settling cannot be priced, or is dearer than what was charged for it.
+const UNPRICED: &str = "fees";
+
+/// What `Retry-After` says until the window rolls.
+const WINDOW_RETRY_SECONDS: u64 = 600;
+
+/// The same to payers without history while one of them is tried at a time.
+const PROBE_RETRY_SECONDS: u64 = 30;
+
+/// The same while a payer's own payments in flight need its money.
+const BALANCE_RETRY_SECONDS: u64 = 5;
+
+/// The ceilings' window, where nobody can say when it rolls.
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+
+/// Why a payment was not claimed.
+pub(crate) enum NotClaimed {
+    /// The chain says that it would not land.
+    Chain(Rejection),
+    /// No ceiling left room for it.
+    NoRoom(PayOutcome),
+    /// A chain, a price or the ledger is missing.
+    Trouble(PayOutcome),
+}
+
+impl ConfiguredNetwork {
+    /// What a payment's source was seen to hold.
+    pub(crate) fn seen(&self, view: &ChainView) -> Option<Balance> {
+        // A block is whole when it is read; a slot may fill on after a simulation.
+        let at = match self.chain.network().family() {
+            Family::Eip155(_) => view.watch_from,
+            Family::Solana => view.watch_from.saturating_sub(1),
+        };
+        view.balance.map(|amount| Balance { amount, at })
+    }
+
+    /// What a payment's next signature needs reserved; `None` while it cannot be
+    /// priced or settling is dearer than what it is charged.
+    pub(crate) fn reserve(&self, payment: &Verified, gas: Amount, now_ms: i64) -> Option<Reserve> {
+        let allowed = self.allowed_native(gas, now_ms)?;
+        let bound = self.chain.sign().ok()?.cost_bound(payment, allowed).ok()?;
+        self.reserve_bound(payment.source.clone(), bound, now_ms)
+    }
+
+    /// The same for a bound that is known.
+    pub(crate) fn reserve_bound(&self, source: String, bound_native: u128, now_ms: i64) -> Option<Reserve> {
+        let usdc = self.cost_usdc(bound_native, now_ms)?;
+        let native = u64::try_from(bound_native).ok()?;
+        Some(Reserve {
+            source,
+            balance: None,
+            hold_until_ms: None,
+            bound: Exposed { usdc, native },
+            by_code: false,
+            limits: self.limits,
+        })
+    }
+}
+
+impl Checked {
+    /// The reservation with what the chain said.
+    fn complete(&self, reserve: Reserve) -> Reserve {
+        let hold_until_ms = match self.deadline {
+            Deadline::UnixSeconds(seconds) => {
+                let ms = seconds.saturating_mul(1_000).saturating_add(HOLD_MARGIN_MS);
+                Some(i64::try_from(ms).unwrap_or(i64::MAX))
+            }
+            Deadline::BlockHeight(_) => None,
+        };
+        Reserve { balance: self.balance, hold_until_ms, by_code: self.by_code, ..reserve }
+    }
+}
+
+impl Inner {
+    /// Checks the chain and claims, once there is room.
+    pub(crate) async fn claim_with_room(
+        self: &Arc<Self>,
+        (net, payment, gas, caller): (&Arc<ConfiguredNetwork>, &Verified, Amount, Caller),
+        notice: &Arc<Notice>,
+        until: Instant,
+        new: &(dyn Fn(&Checked) -> NewClaim + Send + Sync),
+    ) -> Result<Claimed, NotClaimed> {
+        let mut checks = 0;
+        loop {
+            let reserve = self.wait_for_room(net, payment, gas, until).await?;
+            checks += 1;
+            let checked = match self.check_chain(net, payment, caller).await {
+                Ok(checked) => checked,
+                Err(PayOutcome::Refused(rejection)) => return Err(NotClaimed::Chain(rejection)),
+                Err(outcome) => return Err(NotClaimed::Trouble(outcome)),
+            };
+            match self.claim((net, payment), new(&checked), checked.complete(reserve), notice).await {
+                Ok(claimed) => return Ok(claimed),
+                Err(LedgerError::NoRoom(why)) if checks >= CHECKS_MAX => {
+                    return Err(NotClaimed::NoRoom(self.no_room(net, payment, why).await));
+                }
+                Err(LedgerError::NoRoom(why)) => self.wait_for_change(net, payment, why, until).await?,
+                Err(error) => return Err(NotClaimed::Trouble(unavailable(&error))),
+            }
+        }
+    }
+
+    /// What is to be reserved, once the ledger had room for it.
+    async fn wait_for_room(
+        &self,
+        net: &ConfiguredNetwork,
+        payment: &Verified,
+        gas: Amount,
+        until: Instant,
+    ) -> Result<Reserve, NotClaimed> {
+        loop {
+            let now_ms = self.context.clock.now_ms();
+            let Some(reserve) = net.reserve(payment, gas, now_ms) else {
+                return Err(NotClaimed::Trouble(not_now(UNPRICED)));
+            };
+            let (ledger, network) = (&self.context.ledger, net.chain.network());
+            let reading = self.strangers.reading(payment.signer()).await;
+            let room = ledger.room(network, &payment.payer, reserve.clone(), now_ms).await;
+            drop(reading);
+            match room {
+                Ok(()) => return Ok(reserve),
+                Err(LedgerError::NoRoom(why)) => self.wait_for_change(net, payment, why, until).await?,
+                Err(error) => return Err(NotClaimed::Trouble(unavailable(&error))),
+            }
+        }
+    }
+
+    /// What is to be reserved, if there is room for it now; for who only asks.
+    pub(crate) async fn has_room(
+        &self,
+        net: &ConfiguredNetwork,
+        payment: &Verified,
+        gas: Amount,
+    ) -> Result<Reserve, PayOutcome> {
+        let now_ms = self.context.clock.now_ms();
+        let Some(reserve) = net.reserve(payment, gas, now_ms) else { return Err(not_now(UNPRICED)) };
+        let reading = self.strangers.reading(payment.signer()).await;
+        let room = self.context.ledger.room(net.chain.network(), &payment.payer, reserve.clone(), now_ms);
+        let room = room.await;
+        drop(reading);
+        match room {
+            Ok(()) => Ok(reserve),
+            Err(LedgerError::NoRoom(why)) => Err(self.no_room(net, payment, why).await),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    async fn wait_for_change(
+        &self,
+        net: &ConfiguredNetwork,
+        payment: &Verified,
+        why: NoRoom,
+        until: Instant,
+    ) -> Result<(), NotClaimed> {
+        // Whoever asks for an offer now must not get one that would be refused.
+        if matches!(why, NoRoom::NetworkInFlight | NoRoom::Spent) {
+            let _reading = self.strangers.reading(payment.signer()).await;
+            let (context, now_ms) = (&self.context, self.context.clock.now_ms());
+            tariffs::refresh_exposure(net, &*context.ledger, &context.metrics, now_ms).await;
+        }
+        let waiting = self.strangers.waiting(payment.signer());
+        if !why.is_brief() || Instant::now() >= until || waiting.is_none() {
+            return Err(NotClaimed::NoRoom(self.no_room(net, payment, why).await));
+        }
+        tokio::select! {
+            biased;
+            () = self.context.stop.cancelled() => Err(NotClaimed::Trouble(not_now("stopping"))),
+            () = net.freed.notified() => Ok(()),
+            () = tokio::time::sleep_until(until.min(Instant::now() + LOOK_PAUSE)) => Ok(()),
+        }
+    }
+
+    /// What is said to who found no room. Nothing was written, nothing was paid.
+    pub(crate) async fn no_room(
+        &self,
+        net: &ConfiguredNetwork,
+        payment: &Verified,
+        why: NoRoom,
+    ) -> PayOutcome {
+        let network = net.chain.network();
+        self.context.metrics.no_room(network, why);
+        tracing::info!(%network, payer = payment.payer, reason = %why, "no room for a payment");
+        let refused =
+            |code, message: String| Rejection::new(code, message).of(payment.payer.clone()).retry_same();
+        let unavailable =
+            |retry_after_seconds| PayOutcome::Unavailable { retry_after_seconds, reason: no_room_word(why) };
+        match why {
+            // No authorization of today is good by then.
+            NoRoom::PayerBurnt => {
+                let seconds = self.burnt_for(net, payment).await;
+                let message = format!(
+                    "too many of this payer's transactions failed at our cost within a day; pay from another \
+                     address, or sign again in {seconds} s"
+                );
+                let rejection = refused(ErrorCode::InvalidTransactionState, message);
+                PayOutcome::Refused(rejection.do_not_retry().after(seconds))
+            }
+            // What is under way may come to nothing, and funds may come: then this very
+            // payment is good. Whoever signed another one would have two out.
+            NoRoom::Balance => {
+                let message = "payments of this payer that are under way need its balance; send the same \
+                     payment again when they have settled or funds were added";
+                let rejection = refused(ErrorCode::InsufficientFunds, message.to_owned());
+                PayOutcome::Refused(rejection.after(BALANCE_RETRY_SECONDS))
+            }
+            NoRoom::Strangers => unavailable(PROBE_RETRY_SECONDS),
+            NoRoom::Exhausted | NoRoom::Spent => unavailable(WINDOW_RETRY_SECONDS),
+            NoRoom::PayerInFlight | NoRoom::NetworkInFlight | NoRoom::CodeInFlight => {
+                not_now(no_room_word(why))
+            }
+        }
+    }
+
+    /// Until what this payer burnt first leaves the window, in seconds.
+    async fn burnt_for(&self, net: &ConfiguredNetwork, payment: &Verified) -> u64 {
+        let now_ms = self.context.clock.now_ms();
+        let _reading = self.strangers.reading(payment.signer()).await;
+        let until = self.context.ledger.burnt_until(net.chain.network(), &payment.payer, now_ms).await;
+        let left = until.ok().flatten().map(|until_ms| until_ms.saturating_sub(now_ms).max(1));
+        let seconds = left.and_then(|ms| u64::try_from(ms).ok()).map(|ms| ms.div_ceil(1_000));
+        seconds.unwrap_or(DAY_SECONDS)
+    }
+}

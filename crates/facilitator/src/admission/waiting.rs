@@ -1,0 +1,241 @@
+//! Who came with a payment and is still connected (P7).
+//!
+//! A client whose connection ended before it took an answer repeats its call and
+//! signs anew. It was told nothing, so that it left is noted in the books like
+//! any other word that sends a caller away; then what it signs next is answered
+//! from the payment it left behind.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quittance_ledger::{LedgerError, NewClaim, Origin, Payment, PaymentState};
+use quittance_protocol::{Fingerprint, PaymentKey};
+
+use crate::Inner;
+use crate::admission::answer::LEDGER;
+use crate::admission::copies::mixed;
+use crate::api::PayOutcome;
+use crate::context::trouble::{self, Trouble};
+use crate::in_flight::notices::Notice;
+
+/// How often it is tried to note that the callers are gone.
+const NOTE_TRIES_MAX: u32 = 10;
+
+/// Pause between those tries.
+const NOTE_RETRY: Duration = Duration::from_millis(500);
+
+/// The callers of one payment in this process.
+#[derive(Default)]
+pub(crate) struct Present {
+    waiting: usize,
+    /// One of them went without an answer.
+    left: bool,
+}
+
+impl Present {
+    pub(crate) fn arrive(&mut self) {
+        self.waiting = self.waiting.saturating_add(1);
+    }
+
+    /// Whether nobody is left of whom one went without an answer.
+    pub(crate) fn depart(&mut self, left: bool) -> bool {
+        self.waiting = self.waiting.saturating_sub(1);
+        self.left |= left;
+        self.are_gone()
+    }
+
+    /// Copies of a payment are one purchase: as long as one of those who brought
+    /// it waits, its caller is there.
+    pub(crate) fn are_gone(&self) -> bool {
+        self.left && self.waiting == 0
+    }
+}
+
+/// What callers have in common that are one buyer: key, signature and request. A
+/// signature is public once it was sent, and whoever shows it must not keep its
+/// payer from having left, nor leave in its stead: it does not know the request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Purchase {
+    pub(crate) key: PaymentKey,
+    pub(crate) digest: [u8; 32],
+    pub(crate) fingerprint: Fingerprint,
+}
+
+impl Purchase {
+    /// Of a claim that is to be made.
+    pub(crate) fn claimed(new: &NewClaim) -> Self {
+        Self { key: new.key, digest: new.signature_digest, fingerprint: new.fingerprint }
+    }
+
+    /// Of a payment on record.
+    pub(crate) fn of(payment: &Payment) -> Self {
+        Self { key: payment.key, digest: payment.signature_digest, fingerprint: payment.fingerprint }
+    }
+
+    /// Where its callers sit on the board.
+    pub(crate) fn seat(&self) -> PaymentKey {
+        mixed(&mixed(&self.key, &self.digest), self.fingerprint.as_bytes())
+    }
+}
+
+/// A caller's purchase, once it is known.
+struct Bound {
+    inner: Arc<Inner>,
+    notice: Arc<Notice>,
+    purchase: Purchase,
+}
+
+enum State {
+    Connected {
+        bound: Option<Bound>,
+        sent_away: bool,
+    },
+    /// The connection ended; `true` without an answer.
+    Over(bool),
+}
+
+/// A caller as [`crate::Facilitator::pay_for`] sees it.
+#[derive(Clone)]
+pub struct Waiting(Arc<Mutex<State>>);
+
+/// The connection that the payment came with. Dropped without
+/// [`answered`](Self::answered), its caller left without an answer.
+pub struct Connection(Arc<Mutex<State>>);
+
+impl Connection {
+    /// A connection whose caller waits from now on.
+    pub fn new() -> (Self, Waiting) {
+        let state = Arc::new(Mutex::new(State::Connected { bound: None, sent_away: false }));
+        (Self(Arc::clone(&state)), Waiting(state))
+    }
+
+    /// The caller has taken a whole answer, whatever it says.
+    pub fn answered(self) {
+        end(&self.0, false);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        end(&self.0, true);
+    }
+}
+
+impl Waiting {
+    /// What it came to buy is this.
+    pub(crate) fn bind(&self, inner: &Arc<Inner>, purchase: Purchase) {
+        let notice = inner.in_flight.notice(purchase.seat());
+        let mut state = lock(&self.0);
+        match &mut *state {
+            State::Connected { bound: bound @ None, .. } => {
+                notice.callers().arrive();
+                *bound = Some(Bound { inner: Arc::clone(inner), notice: Arc::clone(&notice), purchase });
+            }
+            State::Connected { .. } | State::Over(false) => {}
+            State::Over(true) => {
+                let mut callers = notice.callers();
+                callers.arrive();
+                callers.depart(true);
+            }
+        }
+    }
+
+    /// Whether its connection ended, and without an answer; `None` while it stands.
+    pub fn left(&self) -> Option<bool> {
+        match &*lock(&self.0) {
+            State::Connected { .. } => None,
+            State::Over(left) => Some(*left),
+        }
+    }
+
+    /// Where the books cannot be read, what it is told says nothing of a payment that
+    /// may stand in them. Whoever finds no room, or no chain, claimed nothing here: a
+    /// copy of it may be waiting elsewhere, and is a caller of its own.
+    pub(crate) fn note_outcome(&self, outcome: &PayOutcome) {
+        if let PayOutcome::Unavailable { reason: LEDGER, .. } = outcome
+            && let State::Connected { sent_away, .. } = &mut *lock(&self.0)
+        {
+            *sent_away = true;
+        }
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn end(state: &Mutex<State>, left: bool) {
+    let mut state = lock(state);
+    let State::Connected { bound, sent_away } = &mut *state else { return };
+    let left = left || *sent_away;
+    let bound = bound.take();
+    *state = State::Over(left);
+    drop(state);
+    if let Some(Bound { inner, notice, purchase }) = bound {
+        let gone = notice.callers().depart(left);
+        if gone {
+            inner.note_gone(purchase);
+        }
+    }
+}
+
+/// Whether its payer may still come for it, and the books do not say so yet.
+fn is_to_be_noted(payment: &Payment) -> bool {
+    payment.origin == Origin::Gate
+        && payment.pending_answer_at_ms.is_none()
+        && payment.first_answer_at_ms.is_none()
+        && !matches!(payment.state, PaymentState::Refused | PaymentState::Expired)
+}
+
+impl Inner {
+    /// Nobody who came with the payment waits for it any more. Not on a worker's
+    /// runtime: that may end with the connection.
+    pub(crate) fn note_gone(self: &Arc<Self>, purchase: Purchase) {
+        let inner = Arc::clone(self);
+        let noting = async move {
+            for _ in 0..NOTE_TRIES_MAX {
+                match inner.try_note_gone(&purchase).await {
+                    Ok(()) => return,
+                    Err(error) => trouble::note(Trouble::CallerLeft, "", &error),
+                }
+                tokio::select! {
+                    biased;
+                    () = inner.context.stop.cancelled() => return,
+                    () = tokio::time::sleep(NOTE_RETRY) => {}
+                }
+            }
+        };
+        self.drivers.spawn_on(noting, &self.runtime);
+    }
+
+    /// Nothing if it is not claimed yet: whoever claims it looks for its callers.
+    async fn try_note_gone(&self, purchase: &Purchase) -> Result<(), LedgerError> {
+        let Some(known) = self.context.ledger.known(&purchase.key).await? else { return Ok(()) };
+        let bought =
+            *known.signature_digest() == purchase.digest && known.payment.fingerprint == purchase.fingerprint;
+        if !bought || !is_to_be_noted(&known.payment) {
+            return Ok(());
+        }
+        let now_ms = self.context.clock.now_ms();
+        self.context.ledger.note_pending_answer(&known.payment.id, now_ms).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_are_gone_when_the_last_one_is_and_one_left_without_an_answer() {
+        let mut callers = Present::default();
+        callers.arrive();
+        callers.arrive();
+        assert!(!callers.depart(true), "a copy still waits");
+        assert!(callers.depart(false));
+        callers.arrive();
+        assert!(!callers.are_gone(), "it came back");
+        let mut served = Present::default();
+        served.arrive();
+        assert!(!served.depart(false), "who was answered did not leave");
+    }
+}

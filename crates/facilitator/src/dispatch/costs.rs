@@ -1,0 +1,146 @@
+//! The accountant: what attempts of finished payments cost comes into the books,
+//! and what is reserved for them is freed (P3, I10).
+//!
+//! A driver books what it saw. What it did not see, because its process died or a
+//! verdict came from elsewhere, leaves a reservation open; the accountant asks the
+//! chain what became of those attempts. So nothing burnt is missing in the books
+//! for long, and until it is there it counts as reserved.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quittance_ledger::{CostEntry, LedgerError, Payment, PaymentState, Recorded};
+use quittance_protocol::DurableAttempt as _;
+
+use crate::Inner;
+use crate::chain::{ChainFault, NotConnected};
+use crate::context::Context;
+use crate::context::trouble::{self, Trouble};
+use crate::network::configured::ConfiguredNetwork;
+
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// A verdict's own driver gets this long to book what it saw.
+const DRIVER_MS: i64 = 5_000;
+
+/// Payments that one look asks the chain about at most.
+const PAYMENTS_MAX: usize = 64;
+
+/// An attempt whose nonce is used and that no node knows this long after its
+/// payment's verdict can never be included: another attempt took the nonce, and
+/// the block that holds that one is final.
+const DEAD_MS: i64 = 3_600_000;
+
+/// Why one look failed; the next one starts afresh.
+#[derive(Debug, thiserror::Error)]
+enum AccountFault {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Chain(#[from] ChainFault),
+}
+
+impl From<NotConnected> for AccountFault {
+    fn from(error: NotConnected) -> Self {
+        Self::Chain(error.into())
+    }
+}
+
+struct Accountant {
+    context: Arc<Context>,
+    net: Arc<ConfiguredNetwork>,
+}
+
+impl Inner {
+    /// One accountant for each network.
+    pub(crate) fn start_accountants(self: &Arc<Self>) {
+        for net in &self.networks {
+            let accountant = Accountant { context: Arc::clone(&self.context), net: Arc::clone(net) };
+            self.drivers.spawn(accountant.keep());
+        }
+    }
+}
+
+impl Accountant {
+    async fn keep(self) {
+        loop {
+            if let Err(fault) = self.look().await {
+                trouble::note(Trouble::Accounts, self.net.chain.network().as_str(), &fault);
+            }
+            tokio::select! {
+                biased;
+                () = self.context.stop.cancelled() => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(), AccountFault> {
+        let open = self.context.ledger.unaccounted(self.net.chain.network()).await?;
+        let old = self.context.clock.now_ms().saturating_sub(DRIVER_MS);
+        let due = open.into_iter().filter(|payment| payment.verdict_at_ms.is_some_and(|at| at <= old));
+        for payment in due.take(PAYMENTS_MAX) {
+            self.account_for(&payment).await?;
+        }
+        Ok(())
+    }
+
+    /// Books each attempt, and frees what is reserved once the fate of all is known.
+    async fn account_for(&self, payment: &Payment) -> Result<(), AccountFault> {
+        let mut known = true;
+        for attempt in self.context.ledger.recorded_attempts(&payment.id).await? {
+            known &= self.book(payment, &attempt).await? || self.is_dead(payment, &attempt).await?;
+        }
+        if known && self.context.ledger.release(&payment.id, self.context.clock.now_ms()).await? {
+            self.net.free();
+        }
+        Ok(())
+    }
+
+    /// Whether the attempt's cost is in the books.
+    async fn book(&self, payment: &Payment, attempt: &Recorded) -> Result<bool, AccountFault> {
+        let transaction = attempt.transaction();
+        let landed = payment.landing.as_ref().filter(|landing| landing.transaction == transaction);
+        let earned = payment.state == PaymentState::Settled && landed.is_some();
+        let takes_nonce = self.net.chain.facts().takes_nonce;
+        let native = match landed {
+            Some(landing) => Some(landing.cost_native),
+            None if takes_nonce => self.net.chain.nonces()?.transaction_cost(transaction).await?,
+            // What a Solana attempt cost stands in its landing.
+            None => None,
+        };
+        let Some(native) = native else { return Ok(false) };
+        let now_ms = self.context.clock.now_ms();
+        let usdc = self.net.cost_usdc(native, now_ms);
+        let entry = CostEntry {
+            network: payment.network.clone(),
+            transaction: transaction.to_owned(),
+            payment: Some(payment.id.clone()),
+            native,
+            usdc,
+            earned,
+        };
+        if self.context.ledger.book_cost(entry, now_ms).await?
+            && let Some(usdc) = usdc
+        {
+            self.context.metrics.spent(&payment.network, usdc, earned);
+            self.net.spending.add(usdc);
+        }
+        self.net.free();
+        Ok(true)
+    }
+
+    /// Whether the attempt can never be included any more.
+    async fn is_dead(&self, payment: &Payment, attempt: &Recorded) -> Result<bool, AccountFault> {
+        let old = self.context.clock.now_ms().saturating_sub(DEAD_MS);
+        if payment.verdict_at_ms.is_none_or(|at| at > old) {
+            return Ok(false);
+        }
+        match (attempt.nonce(), attempt.wallet()) {
+            (Some(nonce), Some(wallet)) => Ok(nonce < self.net.chain.nonces()?.used(wallet).await?),
+            // A Solana attempt that is unknown this long has outlived its blockhash.
+            _ => Ok(true),
+        }
+    }
+}

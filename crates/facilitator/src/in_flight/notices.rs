@@ -1,0 +1,241 @@
+//! The notice board: who works on which payment in this process.
+//!
+//! It saves work and wakes waiters; it decides nothing. The ledger alone says
+//! what is claimed, settled or delivered, so losing the board loses nothing.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+use quittance_ledger::Payment;
+use quittance_protocol::{PaymentKey, SettleResponse};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::admission::waiting::Present;
+use crate::api::{PayOutcome, Rejection};
+
+/// All notices of this process.
+#[derive(Default)]
+pub(crate) struct InFlight {
+    notices: Arc<Mutex<BTreeMap<PaymentKey, Weak<Notice>>>>,
+}
+
+/// One payment's notice; lives as long as somebody holds it.
+pub(crate) struct Notice {
+    key: PaymentKey,
+    home: Arc<Mutex<BTreeMap<PaymentKey, Weak<Notice>>>>,
+    /// Taken for look-up, chain check and claim, so that copies of one payment
+    /// cost one chain check (single flight).
+    pub(crate) turn: tokio::sync::Mutex<Turn>,
+    /// Announcements so far.
+    announced: AtomicU64,
+    /// Wakes in the order in which they came: a `watch` channel draws one of
+    /// several queues, and a simulated world would not repeat.
+    waiters: Notify,
+    /// Whether a driver of this process works on the payment.
+    driven: AtomicBool,
+    /// Who came with the payment.
+    callers: Mutex<Present>,
+    /// What was read last, for copies that ask at the same time.
+    pub(crate) reading: tokio::sync::Mutex<Option<Reading>>,
+    /// What one copy too many is told.
+    pub(crate) glimpse: Mutex<Glimpse>,
+}
+
+/// A payment as the ledger had it a moment ago.
+pub(crate) struct Reading {
+    pub(crate) at: Instant,
+    /// Announcements until then.
+    pub(crate) announced: u64,
+    pub(crate) payment: Payment,
+}
+
+/// What is known of a payment without waiting.
+#[derive(Default)]
+pub(crate) struct Glimpse {
+    pub(crate) at: Option<Instant>,
+    pub(crate) receipt: Option<SettleResponse>,
+}
+
+/// The right to drive a payment in this process; ends when dropped.
+pub(crate) struct Driving(Arc<Notice>);
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        self.0.driven.store(false, Ordering::Release);
+    }
+}
+
+/// What the last holder of the turn learned.
+#[derive(Default)]
+pub(crate) struct Turn {
+    /// The chain's refusal of this very signature, shared with copies that
+    /// waited behind the one that asked.
+    pub(crate) refused: Option<([u8; 32], Rejection)>,
+    /// When nobody could be asked or there was no room, and what was said then.
+    trouble: Option<(Instant, u64, &'static str)>,
+}
+
+impl Turn {
+    /// Notes what one who waited out a node or a ceiling is told, for those behind.
+    pub(crate) fn note_trouble(&mut self, outcome: &PayOutcome) {
+        if let PayOutcome::Unavailable { retry_after_seconds, reason } = outcome {
+            self.trouble = Some((Instant::now(), *retry_after_seconds, reason));
+        }
+    }
+
+    /// The same for whoever has waited since `arrived`: each copy would wait as long
+    /// again, one behind the other.
+    pub(crate) fn trouble_since(&self, arrived: Instant) -> Option<PayOutcome> {
+        let (_, retry_after_seconds, reason) = self.trouble.filter(|(heard, ..)| *heard >= arrived)?;
+        Some(PayOutcome::Unavailable { retry_after_seconds, reason })
+    }
+}
+
+impl InFlight {
+    /// The payment's notice, made when there is none.
+    pub(crate) fn notice(&self, key: PaymentKey) -> Arc<Notice> {
+        let mut notices = self.notices.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(notice) = notices.get(&key).and_then(Weak::upgrade) {
+            return notice;
+        }
+        let notice = Arc::new(Notice {
+            key,
+            home: Arc::clone(&self.notices),
+            turn: tokio::sync::Mutex::default(),
+            announced: AtomicU64::new(0),
+            waiters: Notify::new(),
+            driven: AtomicBool::new(false),
+            reading: tokio::sync::Mutex::default(),
+            glimpse: Mutex::default(),
+            callers: Mutex::default(),
+        });
+        notices.insert(key, Arc::downgrade(&notice));
+        notice
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.notices.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len()
+    }
+}
+
+impl Notice {
+    /// Wakes everyone who waits for this payment.
+    pub(crate) fn announce(&self) {
+        self.announced.fetch_add(1, Ordering::AcqRel);
+        self.waiters.notify_waiters();
+    }
+
+    /// The right to drive, unless a driver of this process has it: a process
+    /// that lost its lease and joined again may find its own payment orphaned
+    /// while its driver still lives, and two would sign twice (I10).
+    pub(crate) fn drive(self: &Arc<Self>) -> Option<Driving> {
+        let taken = self.driven.swap(true, Ordering::AcqRel);
+        (!taken).then(|| Driving(Arc::clone(self)))
+    }
+
+    /// Who came with the payment, for as long as the guard is held: never over an `.await`.
+    pub(crate) fn callers(&self) -> MutexGuard<'_, Present> {
+        self.callers.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Whether a driver of this process works on the payment.
+    pub(crate) fn is_driven(&self) -> bool {
+        self.driven.load(Ordering::Acquire)
+    }
+
+    /// Announcements so far.
+    pub(crate) fn announced(&self) -> u64 {
+        self.announced.load(Ordering::Acquire)
+    }
+
+    /// Changes from now on.
+    pub(crate) fn subscribe(self: &Arc<Self>) -> Changes {
+        Changes { seen: self.announced.load(Ordering::Acquire), notice: Arc::clone(self) }
+    }
+}
+
+/// What one waiter has not seen yet.
+pub(crate) struct Changes {
+    notice: Arc<Notice>,
+    seen: u64,
+}
+
+impl Changes {
+    /// Returns at the next announcement, or at once if there was one already.
+    pub(crate) async fn changed(&mut self) {
+        loop {
+            let mut woken = std::pin::pin!(self.notice.waiters.notified());
+            // Listens before it looks, so that nothing falls in between.
+            woken.as_mut().enable();
+            let announced = self.notice.announced.load(Ordering::Acquire);
+            if announced != self.seen {
+                self.seen = announced;
+                return;
+            }
+            woken.await;
+        }
+    }
+}
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        let mut notices = self.home.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // A new notice may stand there already: its maker found ours dying.
+        if notices.get(&self.key).is_some_and(|weak| weak.strong_count() == 0) {
+            notices.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_share_a_notice_and_the_last_holder_takes_it_down() {
+        let in_flight = InFlight::default();
+        let key = PaymentKey::from_bytes([1; 32]);
+        let first = in_flight.notice(key);
+        let second = in_flight.notice(key);
+        assert!(Arc::ptr_eq(&first, &second));
+        drop(first);
+        assert_eq!(in_flight.len(), 1);
+        drop(second);
+        assert_eq!(in_flight.len(), 0, "the in_flight does not grow with the payments it has seen");
+    }
+
+    #[test]
+    fn one_driver_at_a_time_in_this_process() {
+        let in_flight = InFlight::default();
+        let notice = in_flight.notice(PaymentKey::from_bytes([3; 32]));
+        let driving = notice.drive();
+        assert!(driving.is_some());
+        assert!(in_flight.notice(PaymentKey::from_bytes([3; 32])).drive().is_none());
+        drop(driving);
+        assert!(notice.drive().is_some());
+    }
+
+    #[tokio::test]
+    async fn an_announcement_before_waiting_is_not_lost() {
+        let in_flight = InFlight::default();
+        let notice = in_flight.notice(PaymentKey::from_bytes([2; 32]));
+        let mut changes = notice.subscribe();
+        notice.announce();
+        tokio::time::timeout(std::time::Duration::from_secs(5), changes.changed()).await.unwrap();
+    }
+
+    /// Ten copies behind a node that hangs take as long as one.
+    #[test]
+    fn whoever_queued_before_trouble_was_heard_hears_it_too_and_who_came_later_asks() {
+        let mut turn = Turn::default();
+        let queued = Instant::now();
+        assert!(turn.trouble_since(queued).is_none());
+        turn.note_trouble(&PayOutcome::Unavailable { retry_after_seconds: 5, reason: "chain" });
+        assert!(matches!(turn.trouble_since(queued), Some(PayOutcome::Unavailable { reason: "chain", .. })));
+        let later = Instant::now() + std::time::Duration::from_secs(1);
+        assert!(turn.trouble_since(later).is_none(), "another look may find it gone");
+    }
+}

@@ -1,0 +1,199 @@
+//! One network's network: its chain, its terms, its recent tariffs, its poller.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use quittance_ledger::{Exposed, ExposureLimits, Recorded};
+use quittance_protocol::{Amount, Family, PaymentRequirements};
+use quittance_quote::{
+    Markup, NetworkTerms, QuoteError, Tariff, TariffWindow, native_to_usdc, requirements, usdc_to_native,
+};
+use tokio::sync::Notify;
+
+use crate::api::NetworkInfo;
+use crate::chain::{Chain, Sent};
+use crate::network::closed::{Closed, Obstructed, SOON_SECONDS};
+use crate::network::offer::{Moment, Prepared};
+use crate::network::poller::Poller;
+use crate::network::spending::Spending;
+use crate::network::strangers::Share;
+use crate::rates::{Coin, RateSource};
+
+/// Everything about one network.
+pub(crate) struct ConfiguredNetwork {
+    pub(crate) chain: Arc<Chain>,
+    pub(crate) terms: NetworkTerms,
+    pub(crate) coin: Coin,
+    pub(crate) rates: Arc<dyn RateSource>,
+    pub(crate) poller: Poller,
+    pub(crate) window: RwLock<TariffWindow>,
+    pub(crate) prepared: Prepared,
+    pub(crate) moment: Moment,
+    pub(crate) gas_floor: Amount,
+    pub(crate) gas_ceiling: Amount,
+    /// What attempts may cost without earning (P3).
+    pub(crate) limits: ExposureLimits,
+    /// Something in flight ended: there may be room.
+    pub(crate) freed: Notify,
+    pub(crate) spending: Spending,
+    /// Nothing new is taken; what was begun is finished.
+    pub(crate) retired: bool,
+    /// Others, with ledgers of their own, settle to the same address.
+    pub(crate) shared_pay_to: bool,
+    /// Pause between two looks for transfers that the ledger cannot explain.
+    pub(crate) payout_look: Duration,
+    /// Pause between two looks at the endpoints' heads.
+    pub(crate) head_look: Duration,
+    /// Whether the chain answered since this process started, and the wallet's
+    /// nonce counter is not behind it: before that nothing may be signed.
+    pub(crate) ready: AtomicBool,
+    /// What the last look at wallet, token and recipient found.
+    pub(crate) obstructed: Obstructed,
+    /// Whether a transaction under the base fee holds up the wallet.
+    pub(crate) lane_is_stuck: AtomicBool,
+    /// Why the network was closed when the last tariff was due; for logs and alerts.
+    pub(crate) closed: Mutex<Option<Closed>>,
+    /// Whether payers without history waited when that was last looked at.
+    pub(crate) strangers_wait: AtomicBool,
+    /// What strangers may ask of it.
+    pub(crate) share: Share,
+    pub(crate) cost_budget: Amount,
+    /// A markup of one.
+    pub(crate) at_cost: Markup,
+}
+
+impl ConfiguredNetwork {
+    /// The tariff to offer now.
+    pub(crate) fn current(&self, now_ms: i64) -> Option<Tariff> {
+        self.open(now_ms).ok()
+    }
+
+    /// The tariff to offer now, or why there is none. No I/O (P4).
+    pub(crate) fn open(&self, now_ms: i64) -> Result<Tariff, Closed> {
+        self.if_open(now_ms, Tariff::clone)
+    }
+
+    /// The same, for who needs only a part of the tariff.
+    fn if_open<T>(&self, now_ms: i64, read: impl FnOnce(&Tariff) -> T) -> Result<T, Closed> {
+        if self.retired {
+            return Err(Closed::Retired);
+        }
+        if let Some(reason) = self.obstructed.now() {
+            return Err(reason);
+        }
+        if self.lane_is_stuck.load(Ordering::Acquire) {
+            return Err(Closed::LaneUnderBaseFee);
+        }
+        if let Some(reason) = self.spending.closed(&self.limits, now_ms) {
+            return Err(reason);
+        }
+        // A tariff outlives the rate it was made from, but is not offered
+        // without one: the coin may be at any price by now.
+        if !self.rates.is_known(self.coin, now_ms) {
+            return Err(Closed::NoRate);
+        }
+        // An earlier life's tariff may still be current.
+        if !self.ready.load(Ordering::Acquire) {
+            return Err(Closed::NoTariff);
+        }
+        let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
+        let tariff = window.current(now_ms).ok_or(Closed::NoTariff)?;
+        if tariff.gas > self.gas_ceiling { Err(Closed::AboveCeiling) } else { Ok(read(tariff)) }
+    }
+
+    /// Something in flight ended: there may be room.
+    pub(crate) fn free(&self) {
+        self.spending.something_ended();
+        self.freed.notify_one();
+    }
+
+    /// The most that the next settlement may cost, which was charged `gas`, where
+    /// the chain says `bound_native` of any: what a claim would reserve.
+    pub(crate) fn next_bound(&self, gas: Amount, bound_native: u128, now_ms: i64) -> Option<Exposed> {
+        let allowed = self.allowed_native(gas, now_ms)?;
+        let bound = self.chain.sign().ok().and_then(|wallet| wallet.settlement_bound(allowed));
+        let native = bound.unwrap_or(bound_native);
+        Some(Exposed { usdc: self.cost_usdc(native, now_ms)?, native: u64::try_from(native).ok()? })
+    }
+
+    /// What `Retry-After` says while the network is closed.
+    pub(crate) fn retry_after_seconds(&self, now_ms: i64) -> u64 {
+        self.open(now_ms).err().map_or(SOON_SECONDS, Closed::retry_after_seconds)
+    }
+
+    /// The tariff in the window that makes `amount` the price of `service`.
+    pub(crate) fn matching(&self, amount: Amount, service: Amount, now_ms: i64) -> Option<Tariff> {
+        let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
+        window.paying(amount, service, now_ms).cloned()
+    }
+
+    /// Takes a tariff in that is already in the ledger.
+    pub(crate) fn push(&self, tariff: Tariff) -> Result<(), QuoteError> {
+        self.window.write().unwrap_or_else(PoisonError::into_inner).push(tariff)
+    }
+
+    /// The newest known tariff, however old.
+    pub(crate) fn newest(&self) -> Option<Tariff> {
+        self.window.read().unwrap_or_else(PoisonError::into_inner).newest().cloned()
+    }
+
+    /// The offer of `service` on this network, or `None` when it cannot be offered.
+    pub(crate) fn offer(&self, service: Amount, now_ms: i64) -> Option<PaymentRequirements> {
+        let tariff = self.current(now_ms)?;
+        self.moment.terms(&self.terms, now_ms, |_, terms| requirements(service, tariff.gas, terms).ok())
+    }
+
+    /// Appends the JSON of [`Self::offer`] to `out`; nothing where that is `None`.
+    pub(crate) fn write_offer(&self, service: Amount, now_ms: i64, out: &mut Vec<u8>) -> Option<()> {
+        let gas = self.if_open(now_ms, |tariff| tariff.gas).ok()?;
+        let prepare = |number, terms: &NetworkTerms| self.prepared.at(gas, number, terms).ok();
+        self.moment.terms(&self.terms, now_ms, prepare)?.write(service, out).ok()
+    }
+
+    /// The most a settlement may cost in wei or lamports, for a payment that
+    /// was charged `gas` for it (I10).
+    pub(crate) fn allowed_native(&self, gas: Amount, now_ms: i64) -> Option<u128> {
+        let rate = self.rates.rate(self.coin, now_ms)?;
+        let dollars = gas.checked_add(self.cost_budget).ok()?;
+        usdc_to_native(dollars, i64::from(self.chain.facts().coin.decimals), &rate).ok()
+    }
+
+    /// What `native` wei or lamports are worth, without markup, rounded up. At
+    /// the last known rate if need be: a cost booked without a value would slip
+    /// past the ceilings.
+    pub(crate) fn cost_usdc(&self, native: u128, now_ms: i64) -> Option<Amount> {
+        let rate = self.rates.last_known(self.coin, now_ms)?;
+        native_to_usdc(native, i64::from(self.chain.facts().coin.decimals), &rate, &self.at_cost).ok()
+    }
+
+    /// Broadcasts durable bytes (I2, I3).
+    pub(crate) async fn send(&self, attempt: &Recorded) -> Sent {
+        match self.chain.broadcast() {
+            Ok(nodes) => nodes.broadcast(attempt).await,
+            Err(error) => error.into(),
+        }
+    }
+
+    /// As discovery shows it.
+    pub(crate) fn info(&self, now_ms: i64) -> NetworkInfo {
+        NetworkInfo {
+            network: self.terms.network.clone(),
+            asset: self.terms.asset.clone(),
+            pay_to: self.terms.pay_to.clone(),
+            scheme: "exact".to_owned(),
+            gas: self.current(now_ms).map(|tariff| tariff.gas),
+            extra: self.terms.extra.clone(),
+        }
+    }
+
+    /// Whether a requirement names this network's asset and recipient, compared
+    /// as the chain would (EVM hex ignores case, base58 does not).
+    pub(crate) fn sells(&self, requirements: &PaymentRequirements) -> bool {
+        let same = |a: &str, b: &str| match self.terms.network.family() {
+            Family::Eip155(_) => a.eq_ignore_ascii_case(b),
+            Family::Solana => a == b,
+        };
+        same(&requirements.asset, &self.terms.asset) && same(&requirements.pay_to, &self.terms.pay_to)
+    }
+}

@@ -1,0 +1,185 @@
+//! From a network's section of the configuration to its chain, connected now or later.
+
+use std::sync::Arc;
+
+use quittance_evm::{EvmChain, EvmConfig, EvmDecode, EvmError};
+use quittance_protocol::{Family, Secret};
+use quittance_solana::{
+    Commitment, SolanaChain, SolanaConfig, SolanaDecode, SolanaError, TokenAccountPolicy,
+};
+
+use crate::chain::{Chain, Connect, Decode, Facts, Ports};
+use crate::config::units::{basis_points, usdc};
+use crate::config::{Config, ConfigError, NetworkConfig, TokenAccount, read_secret_of};
+use crate::start::error::StartError;
+
+/// Highest compute unit limit a payer may set; a transfer with memo and
+/// account creation uses well under half of it.
+const COMPUTE_UNIT_LIMIT_MAX: u32 = 200_000;
+
+/// Highest compute unit price a payer may set. The product with the limit is
+/// capped separately by `priority_fee_lamports_max`.
+const COMPUTE_UNIT_PRICE_MICRO_LAMPORTS_MAX: u64 = 5_000_000;
+
+/// Connects, or leaves it to the background where the nodes do not answer. What
+/// is wrong in the configuration still ends the start.
+pub(crate) async fn connect_now_or_later(
+    name: &str,
+    network: &NetworkConfig,
+    config: &Config,
+) -> Result<Arc<Chain>, StartError> {
+    let link = Link::new(name, network, config)?;
+    let (facts, decode) = (link.facts()?, link.decode());
+    match link.connect(false).await {
+        Ok(ports) => Ok(Arc::new(Chain::connected(facts, decode, ports))),
+        Err(error) if error.is_unreachable() => {
+            tracing::error!(network = %network.network, %error, "not connected; trying again in the background");
+            Ok(Arc::new(Chain::later(facts, decode, link.in_background())))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What connecting to one network needs.
+struct Link {
+    name: String,
+    network: NetworkConfig,
+    wallet: Secret,
+    former: Vec<Secret>,
+    headroom_bps: u128,
+    second_opinion: u64,
+}
+
+impl Link {
+    fn new(name: &str, network: &NetworkConfig, config: &Config) -> Result<Self, StartError> {
+        let reference = network
+            .wallets
+            .first()
+            .ok_or_else(|| ConfigError::Invalid(format!("networks.{name}: wallets is empty")))?;
+        let mut former = Vec::with_capacity(network.retired_wallets.len());
+        for (index, reference) in network.retired_wallets.iter().enumerate() {
+            former.push(read_secret_of(&format!("networks.{name}.retired_wallets[{index}]"), reference)?);
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            network: network.clone(),
+            former,
+            wallet: read_secret_of(&format!("networks.{name}.wallets[0]"), reference)?,
+            headroom_bps: u128::from(basis_points(
+                "quote.base_fee_headroom",
+                &config.quote.base_fee_headroom,
+            )?),
+            second_opinion: usdc("second_opinion_usdc", &network.second_opinion_usdc)?.atomic(),
+        })
+    }
+
+    /// What is known without asking a node.
+    fn facts(&self) -> Result<Facts, StartError> {
+        let coin = self.network.gas_coin();
+        match self.network.network.family() {
+            Family::Eip155(_) => {
+                let config = self.evm_config(false).map_err(|source| self.evm(source))?;
+                quittance_evm::facts(&config, coin, &self.wallet).map_err(|source| self.evm(source))
+            }
+            Family::Solana => {
+                quittance_solana::facts(&self.solana_config(false), coin, &self.wallet, &self.former)
+                    .map_err(|source| self.solana(source))
+            }
+        }
+    }
+
+    fn decode(&self) -> Arc<dyn Decode> {
+        let network = self.network.network.clone();
+        match network.family() {
+            Family::Eip155(_) => {
+                let evm = self.network.evm();
+                Arc::new(EvmDecode::new(network).with_domain(evm.asset_name, evm.asset_version))
+            }
+            Family::Solana => Arc::new(SolanaDecode::new(network)),
+        }
+    }
+
+    /// `late`: the service sells already, so that one wrong endpoint of several is
+    /// left out instead of ending the start.
+    async fn connect(&self, late: bool) -> Result<Ports, StartError> {
+        match self.network.network.family() {
+            Family::Eip155(_) => {
+                let connected = async { EvmChain::connect(self.evm_config(late)?, &self.wallet).await };
+                Ok(quittance_evm::ports(connected.await.map_err(|source| self.evm(source))?))
+            }
+            Family::Solana => {
+                let chain = SolanaChain::open(self.solana_config(late), &self.wallet, &self.former).await;
+                Ok(quittance_solana::ports(chain.map_err(|source| self.solana(source))?))
+            }
+        }
+    }
+
+    fn in_background(self) -> Connect {
+        let link = Arc::new(self);
+        Box::new(move || {
+            let link = Arc::clone(&link);
+            Box::pin(async move { link.connect(true).await.map_err(|error| error.to_string()) })
+        })
+    }
+
+    fn evm_config(&self, late: bool) -> Result<EvmConfig, EvmError> {
+        let (network, section) = (&self.network, self.network.evm());
+        let mut evm = EvmConfig::new(
+            network.network.clone(),
+            network.rpc_urls.clone(),
+            network.asset.clone(),
+            network.pay_to.clone(),
+        );
+        section.asset_name.clone_into(&mut evm.asset_name);
+        section.asset_version.clone_into(&mut evm.asset_version);
+        evm.asset_decimals = network.asset_decimals;
+        evm.authorization_seconds_max = section.authorization_seconds_max;
+        evm.confirmations = section.confirmations;
+        evm.settle_gas_limit = section.settle_gas_limit;
+        evm.settle_gas_expected = section.settle_gas_expected;
+        evm.base_fee_headroom_bps = self.headroom_bps;
+        evm.max_fee_per_gas_wei = u128::from(section.max_fee_per_gas_wei);
+        evm.priority_fee_wei = u128::from(section.priority_fee_wei);
+        evm.rpc_timeout_ms = network.rpc_timeout_ms;
+        evm.head_age_max_ms = network.head_age_seconds_max.saturating_mul(1_000);
+        evm.poll_interval_ms = network.poll_interval_ms;
+        evm.contract_payers = section.contract_payers;
+        evm.second_opinion_value = self.second_opinion;
+        evm.former_wallets =
+            self.former.iter().map(quittance_evm::wallet_address).collect::<Result<_, _>>()?;
+        evm.late = late;
+        Ok(evm)
+    }
+
+    fn solana_config(&self, late: bool) -> SolanaConfig {
+        let (network, section) = (&self.network, self.network.solana());
+        SolanaConfig {
+            network: network.network.clone(),
+            rpc_urls: network.rpc_urls.clone(),
+            asset: network.asset.clone(),
+            pay_to: network.pay_to.clone(),
+            token_account: match section.token_account {
+                TokenAccount::AtStart => TokenAccountPolicy::AtStart,
+                TokenAccount::InPayment => TokenAccountPolicy::InPayment,
+            },
+            compute_unit_limit_max: COMPUTE_UNIT_LIMIT_MAX,
+            compute_unit_price_micro_lamports_max: COMPUTE_UNIT_PRICE_MICRO_LAMPORTS_MAX,
+            priority_fee_lamports_max: section.priority_fee_lamports_max,
+            rpc_timeout_ms: network.rpc_timeout_ms,
+            head_age_max_ms: network.head_age_seconds_max.saturating_mul(1_000),
+            commitment: Commitment::Confirmed,
+            second_opinion_value: self.second_opinion,
+            asset_decimals: network.asset_decimals,
+            late,
+            retired: network.retired,
+        }
+    }
+
+    fn evm(&self, source: EvmError) -> StartError {
+        StartError::Evm { name: self.name.clone(), source: Box::new(source) }
+    }
+
+    fn solana(&self, source: SolanaError) -> StartError {
+        StartError::Solana { name: self.name.clone(), source: Box::new(source) }
+    }
+}

@@ -1,0 +1,196 @@
+//! What a customer is offered: as a value for discovery and tests, and as text
+//! for the 402 itself. Pure, from memory (P4).
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use quittance_protocol::{Amount, OFFERED_IDENTIFIER, PaymentRequired, ResourceRef, X402_VERSION};
+use quittance_quote::{NetworkTerms, OfferTemplate, QuoteError};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::admission::answer::UNAVAILABLE_RETRY_SECONDS;
+use crate::api::NothingToOffer;
+use crate::network::configured::ConfiguredNetwork;
+
+/// What every 402 says after its networks, around a word that is new each time.
+///
+/// Official clients echo an offer's extensions whole. So the word comes back
+/// with the payment and nowhere else: unlike the signature it never goes on the
+/// chain, and tells the customer from who reads it there (P6).
+const EXTENSIONS: [&str; 2] = [r#"{"payment-identifier":{"info":{"required":false,"id":""#, r#""}}}"#];
+
+/// How long what a chain said of the moment stands in offers: a blockhash lives
+/// some thirty seconds, and the customer needs most of them.
+const MOMENT_MS_MAX: i64 = 10_000;
+
+/// One network's offer as text, prepared once for each surcharge and moment.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared(RwLock<Option<(u64, Arc<OfferTemplate>)>>);
+
+/// A network's terms with what the chain said of the moment.
+#[derive(Debug, Default)]
+pub(crate) struct Moment(RwLock<Option<Arc<Said>>>);
+
+/// What was said, numbered, and when.
+#[derive(Debug)]
+struct Said {
+    number: u64,
+    terms: NetworkTerms,
+    at_ms: i64,
+}
+
+impl Moment {
+    /// Takes in what the chain says now.
+    pub(crate) fn say(&self, terms: &NetworkTerms, extra: Map<String, Value>, now_ms: i64) {
+        let mut said = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let number = said.as_ref().map_or(1, |said| said.number.wrapping_add(1));
+        let mut terms = terms.clone();
+        terms.extra.extend(extra);
+        *said = Some(Arc::new(Said { number, terms, at_ms: now_ms }));
+    }
+
+    /// The moment is over: somebody was told to sign again, and over the same blockhash
+    /// the same message would come out.
+    pub(crate) fn pass(&self) {
+        let mut said = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = said.take() {
+            *said = Some(Arc::new(Said { number: old.number, terms: old.terms.clone(), at_ms: i64::MIN }));
+        }
+    }
+
+    /// Hands out the terms to offer now: `terms` alone once the moment is past.
+    pub(crate) fn terms<T>(
+        &self,
+        terms: &NetworkTerms,
+        now_ms: i64,
+        read: impl FnOnce(u64, &NetworkTerms) -> T,
+    ) -> T {
+        let said = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match said {
+            Some(said) if now_ms.saturating_sub(said.at_ms) <= MOMENT_MS_MAX => {
+                read(said.number, &said.terms)
+            }
+            _ => read(0, terms),
+        }
+    }
+}
+
+impl Prepared {
+    /// The template for `gas`, the surcharge of this moment's tariff, and the terms
+    /// of this number: one made for others is replaced, never used.
+    pub(crate) fn at(
+        &self,
+        gas: Amount,
+        number: u64,
+        terms: &NetworkTerms,
+    ) -> Result<Arc<OfferTemplate>, QuoteError> {
+        if let Some((known, template)) = self.0.read().unwrap_or_else(PoisonError::into_inner).as_ref()
+            && *known == number
+            && template.gas() == gas
+        {
+            return Ok(Arc::clone(template));
+        }
+        let template = Arc::new(OfferTemplate::new(gas, terms)?);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some((number, Arc::clone(&template)));
+        Ok(template)
+    }
+}
+
+/// Networks where payers without history have to wait come last: clients take the
+/// first offer that they can pay, and an offer does not know who reads it (P3).
+fn in_order(networks: &[Arc<ConfiguredNetwork>]) -> impl Iterator<Item = &Arc<ConfiguredNetwork>> {
+    let group =
+        |waits| networks.iter().filter(move |net| net.strangers_wait.load(Ordering::Acquire) == waits);
+    group(false).chain(group(true))
+}
+
+/// The offer of `service` on every network that is open now.
+pub(crate) fn offer(
+    networks: &[Arc<ConfiguredNetwork>],
+    now_ms: i64,
+    service: Amount,
+    resource: ResourceRef<'_>,
+    error: &str,
+) -> Result<PaymentRequired, NothingToOffer> {
+    let accepts: Vec<_> = in_order(networks).filter_map(|net| net.offer(service, now_ms)).collect();
+    if accepts.is_empty() {
+        return Err(nothing(networks, now_ms));
+    }
+    let mut extensions = Map::new();
+    extensions.insert("payment-identifier".to_owned(), json!({ "info": { "required": false } }));
+    Ok(PaymentRequired {
+        x402_version: X402_VERSION,
+        error: Some(error.to_owned()),
+        resource: Some(resource.to_info()),
+        accepts,
+        extensions,
+        other: Map::new(),
+    })
+}
+
+/// Appends the JSON of [`offer`], byte for byte but for the identifier made of
+/// `word`; nothing when there is no offer.
+pub(crate) fn write_offer(
+    networks: &[Arc<ConfiguredNetwork>],
+    now_ms: i64,
+    service: Amount,
+    resource: ResourceRef<'_>,
+    error: &str,
+    word: [u8; 16],
+    out: &mut Vec<u8>,
+) -> Result<(), NothingToOffer> {
+    let start = out.len();
+    out.extend_from_slice(br#"{"x402Version":2,"error":"#);
+    push_json(&error, out);
+    out.extend_from_slice(br#","resource":"#);
+    push_json(&resource, out);
+    out.extend_from_slice(br#","accepts":["#);
+    let none = out.len();
+    for net in in_order(networks) {
+        let before = out.len();
+        if before > none {
+            out.push(b',');
+        }
+        if net.write_offer(service, now_ms, out).is_none() {
+            out.truncate(before);
+        }
+    }
+    if out.len() == none {
+        out.truncate(start);
+        return Err(nothing(networks, now_ms));
+    }
+    out.extend_from_slice(br#"],"extensions":"#);
+    let [before, after] = EXTENSIONS;
+    out.extend_from_slice(before.as_bytes());
+    out.extend_from_slice(OFFERED_IDENTIFIER.as_bytes());
+    let mut hex = [0; 32];
+    if hex::encode_to_slice(word, &mut hex).is_ok() {
+        out.extend_from_slice(&hex);
+    }
+    out.extend_from_slice(after.as_bytes());
+    out.push(b'}');
+    Ok(())
+}
+
+/// Text and plain structs of text always have a JSON form, and memory takes it.
+fn push_json<T: Serialize>(value: &T, out: &mut Vec<u8>) {
+    let start = out.len();
+    if serde_json::to_writer(&mut *out, value).is_err() {
+        out.truncate(start);
+        out.extend_from_slice(b"null");
+    }
+}
+
+fn nothing(networks: &[Arc<ConfiguredNetwork>], now_ms: i64) -> NothingToOffer {
+    let soonest = networks.iter().filter(|net| !net.retired).map(|net| net.retry_after_seconds(now_ms)).min();
+    let sold = networks.iter().filter(|net| !net.retired);
+    let closed = sold.filter_map(|net| Some((net.chain.network().clone(), net.open(now_ms).err()?.as_str())));
+    NothingToOffer {
+        retry_after_seconds: soonest.unwrap_or(UNAVAILABLE_RETRY_SECONDS),
+        closed: closed.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

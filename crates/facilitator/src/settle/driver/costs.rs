@@ -1,0 +1,67 @@
+//! What attempts really cost comes into the books (P3, I10).
+
+use std::sync::Arc;
+
+use quittance_ledger::CostEntry;
+use quittance_protocol::Landing;
+
+use super::{COMMIT_RETRY, Driver};
+use crate::context::trouble::{self, Trouble};
+
+impl Driver {
+    /// In the background: whoever waits for the verdict need not wait for the
+    /// books. What is lost here, the accountant finds by its reservation.
+    pub(super) fn book_earned(&self, landing: Landing) {
+        let entry = self.cost(landing, true);
+        if let Some(usdc) = entry.usdc {
+            self.context.metrics.spent(&self.payment.network, usdc, true);
+            self.context.metrics.cost_share(&self.payment.network, usdc, self.payment.gas);
+            self.net.spending.add(usdc);
+        }
+        let (ledger, now_ms) = (Arc::clone(&self.context.ledger), self.context.clock.now_ms());
+        let net = Arc::clone(&self.net);
+        tokio::spawn(async move {
+            if let Err(error) = ledger.book_cost(entry, now_ms).await {
+                trouble::note(Trouble::Cost, "", &error);
+            }
+            net.free();
+        });
+    }
+
+    /// Before anything else happens to the payment: what was burnt must count
+    /// before its reservation goes, or is made again for the next attempt (P3).
+    pub(super) async fn book_burnt(&mut self, landing: Landing) {
+        let entry = self.cost(landing, false);
+        loop {
+            match self.context.ledger.book_cost(entry.clone(), self.context.clock.now_ms()).await {
+                Ok(true) => {
+                    if let Some(usdc) = entry.usdc {
+                        self.context.metrics.spent(&self.payment.network, usdc, false);
+                        self.net.spending.add(usdc);
+                    }
+                    break;
+                }
+                Ok(false) => break,
+                Err(error) => trouble::note(Trouble::Cost, "", &error),
+            }
+            tokio::select! {
+                biased;
+                () = self.context.stop.cancelled() => return,
+                () = tokio::time::sleep(COMMIT_RETRY) => {}
+            }
+        }
+        self.reserved = 0;
+        self.net.free();
+    }
+
+    fn cost(&self, landing: Landing, earned: bool) -> CostEntry {
+        CostEntry {
+            network: self.payment.network.clone(),
+            transaction: landing.transaction,
+            payment: Some(self.payment.id.clone()),
+            native: landing.cost_native,
+            usdc: self.net.cost_usdc(landing.cost_native, self.context.clock.now_ms()),
+            earned,
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! The driver: performs the engine's effects for one payment.
+//!
+//! One detached task per unfinished payment, so that a client that goes away,
+//! or a handler that panics, cannot stop a settlement half-way.
+
+mod costs;
+mod record;
+mod verdict;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quittance_ledger::{Balance, LedgerError, Payment, PaymentState, Recorded};
+use quittance_protocol::{DurableAttempt as _, Evidence, Network};
+use tokio::sync::mpsc;
+
+use crate::chain::{Verified, Watched};
+use crate::context::Context;
+use crate::in_flight::notices::Notice;
+use crate::metrics::Metrics;
+use crate::network::configured::ConfiguredNetwork;
+use crate::settle::engine::{Alert, Effect, Event, State, step};
+
+/// Pause before a ledger commit that failed is tried again.
+const COMMIT_RETRY: Duration = Duration::from_millis(500);
+
+/// One payment under way.
+pub(crate) struct Driver {
+    context: Arc<Context>,
+    net: Arc<ConfiguredNetwork>,
+    payment: Payment,
+    /// The same as its chain verified it.
+    verified: Verified,
+    notice: Arc<Notice>,
+    state: State,
+    newest: Option<Recorded>,
+    transactions: Vec<String>,
+    /// What the ledger has reserved for the next signature, in wei or lamports.
+    reserved: u128,
+    /// The ledger may have something reserved for it.
+    holds_cost: bool,
+    /// The bytes may be sent without reserving their cost anew: it is reserved, or
+    /// nothing more can be burnt.
+    may_send: bool,
+    /// Somebody who got the newest bytes may have passed them on.
+    passed_on: bool,
+    /// What the payer was last seen to hold, and at which block.
+    seen: Option<Balance>,
+    /// Whether it had code then: an attempt of such a payer stays counted as one.
+    by_code: bool,
+    evidence: Option<mpsc::Receiver<Evidence>>,
+    wake_at: Option<tokio::time::Instant>,
+    first: Event,
+    /// Somebody else owns the payment now, or it has its verdict already.
+    ended: bool,
+}
+
+impl Driver {
+    /// Takes over a payment that was just claimed.
+    pub(crate) fn claimed(
+        context: Arc<Context>,
+        net: Arc<ConfiguredNetwork>,
+        payment: Payment,
+        verified: Verified,
+        notice: Arc<Notice>,
+    ) -> Self {
+        Self {
+            context,
+            net,
+            payment,
+            verified,
+            notice,
+            state: State::claimed(),
+            newest: None,
+            transactions: Vec::new(),
+            reserved: 0,
+            holds_cost: true,
+            may_send: true,
+            passed_on: false,
+            seen: None,
+            by_code: false,
+            evidence: None,
+            wake_at: None,
+            first: Event::Started,
+            ended: false,
+        }
+    }
+
+    /// The claim reserved this much for its first signature.
+    pub(crate) fn with_reserved(self, reserved: u128) -> Self {
+        Self { reserved, ..self }
+    }
+
+    /// Takes over a payment found unfinished in the ledger.
+    pub(crate) async fn resumed(
+        context: Arc<Context>,
+        net: Arc<ConfiguredNetwork>,
+        payment: Payment,
+        verified: Verified,
+        notice: Arc<Notice>,
+    ) -> Result<Self, LedgerError> {
+        let mut driver = Self::claimed(context, net, payment, verified, notice);
+        driver.load_attempts().await?;
+        driver.first = Event::Found;
+        // What an earlier life sent, and whether it returned the cost, is not known here.
+        (driver.may_send, driver.passed_on) = (false, true);
+        if driver.payment.state == PaymentState::Recorded {
+            let attempts = u32::try_from(driver.transactions.len()).unwrap_or(u32::MAX);
+            driver.state = State::recorded(attempts);
+        }
+        Ok(driver)
+    }
+
+    /// ActiveRuns until there is a verdict, or the process stops.
+    pub(crate) async fn run(mut self) {
+        let Some(_driving) = self.notice.drive() else { return };
+        let _open = Open::count(&self.context.metrics, &self.payment.network);
+        let mut events = VecDeque::from([self.first.clone()]);
+        while !self.state.is_done() && !self.ended {
+            let event = match events.pop_front() {
+                Some(event) => event,
+                None => tokio::select! {
+                    biased;
+                    () = self.context.stop.cancelled() => break,
+                    event = next_event(&mut self.evidence, self.wake_at) => {
+                        if matches!(event, Event::Due) {
+                            self.wake_at = None;
+                        }
+                        event
+                    }
+                },
+            };
+            // The ledger may be away for longer than anybody waits for a process to
+            // end; the verdict is found again at the next start.
+            if matches!(event, Event::CommitFailed) && self.context.stop.is_cancelled() {
+                break;
+            }
+            tracing::debug!(payment = %self.payment.id, ?event, "step");
+            for effect in step(&mut self.state, event) {
+                if let Some(event) = self.perform(effect).await {
+                    events.push_back(event);
+                }
+            }
+        }
+    }
+
+    async fn perform(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Record => Some(self.record().await),
+            Effect::Send => self.send().await,
+            Effect::Watch => {
+                self.watch().await;
+                None
+            }
+            Effect::Wake(ms) => {
+                self.wake_at = Some(tokio::time::Instant::now() + Duration::from_millis(ms));
+                None
+            }
+            Effect::Recheck => Some(self.recheck().await),
+            Effect::Commit(verdict) => Some(self.commit(verdict).await),
+            Effect::BookCost { landing, earned: true } => {
+                self.book_earned(landing);
+                None
+            }
+            Effect::BookCost { landing, earned: false } => {
+                self.book_burnt(landing).await;
+                None
+            }
+            Effect::Announce => {
+                self.notice.announce();
+                None
+            }
+            Effect::Alert(alert) => {
+                self.alert(&alert);
+                None
+            }
+        }
+    }
+
+    async fn load_attempts(&mut self) -> Result<(), LedgerError> {
+        let attempts = self.context.ledger.recorded_attempts(&self.payment.id).await?;
+        self.transactions.clear();
+        for recorded in attempts {
+            self.keep(recorded);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, recorded: Recorded) {
+        self.transactions.push(recorded.transaction().to_owned());
+        self.payment.transaction = Some(recorded.transaction().to_owned());
+        self.newest = Some(recorded);
+    }
+
+    async fn watch(&mut self) {
+        let watched = Watched {
+            key: self.payment.key,
+            payment: self.verified.clone(),
+            transactions: self.transactions.clone(),
+            nonce: self.newest.as_ref().and_then(Recorded::nonce),
+            wallet: self.newest.as_ref().and_then(Recorded::wallet).map(str::to_owned),
+            watch_from: self.payment.watch_from,
+            deadline: self.payment.deadline,
+        };
+        self.evidence = Some(self.net.poller.watch(watched).await);
+    }
+
+    async fn recheck(&mut self) -> Event {
+        if !self.net.chain.facts().takes_nonce {
+            // Bytes that cannot land cost nothing here, their expiry is found
+            // through them, and signing again would make the same bytes.
+            return Event::Rechecked { still_good: self.newest.is_none() };
+        }
+        let seen = match self.net.chain.verify() {
+            Ok(chain) => chain.check_chain(&self.verified).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Ok(view) = &seen {
+            self.by_code = view.by_code;
+            self.seen = view.balance.map(|amount| Balance { amount, at: view.watch_from });
+        } else {
+            self.return_unsigned().await;
+        }
+        Event::Rechecked { still_good: seen.is_ok() }
+    }
+
+    fn alert(&self, alert: &Alert) {
+        let (kind, text) = match alert {
+            Alert::SendRefused(reason) => ("send_refused", reason.clone()),
+            Alert::Waiting(reason) => ("waiting", reason.clone()),
+            Alert::Contradiction(evidence) => ("contradiction", format!("{evidence:?}")),
+            Alert::ForeignLanding(transaction) => ("foreign_landing", transaction.clone()),
+        };
+        self.context.metrics.alert(&self.payment.network, kind);
+        tracing::warn!(payment = %self.payment.id, kind, reason = text, "needs attention");
+    }
+}
+
+/// One open payment in the metrics; also when the driver ends in a panic.
+struct Open {
+    metrics: Arc<Metrics>,
+    network: Network,
+}
+
+impl Open {
+    fn count(metrics: &Arc<Metrics>, network: &Network) -> Self {
+        metrics.open_add(network, 1);
+        Self { metrics: Arc::clone(metrics), network: network.clone() }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.metrics.open_add(&self.network, -1);
+    }
+}
+
+async fn next_event(
+    evidence: &mut Option<mpsc::Receiver<Evidence>>,
+    wake_at: Option<tokio::time::Instant>,
+) -> Event {
+    let seen = async {
+        match evidence {
+            Some(receiver) => match receiver.recv().await {
+                Some(evidence) => evidence,
+                // The poller is gone: the process stops.
+                None => std::future::pending().await,
+            },
+            None => std::future::pending().await,
+        }
+    };
+    let due = async {
+        match wake_at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        evidence = seen => Event::Seen(evidence),
+        () = due => Event::Due,
+    }
+}

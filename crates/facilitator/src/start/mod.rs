@@ -1,0 +1,316 @@
+//! From a configuration to a running facilitator.
+
+pub(crate) mod error;
+pub(crate) mod open_work;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use quittance_answers::AnswerStore;
+use quittance_ledger::{CheckTerms, LeaseClock, Ledger, LedgerOptions, Retention, Store};
+use quittance_protocol::USDC_DECIMALS;
+use quittance_quote::{Markup, NetworkTerms, TariffWindow};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::admission::merchant::Merchants;
+use crate::chain::Chain;
+use crate::config::units::{basis_points, usdc};
+use crate::config::{Config, NetworkConfig, resolve};
+use crate::context::Context;
+use crate::context::clock::Clock;
+use crate::context::random::Random;
+use crate::context::stored::Stored;
+use crate::context::trouble::{self, Trouble};
+use crate::in_flight::notices::InFlight;
+use crate::metrics::Metrics;
+use crate::network::closed::Obstructed;
+use crate::network::configured::ConfiguredNetwork;
+use crate::network::connect::connect_now_or_later;
+use crate::network::offer::{Moment, Prepared};
+use crate::network::poller::Poller;
+use crate::network::spending::Spending;
+use crate::network::strangers::{Share, Strangers};
+use crate::network::tariffs::{self, TariffPolicy};
+use crate::rates::{LiveRates, RateSource};
+use crate::start::error::StartError;
+use crate::upkeep::endpoints;
+use crate::upkeep::health::EndpointWatch;
+use crate::upkeep::lease::BEATS_PER_LEASE;
+use crate::upkeep::prune::Pruning;
+use crate::{Facilitator, Inner, Limits, order_of};
+
+/// A tariff that could not be refreshed this many times in a row is stale.
+const STALE_AFTER_REFRESHES: u64 = 12;
+
+/// A lease is at least this long: shorter ones would be lost to a slow commit.
+const LEASE_SECONDS_MIN: u64 = 3;
+
+/// What a facilitator is made of: everything that touches the world.
+pub struct Parts {
+    /// The books.
+    pub store: Arc<dyn Store>,
+    /// The chain behind each of the configuration's networks, by its name there.
+    pub chains: BTreeMap<String, Arc<Chain>>,
+    /// Kept answers that are too long for the books.
+    pub answers: AnswerStore,
+    /// Exchange rates.
+    pub rates: Arc<dyn RateSource>,
+    /// The time.
+    pub clock: Clock,
+    /// Randomness.
+    pub random: Random,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
+    /// Ends the background tasks.
+    pub stop: CancellationToken,
+}
+
+impl Facilitator {
+    /// Connects chains, opens the ledger, resumes unfinished payments and
+    /// starts the background tasks.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        config.check()?;
+        let (metrics, clock, stop) = (Arc::new(Metrics::new()?), Clock::system(), CancellationToken::new());
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let ageing = config.ageing_coins();
+        let rates =
+            LiveRates::start(&config.rates, &ageing, Arc::clone(&metrics), clock.clone(), &stop).await?;
+        let started = async {
+            let store: Arc<dyn Store> = Arc::new(open_ledger(config, &clock).await?);
+            let _alive = alive_while_connecting(Arc::clone(&store), clock.clone(), lease(config));
+            let mut chains = BTreeMap::new();
+            for (name, network) in &config.networks {
+                chains.insert(name.clone(), connect_now_or_later(name, network, config).await?);
+            }
+            let answers = config.answer_store()?;
+            let (random, stop) = (Random::system(), stop.clone());
+            Self::assemble(config, Parts { store, chains, answers, rates, clock, random, metrics, stop })
+                .await
+        };
+        let started = started.await;
+        if started.is_err() {
+            stop.cancel();
+        }
+        started
+    }
+
+    /// As [`Self::start`], from parts that are ready: terms, limits and policies
+    /// are the configuration's, and nothing is opened or connected. Networks
+    /// without a chain are left out.
+    pub async fn assemble(config: &Config, parts: Parts) -> Result<Self, StartError> {
+        let Parts { store, mut chains, answers, rates, clock, random, metrics, stop } = parts;
+        let policy = policy(config)?;
+        let mut networks = Vec::new();
+        for (name, network) in &config.networks {
+            let Some(chain) = chains.remove(name) else { continue };
+            metrics.introduce(chain.network());
+            networks.push(Arc::new(net(network, config, chain, (&rates, &policy), (&clock, &stop))?));
+        }
+        networks.sort_by_key(|net| order_of(net.chain.network()));
+        let stored = Stored::new(Arc::clone(&metrics));
+        let context = Context { ledger: store, metrics, clock, random, stop, stored };
+        open_work::check(config, &networks, &context).await?;
+        let context = Arc::new(context);
+        let inner = Arc::new(Inner {
+            context,
+            networks,
+            in_flight: InFlight::default(),
+            runs: Arc::default(),
+            tellings: Arc::default(),
+            answers,
+            limits: limits(config),
+            strangers: Strangers::new(&config.callers),
+            merchants: Merchants::new(&config.merchants),
+            policy,
+            drivers: TaskTracker::new(),
+            runtime: tokio::runtime::Handle::current(),
+        });
+        // Before any chain is asked: endpoints that say nothing must not cost the lease.
+        inner.start_heartbeat(lease(config));
+        inner.start_tariffs().await;
+        inner.resume().await?;
+        inner.start_lane_keepers();
+        inner.start_accountants();
+        inner.start_finality_keepers();
+        inner.start_payout_keepers();
+        inner.start_pruning(retention(config));
+        inner.start_pruning_finished(Pruning::new(&config.ledger));
+        inner.start_clearing();
+        Ok(Self { inner })
+    }
+}
+
+/// The same for heartbeats, the ledger and the end of runs.
+fn lease(config: &Config) -> Duration {
+    Duration::from_secs(config.ledger.lease_seconds.max(LEASE_SECONDS_MIN))
+}
+
+/// Renews the lease until the guard is dropped: connecting to chains whose
+/// endpoints say nothing takes longer than a lease, and others would take this
+/// process for dead. What goes wrong here is mended by the heartbeat proper.
+fn alive_while_connecting(store: Arc<dyn Store>, clock: Clock, lease: Duration) -> DropGuard {
+    let connected = CancellationToken::new();
+    let stop = connected.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(lease / BEATS_PER_LEASE) => {}
+            }
+            if let Err(error) = store.heartbeat(clock.now_ms()).await {
+                trouble::note(Trouble::Heartbeat, "", &error);
+            }
+        }
+    });
+    connected.drop_guard()
+}
+
+fn retention(config: &Config) -> Retention {
+    let kept_ms = config.ledger.answers_kept_hours.saturating_mul(3_600_000);
+    Retention { answers_ms: i64::try_from(kept_ms).unwrap_or(i64::MAX) }
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        pending_wait: Duration::from_secs(config.gate.pending_wait_seconds),
+        replay_ms: i64::try_from(config.gate.replay_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX),
+        runs: config.gate.run_limits(),
+        waited_ms: i64::try_from(config.gate.pending_wait_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX),
+        tellings_max: config.merchants.retell_max.saturating_add(1),
+        checks: CheckTerms {
+            lease_ms: i64::try_from(config.merchants.verify_lease_seconds.saturating_mul(1_000))
+                .unwrap_or(i64::MAX),
+            leases_max: config.merchants.verify_leases_payer_max,
+        },
+    }
+}
+
+impl Inner {
+    async fn start_tariffs(self: &Arc<Self>) {
+        let context = &self.context;
+        for net in &self.networks {
+            let now_ms = context.clock.now_ms();
+            // Whoever stands still makes no first tariff.
+            let mut watch =
+                EndpointWatch::new(Arc::clone(net), Arc::clone(&context.metrics), context.clock.clone());
+            watch.look().await;
+            self.drivers.spawn(watch.run(context.stop.clone()));
+            // Before the first offer, so that a restart honours older ones.
+            let loaded = tariffs::reload(net, &*context.ledger, &self.policy, now_ms).await;
+            let made = tariffs::refresh(net, &*context.ledger, &self.policy, &context.metrics, now_ms).await;
+            if let Err(error) = loaded.and(made) {
+                tracing::warn!(network = %net.chain.network(), %error, "not offered until a tariff can be made");
+            }
+            self.drivers.spawn(endpoints::run(
+                Arc::clone(net),
+                self.policy.refresh,
+                Arc::clone(&context.metrics),
+                context.stop.clone(),
+            ));
+            self.drivers.spawn(tariffs::run(
+                Arc::clone(net),
+                Arc::clone(&context.ledger),
+                self.policy.clone(),
+                Arc::clone(&context.metrics),
+                context.clock.clone(),
+                context.stop.clone(),
+            ));
+        }
+    }
+}
+
+/// See [`crate::config::LedgerConfig::instance`].
+fn instance_name(config: &Config) -> String {
+    config.ledger.instance.clone().unwrap_or_else(|| {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        format!("{}@{}", host.trim(), config.server.listen)
+    })
+}
+
+async fn open_ledger(config: &Config, clock: &Clock) -> Result<Ledger, StartError> {
+    let url = resolve("ledger.url", &config.ledger.url)?;
+    let mut options = LedgerOptions::new(instance_name(config));
+    options.lease_ms = i64::try_from(lease(config).as_millis()).unwrap_or(i64::MAX);
+    options.lease_clock = LeaseClock::Database;
+    let ledger_bytes_max = config.answer_limits().inline_bytes_max;
+    options.answer_body_bytes_max = usize::try_from(ledger_bytes_max).unwrap_or(usize::MAX);
+    Ok(Ledger::open(&url, options, clock.now_ms()).await?)
+}
+
+fn net(
+    network: &NetworkConfig,
+    config: &Config,
+    chain: Arc<Chain>,
+    (rates, policy): (&Arc<dyn RateSource>, &TariffPolicy),
+    (clock, stop): (&Clock, &CancellationToken),
+) -> Result<ConfiguredNetwork, StartError> {
+    let quote = &config.quote;
+    let age_max_seconds = u64::try_from(policy.age_max_ms / 1_000).unwrap_or(0);
+    Ok(ConfiguredNetwork {
+        terms: NetworkTerms {
+            network: network.network.clone(),
+            asset: network.asset.clone(),
+            pay_to: network.pay_to.clone(),
+            asset_decimals: USDC_DECIMALS,
+            asset_symbol: network.asset_symbol.clone(),
+            max_timeout_seconds: network.max_timeout_seconds,
+            extra: chain.facts().offer_extra.clone(),
+            payment_flow_upfront: true,
+        },
+        coin: network.coin(),
+        retired: network.retired,
+        shared_pay_to: network.shared_pay_to,
+        payout_look: Duration::from_secs(network.payout_look_seconds.max(1)),
+        head_look: Duration::from_secs(network.head_look_seconds.max(1)),
+        rates: Arc::clone(rates),
+        poller: Poller::start(
+            Arc::clone(&chain),
+            clock.clone(),
+            Duration::from_millis(network.poll_interval_ms.max(10)),
+            stop.clone(),
+        ),
+        window: std::sync::RwLock::new(TariffWindow::new(
+            network.network.clone(),
+            network.max_timeout_seconds,
+            quote.grace_seconds,
+            age_max_seconds,
+        )),
+        prepared: Prepared::default(),
+        moment: Moment::default(),
+        gas_floor: usdc("quote.gas_floor_usdc", &quote.gas_floor_usdc)?,
+        gas_ceiling: usdc("quote.gas_ceiling_usdc", &quote.gas_ceiling_usdc)?,
+        limits: network.exposure_limits(quote)?,
+        freed: tokio::sync::Notify::new(),
+        spending: Spending::default(),
+        ready: AtomicBool::new(false),
+        obstructed: Obstructed::default(),
+        lane_is_stuck: AtomicBool::new(false),
+        closed: std::sync::Mutex::new(None),
+        strangers_wait: AtomicBool::new(false),
+        share: Share::new(&config.callers),
+        cost_budget: usdc("quote.cost_budget_usdc", &quote.cost_budget_usdc)?,
+        at_cost: "1".parse::<Markup>()?,
+        chain,
+    })
+}
+
+fn policy(config: &Config) -> Result<TariffPolicy, StartError> {
+    let quote = &config.quote;
+    let timeout = config.networks.values().map(|network| network.max_timeout_seconds).max().unwrap_or(0);
+    let refresh_seconds = quote.refresh_seconds.max(1);
+    let age_max_seconds = refresh_seconds.saturating_mul(STALE_AFTER_REFRESHES);
+    let ms = |seconds: u64| i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
+    Ok(TariffPolicy {
+        markup: quote.markup.parse()?,
+        refresh: Duration::from_secs(refresh_seconds),
+        age_max_ms: ms(age_max_seconds),
+        fall_bps_per_minute: basis_points("quote.fall_per_minute", &quote.fall_per_minute)?,
+        payable_ms: ms(timeout.saturating_add(quote.grace_seconds)),
+    })
+}

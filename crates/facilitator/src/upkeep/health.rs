@@ -1,0 +1,91 @@
+//! Looks at the endpoints of one network every few seconds: whose head stands still,
+//! and which methods fail. The chain crates leave out who lies behind; here somebody
+//! is told, once per episode.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use quittance_protocol::EndpointReport;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::clock::Clock;
+use crate::metrics::Metrics;
+use crate::network::configured::ConfiguredNetwork;
+
+mod episodes;
+
+use episodes::{Episodes, News};
+
+/// See the module.
+pub(crate) struct EndpointWatch {
+    net: Arc<ConfiguredNetwork>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    episodes: BTreeMap<usize, Episodes>,
+    /// When each endpoint's newest known block was made, Unix milliseconds.
+    heads_ms: BTreeMap<usize, i64>,
+}
+
+impl EndpointWatch {
+    pub(crate) fn new(net: Arc<ConfiguredNetwork>, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        Self { net, metrics, clock, episodes: BTreeMap::new(), heads_ms: BTreeMap::new() }
+    }
+
+    /// Looks until told to stop.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(self.net.head_look) => {}
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.look() => {}
+            }
+        }
+    }
+
+    /// One look: a call per endpoint, all at once.
+    pub(crate) async fn look(&mut self) {
+        let began_ms = self.clock.now_ms();
+        let reports = match self.net.chain.endpoints() {
+            Some(endpoints) => endpoints.look_at_endpoints(began_ms).await,
+            None => Vec::new(),
+        };
+        for report in reports {
+            self.take(&report, began_ms);
+        }
+    }
+
+    fn take(&mut self, report: &EndpointReport, now_ms: i64) {
+        let network = self.net.chain.network();
+        let (endpoint, host) = (report.endpoint, report.host.as_str());
+        if let Some(age_ms) = report.head_age_ms {
+            self.heads_ms.insert(endpoint, now_ms.saturating_sub(age_ms));
+        }
+        let age = self.heads_ms.get(&endpoint).map(|head| now_ms.saturating_sub(*head).max(0) / 1_000);
+        let metrics = self.metrics.endpoints();
+        metrics.looked(network, report, age);
+        let episodes = self.episodes.entry(endpoint).or_default();
+        for news in episodes.take(report, now_ms) {
+            match news {
+                News::LeftOut(state) => tracing::warn!(
+                    %network, endpoint, host, state = state.as_str(), head_age_seconds = age,
+                    "an endpoint's head does not move with the others: it is asked only when no other answers"
+                ),
+                News::TakenBack => tracing::info!(%network, endpoint, host, "an endpoint is asked again"),
+                News::Fails { method, words } => {
+                    tracing::warn!(%network, endpoint, host, method, words, "an endpoint fails at a method");
+                }
+                News::Answers { method, failures } => {
+                    tracing::info!(%network, endpoint, host, method, failures, "a method answers again");
+                }
+            }
+        }
+        for (method, fails) in episodes.failing() {
+            metrics.failing(network, endpoint, method, fails);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What a running process does again and again, whether anybody pays or not.
+//!
+//! Owns the lease, takeovers, finality, pruning, looks at endpoints; may touch every room below.
+//! A task that failed says so and tries again at its next turn.
+
+pub(crate) mod endpoints;
+pub(crate) mod finality;
+pub(crate) mod health;
+pub(crate) mod lease;
+pub(crate) mod payout;
+pub(crate) mod prune;

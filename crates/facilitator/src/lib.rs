@@ -46,8 +46,8 @@ pub use start::Parts;
 pub use start::error::StartError;
 
 use crate::admission::merchant::Merchants;
+use crate::api::active_runs::ActiveRuns;
 use crate::context::Context;
-use crate::in_flight::active_runs::ActiveRuns;
 use crate::in_flight::notices::InFlight;
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::strangers::Strangers;

@@ -12,8 +12,8 @@ use crate::Inner;
 use crate::admission::copies::seat;
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::chain::Verified;
-use crate::context::trouble::{self, Trouble};
 use crate::in_flight::notices::Notice;
+use crate::metrics::trouble::{self, Trouble};
 use crate::network::used;
 
 /// How often a waiter rereads the ledger when nobody in this process announces

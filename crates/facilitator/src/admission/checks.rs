@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::admission::answer::not_now;
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::chain::{CheckError, Verified};
-use crate::context::trouble::{self, Trouble};
+use crate::metrics::trouble::{self, Trouble};
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::used;
 use crate::{Caller, Inner};

@@ -16,7 +16,7 @@ use crate::Inner;
 use crate::admission::answer::{Holder, conflict, reject, unavailable};
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::chain::{Identity, identify};
-use crate::context::trouble::{self, Trouble};
+use crate::metrics::trouble::{self, Trouble};
 
 impl Inner {
     /// The payment on record that a payload carries although the local checks

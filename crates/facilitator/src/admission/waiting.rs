@@ -15,8 +15,8 @@ use crate::Inner;
 use crate::admission::answer::LEDGER;
 use crate::admission::copies::mixed;
 use crate::api::PayOutcome;
-use crate::context::trouble::{self, Trouble};
 use crate::in_flight::notices::Notice;
+use crate::metrics::trouble::{self, Trouble};
 
 /// How often it is tried to note that the callers are gone.
 const NOTE_TRIES_MAX: u32 = 10;

@@ -11,8 +11,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::config::{ConfigError, ServerConfig};
-
 /// Addresses of a forwarding header that are looked at, from the right: no chain of
 /// proxies is longer, and the rest is the client's to write.
 const HOPS_MAX: usize = 16;
@@ -83,15 +81,10 @@ pub struct Callers {
 }
 
 impl Callers {
-    /// From the configuration.
-    pub fn new(server: &ServerConfig) -> Result<Self, ConfigError> {
-        let proxies = server.trusted_proxies.iter().map(|text| network(text)).collect::<Option<_>>();
-        let proxies = proxies.ok_or_else(|| {
-            ConfigError::Invalid(
-                "server.trusted_proxies must be addresses or networks such as \"10.0.0.0/8\"".to_owned(),
-            )
-        })?;
-        Ok(Self { proxies, header: server.forwarded_header })
+    /// Behind these proxies, addresses or networks; `None` where one is neither.
+    pub(crate) fn behind(proxies: &[String], header: ForwardedHeader) -> Option<Self> {
+        let proxies = proxies.iter().map(|text| network(text)).collect::<Option<_>>()?;
+        Some(Self { proxies, header })
     }
 
     /// The header that is to be shown to [`Self::caller`].
@@ -165,9 +158,8 @@ mod tests {
     use super::*;
 
     fn callers(proxies: &[&str], header: ForwardedHeader) -> Callers {
-        let trusted_proxies = proxies.iter().map(|&text| text.to_owned()).collect();
-        Callers::new(&ServerConfig { trusted_proxies, forwarded_header: header, ..ServerConfig::default() })
-            .unwrap()
+        let trusted_proxies: Vec<_> = proxies.iter().map(|&text| text.to_owned()).collect();
+        Callers::behind(&trusted_proxies, header).unwrap()
     }
 
     fn caller(callers: &Callers, peer: &str, lines: &[&str]) -> String {
@@ -234,14 +226,12 @@ mod tests {
 
     #[test]
     fn proxies_are_addresses_or_networks() {
-        let with = |text: &str| {
-            Callers::new(&ServerConfig { trusted_proxies: vec![text.to_owned()], ..ServerConfig::default() })
-        };
+        let with = |text: &str| Callers::behind(&[text.to_owned()], ForwardedHeader::default());
         for good in ["10.0.0.1", "10.0.0.0/8", "10.0.0.1/8", "::1", "fd00::/8"] {
-            assert!(with(good).is_ok(), "{good}");
+            assert!(with(good).is_some(), "{good}");
         }
         for bad in ["", "proxy", "10.0.0.0/33", "10.0.0.1:80"] {
-            assert!(with(bad).is_err(), "{bad}");
+            assert!(with(bad).is_none(), "{bad}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the gate and the program may ask, and what they are told.
 
+pub(crate) mod active_runs;
 pub(crate) mod caller;
 
 use std::fmt;
@@ -13,7 +14,7 @@ use quittance_protocol::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::in_flight::active_runs::Running;
+use crate::api::active_runs::Running;
 use crate::{Caller, Inner};
 
 /// What a request wants to buy: the gate's half of a payment.

@@ -188,7 +188,7 @@ impl NetworkConfig {
         if self.wallets.len() != 1 {
             return Err(invalid(name, "wallets must name exactly one secret, e.g. [\"env:BASE_WALLET\"]"));
         }
-        check_dollar(name, self)?;
+        check_dollar(name, (&self.network, &self.asset), self.dollar)?;
         match self.network.family() {
             Family::Eip155(_) => self.check_evm(name),
             Family::Solana => self.check_solana(name),

@@ -72,6 +72,17 @@ impl ServerConfig {
     }
 }
 
+impl Callers {
+    /// From the configuration.
+    pub fn new(server: &ServerConfig) -> Result<Self, ConfigError> {
+        Self::behind(&server.trusted_proxies, server.forwarded_header).ok_or_else(|| {
+            ConfigError::Invalid(
+                "server.trusted_proxies must be addresses or networks such as \"10.0.0.0/8\"".to_owned(),
+            )
+        })
+    }
+}
+
 /// An address, or a host's name, and a port.
 fn is_listenable(listen: &str) -> bool {
     let is_name = |host: &str| {

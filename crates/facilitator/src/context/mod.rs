@@ -1,13 +1,12 @@
 //! What every room is handed: ledger, metrics, clock, randomness, the sign to stop.
 //!
 //! Owns nothing of a payment. May touch: `metrics`, the ports.
-//! Nothing gets stuck here; [`trouble`] says what fails elsewhere, once per episode.
+//! Nothing gets stuck here; [`crate::metrics::trouble`] says what fails elsewhere, once per episode.
 
 pub(crate) mod clock;
 pub(crate) mod failpoint;
 pub(crate) mod random;
 pub(crate) mod stored;
-pub(crate) mod trouble;
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use quittance_ledger::{AnswerObject, LedgerError, StoredAnswer};
 
 use crate::api::{Grant, PaidFacts};
 use crate::context::failpoint;
-use crate::context::trouble::{self, Trouble};
+use crate::metrics::trouble::{self, Trouble};
 use crate::{Facilitator, FacilitatorError, Inner};
 
 /// Pause before the end of a run that could not be stored is tried again.

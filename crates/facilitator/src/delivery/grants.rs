@@ -12,7 +12,7 @@ use crate::Inner;
 use crate::admission::answer::{conflict, not_now, receipt, unavailable};
 use crate::api::{Grant, PaidFacts, PayOutcome, Sale};
 use crate::context::failpoint;
-use crate::context::trouble::{self, Trouble};
+use crate::metrics::trouble::{self, Trouble};
 
 /// Said of a payment that another ledger landed at a shared payout address.
 pub(crate) const REFUND_OWED: &str = "another server of this payee settled this payment and may have served it; it \

@@ -18,7 +18,7 @@ use quittance_protocol::DurableAttempt as _;
 use crate::Inner;
 use crate::chain::{ChainFault, NotConnected};
 use crate::context::Context;
-use crate::context::trouble::{self, Trouble};
+use crate::metrics::trouble::{self, Trouble};
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::tariffs;
 

@@ -1,8 +1,7 @@
-//! What this process has in hand: who works on a payment, who waits for it, which runs go on.
+//! What this process has in hand: who works on a payment, who waits for it.
 //!
 //! Owns nothing durable: the ledger decides, and losing all of it loses nothing.
 //! Whatever is registered here ends with the guard that was handed out for it.
 
-pub(crate) mod active_runs;
 pub(crate) mod notices;
 pub(crate) mod places;

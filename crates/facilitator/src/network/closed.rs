@@ -54,6 +54,11 @@ impl Closed {
         Self::Obstacle(Obstacle::PayToClosed),
     ];
 
+    /// Every reason by its word, and whether it is the one.
+    pub(crate) fn each(reason: Option<Self>) -> [(&'static str, bool); 13] {
+        Self::ALL.map(|each| (each.as_str(), reason == Some(each)))
+    }
+
     /// For metrics and logs.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! One network's network: its chain, its terms, its recent tariffs, its poller.
+//! One configured network: its chain, its terms, its recent tariffs, its poller.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -14,10 +14,10 @@ use tokio::sync::Notify;
 use crate::api::NetworkInfo;
 use crate::chain::{Chain, Sent};
 use crate::network::closed::{Closed, Obstructed, SOON_SECONDS};
-use crate::network::offer::{Moment, Prepared};
 use crate::network::poller::Poller;
+use crate::network::prepared::{Moment, Prepared};
 use crate::network::spending::Spending;
-use crate::network::strangers::Share;
+use crate::network::strangers::share::Share;
 use crate::rates::{Coin, RateSource};
 
 /// Everything about one network.

@@ -5,9 +5,9 @@
 
 pub(crate) mod closed;
 pub(crate) mod configured;
-pub(crate) mod connect;
 pub(crate) mod offer;
 pub(crate) mod poller;
+pub(crate) mod prepared;
 pub(crate) mod spending;
 pub(crate) mod strangers;
 pub(crate) mod tariffs;

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::{ChainFault, CostSnapshot};
 use crate::context::clock::Clock;
-use crate::context::trouble::{self, Trouble};
 use crate::metrics::Metrics;
+use crate::metrics::trouble::{self, Trouble};
 use crate::network::closed::Closed;
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::spending::strangers_wait;
@@ -122,7 +122,7 @@ pub(crate) async fn refresh_exposure(
 /// Tells operators when a network closes or opens, once each.
 pub(crate) fn tell(net: &ConfiguredNetwork, metrics: &Metrics, closed: Option<Closed>) {
     let network = net.chain.network();
-    metrics.closed(network, closed);
+    metrics.closed(network, Closed::each(closed));
     let mut known = net.closed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if *known == closed {
         return;

@@ -1,5 +1,6 @@
 //! From a configuration to a running facilitator.
 
+pub(crate) mod connect;
 pub(crate) mod error;
 pub(crate) mod open_work;
 
@@ -23,18 +24,18 @@ use crate::context::Context;
 use crate::context::clock::Clock;
 use crate::context::random::Random;
 use crate::context::stored::Stored;
-use crate::context::trouble::{self, Trouble};
 use crate::in_flight::notices::InFlight;
 use crate::metrics::Metrics;
+use crate::metrics::trouble::{self, Trouble};
 use crate::network::closed::Obstructed;
 use crate::network::configured::ConfiguredNetwork;
-use crate::network::connect::connect_now_or_later;
-use crate::network::offer::{Moment, Prepared};
 use crate::network::poller::Poller;
+use crate::network::prepared::{Moment, Prepared};
 use crate::network::spending::Spending;
-use crate::network::strangers::{Share, Strangers};
+use crate::network::strangers::{Strangers, share::Share};
 use crate::network::tariffs::{self, TariffPolicy};
 use crate::rates::{LiveRates, RateSource};
+use crate::start::connect::connect_now_or_later;
 use crate::start::error::StartError;
 use crate::upkeep::endpoints;
 use crate::upkeep::health::EndpointWatch;

@@ -15,7 +15,7 @@ use quittance_protocol::{DurableAttempt as _, Evidence, Landing, PaymentId, bloc
 use crate::Inner;
 use crate::chain::{ChainFault, Heights, Landed, NotConnected};
 use crate::context::Context;
-use crate::context::trouble::{self, Trouble};
+use crate::metrics::trouble::{self, Trouble};
 use crate::network::configured::ConfiguredNetwork;
 use crate::settle::engine::{Aftermath, after_settlement};
 

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::Inner;
-use crate::context::trouble::{self, Trouble};
+use crate::metrics::trouble::{self, Trouble};
 use crate::settle::Driver;
 
 /// Heartbeats per lease.

@@ -14,7 +14,7 @@ use quittance_ledger::LedgerError;
 use crate::Inner;
 use crate::chain::{ChainFault, NotConnected};
 use crate::context::Context;
-use crate::context::trouble::{self, Trouble};
+use crate::metrics::trouble::{self, Trouble};
 use crate::network::configured::ConfiguredNetwork;
 
 /// Looks at a transfer that no endpoint can read, before it is left alone: everybody may send some.

@@ -8,7 +8,7 @@ use quittance_ledger::{FinishedPolicy, LedgerError, Pruned, Retention};
 
 use crate::Inner;
 use crate::config::LedgerConfig;
-use crate::context::trouble::{self, Trouble};
+use crate::metrics::trouble::{self, Trouble};
 
 /// Pause before it is looked again for answers that are old enough to be dropped.
 const PRUNE_PAUSE: Duration = Duration::from_secs(3_600);

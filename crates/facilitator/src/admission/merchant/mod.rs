@@ -29,9 +29,9 @@ use crate::admission::repeats::{Claimed, NAMES_ANOTHER};
 use crate::admission::room::NotClaimed;
 use crate::api::{PayOutcome, Rejection};
 use crate::chain::Verified;
-use crate::context::trouble::{self, Trouble};
 use crate::in_flight::notices::{Changes, Notice};
 use crate::in_flight::places::{NoPlace, Place, Presented};
+use crate::metrics::trouble::{self, Trouble};
 use crate::network::configured::ConfiguredNetwork;
 use crate::{Caller, Inner};
 

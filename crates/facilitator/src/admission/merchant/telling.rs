@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Inner;
+use crate::api::active_runs::Running;
 use crate::context::failpoint;
-use crate::context::trouble::{self, Trouble};
-use crate::in_flight::active_runs::Running;
+use crate::metrics::trouble::{self, Trouble};
 
 /// Pause before an end that could not be stored is tried again.
 const END_RETRY: Duration = Duration::from_millis(500);

@@ -21,8 +21,8 @@ use crate::Inner;
 use crate::admission::answer::Holder;
 use crate::api::Rejection;
 use crate::chain::{CheckError, Verified};
-use crate::context::trouble::{self, Trouble};
 use crate::in_flight::places::{NoPlace, Place};
+use crate::metrics::trouble::{self, Trouble};
 use crate::network::configured::ConfiguredNetwork;
 
 impl Inner {

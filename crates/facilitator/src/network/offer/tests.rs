@@ -1,11 +1,11 @@
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, RwLock};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use quittance_ledger::{Exposed, ExposureLimits};
 use quittance_protocol::{ErrorCode, IdentifierHash, Network, PaymentPayload};
-use quittance_quote::{Rate, Tariff, TariffWindow};
+use quittance_quote::{NetworkTerms, Rate, Tariff, TariffWindow};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +13,7 @@ use super::*;
 use crate::chain::{Chain, Facts, GasCoin, decode_of};
 use crate::context::clock::Clock;
 use crate::network::poller::Poller;
+use crate::network::prepared::{MOMENT_MS_MAX, Moment, Prepared};
 use crate::network::spending::Spending;
 use crate::rates::{Coin, RateSource};
 
@@ -97,7 +98,7 @@ fn net(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<ConfiguredNetwork
         ready: AtomicBool::new(true),
         closed: Mutex::new(None),
         strangers_wait: AtomicBool::new(false),
-        share: crate::network::strangers::Share::new(&Default::default()),
+        share: crate::network::strangers::share::Share::new(&Default::default()),
         cost_budget: Amount::ZERO,
         at_cost: "1".parse().unwrap(),
     })

@@ -13,6 +13,7 @@
 
 mod budget;
 mod recent;
+pub(crate) mod share;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -106,22 +107,6 @@ struct AddressLane {
     narrow: Arc<Semaphore>,
     narrow_waiting: usize,
     users: usize,
-}
-
-/// A network's share of calls, as part of its network.
-pub(crate) struct Share {
-    checks: Arc<Semaphore>,
-    /// When the tariffs were last reread for a payment of an unknown amount.
-    pub(crate) reloaded: tokio::sync::Mutex<Option<Instant>>,
-}
-
-impl Share {
-    pub(crate) fn new(config: &CallersConfig) -> Self {
-        Self {
-            checks: Arc::new(Semaphore::new(config.checks_in_flight_max.clamp(1, Semaphore::MAX_PERMITS))),
-            reloaded: tokio::sync::Mutex::default(),
-        }
-    }
 }
 
 /// Leave to ask a chain about one payment.

@@ -6,7 +6,7 @@ use quittance_ledger::CostEntry;
 use quittance_protocol::Landing;
 
 use super::{COMMIT_RETRY, Driver};
-use crate::context::trouble::{self, Trouble};
+use crate::metrics::trouble::{self, Trouble};
 
 impl Driver {
     /// In the background: whoever waits for the verdict need not wait for the

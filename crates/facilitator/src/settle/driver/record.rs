@@ -8,7 +8,7 @@ use quittance_ledger::{LedgerError, Reserve, SignFn, SignedBytes, Slot};
 use super::Driver;
 use crate::chain::{Chain, CostAllowed, Sent, SignRefused, Verified};
 use crate::context::failpoint;
-use crate::context::trouble::{self, Trouble};
+use crate::metrics::trouble::{self, Trouble};
 use crate::settle::engine::Event;
 
 impl Driver {

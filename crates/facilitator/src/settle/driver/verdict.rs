@@ -7,7 +7,7 @@ use quittance_protocol::{Deadline, Evidence};
 
 use super::{COMMIT_RETRY, Driver};
 use crate::context::failpoint;
-use crate::context::trouble::{self, Trouble};
+use crate::metrics::trouble::{self, Trouble};
 use crate::network::used;
 use crate::settle::engine::{Event, Verdict, is_owed};
 

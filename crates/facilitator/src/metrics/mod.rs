@@ -3,6 +3,7 @@
 
 mod endpoints;
 mod register;
+pub(crate) mod trouble;
 
 use std::time::Duration;
 
@@ -11,8 +12,6 @@ use quittance_ledger::{Exposed, ExposureLimits, ExposureSums, NoRoom, Usage};
 use quittance_protocol::{Amount, ErrorCode, Network, SendOutcome};
 
 use crate::chain::Facts;
-use crate::context::trouble;
-use crate::network::closed::Closed;
 pub(crate) use endpoints::EndpointMetrics;
 use register::{Flow, Health, Money, Rates};
 
@@ -197,11 +196,10 @@ impl Metrics {
         self.health.wrong_endpoints.with_label_values(&[network.as_str()]).set(count);
     }
 
-    /// Sets one reason, or none, and clears the others.
-    pub(crate) fn closed(&self, network: &Network, reason: Option<Closed>) {
-        for each in Closed::ALL {
-            let value = i64::from(reason == Some(each));
-            self.health.closed.with_label_values(&[network.as_str(), each.as_str()]).set(value);
+    /// Sets the reasons that hold, and clears the others.
+    pub(crate) fn closed(&self, network: &Network, reasons: impl IntoIterator<Item = (&'static str, bool)>) {
+        for (reason, holds) in reasons {
+            self.health.closed.with_label_values(&[network.as_str(), reason]).set(i64::from(holds));
         }
     }
 

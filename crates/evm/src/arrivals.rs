@@ -9,10 +9,10 @@ use crate::abi::IToken;
 use crate::chain::EvmChain;
 use crate::config::{ARRIVAL_CALLS_MAX, ARRIVAL_SECONDS_MAX};
 use crate::error::EvmError;
+use crate::failure::RpcError;
 use crate::logs::read_logs;
 use crate::node::Node;
 use crate::proof::{TokenEvent, parse_event};
-use crate::rpc::RpcError;
 use crate::text;
 
 /// The first block that was not looked at yet. A new one begins at the head: what arrived before is

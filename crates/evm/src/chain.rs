@@ -13,51 +13,23 @@ use tokio::sync::Semaphore;
 
 use crate::check::{self, Terms};
 use crate::classify;
-use crate::config::{ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, EvmConfig};
+use crate::config::{ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, EvmConfig, READ_GAS, USE_SEARCHES_MAX};
 use crate::error::EvmError;
+use crate::failure::RpcError;
+use crate::fee_snapshot::FeeSnapshot;
 use crate::identity::Identified;
 use crate::keys::SigningKey;
 use crate::node::Node;
 use crate::payment::EvmPayment;
 use crate::proof::parse_receipt;
-use crate::rpc::{HttpRpc, Rpc, RpcError};
-use crate::settle::FeeSnapshot;
+use crate::rpc::{HttpRpc, Rpc};
 use crate::simulate::{Simulation, call};
 use crate::text;
 use crate::token::{check_recipient_code, check_token, terms};
-use crate::used::USE_SEARCHES_MAX;
-
-/// Gas for a read-only call at start-up and for fees.
-pub(crate) const READ_GAS: u64 = 1_000_000;
+use crate::view::{ChainCheck, Head};
 
 /// How seldom an endpoint that is known to serve the right chain is asked again.
 const IDENTITY_ROUNDS: u32 = 12;
-
-/// The block at which a payment was found payable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct ChainView {
-    /// Block number; [`crate::EvmWatch::from_block`] of a claim made on it.
-    pub block: u64,
-    /// Its time, Unix seconds.
-    pub block_time: UnixSeconds,
-}
-
-/// What a chain check read, all of it at one block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChainCheck {
-    /// Block number; [`crate::EvmWatch::from_block`] of a claim made on it.
-    pub block: u64,
-    /// Its time, Unix seconds.
-    pub block_time: UnixSeconds,
-    /// What the payer holds, in atomic units of the token.
-    pub balance: u64,
-    /// Whether the payer's address has code, an EIP-7702 delegation too: then that code decides
-    /// whether the token takes the signature.
-    pub has_code: bool,
-}
-
-/// The newest block.
-pub type Head = ChainView;
 
 /// One EVM chain with one settling wallet.
 pub struct EvmChain {
@@ -145,7 +117,8 @@ impl EvmChain {
         chain.read(|rpc| check_token(rpc, &chain.terms, &chain.config)).await?;
         chain.read(|rpc| check_recipient_code(rpc, &chain.terms)).await?;
         let oracle = constant(ADDRESS_GAS_PRICE_ORACLE);
-        chain.oracle = chain.read(|rpc| has_code(rpc, oracle)).await?.then_some(oracle);
+        chain.oracle =
+            chain.read(|rpc| async { Ok(rpc.has_code(oracle, Latest).await?) }).await?.then_some(oracle);
         Ok(chain)
     }
 
@@ -372,8 +345,4 @@ pub(crate) fn no_endpoint() -> EvmError {
 /// Whether another endpoint might do better.
 pub(crate) fn is_endpoint_fault(error: &EvmError) -> bool {
     matches!(error, EvmError::Rpc(error) if error.is_endpoint_fault())
-}
-
-pub(crate) async fn has_code(rpc: &Node, address: Address) -> Result<bool, EvmError> {
-    Ok(!rpc.code(address, Latest).await?.is_empty())
 }

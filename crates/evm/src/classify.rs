@@ -3,8 +3,16 @@
 use quittance_protocol::SendOutcome;
 
 use crate::error::EvmError;
-use crate::rpc::RpcError;
+use crate::failure::RpcError;
 use crate::text::bounded;
+
+impl RpcError {
+    /// Whether another endpoint might do better: the fault is the endpoint's, not the question's. Only
+    /// a call that was run and failed is the question's: providers use every code for their limits.
+    pub fn is_endpoint_fault(&self) -> bool {
+        !is_execution_failure(self)
+    }
+}
 
 /// Words that mean the node has, had or may have the bytes, or something at their nonce. They are
 /// looked up first: several contain a refusal's words ("replacement transaction underpriced").

@@ -62,6 +62,12 @@ pub const PARALLEL_CALLS_MAX: usize = 32;
 /// Longest answer read from a node.
 pub const RPC_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Gas for a read-only call at start-up and for fees.
+pub(crate) const READ_GAS: u64 = 1_000_000;
+
+/// Most searches for the use of an authorization at once on one chain.
+pub const USE_SEARCHES_MAX: usize = 4;
+
 /// One EVM network, one token, one recipient.
 #[derive(Clone)]
 pub struct EvmConfig {

@@ -2,7 +2,7 @@
 
 use quittance_protocol::ErrorCode;
 
-use crate::rpc::RpcError;
+use crate::failure::RpcError;
 
 /// Why something about a payment or a chain cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

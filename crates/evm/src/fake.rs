@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use crate::abi::{IGasPriceOracle, IToken};
 use crate::chain::EvmChain;
 use crate::config::{ADDRESS_GAS_PRICE_ORACLE, EvmConfig};
+use crate::failure::RpcError;
 use crate::keys::SigningKey;
 use crate::payment::{EvmPayment, domain};
-use crate::rpc::{LogRange, Rpc, RpcError};
+use crate::rpc::{LogRange, Rpc};
 use crate::text;
 
 pub(crate) const TOKEN: Address = Address::repeat_byte(0x77);

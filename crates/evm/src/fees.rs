@@ -11,10 +11,10 @@ use crate::chain::EvmChain;
 use crate::classify;
 use crate::config::{FEE_HEADROOM_BLOCKS_MAX, FEE_HEADROOM_BLOCKS_MIN, FEE_HEADROOM_SECONDS};
 use crate::error::EvmError;
+use crate::failure::RpcError;
+use crate::fee_snapshot::{FeeSnapshot, SETTLEMENT_BYTES};
 use crate::header::Block;
 use crate::node::Node;
-use crate::rpc::RpcError;
-use crate::settle::{FeeSnapshot, SETTLEMENT_BYTES};
 
 /// A full block raises the base fee of the next by an eighth (EIP-1559); chains with other
 /// parameters raise it by less.

@@ -7,9 +7,10 @@ use quittance_rpc::{Identity, Misplaced, Name, Tally};
 use serde_json::value::RawValue;
 
 use crate::classify;
+use crate::failure::RpcError;
 use crate::logs;
 use crate::node::Node;
-use crate::rpc::{LogRange, Rpc, RpcError};
+use crate::rpc::{LogRange, Rpc};
 
 const CHAIN_ID: &str = "eth_chainId";
 

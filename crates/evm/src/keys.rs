@@ -1,17 +1,14 @@
 //! Secret keys: parsing, addresses, signing.
 
 use std::fmt;
-use std::sync::LazyLock;
 
-use alloy::primitives::{Address, B256, keccak256};
+use alloy::primitives::{Address, B256};
 use quittance_protocol::Secret;
-use secp256k1::{All, Message, PublicKey, Secp256k1, SecretKey};
+use secp256k1::{Message, PublicKey, SecretKey};
 use zeroize::Zeroize;
 
 use crate::error::EvmError;
-use crate::signature::EcdsaSignature;
-
-pub(crate) static SECP: LazyLock<Secp256k1<All>> = LazyLock::new(Secp256k1::new);
+use crate::signature::{EcdsaSignature, SECP, address_of};
 
 /// A signing key with its address. Prints only the address.
 #[derive(Clone)]
@@ -59,10 +56,4 @@ impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKey({})", self.address)
     }
-}
-
-/// Last 20 bytes of the Keccak hash of the uncompressed point.
-pub(crate) fn address_of(key: &PublicKey) -> Address {
-    let point = key.serialize_uncompressed();
-    Address::from_slice(&keccak256(&point[1..])[12..])
 }

@@ -8,8 +8,10 @@ mod check;
 mod classify;
 mod config;
 mod error;
+mod failure;
 #[cfg(test)]
 mod fake;
+mod fee_snapshot;
 mod fees;
 mod header;
 mod health;
@@ -34,25 +36,30 @@ mod state;
 mod text;
 mod token;
 mod used;
+mod view;
 
 pub use arrivals::ArrivalCursor;
-pub use chain::{ChainCheck, ChainView, EvmChain, Head, wallet_address};
+pub use chain::{EvmChain, wallet_address};
 pub use config::{
     ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, ARRIVAL_CALLS_MAX, ARRIVAL_SECONDS_MAX, BLOCK_TIME_BLOCKS,
     CONTRACT_SIGNATURE_BYTES_MAX, EvmConfig, FEE_HEADROOM_BLOCKS_MAX, FEE_HEADROOM_BLOCKS_MIN,
     FEE_HEADROOM_SECONDS, L1_FEE_HEADROOM, LANDING_SECONDS, LOG_BLOCKS_MAX, LOG_CALLS_MAX, MARGIN_BLOCKS,
     OTHERS_LOOK_SECONDS, PARALLEL_CALLS_MAX, RECEIPT_AGAIN_SECONDS, REORG_REWIND_SECONDS,
-    RESEARCH_AFTER_SECONDS, RPC_ANSWER_BYTES_MAX, SEARCH_SECONDS_MAX, WATCH_CHUNK_MAX, YOUNG_QUERIES_MAX,
+    RESEARCH_AFTER_SECONDS, RPC_ANSWER_BYTES_MAX, SEARCH_SECONDS_MAX, USE_SEARCHES_MAX, WATCH_CHUNK_MAX,
+    YOUNG_QUERIES_MAX,
 };
 pub use error::EvmError;
+pub use failure::RpcError;
+pub use fee_snapshot::FeeSnapshot;
 pub use identify::{EvmIdentity, identify};
 pub use payer::EvmPayer;
 pub use payment::{EvmPayment, EvmWatch, SignatureKind};
 pub use ports::{EvmDecode, facts, ports};
-pub use rpc::{HttpRpc, LogRange, Rpc, RpcError};
+pub use rpc::{HttpRpc, LogRange, Rpc};
 pub use scan::ScanCursor;
-pub use settle::{FeeSnapshot, SignedTransaction};
+pub use settle::SignedTransaction;
 pub use share::gas_per_payment;
 pub use standing::EvmLanded;
 pub use state::EvmState;
-pub use used::{AuthorizationUse, USE_SEARCH_CALLS_MAX, USE_SEARCHES_MAX};
+pub use used::{AuthorizationUse, USE_SEARCH_CALLS_MAX};
+pub use view::{ChainCheck, ChainView, Head};

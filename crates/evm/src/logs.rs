@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::classify;
+use crate::failure::RpcError;
 use crate::node::Node;
-use crate::rpc::RpcError;
 use crate::text;
 
 pub(crate) const METHOD: &str = "eth_getLogs";

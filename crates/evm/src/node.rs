@@ -22,8 +22,9 @@ use serde_json::Value;
 use serde_json::value::to_raw_value;
 use tower::Service;
 
+use crate::failure::RpcError;
 use crate::header::Block;
-use crate::rpc::{LogRange, Rpc, RpcError};
+use crate::rpc::{LogRange, Rpc};
 use crate::text::{Data, Quantity};
 
 /// See the module.
@@ -66,6 +67,10 @@ impl Node {
     pub(crate) async fn code(&self, of: Address, at: BlockNumberOrTag) -> Result<Vec<u8>, RpcError> {
         let Data(code) = self.request("eth_getCode", (of, at), "data").await?;
         Ok(code)
+    }
+
+    pub(crate) async fn has_code(&self, address: Address, at: BlockNumberOrTag) -> Result<bool, RpcError> {
+        Ok(!self.code(address, at).await?.is_empty())
     }
 
     pub(crate) async fn balance(&self, of: Address, at: BlockNumberOrTag) -> Result<u128, RpcError> {

@@ -5,7 +5,7 @@ use alloy::sol_types::SolEvent;
 use serde_json::Value;
 
 use crate::abi::IToken;
-use crate::rpc::RpcError;
+use crate::failure::RpcError;
 use crate::text;
 
 /// What is used of a receipt.

@@ -6,53 +6,9 @@ use quittance_rpc::{AdaptiveRange, HttpEndpoint, HttpFailure, HttpLimits, NodeEr
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::classify;
 use crate::config::RPC_ANSWER_BYTES_MAX;
+use crate::failure::RpcError;
 use crate::text;
-
-/// Why a JSON-RPC call has no result.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RpcError {
-    /// No connection, or it broke; the request may have arrived.
-    #[error("transport: {0}")]
-    Transport(String),
-    /// No answer in time; the request may have arrived.
-    #[error("no answer in time")]
-    Timeout,
-    /// An HTTP status instead of an answer.
-    #[error("HTTP status {0}")]
-    Http(u16),
-    /// The node's own error.
-    #[error("{code}: {message}")]
-    JsonRpc {
-        /// JSON-RPC code.
-        code: i64,
-        /// The node's words, bounded, on one line and without the endpoint's URL.
-        message: String,
-        /// `error.data` where that is bytes, e.g. of a revert.
-        data: Option<Value>,
-    },
-    /// The endpoint serves another chain, so it was not asked.
-    #[error("the endpoint serves chain {found}, not {expected}")]
-    WrongChain {
-        /// Chain id of the configuration.
-        expected: u64,
-        /// Chain id of the node.
-        found: u64,
-    },
-    /// Not JSON-RPC, or not the shape that was asked for.
-    #[error("the node's answer is no {0}")]
-    BadAnswer(&'static str),
-}
-
-impl RpcError {
-    /// Whether another endpoint might do better: the fault is the endpoint's, not the question's. Only
-    /// a call that was run and failed is the question's: providers use every code for their limits.
-    pub fn is_endpoint_fault(&self) -> bool {
-        !classify::is_execution_failure(self)
-    }
-}
 
 /// How many blocks of logs one endpoint answers for at once, as far as it has shown.
 pub type LogRange = AdaptiveRange;

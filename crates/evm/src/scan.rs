@@ -15,11 +15,11 @@ use quittance_rpc::Endpoint;
 use crate::chain::{EvmChain, is_endpoint_fault, no_endpoint};
 use crate::config::{REORG_REWIND_SECONDS, SEARCH_SECONDS_MAX};
 use crate::error::EvmError;
+use crate::failure::RpcError;
 use crate::header::Block;
 use crate::node::Node;
 use crate::payment::EvmWatch;
 use crate::proof::{Expected, Finding, Receipt, find};
-use crate::rpc::RpcError;
 
 mod by_logs;
 mod finality;

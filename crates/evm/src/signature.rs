@@ -1,14 +1,17 @@
 //! Signature encodings. One ECDSA signature has one canonical form here, however it was written.
 
+use std::sync::LazyLock;
+
 use alloy::primitives::{Address, B256, Bytes, U256, hex, keccak256, uint};
-use secp256k1::Message;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
+use secp256k1::{All, Message, PublicKey, Secp256k1};
 use serde::{Deserialize, Serialize};
 
 use crate::config::CONTRACT_SIGNATURE_BYTES_MAX;
 use crate::error::EvmError;
-use crate::keys::{SECP, address_of};
 use crate::text;
+
+pub(crate) static SECP: LazyLock<Secp256k1<All>> = LazyLock::new(Secp256k1::new);
 
 /// Order of the group.
 const N: U256 = uint!(0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141_U256);
@@ -147,4 +150,10 @@ fn scalars(rs: &[u8], y_odd: bool) -> Result<Option<EcdsaSignature>, EvmError> {
         return Err(EvmError::SignatureHighS);
     }
     Ok(Some(EcdsaSignature { r, s, y_odd }))
+}
+
+/// Last 20 bytes of the Keccak hash of the uncompressed point.
+pub(crate) fn address_of(key: &PublicKey) -> Address {
+    let point = key.serialize_uncompressed();
+    Address::from_slice(&keccak256(&point[1..])[12..])
 }

@@ -8,15 +8,15 @@ use alloy::sol_types::{Revert, SolCall, SolError, SolValue};
 use serde_json::{Value, json};
 
 use crate::abi::{IMulticall3, IToken};
-use crate::chain::ChainCheck;
 use crate::classify;
 use crate::error::EvmError;
+use crate::failure::RpcError;
+use crate::fee_snapshot::FeeSnapshot;
 use crate::node::Node;
 use crate::payment::EvmPayment;
 use crate::probe;
-use crate::rpc::RpcError;
-use crate::settle::FeeSnapshot;
 use crate::text;
+use crate::view::ChainCheck;
 
 /// What a simulation is run with.
 pub(crate) struct Simulation {

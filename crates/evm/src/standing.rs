@@ -17,11 +17,11 @@ use crate::abi::IToken;
 use crate::chain::{EvmChain, is_endpoint_fault, no_endpoint};
 use crate::config::YOUNG_QUERIES_MAX;
 use crate::error::EvmError;
+use crate::failure::RpcError;
 use crate::logs::read_logs;
 use crate::node::Node;
 use crate::payment::{EvmPayment, EvmWatch};
 use crate::proof::{TokenEvent, parse_event};
-use crate::rpc::RpcError;
 use crate::scan::{ScanCursor, finalized};
 use crate::text;
 

@@ -5,11 +5,12 @@ use alloy::primitives::{Address, U256};
 use alloy::sol_types::{SolCall, SolValue};
 
 use crate::abi::{IMulticall3, IToken};
-use crate::chain::{EvmChain, READ_GAS};
+use crate::chain::EvmChain;
 use crate::classify;
+use crate::config::READ_GAS;
 use crate::error::EvmError;
+use crate::failure::RpcError;
 use crate::node::Node;
-use crate::rpc::RpcError;
 use crate::simulate::call;
 
 /// The settling wallet and the token as the newest block has them.

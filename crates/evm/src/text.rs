@@ -6,7 +6,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::rpc::RpcError;
+use crate::failure::RpcError;
 
 /// `0x` and exactly `N` bytes of hex in either case; nothing else.
 pub(crate) fn fixed_bytes<const N: usize>(text: &str) -> Option<[u8; N]> {

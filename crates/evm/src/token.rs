@@ -6,9 +6,9 @@ use alloy::sol_types::{SolCall, SolValue};
 use quittance_protocol::Family;
 
 use crate::abi::IToken;
-use crate::chain::{READ_GAS, has_code};
 use crate::check::Terms;
 use crate::classify;
+use crate::config::READ_GAS;
 use crate::config::{ADDRESS_MULTICALL3, EvmConfig};
 use crate::error::EvmError;
 use crate::node::Node;
@@ -115,7 +115,7 @@ pub(crate) async fn check_recipient_code(rpc: &Node, terms: &Terms) -> Result<()
 /// The token has code, its units are what amounts are counted in, it says nothing of another
 /// currency, and its domain is the one that clients will be told.
 pub(crate) async fn check_token(rpc: &Node, terms: &Terms, config: &EvmConfig) -> Result<(), EvmError> {
-    if !has_code(rpc, terms.token).await? {
+    if !rpc.has_code(terms.token, Latest).await? {
         return Err(EvmError::AssetNotDeployed);
     }
     let view = async |input: Vec<u8>| {

@@ -12,13 +12,14 @@ use quittance_rpc::Budget;
 use serde_json::json;
 
 use crate::abi::IToken;
-use crate::chain::{EvmChain, READ_GAS};
+use crate::chain::EvmChain;
 use crate::classify;
+use crate::config::READ_GAS;
+use crate::failure::RpcError;
 use crate::logs::read_range;
 use crate::node::Node;
 use crate::payment::EvmPayment;
 use crate::proof::{TokenEvent, parse_event};
-use crate::rpc::RpcError;
 use crate::simulate::call;
 use crate::text;
 
@@ -28,8 +29,6 @@ pub const USE_SEARCH_CALLS_MAX: usize = 8;
 const STATE_BLOCKS_MAX: u64 = 18_000;
 /// First step back; each further one is twice as long.
 const STATE_BLOCKS_FIRST: u64 = 64;
-/// Most searches at once on one chain.
-pub const USE_SEARCHES_MAX: usize = 4;
 /// Longest search.
 const USE_SEARCH_MAX: Duration = Duration::from_secs(4);
 

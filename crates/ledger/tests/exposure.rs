@@ -20,6 +20,7 @@ mod cases {
     use std::sync::Arc;
 
     use futures::future::join_all;
+    use futures::{StreamExt as _, stream};
     use quittance_ledger::testing::tamper;
     use quittance_ledger::{
         Balance, ClaimOutcome, CostEntry, Exposed, ExposureLimits, Ledger, LedgerError, NoRoom, Reserve,
@@ -108,7 +109,8 @@ mod cases {
                     }
                 })
             });
-            let open: Vec<_> = join_all(claims).await.into_iter().map(Result::unwrap).collect();
+            // More at once would queue for a connection longer than an operation may take.
+            let open: Vec<_> = stream::iter(claims).buffered(64).map(Result::unwrap).collect().await;
             let sums = one.exposure(&base(), NOW).await.unwrap();
             let all = sums.burnt.usdc.atomic() + sums.reserved_strangers.usdc.atomic();
             assert!(all <= 2_500_000, "{sums:?}");

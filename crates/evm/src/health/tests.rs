@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use quittance_protocol::{EndpointState, Evidence, PaymentKey};
 
+use crate::failure::RpcError;
 use crate::fake::{FakeRpc, GENESIS, connect, payment, settlement, wallet};
 use crate::payment::EvmWatch;
-use crate::rpc::RpcError;
 use crate::scan::ScanCursor;
 
 const LIMIT_MS: u64 = 6_000;

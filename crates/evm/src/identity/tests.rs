@@ -5,8 +5,9 @@ use serde_json::json;
 
 use crate::chain::EvmChain;
 use crate::error::EvmError;
+use crate::failure::RpcError;
 use crate::fake::{CHAIN_ID, FakeRpc, Recorded, WALLET_KEY, config};
-use crate::rpc::{Rpc, RpcError};
+use crate::rpc::Rpc;
 
 async fn connect(endpoints: &[&Arc<FakeRpc>], late: bool) -> Result<EvmChain, EvmError> {
     let endpoints = endpoints.iter().map(|rpc| Arc::clone(rpc) as Arc<dyn Rpc>).collect();

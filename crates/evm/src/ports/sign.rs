@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{EvmPorts, fault, ours};
 use crate::config::L1_FEE_HEADROOM;
-use crate::settle::FeeSnapshot;
+use crate::fee_snapshot::FeeSnapshot;
 
 /// Where an attempt's record has its fee cap.
 const FEE_CAP: &str = "max_fee_per_gas_wei";

@@ -12,9 +12,9 @@ use serde_json::Value;
 use super::Watched;
 use super::search::{Search, log_word};
 use crate::error::EvmError;
+use crate::failure::RpcError;
 use crate::logs::read_block_logs;
 use crate::proof::{Receipt, parse_event};
-use crate::rpc::RpcError;
 use crate::text;
 
 const TRANSACTION: &str = "eth_getTransactionByHash";

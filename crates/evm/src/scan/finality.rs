@@ -14,11 +14,11 @@ use crate::abi::IToken;
 use crate::chain::EvmChain;
 use crate::config::PARALLEL_CALLS_MAX;
 use crate::error::EvmError;
+use crate::failure::RpcError;
 use crate::header::Block;
 use crate::logs::read_block_logs;
 use crate::node::Node;
 use crate::proof::{Finding, find, parse_event, parse_receipt};
-use crate::rpc::RpcError;
 use crate::simulate::call;
 
 /// Gas for reading one authorization's state.

@@ -12,11 +12,11 @@ use super::{SHOWN, Watched};
 use crate::abi::IToken;
 use crate::config::PARALLEL_CALLS_MAX;
 use crate::error::EvmError;
+use crate::failure::RpcError;
 use crate::header::Block;
 use crate::logs::{list, read_logs};
 use crate::node::Node;
 use crate::proof::{Receipt, parse_event, parse_receipt};
-use crate::rpc::RpcError;
 use crate::text;
 
 /// One question for logs: these watches (by index), these blocks.

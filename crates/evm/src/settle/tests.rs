@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::*;
 use crate::abi::IToken;
+use crate::failure::RpcError;
 use crate::fake::{FakeRpc, Recorded, TOKEN, connect, payment};
-use crate::rpc::RpcError;
 use crate::scan::ScanCursor;
 
 fn fees() -> FeeSnapshot {

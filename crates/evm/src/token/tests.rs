@@ -36,7 +36,7 @@ async fn a_token_of_euros_is_refused_whatever_the_operator_says() {
 #[tokio::test]
 async fn a_recipient_that_can_never_spend_is_refused() {
     let rpc = FakeRpc::new(1);
-    rpc.state().fail = Some(crate::rpc::RpcError::Timeout);
+    rpc.state().fail = Some(crate::failure::RpcError::Timeout);
     let with = |pay_to: &str| EvmConfig { pay_to: pay_to.to_owned(), ..config() };
     for (pay_to, says) in [
         ("0x0000000000000000000000000000000000000000", "zero address"),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::USE_SEARCHES_MAX;
 use crate::fake::{FakeRpc, cancellation, connect, payment, settlement, wallet};
 use crate::rpc::Rpc;
 

@@ -19,7 +19,12 @@ use quittance_protocol::{Amount, PaymentId, PaymentPayload, PaymentRequired, Res
 pub(crate) type NotBooked = Box<dyn Error + Send + Sync>;
 
 /// The gate's view of [`Facilitator`]; same names, same promises.
-pub(crate) trait Facilitate: Send + Sync {
+pub(crate) trait Facilitate: Offers + Payments + Runs {}
+
+impl<T: Offers + Payments + Runs> Facilitate for T {}
+
+/// What is asked for.
+pub(crate) trait Offers: Send + Sync {
     fn offer(
         &self,
         service: Amount,
@@ -33,12 +38,21 @@ pub(crate) trait Facilitate: Send + Sync {
         error: &str,
         out: &mut Vec<u8>,
     ) -> Result<(), NothingToOffer>;
+    fn networks(&self) -> Vec<NetworkInfo>;
+}
+
+/// What becomes of a payment that came with a request.
+pub(crate) trait Payments: Send + Sync {
     fn pay(&self, payload: PaymentPayload, sale: Sale, waiting: Waiting) -> BoxFuture<'_, PayOutcome>;
     fn presented(&self, payload: &PaymentPayload) -> Option<Presented>;
     fn copy_too_many<'a>(&'a self, payload: &'a PaymentPayload) -> BoxFuture<'a, PayOutcome>;
     fn recall<'a>(&'a self, payload: &'a PaymentPayload, sale: &'a Sale)
     -> BoxFuture<'a, Option<PayOutcome>>;
     fn on_record<'a>(&'a self, payload: &'a PaymentPayload) -> BoxFuture<'a, Option<PayOutcome>>;
+}
+
+/// The handler's run, and the answer that it leaves.
+pub(crate) trait Runs: Send + Sync {
     fn draft(&self, grant: &Grant) -> (Draft, DraftReader);
     fn reader_max(&self) -> Duration;
     fn read_answer<'a>(
@@ -49,10 +63,9 @@ pub(crate) trait Facilitate: Send + Sync {
     fn finish(&self, grant: Grant, answer: StoredAnswer) -> BoxFuture<'_, Result<(), NotBooked>>;
     fn credit<'a>(&'a self, grant: Grant, reason: &'a str) -> BoxFuture<'a, Result<(), NotBooked>>;
     fn answer_sent(&self, payment: &PaymentId);
-    fn networks(&self) -> Vec<NetworkInfo>;
 }
 
-impl Facilitate for Facilitator {
+impl Offers for Facilitator {
     fn offer(
         &self,
         service: Amount,
@@ -72,6 +85,12 @@ impl Facilitate for Facilitator {
         Facilitator::write_offer(self, service, resource, error, out)
     }
 
+    fn networks(&self) -> Vec<NetworkInfo> {
+        Facilitator::networks(self)
+    }
+}
+
+impl Payments for Facilitator {
     fn pay(&self, payload: PaymentPayload, sale: Sale, waiting: Waiting) -> BoxFuture<'_, PayOutcome> {
         async move { Facilitator::pay_for(self, payload, sale, &waiting).await }.boxed()
     }
@@ -95,7 +114,9 @@ impl Facilitate for Facilitator {
     fn copy_too_many<'a>(&'a self, payload: &'a PaymentPayload) -> BoxFuture<'a, PayOutcome> {
         Facilitator::copy_too_many(self, payload).boxed()
     }
+}
 
+impl Runs for Facilitator {
     fn draft(&self, grant: &Grant) -> (Draft, DraftReader) {
         Facilitator::draft(self, grant)
     }
@@ -122,9 +143,5 @@ impl Facilitate for Facilitator {
 
     fn answer_sent(&self, payment: &PaymentId) {
         Facilitator::answer_sent(self, payment);
-    }
-
-    fn networks(&self) -> Vec<NetworkInfo> {
-        Facilitator::networks(self)
     }
 }

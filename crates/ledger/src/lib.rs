@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod attempt;
 mod backend;
 mod codec;
 mod conn;
@@ -18,17 +19,20 @@ pub mod testing;
 mod token;
 mod types;
 
+pub use attempt::{BATCH_PAYMENTS_MAX, NewAttempt, SignFn};
 pub use error::LedgerError;
 pub use exposure::{Balance, Exposed, ExposureLimits, ExposureSums, Funding, NoRoom, Reserve};
 pub use ledger::Ledger;
 pub use merchant::{CheckTerms, MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewCheck, NewCheckLease};
-pub use ops::attempts::BATCH_PAYMENTS_MAX;
 pub use ops::usages::USAGE_MAX;
 pub use pruning::{FinishedPolicy, PruneCursor, Pruned};
 pub use quittance_protocol::SignedBytes;
 pub use repeats::{Alias, Known, RepeatPolicy};
-pub use store::Store;
-pub use token::{Claim, ClaimOutcome, Recorded, SignFn};
+pub use store::{
+    Access, AnswerObjects, Attempts, Books, Call, Claims, Deliveries, Hook, Hooked, Instances, Landings,
+    Merchants, Operation, Pruning, Reservations, Store, Tariffs, Verdicts,
+};
+pub use token::{Claim, ClaimOutcome, Recorded};
 pub use types::{
     AnswerMeta, AnswerObject, AttemptId, CostEntry, CostShares, DeliveryStart, DeliveryState, Finality,
     JournalLine, LeaseClock, LedgerOptions, LeftoverObject, Margin, NewClaim, OpenWork, Origin, Payment,

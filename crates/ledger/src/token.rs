@@ -49,10 +49,6 @@ pub enum ClaimOutcome {
     Crowded(Box<Payment>),
 }
 
-/// Signs for the nonce it is given; runs inside the SQL transaction that
-/// reserves the nonce, so it must neither block nor do I/O.
-pub type SignFn = Box<dyn FnOnce(u64) -> Result<SignedBytes, String> + Send>;
-
 /// Signed bytes that are durable: the only thing a chain crate sends (invariant I2).
 ///
 /// Comes out of the ledger alone, after COMMIT. `Debug` leaves out the bytes.

@@ -24,7 +24,8 @@ on_both!(
 
 mod cases {
     use quittance_ledger::{
-        ClaimOutcome, DeliveryStart, Ledger, NewClaim, Origin, Payment, RepeatPolicy, Retention, RunEnd,
+        ClaimOutcome, DeliveryStart, Ledger, NewAttempt, NewClaim, Origin, Payment, RepeatPolicy, Retention,
+        RunEnd,
     };
     use quittance_protocol::{ErrorCode, Fingerprint, IdentifierHash, PaymentId};
 
@@ -68,7 +69,7 @@ mod cases {
     async fn paid(ledger: &Ledger, new: NewClaim) -> PaymentId {
         let label = new.key.to_string();
         let id = won(ledger, new).await.into_payment().id;
-        ledger.record(&id, signed(label.clone()), NOW).await.unwrap();
+        ledger.record(NewAttempt::unnumbered(&id, signed(label.clone())), NOW).await.unwrap();
         ledger.settle(&id, &landing(&label), NOW).await.unwrap();
         id
     }
@@ -181,7 +182,7 @@ mod cases {
         }
         for key in [2, 3] {
             let id = repeating(key).id;
-            ledger.record(&id, signed(format!("tx{key}")), NOW).await.unwrap();
+            ledger.record(NewAttempt::unnumbered(&id, signed(format!("tx{key}"))), NOW).await.unwrap();
             ledger.settle(&id, &landing(&format!("tx{key}")), NOW).await.unwrap();
         }
         for key in [1, 2, 3] {

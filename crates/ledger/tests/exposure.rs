@@ -23,7 +23,8 @@ mod cases {
     use futures::{StreamExt as _, stream};
     use quittance_ledger::testing::tamper;
     use quittance_ledger::{
-        Balance, ClaimOutcome, CostEntry, Exposed, ExposureLimits, Ledger, LedgerError, NoRoom, Reserve,
+        Balance, ClaimOutcome, CostEntry, Exposed, ExposureLimits, Ledger, LedgerError, NewAttempt, NoRoom,
+        Reserve,
     };
     use quittance_protocol::{Amount, Deadline, DurableAttempt as _, Evidence, PaymentId};
 
@@ -101,7 +102,8 @@ mod cases {
                     match ledger.claim_within(new, reserve(None), NOW).await {
                         Ok(ClaimOutcome::Won(_)) => {
                             let sign = signer(format!("t{number}"));
-                            let recorded = ledger.record_with_nonce(&id, WALLET, sign, NOW).await.unwrap();
+                            let recorded =
+                                ledger.record(NewAttempt::numbered(&id, WALLET, sign), NOW).await.unwrap();
                             Some((recorded.transaction().to_owned(), id))
                         }
                         Err(LedgerError::NoRoom(_)) => None,
@@ -162,7 +164,7 @@ mod cases {
         let (new, wanted) = tight(1, "stranger");
         let id = new.id.clone();
         ledger.claim_within(new, wanted.clone(), NOW).await.unwrap();
-        ledger.record(&id, signed("kept"), NOW).await.unwrap();
+        ledger.record(NewAttempt::unnumbered(&id, signed("kept")), NOW).await.unwrap();
         assert!(ledger.return_cost(&id, NOW).await.unwrap());
         assert!(!ledger.return_cost(&id, NOW).await.unwrap(), "once");
         let (again, same) = tight(2, "stranger");
@@ -193,7 +195,7 @@ mod cases {
         assert!(ledger.return_cost(&id, NOW).await.unwrap());
         assert_eq!(reserved().await, 0);
         ledger.reserve(&id, reserve(None), NOW).await.unwrap();
-        ledger.record_with_nonce(&id, WALLET, signer("t1".to_owned()), NOW).await.unwrap();
+        ledger.record(NewAttempt::numbered(&id, WALLET, signer("t1".to_owned())), NOW).await.unwrap();
         assert!(!ledger.return_cost(&id, NOW).await.unwrap());
         assert_eq!(reserved().await, BOUND);
     }
@@ -233,7 +235,8 @@ mod cases {
         let outcome = ledger.claim_within(new_claim(key, 0), reserve(None), NOW).await.unwrap();
         let ClaimOutcome::Won(claim) = outcome else { panic!("the key is new") };
         let id = claim.into_payment().id;
-        let recorded = ledger.record_with_nonce(&id, WALLET, signer(format!("t{key}")), NOW).await.unwrap();
+        let recorded =
+            ledger.record(NewAttempt::numbered(&id, WALLET, signer(format!("t{key}"))), NOW).await.unwrap();
         (id, recorded.transaction().to_owned())
     }
 
@@ -260,7 +263,10 @@ mod cases {
         ledger.reserve(&id, reserve(None), NOW).await.unwrap();
         assert_eq!(reserved().await, BOUND, "once");
         let slot = quittance_ledger::Slot::Fresh { wallet: WALLET.to_owned() };
-        ledger.record_again(std::slice::from_ref(&id), slot, signer("t2b".to_owned()), NOW).await.unwrap();
+        ledger
+            .record(NewAttempt::again(std::slice::from_ref(&id), slot, signer("t2b".to_owned())), NOW)
+            .await
+            .unwrap();
         // A stranger lands the authorization: ours will revert.
         ledger.settle(&id, &landing("foreign"), NOW).await.unwrap();
         assert_eq!(reserved().await, BOUND);
@@ -281,7 +287,7 @@ mod cases {
         let mut new = new_claim(4, 0);
         (new.network, new.deadline) = (solana(), Deadline::BlockHeight(7));
         ledger.claim_within(new.clone(), reserve(None), NOW).await.unwrap();
-        ledger.record(&new.id, signed("solana"), NOW).await.unwrap();
+        ledger.record(NewAttempt::unnumbered(&new.id, signed("solana")), NOW).await.unwrap();
         ledger.expire(&new.id, &expired, NOW).await.unwrap();
         assert_eq!(ledger.exposure(&solana(), NOW).await.unwrap().reserved.native, 0);
     }
@@ -309,7 +315,10 @@ mod cases {
         for (key, end) in [(1, "claimed"), (2, "recorded"), (3, "settled"), (4, "expired"), (5, "refused")] {
             let id = won(&ledger, new_claim(key, 0)).await.into_payment().id;
             if end != "claimed" {
-                ledger.record_with_nonce(&id, WALLET, signer(format!("t{key}")), NOW).await.unwrap();
+                ledger
+                    .record(NewAttempt::numbered(&id, WALLET, signer(format!("t{key}"))), NOW)
+                    .await
+                    .unwrap();
             }
             let (expired, refused) =
                 (Evidence::Expired { block: 1, clock: 2 }, Evidence::Canceled(landing("c")));

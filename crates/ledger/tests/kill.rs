@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use common::*;
-use quittance_ledger::{DeliveryState, PaymentState};
+use quittance_ledger::{DeliveryState, NewAttempt, PaymentState};
 
 /// Tells the second life of this test where to work.
 const URL_VARIABLE: &str = "QUITTANCE_TEST_KILL_URL";
@@ -26,7 +26,10 @@ async fn child() {
                 let key = round * 8 + worker;
                 let id = won(&ledger, new_claim(key, 0)).await.into_payment().id;
                 println!("\n+{key} claimed");
-                ledger.record_with_nonce(&id, WALLET, signer(format!("tx{key}")), NOW).await.unwrap();
+                ledger
+                    .record(NewAttempt::numbered(&id, WALLET, signer(format!("tx{key}"))), NOW)
+                    .await
+                    .unwrap();
                 println!("\n+{key} recorded");
                 ledger.settle(&id, &landing("tx"), NOW).await.unwrap();
                 println!("\n+{key} settled");

@@ -5,8 +5,8 @@ mod common;
 
 use quittance_ledger::testing::{database_now_ms, tamper};
 use quittance_ledger::{
-    ClaimOutcome, DeliveryStart, DeliveryState, LeaseClock, Ledger, LedgerError, LedgerOptions, NewClaim,
-    PaymentState,
+    ClaimOutcome, DeliveryStart, DeliveryState, LeaseClock, Ledger, LedgerError, LedgerOptions, NewAttempt,
+    NewClaim, PaymentState,
 };
 use quittance_protocol::ErrorCode;
 
@@ -38,15 +38,21 @@ async fn a_dead_instance_is_fenced_and_its_work_adopted() {
 
     // The old owner wakes up: by its own clock it may not act, and with a
     // clock that is behind the rows refuse it.
-    assert!(matches!(one.record(&claimed, signed("a"), late).await, Err(LedgerError::LeaseLost)));
-    assert!(matches!(one.record(&claimed, signed("a"), NOW).await, Err(LedgerError::NotOwner { .. })));
+    assert!(matches!(
+        one.record(NewAttempt::unnumbered(&claimed, signed("a")), late).await,
+        Err(LedgerError::LeaseLost)
+    ));
+    assert!(matches!(
+        one.record(NewAttempt::unnumbered(&claimed, signed("a")), NOW).await,
+        Err(LedgerError::NotOwner { .. })
+    ));
     let late_answer = one.finish_delivery(&running, 1, &answer(b"late"), NOW).await;
     assert!(matches!(late_answer, Err(LedgerError::DeliveryTransition { .. })));
     assert!(matches!(one.heartbeat(late).await, Err(LedgerError::LeaseLost)));
     assert!(one.recorded_attempts(&claimed).await.unwrap().is_empty());
 
     assert_eq!(two.start_delivery(&running, at_most(3), late).await.unwrap(), DeliveryStart::Run { run: 2 });
-    two.record(&claimed, signed("b"), late).await.unwrap();
+    two.record(NewAttempt::unnumbered(&claimed, signed("b")), late).await.unwrap();
     // Evidence of an arrival is taken from anybody.
     let settled = one.settle(&claimed, &landing("b"), NOW).await.unwrap();
     assert_eq!(settled.state, PaymentState::Settled);
@@ -66,13 +72,13 @@ async fn an_instance_that_slept_joins_again_and_leaves_others_what_they_took() {
     one.rejoin(late).await.unwrap();
     one.heartbeat(late).await.unwrap();
     assert!(one.unfinished().await.unwrap().is_empty());
-    let refused = one.record(&claimed, signed("a"), late).await;
+    let refused = one.record(NewAttempt::unnumbered(&claimed, signed("a")), late).await;
     assert!(matches!(refused, Err(LedgerError::NotOwner { .. })));
     assert_eq!(two.unfinished().await.unwrap().len(), 1);
     let Ok(ClaimOutcome::Won(fresh)) = one.claim(new_claim(2, 0), late).await else {
         panic!("it claims again")
     };
-    one.record(&fresh.into_payment().id, signed("b"), late).await.unwrap();
+    one.record(NewAttempt::unnumbered(&fresh.into_payment().id, signed("b")), late).await.unwrap();
 }
 
 /// Leases by the database's clock: a host whose clock is a minute ahead takes

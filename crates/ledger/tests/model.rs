@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex};
 use common::*;
 use quittance_ledger::model::{ModelDatabase, ModelLedger};
 use quittance_ledger::{
-    AnswerObject, AttemptId, Balance, CheckTerms, CostEntry, DeliveryStart, Exposed, ExposureLimits,
-    FinishedPolicy, JournalLine, Ledger, LedgerError, LedgerOptions, MerchantAnswerEnd, NewCheck,
-    NewCheckLease, NewClaim, Origin, Recorded, RepeatPolicy, Reserve, Retention, RunEnd, SignFn, Slot,
-    Store as Port, StoredAnswer,
+    Access, AnswerObject, AttemptId, Attempts as _, Balance, CheckTerms, CostEntry, DeliveryStart, Exposed,
+    ExposureLimits, FinishedPolicy, Instances, JournalLine, Ledger, LedgerError, LedgerOptions,
+    MerchantAnswerEnd, NewAttempt, NewCheck, NewCheckLease, NewClaim, Origin, Recorded, RepeatPolicy,
+    Reserve, Retention, RunEnd, SignFn, Slot, Store as Port, StoredAnswer,
 };
 use quittance_protocol::{Amount, ErrorCode, Evidence, Fingerprint, IdentifierHash, PaymentId, SendOutcome};
 use serde_json::{Value, json};
@@ -256,22 +256,24 @@ async fn record(store: &dyn Port, attempts: &Attempts, id: &PaymentId, step: Ste
     let old = known.get((pick % 7) as usize).copied();
     let wallet = if pick % 17 == 0 { "0xunknown" } else { WALLET };
     let result = match (kind, old) {
-        (4..=6, _) => store.record_with_nonce(id, wallet, sign, now_ms).await,
-        (7, _) => store.record(id, signed(label), now_ms).await,
+        (4..=6, _) => store.record(NewAttempt::numbered(id, wallet, sign), now_ms).await,
+        (7, _) => store.record(NewAttempt::unnumbered(id, signed(label)), now_ms).await,
         (8, Some(attempt)) if pick % 2 == 0 => {
-            store.record_again(&[], Slot::Same { attempt }, sign, now_ms).await
+            store.record(NewAttempt::again(&[], Slot::Same { attempt }, sign), now_ms).await
         }
         (8, Some(attempt)) => {
-            store.record_again(std::slice::from_ref(id), Slot::Same { attempt }, sign, now_ms).await
+            store
+                .record(NewAttempt::again(std::slice::from_ref(id), Slot::Same { attempt }, sign), now_ms)
+                .await
         }
-        (8, None) => store.record_again(&[], Slot::Unnumbered, sign, now_ms).await,
+        (8, None) => store.record(NewAttempt::again(&[], Slot::Unnumbered, sign), now_ms).await,
         (_, Some(attempt)) if pick % 2 == 0 => {
             let outcome = SendOutcome::Refused { reason: "no\0 funds".to_owned() };
             return said(store.journal_send(attempt, &outcome, now_ms).await, |()| "ok".to_owned());
         }
         _ => {
             let slot = Slot::Fresh { wallet: wallet.to_owned() };
-            store.record_again(std::slice::from_ref(id), slot, sign, now_ms).await
+            store.record(NewAttempt::again(std::slice::from_ref(id), slot, sign), now_ms).await
         }
     };
     if let Ok(recorded) = &result {
@@ -406,8 +408,8 @@ impl World {
     async fn open(&mut self, at: usize, now_ms: i64) {
         if let Some(pair) = self.pairs[at].take() {
             pair.real.close().await;
-            Port::close(&pair.model).await;
-            let after = Port::ping(&pair.model).await;
+            Access::close(&pair.model).await;
+            let after = Instances::ping(&pair.model).await;
             assert!(matches!(after, Err(LedgerError::Closed)));
         }
         let options = LedgerOptions {

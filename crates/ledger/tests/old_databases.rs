@@ -19,7 +19,8 @@ mod cases {
     use quittance_ledger::testing::migrations::{migrate_to, versions};
     use quittance_ledger::{
         ClaimOutcome, CostEntry, DeliveryStart, DeliveryState, Finality, Ledger, LedgerError, MerchantAnswer,
-        MerchantAnswerEnd, NewClaim, Payment, PaymentState, RepeatPolicy, Retention, RunEnd, Slot,
+        MerchantAnswerEnd, NewAttempt, NewClaim, Payment, PaymentState, RepeatPolicy, Retention, RunEnd,
+        Slot,
     };
     use quittance_protocol::{
         Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, Landing, PaymentKey,
@@ -112,9 +113,11 @@ mod cases {
             assert_eq!(ledger.attempts_from_nonce(&base(), WALLET, 5).await.unwrap().len(), 3);
             assert_eq!(ledger.ensure_wallet(&base(), WALLET, 5, NOW).await.unwrap(), 8);
             let bump = Slot::Same { attempt: attempts[1].attempt() };
-            ledger.record_again(&[Was::Recorded.id()], bump, signer("bump"), NOW).await.unwrap();
-            let signed =
-                ledger.record_with_nonce(&Was::Claimed.id(), WALLET, signer("new"), NOW).await.unwrap();
+            ledger.record(NewAttempt::again(&[Was::Recorded.id()], bump, signer("bump")), NOW).await.unwrap();
+            let signed = ledger
+                .record(NewAttempt::numbered(&Was::Claimed.id(), WALLET, signer("new")), NOW)
+                .await
+                .unwrap();
             assert_eq!(signed.nonce(), Some(8), "schema {version}");
 
             // It lands, is paid for in the books, and what was reserved for it is free.

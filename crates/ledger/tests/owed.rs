@@ -10,7 +10,7 @@ on_both!(
 );
 
 mod cases {
-    use quittance_ledger::{DeliveryStart, DeliveryState, PaymentFilter, PaymentState, RunEnd};
+    use quittance_ledger::{DeliveryStart, DeliveryState, NewAttempt, PaymentFilter, PaymentState, RunEnd};
     use quittance_protocol::Landing;
 
     use crate::common::*;
@@ -45,7 +45,7 @@ mod cases {
         let work = ledger.open_work(NOW).await.unwrap();
         assert_eq!((work.networks, work.wallets.len()), (vec![(base(), 1)], 0), "nothing is signed");
         assert_eq!(work.unfinished.len(), 1);
-        let recorded = ledger.record_with_nonce(&id, WALLET, signer("a"), NOW).await.unwrap();
+        let recorded = ledger.record(NewAttempt::numbered(&id, WALLET, signer("a")), NOW).await.unwrap();
         let work = ledger.open_work(NOW).await.unwrap();
         assert_eq!(work.wallets, [(base(), WALLET.to_owned())]);
         // Landed with our own transaction: the wallet's nonce is used, the landing is not final.
@@ -57,7 +57,7 @@ mod cases {
         assert_eq!(ledger.open_work(NOW).await.unwrap(), Default::default());
         // Landed with another's transaction: what became of our nonce nobody knows yet.
         let id = won(&ledger, new_claim(2, 0)).await.into_payment().id;
-        ledger.record_with_nonce(&id, WALLET, signer("b"), NOW).await.unwrap();
+        ledger.record(NewAttempt::numbered(&id, WALLET, signer("b")), NOW).await.unwrap();
         ledger.settle(&id, &landing("tx-of-a-stranger"), NOW).await.unwrap();
         assert_eq!(ledger.open_work(NOW).await.unwrap().wallets, [(base(), WALLET.to_owned())]);
         assert_eq!(ledger.open_work(NOW + 3_600_001).await.unwrap().wallets, [], "not for ever");

@@ -24,8 +24,8 @@ mod cases {
     use futures::future::join_all;
     use quittance_ledger::Ledger;
     use quittance_ledger::{
-        ClaimOutcome, DeliveryStart, DeliveryState, LedgerError, LedgerOptions, NewClaim, PaymentState,
-        Retention, RunEnd, Slot,
+        ClaimOutcome, DeliveryStart, DeliveryState, LedgerError, LedgerOptions, NewAttempt, NewClaim,
+        PaymentState, Retention, RunEnd, Slot,
     };
     use quittance_protocol::{
         Amount, Deadline, DurableAttempt as _, ErrorCode, Evidence, IdentifierHash, PaymentId, SendOutcome,
@@ -86,7 +86,7 @@ mod cases {
                 let id = won(&ledger, new_claim(key, 0)).await.into_payment().id;
                 // Every fourth signer fails: its nonce must go to somebody else.
                 let sign = if key % 4 == 0 { broken_signer() } else { signer(format!("tx{key}")) };
-                (id.clone(), ledger.record_with_nonce(&id, WALLET, sign, NOW).await)
+                (id.clone(), ledger.record(NewAttempt::numbered(&id, WALLET, sign), NOW).await)
             })
         });
         let mut nonces = Vec::new();
@@ -123,9 +123,9 @@ mod cases {
         ledger.ensure_wallet(&base(), WALLET, 0, NOW).await.unwrap();
         let id = won(&ledger, new_claim(1, 0)).await.into_payment().id;
         let sign = Box::new(|_| panic!("signer broke"));
-        let error = ledger.record_with_nonce(&id, WALLET, sign, NOW).await.unwrap_err();
+        let error = ledger.record(NewAttempt::numbered(&id, WALLET, sign), NOW).await.unwrap_err();
         assert!(matches!(error, LedgerError::Panicked), "{error}");
-        let recorded = ledger.record_with_nonce(&id, WALLET, signer("tx"), NOW).await.unwrap();
+        let recorded = ledger.record(NewAttempt::numbered(&id, WALLET, signer("tx")), NOW).await.unwrap();
         assert_eq!(recorded.nonce(), Some(0));
     }
 
@@ -136,7 +136,8 @@ mod cases {
         }
         assert_eq!(ledger.ensure_wallet(&base(), "0xother", 1, NOW).await.unwrap(), 1);
         let id = won(&ledger, new_claim(1, 0)).await.into_payment().id;
-        let error = ledger.record_with_nonce(&id, "0xunknown", signer("tx"), NOW).await.unwrap_err();
+        let error =
+            ledger.record(NewAttempt::numbered(&id, "0xunknown", signer("tx")), NOW).await.unwrap_err();
         assert!(matches!(error, LedgerError::UnknownWallet { .. }), "{error}");
     }
 
@@ -144,7 +145,9 @@ mod cases {
         let id = won(ledger, new_claim(key, 0)).await.into_payment().id;
         match state {
             PaymentState::Claimed => {}
-            PaymentState::Recorded => drop(ledger.record(&id, signed(format!("t{key}")), NOW).await.unwrap()),
+            PaymentState::Recorded => drop(
+                ledger.record(NewAttempt::unnumbered(&id, signed(format!("t{key}"))), NOW).await.unwrap(),
+            ),
             other => step(ledger, &id, key, other).await.unwrap(),
         }
         id
@@ -153,7 +156,9 @@ mod cases {
     async fn step(ledger: &Ledger, id: &PaymentId, key: u64, to: PaymentState) -> Result<(), LedgerError> {
         match to {
             PaymentState::Claimed => return Ok(()),
-            PaymentState::Recorded => drop(ledger.record(id, signed(format!("s{key}")), NOW).await?),
+            PaymentState::Recorded => {
+                drop(ledger.record(NewAttempt::unnumbered(id, signed(format!("s{key}"))), NOW).await?)
+            }
             PaymentState::Settled => drop(ledger.settle(id, &landing("0x1"), NOW).await?),
             PaymentState::Refused => {
                 drop(ledger.refuse(id, ErrorCode::InsufficientFunds, "broke", None, NOW).await?)
@@ -222,15 +227,15 @@ mod cases {
         for key in 0..3 {
             ids.push(won(&ledger, new_claim(key, 0)).await.into_payment().id);
         }
-        let batch = ledger.record_batch(&ids, WALLET, signer("batch"), NOW).await.unwrap();
+        let batch = ledger.record(NewAttempt::batch(&ids, WALLET, signer("batch")), NOW).await.unwrap();
         assert_eq!((batch.nonce(), batch.payments()), (Some(0), &ids[..]));
         let same = Slot::Same { attempt: batch.attempt() };
-        let bump = ledger.record_again(&ids, same.clone(), signer("bump"), NOW).await.unwrap();
+        let bump = ledger.record(NewAttempt::again(&ids, same.clone(), signer("bump")), NOW).await.unwrap();
         assert_eq!((bump.nonce(), bump.replaces()), (Some(0), Some(batch.attempt())));
-        let noop = ledger.record_again(&[], same, signer("noop"), NOW).await.unwrap();
+        let noop = ledger.record(NewAttempt::again(&[], same, signer("noop")), NOW).await.unwrap();
         assert_eq!((noop.nonce(), noop.payments().len()), (Some(0), 0));
         let fresh = Slot::Fresh { wallet: WALLET.to_owned() };
-        let alone = ledger.record_again(&ids[1..2], fresh, signer("alone"), NOW).await.unwrap();
+        let alone = ledger.record(NewAttempt::again(&ids[1..2], fresh, signer("alone")), NOW).await.unwrap();
         assert_eq!(alone.nonce(), Some(1));
         let attempts = ledger.recorded_attempts(&ids[1]).await.unwrap();
         let hashes: Vec<_> = attempts.iter().map(|a| a.transaction().to_owned()).collect();
@@ -248,7 +253,7 @@ mod cases {
         // A batch that one of its payments cannot join changes none of the others.
         let free = won(&ledger, new_claim(7, 0)).await.into_payment().id;
         let mixed = [free.clone(), ids[0].clone()];
-        assert!(ledger.record_batch(&mixed, WALLET, signer("mixed"), NOW).await.is_err());
+        assert!(ledger.record(NewAttempt::batch(&mixed, WALLET, signer("mixed")), NOW).await.is_err());
         assert_eq!(ledger.payment(&free).await.unwrap().unwrap().state, PaymentState::Claimed);
         assert_eq!(ledger.ensure_wallet(&base(), WALLET, 0, NOW).await.unwrap(), 2);
     }
@@ -354,7 +359,7 @@ mod cases {
         assert_eq!(spent(), 1, "claim");
         assert!(matches!(ledger.claim(new_claim(1, 1), NOW).await.unwrap(), ClaimOutcome::Exists(_)));
         assert_eq!(spent(), 0, "a copy");
-        ledger.record_with_nonce(&id, WALLET, signer("tx"), NOW).await.unwrap();
+        ledger.record(NewAttempt::numbered(&id, WALLET, signer("tx")), NOW).await.unwrap();
         assert_eq!(spent(), 1, "record");
         ledger.settle(&id, &landing("tx@0"), NOW).await.unwrap();
         assert_eq!(spent(), 1, "verdict");

@@ -22,7 +22,7 @@ mod cases {
     use quittance_ledger::testing::tamper;
     use quittance_ledger::{
         ClaimOutcome, CostEntry, DeliveryStart, DeliveryState, ExposureSums, Ledger, LedgerError,
-        LedgerOptions, Margin, PaymentFilter, PaymentState, RunEnd,
+        LedgerOptions, Margin, NewAttempt, PaymentFilter, PaymentState, RunEnd,
     };
     use quittance_protocol::{Amount, DurableAttempt as _, PaymentId};
     use serde_json::json;
@@ -64,7 +64,7 @@ mod cases {
         ledger.ensure_wallet(&base(), WALLET, 6, NOW).await.unwrap();
         let claimed = won(&ledger, new_claim(1, 0)).await.into_payment().id;
         let recorded = won(&ledger, new_claim(2, 0)).await.into_payment().id;
-        ledger.record_with_nonce(&recorded, WALLET, signer("tx"), NOW).await.unwrap();
+        ledger.record(NewAttempt::numbered(&recorded, WALLET, signer("tx")), NOW).await.unwrap();
         let running = settled(&ledger, 3).await;
         assert_eq!(
             ledger.start_delivery(&running, at_most(2), NOW).await.unwrap(),
@@ -88,7 +88,7 @@ mod cases {
         );
         assert_eq!(ledger.ensure_wallet(&base(), WALLET, 0, NOW).await.unwrap(), 7);
         assert!(ledger.adopt_orphans(NOW).await.unwrap().is_empty(), "opening took everything");
-        ledger.record_with_nonce(&claimed, WALLET, signer("tx"), NOW).await.unwrap();
+        ledger.record(NewAttempt::numbered(&claimed, WALLET, signer("tx")), NOW).await.unwrap();
     }
 
     pub(super) async fn two_processes_do_not_share_a_name(store: Store) {

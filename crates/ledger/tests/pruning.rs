@@ -18,8 +18,8 @@ mod cases {
     use quittance_ledger::testing::plans::Explainer;
     use quittance_ledger::{
         ClaimOutcome, CostEntry, DeliveryStart, DeliveryState, FinishedPolicy, Ledger, LedgerOptions,
-        MerchantAnswer, MerchantAnswerEnd, Payment, PaymentState, PruneCursor, Pruned, Retention, RunEnd,
-        StoredAnswer,
+        MerchantAnswer, MerchantAnswerEnd, NewAttempt, Payment, PaymentState, PruneCursor, Pruned, Retention,
+        RunEnd, StoredAnswer,
     };
     use quittance_protocol::{Amount, DurableAttempt as _, ErrorCode, Evidence, PaymentId};
 
@@ -184,8 +184,10 @@ mod cases {
         ledger.ensure_wallet(&base(), WALLET, 5, NOW).await.unwrap();
         for key in 21..=25 {
             let id = won(&ledger, new_claim(key, 0)).await.into_payment().id;
-            let made =
-                ledger.record_with_nonce(&id, WALLET, signer(format!("burnt{key}")), NOW).await.unwrap();
+            let made = ledger
+                .record(NewAttempt::numbered(&id, WALLET, signer(format!("burnt{key}"))), NOW)
+                .await
+                .unwrap();
             ledger.book_cost(cost(&id, made.transaction(), false), NOW).await.unwrap();
             ledger.expire(&id, &Evidence::Expired { block: 1, clock: 2 }, NOW).await.unwrap();
         }
@@ -213,13 +215,13 @@ mod cases {
         let ledger = open(&store, "one").await;
         ledger.ensure_wallet(&base(), WALLET, 5, NOW).await.unwrap();
         let id = won(&ledger, new_claim(1, 0)).await.into_payment().id;
-        ledger.record_with_nonce(&id, WALLET, signer("gap"), NOW).await.unwrap();
+        ledger.record(NewAttempt::numbered(&id, WALLET, signer("gap")), NOW).await.unwrap();
         ledger.expire(&id, &Evidence::Expired { block: 1, clock: 2 }, NOW).await.unwrap();
         assert_eq!(all_steps(&ledger, POLICY, LATER).await, 0);
         assert_eq!(ledger.attempts_from_nonce(&base(), WALLET, 5).await.unwrap().len(), 1);
         // A later nonce of the wallet landed, so this one was used.
         let next = won(&ledger, new_claim(2, 0)).await.into_payment().id;
-        let made = ledger.record_with_nonce(&next, WALLET, signer("next"), NOW).await.unwrap();
+        let made = ledger.record(NewAttempt::numbered(&next, WALLET, signer("next")), NOW).await.unwrap();
         ledger.book_cost(cost(&next, made.transaction(), true), NOW).await.unwrap();
         assert_eq!(all_steps(&ledger, POLICY, LATER).await, 1);
         let left = ledger.attempts_from_nonce(&base(), WALLET, 5).await.unwrap();

@@ -13,8 +13,8 @@ on_both!(
 
 mod cases {
     use quittance_ledger::{
-        CostEntry, CostShares, DeliveryState, Ledger, LedgerError, NewClaim, Retention, RunEnd, StoredAnswer,
-        USAGE_MAX, Usage, UsageSum,
+        CostEntry, CostShares, DeliveryState, Ledger, LedgerError, NewAttempt, NewClaim, Retention, RunEnd,
+        StoredAnswer, USAGE_MAX, Usage, UsageSum,
     };
     use quittance_protocol::{Amount, PaymentId};
 
@@ -143,7 +143,7 @@ mod cases {
         for key in 1..=100_u64 {
             let new = NewClaim { gas: Amount::new(1_000), ..new_claim(key, 0) };
             let id = won(&ledger, new).await.into_payment().id;
-            ledger.record(&id, signed(format!("tx{key}")), NOW).await.unwrap();
+            ledger.record(NewAttempt::unnumbered(&id, signed(format!("tx{key}"))), NOW).await.unwrap();
             ledger.settle(&id, &landing(&format!("tx{key}")), NOW).await.unwrap();
             let cost = |transaction: String, usdc: Option<u64>, earned| CostEntry {
                 network: base(),

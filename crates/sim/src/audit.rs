@@ -25,14 +25,18 @@ const VIOLATIONS_MAX: usize = 8;
 const CHANCE_MS: u64 = 45_000;
 
 /// What a commit wants; the auditor judges it just before it happens.
-pub(crate) enum Act<'a> {
+pub(crate) enum Act {
     /// With when the process last asked for its key.
-    Claim(&'a NewClaim, u64),
-    Settle(&'a PaymentId, &'a Landing),
-    Refuse(&'a PaymentId, Option<&'a Evidence>),
-    Expire(&'a PaymentId),
-    Finalize(&'a [(PaymentId, Landing)]),
-    Lose(&'a PaymentId),
+    Claim(Box<NewClaim>, u64),
+    Settle(PaymentId, Landing),
+    Refuse(PaymentId, Option<Evidence>),
+    Expire(PaymentId),
+    Finalize(Vec<(PaymentId, Landing)>),
+    Lose(PaymentId),
+    /// Takes over what a process that died left.
+    Adopt,
+    /// Renews its own lease.
+    KeepLease,
     Other,
 }
 
@@ -221,17 +225,17 @@ impl World {
 
     /// A commit is about to happen: is what it says true? Whether it must fail,
     /// because it brings a verdict for what has one.
-    pub(crate) fn audit_act(&mut self, act: &Act<'_>) -> bool {
+    pub(crate) fn audit_act(&mut self, act: &Act) -> bool {
         match act {
             Act::Claim(new, asked) => self.audit_claim(new, *asked),
             Act::Settle(id, landing) => self.audit_settle(id, landing),
-            Act::Refuse(id, evidence) => self.audit_refusal(id, *evidence),
+            Act::Refuse(id, evidence) => self.audit_refusal(id, evidence.as_ref()),
             Act::Expire(id) => self.audit_expiry(id),
             Act::Finalize(landings) => {
                 landings.iter().for_each(|(id, landing)| self.audit_final(id, landing))
             }
             Act::Lose(id) => self.audit_loss(id),
-            Act::Other => {}
+            Act::Adopt | Act::KeepLease | Act::Other => {}
         }
         match act {
             Act::Settle(id, _) | Act::Refuse(id, _) | Act::Expire(id) => {

@@ -143,6 +143,7 @@ impl Canary {
             Self::BalanceIgnored => Some(Defect::BalanceIgnored),
             Self::KeyPruned => Some(Defect::KeyPruned),
             Self::PrunedOpen => Some(Defect::PrunedOpen),
+            Self::ForeignLandingGranted => Some(Defect::OwedGranted),
             Self::CheckHoldsNothing => Some(Defect::CheckHoldsNothing),
             _ => None,
         }

@@ -1,29 +1,16 @@
 //! The way from a process to the ledger: slow, broken now and then, and not
 //! always able to say whether it committed.
 
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex};
 
-use quittance_ledger::model::ModelLedger;
-use quittance_ledger::{LedgerError, Payment, Reserve};
-use quittance_protocol::{Amount, PaymentId, PaymentKey};
+use quittance_ledger::LedgerError;
+use quittance_protocol::PaymentId;
 
 use crate::audit::Act;
-use crate::canary::Canary;
-use crate::link::Link;
 use crate::plan::Crash;
 use crate::stats::Fault;
+use crate::store::{Faults, Kept};
 use crate::world::World;
-
-/// A [`Store`] of one life of one process.
-pub(crate) struct FaultyStore {
-    pub(crate) link: Arc<Link>,
-    pub(crate) inner: ModelLedger,
-    /// When this life last asked for a key, which it does before it asks what
-    /// the payer has burnt.
-    pub(crate) asked: Mutex<BTreeMap<PaymentKey, u64>>,
-}
 
 pub(crate) type Answer<T> = Result<T, LedgerError>;
 
@@ -69,59 +56,15 @@ impl World {
     }
 }
 
-impl FaultyStore {
-    pub(crate) fn key_of(&self, id: &PaymentId) -> Option<usize> {
-        self.link.world.with(|w| w.key_of(id))
-    }
-
-    /// The ceilings, or none for payers.
-    pub(crate) fn limited(&self, mut wanted: Reserve) -> Reserve {
-        if self.has(Canary::CeilingsForgotten) {
-            wanted.limits.payer_day = Amount::new(u64::MAX);
-            wanted.limits.payer_unearned_in_flight = u32::MAX;
-        }
-        wanted
-    }
-
-    pub(crate) fn has(&self, canary: Canary) -> bool {
-        self.link.world.with(|w| w.plan.canary == Some(canary))
-    }
-
-    /// The old rules: who shows an identifier, or was told to come back, hears it
-    /// again; or everybody does.
-    pub(crate) fn tells_again(&self, id: &PaymentId) -> bool {
-        if self.has(Canary::MerchantToldAgain) {
-            return true;
-        }
-        let row = self.link.world.with(|w| w.row_by_id(id));
-        self.has(Canary::MerchantToldByWord)
-            && row.is_some_and(|(_, row)| row.identifier.is_some() || row.pending_answer_at_ms.is_some())
-    }
-
-    /// What such a rule must not know.
-    pub(crate) fn untold(&self, payment: Payment) -> Payment {
-        match self.tells_again(&payment.id) {
-            true => Payment { merchant_answer_at_ms: None, ..payment },
-            false => payment,
-        }
-    }
-
-    /// What renews this process's lease, noted by the world's clock.
-    pub(crate) async fn keeps_lease(&self, effect: impl Future<Output = Answer<()>> + Send) -> Answer<()> {
-        effect.await?;
-        self.link.world.with(|w| w.note_lease(self.link.process));
-        Ok(())
-    }
-
+impl Faults {
     /// One commit, with a place to die before it and one after it.
     pub(crate) async fn write<T: Send>(
         &self,
-        code: u64,
-        places: (Crash, Crash),
-        key: Option<usize>,
-        act: Act<'_>,
+        kept: &Kept,
         effect: impl Future<Output = Answer<T>> + Send,
     ) -> Answer<T> {
+        let Kept { code, key, places, act, .. } = kept;
+        let (code, key) = (*code, *key);
         let world = &self.link.world;
         let way = world.with(|w| {
             w.count_call(code, key);
@@ -159,9 +102,9 @@ impl FaultyStore {
         world.with(|w| {
             let (process, failed) = (self.link.process, result.as_ref().err());
             w.say(|| match failed {
-                None => format!("process {process}: commit {}, key {key:?}", name_of(code)),
+                None => format!("process {process}: commit {}, key {key:?}", kept.operation.name()),
                 Some(error) => {
-                    format!("process {process}: no commit {}, key {key:?}: {error}", name_of(code))
+                    format!("process {process}: no commit {}, key {key:?}: {error}", kept.operation.name())
                 }
             });
         });
@@ -177,11 +120,18 @@ impl FaultyStore {
     }
 
     /// The effect itself, judged by the auditor before and after.
-    async fn commit<T>(&self, act: Act<'_>, effect: impl Future<Output = Answer<T>> + Send) -> Answer<T> {
+    async fn commit<T>(&self, act: &Act, effect: impl Future<Output = Answer<T>> + Send) -> Answer<T> {
         let world = &self.link.world;
-        let over = world.with(|w| w.audit_act(&act));
+        let (over, epochs) =
+            world.with(|w| (w.audit_act(act), matches!(act, Act::Adopt).then(|| w.epochs())));
         let result = effect.await;
         world.with(|w| {
+            if let Some(before) = epochs {
+                w.audit_fenced(self.link.process, &before);
+            }
+            if matches!(act, Act::KeepLease) && result.is_ok() {
+                w.note_lease(self.link.process);
+            }
             if over && result.is_ok() {
                 w.broken("I6", "a verdict was written over a verdict".to_owned());
             }
@@ -191,22 +141,12 @@ impl FaultyStore {
         result
     }
 
-    /// A commit that no table names.
-    pub(crate) async fn plain<T: Send>(
-        &self,
-        code: u64,
-        key: Option<usize>,
-        effect: impl Future<Output = Answer<T>> + Send,
-    ) -> Answer<T> {
-        self.write(code, (Crash::Elsewhere, Crash::Elsewhere), key, Act::Other, effect).await
-    }
-
     pub(crate) async fn read<T>(
         &self,
-        code: u64,
-        key: Option<usize>,
+        kept: &Kept,
         effect: impl Future<Output = Answer<T>> + Send,
     ) -> Answer<T> {
+        let (code, key) = (kept.code, kept.key);
         if self.link.dies_at(Crash::Elsewhere, key).await {
             return std::future::pending().await;
         }
@@ -230,35 +170,5 @@ impl FaultyStore {
         }
         self.link.alive().await;
         result
-    }
-}
-
-/// For the trace.
-fn name_of(code: u64) -> &'static str {
-    match code {
-        1 => "claim",
-        6..=8 => "record",
-        9 => "journal_send",
-        12 => "settle",
-        13 => "refuse",
-        14 => "expire",
-        16 => "finalize",
-        17 => "move_landing",
-        18 => "book_reorged_loss",
-        19 => "start_delivery",
-        20 => "finish_delivery",
-        21 => "credit_delivery",
-        22 => "mark_answer_sent",
-        24 => "begin_merchant_answer",
-        25 => "note_pending_answer",
-        26 => "book_cost",
-        34 => "adopt_orphans",
-        35 => "heartbeat",
-        36 => "rejoin",
-        50 => "claim_alias",
-        41 => "end_merchant_answer",
-        42 => "lease_merchant_check",
-        71 => "lease_new_check",
-        _ => "of the background",
     }
 }

@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex};
 use quittance_facilitator::chain::Chain;
 use quittance_facilitator::config::Config;
 use quittance_facilitator::{AnswerStore, Clock, Coin, Facilitator, Metrics, Parts, Random, RateSource};
-use quittance_ledger::{LedgerOptions, RunLimits, Store};
+use quittance_ledger::{Hooked, LedgerOptions, RunLimits, Store};
 use quittance_protocol::Network;
 use quittance_quote::Rate;
 use serde_json::json;
 
 use crate::canary::Canary;
-use crate::connection::FaultyStore;
 use crate::evm::FakeBase;
 use crate::handlers::{ANSWER_BYTES, LEDGER_BYTES, READER_STALL_SECONDS, STORE_TIMEOUT_MS, Shelf};
 use crate::link::Link;
 use crate::plan::{Crash, Net, Plan};
+use crate::store::Faults;
 use crate::svm::FakeSolana;
 use crate::world::Handle;
 
@@ -157,7 +157,7 @@ async fn boot(link: Arc<Link>) -> Option<Facilitator> {
         w.tell_change();
     });
     let store: Arc<dyn Store> =
-        Arc::new(FaultyStore { link: Arc::clone(&link), inner, asked: Mutex::default() });
+        Arc::new(Hooked::new(inner, Faults { link: Arc::clone(&link), asked: Mutex::default() }));
     let mut chains: BTreeMap<String, Arc<Chain>> = BTreeMap::new();
     let base = FakeBase::new(Arc::clone(&link), network(Net::Base).parse().ok()?, pay_to);
     chains.insert(name_of(Net::Base).to_owned(), Arc::new(base.into_chain()));

@@ -19,12 +19,11 @@ use quittance_protocol::{
     Amount, ErrorCode, Fingerprint, Network, PaymentId, PaymentKey, PaymentPayload, PaymentRequired,
     RequestId, ResourceRef, SettleResponse,
 };
-use quittance_quote::{EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route};
 use serde_json::{Map, json};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::facilitate::NotBooked;
+use crate::facilitate::{NotBooked, Offers, Payments, Runs};
 
 /// What the gate did to the facilitator, in order.
 #[derive(Clone, Debug)]
@@ -283,7 +282,7 @@ pub fn grant(run: u32, revoked: CancellationToken) -> Grant {
     Grant::for_testing(facts, receipt(), revoked)
 }
 
-impl crate::facilitate::Facilitate for Double {
+impl Offers for Double {
     fn offer(
         &self,
         service: Amount,
@@ -320,6 +319,19 @@ impl crate::facilitate::Facilitate for Double {
         Ok(())
     }
 
+    fn networks(&self) -> Vec<NetworkInfo> {
+        vec![NetworkInfo {
+            network: "eip155:8453".parse().unwrap(),
+            asset: "0xa".to_owned(),
+            pay_to: "0xb".to_owned(),
+            scheme: "exact".to_owned(),
+            gas: Some(Amount::new(2_000)),
+            extra: Map::new(),
+        }]
+    }
+}
+
+impl Payments for Double {
     fn pay(&self, payload: PaymentPayload, sale: Sale, waiting: Waiting) -> BoxFuture<'_, PayOutcome> {
         async move {
             *self.brought.lock().unwrap() = Some((shown(&payload), false));
@@ -385,7 +397,9 @@ impl crate::facilitate::Facilitate for Double {
         }
         .boxed()
     }
+}
 
+impl Runs for Double {
     fn draft(&self, _: &Grant) -> (Draft, DraftReader) {
         let name = [self.names.fetch_add(1, Ordering::SeqCst); 16];
         let registered = Box::new(|_| std::future::ready(true).boxed());
@@ -435,67 +449,5 @@ impl crate::facilitate::Facilitate for Double {
             }
         });
         self.note(Entry::Sent(payment.to_string()));
-    }
-
-    fn networks(&self) -> Vec<NetworkInfo> {
-        vec![NetworkInfo {
-            network: "eip155:8453".parse().unwrap(),
-            asset: "0xa".to_owned(),
-            pay_to: "0xb".to_owned(),
-            scheme: "exact".to_owned(),
-            gas: Some(Amount::new(2_000)),
-            extra: Map::new(),
-        }]
-    }
-}
-
-/// Sells `POST /gen` and `POST /items/{id}` at 0.01 USDC; `GET /free` is free.
-/// A body with the letters `bad` is refused in the host's own words.
-pub struct Menu;
-
-impl Pricer for Menu {
-    fn route(&self, method: &str, path: &str) -> Route {
-        match (method, path) {
-            ("POST", "/gen") => Route::Paid(0),
-            ("POST", path) if path.strip_prefix("/items/").is_some_and(|id| !id.contains('/')) => {
-                Route::Paid(1)
-            }
-            ("GET", "/free") => Route::Free,
-            _ => Route::Unknown,
-        }
-    }
-
-    fn price(&self, request: &PriceRequest<'_>) -> Result<Price, Refusal> {
-        if request.body.windows(3).any(|word| word == b"bad") {
-            return Err(Refusal {
-                status: 400,
-                code: "bad_word".to_owned(),
-                field: None,
-                message: "no".to_owned(),
-                choices: Vec::new(),
-                body: json!({"detail": "the host's own words"}),
-            });
-        }
-        Ok(Price { service: Amount::new(10_000), lines: Vec::new(), reserve: None })
-    }
-
-    fn endpoints(&self) -> Vec<EndpointInfo> {
-        let endpoint = |method: &str, path: &str, pricing| EndpointInfo {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            pricing,
-            summary: "0.01 USDC".to_owned(),
-            description: "Makes things".to_owned(),
-            mime_type: "application/json".to_owned(),
-            example: (pricing == Pricing::Paid).then(|| format!(r#"{{"at": "{path}"}}"#)),
-            body_schema: None,
-            query: Vec::new(),
-            service_min: None,
-        };
-        vec![
-            endpoint("POST", "/gen", Pricing::Paid),
-            endpoint("POST", "/items/{id}", Pricing::Paid),
-            endpoint("GET", "/free", Pricing::Free),
-        ]
     }
 }

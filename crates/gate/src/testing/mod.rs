@@ -10,10 +10,12 @@
 )]
 
 mod double;
+mod menu;
 
 use std::sync::Arc;
 
-pub use double::{Double, Entry, Menu, STUCK, Shelf, answer_limits, grant, receipt};
+pub use double::{Double, Entry, STUCK, Shelf, answer_limits, grant, receipt};
+pub use menu::Menu;
 use quittance_protocol::{PAYMENT_SIGNATURE, encode_header};
 use quittance_quote::Pricer;
 use serde_json::{Value, json};

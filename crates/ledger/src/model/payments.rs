@@ -7,12 +7,13 @@ use quittance_protocol::{ErrorCode, Evidence, Landing, Network, PaymentId, SendO
 use serde_json::json;
 
 use super::rows::{Attempt, Database, Defect, Row};
+use crate::attempt::NewAttempt;
 use crate::conn::{plain, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::Me;
 use crate::ops::aliases::Before;
 use crate::ops::claims::{ROUNDS_MAX, check};
-use crate::token::{Claim, ClaimOutcome, Recorded, SignFn};
+use crate::token::{Claim, ClaimOutcome, Recorded};
 use crate::types::{AttemptId, DeliveryState, NewClaim, Payment, PaymentState, Slot};
 
 const ATTEMPTS_MAX: usize = 1_000;
@@ -80,13 +81,11 @@ impl Database {
     pub(super) fn record(
         &mut self,
         me: &Me,
-        payments: &[PaymentId],
-        from: PaymentState,
-        slot: Slot,
-        sign: SignFn,
+        attempt: NewAttempt,
         now_ms: i64,
     ) -> Result<Recorded, LedgerError> {
-        let network = self.may_record(me, payments, from)?;
+        let NewAttempt { payments, from, slot, sign } = attempt;
+        let network = self.may_record(me, &payments, from)?;
         let fresh = matches!(slot, Slot::Fresh { .. });
         let place = self.reserve(network, slot)?;
         let signed = catch_unwind(AssertUnwindSafe(|| sign(place.nonce.unwrap_or(0))))
@@ -106,7 +105,7 @@ impl Database {
             "attempt": id.0, "transaction": signed.transaction, "wallet": place.wallet,
             "nonce": place.nonce, "replaces": place.replaces.map(AttemptId::get), "payments": payments.len(),
         });
-        for payment in payments {
+        for payment in &payments {
             let row = &mut self.get_mut(payment)?.payment;
             row.state = PaymentState::Recorded;
             row.transaction = Some(signed.transaction.clone());
@@ -117,7 +116,6 @@ impl Database {
             self.line(me, now_ms, None, "recorded", detail);
         }
         let Place { network, wallet, nonce, replaces } = place;
-        let payments = payments.to_vec();
         let pruned = false;
         let attempt =
             Attempt { id, payments, network, wallet, nonce, signed, replaces, at_ms: now_ms, pruned };
@@ -235,12 +233,13 @@ impl Database {
         now_ms: i64,
     ) -> Result<Payment, LedgerError> {
         unsigned(landing.block, "block")?;
+        let granted = self.has(Defect::OwedGranted);
         let payment = self.verdict(me, id, PaymentState::Settled, true, now_ms)?;
         payment.transaction = Some(landing.transaction.clone());
         payment.landing = Some(landing.clone());
         payment.settled_at_ms = Some(now_ms);
         let mut detail = json!({"transaction": landing.transaction});
-        if owed {
+        if owed && !granted {
             payment.delivery = DeliveryState::Owed;
             detail["owed"] = json!(true);
         }

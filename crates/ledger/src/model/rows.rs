@@ -196,6 +196,8 @@ pub enum Defect {
     KeyPruned,
     /// Pruning takes what has its verdict, whatever is open of it (P3).
     PrunedOpen,
+    /// What another ledger landed is settled as if it had landed from here (P1).
+    OwedGranted,
     /// What foreign servers are told to be valid holds no money (P3).
     CheckHoldsNothing,
 }

@@ -1,48 +1,27 @@
-//! The port over the tables.
+//! The operations over the tables, as the port's list names them.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
 use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentId, PaymentKey, SendOutcome};
 use serde_json::Value as Json;
 
 use super::ModelLedger;
 use crate::LIST_MAX;
-use crate::SignedBytes;
+use crate::attempt::NewAttempt;
 use crate::error::LedgerError;
 use crate::exposure::{ExposureSums, Reserve};
 use crate::merchant::{
     CheckTerms, MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewCheck, NewCheckLease,
 };
-use crate::ops::attempts::BATCH_PAYMENTS_MAX;
 use crate::pruning::{FinishedPolicy, PruneCursor, Pruned};
 use crate::repeats::{Alias, Known};
-use crate::store::Store;
-use crate::token::{ClaimOutcome, Recorded, SignFn};
+use crate::token::{ClaimOutcome, Recorded};
 use crate::types::{
     AttemptId, CostEntry, DeliveryStart, JournalLine, LeftoverObject, NewClaim, OpenWork, Payment,
-    PaymentState, Retention, RunEnd, RunLimits, Slot, StoredAnswer, TariffRow,
+    PaymentState, Retention, RunEnd, RunLimits, StoredAnswer, TariffRow,
 };
-
-impl ModelLedger {
-    /// What is wrong with the arguments is said before anybody looks at the lease.
-    fn record_in(
-        &self,
-        payments: &[PaymentId],
-        from: PaymentState,
-        slot: Slot,
-        sign: SignFn,
-        now_ms: i64,
-    ) -> Result<Recorded, LedgerError> {
-        let nothing = payments.is_empty() && !matches!(slot, Slot::Same { .. });
-        if nothing || payments.len() > BATCH_PAYMENTS_MAX {
-            return Err(LedgerError::OutOfRange { field: "payments" });
-        }
-        self.write(now_ms, |rows, me| rows.record(me, payments, from, slot, sign, now_ms))
-    }
-}
 
 /// What no facilitator asks for, and the comparison with the databases does.
 impl ModelLedger {
@@ -61,13 +40,12 @@ impl ModelLedger {
     }
 }
 
-#[async_trait]
-impl Store for ModelLedger {
-    async fn claim(&self, new: NewClaim, now_ms: i64) -> Result<ClaimOutcome, LedgerError> {
+impl ModelLedger {
+    pub(crate) fn claim(&self, new: NewClaim, now_ms: i64) -> Result<ClaimOutcome, LedgerError> {
         self.write(now_ms, |rows, me| rows.claim(me, new, now_ms))
     }
 
-    async fn claim_within(
+    pub(crate) fn claim_within(
         &self,
         new: NewClaim,
         wanted: Reserve,
@@ -77,31 +55,35 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.claim_within(me, new, wanted, times))
     }
 
-    async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, LedgerError> {
+    pub(crate) fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, LedgerError> {
         self.read(|rows| Ok(rows.get(id).ok().map(|row| row.payment.clone())))
     }
 
-    async fn payment_by_key(&self, key: &PaymentKey) -> Result<Option<Payment>, LedgerError> {
+    pub(crate) fn payment_by_key(&self, key: &PaymentKey) -> Result<Option<Payment>, LedgerError> {
         self.read(|rows| Ok(rows.by_key.get(key).map(|at| rows.payments[*at].payment.clone())))
     }
 
-    async fn known(&self, key: &PaymentKey) -> Result<Option<Known>, LedgerError> {
+    pub(crate) fn known(&self, key: &PaymentKey) -> Result<Option<Known>, LedgerError> {
         self.read(|rows| Ok(rows.known(key)))
     }
 
-    async fn claim_alias(&self, new: NewClaim, now_ms: i64) -> Result<Option<ClaimOutcome>, LedgerError> {
+    pub(crate) fn claim_alias(
+        &self,
+        new: NewClaim,
+        now_ms: i64,
+    ) -> Result<Option<ClaimOutcome>, LedgerError> {
         self.write(now_ms, |rows, me| rows.claim_alias(me, &new, now_ms))
     }
 
-    async fn earlier(&self, new: &NewClaim) -> Result<Option<Payment>, LedgerError> {
+    pub(crate) fn earlier(&self, new: &NewClaim) -> Result<Option<Payment>, LedgerError> {
         self.read(|rows| Ok(rows.left_for(new)))
     }
 
-    async fn aliases(&self, payment: &PaymentId) -> Result<Vec<Alias>, LedgerError> {
+    pub(crate) fn aliases(&self, payment: &PaymentId) -> Result<Vec<Alias>, LedgerError> {
         self.read(|rows| Ok(rows.aliases_of(payment)))
     }
 
-    async fn ensure_wallet(
+    pub(crate) fn ensure_wallet(
         &self,
         network: &Network,
         wallet: &str,
@@ -111,38 +93,12 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.ensure_wallet(me, network, wallet, chain_nonce, now_ms))
     }
 
-    async fn record(
-        &self,
-        payment: &PaymentId,
-        signed: SignedBytes,
-        now_ms: i64,
-    ) -> Result<Recorded, LedgerError> {
-        let sign: SignFn = Box::new(move |_| Ok(signed));
-        self.record_in(std::slice::from_ref(payment), PaymentState::Claimed, Slot::Unnumbered, sign, now_ms)
+    pub(crate) fn record(&self, attempt: NewAttempt, now_ms: i64) -> Result<Recorded, LedgerError> {
+        attempt.check()?;
+        self.write(now_ms, |rows, me| rows.record(me, attempt, now_ms))
     }
 
-    async fn record_with_nonce(
-        &self,
-        payment: &PaymentId,
-        wallet: &str,
-        sign: SignFn,
-        now_ms: i64,
-    ) -> Result<Recorded, LedgerError> {
-        let slot = Slot::Fresh { wallet: wallet.to_owned() };
-        self.record_in(std::slice::from_ref(payment), PaymentState::Claimed, slot, sign, now_ms)
-    }
-
-    async fn record_again(
-        &self,
-        payments: &[PaymentId],
-        slot: Slot,
-        sign: SignFn,
-        now_ms: i64,
-    ) -> Result<Recorded, LedgerError> {
-        self.record_in(payments, PaymentState::Recorded, slot, sign, now_ms)
-    }
-
-    async fn journal_send(
+    pub(crate) fn journal_send(
         &self,
         attempt: AttemptId,
         outcome: &SendOutcome,
@@ -151,11 +107,11 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.journal_send(me, attempt, outcome, now_ms))
     }
 
-    async fn recorded_attempts(&self, payment: &PaymentId) -> Result<Vec<Recorded>, LedgerError> {
+    pub(crate) fn recorded_attempts(&self, payment: &PaymentId) -> Result<Vec<Recorded>, LedgerError> {
         self.read(|rows| Ok(rows.attempts_of(payment)))
     }
 
-    async fn attempts_from_nonce(
+    pub(crate) fn attempts_from_nonce(
         &self,
         network: &Network,
         wallet: &str,
@@ -164,7 +120,7 @@ impl Store for ModelLedger {
         self.read(|rows| Ok(rows.attempts_from(network, wallet, nonce)))
     }
 
-    async fn settle(
+    pub(crate) fn settle(
         &self,
         payment: &PaymentId,
         landing: &Landing,
@@ -173,7 +129,7 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.settle(me, payment, landing, false, now_ms))
     }
 
-    async fn settle_owed(
+    pub(crate) fn settle_owed(
         &self,
         payment: &PaymentId,
         landing: &Landing,
@@ -182,7 +138,7 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.settle(me, payment, landing, true, now_ms))
     }
 
-    async fn refuse(
+    pub(crate) fn refuse(
         &self,
         payment: &PaymentId,
         code: ErrorCode,
@@ -193,7 +149,7 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.refuse(me, payment, (code, why), evidence, now_ms))
     }
 
-    async fn expire(
+    pub(crate) fn expire(
         &self,
         payment: &PaymentId,
         evidence: &Evidence,
@@ -202,7 +158,7 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.expire(me, payment, evidence, now_ms))
     }
 
-    async fn unfinal(
+    pub(crate) fn unfinal(
         &self,
         network: &Network,
         blocks: RangeInclusive<u64>,
@@ -210,15 +166,19 @@ impl Store for ModelLedger {
         self.read(|rows| Ok(rows.unfinal(&self.me(), network, &blocks)))
     }
 
-    async fn has_unfinal(&self, network: &Network) -> Result<bool, LedgerError> {
+    pub(crate) fn has_unfinal(&self, network: &Network) -> Result<bool, LedgerError> {
         self.read(|rows| Ok(rows.has_unfinal(&self.me(), network)))
     }
 
-    async fn finalize(&self, landings: Vec<(PaymentId, Landing)>, now_ms: i64) -> Result<u64, LedgerError> {
+    pub(crate) fn finalize(
+        &self,
+        landings: Vec<(PaymentId, Landing)>,
+        now_ms: i64,
+    ) -> Result<u64, LedgerError> {
         self.write(now_ms, |rows, me| rows.finalize(me, &landings, now_ms))
     }
 
-    async fn move_landing(
+    pub(crate) fn move_landing(
         &self,
         payment: &PaymentId,
         landing: &Landing,
@@ -227,7 +187,7 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.move_landing(me, payment, landing, now_ms))
     }
 
-    async fn book_reorged_loss(
+    pub(crate) fn book_reorged_loss(
         &self,
         payment: &PaymentId,
         evidence: &Evidence,
@@ -236,7 +196,7 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.book_reorged_loss(me, payment, evidence, now_ms))
     }
 
-    async fn start_delivery(
+    pub(crate) fn start_delivery(
         &self,
         payment: &PaymentId,
         limits: RunLimits,
@@ -245,7 +205,7 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.start_delivery(me, payment, limits, now_ms))
     }
 
-    async fn finish_delivery(
+    pub(crate) fn finish_delivery(
         &self,
         payment: &PaymentId,
         run: u32,
@@ -256,7 +216,7 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.finish_delivery(me, payment, run, answer, kept_max, now_ms))
     }
 
-    async fn credit_delivery(
+    pub(crate) fn credit_delivery(
         &self,
         payment: &PaymentId,
         run: u32,
@@ -267,15 +227,15 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.credit_delivery(me, payment, run, (end, why), now_ms))
     }
 
-    async fn mark_answer_sent(&self, payment: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {
+    pub(crate) fn mark_answer_sent(&self, payment: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {
         self.write(now_ms, |rows, me| rows.mark_answer_sent(me, payment, now_ms))
     }
 
-    async fn answer(&self, payment: &PaymentId) -> Result<Option<StoredAnswer>, LedgerError> {
+    pub(crate) fn answer(&self, payment: &PaymentId) -> Result<Option<StoredAnswer>, LedgerError> {
         self.read(|rows| Ok(rows.answer_of(payment)))
     }
 
-    async fn begin_answer_object(
+    pub(crate) fn begin_answer_object(
         &self,
         payment: &PaymentId,
         run: u32,
@@ -286,31 +246,31 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.begin_object(me, payment, run, name, key))
     }
 
-    async fn leftover_objects(&self, now_ms: i64) -> Result<Vec<LeftoverObject>, LedgerError> {
+    pub(crate) fn leftover_objects(&self, now_ms: i64) -> Result<Vec<LeftoverObject>, LedgerError> {
         let lease_now_ms = self.database.lease_now(now_ms);
         self.read(|rows| Ok(rows.leftover_objects(&self.me(), lease_now_ms, now_ms)))
     }
 
-    async fn drop_answer_object(&self, name: &str, now_ms: i64) -> Result<bool, LedgerError> {
+    pub(crate) fn drop_answer_object(&self, name: &str, now_ms: i64) -> Result<bool, LedgerError> {
         self.write(now_ms, |rows, _| Ok(rows.drop_object(name, now_ms)))
     }
 
-    async fn note_object_deleted(&self, name: &str, now_ms: i64) -> Result<(), LedgerError> {
+    pub(crate) fn note_object_deleted(&self, name: &str, now_ms: i64) -> Result<(), LedgerError> {
         self.write(now_ms, |rows, _| {
             rows.note_object_deleted(name, now_ms);
             Ok(())
         })
     }
 
-    async fn kept_object_bytes(&self) -> Result<u64, LedgerError> {
+    pub(crate) fn kept_object_bytes(&self) -> Result<u64, LedgerError> {
         self.read(|rows| Ok(rows.kept_object_bytes()))
     }
 
-    async fn erase_answer(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
+    pub(crate) fn erase_answer(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
         self.write(now_ms, |rows, me| rows.erase_answer(me, payment, now_ms))
     }
 
-    async fn begin_merchant_answer(
+    pub(crate) fn begin_merchant_answer(
         &self,
         payment: &PaymentId,
         holder: &str,
@@ -320,7 +280,7 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.begin_merchant_answer(me, payment, holder, tellings_max, now_ms))
     }
 
-    async fn end_merchant_answer(
+    pub(crate) fn end_merchant_answer(
         &self,
         payment: &PaymentId,
         holder: &str,
@@ -330,7 +290,7 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.end_merchant_answer(me, payment, holder, end, now_ms))
     }
 
-    async fn lease_merchant_check(
+    pub(crate) fn lease_merchant_check(
         &self,
         payment: &PaymentId,
         tellings_max: u32,
@@ -341,11 +301,11 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| rows.lease_merchant_check(me, payment, tellings_max, lease, now_ms))
     }
 
-    async fn merchant_answers_begun(&self) -> Result<Vec<(PaymentId, String)>, LedgerError> {
+    pub(crate) fn merchant_answers_begun(&self) -> Result<Vec<(PaymentId, String)>, LedgerError> {
         self.read(|rows| Ok(rows.merchant_answers_begun(&self.me())))
     }
 
-    async fn lease_new_check(
+    pub(crate) fn lease_new_check(
         &self,
         check: NewCheck,
         wanted: Reserve,
@@ -356,15 +316,15 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, _| rows.lease_new_check(check, &wanted, terms, times))
     }
 
-    async fn note_pending_answer(&self, payment: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {
+    pub(crate) fn note_pending_answer(&self, payment: &PaymentId, now_ms: i64) -> Result<(), LedgerError> {
         self.write(now_ms, |rows, me| rows.note_pending(me, payment, now_ms))
     }
 
-    async fn book_cost(&self, entry: CostEntry, now_ms: i64) -> Result<bool, LedgerError> {
+    pub(crate) fn book_cost(&self, entry: CostEntry, now_ms: i64) -> Result<bool, LedgerError> {
         self.write(now_ms, |rows, me| rows.book_cost(me, entry, now_ms))
     }
 
-    async fn room(
+    pub(crate) fn room(
         &self,
         network: &Network,
         payer: &str,
@@ -374,27 +334,32 @@ impl Store for ModelLedger {
         self.read(|rows| rows.room(network, payer, wanted, now_ms))
     }
 
-    async fn reserve(&self, payment: &PaymentId, wanted: Reserve, now_ms: i64) -> Result<(), LedgerError> {
+    pub(crate) fn reserve(
+        &self,
+        payment: &PaymentId,
+        wanted: Reserve,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
         self.write(now_ms, |rows, me| rows.reserve_again(me, payment, &wanted, now_ms))
     }
 
-    async fn release(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
+    pub(crate) fn release(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
         self.write(now_ms, |rows, me| Ok(rows.release_reservation(me, payment, now_ms)))
     }
 
-    async fn return_cost(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
+    pub(crate) fn return_cost(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
         self.write(now_ms, |rows, me| rows.return_cost(me, payment, now_ms))
     }
 
-    async fn unaccounted(&self, network: &Network) -> Result<Vec<Payment>, LedgerError> {
+    pub(crate) fn unaccounted(&self, network: &Network) -> Result<Vec<Payment>, LedgerError> {
         self.read(|rows| Ok(rows.unaccounted(network)))
     }
 
-    async fn exposure(&self, network: &Network, now_ms: i64) -> Result<ExposureSums, LedgerError> {
+    pub(crate) fn exposure(&self, network: &Network, now_ms: i64) -> Result<ExposureSums, LedgerError> {
         self.read(|rows| Ok(rows.exposure(network, now_ms)))
     }
 
-    async fn burnt_until(
+    pub(crate) fn burnt_until(
         &self,
         network: &Network,
         payer: &str,
@@ -403,11 +368,11 @@ impl Store for ModelLedger {
         self.read(|rows| Ok(rows.burnt_until(network, payer, now_ms)))
     }
 
-    async fn open_work(&self, now_ms: i64) -> Result<OpenWork, LedgerError> {
+    pub(crate) fn open_work(&self, now_ms: i64) -> Result<OpenWork, LedgerError> {
         self.read(|rows| Ok(rows.open_work(now_ms)))
     }
 
-    async fn unexplained(
+    pub(crate) fn unexplained(
         &self,
         network: &Network,
         transactions: &[String],
@@ -415,7 +380,7 @@ impl Store for ModelLedger {
         self.read(|rows| Ok(rows.unexplained(network, transactions)))
     }
 
-    async fn put_tariff(
+    pub(crate) fn put_tariff(
         &self,
         network: &Network,
         gas: Amount,
@@ -425,7 +390,7 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, _| rows.put_tariff(network, gas, detail, now_ms))
     }
 
-    async fn tariffs_since(
+    pub(crate) fn tariffs_since(
         &self,
         network: &Network,
         replaced_after_ms: i64,
@@ -433,31 +398,31 @@ impl Store for ModelLedger {
         self.read(|rows| Ok(rows.tariffs_since(network, replaced_after_ms)))
     }
 
-    async fn unfinished(&self) -> Result<Vec<Payment>, LedgerError> {
+    pub(crate) fn unfinished(&self) -> Result<Vec<Payment>, LedgerError> {
         self.read(|rows| Ok(rows.unfinished(&self.me())))
     }
 
-    async fn running(&self) -> Result<Vec<(PaymentId, u32)>, LedgerError> {
+    pub(crate) fn running(&self) -> Result<Vec<(PaymentId, u32)>, LedgerError> {
         self.read(|rows| Ok(rows.running(&self.me())))
     }
 
-    async fn adopt_orphans(&self, now_ms: i64) -> Result<Vec<Payment>, LedgerError> {
+    pub(crate) fn adopt_orphans(&self, now_ms: i64) -> Result<Vec<Payment>, LedgerError> {
         let lease_now_ms = self.database.lease_now(now_ms);
         self.write(now_ms, |rows, me| Ok(rows.adopt_orphans(me, lease_now_ms, now_ms)))
     }
 
-    async fn ping(&self) -> Result<(), LedgerError> {
+    pub(crate) fn ping(&self) -> Result<(), LedgerError> {
         self.read(|_| Ok(()))
     }
 
-    async fn heartbeat(&self, now_ms: i64) -> Result<(), LedgerError> {
+    pub(crate) fn heartbeat(&self, now_ms: i64) -> Result<(), LedgerError> {
         let (me, until_ms) = (self.me(), self.database.lease_now(now_ms).saturating_add(self.lease_ms));
         self.read(|rows| rows.heartbeat(&me, until_ms))?;
         self.renewed_until(now_ms.saturating_add(self.lease_ms));
         Ok(())
     }
 
-    async fn rejoin(&self, now_ms: i64) -> Result<(), LedgerError> {
+    pub(crate) fn rejoin(&self, now_ms: i64) -> Result<(), LedgerError> {
         let until_ms = self.database.lease_now(now_ms).saturating_add(self.lease_ms);
         let epoch = self.read(|rows| {
             rows.enter(Arc::clone(&self.instance), until_ms, true, RunEnd::Interrupted, now_ms)
@@ -467,12 +432,12 @@ impl Store for ModelLedger {
         Ok(())
     }
 
-    async fn prune(&self, policy: Retention, now_ms: i64) -> Result<u64, LedgerError> {
+    pub(crate) fn prune(&self, policy: Retention, now_ms: i64) -> Result<u64, LedgerError> {
         let before_ms = now_ms.saturating_sub(policy.answers_ms);
         self.write(now_ms, |rows, me| Ok(rows.prune(Arc::clone(&me.instance), before_ms, now_ms)))
     }
 
-    async fn prune_finished(
+    pub(crate) fn prune_finished(
         &self,
         policy: FinishedPolicy,
         after: Option<PruneCursor>,
@@ -482,11 +447,11 @@ impl Store for ModelLedger {
         self.write(now_ms, |rows, me| Ok(rows.prune_finished(me, policy, after, (lease_now_ms, now_ms))))
     }
 
-    fn lease_ms(&self) -> Option<i64> {
+    pub(crate) fn lease_ms(&self) -> Option<i64> {
         self.database.shared.then_some(self.lease_ms)
     }
 
-    async fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
     }
 }

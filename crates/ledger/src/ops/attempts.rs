@@ -5,15 +5,14 @@ use serde_json::json;
 
 use super::claims;
 use crate::SignedBytes;
+use crate::attempt::NewAttempt;
 use crate::codec;
 use crate::conn::{Row, Tx, params, plain, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Me, journal};
-use crate::token::{Recorded, SignFn};
+use crate::token::Recorded;
 use crate::types::{AttemptId, PaymentState, Slot};
 
-/// Most payments in one attempt.
-pub const BATCH_PAYMENTS_MAX: usize = 256;
 /// Most attempts that one call reads back.
 const ATTEMPTS_MAX: i64 = 1_000;
 
@@ -49,76 +48,13 @@ impl Ledger {
         .await
     }
 
-    /// Reserves the next wallet nonce, calls `sign` with it, stores slot, bytes
-    /// and hash and moves the payment from claimed to recorded: all in one
-    /// commit. If `sign` fails nothing is reserved.
-    pub async fn record_with_nonce(
-        &self,
-        payment: &PaymentId,
-        wallet: &str,
-        sign: SignFn,
-        now_ms: i64,
-    ) -> Result<Recorded, LedgerError> {
-        self.record_batch(std::slice::from_ref(payment), wallet, sign, now_ms).await
-    }
-
-    /// [`record_with_nonce`](Self::record_with_nonce) for several payments of
-    /// one network in one transaction.
-    pub async fn record_batch(
-        &self,
-        payments: &[PaymentId],
-        wallet: &str,
-        sign: SignFn,
-        now_ms: i64,
-    ) -> Result<Recorded, LedgerError> {
-        if payments.is_empty() {
-            return Err(LedgerError::OutOfRange { field: "payments" });
-        }
-        let slot = Slot::Fresh { wallet: wallet.to_owned() };
-        self.record_in(payments, PaymentState::Claimed, slot, sign, now_ms).await
-    }
-
-    /// Solana: stores bytes that need no wallet nonce; claimed to recorded, one commit.
-    pub async fn record(
-        &self,
-        payment: &PaymentId,
-        signed: SignedBytes,
-        now_ms: i64,
-    ) -> Result<Recorded, LedgerError> {
-        let sign: SignFn = Box::new(move |_| Ok(signed));
-        self.record_in(std::slice::from_ref(payment), PaymentState::Claimed, Slot::Unnumbered, sign, now_ms)
-            .await
-    }
-
-    /// Another attempt for payments that are recorded already: at a fresh
-    /// nonce, or at the same one (a fee bump). With no payments and
-    /// [`Slot::Same`] it is a no-op that fills the slot.
-    pub async fn record_again(
-        &self,
-        payments: &[PaymentId],
-        slot: Slot,
-        sign: SignFn,
-        now_ms: i64,
-    ) -> Result<Recorded, LedgerError> {
-        if payments.is_empty() && !matches!(slot, Slot::Same { .. }) {
-            return Err(LedgerError::OutOfRange { field: "payments" });
-        }
-        self.record_in(payments, PaymentState::Recorded, slot, sign, now_ms).await
-    }
-
-    async fn record_in(
-        &self,
-        payments: &[PaymentId],
-        from: PaymentState,
-        slot: Slot,
-        sign: SignFn,
-        now_ms: i64,
-    ) -> Result<Recorded, LedgerError> {
-        if payments.len() > BATCH_PAYMENTS_MAX {
-            return Err(LedgerError::OutOfRange { field: "payments" });
-        }
-        let (me, payments) = (self.me(), payments.to_vec());
-        self.write(now_ms, move |tx| Box::pin(record(tx, me, payments, from, slot, sign, now_ms))).await
+    /// Reserves the attempt's slot, calls its signer with the nonce, stores slot,
+    /// bytes and hash and moves its payments to recorded: all in one commit. If
+    /// signing fails nothing is reserved.
+    pub async fn record(&self, attempt: NewAttempt, now_ms: i64) -> Result<Recorded, LedgerError> {
+        attempt.check()?;
+        let me = self.me();
+        self.write(now_ms, move |tx| Box::pin(record(tx, me, attempt, now_ms))).await
     }
 
     /// Notes what a node answered to these bytes. In the background: a recorded
@@ -209,15 +145,8 @@ fn unknown_wallet(network: &Network, wallet: &str) -> LedgerError {
     LedgerError::UnknownWallet { network: network.to_string(), wallet: wallet.to_owned() }
 }
 
-async fn record(
-    tx: &mut Tx,
-    me: Me,
-    payments: Vec<PaymentId>,
-    from: PaymentState,
-    slot: Slot,
-    sign: SignFn,
-    now_ms: i64,
-) -> Result<Recorded, LedgerError> {
+async fn record(tx: &mut Tx, me: Me, attempt: NewAttempt, now_ms: i64) -> Result<Recorded, LedgerError> {
+    let NewAttempt { payments, from, slot, sign } = attempt;
     let network = lock_payments(tx, &me, &payments, from).await?;
     let place = reserve(tx, network, slot, now_ms).await?;
     let signed = sign(place.nonce.unwrap_or(0)).map_err(LedgerError::Sign)?;

@@ -2,8 +2,8 @@
 
 use quittance_ledger::{
     AnswerObject, Balance, CheckTerms, ClaimOutcome, CostEntry, DeliveryStart, Exposed, ExposureLimits,
-    FinishedPolicy, Ledger, MerchantAnswerEnd, NewCheck, NewClaim, Pruned, RepeatPolicy, Reserve, Retention,
-    RunEnd, Slot, StoredAnswer, Usage,
+    FinishedPolicy, Ledger, MerchantAnswerEnd, NewAttempt, NewCheck, NewClaim, Pruned, RepeatPolicy, Reserve,
+    Retention, RunEnd, Slot, StoredAnswer, Usage,
 };
 use quittance_protocol::{
     Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, Landing, PaymentId,
@@ -86,7 +86,7 @@ async fn sell(ledger: &Ledger, key: u64) {
     let ClaimOutcome::Won(claimed) = outcome else { panic!("not claimed") };
     let id = claimed.into_payment().id;
     assert!(ledger.payment_by_key(&new.key).await.unwrap().is_some());
-    ledger.record_with_nonce(&id, WALLET, signer(format!("tx{key}")), NOW).await.unwrap();
+    ledger.record(NewAttempt::numbered(&id, WALLET, signer(format!("tx{key}"))), NOW).await.unwrap();
     let attempts = ledger.recorded_attempts(&id).await.unwrap();
     ledger.journal_send(attempts[0].attempt(), &SendOutcome::Accepted, NOW).await.unwrap();
     ledger.note_pending_answer(&id, NOW).await.unwrap();
@@ -124,11 +124,13 @@ async fn fail(ledger: &Ledger, key: u64) {
     let expired = won(ledger, claim(key + 1)).await.into_payment().id;
     ledger.expire(&expired, &evidence(), NOW).await.unwrap();
     let lost = won(ledger, claim(key + 2)).await.into_payment().id;
-    let recorded = ledger.record_with_nonce(&lost, WALLET, signer(format!("tx{key}")), NOW).await.unwrap();
+    let recorded =
+        ledger.record(NewAttempt::numbered(&lost, WALLET, signer(format!("tx{key}"))), NOW).await.unwrap();
     let bumped = Slot::Same { attempt: recorded.attempt() };
     let again = signer(format!("bump{key}"));
-    ledger.record_again(std::slice::from_ref(&lost), bumped.clone(), again, NOW).await.unwrap();
-    let filler = ledger.record_again(&[], bumped, signer(format!("noop{key}")), NOW).await.unwrap();
+    ledger.record(NewAttempt::again(std::slice::from_ref(&lost), bumped.clone(), again), NOW).await.unwrap();
+    let filler =
+        ledger.record(NewAttempt::again(&[], bumped, signer(format!("noop{key}"))), NOW).await.unwrap();
     let unknown = SendOutcome::Unknown { reason: "no answer".to_owned() };
     ledger.journal_send(filler.attempt(), &unknown, NOW).await.unwrap();
     ledger.attempts_from_nonce(&base(), WALLET, recorded.nonce().unwrap()).await.unwrap();
@@ -193,7 +195,7 @@ async fn burn(ledger: &Ledger, key: u64) {
         let ClaimOutcome::Won(claimed) = outcome else { panic!("not claimed") };
         let id = claimed.into_payment().id;
         let label = signer(format!("burn{key}-{copy}"));
-        let recorded = ledger.record_with_nonce(&id, WALLET, label, NOW).await.unwrap();
+        let recorded = ledger.record(NewAttempt::numbered(&id, WALLET, label), NOW).await.unwrap();
         ledger.reserve(&id, wanted(key, 20), NOW).await.unwrap();
         ledger.book_cost(cost(&id, recorded.transaction(), false), NOW).await.unwrap();
         match settles {
@@ -203,7 +205,7 @@ async fn burn(ledger: &Ledger, key: u64) {
     }
     let bare = won(ledger, payer(2)).await.into_payment().id;
     ledger.reserve(&bare, wanted(key, 20), NOW).await.unwrap();
-    ledger.record(&bare, signed(format!("bare{key}")), NOW).await.unwrap();
+    ledger.record(NewAttempt::unnumbered(&bare, signed(format!("bare{key}"))), NOW).await.unwrap();
     ledger.return_cost(&bare, NOW).await.unwrap();
     ledger.reserve(&bare, wanted(key, 20), NOW).await.unwrap();
     ledger.settle(&bare, &landed(key + 2), NOW).await.unwrap();
@@ -264,10 +266,10 @@ async fn keep(ledger: &Ledger, key: u64) {
 /// What ended long ago, with and without a wallet's nonce, and tariffs as old.
 async fn prune(ledger: &Ledger, key: u64) {
     let bare = won(ledger, claim(key)).await.into_payment().id;
-    ledger.record(&bare, signed(format!("bare{key}")), NOW).await.unwrap();
+    ledger.record(NewAttempt::unnumbered(&bare, signed(format!("bare{key}"))), NOW).await.unwrap();
     let numbered = won(ledger, claim(key + 1)).await.into_payment().id;
     let label = signer(format!("ended{key}"));
-    let recorded = ledger.record_with_nonce(&numbered, WALLET, label, NOW).await.unwrap();
+    let recorded = ledger.record(NewAttempt::numbered(&numbered, WALLET, label), NOW).await.unwrap();
     ledger.book_cost(cost(&numbered, recorded.transaction(), false), NOW).await.unwrap();
     // Before everything else, so that the first step meets them.
     let long_ago_ms = NOW - 30_000_000;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use quittance_ledger::testing::{PostgresCluster, postgres_is_skipped};
 use quittance_ledger::{
-    Claim, ClaimOutcome, Ledger, LedgerError, LedgerOptions, NewClaim, Origin, RunLimits, SignFn,
+    Claim, ClaimOutcome, Ledger, LedgerError, LedgerOptions, NewAttempt, NewClaim, Origin, RunLimits, SignFn,
     SignedBytes, StoredAnswer,
 };
 use quittance_protocol::{Amount, Deadline, Fingerprint, Landing, Network, PaymentId, PaymentKey, RequestId};
@@ -191,7 +191,7 @@ pub(crate) fn answer(body: &[u8]) -> StoredAnswer {
 /// Claims, records and settles a gate payment.
 pub(crate) async fn settled(ledger: &Ledger, key: u64) -> PaymentId {
     let id = won(ledger, new_claim(key, 0)).await.into_payment().id;
-    ledger.record(&id, signed(format!("tx{key}")), NOW).await.unwrap();
+    ledger.record(NewAttempt::unnumbered(&id, signed(format!("tx{key}"))), NOW).await.unwrap();
     ledger.settle(&id, &landing(&format!("tx{key}")), NOW).await.unwrap();
     id
 }

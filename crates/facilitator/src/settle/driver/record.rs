@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use quittance_ledger::{LedgerError, Reserve, SignFn, SignedBytes, Slot};
+use quittance_ledger::{LedgerError, NewAttempt, Reserve, SignFn, SignedBytes, Slot};
 
 use super::Driver;
 use crate::chain::{Chain, CostAllowed, Sent, SignRefused, Verified};
@@ -41,18 +41,21 @@ impl Driver {
                 sign(&chain, &verified, Some(nonce), allowed).map_err(|refusal| tell(&told, refusal))
             });
             let wallet = self.net.chain.facts().wallet.clone();
-            let ledger = &self.context.ledger;
-            match &self.newest {
-                None => ledger.record_with_nonce(&self.payment.id, &wallet, sign, now_ms).await,
+            let attempt = match &self.newest {
+                None => NewAttempt::numbered(&self.payment.id, &wallet, sign),
                 // The earlier attempt was included and failed: its nonce is gone.
                 Some(_) => {
                     let payments = std::slice::from_ref(&self.payment.id);
-                    ledger.record_again(payments, Slot::Fresh { wallet }, sign, now_ms).await
+                    NewAttempt::again(payments, Slot::Fresh { wallet }, sign)
                 }
-            }
+            };
+            self.context.ledger.record(attempt, now_ms).await
         } else {
             match sign(&self.net.chain, &self.verified, None, allowed) {
-                Ok(signed) => self.context.ledger.record(&self.payment.id, signed, now_ms).await,
+                Ok(signed) => {
+                    let attempt = NewAttempt::unnumbered(&self.payment.id, signed);
+                    self.context.ledger.record(attempt, now_ms).await
+                }
                 Err(refusal) => Err(LedgerError::Sign(tell(&refused, refusal))),
             }
         };

@@ -1,4 +1,4 @@
-//! The door: opening, leases, and the way every operation takes.
+//! The door: leases, and the way every operation takes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,13 +7,10 @@ use futures::future::BoxFuture;
 use quittance_protocol::PaymentId;
 use serde_json::Value as Json;
 
-use crate::backend::postgres::PostgresBackend;
-use crate::backend::sqlite::SqliteBackend;
 use crate::backend::{Backend, Op};
 use crate::conn::{Tx, params};
 use crate::error::LedgerError;
-use crate::ops::instances;
-use crate::types::{LeaseClock, LedgerOptions, RunEnd};
+use crate::types::{LeaseClock, LedgerOptions};
 
 /// The durable record of payments; see the crate documentation. Clones share one ledger.
 ///
@@ -49,46 +46,12 @@ impl std::fmt::Debug for Ledger {
 }
 
 impl Ledger {
-    /// Opens (and creates or migrates) a ledger: `sqlite://PATH`,
-    /// `sqlite::memory:` (for tests), `postgres://…`.
-    ///
-    /// What an earlier life of this instance left unfinished becomes ours, on
-    /// SQLite whatever anybody left: see [`unfinished`](Self::unfinished).
-    /// Handler runs that were cut off become credits.
-    pub async fn open(url: &str, options: LedgerOptions, now_ms: i64) -> Result<Self, LedgerError> {
-        let backend = backend(url, &options).await?;
+    /// In its first life, or in none that the database knows of.
+    pub(crate) fn new(backend: Backend, options: LedgerOptions, epoch: i64, lease_until_ms: i64) -> Self {
         let instance: Arc<str> = options.instance.as_str().into();
-        let shared = matches!(backend, Backend::Postgres(_));
-        let lease_until_ms = now_ms.saturating_add(options.lease_ms);
-        let epoch = match options.read_only {
-            true => 0,
-            false => {
-                let (name, options) = (instance.clone(), options.clone());
-                backend
-                    .write(Box::new(move |tx| {
-                        Box::pin(async move {
-                            instances::enter(tx, name, &options, shared, RunEnd::Crashed, now_ms).await
-                        })
-                    }))
-                    .await?
-            }
-        };
-        let lease_until_ms = AtomicI64::new(if shared { lease_until_ms } else { i64::MAX });
-        let epoch = AtomicI64::new(epoch);
+        let (epoch, lease_until_ms) = (AtomicI64::new(epoch), AtomicI64::new(lease_until_ms));
         let skew_ms = AtomicI64::new(0);
-        Ok(Self { inner: Arc::new(Inner { backend, options, instance, epoch, lease_until_ms, skew_ms }) })
-    }
-
-    /// Opens a ledger beside the process that works on it, for an operator's
-    /// [`Self::erase_answer`]: no migration, no lock, no lease, nothing is taken
-    /// over. The database must exist and have this version's tables.
-    pub async fn open_beside(url: &str, name: &str) -> Result<Self, LedgerError> {
-        let options = LedgerOptions { beside: true, ..LedgerOptions::new(name) };
-        let backend = backend(url, &options).await?;
-        let instance: Arc<str> = options.instance.as_str().into();
-        let (epoch, lease_until_ms, skew_ms) =
-            (AtomicI64::new(0), AtomicI64::new(i64::MAX), AtomicI64::new(0));
-        Ok(Self { inner: Arc::new(Inner { backend, options, instance, epoch, lease_until_ms, skew_ms }) })
+        Self { inner: Arc::new(Inner { backend, options, instance, epoch, lease_until_ms, skew_ms }) }
     }
 
     /// Moves what SQLite's log still holds into the database and empties the log,
@@ -173,17 +136,6 @@ impl Ledger {
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, LedgerError>> + Send + 'static,
     {
         self.inner.backend.read(Box::new(op)).await
-    }
-}
-
-async fn backend(url: &str, options: &LedgerOptions) -> Result<Backend, LedgerError> {
-    if url.starts_with("sqlite:") {
-        Ok(Backend::Sqlite(SqliteBackend::open(url, options).await?))
-    } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        Ok(Backend::Postgres(Box::new(PostgresBackend::open(url, options).await?)))
-    } else {
-        // The text may be a mistyped URL with a password in it.
-        Err(LedgerError::Url("unknown scheme".to_owned()))
     }
 }
 

@@ -10,6 +10,7 @@ mod ledger;
 mod merchant;
 #[cfg(feature = "model")]
 pub mod model;
+mod open;
 mod ops;
 mod pruning;
 mod repeats;
@@ -18,6 +19,7 @@ mod store;
 pub mod testing;
 mod token;
 mod types;
+mod value;
 
 pub use attempt::{BATCH_PAYMENTS_MAX, NewAttempt, SignFn};
 pub use error::LedgerError;
@@ -27,7 +29,7 @@ pub use merchant::{CheckTerms, MerchantAnswer, MerchantAnswerEnd, MerchantCheck,
 pub use ops::usages::USAGE_MAX;
 pub use pruning::{FinishedPolicy, PruneCursor, Pruned};
 pub use quittance_protocol::SignedBytes;
-pub use repeats::{Alias, Known, RepeatPolicy};
+pub use repeats::{Alias, Known};
 pub use store::{
     Access, AnswerObjects, Attempts, Books, Call, Claims, Deliveries, Hook, Hooked, Instances, Landings,
     Merchants, Operation, Pruning, Reservations, Store, Tariffs, Verdicts,
@@ -36,8 +38,8 @@ pub use token::{Claim, ClaimOutcome, Recorded};
 pub use types::{
     AnswerMeta, AnswerObject, AttemptId, CostEntry, CostShares, DeliveryStart, DeliveryState, Finality,
     JournalLine, LeaseClock, LedgerOptions, LeftoverObject, Margin, NewClaim, OpenWork, Origin, Payment,
-    PaymentFilter, PaymentState, Retention, RunEnd, RunLimits, Slot, StoredAnswer, TariffRow, Usage,
-    UsageSum,
+    PaymentFilter, PaymentState, RepeatPolicy, Retention, RunEnd, RunLimits, Slot, StoredAnswer, TariffRow,
+    Usage, UsageSum,
 };
 
 /// Most payments or journal lines that one call lists.

@@ -5,6 +5,7 @@ mod books;
 mod claims;
 mod deliveries;
 mod options;
+mod repeats;
 mod states;
 
 pub use attempts::{AttemptId, Slot};
@@ -16,4 +17,5 @@ pub use deliveries::{
     AnswerMeta, AnswerObject, DeliveryStart, LeftoverObject, RunEnd, RunLimits, StoredAnswer, Usage,
 };
 pub use options::{LeaseClock, LedgerOptions};
+pub use repeats::RepeatPolicy;
 pub use states::{DeliveryState, Finality, PaymentState};

@@ -1,16 +1,39 @@
 //! The way from a process to the ledger: slow, broken now and then, and not
 //! always able to say whether it committed.
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::{Arc, Mutex};
 
-use quittance_ledger::LedgerError;
-use quittance_protocol::PaymentId;
+use quittance_ledger::{LedgerError, Operation};
+use quittance_protocol::{PaymentId, PaymentKey};
 
 use crate::audit::Act;
+use crate::link::Link;
 use crate::plan::Crash;
 use crate::stats::Fault;
-use crate::store::{Faults, Kept};
 use crate::world::World;
+
+/// The hook of one life of one process.
+pub(crate) struct Faults {
+    pub(crate) link: Arc<Link>,
+    /// When this life last asked for a key, which it does before it asks what
+    /// the payer has burnt.
+    pub(crate) asked: Mutex<BTreeMap<PaymentKey, u64>>,
+}
+
+/// What is kept of a call while it happens.
+pub(crate) struct Kept {
+    pub(crate) operation: Operation,
+    /// For the hash of the run.
+    pub(crate) code: u64,
+    /// Which of the world's payments it is about.
+    pub(crate) key: Option<usize>,
+    /// Where a process may die before its commit, and after it.
+    pub(crate) places: (Crash, Crash),
+    pub(crate) act: Act,
+    pub(crate) payment: Option<PaymentId>,
+}
 
 pub(crate) type Answer<T> = Result<T, LedgerError>;
 

@@ -12,11 +12,11 @@ use quittance_quote::Rate;
 use serde_json::json;
 
 use crate::canary::Canary;
+use crate::connection::Faults;
 use crate::evm::FakeBase;
 use crate::handlers::{ANSWER_BYTES, LEDGER_BYTES, READER_STALL_SECONDS, STORE_TIMEOUT_MS, Shelf};
 use crate::link::Link;
 use crate::plan::{Crash, Net, Plan};
-use crate::store::Faults;
 use crate::svm::FakeSolana;
 use crate::world::Handle;
 

@@ -3,9 +3,8 @@
 //! operation, what the hook makes of it; [`crate::connection`] does it.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use quittance_ledger::{
     Call, FinishedPolicy, Hook, Known, MerchantAnswer, MerchantCheck, NewAttempt, NewClaim, Operation,
@@ -15,33 +14,11 @@ use quittance_protocol::{Amount, PaymentId, PaymentKey};
 
 use crate::audit::Act;
 use crate::canary::Canary;
-use crate::connection::{Answer, unavailable};
-use crate::link::Link;
+use crate::connection::{Answer, Faults, Kept, unavailable};
 use crate::plan::Crash;
 
 /// How long what proved a finished payment is kept here.
 const FINISHED_KEPT_MS: i64 = 2_000;
-
-/// The hook of one life of one process.
-pub(crate) struct Faults {
-    pub(crate) link: Arc<Link>,
-    /// When this life last asked for a key, which it does before it asks what
-    /// the payer has burnt.
-    pub(crate) asked: Mutex<BTreeMap<PaymentKey, u64>>,
-}
-
-/// What is kept of a call while it happens.
-pub(crate) struct Kept {
-    pub(crate) operation: Operation,
-    /// For the hash of the run.
-    pub(crate) code: u64,
-    /// Which of the world's payments it is about.
-    pub(crate) key: Option<usize>,
-    /// Where a process may die before its commit, and after it.
-    pub(crate) places: (Crash, Crash),
-    pub(crate) act: Act,
-    payment: Option<PaymentId>,
-}
 
 impl Hook for Faults {
     type Kept = Kept;

@@ -7,10 +7,10 @@ use super::rows::{Database, Row};
 use crate::error::LedgerError;
 use crate::ledger::Me;
 use crate::ops::aliases::Before;
-use crate::ops::claims::check;
-use crate::repeats::{Alias, Known, RepeatPolicy, ended_unpaid};
+use crate::ops::rows::check;
+use crate::repeats::{Alias, Known, ended_unpaid};
 use crate::token::ClaimOutcome;
-use crate::types::{DeliveryState, NewClaim, Origin, Payment, PaymentState};
+use crate::types::{DeliveryState, NewClaim, Origin, Payment, PaymentState, RepeatPolicy};
 
 impl Database {
     /// What stands under a key.

@@ -66,7 +66,7 @@ impl ModelDatabase {
         self
     }
 
-    /// The time by which leases are kept and judged: as `ops::instances::lease_now`.
+    /// The time by which leases are kept and judged: as `ops::lease_clock::lease_now`.
     fn lease_now(&self, caller_ms: i64) -> i64 {
         self.clock.as_ref().filter(|_| self.shared).map_or(caller_ms, |clock| clock.0())
     }

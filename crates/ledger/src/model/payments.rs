@@ -12,7 +12,8 @@ use crate::conn::{plain, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::Me;
 use crate::ops::aliases::Before;
-use crate::ops::claims::{ROUNDS_MAX, check};
+use crate::ops::claims::ROUNDS_MAX;
+use crate::ops::rows::check;
 use crate::token::{Claim, ClaimOutcome, Recorded};
 use crate::types::{AttemptId, DeliveryState, NewClaim, Payment, PaymentState, Slot};
 

@@ -5,15 +5,15 @@
 use quittance_protocol::{IdentifierHash, PaymentId, PaymentKey};
 use serde_json::json;
 
-use super::claims;
 use super::delivery::runs_left;
+use super::rows;
 use crate::codec;
 use crate::conn::{Row, Tx, amount, params};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Me, journal};
-use crate::repeats::{Alias, Known, RepeatPolicy, ended_unpaid};
+use crate::repeats::{Alias, Known, ended_unpaid};
 use crate::token::ClaimOutcome;
-use crate::types::{NewClaim, Origin, Payment};
+use crate::types::{NewClaim, Origin, Payment, RepeatPolicy};
 
 /// Looks for an earlier payment within one claim.
 const LOOKS_MAX: u32 = 3;
@@ -70,7 +70,7 @@ impl Ledger {
         let me = self.me();
         self.write(now_ms, move |tx| {
             Box::pin(async move {
-                claims::check(&new)?;
+                rows::check(&new)?;
                 if let Some(known) = known(tx, &new.key).await? {
                     return Ok((!known.is_free()).then(|| ClaimOutcome::Exists(Box::new(known))));
                 }
@@ -217,12 +217,12 @@ pub(crate) async fn drop_names(
 }
 
 pub(crate) async fn known(tx: &mut Tx, key: &PaymentKey) -> Result<Option<Known>, LedgerError> {
-    if let Some(payment) = claims::by_key(tx, key).await? {
+    if let Some(payment) = rows::by_key(tx, key).await? {
         return Ok(Some(Known { payment, alias: None }));
     }
     let row = tx.one("SELECT * FROM aliases WHERE payment_key = $1", params![key.as_bytes()]).await?;
     let Some(alias) = row.as_ref().map(alias).transpose()? else { return Ok(None) };
-    let payment = claims::get(tx, &alias.payment).await?;
+    let payment = rows::get(tx, &alias.payment).await?;
     Ok(Some(Known { payment, alias: Some(alias) }))
 }
 
@@ -298,7 +298,7 @@ async fn still_unanswered(
     lock: Lock,
 ) -> Result<Option<Payment>, LedgerError> {
     if lock == Lock::Yes {
-        claims::lock(tx, id).await?;
+        rows::lock(tx, id).await?;
     }
     let limits = (i64::from(policy.runs.failed_max), i64::from(policy.runs.crashed_max));
     let row = tx.one(STILL_UNANSWERED, params![id.as_str(), limits.0, limits.1]).await?;

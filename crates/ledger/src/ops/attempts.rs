@@ -3,7 +3,7 @@
 use quittance_protocol::{Network, PaymentId, SendOutcome};
 use serde_json::json;
 
-use super::claims;
+use super::rows;
 use crate::SignedBytes;
 use crate::attempt::NewAttempt;
 use crate::codec;
@@ -209,7 +209,7 @@ async fn lock_payments(
     ordered.sort();
     let mut network: Option<Network> = None;
     for id in ordered {
-        let payment = claims::lock(tx, id).await?;
+        let payment = rows::lock(tx, id).await?;
         if payment.state != from {
             let to = PaymentState::Recorded;
             return Err(LedgerError::Transition { from: payment.state, to, payment: Box::new(payment) });
@@ -351,7 +351,7 @@ pub(crate) async fn refused(
     id: &PaymentId,
     to: PaymentState,
 ) -> Result<LedgerError, LedgerError> {
-    let payment = claims::get(tx, id).await?;
+    let payment = rows::get(tx, id).await?;
     Ok(if payment.state.may_become(to) && !me.owns(&payment) {
         LedgerError::NotOwner { payment: Box::new(payment) }
     } else {

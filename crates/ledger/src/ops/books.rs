@@ -3,7 +3,7 @@
 use quittance_protocol::{Amount, Network};
 use serde_json::{Value as Json, json};
 
-use super::{claims, exposure};
+use super::{exposure, rows};
 use crate::conn::{Tx, amount, params, plain};
 use crate::error::LedgerError;
 use crate::exposure::{first_slot, slot_ends};
@@ -92,7 +92,7 @@ impl Ledger {
 
 async fn book_cost(tx: &mut Tx, me: Me, entry: CostEntry, now_ms: i64) -> Result<bool, LedgerError> {
     let payment = match &entry.payment {
-        Some(id) => Some(claims::get(tx, id).await?),
+        Some(id) => Some(rows::get(tx, id).await?),
         None => None,
     };
     let usdc = entry.usdc.map(|usdc| amount(usdc, "usdc")).transpose()?;

@@ -1,11 +1,12 @@
 //! Claims (invariant I1).
 
-use quittance_protocol::{Deadline, PaymentId, PaymentKey};
+use quittance_protocol::{PaymentId, PaymentKey};
 use serde_json::json;
 
 use super::aliases::{self, Before};
+use super::rows::{by_key, check, deadline, find};
 use crate::codec;
-use crate::conn::{Row, Tx, amount, params, plain, unsigned};
+use crate::conn::{Row, Tx, amount, params, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Me, journal};
 use crate::token::{Claim, ClaimOutcome};
@@ -36,22 +37,6 @@ impl Ledger {
         let id = id.clone();
         self.read(move |tx| Box::pin(async move { find(tx, &id).await })).await
     }
-}
-
-/// What both databases can hold, said before anything is asked of them.
-pub(crate) fn check(new: &NewClaim) -> Result<(), LedgerError> {
-    let texts = [(&new.payer, "payer"), (&new.pay_to, "pay_to"), (&new.asset, "asset")];
-    for (text, field) in texts.into_iter().chain([(&new.resource, "resource")]) {
-        plain(text, field)?;
-    }
-    if let Origin::Merchant(name) = &new.origin {
-        plain(name, "merchant")?;
-    }
-    for (value, field) in [(new.amount, "amount"), (new.service, "service"), (new.gas, "gas")] {
-        amount(value, field)?;
-    }
-    unsigned(deadline(new.deadline).1, "deadline")?;
-    unsigned(new.watch_from, "watch_from").map(drop)
 }
 
 pub(crate) async fn claim(
@@ -125,36 +110,4 @@ async fn insert(tx: &mut Tx, me: &Me, new: &NewClaim, now_ms: i64) -> Result<Opt
         ],
     )
     .await
-}
-
-/// As it is stored.
-pub(crate) fn deadline(deadline: Deadline) -> (&'static str, u64) {
-    match deadline {
-        Deadline::UnixSeconds(value) => ("unix_seconds", value),
-        Deadline::BlockHeight(value) => ("block_height", value),
-    }
-}
-
-pub(crate) async fn by_key(tx: &mut Tx, key: &PaymentKey) -> Result<Option<Payment>, LedgerError> {
-    let row = tx.one("SELECT * FROM payments WHERE payment_key = $1", params![key.as_bytes()]).await?;
-    row.as_ref().map(codec::payment).transpose()
-}
-
-pub(crate) async fn find(tx: &mut Tx, id: &PaymentId) -> Result<Option<Payment>, LedgerError> {
-    let row = tx.one("SELECT * FROM payments WHERE id = $1", params![id.as_str()]).await?;
-    row.as_ref().map(codec::payment).transpose()
-}
-
-pub(crate) async fn get(tx: &mut Tx, id: &PaymentId) -> Result<Payment, LedgerError> {
-    find(tx, id).await?.ok_or_else(|| LedgerError::UnknownPayment(id.clone()))
-}
-
-/// The payment, its row locked until COMMIT. SQLite has one writer and needs no lock.
-pub(crate) async fn lock(tx: &mut Tx, id: &PaymentId) -> Result<Payment, LedgerError> {
-    let sql = match tx.is_postgres() {
-        true => "SELECT * FROM payments WHERE id = $1 FOR UPDATE",
-        false => "SELECT * FROM payments WHERE id = $1",
-    };
-    let row = tx.one(sql, params![id.as_str()]).await?;
-    codec::payment(&row.ok_or_else(|| LedgerError::UnknownPayment(id.clone()))?)
 }

@@ -3,7 +3,8 @@
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
-use super::{claims, objects, usages};
+use super::rows::{self, delivery_error};
+use super::{objects, usages};
 use crate::codec;
 use crate::conn::{Row, Tx, params, plain, reason, unsigned};
 use crate::error::LedgerError;
@@ -163,7 +164,7 @@ impl Ledger {
                 if changed == 1 {
                     return journal(tx, &me, now_ms, Some(&id), "answer_sent", json!({})).await;
                 }
-                let payment = claims::get(tx, &id).await?;
+                let payment = rows::get(tx, &id).await?;
                 match payment.first_answer_at_ms {
                     Some(_) => Ok(()),
                     None => Err(delivery_error(payment, DeliveryState::Delivered)),
@@ -200,7 +201,7 @@ impl Ledger {
         let (me, id) = (self.me(), payment.clone());
         self.write(now_ms, move |tx| {
             Box::pin(async move {
-                let before = claims::lock(tx, &id).await?.pending_answer_at_ms;
+                let before = rows::lock(tx, &id).await?.pending_answer_at_ms;
                 tx.execute(
                     "UPDATE payments SET pending_answer_at_ms = $2 WHERE id = $1",
                     params![id.as_str(), now_ms.max(before.unwrap_or(now_ms))],
@@ -233,10 +234,6 @@ fn not_settled(payment: Payment) -> LedgerError {
     LedgerError::Transition { from, to, payment: Box::new(payment) }
 }
 
-pub(super) fn delivery_error(payment: Payment, to: DeliveryState) -> LedgerError {
-    LedgerError::DeliveryTransition { from: payment.delivery, to, payment: Box::new(payment) }
-}
-
 /// Why a run was not granted. `Transition` to settled means: not settled yet.
 async fn not_started(
     tx: &mut Tx,
@@ -244,7 +241,7 @@ async fn not_started(
     id: &PaymentId,
     now_ms: i64,
 ) -> Result<DeliveryStart, LedgerError> {
-    let payment = claims::get(tx, id).await?;
+    let payment = rows::get(tx, id).await?;
     if payment.origin != Origin::Gate {
         return Err(LedgerError::WrongOrigin { payment: Box::new(payment) });
     }
@@ -327,7 +324,7 @@ async fn end_run(
         .await?;
     match changed {
         1 => Ok(()),
-        _ => Err(delivery_error(claims::get(tx, id).await?, to)),
+        _ => Err(delivery_error(rows::get(tx, id).await?, to)),
     }
 }
 

@@ -4,7 +4,7 @@
 use quittance_protocol::{Amount, Deadline, Network, PaymentId, PaymentKey};
 use serde_json::json;
 
-use super::{checks, claims, instances};
+use super::{check_leases, claims, lease_clock, rows};
 use crate::LIST_MAX;
 use crate::codec;
 use crate::conn::{Row, Tx, amount, params, plain};
@@ -134,13 +134,13 @@ async fn claim_within(
     if let ClaimOutcome::Won(claim) = &outcome {
         let (id, claimed) = (claim.id.clone(), claim.amount);
         lock(tx, &claim.network).await?;
-        let leases = (&claim.key, instances::lease_now(tx, clock, now_ms).await?);
+        let leases = (&claim.key, lease_clock::lease_now(tx, clock, now_ms).await?);
         let (network, payer) = (&claim.network, claim.payer.as_str());
         let asker = Asker { network, payer, payment: Some(&id), leases: Some(leases) };
         let sums = sums(tx, &asker, &wanted, now_ms).await?;
         let funding = admit(&sums, &wanted, claimed).map_err(LedgerError::NoRoom)?;
         insert(tx, claim, &wanted, funding).await?;
-        checks::end(tx, &claim.key).await?;
+        check_leases::end(tx, &claim.key).await?;
     }
     Ok(outcome)
 }
@@ -152,7 +152,7 @@ async fn reserve_again(
     wanted: Reserve,
     now_ms: i64,
 ) -> Result<(), LedgerError> {
-    let payment = claims::lock(tx, &id).await?;
+    let payment = rows::lock(tx, &id).await?;
     if payment.state.is_final() {
         let (from, to) = (payment.state, crate::types::PaymentState::Recorded);
         return Err(LedgerError::Transition { from, to, payment: Box::new(payment) });
@@ -258,7 +258,8 @@ pub(super) async fn sums(
         sums.landed = landed_after(tx, network, payer, seen.at).await?;
     }
     if let Some((key, lease_now_ms)) = leases {
-        (sums.leases, sums.leased) = checks::leased(tx, network, &wanted.source, key, lease_now_ms).await?;
+        (sums.leases, sums.leased) =
+            check_leases::leased(tx, network, &wanted.source, key, lease_now_ms).await?;
     }
     Ok(sums)
 }

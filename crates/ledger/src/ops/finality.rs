@@ -7,7 +7,7 @@ use quittance_protocol::{Evidence, Landing, Network, PaymentId};
 use serde_json::json;
 
 use super::verdicts::stored;
-use super::{claims, exposure};
+use super::{exposure, rows};
 use crate::LIST_MAX;
 use crate::codec;
 use crate::conn::{params, unsigned};
@@ -149,7 +149,7 @@ impl Ledger {
                     )
                     .await?;
                 if changed == 1 {
-                    let unpaid = claims::get(tx, &id).await?;
+                    let unpaid = rows::get(tx, &id).await?;
                     exposure::unpaid(tx, &unpaid).await?;
                     let detail = json!({"evidence": evidence});
                     journal(tx, &me, now_ms, Some(&id), "reorged_loss", detail).await?;

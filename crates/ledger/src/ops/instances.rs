@@ -5,6 +5,7 @@ use std::sync::Arc;
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
+use super::lease_clock::lease_now;
 use super::{delivery, merchants};
 use crate::codec;
 use crate::conn::{Tx, params, plain};
@@ -173,15 +174,6 @@ pub(crate) async fn enter(
         }
     }
     Ok(epoch)
-}
-
-/// The time by which leases are kept and judged, in Unix milliseconds.
-pub(super) async fn lease_now(tx: &mut Tx, clock: LeaseClock, caller_ms: i64) -> Result<i64, LedgerError> {
-    if clock == LeaseClock::Caller || !tx.is_postgres() {
-        return Ok(caller_ms);
-    }
-    let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms";
-    tx.one(sql, Vec::new()).await?.ok_or(LedgerError::Corrupt { field: "clock" })?.int("now_ms")
 }
 
 /// Ends the lives of instances that left work behind and whose lease has

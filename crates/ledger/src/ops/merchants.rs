@@ -6,7 +6,7 @@
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
-use super::{claims, instances};
+use super::{lease_clock, rows};
 use crate::conn::{Row, Tx, params, plain};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Me, journal};
@@ -28,7 +28,7 @@ impl Ledger {
         let (me, id, holder) = (self.me(), payment.clone(), plain(holder, "holder")?.to_owned());
         self.write(now_ms, move |tx| {
             Box::pin(async move {
-                let payment = claims::lock(tx, &id).await?;
+                let payment = rows::lock(tx, &id).await?;
                 if told(&payment)? {
                     return Ok(MerchantAnswer::Told);
                 }
@@ -127,12 +127,12 @@ impl Ledger {
         let (me, id, clock) = (self.me(), payment.clone(), self.options().lease_clock);
         self.write(now_ms, move |tx| {
             Box::pin(async move {
-                let payment = claims::lock(tx, &id).await?;
+                let payment = rows::lock(tx, &id).await?;
                 if told(&payment)? {
                     return Ok(MerchantCheck::Told);
                 }
                 // Replicas' clocks differ; the lease is one for all of them.
-                let lease_now_ms = instances::lease_now(tx, clock, now_ms).await?;
+                let lease_now_ms = lease_clock::lease_now(tx, clock, now_ms).await?;
                 if let Some(row) = answer_of(tx, &id).await? {
                     if row.state == "telling" || row.check_until_ms.is_some_and(|until| until > lease_now_ms)
                     {

@@ -3,8 +3,7 @@
 
 use quittance_protocol::PaymentId;
 
-use super::delivery::delivery_error;
-use super::{claims, instances};
+use super::{lease_clock, rows};
 use crate::LIST_MAX;
 use crate::conn::{Row, Tx, params, plain, unsigned};
 use crate::error::LedgerError;
@@ -47,7 +46,7 @@ impl Ledger {
                     .await?;
                 match begun {
                     1 => Ok(()),
-                    _ => Err(delivery_error(claims::get(tx, &id).await?, DeliveryState::Running)),
+                    _ => Err(rows::delivery_error(rows::get(tx, &id).await?, DeliveryState::Running)),
                 }
             })
         })
@@ -60,7 +59,7 @@ impl Ledger {
         let (me, clock) = (self.me(), self.options().lease_clock);
         self.read(move |tx| {
             Box::pin(async move {
-                let lease_now_ms = instances::lease_now(tx, clock, now_ms).await?;
+                let lease_now_ms = lease_clock::lease_now(tx, clock, now_ms).await?;
                 tx.all(
                     "SELECT o.name AS name, o.key IS NOT NULL AS has_key FROM answer_objects o \
                      JOIN payments p ON p.id = o.payment LEFT JOIN instances i ON i.name = o.instance \

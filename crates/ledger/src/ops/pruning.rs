@@ -7,7 +7,7 @@
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
-use super::instances;
+use super::lease_clock;
 use crate::codec;
 use crate::conn::{Tx, params};
 use crate::error::LedgerError;
@@ -37,7 +37,7 @@ impl Ledger {
         let (me, clock) = (self.me(), self.options().lease_clock);
         self.write(now_ms, move |tx| {
             Box::pin(async move {
-                let lease_now_ms = instances::lease_now(tx, clock, now_ms).await?;
+                let lease_now_ms = lease_clock::lease_now(tx, clock, now_ms).await?;
                 let until_ms = lease_now_ms.saturating_add(policy.lease_ms);
                 let leased = tx
                     .execute(

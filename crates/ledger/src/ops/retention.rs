@@ -3,7 +3,7 @@
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
-use super::{claims, objects};
+use super::{objects, rows};
 use crate::conn::{Tx, params};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, journal};
@@ -42,7 +42,7 @@ impl Ledger {
         let (me, id) = (self.me(), payment.clone());
         self.write(now_ms, move |tx| {
             Box::pin(async move {
-                claims::get(tx, &id).await?;
+                rows::get(tx, &id).await?;
                 let erased = forget(tx, &id, now_ms).await? > 0;
                 if erased {
                     journal(tx, &me, now_ms, Some(&id), "answer_erased", json!({})).await?;

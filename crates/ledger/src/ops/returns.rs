@@ -3,7 +3,7 @@
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
-use super::claims;
+use super::rows;
 use crate::conn::params;
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, journal};
@@ -18,7 +18,7 @@ impl Ledger {
         let (me, id) = (self.me(), payment.clone());
         self.write(now_ms, move |tx| {
             Box::pin(async move {
-                let payment = claims::lock(tx, &id).await?;
+                let payment = rows::lock(tx, &id).await?;
                 if payment.state.is_final() {
                     return Ok(false);
                 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, SqliteConnection};
 
-use crate::conn::Value;
+use crate::value::Value;
 
 /// Every statement that was run, by database kind and text, with its newest values.
 static SEEN: Mutex<BTreeMap<(bool, &'static str), Vec<Value>>> = Mutex::new(BTreeMap::new());

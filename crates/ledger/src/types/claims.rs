@@ -7,8 +7,7 @@ use quittance_protocol::{
     RequestId,
 };
 
-use super::{DeliveryState, Finality, PaymentState, RunLimits};
-use crate::repeats::RepeatPolicy;
+use super::{DeliveryState, Finality, PaymentState, RepeatPolicy, RunLimits};
 
 /// Who asked for the payment to be settled.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

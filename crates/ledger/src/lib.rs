@@ -31,8 +31,8 @@ pub use pruning::{FinishedPolicy, PruneCursor, Pruned};
 pub use quittance_protocol::SignedBytes;
 pub use repeats::{Alias, Known};
 pub use store::{
-    Access, AnswerObjects, Attempts, Books, Call, Claims, Deliveries, Hook, Hooked, Instances, Landings,
-    Merchants, Operation, Pruning, Reservations, Store, Tariffs, Verdicts,
+    Access, AnswerObjects, Attempts, Books, Call, Claims, Deliveries, Entries, Hook, Hooked, Instances,
+    Landings, Merchants, Operation, Pruning, Reservations, Store, Sums, Tariffs, Verdicts,
 };
 pub use token::{Claim, ClaimOutcome, Recorded};
 pub use types::{

@@ -10,10 +10,15 @@ mod list;
 pub use access::Access;
 pub use call::{Call, Operation};
 pub use groups::{
-    AnswerObjects, Attempts, Books, Claims, Deliveries, Instances, Landings, Merchants, Pruning,
-    Reservations, Tariffs, Verdicts,
+    AnswerObjects, Attempts, Claims, Deliveries, Entries, Instances, Landings, Merchants, Pruning,
+    Reservations, Sums, Tariffs, Verdicts,
 };
 pub use hook::{Hook, Hooked};
+
+/// Everything that lists or sums: for whoever only looks. It writes nothing.
+pub trait Books: Entries + Sums {}
+
+impl<T: Entries + Sums> Books for T {}
 
 /// A ledger, as far as facilitating payments goes: all groups together. Whoever
 /// needs less names the groups it needs, e.g. [`Books`] for what only looks.

@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex};
 use common::*;
 use quittance_ledger::model::{ModelDatabase, ModelLedger};
 use quittance_ledger::{
-    Access, AnswerObject, AttemptId, Attempts as _, Balance, CheckTerms, CostEntry, DeliveryStart, Exposed,
-    ExposureLimits, FinishedPolicy, Instances, JournalLine, Ledger, LedgerError, LedgerOptions,
-    MerchantAnswerEnd, NewAttempt, NewCheck, NewCheckLease, NewClaim, Origin, Recorded, RepeatPolicy,
-    Reserve, Retention, RunEnd, SignFn, Slot, Store as Port, StoredAnswer,
+    Access, AnswerObject, AttemptId, Attempts as _, Balance, Books, CheckTerms, CostEntry, DeliveryStart,
+    DeliveryState, Exposed, ExposureLimits, FinishedPolicy, Instances, JournalLine, Ledger, LedgerError,
+    LedgerOptions, MerchantAnswerEnd, NewAttempt, NewCheck, NewCheckLease, NewClaim, Origin, PaymentFilter,
+    PaymentState, Recorded, RepeatPolicy, Reserve, Retention, RunEnd, SignFn, Slot, Store as Port,
+    StoredAnswer, Usage,
 };
 use quittance_protocol::{Amount, ErrorCode, Evidence, Fingerprint, IdentifierHash, PaymentId, SendOutcome};
 use serde_json::{Value, json};
@@ -84,6 +85,20 @@ fn claim_of(key: u64, copy: u64) -> NewClaim {
         new.origin = Origin::Merchant("shop".to_owned());
     }
     new
+}
+
+/// Of one of two products; now and then beyond its reserve, or out of range.
+fn usage_of(number: u64, pick: u64) -> Usage {
+    Usage {
+        product: ["one", "other"][(pick / 2 % 2) as usize].to_owned(),
+        prompt_tokens_reserved: pick % 5 * 10,
+        prompt_tokens: number % 60,
+        completion_tokens_reserved: 100,
+        completion_tokens: number,
+        reserved: Amount::new(pick / 7 % 9 * 10),
+        metered: Amount::new(number % 100),
+        charged: Amount::new(pick % 50),
+    }
 }
 
 /// Ceilings low enough to be met, in one currency or the other.
@@ -155,7 +170,9 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
                 let answer = StoredAnswer { object: Some(object), ..answer(b"") };
                 return said(store.finish_delivery(&id, run, &answer, now_ms).await, |()| "ok".to_owned());
             }
-            said(store.finish_delivery(&id, run, &answer(&long), now_ms).await, |()| "ok".to_owned())
+            let usage = (pick % 2 == 0).then(|| usage_of(number, pick));
+            let answer = StoredAnswer { usage, ..answer(&long) };
+            said(store.finish_delivery(&id, run, &answer, now_ms).await, |()| "ok".to_owned())
         }
         21..=22 => {
             let end =
@@ -391,11 +408,44 @@ async fn compare_states(pair: &Pair, sides: &[Attempts; 2], context: &str) {
                 found.push((payment, recorded, answer, aliases, known));
             }
             assert_eq!(found[0], found[1], "{context}, key {key}, copy {copy}");
-            let real = renumbered(&sides[0], pair.real.journal(&id).await.unwrap());
-            let model = renumbered(&sides[1], pair.model.journal(&id).unwrap());
+            let (real, model) = (entries(real, &sides[0], &id).await, entries(model, &sides[1], &id).await);
             assert_eq!(real, model, "{context}, journal of key {key}, copy {copy}");
         }
     }
+}
+
+/// What stands in the books about one payment.
+async fn entries(store: &dyn Books, attempts: &Attempts, id: &PaymentId) -> String {
+    let journal = renumbered(attempts, store.journal(id).await.unwrap());
+    let (costs, usage) = (store.costs(id).await.unwrap(), store.usage(id).await.unwrap());
+    format!("{journal:?} {costs:?} {usage:?}")
+}
+
+/// What all of them add up to, and every list.
+async fn books(store: &dyn Books, now_ms: i64) -> Vec<String> {
+    let mut found = vec![format!("{:?}", store.counts().await.unwrap())];
+    for since_ms in [0, now_ms - 10_000] {
+        found.push(format!("{:?}", store.margins(since_ms).await.unwrap()));
+        found.push(format!("{:?}", store.cost_shares(since_ms).await.unwrap()));
+        found.push(format!("{:?}", store.usages(since_ms).await.unwrap()));
+    }
+    let newest = store.payments(PaymentFilter { limit: 1, ..PaymentFilter::default() }).await.unwrap();
+    let mut filters = vec![PaymentFilter::default()];
+    let of = |change: &dyn Fn(&mut PaymentFilter)| {
+        let mut filter = PaymentFilter::default();
+        change(&mut filter);
+        filter
+    };
+    filters.push(of(&|filter| filter.before = newest.first().map(|payment| payment.id.clone())));
+    filters.push(of(&|filter| filter.before = Some(PaymentId::from_stored("nothing"))));
+    filters.push(of(&|filter| filter.network = Some(base())));
+    filters.push(of(&|filter| (filter.refundable, filter.limit) = (Some(at_most(RUNS_MAX)), 3)));
+    filters.extend(PaymentState::ALL.iter().map(|state| of(&|filter| filter.state = Some(*state))));
+    filters.extend(DeliveryState::ALL.iter().map(|state| of(&|filter| filter.delivery = Some(*state))));
+    for filter in filters {
+        found.push(format!("{filter:?}: {}", all(store.payments(filter.clone()).await.unwrap())));
+    }
+    found
 }
 
 struct World {
@@ -457,8 +507,8 @@ async fn compare(store: Store, database: ModelDatabase, instances: usize, seed: 
         assert_eq!(real, model, "{context}");
     }
     let pair = world.pairs[0].as_ref().unwrap();
-    let (real, model) = (pair.real.counts().await.unwrap(), pair.model.counts().unwrap());
-    assert_eq!(real, model, "seed {seed}, counts");
+    let (real, model) = (books(&pair.real, now_ms).await, books(&pair.model, now_ms).await);
+    assert_eq!(real, model, "seed {seed}, books");
     assert_eq!(pair.real.audit_totals(now_ms).await.unwrap(), Vec::<String>::new(), "seed {seed}, totals");
     compare_states(pair, &sides, &format!("seed {seed}, at the end")).await;
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use quittance_facilitator::Clock;
 use quittance_facilitator::config::{Config, read_secret};
-use quittance_ledger::{DeliveryState, Ledger, LedgerOptions, Payment, PaymentFilter};
+use quittance_ledger::{Books, DeliveryState, Ledger, LedgerOptions, Payment, PaymentFilter};
 use quittance_protocol::PaymentId;
 use serde_json::{Value, json};
 
@@ -94,15 +94,16 @@ pub(crate) fn run(command: &PaymentsCommand) -> Result<ExitCode, CommandError> {
     })
 }
 
-async fn open(path: &Path) -> Result<Ledger, CommandError> {
-    open_ledger(&Config::load(path)?).await
+async fn open(path: &Path) -> Result<Box<dyn Books>, CommandError> {
+    open_books(&Config::load(path)?).await
 }
 
-async fn open_ledger(config: &Config) -> Result<Ledger, CommandError> {
+/// What these commands look at: they write nothing, whatever they are given.
+pub(crate) async fn open_books(config: &Config) -> Result<Box<dyn Books>, CommandError> {
     let url = ledger_url(config)?;
     let mut options = LedgerOptions::new("payments-command");
     options.read_only = true;
-    Ok(Ledger::open(&url, options, Clock::system().now_ms()).await?)
+    Ok(Box::new(Ledger::open(&url, options, Clock::system().now_ms()).await?))
 }
 
 fn delivery(text: &str) -> Result<DeliveryState, String> {
@@ -127,27 +128,27 @@ async fn list(
     refundable: bool,
 ) -> Result<ExitCode, CommandError> {
     let config = Config::load(path)?;
-    let ledger = open_ledger(&config).await?;
+    let books = open_books(&config).await?;
     let refundable = refundable.then(|| config.gate.run_limits());
     let filter = PaymentFilter { limit, delivery, refundable, ..PaymentFilter::default() };
-    for payment in ledger.payments(filter).await? {
+    for payment in books.payments(filter).await? {
         print(&shown(&payment).to_string())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn show(config: &Path, id: &str) -> Result<ExitCode, CommandError> {
-    let ledger = open(config).await?;
+    let books = open(config).await?;
     let id = PaymentId::from_stored(id);
-    let payment = ledger.payment(&id).await?.ok_or_else(|| format!("no payment {id}"))?;
+    let payment = books.payment(&id).await?.ok_or_else(|| format!("no payment {id}"))?;
     let mut value = shown(&payment);
-    let lines: Vec<Value> = ledger
+    let lines: Vec<Value> = books
         .journal(&id)
         .await?
         .into_iter()
         .map(|line| json!({ "at_ms": line.at_ms, "event": line.event, "detail": line.detail }))
         .collect();
-    let costs = ledger.costs(&id).await?;
+    let costs = books.costs(&id).await?;
     value["costs"] = costs
         .iter()
         .map(|cost| {
@@ -160,11 +161,11 @@ async fn show(config: &Path, id: &str) -> Result<ExitCode, CommandError> {
         })
         .collect();
     value["margin"] = json!(margin::of_payment(payment.gas, &costs).map(|margin| margin.to_string()));
-    if let Some(usage) = ledger.usage(&id).await? {
+    if let Some(usage) = books.usage(&id).await? {
         value["usage"] = json!(usage);
     }
-    value["aliases"] = json!(ledger.aliases(&id).await?);
-    value["answer"] = json!(ledger.answer(&id).await?.map(|answer| {
+    value["aliases"] = json!(books.aliases(&id).await?);
+    value["answer"] = json!(books.answer(&id).await?.map(|answer| {
         json!({
             "status": answer.status,
             "bytes": answer.body_bytes(),
@@ -197,8 +198,8 @@ async fn show_margin(path: &Path, hours: u32, as_json: bool) -> Result<ExitCode,
     let config = Config::load(path)?;
     let markup_bps = config.quote.markup_bps()?;
     let since_ms = since_ms(hours);
-    let ledger = open_ledger(&config).await?;
-    let (rows, shares) = (ledger.margins(since_ms).await?, ledger.cost_shares(since_ms).await?);
+    let books = open_books(&config).await?;
+    let (rows, shares) = (books.margins(since_ms).await?, books.cost_shares(since_ms).await?);
     if as_json {
         print(&serde_json::to_string_pretty(&margin::document(&rows, &shares, markup_bps))?)?;
     } else {

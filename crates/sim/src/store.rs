@@ -176,6 +176,15 @@ fn code_of(call: &Call<'_, '_>) -> u64 {
         Operation::HasUnfinal => 70,
         Operation::LeaseNewCheck | Operation::PruneFinished => 71,
         Operation::BurntUntil => 72,
+        // No facilitator asks for the rest.
+        Operation::Payments
+        | Operation::Journal
+        | Operation::Costs
+        | Operation::Usage
+        | Operation::Counts
+        | Operation::Margins
+        | Operation::CostShares
+        | Operation::Usages => 90,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use quittance_ledger::{Exposed, ExposureLimits, ExposureSums, LedgerError, NoRoom, Store};
+use quittance_ledger::{Books, Exposed, ExposureLimits, ExposureSums, LedgerError, NoRoom};
 use quittance_protocol::{Amount, Network};
 
 use crate::network::closed::Closed;
@@ -53,15 +53,15 @@ impl Spending {
         self.state().bound = bound;
     }
 
-    /// Reads the ledger.
+    /// Reads the books.
     pub(crate) async fn refresh(
         &self,
-        ledger: &dyn Store,
+        books: &dyn Books,
         network: &Network,
         limits: &ExposureLimits,
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        let sums = ledger.exposure(network, now_ms).await?;
+        let sums = books.exposure(network, now_ms).await?;
         let mut state = self.state();
         state.sums = sums;
         let full = sums.room_for_new(state.bound.unwrap_or_default(), limits) == Err(NoRoom::NetworkInFlight);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use quittance_ledger::{LedgerError, Store, TariffRow};
+use quittance_ledger::{Books, LedgerError, Store, TariffRow};
 use quittance_quote::{Markup, Tariff, native_to_usdc, next_gas};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -103,16 +103,16 @@ fn tell_exposure(net: &ConfiguredNetwork, metrics: &Metrics) {
     tell_strangers(net, metrics, strangers_wait(&sums, &net.limits));
 }
 
-/// Reads the ledger's sums alone: a network that its ceilings close opens as soon
+/// Reads the books' sums alone: a network that its ceilings close opens as soon
 /// as reservations end, and does not wait for the next tariff.
 pub(crate) async fn refresh_exposure(
     net: &ConfiguredNetwork,
-    ledger: &dyn Store,
+    books: &dyn Books,
     metrics: &Metrics,
     now_ms: i64,
 ) {
     let network = net.chain.network();
-    if let Err(error) = net.spending.refresh(ledger, network, &net.limits, now_ms).await {
+    if let Err(error) = net.spending.refresh(books, network, &net.limits, now_ms).await {
         trouble::note(Trouble::Exposure, network.as_str(), &error);
     }
     tell(net, metrics, net.open(now_ms).err());

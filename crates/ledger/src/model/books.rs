@@ -1,6 +1,4 @@
-//! Costs and tariffs: as `ops::{books, reading}`.
-
-use std::collections::BTreeMap;
+//! Costs and tariffs: as `ops::books`.
 
 use quittance_protocol::{Amount, Network};
 use serde_json::{Value as Json, json};
@@ -9,7 +7,7 @@ use super::rows::{Cost, Database};
 use crate::conn::{amount, plain};
 use crate::error::LedgerError;
 use crate::ledger::Me;
-use crate::types::{CostEntry, PaymentState, TariffRow};
+use crate::types::{CostEntry, TariffRow};
 
 impl Database {
     pub(super) fn book_cost(&mut self, me: &Me, entry: CostEntry, now_ms: i64) -> Result<bool, LedgerError> {
@@ -36,17 +34,6 @@ impl Database {
         }
         self.line(me, now_ms, payment.as_ref(), "cost", detail);
         Ok(true)
-    }
-
-    pub(super) fn counts(&self) -> Vec<(Network, PaymentState, u64)> {
-        // By network, then by the state's word, as the SQL sorts them.
-        let mut counts: BTreeMap<(Network, &'static str), (PaymentState, u64)> = BTreeMap::new();
-        for payment in self.payments() {
-            let place = (payment.network.clone(), payment.state.as_str());
-            let count = counts.entry(place).or_insert((payment.state, 0));
-            count.1 = count.1.saturating_add(1);
-        }
-        counts.into_iter().map(|((network, _), (state, count))| (network, state, count)).collect()
     }
 
     pub(super) fn put_tariff(

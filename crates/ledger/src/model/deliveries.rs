@@ -120,6 +120,7 @@ impl Database {
         }
         if let Some(usage) = &usage {
             detail["usage"] = json!(usage);
+            self.usages.insert(at, (usage.clone(), now_ms));
         }
         let kept = StoredAnswer { body, object, truncated, usage, ..answer.clone() };
         let kept = Answer { kept: Some(kept), status, body_bytes, truncated, refundable, at_ms: now_ms };

@@ -16,6 +16,7 @@ mod objects;
 mod open_work;
 mod payments;
 mod pruning;
+mod reading;
 mod rows;
 mod store;
 

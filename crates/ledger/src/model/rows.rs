@@ -13,7 +13,7 @@ use crate::ledger::Me;
 use crate::merchant::NewCheck;
 use crate::repeats::Alias;
 use crate::token::Recorded;
-use crate::types::{AttemptId, JournalLine, Payment, StoredAnswer, TariffRow};
+use crate::types::{AttemptId, JournalLine, Payment, StoredAnswer, TariffRow, Usage};
 
 /// Every row there is.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub struct Database {
     pub(super) wallets: BTreeMap<(Network, String), u64>,
     pub(super) attempts: Vec<Attempt>,
     pub(super) answers: BTreeMap<usize, Answer>,
+    /// With when they were stored; they outlive the answers.
+    pub(super) usages: BTreeMap<usize, (Usage, i64)>,
     pub(super) merchants: BTreeMap<usize, MerchantRow>,
     pub(super) objects: BTreeMap<String, Object>,
     pub(super) costs: BTreeMap<(Network, String), Cost>,

@@ -8,7 +8,6 @@ use quittance_protocol::{Amount, ErrorCode, Evidence, Landing, Network, PaymentI
 use serde_json::Value as Json;
 
 use super::ModelLedger;
-use crate::LIST_MAX;
 use crate::attempt::NewAttempt;
 use crate::error::LedgerError;
 use crate::exposure::{ExposureSums, Reserve};
@@ -19,26 +18,9 @@ use crate::pruning::{FinishedPolicy, PruneCursor, Pruned};
 use crate::repeats::{Alias, Known};
 use crate::token::{ClaimOutcome, Recorded};
 use crate::types::{
-    AttemptId, CostEntry, DeliveryStart, JournalLine, LeftoverObject, NewClaim, OpenWork, Payment,
-    PaymentState, Retention, RunEnd, RunLimits, StoredAnswer, TariffRow,
+    AttemptId, CostEntry, DeliveryStart, LeftoverObject, NewClaim, OpenWork, Payment, Retention, RunEnd,
+    RunLimits, StoredAnswer, TariffRow,
 };
-
-/// What no facilitator asks for, and the comparison with the databases does.
-impl ModelLedger {
-    /// See [`Ledger::counts`](crate::Ledger::counts).
-    pub fn counts(&self) -> Result<Vec<(Network, PaymentState, u64)>, LedgerError> {
-        self.read(|rows| Ok(rows.counts()))
-    }
-
-    /// See [`Ledger::journal`](crate::Ledger::journal).
-    pub fn journal(&self, payment: &PaymentId) -> Result<Vec<JournalLine>, LedgerError> {
-        self.read(|rows| {
-            let mut lines = rows.journal(payment);
-            lines.truncate(usize::try_from(LIST_MAX).unwrap_or(usize::MAX));
-            Ok(lines)
-        })
-    }
-}
 
 impl ModelLedger {
     pub(crate) fn claim(&self, new: NewClaim, now_ms: i64) -> Result<ClaimOutcome, LedgerError> {

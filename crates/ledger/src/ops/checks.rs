@@ -1,11 +1,9 @@
 //! What foreign servers ask about before anything is claimed: each `isValid` holds
 //! the money it was said of, for the time that a server has to work before it settles.
 
-use quittance_protocol::{Amount, Network, PaymentKey};
-
 use super::exposure::{Asker, lock, sums};
 use super::{aliases, check_leases, lease_clock};
-use crate::conn::{Tx, amount, params, plain};
+use crate::conn::plain;
 use crate::error::LedgerError;
 use crate::exposure::{NoRoom, Reserve, admit};
 use crate::ledger::Ledger;

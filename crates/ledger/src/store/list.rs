@@ -20,8 +20,9 @@ pub(super) use crate::pruning::{FinishedPolicy, PruneCursor, Pruned};
 pub(super) use crate::repeats::{Alias, Known};
 pub(super) use crate::token::{ClaimOutcome, Recorded};
 pub(super) use crate::types::{
-    AttemptId, CostEntry, DeliveryStart, LeftoverObject, NewClaim, OpenWork, Payment, Retention, RunEnd,
-    RunLimits, StoredAnswer, TariffRow,
+    AttemptId, CostEntry, CostShares, DeliveryStart, JournalLine, LeftoverObject, Margin, NewClaim, OpenWork,
+    Payment, PaymentFilter, PaymentState, Retention, RunEnd, RunLimits, StoredAnswer, TariffRow, Usage,
+    UsageSum,
 };
 
 /// Gives the list to another macro.
@@ -106,7 +107,6 @@ macro_rules! operations {
                 ) -> ();
                 Running reads running() -> Vec<(PaymentId, u32)>;
                 MarkAnswerSent writes mark_answer_sent(payment: &'a PaymentId, now_ms: i64) -> ();
-                Answer reads answer(payment: &'a PaymentId) -> Option<StoredAnswer>;
                 NotePendingAnswer writes note_pending_answer(payment: &'a PaymentId, now_ms: i64) -> ();
             }
 
@@ -196,12 +196,25 @@ macro_rules! operations {
                 ) -> Pruned;
             }
 
-            /// Everything that lists or sums and changes nothing.
-            trait Books {
+            /// What is known of single payments; changes nothing.
+            trait Entries {
                 Payment reads payment(id: &'a PaymentId) -> Option<Payment>;
+                Payments reads payments(filter: PaymentFilter) -> Vec<Payment>;
+                Journal reads journal(payment: &'a PaymentId) -> Vec<JournalLine>;
+                Costs reads costs(payment: &'a PaymentId) -> Vec<CostEntry>;
+                Usage reads usage(payment: &'a PaymentId) -> Option<Usage>;
                 Aliases reads aliases(payment: &'a PaymentId) -> Vec<Alias>;
+                Answer reads answer(payment: &'a PaymentId) -> Option<StoredAnswer>;
+            }
+
+            /// What all of them add up to; changes nothing.
+            trait Sums {
+                Counts reads counts() -> Vec<(Network, PaymentState, u64)>;
                 OpenWork reads open_work(now_ms: i64) -> OpenWork;
                 Exposure reads exposure(network: &'a Network, now_ms: i64) -> ExposureSums;
+                Margins reads margins(since_ms: i64) -> Vec<Margin>;
+                CostShares reads cost_shares(since_ms: i64) -> Vec<CostShares>;
+                Usages reads usages(since_ms: i64) -> Vec<UsageSum>;
             }
         }
     };

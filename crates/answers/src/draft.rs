@@ -17,7 +17,7 @@ use self::state::{End, Shared, State};
 use crate::AnswerKey;
 use crate::cipher::{Cipher, FRAME_BYTES, SEALED_BYTES, SEGMENT_BYTES, SEGMENT_FRAMES};
 use crate::read::{Source, StoredObject};
-use crate::store::Inner;
+use crate::shared::Inner;
 
 /// What an answer that is not kept may hold in memory before its reader takes some.
 const PASS_BYTES: usize = 256 * 1024;

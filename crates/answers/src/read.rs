@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use crate::AnswerKey;
 use crate::cipher::Cipher;
 use crate::objects::StoreError;
-use crate::store::Inner;
+use crate::shared::Inner;
 
 /// Where a kept answer lies, as the ledger has it.
 #[derive(Clone, Debug)]

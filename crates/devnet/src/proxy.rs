@@ -4,6 +4,7 @@
 //! `GET|POST|DELETE /__proxy/faults`, `POST|DELETE /__proxy/forgetting`, `POST|DELETE /__proxy/frozen`,
 //! `GET /__proxy/profiles`, `POST|DELETE /__proxy/profile`. Every other `POST` goes upstream.
 
+mod call;
 mod control;
 mod faults;
 mod forgetting;
@@ -22,7 +23,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-pub use faults::{Action, Call, Counts, Fault, State};
+pub use call::Call;
+pub use faults::{Action, Counts, Fault, State};
 pub use forgetting::Forgetting;
 use frozen::Way;
 use http::{Connection, Request, Response};

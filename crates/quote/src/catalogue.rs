@@ -6,6 +6,7 @@ use bigdecimal::BigDecimal;
 use quittance_protocol::Amount;
 use serde_json::{Map, Value};
 
+use crate::limits::CATALOGUE_BYTES_MAX;
 use crate::{Body, CatalogueError, EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route};
 
 mod bill;
@@ -34,12 +35,8 @@ pub use body::BODY_BYTES_MAX;
 pub use generation::{ITEMS_MAX, PROMPT_BYTES_MAX};
 pub use refusal::CHOICES_MAX;
 pub use route::PATH_BYTES_MAX;
-pub(crate) use text::TextRates;
 pub use text::{COUNT_MAX, IMAGE_TOKENS_DEFAULT, MESSAGES_MAX, OUTPUT_TOKENS_DEFAULT};
 pub use tokens::TOKENIZED_BYTES_MAX;
-
-/// Longest catalogue that is read.
-pub const CATALOGUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Most models of a catalogue.
 pub const MODELS_MAX: usize = 10_000;

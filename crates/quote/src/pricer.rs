@@ -1,13 +1,10 @@
 //! What a gate asks of anything that can price its requests.
 
-use std::sync::Arc;
-
 use quittance_protocol::Amount;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::QuoteError;
-use crate::catalogue::TextRates;
+use crate::reserve::TextReserve;
 
 /// A request as it came, before anything is read from it.
 #[derive(Clone, Copy, Debug)]
@@ -49,45 +46,6 @@ pub struct PriceLine {
     pub unit: String,
     /// `quantity × unit_price` in US dollars.
     pub usdc: String,
-}
-
-/// A prepaid text call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TextReserve {
-    /// The model.
-    pub model: String,
-    /// Units (credits) reserved, a decimal with at most one place.
-    pub units: String,
-    /// Most output tokens of one choice that this price covers; the host must not generate more.
-    pub output_tokens_max: u64,
-    /// Output tokens of all choices together that the price covers.
-    pub output_tokens: u64,
-    /// Prompt tokens the price covers: counted, or bounded from above.
-    pub prompt_tokens: u64,
-    /// Whether `prompt_tokens` was counted by the tokenizer (and not bounded by bytes).
-    pub counted: bool,
-    /// What tokens cost, for the bill after the work.
-    #[serde(skip)]
-    pub(crate) rates: Arc<TextRates>,
-}
-
-impl TextReserve {
-    /// What a finished call costs by the prices of its reserve: tokens times
-    /// prices, at least the endpoint's minimum, rounded up to a tenth of a unit.
-    ///
-    /// Only out of range for numbers of tokens that no model has.
-    pub fn meter(&self, prompt_tokens: u64, output_tokens: u64) -> Result<Metered, QuoteError> {
-        self.rates.meter(prompt_tokens, output_tokens)
-    }
-}
-
-/// What real usage costs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Metered {
-    /// Units (credits), a decimal with at most one place.
-    pub units: String,
-    /// The same in USDC, rounded up to the atomic unit.
-    pub usdc: Amount,
 }
 
 /// Why a request has no price. Answered before any 402.

@@ -9,7 +9,7 @@ use quittance_ledger::{DeliveryState, Ledger};
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
-use crate::payments::ledger_url;
+use crate::ledger_url::ledger_url;
 use crate::{CommandError, print};
 
 /// Works beside the program that has the ledger: deletes body, headers and key in

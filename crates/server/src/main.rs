@@ -4,6 +4,7 @@ mod catalog;
 mod columns;
 mod erase;
 mod intake;
+mod ledger_url;
 mod logs;
 mod margin;
 mod pay;

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use quittance_facilitator::Clock;
-use quittance_facilitator::config::{Config, read_secret};
+use quittance_facilitator::config::Config;
 use quittance_ledger::{Books, DeliveryState, Ledger, LedgerOptions, Payment, PaymentFilter};
 use quittance_protocol::PaymentId;
 use serde_json::{Value, json};
 
-use crate::{CommandError, erase, margin, print, usage};
+use crate::{CommandError, erase, ledger_url, margin, print, usage};
 
 #[derive(Subcommand)]
 pub(crate) enum PaymentsCommand {
@@ -100,7 +100,7 @@ async fn open(path: &Path) -> Result<Box<dyn Books>, CommandError> {
 
 /// What these commands look at: they write nothing, whatever they are given.
 pub(crate) async fn open_books(config: &Config) -> Result<Box<dyn Books>, CommandError> {
-    let url = ledger_url(config)?;
+    let url = ledger_url::ledger_url(config)?;
     let mut options = LedgerOptions::new("payments-command");
     options.read_only = true;
     Ok(Box::new(Ledger::open(&url, options, Clock::system().now_ms()).await?))
@@ -110,15 +110,6 @@ fn delivery(text: &str) -> Result<DeliveryState, String> {
     let words: Vec<&str> = DeliveryState::ALL.iter().map(|state| state.as_str()).collect();
     let found = DeliveryState::ALL.iter().find(|state| state.as_str() == text);
     found.copied().ok_or_else(|| format!("one of {}", words.join(", ")))
-}
-
-/// The ledger's URL, wherever it stands.
-pub(crate) fn ledger_url(config: &Config) -> Result<String, CommandError> {
-    let url = &config.ledger.url;
-    if url.starts_with("env:") || url.starts_with("file:") {
-        return Ok(read_secret(url)?.expose_str().unwrap_or_default().to_owned());
-    }
-    Ok(url.clone())
 }
 
 async fn list(

@@ -4,8 +4,9 @@
 use quittance_protocol::{Network, PaymentKey, PaymentPayload, SvmExactPayload};
 use sha2::{Digest, Sha256};
 
-use crate::inspect::{check_signature, decode_base64};
+use crate::inspect::check_signature;
 use crate::message::WireTransaction;
+use crate::message::decode_base64;
 
 const SIGNERS: usize = 2;
 const PAYER: usize = 1;

@@ -5,19 +5,16 @@
 //! and so the code a payer sees, is the reference facilitator's
 //! (`@x402/svm`, exact scheme); the list is narrower.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use quittance_protocol::{Amount, Network, PaymentPayload, PaymentRequirements, SvmExactPayload};
 use solana_sdk::pubkey::Pubkey;
 use solana_sdk::signature::Signature;
 
-use crate::error::{MalformedTransaction, SolanaError};
+use crate::error::SolanaError;
 use crate::instructions::{self as layout, ComputeBudget};
-use crate::message::{TRANSACTION_BYTES_MAX, WireInstruction, WireTransaction, version_of};
+use crate::limits::INSTRUCTIONS_MAX;
+use crate::message::{WireInstruction, WireTransaction, decode_base64, key, program};
 use crate::payment::{Inspected, SolanaPayment};
 
-/// Limit, price, creation, transfer, memo and four assertions.
-pub const INSTRUCTIONS_MAX: usize = 9;
 /// Lighthouse assertions; Phantom puts up to three before the transfer and one behind it.
 pub const LIGHTHOUSE_MAX: usize = 4;
 /// Bytes of a memo; the reference client's own limit.
@@ -27,8 +24,6 @@ const SIGNERS_MAX: usize = 2;
 const FEE_PAYER: u8 = 0;
 const PAYER: u8 = 1;
 const MICRO_LAMPORTS_PER_LAMPORT: u128 = 1_000_000;
-/// Longest base64 text of [`TRANSACTION_BYTES_MAX`] bytes.
-const BASE64_BYTES_MAX: usize = TRANSACTION_BYTES_MAX.div_ceil(3) * 4;
 
 /// What our side of every payment looks like.
 #[derive(Clone, Debug)]
@@ -310,20 +305,6 @@ fn only_reads(transaction: &WireTransaction<'_>, instruction: &WireInstruction<'
     layout::is_assertion(instruction.data) && !given.any(|key| owners.contains(key))
 }
 
-/// Padded standard base64 only: another alphabet would be a second spelling.
-pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, SolanaError> {
-    if text.len() > BASE64_BYTES_MAX {
-        // What is too long for us may be a transaction of a version that is longer.
-        if let Some(version) =
-            text.get(..4).and_then(|head| STANDARD.decode(head).ok()).and_then(|raw| version_of(&raw))
-        {
-            return Err(MalformedTransaction::Version { version }.into());
-        }
-        return Err(MalformedTransaction::TooLarge { bytes: text.len() / 4 * 3 }.into());
-    }
-    STANDARD.decode(text).map_err(|_| MalformedTransaction::Base64.into())
-}
-
 /// Each signature costs us 5,000 lamports.
 fn check_signers(transaction: &WireTransaction<'_>) -> Result<(), SolanaError> {
     let count = transaction.required_signatures;
@@ -370,17 +351,6 @@ fn check_memo(transaction: &WireTransaction<'_>) -> Result<(), SolanaError> {
 fn priority_fee(units: u32, price_micro_lamports: u64) -> u64 {
     let micro = u128::from(units) * u128::from(price_micro_lamports);
     u64::try_from(micro.div_ceil(MICRO_LAMPORTS_PER_LAMPORT)).unwrap_or(u64::MAX)
-}
-
-pub(crate) fn program<'t>(
-    transaction: &'t WireTransaction<'_>,
-    instruction: &WireInstruction<'_>,
-) -> Option<&'t Pubkey> {
-    transaction.keys.get(instruction.program)
-}
-
-pub(crate) fn key<'t>(transaction: &'t WireTransaction<'_>, index: u8) -> Option<&'t Pubkey> {
-    transaction.keys.get(usize::from(index))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod identity;
 mod inspect;
 mod instructions;
 mod key;
+mod limits;
 mod message;
 mod node;
 mod payer;
@@ -42,8 +43,9 @@ pub use chain::{
 pub use commitment::Commitment;
 pub use error::{MalformedTransaction, SolanaError};
 pub use identity::{SolanaIdentity, identify};
-pub use inspect::{INSTRUCTIONS_MAX, LIGHTHOUSE_MAX, MEMO_BYTES_MAX};
+pub use inspect::{LIGHTHOUSE_MAX, MEMO_BYTES_MAX};
 pub use key::wallet_address;
+pub use limits::INSTRUCTIONS_MAX;
 pub use message::TRANSACTION_BYTES_MAX;
 pub use payer::{PayerOptions, PaymentParts, SolanaPayer, build_payment};
 pub use payment::{SolanaPayment, SolanaWatch};

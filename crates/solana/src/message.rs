@@ -4,14 +4,19 @@
 //! ends as a value or as a typed error, and every index is in range before any
 //! check looks at it. Source: Solana documentation, "Transaction format".
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use solana_sdk::pubkey::Pubkey;
 
-use crate::error::MalformedTransaction;
+use crate::error::{MalformedTransaction, SolanaError};
 
 /// Largest transaction a Solana node takes: the IPv6 minimum MTU less headers.
 pub const TRANSACTION_BYTES_MAX: usize = 1232;
 /// Bytes of one ed25519 signature.
 pub(crate) const SIGNATURE_BYTES: usize = 64;
+
+/// Longest base64 text of [`TRANSACTION_BYTES_MAX`] bytes.
+const BASE64_BYTES_MAX: usize = TRANSACTION_BYTES_MAX.div_ceil(3) * 4;
 
 const KEY_BYTES: usize = 32;
 const VERSION_FLAG: u8 = 0x80;
@@ -192,6 +197,31 @@ impl<'a> Reader<'a> {
         }
         Err(MalformedTransaction::Length)
     }
+}
+
+/// Padded standard base64 only: another alphabet would be a second spelling.
+pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, SolanaError> {
+    if text.len() > BASE64_BYTES_MAX {
+        // What is too long for us may be a transaction of a version that is longer.
+        if let Some(version) =
+            text.get(..4).and_then(|head| STANDARD.decode(head).ok()).and_then(|raw| version_of(&raw))
+        {
+            return Err(MalformedTransaction::Version { version }.into());
+        }
+        return Err(MalformedTransaction::TooLarge { bytes: text.len() / 4 * 3 }.into());
+    }
+    STANDARD.decode(text).map_err(|_| MalformedTransaction::Base64.into())
+}
+
+pub(crate) fn program<'t>(
+    transaction: &'t WireTransaction<'_>,
+    instruction: &WireInstruction<'_>,
+) -> Option<&'t Pubkey> {
+    transaction.keys.get(instruction.program)
+}
+
+pub(crate) fn key<'t>(transaction: &'t WireTransaction<'_>, index: u8) -> Option<&'t Pubkey> {
+    transaction.keys.get(usize::from(index))
 }
 
 #[cfg(test)]

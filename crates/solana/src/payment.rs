@@ -9,9 +9,8 @@ use solana_sdk::hash::Hash;
 use solana_sdk::pubkey::Pubkey;
 
 use crate::error::SolanaError;
-use crate::inspect::{decode_base64, key, program};
 use crate::instructions::{MEMO, parse_transfer_checked};
-use crate::message::{SIGNATURE_BYTES, WireTransaction};
+use crate::message::{SIGNATURE_BYTES, WireTransaction, decode_base64, key, program};
 
 /// Count byte and two signature slots stand before the message.
 const MESSAGE_AT: usize = 1 + 2 * SIGNATURE_BYTES;

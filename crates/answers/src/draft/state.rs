@@ -7,7 +7,7 @@ use std::task::Waker;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use crate::store::Inner;
+use crate::shared::Inner;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {

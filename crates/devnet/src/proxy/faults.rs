@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
+use super::call::Call;
 use super::forgetting::Forgetting;
 use super::frozen::Frozen;
 use super::profile::Provider;
@@ -202,20 +203,6 @@ fn bump(counts: &mut BTreeMap<String, u64>, method: &str) {
     let method = if counts.len() < METHODS_MAX { method } else { "other" };
     let count = counts.entry(method.to_owned()).or_default();
     *count = count.saturating_add(1);
-}
-
-/// One JSON-RPC call, as far as a proxy has to understand it.
-#[derive(Debug, Deserialize)]
-pub struct Call<'a> {
-    /// The method's name.
-    #[serde(borrow)]
-    pub method: std::borrow::Cow<'a, str>,
-    /// The id, to be echoed as it came.
-    #[serde(borrow, default)]
-    pub id: Option<&'a RawValue>,
-    /// The parameters as they came.
-    #[serde(borrow, default)]
-    pub params: Option<&'a RawValue>,
 }
 
 impl Call<'_> {

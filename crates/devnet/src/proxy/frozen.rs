@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::faults::Call;
+use super::call::Call;
 
 /// More answers than this are not kept; what is asked later goes through.
 const KEPT_MAX: usize = 1_024;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
-use super::faults::Call;
+use super::call::Call;
 use super::http::Response;
 
 /// How a refusal looks on the wire.

@@ -6,7 +6,7 @@ use quittance_protocol::{Json, JsonObject};
 use super::bill::Bill;
 use super::body::{self, present, refuse_unknown, text, truthy};
 use super::file::{GenerationRule, ImageModel, Model};
-use super::media::{self, Kind};
+use super::media::{self, IMAGE_SINGLES, Kind, check_aspect};
 use super::refusal::{Fault, echo};
 use super::{Catalogue, video};
 use crate::{Body, Price, PriceRequest};
@@ -49,13 +49,8 @@ pub(super) const IMAGE_FIELDS: [&str; 14] = [
 ];
 /// One list of source images under three names.
 const IMAGE_LISTS: [&str; 3] = ["image_urls", "input_images", "input_image_urls"];
-/// One source image under four names.
-pub(super) const IMAGE_SINGLES: [&str; 4] =
-    ["image_url", "input_image_url", "input_image", "input_image_b64"];
 const IMAGE_ASSETS: [&str; 5] = ["source_image", "image", "mask", "style_reference", "start_frame"];
 pub(super) const OUTPUT_FORMATS: [&str; 4] = ["png", "jpeg", "jpg", "webp"];
-pub(super) const AUTO_ASPECT: &str = "auto";
-const AUTO_DEFAULT: &str = "1:1";
 
 impl Catalogue {
     pub(super) fn price_generation(
@@ -183,22 +178,6 @@ fn check_output_format(map: &JsonObject<'_>) -> Result<(), Fault> {
         }
         _ => Ok(()),
     }
-}
-
-/// `auto` picks a supported ratio from the first image input; with none it is 1:1.
-pub(super) fn check_aspect(item: &JsonObject<'_>, aspects: &[String], has_image: bool) -> Result<(), Fault> {
-    const FIELD: &str = "aspect_ratio";
-    let aspect = text(item, FIELD)?.ok_or_else(|| Fault::missing(FIELD).choices(aspects))?;
-    let supported = if aspect.eq_ignore_ascii_case(AUTO_ASPECT) {
-        has_image || aspects.iter().any(|known| known == AUTO_DEFAULT)
-    } else {
-        aspects.iter().any(|known| known == aspect)
-    };
-    if supported {
-        return Ok(());
-    }
-    let message = format!("this model does not support aspect ratio `{}`", echo(aspect));
-    Err(Fault::new("unsupported_aspect_ratio", FIELD, message).choices(aspects))
 }
 
 /// The mode, if it is not the normal one, and the price.

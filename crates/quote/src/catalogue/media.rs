@@ -6,8 +6,14 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use quittance_protocol::{Json, JsonObject};
 
-use super::body::present;
-use super::refusal::Fault;
+use super::body::{present, text};
+use super::refusal::{Fault, echo};
+
+/// One source image under four names.
+pub(super) const IMAGE_SINGLES: [&str; 4] =
+    ["image_url", "input_image_url", "input_image", "input_image_b64"];
+pub(super) const AUTO_ASPECT: &str = "auto";
+const AUTO_DEFAULT: &str = "1:1";
 
 /// Longest URL of a linked file.
 const URL_BYTES_MAX: usize = 4_096;
@@ -207,13 +213,13 @@ fn asset<'a>(item: &'a Json<'a>, images: &[&str], audio: &[&str]) -> Result<Asse
         return Err(Fault::whole("invalid_type", "an asset must be an object"));
     };
     super::body::refuse_unknown(map, &[&ASSET_FIELDS], &[])?;
-    let kind = super::body::text(map, "kind")?.ok_or_else(|| Fault::missing("kind"))?;
+    let kind = text(map, "kind")?.ok_or_else(|| Fault::missing("kind"))?;
     let media = if images.contains(&kind) {
         Kind::Image
     } else if audio.contains(&kind) {
         Kind::Audio
     } else {
-        let message = format!("asset kind `{}` is not usable here", super::refusal::echo(kind));
+        let message = format!("asset kind `{}` is not usable here", echo(kind));
         return Err(Fault::new("unsupported_asset", "kind", message).choices(images.iter().chain(audio)));
     };
     let (field, value) = match (present(map, "url"), present(map, "base64_data")) {
@@ -234,4 +240,20 @@ fn asset<'a>(item: &'a Json<'a>, images: &[&str], audio: &[&str]) -> Result<Asse
         check(value, media, field)?;
     }
     Ok(Asset { kind, value })
+}
+
+/// `auto` picks a supported ratio from the first image input; with none it is 1:1.
+pub(super) fn check_aspect(item: &JsonObject<'_>, aspects: &[String], has_image: bool) -> Result<(), Fault> {
+    const FIELD: &str = "aspect_ratio";
+    let aspect = text(item, FIELD)?.ok_or_else(|| Fault::missing(FIELD).choices(aspects))?;
+    let supported = if aspect.eq_ignore_ascii_case(AUTO_ASPECT) {
+        has_image || aspects.iter().any(|known| known == AUTO_DEFAULT)
+    } else {
+        aspects.iter().any(|known| known == aspect)
+    };
+    if supported {
+        return Ok(());
+    }
+    let message = format!("this model does not support aspect ratio `{}`", echo(aspect));
+    Err(Fault::new("unsupported_aspect_ratio", FIELD, message).choices(aspects))
 }

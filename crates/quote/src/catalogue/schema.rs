@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::file::{CallRule, Endpoint, Field, FieldType, GenerationRule, Model, Rule, Scalar, TextRule};
 use super::generation::{self, ITEMS_MAX, PROMPT_BYTES_MAX};
+use super::media;
 use super::text::{self, COUNT_MAX, MESSAGES_MAX};
 use super::{Catalogue, video};
 use crate::QueryParameter;
@@ -117,7 +118,7 @@ impl Catalogue {
             })
             .flatten()
             .map(String::as_str)
-            .chain([generation::AUTO_ASPECT])
+            .chain([media::AUTO_ASPECT])
             .collect();
         aspects.sort_unstable();
         aspects.dedup();

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bigdecimal::num_bigint::BigInt;
 use bigdecimal::rounding::RoundingMode;
 use bigdecimal::{BigDecimal, ToPrimitive as _};
 use quittance_protocol::{Json, JsonObject};
@@ -14,8 +13,9 @@ use super::file::{Model, TextModel, TextRule};
 use super::media::{self, Kind};
 use super::refusal::{Fault, echo};
 use super::tokens::Texts;
-use crate::decimal::{plain, usdc_ceil};
-use crate::{Body, Metered, Price, PriceRequest, QuoteError, TextReserve};
+use crate::decimal::plain;
+use crate::reserve::{TextRates, tenth_up};
+use crate::{Body, Price, PriceRequest, TextReserve};
 
 /// Most messages of one request.
 pub const MESSAGES_MAX: usize = 1_024;
@@ -77,7 +77,7 @@ impl Catalogue {
         let prompt = Prompt::read(rule, model, body)?;
         let (prompt_tokens, counted) = prompt.tokens(model);
         let output_tokens = output_tokens_max.saturating_mul(count);
-        let rates = TextRates::new(&self.usd_per_unit, rule, model);
+        let rates = rates(&self.usd_per_unit, rule, model);
         let cost = rates.cost(prompt_tokens, output_tokens);
         let units = tenth_up(&cost).max(tenth_up(&rule.reserve_units_min.0));
         let reserve = TextReserve {
@@ -96,44 +96,13 @@ impl Catalogue {
     }
 }
 
-/// What a model's tokens cost at one endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TextRates {
-    usd_per_unit: BigDecimal,
-    input_units_per_million: BigDecimal,
-    output_units_per_million: BigDecimal,
-    charge_units_min: BigDecimal,
-}
-
-impl TextRates {
-    fn new(usd_per_unit: &BigDecimal, rule: &TextRule, model: &TextModel) -> Self {
-        Self {
-            usd_per_unit: usd_per_unit.clone(),
-            input_units_per_million: model.input_units_per_million.0.clone(),
-            output_units_per_million: model.output_units_per_million.0.clone(),
-            charge_units_min: rule.charge_units_min.0.clone(),
-        }
+fn rates(usd_per_unit: &BigDecimal, rule: &TextRule, model: &TextModel) -> TextRates {
+    TextRates {
+        usd_per_unit: usd_per_unit.clone(),
+        input_units_per_million: model.input_units_per_million.0.clone(),
+        output_units_per_million: model.output_units_per_million.0.clone(),
+        charge_units_min: rule.charge_units_min.0.clone(),
     }
-
-    /// Tokens times their prices in units, exact.
-    fn cost(&self, prompt_tokens: u64, output_tokens: u64) -> BigDecimal {
-        let millionth = BigDecimal::new(BigInt::from(1), 6);
-        (BigDecimal::from(prompt_tokens) * &self.input_units_per_million
-            + BigDecimal::from(output_tokens) * &self.output_units_per_million)
-            * millionth
-    }
-
-    /// See [`TextReserve::meter`].
-    pub(crate) fn meter(&self, prompt_tokens: u64, output_tokens: u64) -> Result<Metered, QuoteError> {
-        let cost = tenth_up(&self.cost(prompt_tokens, output_tokens));
-        let units = cost.max(tenth_up(&self.charge_units_min));
-        Ok(Metered { usdc: usdc_ceil(&(&units * &self.usd_per_unit))?, units: plain(&units) })
-    }
-}
-
-/// Rounded up to a tenth of a unit.
-fn tenth_up(units: &BigDecimal) -> BigDecimal {
-    units.with_scale_round(1, RoundingMode::Ceiling)
 }
 
 /// `tokens` times `factor`, rounded up.

@@ -6,8 +6,7 @@ use quittance_protocol::{Json, JsonObject};
 
 use super::body::{present, refuse_unknown, whole};
 use super::file::{Frame, MediaRule, VideoModel};
-use super::generation::{IMAGE_SINGLES, check_aspect};
-use super::media::{self, Kind};
+use super::media::{self, IMAGE_SINGLES, Kind, check_aspect};
 use super::refusal::Fault;
 
 /// Frames a second, and the one that closes the last: `num_frames` = 16 × seconds + 1.

@@ -1,3 +1,5 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use quittance_protocol::{ErrorCode as C, PaymentKey};
 use serde_json::{Value, json};
 use solana_sdk::instruction::{AccountMeta, Instruction};
@@ -5,6 +7,7 @@ use solana_sdk::message::VersionedMessage;
 use solana_sdk::signature::Signer;
 
 use super::*;
+use crate::error::MalformedTransaction;
 use crate::testing::*;
 
 mod guards;

@@ -7,15 +7,12 @@
 //! landed (the witness), in the very call that knows that one.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
-use std::time::Duration;
 
 use quittance_protocol::{Deadline, Evidence, PaymentKey};
 use quittance_rpc::Budget;
 use serde_json::{Value, json};
 use solana_client::rpc_request::RpcRequest;
 use solana_sdk::hash::Hash;
-use tokio::time::Instant;
 
 use crate::blockhashes::BLOCKHASH_BLOCKS;
 use crate::chain::SolanaChain;
@@ -26,6 +23,11 @@ use crate::status::{
     FinalizedHeight, STATUS_CACHE_SLOTS, Seen, Source, Statuses, finalized_height, statuses,
 };
 
+mod memory;
+
+use memory::History;
+pub(crate) use memory::Memory;
+
 /// A witness is older than any status cache, so that only a history knows it.
 const WITNESS_SLOTS_MIN: u64 = 600;
 /// And not much older, so that a short history knows it too.
@@ -34,23 +36,7 @@ const WITNESS_SLOTS_MAX: u64 = 100_000;
 const WITNESS_PAGE: usize = 1_000;
 const WITNESS_PAGES_MAX: usize = 3;
 
-/// An endpoint keeps no history if this many looks in a row say so: behind a load
-/// balancer one node may keep none while its neighbour does.
-const NO_HISTORY_LOOKS: u32 = 5;
-
 const SIGNATURES: RpcRequest = RpcRequest::GetSignaturesForAddress;
-
-/// What is remembered between two searches.
-#[derive(Default)]
-pub(crate) struct Memory {
-    /// A transaction that has landed, and its slot.
-    witness: Mutex<Option<(String, u64)>>,
-    /// Endpoints that were found without a history, each warned about once, with the
-    /// number of looks in a row that found none.
-    forgetful: Mutex<HashMap<usize, u32>>,
-    /// Landings whose transaction no endpoint has shown, and since when.
-    unshown: Mutex<HashMap<PaymentKey, Instant>>,
-}
 
 /// Whose history is searched.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,7 +71,8 @@ struct Open<'w> {
     proof: Option<FinalizedHeight>,
     proofs: usize,
     /// Endpoints that keep no history and show no landing either, at a finalized
-    /// height behind the deadline: they prove nothing, and contradict nothing.
+    /// height behind the deadline, and call the blockhash used up: they prove nothing, and
+    /// contradict nothing.
     silent: usize,
     absent: bool,
 }
@@ -97,7 +84,8 @@ impl SolanaChain {
     /// its failure as final: on two endpoints when two are configured (I5, I7). One
     /// that keeps no history cannot be the second, so that nothing would ever end:
     /// then a single one that does is enough, if the other answers, has passed that
-    /// height too, and shows no landing in what it remembers.
+    /// height too, shows no landing in what it remembers, and does not take the
+    /// blockhash any more.
     pub(crate) async fn look_back(&self, first: usize, missing: &[&SolanaWatch], scope: Scope) -> LookBack {
         let needed = self.endpoints.all().len().min(2);
         let mut open: Vec<Open<'_>> = missing.iter().map(|watch| Open::new(watch)).collect();
@@ -105,7 +93,7 @@ impl SolanaChain {
         for at in self.endpoints.first_then_others(first) {
             if let Err(error) = self.look_back_at(at, &mut open, scope, needed, &mut found).await {
                 tracing::debug!(%error, endpoint = at, "a history cannot be searched");
-                self.note_history(at, History::Unknown);
+                self.memory.note_history(at, History::Unknown);
             }
         }
         let absent = open.iter().filter(|one| one.absent && !one.landed).map(|one| one.watch.key).collect();
@@ -152,10 +140,9 @@ impl SolanaChain {
         let source = Source::History { witness: witness.as_ref().ok().and_then(|found| found.as_deref()) };
         let answer = match statuses(self.endpoint(at)?, &ids, source, self.commitment).await {
             Err(SolanaError::Rpc(failure)) if is_refusal(&failure) => {
-                self.note_history(at, History::None);
+                self.memory.note_history(at, History::None);
                 let cached = statuses(self.endpoint(at)?, &ids, Source::Cache, self.commitment).await?;
-                self.hear_silent(at, &mut asked, &cached, reading);
-                return Ok(());
+                return self.hear_silent(at, &mut asked, &cached, reading).await;
             }
             answer => answer?,
         };
@@ -174,9 +161,9 @@ impl SolanaChain {
         read.retain(|(key, evidence)| !matches!(evidence, Evidence::Earlier(_)) || !shallow.contains(key));
         found.append(&mut read);
         // One that does not know the witness knows nothing.
-        self.note_history(at, History::of(&witness, answer.remembers));
+        self.memory.note_history(at, History::of(&witness, answer.remembers));
         if witness.is_err() || !answer.remembers {
-            self.hear_silent(at, &mut asked, &answer, reading);
+            self.hear_silent(at, &mut asked, &answer, reading).await?;
             return witness.map(drop);
         }
         // Behind a load balancer another node may have answered, one that has not
@@ -236,21 +223,34 @@ impl SolanaChain {
         }
     }
 
-    /// What an endpoint without a history can say.
-    fn hear_silent(
+    /// What an endpoint without a history can say. That it knows nothing proves nothing; but a
+    /// failure that it shows as final is a block's own word, and needs no history. Only what may
+    /// end by it is asked about: a lone endpoint ends nothing that it does not know.
+    async fn hear_silent(
         &self,
         at: usize,
         asked: &mut [&mut Open<'_>],
         answer: &Statuses,
         reading: FinalizedHeight,
-    ) {
-        let counts = answer.slot >= reading.slot && self.memory.keeps_none(at);
+    ) -> Result<(), SolanaError> {
+        let mut valid = HashMap::new();
+        let seconds = self.endpoints.all().len() > 1 && self.memory.keeps_none(at);
         for (one, seen) in asked.iter_mut().zip(&answer.seen) {
             one.landed |= matches!(seen, Seen::Landed { failed: false, .. });
-            if counts && seen.is_without_landing() && is_past(one.watch.deadline, reading.height) {
-                one.silent = one.silent.saturating_add(1);
+            let has_failed = *seen != Seen::Nowhere;
+            let counts = seen.is_without_landing() && (has_failed || seconds);
+            if !counts || answer.slot < reading.slot {
+                continue;
+            }
+            if !self.has_ended(at, one.watch, reading, &mut valid).await? {
+                continue;
+            }
+            match has_failed {
+                true => one.prove(reading),
+                false => one.silent = one.silent.saturating_add(1),
             }
         }
+        Ok(())
     }
 
     /// Positions in `rpc_urls` of the endpoints that were found to keep no history:
@@ -329,49 +329,6 @@ impl SolanaChain {
         }
         Ok(oldest)
     }
-
-    /// Warns once when an endpoint turns out to keep no history, and says when it does again.
-    fn note_history(&self, at: usize, history: History) {
-        let Ok(mut forgetful) = self.memory.forgetful.lock() else { return };
-        let known = forgetful.get(&at).copied();
-        match history {
-            History::Kept => {
-                if forgetful.remove(&at).is_some() {
-                    tracing::info!(endpoint = at, "this endpoint's transaction history can be searched");
-                }
-                return;
-            }
-            // Who did not answer may keep one.
-            History::Unknown => forgetful.insert(at, known.unwrap_or(0)),
-            History::None => forgetful.insert(at, known.unwrap_or(0).saturating_add(1)),
-        };
-        if known.is_none() {
-            tracing::warn!(
-                endpoint = at,
-                "this endpoint's transaction history cannot be searched: it can prove no expiry, and shows \
-                 no landing that is older than its status cache"
-            );
-        }
-    }
-}
-
-/// Whether an endpoint keeps a history, as one look found it.
-#[derive(Clone, Copy)]
-enum History {
-    Kept,
-    /// It answered, and knows nothing that is old.
-    None,
-    Unknown,
-}
-
-impl History {
-    fn of(witness: &Result<Option<String>, SolanaError>, remembers: bool) -> Self {
-        match witness {
-            Ok(_) if remembers => Self::Kept,
-            Ok(_) | Err(SolanaError::NoHistory { .. }) => Self::None,
-            Err(_) => Self::Unknown,
-        }
-    }
 }
 
 /// Whether a node answered that it does not do this, other than for the moment.
@@ -408,43 +365,6 @@ impl Scope {
         match self {
             Self::Old { now_slot } => now_slot.saturating_sub(watch.from_slot) > STATUS_CACHE_SLOTS,
             Self::All => true,
-        }
-    }
-}
-
-impl Memory {
-    fn keeps_none(&self, at: usize) -> bool {
-        let Ok(forgetful) = self.forgetful.lock() else { return false };
-        forgetful.get(&at).is_some_and(|looks| *looks >= NO_HISTORY_LOOKS)
-    }
-
-    /// The witness, while it is neither too young nor too old.
-    fn witness_at(&self, now_slot: u64) -> Option<String> {
-        let known = self.witness.lock().ok()?;
-        let (signature, slot) = known.as_ref()?;
-        let age = now_slot.saturating_sub(*slot);
-        (WITNESS_SLOTS_MIN..=WITNESS_SLOTS_MAX).contains(&age).then(|| signature.clone())
-    }
-
-    /// Whether no endpoint has shown this landing for so long; asked at each look at
-    /// which none did.
-    pub(crate) fn is_not_shown(&self, key: PaymentKey, patience: Duration) -> bool {
-        let Ok(mut unshown) = self.unshown.lock() else { return false };
-        unshown.entry(key).or_insert_with(Instant::now).elapsed() >= patience
-    }
-
-    /// Forgets those that are not watched any more.
-    pub(crate) fn keep_unshown(&self, watched: &[SolanaWatch]) {
-        if let Ok(mut unshown) = self.unshown.lock()
-            && !unshown.is_empty()
-        {
-            unshown.retain(|key, _| watched.iter().any(|watch| watch.key == *key));
-        }
-    }
-
-    fn remember(&self, signature: &str, slot: u64) {
-        if let Ok(mut witness) = self.witness.lock() {
-            *witness = Some((signature.to_owned(), slot));
         }
     }
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use quittance_protocol::Standing;
 
+use super::memory::NO_HISTORY_LOOKS;
 use super::*;
 use crate::SolanaLanded;
 use crate::scan::HEIGHT_READ_INTERVAL_MS;
@@ -194,6 +195,69 @@ async fn i5_what_never_landed_ends_where_only_one_of_two_endpoints_keeps_a_histo
         let last = chain.scan(watched, i64::from(NO_HISTORY_LOOKS) * HEIGHT_READ_INTERVAL_MS).await.unwrap();
         assert!(expired(&last), "{forgetful} {refuses}");
         assert_eq!(chain.endpoints_without_history(), vec![forgetful], "and somebody is told");
+    }
+}
+
+/// A blockhash that one endpoint still takes keeps a payment open, whether or not that endpoint
+/// keeps a history: it may land there a moment later (P2, I7).
+#[tokio::test]
+async fn p2_i7_an_endpoint_without_a_history_is_asked_for_the_blockhash_too() {
+    let (kept, forgetful) = (FakeRpc::new(), FakeRpc::new());
+    let (chain, watch, _) = fixture(&[&kept, &forgetful]).await;
+    for node in [&kept, &forgetful] {
+        node.set("getEpochInfo", Ok(epoch(900)));
+        node.set("getSignatureStatuses", Ok(at_slot(nowhere(), 1_000)));
+    }
+    forgetful.forget_history();
+    let validity = |valid: bool| Ok(json!({"context": {"slot": 1_000}, "value": valid}));
+    forgetful.set("isBlockhashValid", validity(true));
+    for _ in 0..2 * NO_HISTORY_LOOKS {
+        assert!(chain.look_back(0, &[&watch], Scope::All).await.found.is_empty(), "it still takes it");
+    }
+    forgetful.set("isBlockhashValid", Err(RpcFailure::Timeout));
+    assert!(chain.look_back(0, &[&watch], Scope::All).await.found.is_empty(), "it does not say");
+    forgetful.set("isBlockhashValid", validity(false));
+    assert!(expired(&chain.look_back(0, &[&watch], Scope::All).await.found));
+}
+
+/// The only endpoint keeps no history: what never landed stays open, and which endpoint it is for
+/// is known after ten seconds; what failed for good ends by the failure that the endpoint shows.
+#[tokio::test]
+async fn i5_a_lone_endpoint_without_a_history_is_named_and_ends_only_what_it_shows_failed() {
+    let refused = || RpcFailure::Node { code: -32011, message: "no history".into() };
+    for (how, history, transactions) in [
+        ("says nothing of it", None, None),
+        ("refuses the search", Some(refused()), None),
+        ("lists no transactions", None, Some(RpcFailure::Http { status: 403 })),
+    ] {
+        let node = FakeRpc::new();
+        let (chain, watch, _) = fixture(&[&node]).await;
+        node.set("getEpochInfo", Ok(epoch(10_000)));
+        node.set("getSignatureStatuses", Ok(at_slot(nowhere(), 20_000)));
+        node.forget_history();
+        if let Some(failure) = history {
+            node.set_history(Err(failure));
+        }
+        if let Some(failure) = transactions {
+            node.set("getSignaturesForAddress", Err(failure));
+        }
+        let watched = std::slice::from_ref(&watch);
+        for look in 1..=NO_HISTORY_LOOKS {
+            let now_ms = i64::from(look) * HEIGHT_READ_INTERVAL_MS;
+            assert_eq!(chain.scan(watched, now_ms).await, Ok(vec![]), "{how}");
+        }
+        assert_eq!(chain.endpoints_without_history(), vec![0], "{how}");
+        let calls = node.take_calls();
+        assert!(!calls.contains(&"isBlockhashValid"), "{how}: no call for what cannot end");
+        // Its own block says that the message failed, and was used up by it.
+        let failed = at_slot(status("finalized", json!({"InstructionError": [2, {"Custom": 1}]})), 20_000);
+        node.set("getSignatureStatuses", Ok(failed.clone()));
+        if how != "refuses the search" {
+            node.set_history(Ok(failed));
+        }
+        let found = chain.look_back(0, &[&watch], Scope::All).await.found;
+        let expiries = found.iter().filter(|(_, evidence)| matches!(evidence, Evidence::Expired { .. }));
+        assert_eq!(expiries.count(), 1, "{how}");
     }
 }
 

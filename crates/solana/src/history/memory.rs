@@ -1,0 +1,111 @@
+//! What is remembered between two searches.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use quittance_protocol::PaymentKey;
+use tokio::time::Instant;
+
+use super::{WITNESS_SLOTS_MAX, WITNESS_SLOTS_MIN, is_refusal};
+use crate::error::SolanaError;
+use crate::payment::SolanaWatch;
+
+/// An endpoint keeps no history if this many looks in a row say so: behind a load
+/// balancer one node may keep none while its neighbour does.
+pub(super) const NO_HISTORY_LOOKS: u32 = 5;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// A transaction that has landed, and its slot.
+    witness: Mutex<Option<(String, u64)>>,
+    /// Endpoints that were found without a history, each warned about once, with the
+    /// number of looks in a row that found none.
+    forgetful: Mutex<HashMap<usize, u32>>,
+    /// Landings whose transaction no endpoint has shown, and since when.
+    unshown: Mutex<HashMap<PaymentKey, Instant>>,
+}
+
+/// Whether an endpoint keeps a history, as one look found it.
+#[derive(Clone, Copy)]
+pub(super) enum History {
+    Kept,
+    /// It answered, and knows nothing that is old, or says that it is not to be asked.
+    None,
+    Unknown,
+}
+
+impl History {
+    pub(super) fn of(witness: &Result<Option<String>, SolanaError>, remembers: bool) -> Self {
+        match witness {
+            Ok(_) if remembers => Self::Kept,
+            Ok(_) | Err(SolanaError::NoHistory { .. }) => Self::None,
+            // No endpoint lists our wallet's transactions, so nothing can be held against what
+            // this one does not know: for us it keeps none.
+            Err(SolanaError::Rpc(failure)) if is_refusal(failure) => Self::None,
+            Err(_) => Self::Unknown,
+        }
+    }
+}
+
+impl Memory {
+    pub(super) fn keeps_none(&self, at: usize) -> bool {
+        let Ok(forgetful) = self.forgetful.lock() else { return false };
+        forgetful.get(&at).is_some_and(|looks| *looks >= NO_HISTORY_LOOKS)
+    }
+
+    /// Warns once when an endpoint turns out to keep no history, and says when it does again.
+    pub(super) fn note_history(&self, at: usize, history: History) {
+        let Ok(mut forgetful) = self.forgetful.lock() else { return };
+        let known = forgetful.get(&at).copied();
+        match history {
+            History::Kept => {
+                if forgetful.remove(&at).is_some() {
+                    tracing::info!(endpoint = at, "this endpoint's transaction history can be searched");
+                }
+                return;
+            }
+            // Who did not answer may keep one.
+            History::Unknown => forgetful.insert(at, known.unwrap_or(0)),
+            History::None => forgetful.insert(at, known.unwrap_or(0).saturating_add(1)),
+        };
+        if known.is_none() {
+            tracing::warn!(
+                endpoint = at,
+                "this endpoint's transaction history cannot be searched: it can prove no expiry, and shows \
+                 no landing that is older than its status cache"
+            );
+        }
+    }
+
+    /// The witness, while it is neither too young nor too old.
+    pub(super) fn witness_at(&self, now_slot: u64) -> Option<String> {
+        let known = self.witness.lock().ok()?;
+        let (signature, slot) = known.as_ref()?;
+        let age = now_slot.saturating_sub(*slot);
+        (WITNESS_SLOTS_MIN..=WITNESS_SLOTS_MAX).contains(&age).then(|| signature.clone())
+    }
+
+    pub(super) fn remember(&self, signature: &str, slot: u64) {
+        if let Ok(mut witness) = self.witness.lock() {
+            *witness = Some((signature.to_owned(), slot));
+        }
+    }
+
+    /// Whether no endpoint has shown this landing for so long; asked at each look at
+    /// which none did.
+    pub(crate) fn is_not_shown(&self, key: PaymentKey, patience: Duration) -> bool {
+        let Ok(mut unshown) = self.unshown.lock() else { return false };
+        unshown.entry(key).or_insert_with(Instant::now).elapsed() >= patience
+    }
+
+    /// Forgets those that are not watched any more.
+    pub(crate) fn keep_unshown(&self, watched: &[SolanaWatch]) {
+        if let Ok(mut unshown) = self.unshown.lock()
+            && !unshown.is_empty()
+        {
+            unshown.retain(|key, _| watched.iter().any(|watch| watch.key == *key));
+        }
+    }
+}

@@ -82,6 +82,9 @@ await stack.withStack(async folder => {
     await until('several searches', async () => ((await proxy.counts()).methods.getEpochInfo ?? 0) >= 6);
     assert.equal((await buyer.once(api, payment.signed)).status, 503);
     assert.equal((await buyer.journalOf(here.config, payment.id)).state, 'recorded');
+    const told = () => api.child.log.filter(line => line.includes('no endpoint keeps a history of transactions'));
+    await until('somebody to be told why', () => told().length > 0, 60);
+    assert.equal(told().length, 1);
     await proxy.forget(CACHE);
     await grantedOnce(here, api, payment);
   });

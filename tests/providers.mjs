@@ -174,6 +174,51 @@ async function standsStill(net, folder, which) {
   await stack.stop(api.child);
 }
 
+const calls = async proxy => Object.values((await proxy.counts()).methods).reduce((sum, count) => sum + count, 0);
+
+/** 429 with Retry-After: the other endpoint is asked, and a lone one again after a moment. */
+async function retryAfter(net, folder) {
+  const proxies = {};
+  for (const network of NETWORKS) proxies[network] = [await faultyProxy(net[network].rpc_url), await faultyProxy(net[network].rpc_url)];
+  const more = Object.fromEntries(NETWORKS.map(network => [network, { rpc_urls: proxies[network].map(proxy => proxy.url) }]));
+  const here = await world(net, folder, 'pause', { bin: stack.BIN, pendingSeconds: 3, more });
+  const api = await here.start();
+  const opened = await Promise.all(NETWORKS.map(network => buyer.opening(net, network, here.payTo[network])));
+  const busy = { calls_per_second: 0, rate_refusal: { ...error(429, 'too many requests', 429), retry_after: 8 } };
+  const LEFT_ALONE = 'an endpoint asks to be left alone';
+  await test('429 with Retry-After: the first endpoint is left alone for what it said, and payments go on', async () => {
+    for (const network of NETWORKS) {
+      await proxies[network][0].profile(busy);
+      await buys(here, api, network);
+    }
+    await until('it to be told', () => lines(api, LEFT_ALONE).length === 2);
+    // Both were refused by now, and each is left alone for eight seconds from its last word.
+    for (const network of NETWORKS) await proxies[network][0].reset();
+    const began = Date.now();
+    for (const network of NETWORKS) await buys(here, api, network);
+    const seconds = (Date.now() - began) / 1_000;
+    for (const network of NETWORKS) {
+      // One word renews the pause; what was under way together with it counts too.
+      const made = await calls(proxies[network][0]);
+      assert.ok(made <= 12 * (1 + Math.floor(seconds / 8)), `${network}: ${made} calls in ${seconds} s`);
+    }
+  });
+  await test('429 with Retry-After from every endpoint: what was sent is found all the same', async () => {
+    for (const network of NETWORKS) {
+      const slow = { calls_per_second: 4, rate_refusal: { ...error(429, 'too many requests', 429), retry_after: 1 } };
+      await proxies[network][0].unlimited();
+      await proxies[network][0].profile(slow);
+      await proxies[network][1].profile(slow);
+    }
+    for (const network of NETWORKS) await buys(here, api, network, 90);
+  });
+  for (const network of NETWORKS) for (const proxy of proxies[network]) await proxy.unlimited();
+  for (const opening of opened) {
+    await test(`pause: ${opening.network}: nothing is pending, nothing is lost`, () => buyer.assertBooks(net, here.config, opening));
+  }
+  await stack.stop(api.child);
+}
+
 /** A node that repeats the URL it is asked at, in every way it can. */
 async function noKeys(net, folder) {
   const key = 'k3y-Zk9sQ2wYt7RfLp3XnVb8';
@@ -212,6 +257,7 @@ await stack.withStack(async folder => {
   for (const name of PROFILES.filter(wanted)) await provider(net, folder, name);
   if (wanted('refusals')) await refusals(net, folder);
   for (const which of [0, 1]) if (wanted(`still${which}`)) await standsStill(net, folder, which);
+  if (wanted('pause')) await retryAfter(net, folder);
   if (wanted('keys')) await noKeys(net, folder);
 });
 finish();

@@ -1,5 +1,7 @@
 //! What is asked of a chain, in small parts.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use quittance_protocol::{
     BLOCK_MS_ASSUMED, Deadline, DurableAttempt, EndpointReport, Evidence, PaymentKey, PaymentPayload,
@@ -167,9 +169,21 @@ pub trait Endpoints: Send + Sync + 'static {
     /// still while another's moves; says how each one does.
     async fn look_at_endpoints(&self, now_ms: i64) -> Vec<EndpointReport>;
 
+    /// How long all endpoints that serve want to be left alone for (HTTP 429, or 503 with
+    /// `Retry-After`); meanwhile nobody is asked about payments of strangers. No I/O.
+    fn pause(&self) -> Option<Duration> {
+        None
+    }
+
     /// Positions of the endpoints that were found to keep no history of transactions
     /// and so cannot say that a payment never landed. No I/O.
     fn without_history(&self) -> Vec<usize> {
         Vec::new()
+    }
+
+    /// Whether all of them were found so: what never lands stays pending then, because nobody can
+    /// prove that it did not. No I/O.
+    fn keeps_no_history(&self) -> bool {
+        false
     }
 }

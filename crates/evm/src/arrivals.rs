@@ -49,8 +49,15 @@ impl EvmChain {
         let first = next.max(newest.saturating_sub(self.blocks_in(ARRIVAL_SECONDS_MAX)));
         let reach = rpc.log_range().reach(ARRIVAL_CALLS_MAX);
         let last = newest.min(first.saturating_add(reach.saturating_sub(1)));
-        if first > next {
-            tracing::warn!(from = next, to = first, "transfers to the payout address were not looked at");
+        if first > next
+            && let Some(times) = self.told.again("arrivals")
+        {
+            tracing::warn!(
+                from = next,
+                to = first,
+                times,
+                "transfers to the payout address were not looked at"
+            );
         }
         let (token, pay_to) = (self.terms().token, self.terms().pay_to);
         let filter = json!({

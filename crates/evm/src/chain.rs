@@ -8,7 +8,7 @@ use std::sync::{Arc, RwLock};
 use alloy::eips::BlockNumberOrTag::{Latest, Pending};
 use alloy::primitives::{Address, Bytes};
 use quittance_protocol::{BlockTime, DurableAttempt, PaymentPayload, Secret, SendOutcome, UnixSeconds};
-use quittance_rpc::Endpoints;
+use quittance_rpc::{Endpoints, Told};
 use tokio::sync::Semaphore;
 
 use crate::check::{self, Terms};
@@ -51,6 +51,8 @@ pub struct EvmChain {
     /// Whose turn it is among landings that are not final.
     pub(crate) turn: AtomicUsize,
     use_searches: Semaphore,
+    /// What the log has said already.
+    pub(crate) told: Told,
 }
 
 /// The address of a wallet's key with EIP-55 case. No I/O.
@@ -112,6 +114,7 @@ impl EvmChain {
             block_time: RwLock::default(),
             turn: AtomicUsize::new(0),
             use_searches: Semaphore::new(USE_SEARCHES_MAX),
+            told: Told::default(),
         };
         chain.check_chain_id().await?;
         chain.read(|rpc| check_token(rpc, &chain.terms, &chain.config)).await?;

@@ -125,7 +125,7 @@ pub(crate) fn may_be_a_range(error: &RpcError) -> bool {
         RpcError::Http(status) => matches!(status, 400 | 413 | 422 | 500),
         // Too long to be read, cut off in the middle, or no list at all.
         RpcError::BadAnswer(_) => true,
-        RpcError::Transport(_) | RpcError::Timeout | RpcError::WrongChain { .. } => false,
+        RpcError::Transport(_) | RpcError::Timeout | RpcError::WrongChain { .. } | RpcError::Paused => false,
     }
 }
 

@@ -33,6 +33,9 @@ pub enum RpcError {
         /// Chain id of the node.
         found: u64,
     },
+    /// The endpoint wants to be left alone for a moment, so it was not asked.
+    #[error("the endpoint asked to be left alone for a moment")]
+    Paused,
     /// Not JSON-RPC, or not the shape that was asked for.
     #[error("the node's answer is no {0}")]
     BadAnswer(&'static str),

@@ -1,11 +1,12 @@
 //! A chain made of a few vectors, for tests: reorganises, lags, hides logs and drops answers at will.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::sol_types::{SolCall, SolEvent, SolValue};
 use quittance_protocol::{DurableAttempt, Network, Secret};
+use quittance_rpc::Pause;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
@@ -57,6 +58,10 @@ struct FakeBlock {
 pub(crate) struct State {
     blocks: Vec<FakeBlock>,
     pub(crate) finalized: Option<u64>,
+    /// What it calls its head, where that is not its newest block.
+    pub(crate) head_shown: Option<u64>,
+    /// The same of the next questions, one each.
+    pub(crate) heads: VecDeque<u64>,
     /// Milliseconds a block; 0 stands for two seconds.
     pub(crate) block_ms: u64,
     /// Of every block; 0.1 gwei where nothing is said.
@@ -87,7 +92,7 @@ pub(crate) struct State {
 }
 
 #[derive(Default)]
-pub(crate) struct FakeRpc(Mutex<State>, LogRange);
+pub(crate) struct FakeRpc(Mutex<State>, LogRange, pub(crate) Pause);
 
 pub(crate) fn wallet() -> Address {
     SigningKey::parse(&Secret::new(WALLET_KEY)).unwrap().address()
@@ -147,6 +152,10 @@ impl FakeRpc {
         state.blocks.push(FakeBlock { hash: keccak256(seed), parent, transactions });
     }
 
+    pub(crate) fn height(&self) -> u64 {
+        self.state().head()
+    }
+
     /// Drops the newest `depth` blocks and puts others in their place.
     pub(crate) fn reorganise(&self, depth: usize, blocks: Vec<Vec<FakeTx>>) {
         {
@@ -185,7 +194,7 @@ impl State {
 
     fn number(&self, tag: &Value) -> Option<u64> {
         match tag.as_str().unwrap() {
-            "latest" | "pending" => Some(self.head()),
+            "latest" | "pending" => Some(self.head_shown.unwrap_or_else(|| self.head())),
             "finalized" => self.finalized,
             number => Some(text::quantity64(&json!(number)).unwrap()),
         }
@@ -313,7 +322,10 @@ impl State {
                 let other = if code { "0x60" } else { "0x" };
                 Ok(json!(self.pay_to_code.filter(|_| asked == PAY_TO).unwrap_or(other)))
             }
-            "eth_getBlockByNumber" => Ok(self.number(&params[0]).map_or(Value::Null, |n| self.block(n))),
+            "eth_getBlockByNumber" => {
+                let next = if params[0] == "latest" { self.heads.pop_front() } else { None };
+                Ok(next.or_else(|| self.number(&params[0])).map_or(Value::Null, |n| self.block(n)))
+            }
             "eth_getBlockByHash" => {
                 let hash = text::word(params[0].as_str().unwrap()).unwrap();
                 let number = self.blocks.iter().position(|b| b.hash == hash);
@@ -355,6 +367,10 @@ impl Rpc for FakeRpc {
 
     fn log_range(&self) -> &LogRange {
         &self.1
+    }
+
+    fn pause(&self) -> Option<&Pause> {
+        Some(&self.2)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use quittance_rpc::{Identity, Misplaced, Name, Tally};
+use quittance_rpc::{Identity, Misplaced, Name, Pause, Tally};
 use serde_json::value::RawValue;
 
 use crate::classify;
@@ -37,7 +37,14 @@ impl Identified {
 
     /// Asks the endpoint, whatever is known of it.
     pub(crate) async fn ask(&self) -> Result<(), RpcError> {
+        self.may_ask(CHAIN_ID)?;
         self.identity.hear(self.name().await).map_err(|misplaced| self.error(misplaced))
+    }
+
+    /// Signed bytes always go out: held back they would be a guess at every node, and lost at the only one.
+    fn may_ask(&self, method: &str) -> Result<(), RpcError> {
+        let is_silent = self.inner.pause().is_some_and(Pause::is_silent);
+        if is_silent && !is_send(method) { Err(RpcError::Paused) } else { Ok(()) }
     }
 
     async fn name(&self) -> Result<Name<u64>, RpcError> {
@@ -69,6 +76,7 @@ impl Identified {
 #[async_trait::async_trait]
 impl Rpc for Identified {
     async fn call(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError> {
+        self.may_ask(method)?;
         self.identity.admit(self.name()).await.map_err(|misplaced| self.error(misplaced))?;
         // A range that is refused is asked for in pieces: no failure of the method.
         let in_pieces = method == logs::METHOD && logs::is_divisible(params);
@@ -92,6 +100,10 @@ impl Rpc for Identified {
         Some(&self.tally)
     }
 
+    fn pause(&self) -> Option<&Pause> {
+        self.inner.pause()
+    }
+
     fn host(&self) -> &str {
         self.inner.host()
     }
@@ -101,7 +113,11 @@ impl Rpc for Identified {
 /// something to say against a transaction.
 fn is_failure(method: &str, error: &RpcError) -> bool {
     let is_word = matches!(error, RpcError::JsonRpc { .. });
-    error.is_endpoint_fault() && !(is_word && method.starts_with("eth_sendRawTransaction"))
+    error.is_endpoint_fault() && !(is_word && is_send(method))
+}
+
+fn is_send(method: &str) -> bool {
+    method.starts_with("eth_sendRawTransaction")
 }
 
 impl fmt::Debug for Identified {

@@ -17,7 +17,7 @@ use alloy::rpc::client::RpcClient;
 use alloy::rpc::json_rpc::{RequestPacket, Response, ResponsePacket, ResponsePayload, RpcRecv, RpcSend};
 use alloy::rpc::types::TransactionRequest;
 use alloy::transports::{TransportError, TransportErrorKind, TransportFut};
-use quittance_rpc::{Endpoint, Tally};
+use quittance_rpc::{Endpoint, Pause, Tally};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 use tower::Service;
@@ -122,6 +122,10 @@ impl Endpoint for Node {
 
     fn tally(&self) -> Option<&Tally> {
         self.rpc.tally()
+    }
+
+    fn pause(&self) -> Option<&Pause> {
+        self.rpc.pause()
     }
 }
 

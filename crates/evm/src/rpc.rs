@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use quittance_rpc::{AdaptiveRange, HttpEndpoint, HttpFailure, HttpLimits, NodeError, Reply, Said, Tally};
+use quittance_rpc::{
+    AdaptiveRange, HttpEndpoint, HttpFailure, HttpLimits, NodeError, Pause, Reply, Said, Tally,
+};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -31,6 +33,11 @@ pub trait Rpc: Send + Sync {
 
     /// Which methods it answers, where that is counted.
     fn tally(&self) -> Option<&Tally> {
+        None
+    }
+
+    /// Until when it wants to be left alone, where it can say so.
+    fn pause(&self) -> Option<&Pause> {
         None
     }
 
@@ -71,6 +78,10 @@ impl Rpc for HttpRpc {
 
     fn log_range(&self) -> &LogRange {
         &self.log_range
+    }
+
+    fn pause(&self) -> Option<&Pause> {
+        Some(self.endpoint.pause())
     }
 
     fn host(&self) -> &str {

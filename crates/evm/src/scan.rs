@@ -235,10 +235,14 @@ impl EvmChain {
             return Ok(Look { is_behind: true, ..Look::default() });
         }
         if vanished(rpc, cursor, &target).await? {
-            tracing::warn!(
-                block = target.number,
-                "reorganisation: searching again from every payment's first block"
-            );
+            // Two endpoints on two branches would say so at every look.
+            if let Some(times) = self.told.again("reorganisation") {
+                tracing::warn!(
+                    block = target.number,
+                    times,
+                    "reorganisation: searching again from every payment's first block"
+                );
+            }
             cursor.rewind();
             due = true;
         }

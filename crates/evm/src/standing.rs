@@ -49,8 +49,8 @@ impl EvmChain {
     }
 
     /// Where these landings stand now, all of it from one endpoint (I7); `Lost` only if a second
-    /// one agrees, where there is one. Unknown order, every landing at most once: where the endpoint
-    /// allows only short ranges of logs, those that are not final take turns
+    /// one agrees, where there is one. Unknown order, every landing at most once: what lies above the
+    /// endpoint's head is left out, and where the endpoint allows only short ranges of logs, those that are not final take turns
     /// ([`YOUNG_QUERIES_MAX`](crate::YOUNG_QUERIES_MAX)).
     pub async fn standing(&self, landed: &[EvmLanded]) -> Result<Vec<(PaymentKey, Standing)>, EvmError> {
         let places = self.endpoints().serving();
@@ -66,9 +66,11 @@ impl EvmChain {
         landed: &[EvmLanded],
     ) -> Result<Vec<(PaymentKey, Standing)>, EvmError> {
         let heights = heights_of(rpc).await?;
-        let (old, young): (Vec<_>, Vec<_>) =
-            landed.iter().partition(|l| l.landing.block <= heights.finalized);
-        let mut found = Vec::with_capacity(landed.len());
+        // An endpoint that has not come so far says nothing: a head that went back is no
+        // reorganisation, and comes again.
+        let landed = landed.iter().filter(|l| l.landing.block <= heights.latest);
+        let (old, young): (Vec<_>, Vec<_>) = landed.partition(|l| l.landing.block <= heights.finalized);
+        let mut found = Vec::with_capacity(old.len().saturating_add(young.len()));
         let mut missing = Vec::new();
         let young = self.in_turn(young, rpc.log_range().blocks());
         // Two ranges: what has become final lies far below what may still move.

@@ -32,6 +32,7 @@ pub use api::caller::{Caller, Callers, ForwardedHeader};
 pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejection, Sale};
 pub use context::clock::Clock;
 pub use context::random::Random;
+pub use context::trouble::{Trouble, note as note_trouble};
 pub use in_flight::places::{NoPlace, Place, Places, Presented};
 pub use metrics::Metrics;
 pub use quittance_answers::{
@@ -271,6 +272,13 @@ impl Facilitator {
             net.open(now_ms).err().map(|closed| (net.chain.network().clone(), closed.as_str()))
         };
         self.inner.networks.iter().filter_map(reason).collect()
+    }
+
+    /// Networks that are sold and want a person all the same, each with the reason as in
+    /// `quittance_alerts_total`: `no_history`, a payment that never lands stays pending.
+    pub fn warnings(&self) -> Vec<(Network, &'static str)> {
+        let forgetful = self.inner.networks.iter().filter(|net| net.keeps_no_history());
+        forgetful.map(|net| (net.chain.network().clone(), "no_history")).collect()
     }
 
     /// All metrics, for `/metrics`.

@@ -374,6 +374,46 @@ async fn p3_a_thousand_hostile_payers_at_two_processes() {
     }
 }
 
+/// Nobody can say that a payment never landed: what lands is sold and settled as ever, and somebody
+/// is told why a payment may stay pending, in the log, by an alert and at readiness.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_whose_nodes_keep_no_history_is_sold_and_somebody_is_told() {
+    let (time, chain) = (Time::default(), Chain::default());
+    let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
+    let shop = Shop::open(ledger, &chain, &time, "").await;
+    assert!(shop.facilitator.warnings().is_empty());
+    chain.keep_no_history();
+    let told = tokio::time::Instant::now();
+    while shop.alerts("no_history") == 0 {
+        assert!(told.elapsed().as_secs() < 60, "within a minute");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let warnings = shop.facilitator.warnings();
+    assert_eq!(warnings.iter().map(|(_, reason)| *reason).collect::<Vec<_>>(), ["no_history"]);
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
+    shop.close().await;
+}
+
+/// A payment that waits (for room, for a node) is checked again when it is claimed: by then its
+/// network may be known to take none, and what is claimed there is signed and lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p3_nothing_is_claimed_on_a_network_that_closed_while_it_was_checked() {
+    let (database, time, chain) = (ModelDatabase::embedded(), Time::default(), Chain::default());
+    let ledger = database.open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
+    let shop = Shop::open(ledger, &chain, &time, "").await;
+    let (watched, paused) = (shop.clone(), chain.clone());
+    chain.at_check(move || {
+        paused.pause_token();
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(watched.until_offered(None));
+        });
+    });
+    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Unavailable);
+    assert_eq!(shop.closed(), Some("token_paused"));
+    assert!(database.with(|rows| rows.payments().next().is_none()), "nothing was claimed");
+    shop.close().await;
+}
+
 /// A copy at another replica waits for room that the payment itself takes, and may
 /// have burnt by then: it is told that the outcome is unknown, not to sign anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

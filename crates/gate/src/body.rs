@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use quittance_facilitator::{Connection, DraftReader, StoredAnswerReader, Taken};
+use quittance_facilitator::{Connection, DraftReader, StoredAnswerReader, Taken, Trouble, note_trouble};
 use tokio::sync::oneshot;
 
 /// How much of an answer is handed to the connection at a time: enough to keep
@@ -145,7 +145,7 @@ fn poll_handler(body: &mut HandlerBody, cx: &mut Context<'_>) -> Polled {
             Some(Ok(Ok(piece))) => return Poll::Ready(Some(Ok(piece))),
             Some(Ok(Err(_trailers))) => {}
             Some(Err(error)) => {
-                tracing::warn!(%error, "a handler's failure broke off");
+                note_trouble(Trouble::HandlerBrokeOff, "", &error);
                 return Poll::Ready(Some(Err(BrokenOff)));
             }
         }
@@ -304,7 +304,7 @@ impl Replay {
             Some(Source::Store(reader)) => {
                 std::task::ready!(reader.poll_next(cx, PIECE_BYTES)).map(|piece| {
                     piece.map_err(|error| {
-                        tracing::error!(%error, "a replay breaks off");
+                        note_trouble(Trouble::ReplayBrokeOff, "", &error);
                         BrokenOff
                     })
                 })

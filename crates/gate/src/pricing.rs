@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Response;
 use http::header::CONTENT_TYPE;
+use quittance_facilitator::{Trouble, note_trouble};
 use quittance_quote::{PriceRequest, Pricer, Refusal};
 use tokio::sync::Semaphore;
 
@@ -92,7 +93,7 @@ impl Pricing {
         match priced.await {
             Ok(priced) => priced,
             Err(error) => {
-                tracing::error!(%error, "a price could not be made");
+                note_trouble(Trouble::PriceFailed, "", &error);
                 Err(NoPrice::Failed)
             }
         }

@@ -13,7 +13,7 @@ use http::header::{CONTENT_TYPE, HeaderMap};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
-use quittance_facilitator::{Draft, Grant, PayOutcome, Sealed, Step, Waiting};
+use quittance_facilitator::{Draft, Grant, PayOutcome, Sealed, Step, Trouble, Waiting, note_trouble};
 use quittance_protocol::{PAYMENT_SIGNATURE, PaymentId, RetryAction, SettleResponse};
 use quittance_quote::Price;
 use tokio::time::{Instant, timeout};
@@ -125,7 +125,7 @@ impl Run {
             Err(_elapsed) => self.fail(GateError::HandlerTooSlow, client).await,
             Ok(Err(_panic)) => self.fail(GateError::HandlerFailed, client).await,
             Ok(Ok(Err(error))) => {
-                tracing::warn!(payment = %self.payment, %error, "the handler left no answer");
+                note_trouble(Trouble::HandlerBrokeOff, "", &format_args!("{}: {error}", self.payment));
                 self.fail(GateError::HandlerFailed, client).await;
             }
             Ok(Ok(Ok(response))) => self.answer(response, client).await,
@@ -179,7 +179,8 @@ impl Run {
                 Ok(Step::Kept | Step::PassedOn) => {}
                 // What is not kept has to go on: there is no room to hold it back.
                 Ok(Step::Lost(loss)) => {
-                    tracing::warn!(payment = %self.payment, loss = loss.as_str(), "the answer is not kept");
+                    let why = format_args!("{}: {}", self.payment, loss.as_str());
+                    note_trouble(Trouble::AnswerUnkept, "", &why);
                     head.release(&self.receipt, self.passing_state(stored.0), size);
                 }
                 Err(error) => return self.break_off(error, draft, head).await,
@@ -259,7 +260,7 @@ impl Run {
             Ok(Ok(None)) => Next::End,
             Ok(Ok(Some(Ok(chunk)))) => Next::Chunk(chunk),
             Ok(Ok(Some(Err(error)))) => {
-                tracing::warn!(payment = %self.payment, %error, "the handler's answer broke off");
+                note_trouble(Trouble::HandlerBrokeOff, "", &format_args!("{}: {error}", self.payment));
                 Next::Failed(GateError::HandlerFailed)
             }
         }
@@ -289,12 +290,13 @@ impl Run {
     /// Turns the grant into a credit; says what the client may be told.
     async fn credit_because(self, reason: &str) -> (SettleResponse, &'static str) {
         let Self { shared, grant, mut receipt, payment, .. } = self;
-        tracing::warn!(%payment, reason, "handler run failed, the payment becomes a credit");
+        // Thinned: a handler that is down fails every run, and each payment's journal says it.
+        note_trouble(Trouble::HandlerFailed, "", &format_args!("{payment}: {reason}"));
         let state = match shared.facilitator.credit(grant, reason).await {
             Ok(()) => "credited",
             Err(error) => {
                 // The ledger still says `running`; the next boot credits it.
-                tracing::error!(%payment, %error, "the credit could not be recorded");
+                note_trouble(Trouble::CreditUnrecorded, "", &format_args!("{payment}: {error}"));
                 "running"
             }
         };
@@ -312,7 +314,7 @@ fn not_booked(
     receipt: &SettleResponse,
     source: Box<dyn std::error::Error + Send + Sync>,
 ) -> Response<Body> {
-    tracing::error!(%payment, error = %source, "the answer could not be recorded and is withheld");
+    note_trouble(Trouble::AnswerWithheld, "", &format_args!("{payment}: {source}"));
     let mut receipt = receipt.clone();
     receipt.payment_state = Some("running".to_owned());
     receipt.retry_action = Some(RetryAction::RetrySamePayment);

@@ -15,6 +15,8 @@ pub enum EndpointState {
     Silent = 3,
     /// Its head lies in the future, and another endpoint's does not.
     Ahead = 4,
+    /// It asked to be left alone for a while (HTTP 429, or 503 with `Retry-After`).
+    Paused = 5,
 }
 
 impl EndpointState {
@@ -26,6 +28,7 @@ impl EndpointState {
             Self::Behind => "behind",
             Self::Silent => "silent",
             Self::Ahead => "ahead",
+            Self::Paused => "paused",
         }
     }
 

@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::time::Duration;
 
-use quittance_protocol::EndpointReport;
+use quittance_protocol::{EndpointReport, EndpointState};
 use tokio::time::{Instant, timeout};
 
 use crate::heads::{Fleet, SeenHead};
+use crate::pause::Pause;
 use crate::tally::Tally;
 
 /// Longest wait for one head: who says nothing for so long is not asked before the others.
@@ -19,6 +20,11 @@ pub trait Endpoint: Send + Sync {
 
     /// Which methods it answers, where that is counted.
     fn tally(&self) -> Option<&Tally>;
+
+    /// Until when it wants to be left alone, where it can say so.
+    fn pause(&self) -> Option<&Pause> {
+        None
+    }
 }
 
 /// What another endpoint says of something.
@@ -59,14 +65,34 @@ impl<E: Endpoint> Endpoints<E> {
         self.all.get(place)
     }
 
-    /// Positions of those to ask for what is true now: the healthy ones, or all if there is none.
+    /// Positions of those to ask for what is true now: the healthy ones, or all if there is none. Who
+    /// wants to be left alone comes last.
     pub fn serving(&self) -> Vec<usize> {
-        self.fleet.serving()
+        self.paused_last(self.fleet.serving())
     }
 
-    /// Positions of all, the healthy ones first: for what stays true once it is, and for sends.
+    /// Positions of all, the healthy ones first and who wants to be left alone last: for what stays
+    /// true once it is, and for sends.
     pub fn in_order(&self) -> Vec<usize> {
-        self.fleet.order()
+        self.paused_last(self.fleet.order())
+    }
+
+    /// How long until one of those that serve may be asked again, if all of them want to be left alone:
+    /// meanwhile only what settles payments asks.
+    pub fn pause(&self) -> Option<Duration> {
+        let left = self.among(self.fleet.serving()).map(|(_, endpoint)| endpoint.pause()?.left());
+        left.collect::<Option<Vec<_>>>()?.into_iter().min()
+    }
+
+    fn is_paused(&self, place: usize) -> bool {
+        self.at(place).and_then(Endpoint::pause).is_some_and(|pause| pause.left().is_some())
+    }
+
+    fn paused_last(&self, places: Vec<usize>) -> Vec<usize> {
+        let (paused, mut first): (Vec<usize>, Vec<usize>) =
+            places.into_iter().partition(|place| self.is_paused(*place));
+        first.extend(paused);
+        first
     }
 
     /// Positions of one, and then of the others, healthy ones first.
@@ -76,7 +102,7 @@ impl<E: Endpoint> Endpoints<E> {
 
     /// Positions of all but this one, healthy ones first.
     pub fn others(&self, than: usize) -> Vec<usize> {
-        self.fleet.order().into_iter().filter(|other| *other != than).collect()
+        self.in_order().into_iter().filter(|other| *other != than).collect()
     }
 
     /// The endpoints at these positions.
@@ -163,28 +189,41 @@ impl<E: Endpoint> Endpoints<E> {
 
     /// Asks every endpoint for its newest head, all at once, and takes in who lies behind. `head` gives
     /// number and time in Unix milliseconds, as does `now_ms`; who says nothing for [`HEAD_WAIT`] is
-    /// silent.
+    /// silent. Who wants to be left alone is asked only if nobody else is there, and stays what it was.
     pub async fn look<'a, Fut>(&'a self, now_ms: i64, head: impl Fn(&'a E) -> Fut) -> Vec<EndpointReport>
     where
         Fut: Future<Output = Option<(u64, i64)>>,
     {
         let began = Instant::now();
-        let seen = self.all.iter().map(|endpoint| {
-            let head = timeout(HEAD_WAIT, head(endpoint));
+        let all_are_paused = self.pause().is_some();
+        let left_alone: Vec<bool> = self
+            .all
+            .iter()
+            .enumerate()
+            .map(|(place, endpoint)| {
+                let is_silent = endpoint.pause().is_some_and(Pause::is_silent);
+                is_silent || (self.is_paused(place) && !all_are_paused)
+            })
+            .collect();
+        let seen = self.all.iter().zip(&left_alone).map(|(endpoint, left_alone)| {
+            let head = (!left_alone).then(|| timeout(HEAD_WAIT, head(endpoint)));
             async move {
-                let (number, time_ms) = head.await.ok()??;
+                let (number, time_ms) = head?.await.ok()??;
                 let after_ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
                 Some(SeenHead { number, time_ms, after_ms })
             }
         });
         let heads = futures::future::join_all(seen).await;
-        self.fleet.judge(&heads, now_ms);
+        self.fleet.judge(&heads, &left_alone, now_ms);
         let reports = self.all.iter().zip(heads).enumerate();
         reports
             .map(|(place, (endpoint, head))| EndpointReport {
                 endpoint: place,
                 host: endpoint.host().to_owned(),
-                state: self.fleet.state(place),
+                state: match self.is_paused(place) {
+                    true => EndpointState::Paused,
+                    false => self.fleet.state(place),
+                },
                 head: head.map(|head| head.number),
                 head_age_ms: head.map(|head| head.age_ms(now_ms)),
                 methods: endpoint.tally().map(Tally::counts).unwrap_or_default(),

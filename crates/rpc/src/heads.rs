@@ -65,8 +65,9 @@ impl Fleet {
         healthy
     }
 
-    /// Takes in what all endpoints said in one look that began at `now_ms`.
-    pub fn judge(&self, seen: &[Option<SeenHead>], now_ms: i64) {
+    /// Takes in what all endpoints said in one look that began at `now_ms`. Who was not asked
+    /// (`left_alone`) stays what it was.
+    pub fn judge(&self, seen: &[Option<SeenHead>], left_alone: &[bool], now_ms: i64) {
         let limit = self.limit_ms;
         let all: Vec<SeenHead> = seen.iter().flatten().copied().collect();
         let is_sane =
@@ -79,7 +80,10 @@ impl Fleet {
         // behind for the blocks that came meanwhile.
         let newest = trusted().map(|head| head.time_ms.saturating_sub(head.after_ms)).max();
         let some_are_fresh = trusted().any(|head| !is_old(head));
-        for (state, seen) in self.states.iter().zip(seen) {
+        for (place, (state, seen)) in self.states.iter().zip(seen).enumerate() {
+            if left_alone.get(place).copied().unwrap_or(false) {
+                continue;
+            }
             let found = match seen {
                 None => EndpointState::Silent,
                 Some(head) if some_are_sane && !is_sane(head) => EndpointState::Ahead,
@@ -121,7 +125,7 @@ mod tests {
             .iter()
             .map(|age| age.map(|age| SeenHead { number: 7, time_ms: NOW - age, after_ms: 50 }))
             .collect();
-        fleet.judge(&seen, NOW);
+        fleet.judge(&seen, &[], NOW);
         (0..ages.len()).map(|at| fleet.state(at)).collect()
     }
 
@@ -157,7 +161,7 @@ mod tests {
         let fleet = Fleet::new(2, LIMIT);
         let at_once = SeenHead { number: 7, time_ms: NOW - 200, after_ms: 20 };
         let late = SeenHead { number: 50, time_ms: NOW + 7_900, after_ms: 8_000 };
-        fleet.judge(&[Some(at_once), Some(late)], NOW);
+        fleet.judge(&[Some(at_once), Some(late)], &[], NOW);
         assert_eq!((fleet.state(0), fleet.state(1)), (Healthy, Healthy));
     }
 
@@ -166,15 +170,20 @@ mod tests {
         let fleet = Fleet::new(3, LIMIT);
         assert_eq!(fleet.serving(), [0, 1, 2], "nothing is known yet");
         let head = |age: i64| Some(SeenHead { number: 1, time_ms: NOW - age, after_ms: 0 });
-        fleet.judge(&[head(60_000), None, head(0)], NOW);
+        fleet.judge(&[head(60_000), None, head(0)], &[], NOW);
         assert_eq!((fleet.serving(), fleet.order()), (vec![2], vec![2, 0, 1]));
-        fleet.judge(&[head(0), head(0), head(60_000)], NOW);
+        fleet.judge(&[head(0), head(0), head(60_000)], &[], NOW);
         assert_eq!(
             (fleet.serving(), fleet.order()),
             (vec![0, 1], vec![0, 1, 2]),
             "who recovers is used again"
         );
-        fleet.judge(&[None, None, None], NOW);
+        fleet.judge(&[None, None, None], &[], NOW);
+        assert_eq!(fleet.serving(), [0, 1, 2]);
+        fleet.judge(&[head(0), None, head(60_000)], &[false, true, false], NOW);
+        assert_eq!(fleet.state(1), Silent, "who was not asked stays what it was");
+        fleet.judge(&[head(0), head(0), head(0)], &[], NOW);
+        fleet.judge(&[head(0), None, head(0)], &[false, true, false], NOW);
         assert_eq!(fleet.serving(), [0, 1, 2]);
     }
 }

@@ -9,6 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::pause::Pause;
+
 /// How long and how much one endpoint may answer.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpLimits {
@@ -87,6 +89,7 @@ pub struct HttpEndpoint {
     words: Words,
     limits: HttpLimits,
     next_id: AtomicU64,
+    pause: Pause,
 }
 
 impl fmt::Debug for HttpEndpoint {
@@ -113,7 +116,7 @@ impl HttpEndpoint {
     pub fn over(client: reqwest::Client, url: &str, limits: HttpLimits) -> Option<Self> {
         let words = Words::of(url);
         let url = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-        Some(Self { client, url, words, limits, next_id: AtomicU64::new(1) })
+        Some(Self { client, url, words, limits, next_id: AtomicU64::new(1), pause: Pause::default() })
     }
 
     /// Its host; never the rest of its URL.
@@ -124,6 +127,11 @@ impl HttpEndpoint {
     /// What cleans words of this endpoint that did not come through [`Self::call`]'s own.
     pub fn words(&self) -> &Words {
         &self.words
+    }
+
+    /// Until when it wants to be left alone, as its answers said. Who calls obeys it.
+    pub fn pause(&self) -> &Pause {
+        &self.pause
     }
 
     /// Whether the endpoint is on this machine.
@@ -148,6 +156,8 @@ impl HttpEndpoint {
             .await;
         let mut answer = sent.map_err(|error| self.failure(error))?;
         let status = answer.status().as_u16();
+        let retry_after = answer.headers().get(reqwest::header::RETRY_AFTER);
+        self.pause.hear(status, retry_after.and_then(|value| value.to_str().ok()));
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| self.failure(error))? {
             if body.len().saturating_add(chunk.len()) > self.limits.answer_bytes_max {

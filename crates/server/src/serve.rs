@@ -10,7 +10,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer}
 use quittance_actix::Connections;
 use quittance_facilitator::config::{Config, Warning};
 use quittance_facilitator::{Asker, Callers, Facilitator};
-use quittance_protocol::ErrorCode;
+use quittance_protocol::{ErrorCode, Network};
 use serde_json::json;
 
 use crate::CommandError;
@@ -162,16 +162,17 @@ async fn healthz() -> HttpResponse {
 /// Payments can be taken.
 async fn readyz(shared: Data<Shared>) -> HttpResponse {
     // Which networks are not offered, and why: the others may still sell.
-    let closed: serde_json::Map<_, _> = shared
-        .facilitator
-        .closed()
-        .into_iter()
-        .map(|(network, reason)| (network.to_string(), json!(reason)))
-        .collect();
+    let by_network = |named: Vec<(Network, &'static str)>| -> serde_json::Map<_, _> {
+        named.into_iter().map(|(network, reason)| (network.to_string(), json!(reason))).collect()
+    };
+    let closed = by_network(shared.facilitator.closed());
+    let warnings = by_network(shared.facilitator.warnings());
     match shared.polled.ready(&shared.facilitator).await {
-        Ok(()) => HttpResponse::Ok().json(json!({ "status": "ready", "closed": closed })),
-        Err(reason) => HttpResponse::ServiceUnavailable()
-            .insert_header((RETRY_AFTER, "5"))
-            .json(json!({ "status": "not ready", "reason": reason, "closed": closed })),
+        Ok(()) => {
+            HttpResponse::Ok().json(json!({ "status": "ready", "closed": closed, "warnings": warnings }))
+        }
+        Err(reason) => HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, "5")).json(json!({
+            "status": "not ready", "reason": reason, "closed": closed, "warnings": warnings,
+        })),
     }
 }

@@ -47,8 +47,11 @@ impl SolanaChain {
                 found.push(signature.to_owned());
             }
         }
-        if cursor.begun && found.len() >= ARRIVALS_MAX {
-            tracing::warn!("more transfers to the payout account than one look reads");
+        if cursor.begun
+            && found.len() >= ARRIVALS_MAX
+            && let Some(times) = self.told.again("arrivals")
+        {
+            tracing::warn!(times, "more transfers to the payout account than one look reads");
         }
         let begun = std::mem::replace(&mut cursor.begun, true);
         cursor.newest = newest.or(cursor.newest.take());

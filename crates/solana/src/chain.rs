@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use quittance_protocol::{Family, Network, PaymentPayload, Secret};
-use quittance_rpc::Endpoints;
+use quittance_rpc::{Endpoints, Told};
 use serde::{Deserialize, Serialize};
 use solana_sdk::signature::{Keypair, Signer};
 use tokio::sync::Semaphore;
@@ -150,6 +150,8 @@ pub struct SolanaChain {
     pub(crate) token_account_seen: AtomicBool,
     /// Nothing new is paid for.
     pub(crate) retired: bool,
+    /// What the log has said already.
+    pub(crate) told: Told,
 }
 
 impl SolanaChain {
@@ -250,6 +252,7 @@ impl SolanaChain {
             token_account_missing: AtomicBool::new(true),
             token_account_seen: AtomicBool::new(false),
             retired: config.retired,
+            told: Told::default(),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use quittance_protocol::Network;
-use quittance_rpc::{Identity, Misplaced, Name, Tally};
+use quittance_rpc::{Identity, Misplaced, Name, Pause, Tally};
 use serde_json::Value;
 
 use crate::node::Node;
@@ -20,6 +20,7 @@ const PUBLIC_CLUSTERS: [&str; 3] = [
 ];
 
 const METHOD: &str = "getGenesisHash";
+const SEND: &str = "sendTransaction";
 
 /// The genesis that a local validator stands for the configured cluster with:
 /// the first one seen, one for all endpoints.
@@ -51,7 +52,14 @@ impl Identified {
 
     /// Asks the endpoint, whatever is known of it.
     pub(crate) async fn ask(&self) -> Result<(), RpcFailure> {
+        self.may_ask(METHOD)?;
         self.identity.hear(self.name().await).map_err(failure)
+    }
+
+    /// Signed bytes always go out: held back they would be a guess at every node, and lost at the only one.
+    fn may_ask(&self, method: &str) -> Result<(), RpcFailure> {
+        let is_silent = self.inner.pause().is_some_and(Pause::is_silent);
+        if is_silent && method != SEND { Err(RpcFailure::Paused) } else { Ok(()) }
     }
 
     async fn name(&self) -> Result<Name<String>, RpcFailure> {
@@ -96,11 +104,12 @@ fn failure(misplaced: Misplaced<String, RpcFailure>) -> RpcFailure {
 #[async_trait::async_trait]
 impl Rpc for Identified {
     async fn call(&self, method: &'static str, params: Value) -> Result<Value, RpcFailure> {
+        self.may_ask(method)?;
         self.identity.admit(self.name()).await.map_err(failure)?;
         let answer = self.inner.call(method, params).await;
         match &answer {
             // A node may have something to say against a transaction.
-            Err(RpcFailure::Node { .. }) if method == "sendTransaction" => self.tally.answered(method),
+            Err(RpcFailure::Node { .. }) if method == SEND => self.tally.answered(method),
             Err(error) => self.tally.failed(method, error),
             Ok(_) => self.tally.answered(method),
         }
@@ -116,6 +125,10 @@ impl Rpc for Identified {
 
     fn tally(&self) -> Option<&Tally> {
         Some(&self.tally)
+    }
+
+    fn pause(&self) -> Option<&Pause> {
+        self.inner.pause()
     }
 
     fn host(&self) -> &str {

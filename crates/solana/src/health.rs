@@ -1,5 +1,7 @@
 //! Which endpoints stand where their peers and the clock do.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use quittance_protocol::EndpointReport;
@@ -25,6 +27,11 @@ impl SolanaChain {
     /// Unix milliseconds.
     pub async fn look_at_endpoints(&self, now_ms: i64) -> Vec<EndpointReport> {
         self.endpoints.look(now_ms, |endpoint| head(endpoint, self.commitment)).await
+    }
+
+    /// How long all endpoints that serve want to be left alone for. No I/O.
+    pub fn endpoints_pause(&self) -> Option<Duration> {
+        self.endpoints.pause()
     }
 }
 

@@ -259,6 +259,11 @@ impl SolanaChain {
         (0..self.endpoints.all().len()).filter(|at| self.memory.keeps_none(*at)).collect()
     }
 
+    /// Whether that is all of them, so that what never landed cannot end.
+    pub fn keeps_no_history(&self) -> bool {
+        self.endpoints_without_history().len() == self.endpoints.all().len()
+    }
+
     /// A transaction that has landed and that only a history can know: one of our
     /// wallet's own, not younger than [`WITNESS_SLOTS_MIN`] where there is one. `None`
     /// for a wallet that never did anything, if the endpoint has the blocks since the
@@ -338,6 +343,7 @@ fn is_refusal(failure: &RpcFailure) -> bool {
         RpcFailure::Http { status } => (400..500).contains(status) && !matches!(status, 408 | 429),
         RpcFailure::Timeout
         | RpcFailure::WrongCluster { .. }
+        | RpcFailure::Paused
         | RpcFailure::Transport { .. }
         | RpcFailure::Malformed { .. } => false,
     }

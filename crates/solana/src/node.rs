@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use quittance_rpc::{Endpoint, Tally};
+use quittance_rpc::{Endpoint, Pause, Tally};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -74,6 +74,10 @@ impl Endpoint for Node {
 
     fn tally(&self) -> Option<&Tally> {
         self.rpc.tally()
+    }
+
+    fn pause(&self) -> Option<&Pause> {
+        self.rpc.pause()
     }
 }
 

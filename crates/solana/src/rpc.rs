@@ -2,7 +2,7 @@
 //! of a node.
 
 use quittance_protocol::Words;
-use quittance_rpc::{HttpEndpoint, HttpFailure, HttpLimits, NodeError, Reply, Said, Tally};
+use quittance_rpc::{HttpEndpoint, HttpFailure, HttpLimits, NodeError, Pause, Reply, Said, Tally};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
@@ -45,6 +45,9 @@ pub enum RpcFailure {
         /// Genesis hash of the node.
         found: String,
     },
+    /// The endpoint wants to be left alone for a moment, so it was not asked.
+    #[error("the endpoint asked to be left alone for a moment")]
+    Paused,
     /// The connection failed.
     #[error("connection failed: {reason}")]
     Transport {
@@ -67,6 +70,11 @@ pub trait Rpc: Send + Sync {
 
     /// Which methods it answers, where that is counted.
     fn tally(&self) -> Option<&Tally> {
+        None
+    }
+
+    /// Until when it wants to be left alone, where it can say so.
+    fn pause(&self) -> Option<&Pause> {
         None
     }
 
@@ -104,6 +112,10 @@ impl Rpc for HttpRpc {
             HttpFailure::Transport(reason) => RpcFailure::Transport { reason },
         })?;
         read_reply(method, reply, self.endpoint.words())
+    }
+
+    fn pause(&self) -> Option<&Pause> {
+        Some(self.endpoint.pause())
     }
 
     fn host(&self) -> &str {

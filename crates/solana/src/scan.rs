@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
 use quittance_protocol::{Evidence, Landing, PaymentKey};
+use quittance_rpc::Endpoint;
 use serde_json::{Value, json};
 use solana_client::rpc_request::RpcRequest;
 
@@ -26,6 +27,9 @@ pub const HEIGHT_READ_INTERVAL_MS: i64 = 2_000;
 pub const UNSHOWN_PATIENCE: Duration = Duration::from_secs(2);
 /// `getTransaction` calls at the same time.
 const LANDING_READS_MAX: usize = 8;
+
+/// Transactions that say what their statuses say, as they are counted.
+const LANDINGS: &str = "landings";
 
 const TRANSACTION: RpcRequest = RpcRequest::GetTransaction;
 
@@ -194,7 +198,14 @@ impl SolanaChain {
                 Ok(None) | Err(SolanaError::Rpc(_)) => self.landing_by_status(watch, *seen),
                 // A contradiction proves nothing, and no status proves it away.
                 Err(error) => {
-                    tracing::warn!(transaction = watch.id(), %error, "landing could not be read");
+                    match self.told.again("landing") {
+                        Some(times) => {
+                            tracing::warn!(transaction = watch.id(), %error, times, "landings could not be read");
+                        }
+                        None => {
+                            tracing::debug!(transaction = watch.id(), %error, "landing could not be read")
+                        }
+                    }
                     None
                 }
             };
@@ -216,7 +227,13 @@ impl SolanaChain {
         for (_, endpoint) in self.endpoints.among(self.endpoints.first_then_others(at)) {
             match endpoint.ask(TRANSACTION, params.clone()).await {
                 Ok(answer) => {
-                    if let Some(evidence) = judge_landing(&self.rules, watch, &answer)? {
+                    let judged = judge_landing(&self.rules, watch, &answer);
+                    match (&judged, endpoint.tally()) {
+                        (Ok(Some(_)), Some(tally)) => tally.answered(LANDINGS),
+                        (Err(error), Some(tally)) => tally.failed(LANDINGS, error),
+                        _ => {}
+                    }
+                    if let Some(evidence) = judged? {
                         return Ok(Some(evidence));
                     }
                 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use quittance_protocol::{Network, PaymentPayload, Secret};
+use quittance_rpc::Pause;
 use serde_json::{Value, json};
 use solana_sdk::hash::Hash;
 use solana_sdk::instruction::{AccountMeta, Instruction};
@@ -157,6 +158,8 @@ type Answer = Result<Value, RpcFailure>;
 #[derive(Default)]
 pub(crate) struct FakeRpc {
     forgetful: AtomicBool,
+    /// Until when it wants to be left alone.
+    pub(crate) pause: Pause,
     answers: Mutex<HashMap<&'static str, Answer>>,
     calls: Mutex<Vec<(&'static str, Value)>>,
     /// What stands where, by base58 address; nothing elsewhere.
@@ -277,6 +280,10 @@ impl Rpc for FakeRpc {
     async fn call(&self, method: &'static str, params: Value) -> Answer {
         self.calls.lock().unwrap().push((method, params.clone()));
         self.answer(method, &params)
+    }
+
+    fn pause(&self) -> Option<&Pause> {
+        Some(&self.pause)
     }
 }
 

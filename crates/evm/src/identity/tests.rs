@@ -97,3 +97,49 @@ async fn bytes_that_only_another_chain_could_take_are_not_refused() {
     assert_eq!(chain.wrong_endpoints().await, [(0, 1)]);
     assert!(matches!(chain.send(&attempt()).await, SendOutcome::Unknown { .. }), "an earlier send may live");
 }
+
+/// The only endpoint said 429: for a moment nothing is asked of it but to take signed bytes, which counts
+/// against no method and lets nobody doubt its chain; then settlement asks again, however long it said.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_wants_to_be_left_alone_still_takes_signed_bytes() {
+    let rpc = FakeRpc::new(5);
+    let chain = connect(&[&rpc], false).await.unwrap();
+    rpc.take_calls();
+    rpc.2.hear(429, Some("3600"));
+    for _ in 0..3 {
+        assert_eq!(chain.head().await, Err(EvmError::Rpc(RpcError::Paused)));
+        assert!(chain.wrong_endpoints().await.is_empty());
+    }
+    assert_eq!(rpc.take_calls(), [""; 0]);
+    rpc.state().send = Some(Ok(json!(attempt().1)));
+    assert_eq!(chain.send(&attempt()).await, SendOutcome::Accepted);
+    assert_eq!(rpc.take_calls(), ["eth_sendRawTransaction"]);
+    tokio::time::advance(quittance_rpc::SILENCE_MAX).await;
+    assert!(chain.head().await.is_ok());
+    assert_eq!(rpc.take_calls(), ["eth_getBlockByNumber"], "nobody doubted its chain");
+    let failed = chain.look_at_endpoints(0).await.remove(0).methods;
+    assert!(failed.iter().all(|method| method.failed == 0), "{failed:?}");
+    assert!(chain.endpoints().pause().is_some(), "and strangers wait");
+}
+
+/// With another endpoint there, one that said 429 is asked for nothing until its time has passed.
+#[tokio::test(start_paused = true)]
+async fn who_wants_to_be_left_alone_is_not_asked_while_another_answers() {
+    let (first, second) = (FakeRpc::new(5), FakeRpc::new(5));
+    let chain = connect(&[&first, &second], false).await.unwrap();
+    first.2.hear(429, Some("20"));
+    first.take_calls();
+    for second_of in 0..20 {
+        assert!(chain.head().await.is_ok());
+        chain.look_at_endpoints(0).await;
+        assert_eq!(first.take_calls(), [""; 0], "after {second_of} s");
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    }
+    assert!(chain.head().await.is_ok());
+    assert_eq!(first.take_calls(), ["eth_getBlockByNumber"], "then it is the first again");
+    first.2.hear(429, Some("20"));
+    second.state().fail = Some(down());
+    assert!(chain.head().await.is_err(), "for a moment nobody");
+    tokio::time::advance(quittance_rpc::SILENCE_MAX).await;
+    assert!(chain.head().await.is_ok(), "it is asked where no other can serve");
+}

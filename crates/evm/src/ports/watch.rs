@@ -1,5 +1,7 @@
 //! What the chain says of payments, and which endpoints say it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use quittance_chain::{ChainFault, Endpoints, Heights, Landed, Watch, Watched};
 use quittance_protocol::{EndpointReport, Evidence, PaymentKey, Standing};
@@ -62,5 +64,9 @@ impl Endpoints for EvmPorts {
 
     async fn look_at_endpoints(&self, now_ms: i64) -> Vec<EndpointReport> {
         self.chain.look_at_endpoints(now_ms).await
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        self.chain.endpoints().pause()
     }
 }

@@ -5,6 +5,7 @@ use crate::config::RESEARCH_AFTER_SECONDS;
 use crate::fake::{FakeRpc, GENESIS, cancellation, connect, payment, reverted, settlement, wallet};
 use crate::payment::EvmPayment;
 
+mod endings;
 mod moved;
 mod unkind;
 mod waiting;
@@ -346,159 +347,6 @@ async fn pending_attempts_cost_no_receipts() {
 }
 
 #[tokio::test]
-async fn i5_cancelled_counts_when_it_is_finalized() {
-    let rpc = FakeRpc::new(10);
-    let chain = connect(&[&rpc], |_| {}).await;
-    let p = payment(1, 1, FAR);
-    let watched = [watch(&p, 10)];
-    let mut cursor = ScanCursor::default();
-    scan(&chain, &watched, &mut cursor).await;
-    rpc.mine(vec![cancellation(5, &p)]);
-    rpc.state().finalized = Some(10);
-    assert!(scan(&chain, &watched, &mut cursor).await.is_empty());
-    rpc.mine(vec![]);
-    rpc.state().finalized = Some(11);
-    let found = scan(&chain, &watched, &mut cursor).await;
-    assert!(matches!(found.as_slice(), [Evidence::Canceled(l)] if l.transaction == hash(5) && !l.paid_by_us));
-}
-
-#[tokio::test]
-async fn a_cancellation_that_vanishes_is_none() {
-    let rpc = FakeRpc::new(10);
-    let chain = connect(&[&rpc], |_| {}).await;
-    let p = payment(1, 1, FAR);
-    let watched = [watch(&p, 10)];
-    let mut cursor = ScanCursor::default();
-    scan(&chain, &watched, &mut cursor).await;
-    rpc.mine(vec![cancellation(5, &p)]);
-    assert!(scan(&chain, &watched, &mut cursor).await.is_empty());
-    rpc.reorganise(1, vec![vec![settlement(6, wallet(), &[&p])]]);
-    rpc.state().finalized = Some(12);
-    assert_eq!(settled(&scan(&chain, &watched, &mut cursor).await), [(hash(6), 12, true)]);
-}
-
-#[tokio::test]
-async fn the_same_nonce_used_for_something_else_ends_the_payment() {
-    let rpc = FakeRpc::new(10);
-    let chain = connect(&[&rpc], |_| {}).await;
-    let p = payment(1, 1, FAR);
-    let elsewhere = EvmPayment { to: STRANGER, ..p.clone() };
-    let watched = [watch(&p, 10)];
-    let mut cursor = ScanCursor::default();
-    scan(&chain, &watched, &mut cursor).await;
-    rpc.mine(vec![settlement(5, STRANGER, &[&elsewhere])]);
-    rpc.state().finalized = Some(11);
-    let found = scan(&chain, &watched, &mut cursor).await;
-    assert!(matches!(found.as_slice(), [Evidence::Canceled(_)]), "{found:?}");
-}
-
-/// `validBefore` is exclusive: a finalized block of that very time proves the end, one before does not.
-#[tokio::test]
-async fn i5_expired_needs_a_finalized_block_at_the_deadline() {
-    let rpc = FakeRpc::new(10);
-    let chain = connect(&[&rpc], |_| {}).await;
-    let p = payment(1, 1, GENESIS + 2 * 12);
-    let watched = [attempted(&p, 10, 5)];
-    let mut cursor = ScanCursor::default();
-    for finalized in [None, Some(9), Some(10), Some(11)] {
-        rpc.state().finalized = finalized;
-        assert!(scan(&chain, &watched, &mut cursor).await.is_empty(), "{finalized:?}");
-        rpc.mine(vec![]);
-    }
-    rpc.state().finalized = Some(12);
-    let found = scan(&chain, &watched, &mut cursor).await;
-    assert_eq!(found, [Evidence::Expired { block: 12, clock: GENESIS + 24 }]);
-}
-
-#[tokio::test]
-async fn no_finality_is_asked_for_before_a_deadline_has_passed() {
-    let rpc = FakeRpc::new(10);
-    let chain = connect(&[&rpc], |_| {}).await;
-    let mut cursor = ScanCursor::default();
-    scan(&chain, &[watch(&payment(1, 1, FAR), 10)], &mut cursor).await;
-    let calls = rpc.take_calls();
-    assert_eq!(calls.iter().filter(|c| *c == "eth_getBlockByNumber").count(), 1, "{calls:?}");
-}
-
-/// The landing's log was never seen, but the nonce is used: that is no expiry.
-#[tokio::test]
-async fn a_used_nonce_never_expires() {
-    let rpc = FakeRpc::new(10);
-    let chain = connect(&[&rpc], |_| {}).await;
-    let p = payment(1, 1, GENESIS + 24);
-    let watched = [watch(&p, 10)];
-    let mut cursor = ScanCursor::default();
-    scan(&chain, &watched, &mut cursor).await;
-    rpc.mine(vec![settlement(5, STRANGER, &[&p])]);
-    rpc.state().hide_logs = true;
-    rpc.mine(vec![]);
-    rpc.state().finalized = Some(12);
-    assert!(scan(&chain, &watched, &mut cursor).await.is_empty());
-    rpc.state().hide_logs = false;
-    // The used state alone makes it search again, without waiting for the periodic search.
-    assert_eq!(settled(&scan(&chain, &watched, &mut cursor).await), [(hash(5), 11, false)]);
-}
-
-/// A node that denied it let it be claimed; what used it lies deeper than any reorganisation.
-#[tokio::test]
-async fn i4_an_authorization_used_long_before_its_claim_ends_as_earlier() {
-    let rpc = FakeRpc::new(10);
-    let chain = connect(&[&rpc], |_| {}).await;
-    let p = payment(1, 1, GENESIS + 24);
-    rpc.mine(vec![settlement(5, STRANGER, &[&p])]);
-    for _ in 0..700 {
-        rpc.mine(vec![]);
-    }
-    rpc.state().finalized = Some(711);
-    let watched = [watch(&p, 711)];
-    let mut cursor = ScanCursor::default();
-    let mut found = Vec::new();
-    // One look for each depth, and one more for the block to be final.
-    for _ in 0..6 {
-        found.extend(scan(&chain, &watched, &mut cursor).await);
-        rpc.mine(vec![]);
-    }
-    assert!(
-        matches!(found.first(), Some(Evidence::Earlier(landing)) if landing.transaction == hash(5) && landing.block == 11),
-        "{found:?}"
-    );
-}
-
-async fn two_endpoints(second: Arc<FakeRpc>) -> Vec<Evidence> {
-    let first = FakeRpc::new(20);
-    first.state().finalized = Some(20);
-    let chain = connect(&[&first, &second], |_| {}).await;
-    let p = payment(1, 1, GENESIS + 24);
-    scan(&chain, &[watch(&p, 10)], &mut ScanCursor::default()).await
-}
-
-#[tokio::test]
-async fn i7_expired_needs_two_endpoints_that_agree() {
-    let agreeing = FakeRpc::new(20);
-    agreeing.state().finalized = Some(20);
-    assert!(matches!(two_endpoints(agreeing).await.as_slice(), [Evidence::Expired { .. }]));
-
-    let behind = FakeRpc::new(20);
-    behind.state().finalized = Some(11);
-    assert!(two_endpoints(behind).await.is_empty());
-
-    let knows_better = FakeRpc::new(12);
-    knows_better.mine(vec![settlement(5, STRANGER, &[&payment(1, 1, GENESIS + 24)])]);
-    knows_better.state().finalized = Some(13);
-    assert!(two_endpoints(knows_better).await.is_empty());
-}
-
-#[tokio::test]
-async fn a_silent_second_endpoint_agrees_to_nothing() {
-    let (first, second) = (FakeRpc::new(20), FakeRpc::new(20));
-    first.state().finalized = Some(20);
-    let chain = connect(&[&first, &second], |_| {}).await;
-    second.state().fail = Some(RpcError::Timeout);
-    let p = payment(1, 1, GENESIS + 24);
-    assert!(scan(&chain, &[watch(&p, 10)], &mut ScanCursor::default()).await.is_empty());
-}
-
-#[tokio::test]
 async fn a_scan_moves_to_the_next_endpoint_as_a_whole() {
     let (first, second) = (FakeRpc::new(10), FakeRpc::new(10));
     let chain = connect(&[&first, &second], |_| {}).await;
@@ -548,24 +396,4 @@ async fn every_future_can_be_spawned() {
     spawnable(chain.head());
     spawnable(chain.transaction_count());
     spawnable(EvmChain::connect(chain.config().clone(), &quittance_protocol::Secret::new("")));
-}
-
-#[tokio::test]
-async fn i7_a_large_landing_needs_two_endpoints_a_small_one_does_not() {
-    let (first, second) = (FakeRpc::new(10), FakeRpc::new(10));
-    let p = payment(1, 1, FAR);
-    first.mine(vec![settlement(5, wallet(), &[&p])]);
-    // Fakes settle 100 atomic units each.
-    for (limit, expected) in [(101, 1), (100, 0)] {
-        let chain = connect(&[&first, &second], |c| c.second_opinion_value = limit).await;
-        let mut cursor = ScanCursor::default();
-        assert_eq!(scan(&chain, &[watch(&p, 10)], &mut cursor).await.len(), expected, "{limit}");
-    }
-    // A lone endpoint invents a landing; another that is behind makes it wait, not vanish.
-    let chain = connect(&[&first, &second], |c| c.second_opinion_value = 100).await;
-    let mut cursor = ScanCursor::default();
-    assert!(scan(&chain, &[watch(&p, 10)], &mut cursor).await.is_empty());
-    assert!(scan(&chain, &[watch(&p, 10)], &mut cursor).await.is_empty());
-    second.mine(vec![settlement(5, wallet(), &[&p])]);
-    assert_eq!(settled(&scan(&chain, &[watch(&p, 10)], &mut cursor).await), [(hash(5), 11, true)]);
 }

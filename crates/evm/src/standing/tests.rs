@@ -46,6 +46,64 @@ async fn i6_a_landing_is_final_when_its_block_is() {
     assert_eq!(chain.heights().await.unwrap(), Heights { latest: 11, finalized: 11 });
 }
 
+/// Behind a balancer the next node has not come so far: that is no reorganisation, whatever block it
+/// calls final, and nothing is broadcast again for it.
+#[tokio::test]
+async fn i6_a_head_that_went_back_is_no_reorganisation() {
+    let (rpc, chain, landed) = landed_once().await;
+    let one = std::slice::from_ref(&landed);
+    for (behind, finalized) in [(10, Some(9)), (10, Some(11)), (3, Some(11)), (3, None)] {
+        rpc.state().head_shown = Some(behind);
+        rpc.state().finalized = finalized;
+        assert_eq!(chain.standing(one).await.unwrap(), [], "{behind} and {finalized:?}");
+    }
+    rpc.state().head_shown = None;
+    rpc.state().finalized = Some(11);
+    assert_eq!(standing(&chain, &landed).await, Standing::Finalized(landed.landing.clone()));
+}
+
+/// Two minutes of landings, one every two seconds: a look at them costs as much at ten times the blocks,
+/// and a bounded number of calls where an endpoint allows ten blocks at once. Looks are made by the clock.
+#[tokio::test]
+async fn what_waits_for_finality_costs_no_more_at_ten_times_the_block_rate() {
+    for log_blocks_max in [None, Some(10)] {
+        let mut costs = Vec::new();
+        for block_ms in [200, 2_000_u64] {
+            let rpc = FakeRpc::new(10);
+            rpc.state().block_ms = block_ms;
+            let mut all = Vec::new();
+            for id in 1..=60_u8 {
+                let p = payment(id, id, FAR);
+                rpc.mine(vec![settlement(id, wallet(), &[&p])]);
+                let block = rpc.height();
+                let landing = Landing {
+                    transaction: format!("{:#x}", B256::repeat_byte(id)),
+                    block,
+                    block_hash: String::new(),
+                    block_time: 0,
+                    cost_native: 0,
+                    paid_by_us: true,
+                };
+                all.push(EvmLanded { payment: p, landing, from_block: 10 });
+                for _ in 1..2_000 / block_ms {
+                    rpc.mine(vec![]);
+                }
+            }
+            let chain = connect(&[&rpc], |_| {}).await;
+            rpc.state().log_blocks_max = log_blocks_max;
+            // What the endpoint allows is learnt once.
+            chain.standing(&all).await.unwrap();
+            rpc.take_calls();
+            let found = chain.standing(&all).await.unwrap();
+            assert!(found.iter().all(|(_, standing)| matches!(standing, Standing::Landed(_))));
+            costs.push(rpc.take_calls().len());
+        }
+        let (fast, slow) = (costs[0], costs[1]);
+        assert!(fast <= 2 + YOUNG_QUERIES_MAX && slow <= 2 + YOUNG_QUERIES_MAX, "{costs:?}");
+        assert!(log_blocks_max.is_some() || fast == slow, "{costs:?}");
+    }
+}
+
 #[tokio::test]
 async fn i6_a_landing_that_moved_stands_where_it_is_now() {
     let (rpc, chain, landed) = landed_once().await;

@@ -124,6 +124,14 @@ impl Inner {
                 Err(PayOutcome::Refused(rejection)) => return Err(NotClaimed::Chain(rejection)),
                 Err(outcome) => return Err(NotClaimed::Trouble(outcome)),
             };
+            // It may have waited for seconds, and what was known when its offer was matched may
+            // not hold any more: nothing is claimed that is known to fail (P3).
+            if let Err(closed) = net.takes_payments() {
+                return Err(NotClaimed::Trouble(PayOutcome::Unavailable {
+                    retry_after_seconds: closed.retry_after_seconds(),
+                    reason: closed.as_str(),
+                }));
+            }
             match self.claim((net, payment), new(&checked), checked.complete(reserve), notice).await {
                 Ok(claimed) => return Ok(claimed),
                 Err(LedgerError::NoRoom(why)) if checks >= CHECKS_MAX => {

@@ -5,7 +5,8 @@ use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 use quittance_protocol::{EndpointReport, EndpointState, Network};
 
 /// Why an endpoint is asked only when no other answers.
-const LEFT_OUT: [EndpointState; 3] = [EndpointState::Behind, EndpointState::Silent, EndpointState::Ahead];
+const LEFT_OUT: [EndpointState; 4] =
+    [EndpointState::Behind, EndpointState::Silent, EndpointState::Ahead, EndpointState::Paused];
 
 /// See the module.
 pub(crate) struct EndpointMetrics {

@@ -2,7 +2,7 @@
 //! endpoint is away: logged once when it begins, with a count while it lasts, and once
 //! when it is over; each time is counted in `quittance_failures_total`.
 //!
-//! One place for a whole process: what writes a log line has one log. What concerns one
+//! One place for a whole process, gates included: what writes a log line has one log. What concerns one
 //! payment alone and wants a person is logged where it happens.
 
 use std::collections::BTreeMap;
@@ -16,9 +16,11 @@ use tokio::time::Instant;
 
 macro_rules! troubles {
     ($($name:ident $label:literal $level:ident $words:literal;)*) => {
-        /// What goes wrong.
+        /// What goes wrong at many requests at once; each is counted in `quittance_failures_total`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub(crate) enum Trouble { $($name,)* }
+        pub enum Trouble {
+            $(#[doc = $words] $name,)*
+        }
 
         impl Trouble {
             const ALL: &'static [Self] = &[$(Self::$name,)*];
@@ -72,6 +74,13 @@ troubles! {
     SentAway "sent_away" warn "cannot note that a caller was sent away";
     CallerLeft "caller_left" warn "cannot note that a caller left";
     ReplayWindow "replay_window" warn "the replay window is not marked yet";
+    HandlerFailed "handler_run" warn "handler runs fail, and their payments become credits";
+    HandlerBrokeOff "handler_broke_off" warn "handlers leave no whole answer";
+    CreditUnrecorded "credit_record" error "credits could not be recorded; the next start makes them";
+    AnswerWithheld "answer_withheld" error "answers could not be recorded and are withheld";
+    AnswerUnkept "answer_unkept" warn "answers are not kept";
+    ReplayBrokeOff "replay" error "replays break off";
+    PriceFailed "price" error "prices could not be made";
     Telling "telling" warn "what a merchant was told is not stored";
 }
 
@@ -98,7 +107,7 @@ pub(crate) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
 }
 
 /// It came: `of` is what it concerns beside the process (a network, a source), or empty.
-pub(crate) fn note(trouble: Trouble, of: &str, error: &dyn Display) {
+pub fn note(trouble: Trouble, of: &str, error: &dyn Display) {
     if let Some(failures) = FAILURES.as_ref() {
         failures.with_label_values(&[trouble.label()]).inc();
     }

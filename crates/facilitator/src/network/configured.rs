@@ -12,7 +12,7 @@ use quittance_quote::{
 use tokio::sync::Notify;
 
 use crate::api::NetworkInfo;
-use crate::chain::{Chain, Sent};
+use crate::chain::{Chain, Endpoints, Sent};
 use crate::network::closed::{Closed, Obstructed, SOON_SECONDS};
 use crate::network::poller::Poller;
 use crate::network::prepared::{Moment, Prepared};
@@ -64,6 +64,25 @@ pub(crate) struct ConfiguredNetwork {
 }
 
 impl ConfiguredNetwork {
+    /// Whether a payment that was claimed now could land, as far as is known.
+    pub(crate) fn takes_payments(&self) -> Result<(), Closed> {
+        if self.retired {
+            return Err(Closed::Retired);
+        }
+        if let Some(reason) = self.obstructed.now() {
+            return Err(reason);
+        }
+        if self.lane_is_stuck.load(Ordering::Acquire) {
+            return Err(Closed::LaneUnderBaseFee);
+        }
+        Ok(())
+    }
+
+    /// Whether nobody could say that a payment never landed.
+    pub(crate) fn keeps_no_history(&self) -> bool {
+        self.chain.endpoints().is_some_and(Endpoints::keeps_no_history)
+    }
+
     /// The tariff to offer now.
     pub(crate) fn current(&self, now_ms: i64) -> Option<Tariff> {
         self.open(now_ms).ok()
@@ -76,15 +95,7 @@ impl ConfiguredNetwork {
 
     /// The same, for who needs only a part of the tariff.
     fn if_open<T>(&self, now_ms: i64, read: impl FnOnce(&Tariff) -> T) -> Result<T, Closed> {
-        if self.retired {
-            return Err(Closed::Retired);
-        }
-        if let Some(reason) = self.obstructed.now() {
-            return Err(reason);
-        }
-        if self.lane_is_stuck.load(Ordering::Acquire) {
-            return Err(Closed::LaneUnderBaseFee);
-        }
+        self.takes_payments()?;
         if let Some(reason) = self.spending.closed(&self.limits, now_ms) {
             return Err(reason);
         }

@@ -49,13 +49,24 @@ pub(crate) async fn run(
 fn tell_of_history(net: &ConfiguredNetwork, metrics: &Metrics, known: &mut Vec<usize>) {
     let network = net.chain.network();
     let now = net.chain.endpoints().map(Endpoints::without_history).unwrap_or_default();
+    let nobody = net.keeps_no_history();
     for endpoint in now.iter().filter(|endpoint| !known.contains(endpoint)) {
-        tracing::error!(
-            %network,
-            endpoint,
-            "an endpoint keeps no history of transactions: payments that never land are ended by the others' word \
-             alone; put one that keeps it into rpc_urls"
-        );
+        match nobody {
+            // What lands is settled as ever, so it is sold; a network that one lost transaction
+            // could close would be a switch for whoever sends it.
+            true => tracing::error!(
+                %network,
+                endpoint,
+                "no endpoint keeps a history of transactions: a payment that never lands stays pending, with what \
+                 is reserved for it, until one that keeps it is in rpc_urls"
+            ),
+            false => tracing::error!(
+                %network,
+                endpoint,
+                "an endpoint keeps no history of transactions: payments that never land are ended by the others' \
+                 word alone; put one that keeps it into rpc_urls"
+            ),
+        }
         metrics.alert(network, "no_history");
     }
     *known = now;

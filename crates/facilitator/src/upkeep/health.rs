@@ -76,6 +76,13 @@ impl EndpointWatch {
                     "an endpoint's head does not move with the others: it is asked only when no other answers"
                 ),
                 News::TakenBack => tracing::info!(%network, endpoint, host, "an endpoint is asked again"),
+                News::Paused { looks } => tracing::warn!(
+                    %network, endpoint, host, looks,
+                    "an endpoint asks to be left alone (HTTP 429, or 503 with Retry-After): it is asked last"
+                ),
+                News::PauseOver { looks, seconds } => tracing::info!(
+                    %network, endpoint, host, looks, seconds, "an endpoint asks to be left alone no more"
+                ),
                 News::Fails { method, words } => {
                     tracing::warn!(%network, endpoint, host, method, words, "an endpoint fails at a method");
                 }

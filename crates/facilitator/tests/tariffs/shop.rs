@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quittance_facilitator::chain::{
     Broadcast, Chain as Cell, ChainFault, ChainView, CheckError, CheckedPayment, CostAllowed, CostSnapshot,
-    Costs, Decode, Facts, GasCoin, Heights, Identity, Landed, PaymentFacts, Ports, Sent, Sign, SignRefused,
-    Unreadable, Unstorable, Use, Verified, Verify, Watch, Watched,
+    Costs, Decode, Endpoints, Facts, GasCoin, Heights, Identity, Landed, Obstacle, PaymentFacts, Ports, Sent,
+    Sign, SignRefused, Unreadable, Unstorable, Use, Verified, Verify, Watch, Watched,
 };
 use quittance_facilitator::config::Config;
 use quittance_facilitator::{
@@ -18,8 +18,9 @@ use quittance_facilitator::{
 };
 use quittance_ledger::Store;
 use quittance_protocol::{
-    Amount, Deadline, DurableAttempt, ErrorCode, Evidence, Fingerprint, Landing, Network, PaymentId,
-    PaymentKey, PaymentPayload, ResourceRef, RetryAction, SendOutcome, SignedBytes, Standing, UnixSeconds,
+    Amount, Deadline, DurableAttempt, EndpointReport, ErrorCode, Evidence, Fingerprint, Landing, Network,
+    PaymentId, PaymentKey, PaymentPayload, ResourceRef, RetryAction, SendOutcome, SignedBytes, Standing,
+    UnixSeconds,
 };
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -73,6 +74,11 @@ struct State {
     reverted: Mutex<BTreeSet<String>>,
     checks: Checks,
     meanwhile: Mutex<Option<Meanwhile>>,
+    at_check: Mutex<Option<Meanwhile>>,
+    paused: AtomicBool,
+    forgetful: AtomicBool,
+    /// Seconds for which all nodes want to be left alone.
+    pause_seconds: AtomicU64,
     /// What every payer holds; without bound at first.
     balance: AtomicU64,
 }
@@ -103,6 +109,10 @@ impl Default for Chain {
             reverted: Mutex::default(),
             checks: Checks::default(),
             meanwhile: Mutex::default(),
+            at_check: Mutex::default(),
+            paused: AtomicBool::new(false),
+            forgetful: AtomicBool::new(false),
+            pause_seconds: AtomicU64::new(0),
             balance: AtomicU64::new(u64::MAX),
         }))
     }
@@ -163,6 +173,26 @@ impl Chain {
     /// What happens elsewhere, once, between a payment's look-up and its checks.
     pub(crate) fn meanwhile(&self, happens: impl FnOnce() + Send + 'static) {
         *self.0.meanwhile.lock().unwrap() = Some(Box::new(happens));
+    }
+
+    /// The same while the chain is asked about a payment, after its offer was matched.
+    pub(crate) fn at_check(&self, happens: impl FnOnce() + Send + 'static) {
+        *self.0.at_check.lock().unwrap() = Some(Box::new(happens));
+    }
+
+    /// Nobody can pay: the token is paused.
+    pub(crate) fn pause_token(&self) {
+        self.0.paused.store(true, Ordering::SeqCst);
+    }
+
+    /// The nodes ask to be left alone (HTTP 429).
+    pub(crate) fn ask_for_a_pause(&self, seconds: u64) {
+        self.0.pause_seconds.store(seconds, Ordering::SeqCst);
+    }
+
+    /// Its only node keeps no history of transactions.
+    pub(crate) fn keep_no_history(&self) {
+        self.0.forgetful.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn answer(&self) {
@@ -226,7 +256,11 @@ impl Chain {
             amount_mismatch: ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch,
             network_mismatch: ErrorCode::InvalidExactEvmNetworkMismatch,
         };
-        Arc::new(Cell::connected(facts, Arc::clone(&self.0) as Arc<dyn Decode>, Ports::of(&self.0)))
+        Arc::new(Cell::connected(
+            facts,
+            Arc::clone(&self.0) as Arc<dyn Decode>,
+            Ports::of(&self.0).with_endpoints(Arc::clone(&self.0) as Arc<_>),
+        ))
     }
 }
 
@@ -251,6 +285,8 @@ impl Verify for State {
         // A node a millisecond away.
         tokio::time::sleep(Duration::from_millis(1)).await;
         self.checks.running.fetch_sub(1, Ordering::SeqCst);
+        let happens = self.at_check.lock().unwrap().take();
+        happens.into_iter().for_each(|happens| happens());
         let fault = payment.get::<Paid>().and_then(|paid| paid.0["fault"].as_str()).unwrap_or_default();
         if payment.payer.starts_with("poor") || fault == "beyond the balance" {
             let code = ErrorCode::InvalidExactEvmInsufficientBalance;
@@ -343,6 +379,30 @@ impl Watch for State {
 }
 
 #[async_trait]
+impl Endpoints for State {
+    async fn wrong_endpoints(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn look_at_endpoints(&self, _: i64) -> Vec<EndpointReport> {
+        Vec::new()
+    }
+
+    fn without_history(&self) -> Vec<usize> {
+        if self.keeps_no_history() { vec![0] } else { Vec::new() }
+    }
+
+    fn keeps_no_history(&self) -> bool {
+        self.forgetful.load(Ordering::SeqCst)
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        let seconds = self.pause_seconds.load(Ordering::SeqCst);
+        (seconds > 0).then_some(Duration::from_secs(seconds))
+    }
+}
+
+#[async_trait]
 impl Costs for State {
     async fn refresh(&self, _: i64) -> Result<CostSnapshot, ChainFault> {
         if self.silent.load(Ordering::SeqCst) {
@@ -354,7 +414,7 @@ impl Costs for State {
             wallet_native: u128::from(u64::MAX),
             floor_native: 0,
             bound_native: u128::from(COST_WEI),
-            obstacle: None,
+            obstacle: self.paused.load(Ordering::SeqCst).then_some(Obstacle::TokenPaused),
             detail: json!({}),
             offer_extra: Map::new(),
         })

@@ -52,6 +52,24 @@ async fn a_payer_whose_payments_come_to_nothing_is_told_to_come_back_and_nobody_
     shop.close().await;
 }
 
+/// All nodes asked to be left alone: what they still answer belongs to customers and to what settles.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_wait_first_where_every_node_asks_for_a_pause() {
+    let (chain, time) = (Chain::default(), Time::default());
+    let shop = shop(&chain, &time).await;
+    assert_eq!(shop.pay_from(at(1), "customer", PRICE).await, Outcome::Granted);
+    let (checks, _) = chain.checks();
+    chain.ask_for_a_pause(20);
+    for _ in 0..5 {
+        assert_eq!(shop.pay_from(at(2), "stranger", PRICE).await, Outcome::TooMany);
+    }
+    assert_eq!(chain.checks().0, checks, "no call for them");
+    assert_eq!(shop.pay_from(at(2), "customer", PRICE).await, Outcome::Granted);
+    chain.ask_for_a_pause(0);
+    assert_eq!(shop.pay_from(at(2), "stranger", PRICE).await, Outcome::Granted, "and nothing counted");
+    shop.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_whose_strangers_fail_is_checked_few_at_a_time() {
     let (chain, time) = (Chain::default(), Time::default());

@@ -13,6 +13,7 @@ struct Node {
     age_ms: Option<i64>,
     asked: AtomicUsize,
     tally: Tally,
+    pause: Pause,
 }
 
 impl Endpoint for Node {
@@ -22,6 +23,10 @@ impl Endpoint for Node {
 
     fn tally(&self) -> Option<&Tally> {
         Some(&self.tally)
+    }
+
+    fn pause(&self) -> Option<&Pause> {
+        Some(&self.pause)
     }
 }
 
@@ -45,6 +50,7 @@ fn nodes(words: &[(&'static str, Option<i64>)]) -> Endpoints<Node> {
         age_ms: *age_ms,
         asked: AtomicUsize::new(0),
         tally: Tally::default(),
+        pause: Pause::default(),
     };
     Endpoints::new(words.iter().map(node).collect(), 6_000)
 }
@@ -135,4 +141,30 @@ async fn a_broadcast_shows_bytes_to_each_endpoint_once_until_one_takes_them() {
         assert_eq!(all.broadcast(send, combine, is_last).await, expected, "{words:?}");
         assert_eq!(asked(&all), calls, "{words:?}");
     }
+}
+
+/// One of two said 429: it is asked last, its head is not looked at, and it comes back by itself.
+#[tokio::test(start_paused = true)]
+async fn who_wants_to_be_left_alone_is_asked_last() {
+    let all = nodes(&[("a", Some(0)), ("b", Some(0))]);
+    let look = async || {
+        let reports = all.look(NOW, Node::head).await;
+        reports.iter().map(|report| (report.state, report.head.is_some())).collect::<Vec<_>>()
+    };
+    look().await;
+    all.all()[0].pause.hear(429, Some("20"));
+    assert_eq!((all.serving(), all.in_order(), all.others(1)), (vec![1, 0], vec![1, 0], vec![0]));
+    assert_eq!(all.first_then_others(0), [0, 1], "what follows from an answer is asked where it came from");
+    assert_eq!(all.pause(), None, "another can be asked");
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(look().await, [(EndpointState::Paused, false), (EndpointState::Healthy, true)]);
+    // Now all of them: for a moment nobody is asked, and then everybody, because nobody else is there.
+    all.all()[1].pause.hear(503, Some("5"));
+    assert_eq!(all.pause(), Some(Duration::from_secs(5)), "until the first of them");
+    assert_eq!(look().await, [(EndpointState::Paused, true), (EndpointState::Paused, false)]);
+    tokio::time::advance(crate::SILENCE_MAX).await;
+    assert_eq!(look().await, [(EndpointState::Paused, true), (EndpointState::Paused, true)]);
+    assert_eq!(all.serving(), [0, 1]);
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(look().await, [(EndpointState::Healthy, true); 2]);
 }

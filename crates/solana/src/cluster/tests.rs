@@ -96,3 +96,23 @@ async fn an_answer_that_is_no_genesis_proves_nothing() {
         assert_eq!(endpoint.other_cluster(), None);
     }
 }
+
+/// Signed bytes go out all the same; nothing else for a moment, and nothing counts against a method.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_wants_to_be_left_alone_still_takes_signed_bytes() {
+    let node = FakeRpc::new();
+    let endpoint = identified(&node, None);
+    is(&node, PUBLIC_CLUSTERS[0]);
+    assert_eq!(endpoint.call(METHOD, json!([])).await, Ok(json!(7)));
+    node.take_calls();
+    node.pause.hear(429, Some("3600"));
+    assert_eq!(endpoint.call(METHOD, json!([])).await, Err(RpcFailure::Paused));
+    assert_eq!(endpoint.ask().await, Err(RpcFailure::Paused));
+    assert_eq!(node.take_calls(), [""; 0]);
+    node.set("sendTransaction", Ok(json!("signature")));
+    assert_eq!(endpoint.call("sendTransaction", json!([])).await, Ok(json!("signature")));
+    tokio::time::advance(quittance_rpc::SILENCE_MAX).await;
+    assert_eq!(endpoint.call(METHOD, json!([])).await, Ok(json!(7)));
+    assert_eq!(node.take_calls(), ["sendTransaction", METHOD], "nobody doubted its cluster");
+    assert!(endpoint.tally().unwrap().counts().iter().all(|count| count.failed == 0));
+}

@@ -1,6 +1,7 @@
 //! What the cluster says of payments, and which endpoints say it.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use quittance_chain::{ChainFault, Endpoints, Heights, Landed, Watch, Watched};
@@ -80,7 +81,15 @@ impl Endpoints for SolanaPorts {
         self.chain.look_at_endpoints(now_ms).await
     }
 
+    fn pause(&self) -> Option<Duration> {
+        self.chain.endpoints_pause()
+    }
+
     fn without_history(&self) -> Vec<usize> {
         self.chain.endpoints_without_history()
+    }
+
+    fn keeps_no_history(&self) -> bool {
+        self.chain.keeps_no_history()
     }
 }

@@ -123,8 +123,9 @@ impl Inner {
             fingerprint: question.bound.fingerprint(),
             signature_digest: payment.signature_digest,
         };
-        let now_ms = self.context.clock.now_ms();
+        let (now_ms, asked) = (self.context.clock.now_ms(), Instant::now());
         match self.context.ledger.lease_new_check(check, reserve, self.limits.checks, now_ms).await {
+            Ok(NewCheckLease::Leased) if self.is_over(asked) => Err(pending(&payment.payer)),
             Ok(NewCheckLease::Leased) => Ok(()),
             // It may land, whoever settles it.
             Ok(NewCheckLease::Other | NewCheckLease::Known(_)) => Err(pending(&payment.payer)),
@@ -170,11 +171,21 @@ impl Inner {
             return MerchantCheck::Told;
         }
         let (max, lease_ms) = (self.limits.tellings_max, self.limits.checks.lease_ms);
-        let now_ms = self.context.clock.now_ms();
+        let (now_ms, asked) = (self.context.clock.now_ms(), Instant::now());
         let leased = self.context.ledger.lease_merchant_check(&known.id, max, lease_ms, now_ms).await;
-        leased.unwrap_or_else(|error| {
-            trouble::note(Trouble::Ledger, "", &error);
-            MerchantCheck::Busy
-        })
+        match leased {
+            Ok(MerchantCheck::Leased) if self.is_over(asked) => MerchantCheck::Busy,
+            Ok(check) => check,
+            Err(error) => {
+                trouble::note(Trouble::Ledger, "", &error);
+                MerchantCheck::Busy
+            }
+        }
+    }
+
+    /// Whether a lease that was asked for then has ended by itself: a process that stood still
+    /// hears of it when another server may hold it already (P1), or its money is held no more (P3).
+    fn is_over(&self, asked: Instant) -> bool {
+        asked.elapsed().as_millis() >= u128::from(self.limits.checks.lease_ms.unsigned_abs())
     }
 }

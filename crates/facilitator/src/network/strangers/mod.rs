@@ -24,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::Rejection;
-use crate::chain::{ChainView, CheckError, Verified};
+use crate::chain::{ChainView, CheckError, Endpoints, Verified};
 use crate::config::CallersConfig;
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::used;
@@ -245,6 +245,10 @@ impl Strangers {
         }
         if let Some(rejection) = self.is_held(payment) {
             return Err(rejection);
+        }
+        // What little the nodes still answer belongs to what settles.
+        if let Some(wait) = net.chain.endpoints().and_then(Endpoints::pause) {
+            return Err(too_many(payment, wait, "the nodes of this network asked for a pause"));
         }
         let busy = || too_many(payment, WAIT_MAX, "too many payments are being checked");
         let _queued = self.queue.try_acquire().map_err(|_| busy())?;

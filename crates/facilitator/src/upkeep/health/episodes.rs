@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quittance_protocol::{EndpointReport, EndpointState, MethodCount};
+use quittance_protocol::{EndpointReport, EndpointState, Episode, MethodCount};
 
 /// An episode ends when the method has answered and not failed for so long: one that
 /// fails every other time is not told of every other time.
@@ -15,6 +15,13 @@ pub(crate) enum News {
     LeftOut(EndpointState),
     /// It is asked again.
     TakenBack,
+    /// It asks to be left alone, and is asked last.
+    Paused {
+        /// Looks of this episode at which it was so.
+        looks: u64,
+    },
+    /// It has not asked for that for a while.
+    PauseOver { looks: u64, seconds: u64 },
     /// A method fails; its last words.
     Fails { method: String, words: String },
     /// It answers again.
@@ -29,6 +36,7 @@ pub(crate) enum News {
 #[derive(Debug, Default)]
 pub(crate) struct Episodes {
     is_left_out: bool,
+    paused: Option<Episode>,
     methods: BTreeMap<String, Method>,
 }
 
@@ -45,11 +53,22 @@ impl Episodes {
     /// Takes in a look, and says what is new.
     pub(crate) fn take(&mut self, report: &EndpointReport, now_ms: i64) -> Vec<News> {
         let mut news = Vec::new();
-        let is_left_out = !report.state.serves();
-        match (std::mem::replace(&mut self.is_left_out, is_left_out), is_left_out) {
-            (false, true) => news.push(News::LeftOut(report.state)),
-            (true, false) => news.push(News::TakenBack),
-            _ => {}
+        match report.state {
+            // For seconds, and again a moment later: what is known of its head stays.
+            EndpointState::Paused => news.extend(self.pauses(now_ms)),
+            state => {
+                let is_left_out = !state.serves();
+                match (std::mem::replace(&mut self.is_left_out, is_left_out), is_left_out) {
+                    (false, true) => news.push(News::LeftOut(state)),
+                    (true, false) => news.push(News::TakenBack),
+                    _ => {}
+                }
+                news.extend(
+                    self.paused.take_if(|episode| episode.is_over(clock(now_ms))).map(|episode| {
+                        News::PauseOver { looks: episode.times(), seconds: episode.seconds() }
+                    }),
+                );
+            }
         }
         for count in &report.methods {
             news.extend(self.methods.entry(count.method.clone()).or_default().take(count, now_ms));
@@ -57,10 +76,22 @@ impl Episodes {
         news
     }
 
+    fn pauses(&mut self, now_ms: i64) -> Option<News> {
+        let looks = match &mut self.paused {
+            Some(episode) => episode.again(clock(now_ms))?,
+            none => none.insert(Episode::new(clock(now_ms))).times(),
+        };
+        Some(News::Paused { looks })
+    }
+
     /// Whether each method fails now.
     pub(crate) fn failing(&self) -> impl Iterator<Item = (&str, bool)> {
         self.methods.iter().map(|(name, method)| (name.as_str(), method.began.is_some()))
     }
+}
+
+fn clock(now_ms: i64) -> u64 {
+    u64::try_from(now_ms).unwrap_or(0)
 }
 
 impl Method {
@@ -133,6 +164,21 @@ mod tests {
         let answers = News::Answers { method: "eth_getLogs".into(), failures: 1_003 };
         assert_eq!(episodes.take(&report(Healthy, 12, 1_004, 0), QUIET_MS + 5), [answers]);
         assert_eq!(episodes.take(&report(Healthy, 12, 1_005, 1), QUIET_MS + 6), [fails], "the next one");
+    }
+
+    /// A provider over whose allowance we are says so every second.
+    #[test]
+    fn an_endpoint_that_asks_for_pauses_for_an_hour_is_told_a_dozen_times() {
+        use EndpointState::{Healthy, Paused};
+        let mut episodes = Episodes::default();
+        let look = |second: i64| if second % 2 == 0 { Paused } else { Healthy };
+        let told: Vec<_> = (0..3_600)
+            .flat_map(|second| episodes.take(&report(look(second), 0, 0, 0), second * 1_000))
+            .collect();
+        assert_eq!(told.first(), Some(&News::Paused { looks: 1 }));
+        assert_eq!(told.len(), 12);
+        let over = episodes.take(&report(Healthy, 0, 0, 0), 3_700_000);
+        assert_eq!(over, [News::PauseOver { looks: 1_800, seconds: 3_598 }]);
     }
 
     #[test]

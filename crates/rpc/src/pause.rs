@@ -1,0 +1,116 @@
+//! An endpoint that asks to be left alone: HTTP 429, or 503 with `Retry-After`.
+//!
+//! Whoever goes on asking then is kept out for longer, or for good. So such an endpoint is asked
+//! last for as long as it said, up to [`PAUSE_MAX`]; and for the first moment, up to
+//! [`SILENCE_MAX`], not at all, even where it is the only one. Then what settles payments asks
+//! again: a landing must not stay unseen because strangers used up a provider's allowance. Signed
+//! bytes are never held back.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Longest time that an endpoint is asked last, whatever it says.
+pub const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Longest time that an endpoint is asked nothing at all but sends.
+pub const SILENCE_MAX: Duration = Duration::from_secs(2);
+
+/// The pause after a 429 that does not say for how long, or says it as a date.
+pub const PAUSE_UNSAID: Duration = Duration::from_secs(1);
+
+const TOO_MANY_REQUESTS: u16 = 429;
+const UNAVAILABLE: u16 = 503;
+
+/// Until when one endpoint wants to be left alone.
+#[derive(Debug, Default)]
+pub struct Pause(Mutex<Option<Asked>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    silent_until: Instant,
+    last_until: Instant,
+}
+
+impl Pause {
+    /// Takes in an answer's status and its `Retry-After`.
+    pub fn hear(&self, status: u16, retry_after: Option<&str>) {
+        let said = retry_after.map(|text| text.trim().parse().map_or(PAUSE_UNSAID, Duration::from_secs));
+        let said = match (status, said) {
+            (TOO_MANY_REQUESTS, said) => said.unwrap_or(PAUSE_UNSAID),
+            (UNAVAILABLE, Some(said)) => said,
+            _ => return,
+        };
+        let now = Instant::now();
+        let asked =
+            Asked { silent_until: now + said.min(SILENCE_MAX), last_until: now + said.min(PAUSE_MAX) };
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Answers to requests that were under way together come in any order.
+        let later =
+            |of: fn(&Asked) -> Instant| known.as_ref().map_or(of(&asked), |known| of(known).max(of(&asked)));
+        let (silent_until, last_until) = (later(|asked| asked.silent_until), later(|asked| asked.last_until));
+        *known = Some(Asked { silent_until, last_until });
+    }
+
+    /// How much longer it is asked last.
+    pub fn left(&self) -> Option<Duration> {
+        self.until(|asked| asked.last_until)
+    }
+
+    /// Whether it is asked nothing now but to take signed bytes.
+    pub fn is_silent(&self) -> bool {
+        self.until(|asked| asked.silent_until).is_some()
+    }
+
+    fn until(&self, of: fn(&Asked) -> Instant) -> Option<Duration> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = of(known.as_ref()?).saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_is_left_alone_for_what_it_said_within_bounds() {
+        for (status, said, silent_ms, last_ms) in [
+            (429, Some("1"), 1_000, 1_000),
+            (429, Some(" 20 "), 2_000, 20_000),
+            (429, Some("86400"), 2_000, 30_000),
+            (429, Some("18446744073709551615"), 2_000, 30_000),
+            (429, None, 1_000, 1_000),
+            (429, Some("Mon, 30 Nov 2026 01:00:00 GMT"), 1_000, 1_000),
+            (429, Some("-5"), 1_000, 1_000),
+            (429, Some("0"), 0, 0),
+            (503, Some("7"), 2_000, 7_000),
+            (503, None, 0, 0),
+            (500, Some("7"), 0, 0),
+            (200, Some("7"), 0, 0),
+        ] {
+            let pause = Pause::default();
+            pause.hear(status, said);
+            assert_eq!(pause.is_silent(), silent_ms > 0, "{status} {said:?}");
+            assert_eq!(pause.left().map_or(0, |left| left.as_millis()), last_ms, "{status} {said:?}");
+            tokio::time::advance(Duration::from_millis(silent_ms)).await;
+            assert!(!pause.is_silent(), "{status} {said:?}");
+            tokio::time::advance(PAUSE_MAX).await;
+            assert_eq!(pause.left(), None, "{status} {said:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shorter_word_takes_nothing_back_and_a_later_one_counts_anew() {
+        let pause = Pause::default();
+        pause.hear(429, Some("20"));
+        pause.hear(429, Some("1"));
+        assert_eq!(pause.left(), Some(Duration::from_secs(20)));
+        tokio::time::advance(Duration::from_secs(19)).await;
+        assert!(!pause.is_silent());
+        pause.hear(429, Some("20"));
+        assert!(pause.is_silent());
+        assert_eq!(pause.left(), Some(Duration::from_secs(20)));
+    }
+}

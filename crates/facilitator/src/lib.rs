@@ -32,9 +32,9 @@ pub use api::caller::{Caller, Callers, ForwardedHeader};
 pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejection, Sale};
 pub use context::clock::Clock;
 pub use context::random::Random;
-pub use context::trouble::{Trouble, note as note_trouble};
 pub use in_flight::places::{NoPlace, Place, Places, Presented};
 pub use metrics::Metrics;
+pub use metrics::trouble::{Trouble, note as note_trouble};
 pub use quittance_answers::{
     AnswerKey, AnswerStore, Draft, DraftReader, Limits as AnswerLimits, Loss, Objects, ReaderHandle, Sealed,
     Step, StoreError, StoredAnswerReader, StoredObject, Taken,

@@ -5,6 +5,7 @@ mod cors;
 mod crowd;
 mod discovery;
 mod intake;
+mod lines;
 mod outcomes;
 mod paths;
 mod reply;

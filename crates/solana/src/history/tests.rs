@@ -198,6 +198,26 @@ async fn i5_what_never_landed_ends_where_only_one_of_two_endpoints_keeps_a_histo
     }
 }
 
+/// Of three endpoints the second stands still or is away: the third is asked.
+#[tokio::test]
+async fn i5_an_expiry_needs_any_two_endpoints_and_not_the_first_two() {
+    for (heads, over) in [
+        ([Some(900), Some(499), Some(900)], true),
+        ([Some(900), None, Some(900)], true),
+        ([None, Some(900), Some(900)], true),
+        ([Some(900), None, Some(499)], false),
+    ] {
+        let nodes = [FakeRpc::new(), FakeRpc::new(), FakeRpc::new()];
+        let (chain, watch, _) = fixture(&[&nodes[0], &nodes[1], &nodes[2]]).await;
+        for (node, head) in nodes.iter().zip(heads) {
+            node.answer_nowhere_at(2_000);
+            node.set("getEpochInfo", head.map(epoch).ok_or(RpcFailure::Timeout));
+        }
+        let found = chain.look_back(0, &[&watch], Scope::All).await.found;
+        assert_eq!(expired(&found), over, "{heads:?}");
+    }
+}
+
 /// A blockhash that one endpoint still takes keeps a payment open, whether or not that endpoint
 /// keeps a history: it may land there a moment later (P2, I7).
 #[tokio::test]

@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail tests")]
 
+#[path = "tariffs/chain.rs"]
+mod chain;
 #[path = "tariffs/claimants.rs"]
 mod claimants;
 #[path = "tariffs/foreign.rs"]

@@ -1,0 +1,383 @@
+//! The chain of these tests: everything lands at once, and costs what the test says.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quittance_facilitator::Rejection;
+use quittance_facilitator::chain::{
+    Broadcast, Chain as Cell, ChainFault, ChainView, CheckError, CheckedPayment, CostAllowed, CostSnapshot,
+    Costs, Decode, Endpoints, Facts, GasCoin, Heights, Identity, Landed, Obstacle, PaymentFacts, Ports, Sent,
+    Sign, SignRefused, Unreadable, Unstorable, Use, Verified, Verify, Watch, Watched,
+};
+use quittance_protocol::{
+    Amount, Deadline, DurableAttempt, EndpointReport, ErrorCode, Evidence, Landing, Network, PaymentKey,
+    PaymentPayload, SendOutcome, SignedBytes, Standing, UnixSeconds,
+};
+use serde_json::{Map, Value, json};
+
+const COST_WEI: u64 = 1_000_000_000_000;
+
+/// A chain; clones are one.
+#[derive(Clone)]
+pub(crate) struct Chain(Arc<State>);
+
+struct State {
+    network: Network,
+    cost_wei: AtomicU64,
+    silent: AtomicBool,
+    reverting: AtomicBool,
+    holding: AtomicBool,
+    illiterate: AtomicBool,
+    landing_milli: AtomicU64,
+    reverted: Mutex<BTreeSet<String>>,
+    checks: Checks,
+    meanwhile: Mutex<Option<Meanwhile>>,
+    at_check: Mutex<Option<Meanwhile>>,
+    paused: AtomicBool,
+    forgetful: AtomicBool,
+    /// Seconds for which all nodes want to be left alone.
+    pause_seconds: AtomicU64,
+    /// What every payer holds; without bound at first.
+    balance: AtomicU64,
+}
+
+/// What the chain was asked about payments that are not claimed.
+#[derive(Default)]
+struct Checks {
+    made: AtomicUsize,
+    running: AtomicUsize,
+    running_max: AtomicUsize,
+}
+
+/// What happens elsewhere while a payment is checked.
+type Meanwhile = Box<dyn FnOnce() + Send>;
+
+impl Default for Chain {
+    fn default() -> Self {
+        let network = Network::BASE.parse().unwrap();
+        let cost_wei = AtomicU64::new(COST_WEI);
+        Self(Arc::new(State {
+            network,
+            cost_wei,
+            silent: AtomicBool::new(false),
+            reverting: AtomicBool::new(false),
+            holding: AtomicBool::new(false),
+            illiterate: AtomicBool::new(false),
+            landing_milli: AtomicU64::new(1_000),
+            reverted: Mutex::default(),
+            checks: Checks::default(),
+            meanwhile: Mutex::default(),
+            at_check: Mutex::default(),
+            paused: AtomicBool::new(false),
+            forgetful: AtomicBool::new(false),
+            pause_seconds: AtomicU64::new(0),
+            balance: AtomicU64::new(u64::MAX),
+        }))
+    }
+}
+
+impl Chain {
+    /// What settling costs from now on, in ordinary costs.
+    pub(crate) fn set_cost(&self, times: u64) {
+        self.set_cost_milli(times * 1_000);
+    }
+
+    /// The same in thousandths.
+    pub(crate) fn set_cost_milli(&self, thousandths: u64) {
+        self.0.cost_wei.store(COST_WEI / 1_000 * thousandths, Ordering::SeqCst);
+    }
+
+    /// What landing really costs, in thousandths of what is reserved for it.
+    pub(crate) fn set_landing_milli(&self, thousandths: u64) {
+        self.0.landing_milli.store(thousandths, Ordering::SeqCst);
+    }
+
+    /// It no longer says what settling costs.
+    pub(crate) fn cut_off(&self) {
+        self.0.silent.store(true, Ordering::SeqCst);
+    }
+
+    /// Settlements cost as before, and move nothing.
+    pub(crate) fn revert(&self, reverting: bool) {
+        self.0.reverting.store(reverting, Ordering::SeqCst);
+    }
+
+    /// Nothing is included.
+    pub(crate) fn hold(&self, holding: bool) {
+        self.0.holding.store(holding, Ordering::SeqCst);
+    }
+
+    /// What is in the ledger cannot be read.
+    pub(crate) fn cannot_read(&self, illiterate: bool) {
+        self.0.illiterate.store(illiterate, Ordering::SeqCst);
+    }
+
+    /// What every payer holds.
+    pub(crate) fn set_balance(&self, amount: u64) {
+        self.0.balance.store(amount, Ordering::SeqCst);
+    }
+
+    /// Transactions that were included and moved nothing.
+    pub(crate) fn reverted(&self) -> usize {
+        self.0.reverted.lock().unwrap().len()
+    }
+
+    /// Checks so far, and how many of them ran at once at most.
+    pub(crate) fn checks(&self) -> (usize, usize) {
+        let checks = &self.0.checks;
+        (checks.made.load(Ordering::SeqCst), checks.running_max.swap(0, Ordering::SeqCst))
+    }
+
+    /// What happens elsewhere, once, between a payment's look-up and its checks.
+    pub(crate) fn meanwhile(&self, happens: impl FnOnce() + Send + 'static) {
+        *self.0.meanwhile.lock().unwrap() = Some(Box::new(happens));
+    }
+
+    /// The same while the chain is asked about a payment, after its offer was matched.
+    pub(crate) fn at_check(&self, happens: impl FnOnce() + Send + 'static) {
+        *self.0.at_check.lock().unwrap() = Some(Box::new(happens));
+    }
+
+    /// Nobody can pay: the token is paused.
+    pub(crate) fn pause_token(&self) {
+        self.0.paused.store(true, Ordering::SeqCst);
+    }
+
+    /// The nodes ask to be left alone (HTTP 429).
+    pub(crate) fn ask_for_a_pause(&self, seconds: u64) {
+        self.0.pause_seconds.store(seconds, Ordering::SeqCst);
+    }
+
+    /// Its only node keeps no history of transactions.
+    pub(crate) fn keep_no_history(&self) {
+        self.0.forgetful.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn answer(&self) {
+        self.0.silent.store(false, Ordering::SeqCst);
+    }
+}
+
+/// A payment of this chain: the payload as it came.
+struct Paid(Value);
+
+impl CheckedPayment for Paid {
+    fn facts(&self) -> PaymentFacts {
+        let number = |name: &str| self.0[name].as_u64().unwrap();
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&number("nonce").to_be_bytes());
+        let payer = self.0["payer"].as_str().unwrap().to_owned();
+        PaymentFacts {
+            key: PaymentKey::from_bytes(key),
+            source: payer.clone(),
+            payer,
+            amount: Amount::new(number("amount")),
+            signature_digest: match self.0["signature"].as_u64() {
+                Some(other) => [u8::try_from(other).unwrap(); 32],
+                None => key,
+            },
+            is_signed: self.0["contract"].is_null(),
+            valid_after: None,
+            may_coincide: self.0["memoless"] == true,
+            wallet: None,
+            needs_rent: false,
+        }
+    }
+
+    fn store(&self) -> Result<Value, Unstorable> {
+        Ok(self.0.clone())
+    }
+}
+
+impl Decode for State {
+    fn identify(&self, _: &PaymentPayload) -> Option<Identity> {
+        None
+    }
+
+    fn revive(&self, form: &Value) -> Result<Verified, Unreadable> {
+        match self.illiterate.load(Ordering::SeqCst) {
+            true => Err(Unreadable("of a newer release".to_owned())),
+            false => Ok(Verified::new(Paid(form.clone()))),
+        }
+    }
+}
+
+impl Chain {
+    pub(super) fn cell(&self) -> Arc<Cell> {
+        let facts = Facts {
+            network: self.0.network.clone(),
+            coin: GasCoin { name: "ETH".to_owned(), decimals: 18, pair: "eth_usd".to_owned() },
+            wallet: "wallet".to_owned(),
+            wallets: vec!["wallet".to_owned()],
+            offer_extra: Map::new(),
+            takes_nonce: false,
+            amount_mismatch: ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch,
+            network_mismatch: ErrorCode::InvalidExactEvmNetworkMismatch,
+        };
+        Arc::new(Cell::connected(
+            facts,
+            Arc::clone(&self.0) as Arc<dyn Decode>,
+            Ports::of(&self.0).with_endpoints(Arc::clone(&self.0) as Arc<_>),
+        ))
+    }
+}
+
+#[async_trait]
+impl Verify for State {
+    fn check_local(&self, payload: &PaymentPayload) -> Result<Verified, Rejection> {
+        Ok(Verified::new(Paid(payload.payload.clone())))
+    }
+
+    fn check_window(&self, _: &Verified, _: UnixSeconds) -> Result<(), Rejection> {
+        let happens = self.meanwhile.lock().unwrap().take();
+        if let Some(happens) = happens {
+            happens();
+        }
+        Ok(())
+    }
+
+    async fn check_chain(&self, payment: &Verified) -> Result<ChainView, CheckError> {
+        self.checks.made.fetch_add(1, Ordering::SeqCst);
+        let running = self.checks.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.checks.running_max.fetch_max(running, Ordering::SeqCst);
+        // A node a millisecond away.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        self.checks.running.fetch_sub(1, Ordering::SeqCst);
+        let happens = self.at_check.lock().unwrap().take();
+        happens.into_iter().for_each(|happens| happens());
+        let fault = payment.get::<Paid>().and_then(|paid| paid.0["fault"].as_str()).unwrap_or_default();
+        if payment.payer.starts_with("poor") || fault == "beyond the balance" {
+            let code = ErrorCode::InvalidExactEvmInsufficientBalance;
+            return Err(CheckError::Rejected(Rejection::new(code, "no money").of(payment.payer.clone())));
+        }
+        if payment.payer.starts_with("broken") || fault == "made up" {
+            let code = ErrorCode::InvalidExactEvmTransactionSimulationFailed;
+            return Err(CheckError::Rejected(Rejection::new(code, "it fails").of(payment.payer.clone())));
+        }
+        if fault == "unreachable" {
+            return Err(CheckError::Unreachable("no node".to_owned()));
+        }
+        if fault == "used" {
+            let code = ErrorCode::InvalidExactEvmNonceAlreadyUsed;
+            return Err(CheckError::Rejected(Rejection::new(code, "used").of(payment.payer.clone())));
+        }
+        let balance = match self.balance.load(Ordering::SeqCst) {
+            u64::MAX => None,
+            seen => Some(Amount::new(seen)),
+        };
+        Ok(ChainView { watch_from: 1, endpoint: 0, balance, by_code: false })
+    }
+
+    async fn find_use(&self, payment: &Verified) -> Option<Use> {
+        let Paid(payload) = payment.get::<Paid>()?;
+        let transaction = format!("theirs-{}", payload["nonce"]);
+        (payload["fault"] == "used").then_some(Use { transaction, canceled: false })
+    }
+
+    async fn deadline(&self, _: &Verified, _: &ChainView) -> Result<Deadline, CheckError> {
+        Ok(Deadline::UnixSeconds(u64::from(u32::MAX)))
+    }
+}
+
+impl Sign for State {
+    fn cost_bound(&self, _: &Verified, _: u128) -> Result<u128, SignRefused> {
+        Ok(u128::from(COST_WEI))
+    }
+
+    fn sign(&self, payment: &Verified, _: Option<u64>, _: CostAllowed) -> Result<SignedBytes, SignRefused> {
+        let transaction = format!("tx-{}", payment.get::<Paid>().unwrap().0["nonce"]);
+        Ok(SignedBytes { raw: transaction.as_bytes().to_vec(), transaction, detail: json!({}) })
+    }
+}
+
+#[async_trait]
+impl Broadcast for State {
+    async fn broadcast(&self, _: &dyn DurableAttempt) -> Sent {
+        SendOutcome::Accepted.into()
+    }
+}
+
+#[async_trait]
+impl Watch for State {
+    async fn scan(&self, watched: &[Watched], _: i64) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
+        if self.holding.load(Ordering::SeqCst) {
+            return Ok(Vec::new());
+        }
+        let landed = |watched: &Watched| {
+            let landing = Landing {
+                transaction: watched.transactions.last()?.clone(),
+                block: 1,
+                block_hash: String::new(),
+                block_time: 0,
+                cost_native: u128::from(COST_WEI / 1_000 * self.landing_milli.load(Ordering::SeqCst)),
+                paid_by_us: true,
+            };
+            let mut reverted = self.reverted.lock().unwrap();
+            if self.reverting.load(Ordering::SeqCst) {
+                reverted.insert(landing.transaction.clone());
+            }
+            // What reverted once stays so.
+            let evidence = if reverted.contains(&landing.transaction) {
+                Evidence::Reverted(landing)
+            } else {
+                Evidence::Settled(landing)
+            };
+            Some((watched.key, evidence))
+        };
+        Ok(watched.iter().filter_map(landed).collect())
+    }
+
+    async fn heights(&self, _: i64) -> Result<Heights, ChainFault> {
+        Ok(Heights { latest: 2, finalized: 2 })
+    }
+
+    async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault> {
+        Ok(landed.iter().map(|landed| (landed.key, Standing::Finalized(landed.landing.clone()))).collect())
+    }
+}
+
+#[async_trait]
+impl Endpoints for State {
+    async fn wrong_endpoints(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn look_at_endpoints(&self, _: i64) -> Vec<EndpointReport> {
+        Vec::new()
+    }
+
+    fn without_history(&self) -> Vec<usize> {
+        if self.keeps_no_history() { vec![0] } else { Vec::new() }
+    }
+
+    fn keeps_no_history(&self) -> bool {
+        self.forgetful.load(Ordering::SeqCst)
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        let seconds = self.pause_seconds.load(Ordering::SeqCst);
+        (seconds > 0).then_some(Duration::from_secs(seconds))
+    }
+}
+
+#[async_trait]
+impl Costs for State {
+    async fn refresh(&self, _: i64) -> Result<CostSnapshot, ChainFault> {
+        if self.silent.load(Ordering::SeqCst) {
+            return Err(ChainFault("no answer".to_owned()));
+        }
+        Ok(CostSnapshot {
+            cost_native: u128::from(self.cost_wei.load(Ordering::SeqCst)),
+            rent_native: 0,
+            wallet_native: u128::from(u64::MAX),
+            floor_native: 0,
+            bound_native: u128::from(COST_WEI),
+            obstacle: self.paused.load(Ordering::SeqCst).then_some(Obstacle::TokenPaused),
+            detail: json!({}),
+            offer_extra: Map::new(),
+        })
+    }
+}

@@ -1,8 +1,13 @@
 //! Foreign servers that work before they settle: what `/verify` says of money that
 //! is needed elsewhere.
 
-use quittance_ledger::LedgerOptions;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use quittance_ledger::model::{ModelDatabase, ModelLedger};
+use quittance_ledger::{Call, Hook, Hooked, LedgerError, LedgerOptions, Operation};
 use quittance_protocol::{
     ErrorCode, Network, RetryAction, SettleRequest, SettleResponse, VerifyRequest, VerifyResponse,
 };
@@ -143,4 +148,59 @@ async fn made_up_signatures_hold_nobodys_money() {
     for shop in [shop, other] {
         shop.close().await;
     }
+}
+
+/// A process that may stand still between the commit of a lease and what it says of it.
+#[derive(Clone, Default)]
+struct Sleeper(Arc<AtomicBool>);
+
+impl Hook for Sleeper {
+    type Kept = bool;
+
+    fn before(&self, call: Call<'_, '_>) -> Result<bool, LedgerError> {
+        let leases = [Operation::LeaseMerchantCheck, Operation::LeaseNewCheck];
+        Ok(leases.contains(&call.operation()) && self.0.load(Ordering::SeqCst))
+    }
+
+    async fn around<T: Send + 'static>(
+        &self,
+        sleeps: bool,
+        run: impl Future<Output = Result<T, LedgerError>> + Send,
+    ) -> Result<T, LedgerError> {
+        let answer = run.await;
+        if sleeps {
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+        }
+        answer
+    }
+}
+
+/// By the time it wakes another server may hold the lease, and the payer's money may be another's:
+/// the simulator found two servers at work for one payment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_a_process_that_stood_still_for_longer_than_a_checks_lease_calls_nothing_valid() {
+    let (chain, time, sleeper) = (Chain::default(), Time::default(), Sleeper::default());
+    let store = Hooked::new(open(&ModelDatabase::shared(), "one", &time), sleeper.clone());
+    let shop = Shop::open(store, &chain, &time, "[merchants]\nverify_lease_seconds = 1").await;
+    shop.until_offered(Some(GAS)).await;
+    let sleeps = |sleeps: bool| sleeper.0.store(sleeps, Ordering::SeqCst);
+    let (fresh, settled) = (Authorization::of("payer"), Authorization::of("another"));
+    sleeps(true);
+    let answer = verify(&shop, &fresh).await;
+    assert!(!answer.is_valid, "its money is held no more: {answer:?}");
+    // A success that nobody took: the next server may work for it.
+    sleeps(false);
+    assert!(settle(&shop, &settled).await.success);
+    let began = tokio::time::Instant::now();
+    while !verify(&shop, &settled).await.is_valid {
+        assert!(began.elapsed() < Duration::from_secs(30), "never valid");
+    }
+    time.pass(1_000);
+    sleeps(true);
+    let answer = verify(&shop, &settled).await;
+    assert_eq!((answer.is_valid, answer.invalid_reason), (false, Some(ErrorCode::SettlementPending)));
+    time.pass(1_000);
+    sleeps(false);
+    assert!(verify(&shop, &settled).await.is_valid, "and once it is awake it is valid again");
+    shop.close().await;
 }

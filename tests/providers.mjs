@@ -205,7 +205,7 @@ async function retryAfter(net, folder) {
   });
   await test('429 with Retry-After from every endpoint: what was sent is found all the same', async () => {
     for (const network of NETWORKS) {
-      const slow = { calls_per_second: 4, rate_refusal: { ...error(429, 'too many requests', 429), retry_after: 1 } };
+      const slow = { calls_per_second: 12, rate_refusal: { ...error(429, 'too many requests', 429), retry_after: 1 } };
       await proxies[network][0].unlimited();
       await proxies[network][0].profile(slow);
       await proxies[network][1].profile(slow);

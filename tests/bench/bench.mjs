@@ -29,7 +29,7 @@ const SIZES = {
 
 const { values } = parseArgs({
   options: {
-    quick: { type: 'boolean', default: false }, json: { type: 'string' }, only: { type: 'string' },
+    quick: { type: 'boolean', default: false }, json: { type: 'string' }, only: { type: 'string' }, kind: { type: 'string' }, side: { type: 'string' }, rounds: { type: 'string', default: '5' },
     'base-block-time': { type: 'string', default: '0.2' },
   },
 });
@@ -85,14 +85,19 @@ async function gatePart(folder, net, report) {
 async function crowdPart(folder, net, report) {
   say('crowd');
   report.crowd = [];
-  const serve = await prepare(folder, net, 'crowd-settle');
-  const program = await startFacilitator(serve);
-  report.crowd.push(...await crowd(serve, program, 'settle', { ...values, terms: await requirements(program.url, net, BASE) }));
-  await finish(serve, program);
-  const shop = await prepare(folder, net, 'crowd-gate');
-  const api = await startGate(shop);
-  report.crowd.push(...await crowd(shop, api, 'gate', values));
-  await finish(shop, api);
+  const strangers = { only: values.kind, times: Number(values.rounds) };
+  if (values.side !== 'gate') {
+    const serve = await prepare(folder, net, 'crowd-settle');
+    const program = await startFacilitator(serve);
+    report.crowd.push(...await crowd(serve, program, 'settle', { ...strangers, terms: await requirements(program.url, net, BASE) }));
+    await finish(serve, program);
+  }
+  if (values.side !== 'serve') {
+    const shop = await prepare(folder, net, 'crowd-gate');
+    const api = await startGate(shop);
+    report.crowd.push(...await crowd(shop, api, 'gate', strangers));
+    await finish(shop, api);
+  }
   print(crowdTable(report.crowd));
   check('customers beside a crowd', report.crowd, 'settled');
 }

@@ -3,9 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 
 const TARGET = process.env.CARGO_TARGET_DIR ?? join(process.env.HOME, '.cache/quittance/target');
 export const PROFILE = process.env.QUITTANCE_BENCH_PROFILE ?? 'release';
@@ -117,24 +116,31 @@ export async function loadSame(options, cpu) {
   return JSON.parse((await run(command, all)).text);
 }
 
-/** A stranger of tests/bench/stranger.mjs on a core of its own, the last one. */
-export async function stranger(options) {
-  const args = Object.entries(options).filter(([, value]) => value !== undefined).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const [command, all] = pinned(cpus().length - 1, process.execPath, [join(dirname(fileURLToPath(import.meta.url)), 'stranger.mjs'), ...args]);
+/** Strangers on a core of their own, the last one; `stop` resolves to what they heard. */
+export async function crowdOf(options) {
+  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const [command, all] = pinned(cpus().length - 1, program('quittance-load'), ['strangers', ...args]);
   const child = start(command, all);
   const lines = createInterface({ input: child.stdout });
   await firstLine(child, lines, /^begun$/);
-  const answered = new Promise(resolve => lines.on('line', line => resolve(JSON.parse(line))));
+  const report = new Promise(resolve => lines.on('line', line => resolve(JSON.parse(line))));
   let ended;
   const end = async () => {
     const gone = once(child, 'exit');
     child.kill('SIGTERM');
-    const counts = await answered;
+    const counts = await report;
     await gone;
     children.delete(child);
     return counts;
   };
   return { pid: child.pid, stop: () => (ended ??= end()) };
+}
+
+/** Many signed payments, as the load generator makes them. */
+export async function signMany(folder, plan) {
+  const path = join(folder, 'sign.json');
+  writeFileSync(path, JSON.stringify(plan), { mode: 0o600 });
+  return JSON.parse((await run(program('quittance-load'), ['sign', '--plan', path])).text);
 }
 
 /** The load generator on payments. */
@@ -193,6 +199,9 @@ export function memory(pid) {
   const field = name => Math.round(Number(new RegExp(`${name}:\\s+(\\d+)`).exec(text)[1]) / 1024);
   return { rss_mib: field('VmRSS'), peak_mib: field('VmHWM') };
 }
+
+/** Lets the most resident memory be counted from now on. */
+export const resetPeak = pid => writeFileSync(`/proc/${pid}/clear_refs`, '5');
 
 /** Bytes that a process caused to be written to storage. */
 export const writtenBytes = pid => Number(/^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))[1]);

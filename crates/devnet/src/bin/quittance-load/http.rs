@@ -1,12 +1,12 @@
 //! As much HTTP/1.1 client as a measurement needs: one request at a time over
 //! one kept connection, answers with a length or chunked.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::Failure;
@@ -85,6 +85,8 @@ struct Head {
 #[derive(Debug)]
 pub(crate) struct Connection {
     target: Target,
+    /// Another address of this machine than the one that the system picks.
+    from: Option<IpAddr>,
     stream: Option<TcpStream>,
     buffer: Vec<u8>,
     keep_headers: bool,
@@ -92,18 +94,34 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(target: &Target, keep_headers: bool) -> Self {
-        Self { target: target.clone(), stream: None, buffer: Vec::with_capacity(16 * 1024), keep_headers }
+        let buffer = Vec::with_capacity(16 * 1024);
+        Self { target: target.clone(), from: None, stream: None, buffer, keep_headers }
+    }
+
+    /// The same from one address of this machine.
+    pub(crate) fn from(self, address: Option<IpAddr>) -> Self {
+        Self { from: address, ..self }
+    }
+
+    async fn open(&self) -> Result<TcpStream, Failure> {
+        let to = self.target.address;
+        let stream = match self.from {
+            None => TcpStream::connect(to).await?,
+            Some(address) => {
+                let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+                socket.bind(SocketAddr::new(address, 0))?;
+                socket.connect(to).await?
+            }
+        };
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 
     /// Sends a request and reads its answer. An error leaves the connection closed.
     pub(crate) async fn send(&mut self, request: &[u8]) -> Result<Answer, Failure> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect(self.target.address).await?;
-                stream.set_nodelay(true)?;
-                stream
-            }
+            None => self.open().await?,
         };
         self.buffer.clear();
         stream.write_all(request).await?;

@@ -5,6 +5,8 @@
 //! `same` sends requests to one place, their bodies taken in turns from a file.
 //! `pay` sends payments, each signed freshly: to `/verify`, to `/settle`, or
 //! through a gate.
+//! `sign` makes payments of wallets that nobody ever heard of.
+//! `strangers` sends whole requests from a file as fast as it can, until it is ended.
 #![allow(clippy::disallowed_methods, reason = "a load generator measures real time and plays many payers")]
 
 mod blocks;
@@ -13,6 +15,7 @@ mod pay;
 mod plan;
 mod same;
 mod signer;
+mod strangers;
 mod tally;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
@@ -35,12 +38,22 @@ enum Arguments {
         #[arg(long, value_name = "FILE")]
         plan: PathBuf,
     },
+    /// Signs payments of wallets without money and prints them as a list.
+    Sign {
+        /// What for, as JSON.
+        #[arg(long, value_name = "FILE")]
+        plan: PathBuf,
+    },
+    /// Sends whole requests, each a JSON string on a line of its own, until SIGTERM.
+    Strangers(strangers::StrangersArguments),
 }
 
 async fn run(arguments: Arguments) -> Result<Value, Failure> {
     match arguments {
         Arguments::Same(arguments) => same::run(arguments).await,
         Arguments::Pay { plan } => pay::run(serde_json::from_slice(&std::fs::read(plan)?)?).await,
+        Arguments::Sign { plan } => signer::penniless(&serde_json::from_slice(&std::fs::read(plan)?)?),
+        Arguments::Strangers(arguments) => strangers::run(arguments).await,
     }
 }
 

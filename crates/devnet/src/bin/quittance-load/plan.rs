@@ -43,3 +43,17 @@ pub(crate) struct Plan {
     #[serde(default)]
     pub(crate) watch_blocks: bool,
 }
+
+/// Payments to be signed and not sent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignPlan {
+    /// What each of them pays; of a network of accounts with keys of 32 bytes.
+    pub(crate) offer: PaymentRequirements,
+    pub(crate) count: usize,
+    /// Wallets, each of which signs as many as the others.
+    pub(crate) wallets: usize,
+    /// Keys to sign with instead; `wallets` are drawn where there is none.
+    #[serde(default)]
+    pub(crate) payers: Vec<String>,
+}

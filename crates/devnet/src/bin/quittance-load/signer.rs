@@ -10,10 +10,11 @@ use quittance_protocol::{
     X402_VERSION,
 };
 use quittance_solana::{PaymentParts, build_payment};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use crate::Failure;
 use crate::http::{Connection, Target};
+use crate::plan::SignPlan;
 use crate::tally::now_seconds;
 
 /// Enough for a transfer and a memo.
@@ -106,6 +107,20 @@ impl Signer {
         )?;
         Ok(SvmExactPayload { transaction: STANDARD.encode(raw), payer: None, other: Map::new() })
     }
+}
+
+/// Payments, correctly signed: of the plan's payers, or of wallets that were never paid.
+pub(crate) fn penniless(plan: &SignPlan) -> Result<Value, Failure> {
+    let drawn = || {
+        let key: [u8; 32] = rand::random();
+        format!("0x{}", key.map(|byte| format!("{byte:02x}")).concat())
+    };
+    let payers: Vec<String> = match plan.payers.is_empty() {
+        true => std::iter::repeat_with(drawn).take(plan.wallets).collect(),
+        false => plan.payers.clone(),
+    };
+    let signer = Signer::new(plan.offer.network.as_str(), &payers)?;
+    (0..plan.count).map(|number| Ok(serde_json::to_value(signer.sign(&plan.offer, number)?)?)).collect()
 }
 
 fn pick<T>(payers: &[T], number: usize) -> Result<&T, Failure> {

@@ -302,6 +302,33 @@ async function signed(net, accepted) {
   return buyer.createPaymentPayload({ x402Version: 2, resource, accepts: [accepted] });
 }
 
+/** What the program says of itself, and to whom. */
+async function status(folder, net, program, port) {
+  await test('quittance status shows the payments and the last run of each background task', () => {
+    const env = { ...process.env, ...overrides(folder, net, port) };
+    const { books, program: own, error } = JSON.parse(tool(PROGRAM, ['status', '--config', CONFIG, '--json'], { env }));
+    assert.equal(error, null);
+    assert.equal(books.without_verdict, 0);
+    const settled = books.payments.filter(({ state }) => state === 'settled').map(({ network }) => network);
+    assert.deepEqual(settled.sort(), [BASE, SOLANA]);
+    const tasks = own.upkeep.map(({ task, network }) => `${task} ${network}`.trim());
+    for (const task of ['lease', 'leftovers', 'old_answers']) assert.ok(tasks.includes(task), `${task} in ${tasks}`);
+    for (const task of ['accounts', 'endpoints', 'finality', 'heads', 'payout', 'tariffs']) {
+      for (const network of [BASE, SOLANA]) assert.ok(tasks.includes(`${task} ${network}`), `${task} in ${tasks}`);
+    }
+    for (const { task, panics, succeeded_at_ms: at, period_seconds: period } of own.upkeep.filter(run => run.task !== 'pruning')) {
+      assert.equal(panics, 0, task);
+      assert.ok(at > own.now_ms - (period * 3 + 60) * 1000, `${task} ended well at ${at}`);
+    }
+    assert.match(tool(PROGRAM, ['status', '--config', CONFIG], { env }), /background work\n.*ended well/);
+  });
+  await test('/status is for this host alone', async () => {
+    assert.equal((await fetch(`${program.url}/status`)).status, 200);
+    const proxied = await fetch(`${program.url}/status`, { headers: { 'X-Forwarded-For': '127.0.0.1' } });
+    assert.equal(proxied.status, 404);
+  });
+}
+
 /** The backup of docs/operations.md, taken while the program runs. */
 async function backup(folder, net) {
   if (spawnSync('sqlite3', ['--version']).error) {
@@ -466,6 +493,7 @@ await withStack(async folder => {
     });
     await payments(program, net);
     await queries(program, prometheus);
+    await status(folder, net, program, port);
     await backup(folder, net);
     await trouble(net, program, prometheus);
   } catch (error) {

@@ -45,6 +45,7 @@ pub use rates::{Coin, LiveRates, RateSource, StaticRates};
 pub use settle::engine;
 pub use start::Parts;
 pub use start::error::StartError;
+pub use upkeep::registry::LastRun;
 
 use crate::admission::merchant::Merchants;
 use crate::api::active_runs::ActiveRuns;
@@ -53,6 +54,7 @@ use crate::in_flight::notices::InFlight;
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::strangers::Strangers;
 use crate::network::tariffs::TariffPolicy;
+use crate::upkeep::registry::Registry;
 
 /// Targets of the chains' client libraries, which log whole requests, with what customers
 /// signed in them, where everything is logged: a program that logs lets them say `info` at most.
@@ -91,6 +93,8 @@ pub(crate) struct Inner {
     pub(crate) merchants: Merchants,
     pub(crate) policy: TariffPolicy,
     pub(crate) drivers: TaskTracker,
+    /// All work that is done again and again.
+    pub(crate) upkeep: Registry,
     /// Where the background tasks began: it outlives the server's workers.
     pub(crate) runtime: Handle,
 }
@@ -279,6 +283,11 @@ impl Facilitator {
     pub fn warnings(&self) -> Vec<(Network, &'static str)> {
         let forgetful = self.inner.networks.iter().filter(|net| net.keeps_no_history());
         forgetful.map(|net| (net.chain.network().clone(), "no_history")).collect()
+    }
+
+    /// How background work goes: the last run of each task.
+    pub fn upkeep(&self) -> Vec<LastRun> {
+        self.inner.upkeep.last_runs()
     }
 
     /// All metrics, for `/metrics`.

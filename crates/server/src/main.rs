@@ -11,6 +11,7 @@ mod pay;
 mod payments;
 mod polled;
 mod serve;
+mod status;
 mod success;
 mod usage;
 
@@ -39,6 +40,16 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Show what is under way and how the background work of the program goes; exits with 1
+    /// when the program does not answer or some of that work is late.
+    Status {
+        /// Configuration file (TOML).
+        #[arg(long)]
+        config: PathBuf,
+        /// One JSON document instead of tables.
+        #[arg(long)]
+        json: bool,
+    },
     /// Call a URL and pay for it if it asks.
     Pay(Box<pay::PayArgs>),
     /// Check a price catalogue, or explain a price.
@@ -57,6 +68,7 @@ fn main() -> ExitCode {
     logs::start(&cli.log);
     let result = match cli.command {
         Command::Serve { config } => serve::run(&config),
+        Command::Status { config, json } => status::run(&config, json),
         Command::Pay(args) => pay::run(*args),
         Command::Catalog(command) => return catalog::run(&command),
         Command::Payments(command) => payments::run(&command),

@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::CommandError;
 use crate::intake::{self, BODY_BYTES_MAX};
 use crate::polled::Polled;
+use crate::status;
 use crate::success::{Success, watchful};
 
 /// The merchant's name in the books while merchants have no keys of their own.
@@ -84,13 +85,12 @@ fn app(
         .route("/supported", web::head().to(supported))
         .route("/metrics", web::get().to(metrics))
         .route("/metrics", web::head().to(metrics))
+        .route("/status", web::get().to(status))
         .route("/healthz", web::get().to(healthz))
         .route("/healthz", web::head().to(healthz))
         .route("/readyz", web::get().to(readyz))
         .route("/readyz", web::head().to(readyz))
-        .default_service(web::to(|| async {
-            HttpResponse::NotFound().json(json!({ "error": "not found; see GET /supported" }))
-        }))
+        .default_service(web::to(not_found))
 }
 
 impl Shared {
@@ -152,6 +152,20 @@ async fn metrics(shared: Data<Shared>) -> HttpResponse {
         Ok((format, text)) => HttpResponse::Ok().insert_header((CONTENT_TYPE, format)).body(text),
         Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
     }
+}
+
+/// How the background work goes, for `quittance status` on this host; others find nothing.
+async fn status(shared: Data<Shared>, req: HttpRequest) -> HttpResponse {
+    match status::is_of_this_host(&req) {
+        true => HttpResponse::Ok()
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .json(status::of_program(&shared.facilitator)),
+        false => not_found().await,
+    }
+}
+
+async fn not_found() -> HttpResponse {
+    HttpResponse::NotFound().json(json!({ "error": "not found; see GET /supported" }))
 }
 
 /// The process answers.

@@ -24,7 +24,7 @@ const FINISH_RETRY: Duration = Duration::from_secs(1);
 const FINISH_TRIES: u32 = 30;
 
 /// Pause between two looks for objects that nobody needs.
-const LEFTOVER_PAUSE: Duration = Duration::from_secs(15);
+pub(crate) const LEFTOVER_PAUSE: Duration = Duration::from_secs(15);
 
 impl Facilitator {
     /// A draft of the grant's answer: its writer, and the reader of the client
@@ -152,25 +152,9 @@ impl Inner {
         }
     }
 
-    /// Deletes, in the background, what no kept answer needs: objects of runs
-    /// that failed or died, of pruned and of erased answers.
-    pub(crate) fn start_clearing(self: &Arc<Self>) {
-        let inner = Arc::clone(self);
-        self.drivers.spawn(async move {
-            loop {
-                if let Err(error) = inner.clear_leftovers().await {
-                    trouble::note(Trouble::Leftovers, "", &error);
-                }
-                tokio::select! {
-                    biased;
-                    () = inner.context.stop.cancelled() => return,
-                    () = tokio::time::sleep(LEFTOVER_PAUSE) => {}
-                }
-            }
-        });
-    }
-
-    async fn clear_leftovers(&self) -> Result<(), LedgerError> {
+    /// Deletes what no kept answer needs: objects of runs that failed or died, of
+    /// pruned and of erased answers.
+    pub(crate) async fn clear_leftovers(&self) -> Result<(), LedgerError> {
         let ledger = &self.context.ledger;
         self.answers.set_kept_bytes(ledger.kept_object_bytes().await?);
         self.context.metrics.kept_bytes(self.answers.used_bytes(), self.answers.limits().total_bytes_max);

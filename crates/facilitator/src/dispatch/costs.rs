@@ -12,14 +12,12 @@ use std::time::Duration;
 use quittance_ledger::{CostEntry, LedgerError, Payment, PaymentState, Recorded};
 use quittance_protocol::DurableAttempt as _;
 
-use crate::Inner;
 use crate::chain::{ChainFault, NotConnected};
 use crate::context::Context;
-use crate::metrics::trouble::{self, Trouble};
 use crate::network::configured::ConfiguredNetwork;
 
 /// Pause between two looks.
-const PAUSE: Duration = Duration::from_secs(2);
+pub(crate) const PAUSE: Duration = Duration::from_secs(2);
 
 /// A verdict's own driver gets this long to book what it saw.
 const DRIVER_MS: i64 = 5_000;
@@ -34,7 +32,7 @@ const DEAD_MS: i64 = 3_600_000;
 
 /// Why one look failed; the next one starts afresh.
 #[derive(Debug, thiserror::Error)]
-enum AccountFault {
+pub(crate) enum AccountFault {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
@@ -47,36 +45,17 @@ impl From<NotConnected> for AccountFault {
     }
 }
 
-struct Accountant {
+pub(crate) struct Accountant {
     context: Arc<Context>,
     net: Arc<ConfiguredNetwork>,
 }
 
-impl Inner {
-    /// One accountant for each network.
-    pub(crate) fn start_accountants(self: &Arc<Self>) {
-        for net in &self.networks {
-            let accountant = Accountant { context: Arc::clone(&self.context), net: Arc::clone(net) };
-            self.drivers.spawn(accountant.keep());
-        }
-    }
-}
-
 impl Accountant {
-    async fn keep(self) {
-        loop {
-            if let Err(fault) = self.look().await {
-                trouble::note(Trouble::Accounts, self.net.chain.network().as_str(), &fault);
-            }
-            tokio::select! {
-                biased;
-                () = self.context.stop.cancelled() => return,
-                () = tokio::time::sleep(PAUSE) => {}
-            }
-        }
+    pub(crate) fn new(context: Arc<Context>, net: Arc<ConfiguredNetwork>) -> Self {
+        Self { context, net }
     }
 
-    async fn look(&self) -> Result<(), AccountFault> {
+    pub(crate) async fn look(&self) -> Result<(), AccountFault> {
         let open = self.context.ledger.unaccounted(self.net.chain.network()).await?;
         let old = self.context.clock.now_ms().saturating_sub(DRIVER_MS);
         let due = open.into_iter().filter(|payment| payment.verdict_at_ms.is_some_and(|at| at <= old));

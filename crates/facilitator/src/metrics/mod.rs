@@ -4,6 +4,7 @@
 mod endpoints;
 mod register;
 pub(crate) mod trouble;
+mod work;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use quittance_protocol::{Amount, ErrorCode, Network, SendOutcome};
 use crate::chain::Facts;
 pub(crate) use endpoints::EndpointMetrics;
 use register::{Flow, Health, Money, Rates};
+pub(crate) use work::{LedgerLatency, UpkeepMetrics};
 
 /// All metrics of one facilitator.
 pub struct Metrics {
@@ -23,6 +25,8 @@ pub struct Metrics {
     rates: Rates,
     health: Health,
     endpoints: EndpointMetrics,
+    upkeep: UpkeepMetrics,
+    ledger: LedgerLatency,
 }
 
 impl Metrics {
@@ -36,6 +40,8 @@ impl Metrics {
             rates: Rates::register(&registry)?,
             health: Health::register(&registry)?,
             endpoints: EndpointMetrics::new(&registry)?,
+            upkeep: UpkeepMetrics::new(&registry)?,
+            ledger: LedgerLatency::new(&registry)?,
             registry,
         })
     }
@@ -43,6 +49,16 @@ impl Metrics {
     /// How each endpoint does.
     pub(crate) fn endpoints(&self) -> &EndpointMetrics {
         &self.endpoints
+    }
+
+    /// How background work goes.
+    pub(crate) fn upkeep(&self) -> &UpkeepMetrics {
+        &self.upkeep
+    }
+
+    /// What measures a ledger, around each of its operations.
+    pub(crate) fn ledger(&self) -> LedgerLatency {
+        self.ledger.clone()
     }
 
     /// For `/metrics`.

@@ -1,20 +1,16 @@
-//! The background task that keeps one network's tariff fresh.
+//! How one network's tariff is made and kept fresh.
 //!
 //! A tariff is committed to the ledger, numbered, before it is offered, so
 //! that every replica, and this one after a restart, honours it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quittance_ledger::{Books, LedgerError, Store, TariffRow};
 use quittance_quote::{Markup, Tariff, native_to_usdc, next_gas};
 use serde_json::{Value, json};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::chain::{ChainFault, CostSnapshot};
-use crate::context::clock::Clock;
 use crate::metrics::Metrics;
 use crate::metrics::trouble::{self, Trouble};
 use crate::network::closed::Closed;
@@ -22,7 +18,7 @@ use crate::network::configured::ConfiguredNetwork;
 use crate::network::spending::strangers_wait;
 
 /// Pause between two looks at the sums while a ceiling closes the network.
-const CEILING_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const CEILING_PAUSE: Duration = Duration::from_millis(500);
 
 /// How tariffs are made.
 #[derive(Clone)]
@@ -238,31 +234,4 @@ fn detail(costs: &CostSnapshot, rent_included: bool) -> Value {
         "rent_native": costs.rent_native.to_string(),
         "parts": costs.detail,
     })
-}
-
-/// Refreshes until told to stop.
-pub(crate) async fn run(
-    net: Arc<ConfiguredNetwork>,
-    ledger: Arc<dyn Store>,
-    policy: TariffPolicy,
-    metrics: Arc<Metrics>,
-    clock: Clock,
-    stop: CancellationToken,
-) {
-    loop {
-        let due = Instant::now() + policy.refresh;
-        while Instant::now() < due {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(due.min(Instant::now() + CEILING_PAUSE)) => {}
-            }
-            if net.spending.closed(&net.limits, clock.now_ms()).is_some() {
-                refresh_exposure(&net, &*ledger, &metrics, clock.now_ms()).await;
-            }
-        }
-        if let Err(error) = refresh(&net, &*ledger, &policy, &metrics, clock.now_ms()).await {
-            trouble::note(Trouble::Tariff, net.chain.network().as_str(), &error);
-        }
-    }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use quittance_answers::AnswerStore;
-use quittance_ledger::{CheckTerms, LeaseClock, Ledger, LedgerOptions, Retention, Store};
+use quittance_ledger::{CheckTerms, Hooked, LeaseClock, Ledger, LedgerOptions, Retention, Store};
 use quittance_protocol::USDC_DECIMALS;
 use quittance_quote::{Markup, NetworkTerms, TariffWindow};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -37,10 +37,12 @@ use crate::network::tariffs::{self, TariffPolicy};
 use crate::rates::{LiveRates, RateSource};
 use crate::start::connect::connect_now_or_later;
 use crate::start::error::StartError;
-use crate::upkeep::endpoints;
+use crate::upkeep::endpoints::WrongEndpoints;
 use crate::upkeep::health::EndpointWatch;
 use crate::upkeep::lease::BEATS_PER_LEASE;
 use crate::upkeep::prune::Pruning;
+use crate::upkeep::registry::{Kind, Registry};
+use crate::upkeep::tariffs::Tariffs;
 use crate::{Facilitator, Inner, Limits, order_of};
 
 /// A tariff that could not be refreshed this many times in a row is stale.
@@ -82,7 +84,8 @@ impl Facilitator {
         let rates =
             LiveRates::start(&config.rates, &ageing, Arc::clone(&metrics), clock.clone(), &stop).await?;
         let started = async {
-            let store: Arc<dyn Store> = Arc::new(open_ledger(config, &clock).await?);
+            let ledger = open_ledger(config, &clock).await?;
+            let store: Arc<dyn Store> = Arc::new(Hooked::new(ledger, metrics.ledger()));
             let _alive = alive_while_connecting(Arc::clone(&store), clock.clone(), lease(config));
             let mut chains = BTreeMap::new();
             for (name, network) in &config.networks {
@@ -117,8 +120,12 @@ impl Facilitator {
         let context = Context { ledger: store, metrics, clock, random, stop, stored };
         open_work::check(config, &networks, &context).await?;
         let context = Arc::new(context);
+        let drivers = TaskTracker::new();
+        let (metrics, clock, stop) = (&context.metrics, &context.clock, &context.stop);
+        let upkeep = Registry::new(Arc::clone(metrics), clock.clone(), drivers.clone(), stop.clone());
         let inner = Arc::new(Inner {
             context,
+            upkeep,
             networks,
             in_flight: InFlight::default(),
             runs: Arc::default(),
@@ -128,7 +135,7 @@ impl Facilitator {
             strangers: Strangers::new(&config.callers),
             merchants: Merchants::new(&config.merchants),
             policy,
-            drivers: TaskTracker::new(),
+            drivers,
             runtime: tokio::runtime::Handle::current(),
         });
         // Before any chain is asked: endpoints that say nothing must not cost the lease.
@@ -201,28 +208,35 @@ impl Inner {
             let mut watch =
                 EndpointWatch::new(Arc::clone(net), Arc::clone(&context.metrics), context.clock.clone());
             watch.look().await;
-            self.drivers.spawn(watch.run(context.stop.clone()));
+            self.start_looks(net, watch);
             // Before the first offer, so that a restart honours older ones.
             let loaded = tariffs::reload(net, &*context.ledger, &self.policy, now_ms).await;
             let made = tariffs::refresh(net, &*context.ledger, &self.policy, &context.metrics, now_ms).await;
             if let Err(error) = loaded.and(made) {
                 tracing::warn!(network = %net.chain.network(), %error, "not offered until a tariff can be made");
             }
-            self.drivers.spawn(endpoints::run(
-                Arc::clone(net),
-                self.policy.refresh,
-                Arc::clone(&context.metrics),
-                context.stop.clone(),
-            ));
-            self.drivers.spawn(tariffs::run(
-                Arc::clone(net),
-                Arc::clone(&context.ledger),
-                self.policy.clone(),
-                Arc::clone(&context.metrics),
-                context.clock.clone(),
-                context.stop.clone(),
-            ));
+            let (of, metrics) = (Arc::clone(net), Arc::clone(&context.metrics));
+            let network = net.chain.network();
+            let kind = Kind { only_looks: true, ..Kind::of("endpoints", network, self.policy.refresh) };
+            self.upkeep.start(kind, move || WrongEndpoints::new(Arc::clone(&of), Arc::clone(&metrics)));
+            let (of, context, policy) = (Arc::clone(net), Arc::clone(context), self.policy.clone());
+            let first = Tariffs::first_pause(&policy);
+            let kind = Kind { first, ..Kind::of("tariffs", network, policy.refresh) };
+            self.upkeep
+                .start(kind, move || Tariffs::new(Arc::clone(&context), Arc::clone(&of), policy.clone()));
         }
+    }
+
+    /// The watch has looked once.
+    fn start_looks(&self, net: &Arc<ConfiguredNetwork>, watch: EndpointWatch) {
+        let pause = net.head_look;
+        let kind = Kind { first: pause, only_looks: true, ..Kind::of("heads", net.chain.network(), pause) };
+        let (net, metrics) = (Arc::clone(net), Arc::clone(&self.context.metrics));
+        let (clock, mut watch) = (self.context.clock.clone(), Some(watch));
+        self.upkeep.start(kind, move || {
+            let anew = || EndpointWatch::new(Arc::clone(&net), Arc::clone(&metrics), clock.clone());
+            watch.take().unwrap_or_else(anew)
+        });
     }
 }
 

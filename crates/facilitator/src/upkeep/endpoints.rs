@@ -2,45 +2,53 @@
 //! crates ask nothing, and those that keep no history: here somebody is told.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use futures::future::BoxFuture;
 
 use crate::chain::Endpoints;
 use crate::metrics::Metrics;
 use crate::network::configured::ConfiguredNetwork;
+use crate::upkeep::registry::{Next, Task, TurnFailed};
 
-/// Asks every endpoint for its chain, until told to stop. Apart from the tariff:
-/// an endpoint that says nothing must not hold that up.
-pub(crate) async fn run(
+/// Asks every endpoint for its chain. Apart from the tariff: an endpoint that says
+/// nothing must not hold that up.
+pub(crate) struct WrongEndpoints {
     net: Arc<ConfiguredNetwork>,
-    pause: Duration,
     metrics: Arc<Metrics>,
-    stop: CancellationToken,
-) {
-    let network = net.chain.network();
-    let mut known: Vec<String> = Vec::new();
-    let mut forgetful: Vec<usize> = Vec::new();
-    loop {
-        tell_of_history(&net, &metrics, &mut forgetful);
-        let wrong = match net.chain.endpoints() {
+    known: Vec<String>,
+    forgetful: Vec<usize>,
+}
+
+impl WrongEndpoints {
+    pub(crate) fn new(net: Arc<ConfiguredNetwork>, metrics: Arc<Metrics>) -> Self {
+        Self { net, metrics, known: Vec::new(), forgetful: Vec::new() }
+    }
+
+    async fn look(&mut self) {
+        let (network, metrics) = (self.net.chain.network(), &self.metrics);
+        tell_of_history(&self.net, metrics, &mut self.forgetful);
+        let wrong = match self.net.chain.endpoints() {
             Some(endpoints) => endpoints.wrong_endpoints().await,
             None => Vec::new(),
         };
         metrics.wrong_endpoints(network, wrong.len());
-        for endpoint in wrong.iter().filter(|endpoint| !known.contains(endpoint)) {
+        for endpoint in wrong.iter().filter(|endpoint| !self.known.contains(endpoint)) {
             tracing::error!(%network, endpoint, "an endpoint of another chain is left out; correct rpc_urls");
             metrics.alert(network, "wrong_chain");
         }
-        for endpoint in known.iter().filter(|endpoint| !wrong.contains(endpoint)) {
+        for endpoint in self.known.iter().filter(|endpoint| !wrong.contains(endpoint)) {
             tracing::info!(%network, endpoint, "an endpoint is taken back");
         }
-        known = wrong;
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
+        self.known = wrong;
+    }
+}
+
+impl Task for WrongEndpoints {
+    fn turn(&mut self) -> BoxFuture<'_, Result<Next, TurnFailed>> {
+        Box::pin(async move {
+            self.look().await;
+            Ok(Next::Period)
+        })
     }
 }
 

@@ -9,15 +9,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use quittance_ledger::{CostEntry, LedgerError, Payment};
 use quittance_protocol::{DurableAttempt as _, Evidence, Landing, PaymentId, blocks_in};
 
 use crate::Inner;
 use crate::chain::{ChainFault, Heights, Landed, NotConnected};
 use crate::context::Context;
-use crate::metrics::trouble::{self, Trouble};
+use crate::metrics::trouble::Trouble;
 use crate::network::configured::ConfiguredNetwork;
 use crate::settle::engine::{Aftermath, after_settlement};
+use crate::upkeep::registry::{Kind, Next, Task, TurnFailed};
 
 /// Pause between two looks at one chain's landings.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -54,31 +56,28 @@ impl Inner {
     /// One keeper for each network.
     pub(crate) fn start_finality_keepers(self: &Arc<Self>) {
         for net in &self.networks {
-            let keeper = Keeper {
-                context: Arc::clone(&self.context),
-                net: Arc::clone(net),
+            let (context, net) = (Arc::clone(&self.context), Arc::clone(net));
+            let kind = Kind::of("finality", net.chain.network(), PAUSE);
+            self.upkeep.start(kind, move || Keeper {
+                context: Arc::clone(&context),
+                net: Arc::clone(&net),
                 heights: Heights { latest: 0, finalized: 0 },
                 missing: BTreeSet::new(),
-            };
-            self.drivers.spawn(keeper.keep());
+            });
         }
     }
 }
 
-impl Keeper {
-    async fn keep(mut self) {
-        loop {
-            if let Err(fault) = self.look().await {
-                trouble::note(Trouble::Finality, self.net.chain.network().as_str(), &fault);
-            }
-            tokio::select! {
-                biased;
-                () = self.context.stop.cancelled() => return,
-                () = tokio::time::sleep(PAUSE) => {}
-            }
-        }
+impl Task for Keeper {
+    fn turn(&mut self) -> BoxFuture<'_, Result<Next, TurnFailed>> {
+        Box::pin(async move {
+            self.look().await.map_err(|fault| TurnFailed::new(Trouble::Finality, &fault))?;
+            Ok(Next::Period)
+        })
     }
+}
 
+impl Keeper {
     /// One look: reads of the ledger, and calls only while something is not final.
     async fn look(&mut self) -> Result<(), FinalityFault> {
         let network = self.net.chain.network();

@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use quittance_protocol::EndpointReport;
-use tokio_util::sync::CancellationToken;
 
 use crate::context::clock::Clock;
 use crate::metrics::Metrics;
 use crate::network::configured::ConfiguredNetwork;
+use crate::upkeep::registry::{Next, Task, TurnFailed};
 
 mod episodes;
 
@@ -26,25 +27,18 @@ pub(crate) struct EndpointWatch {
     heads_ms: BTreeMap<usize, i64>,
 }
 
+impl Task for EndpointWatch {
+    fn turn(&mut self) -> BoxFuture<'_, Result<Next, TurnFailed>> {
+        Box::pin(async move {
+            self.look().await;
+            Ok(Next::Period)
+        })
+    }
+}
+
 impl EndpointWatch {
     pub(crate) fn new(net: Arc<ConfiguredNetwork>, metrics: Arc<Metrics>, clock: Clock) -> Self {
         Self { net, metrics, clock, episodes: BTreeMap::new(), heads_ms: BTreeMap::new() }
-    }
-
-    /// Looks until told to stop.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(self.net.head_look) => {}
-            }
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = self.look() => {}
-            }
-        }
     }
 
     /// One look: a call per endpoint, all at once.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use quittance_ledger::{LedgerError, Payment, RunEnd};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 use crate::Inner;
 use crate::metrics::trouble::{self, Trouble};
 use crate::settle::Driver;
+use crate::upkeep::registry::{Kind, Next, Task, TurnFailed};
 
 /// Heartbeats per lease.
 pub(crate) const BEATS_PER_LEASE: u32 = 3;
@@ -21,6 +23,30 @@ const RUNS_END_AFTER_SIXTHS: u32 = 5;
 
 /// A clock that is further from the database's is warned about at each heartbeat.
 const CLOCK_SKEW_MS_MAX: i64 = 2_000;
+
+/// Keeps the lease, and finds what nobody works on.
+struct Lease {
+    inner: Arc<Inner>,
+    /// When the last heartbeat that was taken began.
+    beat: Arc<watch::Sender<Instant>>,
+}
+
+impl Task for Lease {
+    fn turn(&mut self) -> BoxFuture<'_, Result<Next, TurnFailed>> {
+        Box::pin(async move {
+            trouble::tell_ended();
+            let (inner, begun) = (&self.inner, Instant::now());
+            let now_ms = inner.context.clock.now_ms();
+            inner.keep_lease(now_ms).await.map_err(|error| TurnFailed::new(Trouble::Heartbeat, &error))?;
+            inner.check_clock();
+            inner.runs.reopen();
+            inner.tellings.reopen();
+            self.beat.send_replace(begun);
+            inner.sweep(now_ms).await.map_err(|error| TurnFailed::new(Trouble::Sweep, &error))?;
+            Ok(Next::Period)
+        })
+    }
+}
 
 impl Inner {
     /// Boot: every unfinished payment goes on (P2), every run that died with a
@@ -60,32 +86,11 @@ impl Inner {
             self.revoke_all();
             self.drivers.spawn(Arc::clone(self).end_runs_without_lease(beat.subscribe(), lease));
         }
-        self.drivers.spawn(Arc::clone(self).keep(beat, lease / BEATS_PER_LEASE));
-    }
-
-    async fn keep(self: Arc<Self>, beat: watch::Sender<Instant>, pause: Duration) {
-        loop {
-            let begun = Instant::now();
-            let now_ms = self.context.clock.now_ms();
-            match self.keep_lease(now_ms).await {
-                Ok(()) => {
-                    self.check_clock();
-                    self.runs.reopen();
-                    self.tellings.reopen();
-                    beat.send_replace(begun);
-                    if let Err(error) = self.sweep(now_ms).await {
-                        trouble::note(Trouble::Sweep, "", &error);
-                    }
-                }
-                Err(error) => trouble::note(Trouble::Heartbeat, "", &error),
-            }
-            trouble::tell_ended();
-            tokio::select! {
-                biased;
-                () = self.context.stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
+        let (inner, beat) = (Arc::clone(self), Arc::new(beat));
+        self.upkeep.start(Kind::new("lease", lease / BEATS_PER_LEASE), move || Lease {
+            inner: Arc::clone(&inner),
+            beat: Arc::clone(&beat),
+        });
     }
 
     /// Windows of authorizations and of tariffs are judged by this host's clock.

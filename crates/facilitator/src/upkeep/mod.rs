@@ -1,11 +1,15 @@
 //! What a running process does again and again, whether anybody pays or not.
 //!
 //! Owns the lease, takeovers, finality, pruning, looks at endpoints; may touch every room below.
-//! A task that failed says so and tries again at its next turn.
+//! A task that failed says so and tries again at its next turn, one that panicked is made afresh:
+//! [`registry`] runs them all and knows the last run of each.
 
+pub(crate) mod accounts;
 pub(crate) mod endpoints;
 pub(crate) mod finality;
 pub(crate) mod health;
 pub(crate) mod lease;
 pub(crate) mod payout;
 pub(crate) mod prune;
+pub(crate) mod registry;
+pub(crate) mod tariffs;

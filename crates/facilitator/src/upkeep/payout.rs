@@ -7,15 +7,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures::future::BoxFuture;
 use quittance_ledger::LedgerError;
 
 use crate::Inner;
 use crate::chain::{ChainFault, NotConnected};
 use crate::context::Context;
-use crate::metrics::trouble::{self, Trouble};
+use crate::metrics::trouble::Trouble;
 use crate::network::configured::ConfiguredNetwork;
+use crate::upkeep::registry::{Kind, Next, Task, TurnFailed};
 
 /// Looks at a transfer that no endpoint can read, before it is left alone: everybody may send some.
 const LOOKS_MAX: u32 = 5;
@@ -42,7 +43,6 @@ impl From<NotConnected> for PayoutFault {
 struct Payout {
     context: Arc<Context>,
     net: Arc<ConfiguredNetwork>,
-    pause: Duration,
     /// Not explained at the last look, and how often each could not be read: the
     /// verdict that explains a landing may come after the landing.
     suspects: BTreeMap<String, u32>,
@@ -80,31 +80,27 @@ impl Inner {
     /// One keeper for each payout address that this ledger should have to itself.
     pub(crate) fn start_payout_keepers(self: &Arc<Self>) {
         for net in self.networks.iter().filter(|net| !net.shared_pay_to && !net.retired) {
-            let payout = Payout {
-                context: Arc::clone(&self.context),
-                net: Arc::clone(net),
-                pause: net.payout_look,
+            let (context, net) = (Arc::clone(&self.context), Arc::clone(net));
+            let kind = Kind::of("payout", net.chain.network(), net.payout_look);
+            self.upkeep.start(kind, move || Payout {
+                context: Arc::clone(&context),
+                net: Arc::clone(&net),
                 suspects: BTreeMap::new(),
-            };
-            self.drivers.spawn(payout.keep());
+            });
         }
     }
 }
 
-impl Payout {
-    async fn keep(mut self) {
-        loop {
-            if let Err(fault) = self.look().await {
-                trouble::note(Trouble::Payout, self.net.chain.network().as_str(), &fault);
-            }
-            tokio::select! {
-                biased;
-                () = self.context.stop.cancelled() => return,
-                () = tokio::time::sleep(self.pause) => {}
-            }
-        }
+impl Task for Payout {
+    fn turn(&mut self) -> BoxFuture<'_, Result<Next, TurnFailed>> {
+        Box::pin(async move {
+            self.look().await.map_err(|fault| TurnFailed::new(Trouble::Payout, &fault))?;
+            Ok(Next::Period)
+        })
     }
+}
 
+impl Payout {
     async fn look(&mut self) -> Result<(), PayoutFault> {
         let network = self.net.chain.network();
         let mut arrived = self.net.chain.watch()?.arrivals().await?;

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use quittance_ledger::{FinishedPolicy, LedgerError, Pruned, Retention};
 
 use crate::Inner;
 use crate::config::LedgerConfig;
-use crate::metrics::trouble::{self, Trouble};
+use crate::metrics::trouble::Trouble;
+use crate::upkeep::registry::{Kind, Next, Task, TurnFailed};
 
 /// Pause before it is looked again for answers that are old enough to be dropped.
 const PRUNE_PAUSE: Duration = Duration::from_secs(3_600);
@@ -41,51 +43,61 @@ impl Pruning {
     }
 }
 
+/// Drops bodies of answers that are older than the policy keeps them.
+struct OldAnswers {
+    inner: Arc<Inner>,
+    policy: Retention,
+}
+
+impl Task for OldAnswers {
+    fn turn(&mut self) -> BoxFuture<'_, Result<Next, TurnFailed>> {
+        Box::pin(async move {
+            let context = &self.inner.context;
+            match context.ledger.prune(self.policy, context.clock.now_ms()).await {
+                Ok(0) => Ok(Next::Period),
+                Ok(answers) => {
+                    tracing::info!(answers, "dropped old answers");
+                    Ok(Next::After(STEP_PAUSE))
+                }
+                Err(error) => Err(TurnFailed::new(Trouble::OldAnswers, &error)),
+            }
+        })
+    }
+}
+
+/// Prunes finished payments, one instance of all at a time.
+struct FinishedPayments {
+    inner: Arc<Inner>,
+    policy: FinishedPolicy,
+}
+
+impl Task for FinishedPayments {
+    fn turn(&mut self) -> BoxFuture<'_, Result<Next, TurnFailed>> {
+        Box::pin(async move {
+            let pruned = self.inner.prune_finished(self.policy).await;
+            let payments = pruned.map_err(|error| TurnFailed::new(Trouble::Pruning, &error))?;
+            if payments > 0 {
+                tracing::info!(payments, "pruned payments that ended long ago");
+            }
+            Ok(Next::Period)
+        })
+    }
+}
+
 impl Inner {
-    /// Drops bodies of answers that are older than the policy keeps them.
     pub(crate) fn start_pruning(self: &Arc<Self>, policy: Retention) {
         let inner = Arc::clone(self);
-        self.drivers.spawn(async move {
-            loop {
-                let pause = match inner.context.ledger.prune(policy, inner.context.clock.now_ms()).await {
-                    Ok(0) => PRUNE_PAUSE,
-                    Ok(answers) => {
-                        tracing::info!(answers, "dropped old answers");
-                        STEP_PAUSE
-                    }
-                    Err(error) => {
-                        trouble::note(Trouble::OldAnswers, "", &error);
-                        PRUNE_PAUSE
-                    }
-                };
-                if inner.is_stopped_within(pause).await {
-                    return;
-                }
-            }
-        });
+        let kind = Kind::new("old_answers", PRUNE_PAUSE);
+        self.upkeep.start(kind, move || OldAnswers { inner: Arc::clone(&inner), policy });
     }
 
-    /// Prunes finished payments, one instance of all at a time.
     pub(crate) fn start_pruning_finished(self: &Arc<Self>, pruning: Option<Pruning>) {
         // Seen at zero before it rises.
         self.context.metrics.pruned(0);
         let Some(Pruning { policy, pause }) = pruning else { return };
         let inner = Arc::clone(self);
-        self.drivers.spawn(async move {
-            if inner.is_stopped_within(pause.min(FIRST_PAUSE_MAX)).await {
-                return;
-            }
-            loop {
-                match inner.prune_finished(policy).await {
-                    Ok(0) => {}
-                    Ok(payments) => tracing::info!(payments, "pruned payments that ended long ago"),
-                    Err(error) => trouble::note(Trouble::Pruning, "", &error),
-                }
-                if inner.is_stopped_within(pause).await {
-                    return;
-                }
-            }
-        });
+        let kind = Kind { first: pause.min(FIRST_PAUSE_MAX), ..Kind::new("pruning", pause) };
+        self.upkeep.start(kind, move || FinishedPayments { inner: Arc::clone(&inner), policy });
     }
 
     /// From the oldest payment that has not been pruned to the newest that is old enough.

@@ -3,20 +3,22 @@
 //! goes; on PostgreSQL three share a ledger, sleep, lose leases and take over.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "model/books.rs"]
+mod books;
 mod common;
 #[path = "model/show.rs"]
 mod show;
 
 use std::sync::{Arc, Mutex};
 
+use books::{books, usage_of};
 use common::*;
 use quittance_ledger::model::{ModelDatabase, ModelLedger};
 use quittance_ledger::{
     Access, AnswerObject, AttemptId, Attempts as _, Balance, Books, CheckTerms, CostEntry, DeliveryStart,
-    DeliveryState, Exposed, ExposureLimits, FinishedPolicy, Instances, JournalLine, Ledger, LedgerError,
-    LedgerOptions, MerchantAnswerEnd, NewAttempt, NewCheck, NewCheckLease, NewClaim, Origin, PaymentFilter,
-    PaymentState, Recorded, RepeatPolicy, Reserve, Retention, RunEnd, SignFn, Slot, Store as Port,
-    StoredAnswer, Usage,
+    Exposed, ExposureLimits, FinishedPolicy, Instances, JournalLine, Ledger, LedgerError, LedgerOptions,
+    MerchantAnswerEnd, NewAttempt, NewCheck, NewCheckLease, NewClaim, Origin, Recorded, RepeatPolicy,
+    Reserve, Retention, RunEnd, SignFn, Slot, Store as Port, StoredAnswer,
 };
 use quittance_protocol::{Amount, ErrorCode, Evidence, Fingerprint, IdentifierHash, PaymentId, SendOutcome};
 use serde_json::{Value, json};
@@ -85,20 +87,6 @@ fn claim_of(key: u64, copy: u64) -> NewClaim {
         new.origin = Origin::Merchant("shop".to_owned());
     }
     new
-}
-
-/// Of one of two products; now and then beyond its reserve, or out of range.
-fn usage_of(number: u64, pick: u64) -> Usage {
-    Usage {
-        product: ["one", "other"][(pick / 2 % 2) as usize].to_owned(),
-        prompt_tokens_reserved: pick % 5 * 10,
-        prompt_tokens: number % 60,
-        completion_tokens_reserved: 100,
-        completion_tokens: number,
-        reserved: Amount::new(pick / 7 % 9 * 10),
-        metered: Amount::new(number % 100),
-        charged: Amount::new(pick % 50),
-    }
 }
 
 /// Ceilings low enough to be met, in one currency or the other.
@@ -419,33 +407,6 @@ async fn entries(store: &dyn Books, attempts: &Attempts, id: &PaymentId) -> Stri
     let journal = renumbered(attempts, store.journal(id).await.unwrap());
     let (costs, usage) = (store.costs(id).await.unwrap(), store.usage(id).await.unwrap());
     format!("{journal:?} {costs:?} {usage:?}")
-}
-
-/// What all of them add up to, and every list.
-async fn books(store: &dyn Books, now_ms: i64) -> Vec<String> {
-    let mut found = vec![format!("{:?}", store.counts().await.unwrap())];
-    for since_ms in [0, now_ms - 10_000] {
-        found.push(format!("{:?}", store.margins(since_ms).await.unwrap()));
-        found.push(format!("{:?}", store.cost_shares(since_ms).await.unwrap()));
-        found.push(format!("{:?}", store.usages(since_ms).await.unwrap()));
-    }
-    let newest = store.payments(PaymentFilter { limit: 1, ..PaymentFilter::default() }).await.unwrap();
-    let mut filters = vec![PaymentFilter::default()];
-    let of = |change: &dyn Fn(&mut PaymentFilter)| {
-        let mut filter = PaymentFilter::default();
-        change(&mut filter);
-        filter
-    };
-    filters.push(of(&|filter| filter.before = newest.first().map(|payment| payment.id.clone())));
-    filters.push(of(&|filter| filter.before = Some(PaymentId::from_stored("nothing"))));
-    filters.push(of(&|filter| filter.network = Some(base())));
-    filters.push(of(&|filter| (filter.refundable, filter.limit) = (Some(at_most(RUNS_MAX)), 3)));
-    filters.extend(PaymentState::ALL.iter().map(|state| of(&|filter| filter.state = Some(*state))));
-    filters.extend(DeliveryState::ALL.iter().map(|state| of(&|filter| filter.delivery = Some(*state))));
-    for filter in filters {
-        found.push(format!("{filter:?}: {}", all(store.payments(filter.clone()).await.unwrap())));
-    }
-    found
 }
 
 struct World {

@@ -231,9 +231,7 @@ impl World {
             Act::Settle(id, landing) => self.audit_settle(id, landing),
             Act::Refuse(id, evidence) => self.audit_refusal(id, evidence.as_ref()),
             Act::Expire(id) => self.audit_expiry(id),
-            Act::Finalize(landings) => {
-                landings.iter().for_each(|(id, landing)| self.audit_final(id, landing))
-            }
+            Act::Finalize(all) => all.iter().for_each(|(id, landing)| self.audit_final(id, landing)),
             Act::Lose(id) => self.audit_loss(id),
             Act::Adopt | Act::KeepLease | Act::Other => {}
         }

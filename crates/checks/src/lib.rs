@@ -10,4 +10,5 @@ mod imports;
 mod metrics;
 mod packages;
 mod pages;
+mod rooms;
 mod whole;

@@ -5,9 +5,9 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::app::Host;
 use crate::chat::{is_private, privacy};
 use crate::error::ApiError;
+use crate::host::Host;
 
 /// A nonce is 32 bytes in hex.
 const NONCE_HEX_CHARS: usize = 64;

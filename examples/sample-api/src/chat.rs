@@ -1,6 +1,6 @@
 //! `POST /v1/chat/completions`: plain and streamed.
 
-mod question;
+pub(crate) mod question;
 mod stream;
 mod text;
 mod usage;
@@ -17,10 +17,10 @@ pub use question::{Message, Question};
 pub use text::{Reply, reply, tokens};
 pub use usage::{Usage, is_private, privacy};
 
-use crate::app::Host;
+use crate::body;
 use crate::buyer::Buyer;
 use crate::error::ApiError;
-use crate::pricing;
+use crate::host::Host;
 
 /// What every part of one answer says about itself.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub(crate) async fn complete(
     let price = host.price(&req, &body)?;
     let service = price.service;
     let reserve = price.reserve.ok_or_else(|| ApiError::internal("no_reserve"))?;
-    let question = Question::read(pricing::read(&body)?)?;
+    let question = Question::read(body::read(&body)?)?;
     host.runs.count(&buyer);
     let cap = question.output_tokens_max.unwrap_or(u64::MAX).min(reserve.output_tokens_max);
     let reply = reply(&question.messages, &question.model, cap);
@@ -56,8 +56,8 @@ pub(crate) async fn complete(
         paid,
     };
     let envelope = Envelope {
-        id: format!("chatcmpl-{}", buyer.request_id(crate::app::random()?)),
-        created: crate::app::unix_seconds(),
+        id: format!("chatcmpl-{}", buyer.request_id(crate::host::random()?)),
+        created: crate::host::unix_seconds(),
         model: question.model,
     };
     if question.stream {

@@ -1,6 +1,6 @@
 //! `POST /v1/generation-requests` and `GET /v1/generation-requests/{request_id}`.
 
-mod order;
+pub(crate) mod order;
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use quittance_quote::Body;
 
 pub use order::{ITEMS_MAX, Item, Make, Order, Wait};
 
-use crate::app::Host;
+use crate::body;
 use crate::buyer::Buyer;
 use crate::error::ApiError;
+use crate::host::Host;
 use crate::jobs::{Job, JobFacts, Output, Started, State, Ticket};
 use crate::media::{self, MediaError};
-use crate::pricing;
 
 /// Makes images and films, now or in the background.
 pub(crate) async fn submit(
@@ -33,7 +33,7 @@ pub(crate) async fn submit(
     let body = Body::new(&body);
     host.price(&req, &body)?;
     let wait = Wait::parse(req.query_string())?;
-    let order = Order::read(pricing::read(&body)?)?;
+    let order = Order::read(body::read(&body)?)?;
     host.runs.count(&buyer);
     let job = start(&host, &buyer, order)?;
     answer(job, wait).await
@@ -53,10 +53,10 @@ pub(crate) async fn poll(
 
 fn start(host: &Host, buyer: &Buyer, order: Order) -> Result<Job, ApiError> {
     let facts = JobFacts {
-        request_id: buyer.request_id(crate::app::random()?),
+        request_id: buyer.request_id(crate::host::random()?),
         client_request_id: order.client_request_id.clone(),
         billing_source: buyer.billing_source(),
-        created_at: crate::app::unix_seconds(),
+        created_at: crate::host::unix_seconds(),
     };
     match host.jobs.start(facts) {
         Started::Known(job) => Ok(job),

@@ -5,14 +5,12 @@ use std::time::Duration;
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
 use quittance_actix::Paid;
-use quittance_quote::{EndpointInfo, PriceRequest, Pricing};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::app::Host;
 use crate::buyer::Buyer;
 use crate::error::ApiError;
-use crate::pricing::{GENERATION_PATH, endpoint};
+use crate::host::Host;
 
 /// How long `/test/slow` works.
 const SLOW_MS: u64 = 1_500;
@@ -21,37 +19,6 @@ const BIG_BYTES_MAX: usize = 256 * 1_048_576;
 const BIG_CHUNK_BYTES: usize = 65_536;
 /// What `/test/big` says again and again; no length divides it.
 const BIG_TEXT: &str = "The goods, in plain words, as they were paid for. ";
-/// The paid hooks cost what this buys.
-const PRICED_BODY: &str =
-    r#"{"requests":[{"type":"image","model":"gen","prompt":"a test","aspect_ratio":"1:1"}]}"#;
-
-/// The hooks as discovery shows them.
-pub(crate) fn endpoints() -> Vec<EndpointInfo> {
-    let price = "one image of the model gen";
-    vec![
-        endpoint("GET", "/test/handler-runs", Pricing::Free, "free", "How often paid handlers ran"),
-        endpoint("POST", "/test/slow", Pricing::Paid, price, "Works for about 1.5 seconds"),
-        endpoint("POST", "/test/fail", Pricing::Paid, price, "Always answers 500"),
-        endpoint("POST", "/test/fail-once", Pricing::Paid, price, "Answers 500 at a payment's first run"),
-        endpoint("POST", "/test/big", Pricing::Paid, price, "Streams as many bytes as its body says"),
-    ]
-}
-
-/// Whether this is one of the paid hooks.
-pub(crate) fn is_paid(method: &str, path: &str) -> bool {
-    method == "POST" && matches!(path, "/test/slow" | "/test/fail" | "/test/fail-once" | "/test/big")
-}
-
-/// The request whose price the hooks have.
-pub(crate) fn priced_as() -> PriceRequest<'static> {
-    PriceRequest {
-        method: "POST",
-        path: GENERATION_PATH,
-        query: "",
-        content_type: Some("application/json"),
-        body: PRICED_BODY.as_bytes(),
-    }
-}
 
 /// Mounts the hooks.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
@@ -81,7 +48,7 @@ async fn slow(host: web::Data<Host>, req: HttpRequest, paid: Option<Paid>) -> Re
     let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
     host.runs.count(&buyer);
     tokio::time::sleep(Duration::from_millis(SLOW_MS)).await;
-    let answer = json!({ "request_id": buyer.request_id(crate::app::random()?), "worked_ms": SLOW_MS });
+    let answer = json!({ "request_id": buyer.request_id(crate::host::random()?), "worked_ms": SLOW_MS });
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer.to_string()))
 }
 
@@ -101,7 +68,7 @@ async fn fail_once(
     if paid.is_some_and(|paid| paid.run == 1) {
         return Err(ApiError::internal("failed_on_purpose"));
     }
-    let answer = json!({ "request_id": buyer.request_id(crate::app::random()?) });
+    let answer = json!({ "request_id": buyer.request_id(crate::host::random()?) });
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer.to_string()))
 }
 

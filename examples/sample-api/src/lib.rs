@@ -1,14 +1,18 @@
 #![doc = include_str!("../README.md")]
 
-pub mod app;
+mod app;
 mod attestation;
+mod body;
 pub mod buyer;
 pub mod chat;
 pub mod error;
 pub mod generation;
 mod hooks;
+pub mod host;
 pub mod jobs;
 pub mod keys;
 pub mod media;
+pub mod paths;
+mod priced_hooks;
 pub mod pricing;
 pub mod runs;

@@ -11,9 +11,9 @@ use quittance_actix::{Callers, Connections, Gate, Identity, Limits, Mount as _, 
 use quittance_facilitator::config::Config;
 use quittance_facilitator::{Facilitator, LOG_TARGETS_WITH_REQUESTS};
 use quittance_quote::Catalogue;
-use sample_api::app::Host;
+use sample_api::host::Host;
 use sample_api::keys::ApiKeys;
-use sample_api::pricing::{CHAT_PATH, GENERATION_PATH};
+use sample_api::paths::{CHAT_PATH, GENERATION_PATH};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 

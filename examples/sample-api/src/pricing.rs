@@ -5,18 +5,15 @@
 
 use std::sync::Arc;
 
-use quittance_protocol::{Amount, Json};
+use quittance_protocol::Amount;
 use quittance_quote::{Body, Catalogue, EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route};
 
-use crate::chat;
+use crate::body::read;
+use crate::chat::question::Question;
 use crate::error::ApiError;
-use crate::generation;
-use crate::hooks;
-
-/// Where images and films are sold.
-pub const GENERATION_PATH: &str = "/v1/generation-requests";
-/// Where text is sold.
-pub const CHAT_PATH: &str = "/v1/chat/completions";
+use crate::generation::order::{Order, Wait};
+use crate::paths::{CHAT_PATH, GENERATION_PATH};
+use crate::priced_hooks::{self as hooks, endpoint};
 
 /// A catalogue wrapped in this host's own rules and endpoints.
 pub struct HostPricer {
@@ -47,28 +44,6 @@ impl HostPricer {
         let price = self.catalogue.price_body(request, body)?;
         rules(request, body)?;
         Ok(price)
-    }
-}
-
-/// An [`EndpointInfo`] of a JSON endpoint.
-pub(crate) fn endpoint(
-    method: &str,
-    path: &str,
-    pricing: Pricing,
-    summary: &str,
-    description: &str,
-) -> EndpointInfo {
-    EndpointInfo {
-        method: method.to_owned(),
-        path: path.to_owned(),
-        pricing,
-        summary: summary.to_owned(),
-        description: description.to_owned(),
-        mime_type: "application/json".to_owned(),
-        example: (pricing == Pricing::Paid).then(|| "{}".to_owned()),
-        body_schema: None,
-        query: Vec::new(),
-        service_min: None,
     }
 }
 
@@ -110,17 +85,10 @@ impl Pricer for HostPricer {
 fn rules(request: &PriceRequest<'_>, body: &Body<'_>) -> Result<(), ApiError> {
     match request.path {
         GENERATION_PATH => {
-            generation::Wait::parse(request.query)?;
-            generation::Order::check(read(body)?)
+            Wait::parse(request.query)?;
+            Order::check(read(body)?)
         }
-        CHAT_PATH => chat::Question::check(read(body)?),
+        CHAT_PATH => Question::check(read(body)?),
         _ => Ok(()),
     }
-}
-
-/// The body as JSON, read at most once.
-pub(crate) fn read<'b, 'a>(body: &'b Body<'a>) -> Result<&'b Json<'a>, ApiError> {
-    body.json().map_err(|problem| {
-        ApiError::bad_request("invalid_json", format!("the body is not valid JSON: {problem}"))
-    })
 }

@@ -1,5 +1,8 @@
 //! Configuration: TOML, overlaid by `QUITTANCE__SECTION__KEY` variables.
 //!
+//! Owns every key, its range and its words. May touch: names of coins and of rate sources.
+//! Nothing gets stuck here: what is wrong ends the start, with the key to change.
+//!
 //! Parsed once; unknown keys are errors; secrets stand here only by reference.
 //! One file per section; `check` holds what sections demand of each other.
 

@@ -1,4 +1,7 @@
 //! Exchange rates of the native coins.
+//!
+//! Owns the last known rate of each coin and how old it is. May touch: `metrics`, the clock.
+//! A rate that no source tells any more closes its networks (`no_rate`); the next one opens them.
 
 mod chainlink;
 mod coin;

@@ -1,4 +1,8 @@
 //! From a configuration to a running facilitator.
+//!
+//! Owns the order in which things begin. May touch every room.
+//! A network whose nodes do not answer connects later; what could not be finished under this
+//! configuration ends the start.
 
 pub(crate) mod connect;
 pub(crate) mod error;

@@ -7,7 +7,7 @@ use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::{App, test};
 use quittance_quote::Catalogue;
-use sample_api::app::Host;
+use sample_api::host::Host;
 use sample_api::keys::ApiKeys;
 use serde_json::Value;
 use sha2::{Digest, Sha256};

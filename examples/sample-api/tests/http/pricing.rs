@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use quittance_quote::{Catalogue, PriceRequest, Pricer, Pricing, Route};
-use sample_api::app::Host;
+use sample_api::host::Host;
 use sample_api::keys::ApiKeys;
 use sample_api::pricing::HostPricer;
 

@@ -9,21 +9,21 @@ use serde::{Deserialize, Serialize};
 use solana_sdk::signature::{Keypair, Signer};
 use tokio::sync::Semaphore;
 
+use crate::ask::{read_account, read_mint, read_rent};
 use crate::blockhashes::Blockhashes;
 use crate::cluster::{Identified, StandIn};
 use crate::commitment::Commitment;
 use crate::error::SolanaError;
+use crate::height_gate::HeightGate;
 use crate::history::Memory;
 use crate::inspect::Rules;
 use crate::instructions as layout;
 use crate::key;
+use crate::limits::LANDING_SEARCHES_MAX;
 use crate::node::Node;
 use crate::payment::SolanaPayment;
-use crate::read::{read_account, read_mint, read_rent};
 use crate::recipient;
 use crate::rpc::{HttpRpc, Rpc, RpcFailure};
-use crate::scan::HeightGate;
-use crate::used::LANDING_SEARCHES_MAX;
 
 /// Base fee of one signature (Solana documentation, "Fees").
 pub const LAMPORTS_PER_SIGNATURE: u64 = 5_000;

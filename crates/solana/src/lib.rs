@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod arrivals;
+mod ask;
 mod blockhashes;
 mod broadcast;
 mod chain;
@@ -8,8 +9,10 @@ mod check;
 mod classify;
 mod cluster;
 mod commitment;
+mod deadline;
 mod error;
 mod health;
+mod height_gate;
 mod history;
 mod identity;
 mod inspect;
@@ -34,25 +37,26 @@ mod testing;
 mod used;
 
 pub use arrivals::{ARRIVALS_MAX, ArrivalCursor};
-pub use blockhashes::BLOCKS_LEFT_MIN;
 pub use broadcast::Broadcast;
 pub use chain::{
     LAMPORTS_PER_SIGNATURE, SIGNATURES_PER_PAYMENT, SignedTransaction, SolanaChain, SolanaConfig, SolanaFees,
     SolanaView, TokenAccountPolicy,
 };
 pub use commitment::Commitment;
+pub use deadline::BLOCKS_LEFT_MIN;
 pub use error::{MalformedTransaction, SolanaError};
+pub use height_gate::HEIGHT_READ_INTERVAL_MS;
 pub use identity::{SolanaIdentity, identify};
 pub use inspect::{LIGHTHOUSE_MAX, MEMO_BYTES_MAX};
 pub use key::wallet_address;
-pub use limits::INSTRUCTIONS_MAX;
+pub use limits::{INSTRUCTIONS_MAX, LANDING_SEARCHES_MAX};
 pub use message::TRANSACTION_BYTES_MAX;
 pub use payer::{PayerOptions, PaymentParts, SolanaPayer, build_payment};
 pub use payment::{SolanaPayment, SolanaWatch};
 pub use payout::{Payout, SolanaState};
 pub use ports::{SolanaDecode, facts, ports};
 pub use rpc::{HttpRpc, RPC_ANSWER_BYTES_MAX, Rpc, RpcFailure};
-pub use scan::{HEIGHT_READ_INTERVAL_MS, UNSHOWN_PATIENCE};
+pub use scan::UNSHOWN_PATIENCE;
 pub use standing::SolanaLanded;
 pub use status::{STATUS_CACHE_SLOTS, STATUSES_PER_CALL};
-pub use used::{LANDING_SEARCH_MAX, LANDING_SEARCHES_MAX};
+pub use used::LANDING_SEARCH_MAX;

@@ -2,3 +2,6 @@
 
 /// Limit, price, creation, transfer, memo and four assertions.
 pub const INSTRUCTIONS_MAX: usize = 9;
+
+/// Most searches at once on one cluster: whoever holds a landed payment can cause one.
+pub const LANDING_SEARCHES_MAX: usize = 4;

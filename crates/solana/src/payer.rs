@@ -9,6 +9,7 @@ use quittance_rpc::Endpoints;
 use solana_sdk::hash::Hash;
 use solana_sdk::signature::{Keypair, Signer};
 
+use crate::ask::{read_account, read_blockhash, read_mint};
 use crate::commitment::Commitment;
 use crate::error::{MalformedTransaction, SolanaError};
 use crate::inspect::MEMO_BYTES_MAX;
@@ -16,7 +17,6 @@ use crate::instructions as layout;
 use crate::key;
 use crate::message::{SIGNATURE_BYTES, TRANSACTION_BYTES_MAX};
 use crate::node::Node;
-use crate::read::{read_account, read_blockhash, read_mint};
 use crate::rpc::{HttpRpc, Rpc};
 
 /// Enough for the transfer and a memo; what the official client sets is 20,000.

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use solana_client::rpc_request::RpcRequest;
 use solana_sdk::signature::Signer;
 
+use crate::ask::{Account, parse_account};
 use crate::chain::{LAMPORTS_PER_SIGNATURE, SolanaChain, TokenAccountPolicy};
 use crate::commitment::Commitment;
 use crate::error::SolanaError;
 use crate::instructions as layout;
 use crate::node::Node;
-use crate::read::{Account, parse_account};
 use crate::rpc::RpcFailure;
 
 const CREATION_POLL_MS: u64 = 400;

@@ -7,9 +7,9 @@
 
 use solana_sdk::pubkey::Pubkey;
 
+use crate::ask::Account;
 use crate::error::SolanaError;
 use crate::instructions as layout;
-use crate::read::Account;
 
 const TOKEN_2022: Pubkey = Pubkey::from_str_const("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb");
 const SYSVAR: Pubkey = Pubkey::from_str_const("Sysvar1111111111111111111111111111111111111");

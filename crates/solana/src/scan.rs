@@ -1,6 +1,5 @@
 //! Looking for outcomes on chain: many payments per call, one endpoint per verdict.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use base64::Engine;
@@ -20,9 +19,6 @@ use crate::payment::SolanaWatch;
 use crate::rpc::RpcFailure;
 use crate::status::{Seen, Source, statuses};
 
-/// The finalized height is read, and histories are searched, at most this often, and
-/// only while something is missing.
-pub const HEIGHT_READ_INTERVAL_MS: i64 = 2_000;
 /// How long a landing waits for its transaction to be shown before its status has to do.
 pub const UNSHOWN_PATIENCE: Duration = Duration::from_secs(2);
 /// `getTransaction` calls at the same time.
@@ -32,25 +28,6 @@ const LANDING_READS_MAX: usize = 8;
 const LANDINGS: &str = "landings";
 
 const TRANSACTION: RpcRequest = RpcRequest::GetTransaction;
-
-/// When the finalized height was read last.
-#[derive(Default)]
-pub(crate) struct HeightGate {
-    last_read_ms: Mutex<Option<i64>>,
-}
-
-impl HeightGate {
-    /// Whether it may be read now; if so, the next time is an interval away.
-    fn open(&self, now_ms: i64) -> bool {
-        let Ok(mut last) = self.last_read_ms.lock() else { return true };
-        let due =
-            last.is_none_or(|last| now_ms < last || now_ms.saturating_sub(last) >= HEIGHT_READ_INTERVAL_MS);
-        if due {
-            *last = Some(now_ms);
-        }
-        due
-    }
-}
 
 impl SolanaChain {
     /// Looks for every watched payment: one status call per

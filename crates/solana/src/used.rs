@@ -19,8 +19,6 @@ use crate::status::is_signature;
 
 /// Transactions of the payer that one search reads at most, newest first.
 pub const LANDING_SEARCH_MAX: usize = 12;
-/// Most searches at once on one cluster: whoever holds a landed payment can cause one.
-pub const LANDING_SEARCHES_MAX: usize = 4;
 /// Longest search.
 const LANDING_SEARCH_TIME_MAX: Duration = Duration::from_secs(4);
 

@@ -5,7 +5,7 @@ use quittance_protocol::Standing;
 use super::memory::NO_HISTORY_LOOKS;
 use super::*;
 use crate::SolanaLanded;
-use crate::scan::HEIGHT_READ_INTERVAL_MS;
+use crate::height_gate::HEIGHT_READ_INTERVAL_MS;
 use crate::testing::{
     FakeRpc, WITNESS, chain, epoch, landed_answer, nowhere, official, payload, status, transaction,
 };

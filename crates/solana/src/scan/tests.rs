@@ -3,11 +3,11 @@ use std::sync::Arc;
 use quittance_protocol::Deadline;
 
 use super::*;
-use crate::STATUSES_PER_CALL;
 use crate::testing::{
     AMOUNT, FakeRpc, chain, epoch, landed_answer, nowhere, official, payload, status, transaction,
     with_creation,
 };
+use crate::{HEIGHT_READ_INTERVAL_MS, STATUSES_PER_CALL};
 
 struct Case {
     watch: SolanaWatch,

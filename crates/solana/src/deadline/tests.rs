@@ -145,23 +145,6 @@ async fn i7_what_another_endpoint_said_of_a_blockhash_is_not_used() {
     assert_eq!(chain.deadline(&payment(&chain), &accepted).await, Ok(Deadline::BlockHeight(1_151)));
 }
 
-/// Two words about one blockhash: the one that waits longer, and a bounded memory.
-#[test]
-fn what_is_remembered_is_bounded_and_never_lowered() {
-    let known = Blockhashes::default();
-    let at = |hash, last_valid| Newest { hash, last_valid, slot: None };
-    assert!(known.learn(0, at(hash(1), 500)));
-    assert!(known.learn(0, at(hash(1), 400)));
-    assert_eq!(known.last_valid(0, &hash(1)), Some(500));
-    for number in 0..5_000_u32 {
-        let mut bytes = [0xee; 32];
-        bytes[..4].copy_from_slice(&number.to_le_bytes());
-        assert!(known.learn(0, at(Hash::new_from_array(bytes), u64::from(number))));
-    }
-    assert_eq!(known.lock().hashes.len(), KNOWN_MAX);
-    assert_eq!(known.last_valid(0, &hash(1)), None);
-}
-
 /// One answer of a balancer's node that counts otherwise must not close the network: whoever
 /// pays over a fresh blockhash would be told to sign again, for ever.
 #[tokio::test]

@@ -1,33 +1,19 @@
-//! What a payment on record is answered, and the words of every answer.
+//! What a payment on record is answered.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use quittance_ledger::{Known, LedgerError, Origin, Payment, PaymentState};
-use quittance_protocol::{ErrorCode, PaymentKey, RetryAction, SettleResponse};
-use serde_json::Map;
+use quittance_ledger::{Known, Origin, Payment, PaymentState};
+use quittance_protocol::{ErrorCode, PaymentKey};
 use tokio::time::Instant;
 
 use crate::Inner;
-use crate::admission::copies::seat;
+use crate::admission::news::News;
+use crate::api::receipts::{PENDING_RETRY_SECONDS, conflict, pending_receipt, unavailable};
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::chain::Verified;
 use crate::in_flight::notices::Notice;
-use crate::metrics::trouble::{self, Trouble};
+use crate::in_flight::seats::seat;
 use crate::network::used;
-
-/// How often a waiter rereads the ledger when nobody in this process announces
-/// anything: another replica may own the payment.
-const REREAD_PAUSE: Duration = Duration::from_millis(500);
-
-/// What `Retry-After` says while a verdict is outstanding.
-pub(crate) const PENDING_RETRY_SECONDS: u64 = 2;
-
-/// The reason of [`unavailable`].
-pub(crate) const LEDGER: &str = "ledger";
-
-/// What `Retry-After` says when a chain or the ledger cannot be reached.
-pub(crate) const UNAVAILABLE_RETRY_SECONDS: u64 = 5;
 
 /// Said of a purchase whose transaction is, byte for byte, that of an earlier one.
 const SAME_MESSAGE: &str = "your client made one and the same transaction for this request and for an \
@@ -100,7 +86,8 @@ impl Inner {
             let message = "this payment bought another request";
             return Some(conflict(ErrorCode::RequestMismatch, message, &known.payment));
         }
-        let mut changes = notice.subscribe();
+        let mut news = News::of(&notice, until);
+        let mut is_last = false;
         loop {
             if known.is_free() {
                 return None;
@@ -108,23 +95,11 @@ impl Inner {
             if let Some(outcome) = self.answer_now(&known, sale).await {
                 return Some(outcome);
             }
-            let pause = tokio::time::sleep_until(until.min(Instant::now() + REREAD_PAUSE));
-            tokio::select! {
-                biased;
-                _ = changes.changed() => {}
-                () = pause => {}
+            if is_last {
+                return Some(self.pending(&known.payment).await);
             }
-            match self.reread(&notice, &known.payment, until).await {
-                Ok(Some(fresh)) => known.payment = fresh,
-                Ok(None) => {}
-                Err(error) => trouble::note(Trouble::Reread, "", &error),
-            }
-            if Instant::now() >= until && !known.is_free() {
-                return match self.answer_now(&known, sale).await {
-                    Some(outcome) => Some(outcome),
-                    None => Some(self.pending(&known.payment).await),
-                };
-            }
+            known.payment = news.next(self, known.payment).await;
+            is_last = news.is_over();
         }
     }
 
@@ -149,19 +124,9 @@ impl Inner {
         notice: &Arc<Notice>,
         until: Instant,
     ) -> PayOutcome {
-        let mut changes = notice.subscribe();
-        while !known.state.is_final() && Instant::now() < until {
-            let pause = tokio::time::sleep_until(until.min(Instant::now() + REREAD_PAUSE));
-            tokio::select! {
-                biased;
-                _ = changes.changed() => {}
-                () = pause => {}
-            }
-            match self.reread(notice, &known, until).await {
-                Ok(Some(fresh)) => known = fresh,
-                Ok(None) => {}
-                Err(error) => trouble::note(Trouble::Reread, "", &error),
-            }
+        let mut news = News::of(notice, until);
+        while !known.state.is_final() && !news.is_over() {
+            known = news.next(self, known).await;
         }
         if !known.state.is_final() {
             let receipt = pending_receipt(&known);
@@ -218,10 +183,6 @@ fn other_holder(known: &Payment) -> PayOutcome {
     PayOutcome::Refused(Rejection::new(ErrorCode::DuplicateSettlement, message).of(known.payer.clone()))
 }
 
-pub(crate) fn reject(code: ErrorCode, message: &str) -> Rejection {
-    Rejection::new(code, message)
-}
-
 fn refusal_of(known: &Payment) -> Rejection {
     let (code, message) = known
         .refusal
@@ -229,54 +190,4 @@ fn refusal_of(known: &Payment) -> Rejection {
         .unwrap_or((ErrorCode::UnexpectedSettleError, "the payment was refused".to_owned()));
     let transaction = used::named_in(code, &message);
     Rejection { transaction, ..Rejection::new(code, message).of(known.payer.clone()) }
-}
-
-pub(crate) fn unavailable(error: &LedgerError) -> PayOutcome {
-    trouble::note(Trouble::Ledger, "", error);
-    not_now(LEDGER)
-}
-
-/// This payment cannot be taken, or looked up, for the moment; `reason` as in
-/// [`PayOutcome::Unavailable`].
-pub(crate) fn not_now(reason: &'static str) -> PayOutcome {
-    PayOutcome::Unavailable { retry_after_seconds: UNAVAILABLE_RETRY_SECONDS, reason }
-}
-
-pub(crate) fn conflict(code: ErrorCode, message: &str, known: &Payment) -> PayOutcome {
-    let settled = known.state == PaymentState::Settled;
-    PayOutcome::Conflict { code, message: message.to_owned(), receipt: settled.then(|| receipt(known)) }
-}
-
-/// The receipt of a settled payment.
-pub(crate) fn receipt(known: &Payment) -> SettleResponse {
-    SettleResponse {
-        success: true,
-        error_reason: None,
-        error_message: None,
-        payer: Some(known.payer.clone()),
-        transaction: known.transaction.clone().unwrap_or_default(),
-        network: known.network.to_string(),
-        amount: Some(known.amount.to_string()),
-        payment_state: Some(known.state.to_string()),
-        retry_action: None,
-        retry_after_seconds: None,
-        other: Map::new(),
-    }
-}
-
-/// `settlement_pending`, with the hash once there is one (P5).
-pub(crate) fn pending_receipt(known: &Payment) -> SettleResponse {
-    SettleResponse {
-        success: false,
-        error_reason: Some(ErrorCode::SettlementPending),
-        error_message: Some("send the same payment again".to_owned()),
-        retry_action: Some(RetryAction::RetrySamePayment),
-        retry_after_seconds: Some(PENDING_RETRY_SECONDS),
-        payment_state: Some(pending_word(known).to_owned()),
-        ..receipt(known)
-    }
-}
-
-fn pending_word(known: &Payment) -> &'static str {
-    if known.state == PaymentState::Settled { "settled" } else { "pending" }
 }

@@ -4,47 +4,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::{LedgerError, Payment};
 use quittance_protocol::{ErrorCode, PaymentKey, PaymentPayload, RetryAction, SettleResponse};
 use serde_json::Map;
 use tokio::time::Instant;
 
-use crate::admission::answer::{PENDING_RETRY_SECONDS, pending_receipt};
+use crate::Inner;
 use crate::api::PayOutcome;
-use crate::in_flight::notices::{Notice, Reading};
+use crate::api::receipts::{PENDING_RETRY_SECONDS, pending_receipt};
+use crate::in_flight::notices::{Glimpse, Notice};
 use crate::in_flight::places::Presented;
-use crate::{Inner, in_flight::notices::Glimpse};
+use crate::in_flight::seats::mixed;
 
 /// How long what one copy read is news to the others, unless something is announced.
-const SHARED_FOR: Duration = Duration::from_millis(250);
+pub(crate) const SHARED_FOR: Duration = Duration::from_millis(250);
 
 impl Inner {
-    /// The payment as the ledger has it now; `None` if it has none, or does not say
-    /// until then.
-    pub(crate) async fn reread(
-        &self,
-        notice: &Notice,
-        known: &Payment,
-        until: Instant,
-    ) -> Result<Option<Payment>, LedgerError> {
-        // A ledger that hangs is waited for together, and no longer than anybody waits.
-        let Ok(mut reading) = tokio::time::timeout_at(until, notice.reading.lock()).await else {
-            return Ok(None);
-        };
-        let announced = notice.announced();
-        if let Some(last) = &*reading
-            && last.announced == announced
-            && last.payment.id == known.id
-            && last.at.elapsed() < SHARED_FOR
-        {
-            return Ok(Some(last.payment.clone()));
-        }
-        let at = Instant::now();
-        let fresh = self.context.ledger.payment(&known.id).await?;
-        *reading = fresh.clone().map(|payment| Reading { at, announced, payment });
-        Ok(fresh)
-    }
-
     /// See [`crate::Facilitator::presented`].
     pub(crate) fn presented(&self, payload: &PaymentPayload) -> Option<Presented> {
         let identity = self.identify(payload)?;
@@ -95,22 +69,6 @@ impl Inner {
 
 fn lock(notice: &Arc<Notice>) -> std::sync::MutexGuard<'_, Glimpse> {
     notice.glimpse.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// What a payment's copies share places and turns by. A signature that may be made up
-/// has them for itself.
-pub(crate) fn seat(key: &PaymentKey, digest: &[u8; 32], is_signed: bool) -> PaymentKey {
-    if is_signed { *key } else { mixed(key, digest) }
-}
-
-/// A place of its own for a signature that is not the payer's: whoever made it up
-/// must not sit in the places of the payment itself.
-pub(crate) fn mixed(key: &PaymentKey, digest: &[u8; 32]) -> PaymentKey {
-    let mut bytes = *key.as_bytes();
-    for (byte, other) in bytes.iter_mut().zip(digest) {
-        *byte ^= other;
-    }
-    PaymentKey::from_bytes(bytes)
 }
 
 /// `settlement_pending` of a payment that is not on record yet.

@@ -5,12 +5,17 @@
 //! than `gate.pending_wait_seconds`; nothing of it is on record yet.
 
 pub(crate) mod answer;
-pub(crate) mod checks;
+pub(crate) mod chain_check;
+pub(crate) mod claim;
 pub(crate) mod copies;
+pub(crate) mod decision;
 pub(crate) mod early;
 pub(crate) mod merchant;
+pub(crate) mod news;
 pub(crate) mod pay;
+pub(crate) mod price;
 pub(crate) mod recall;
 pub(crate) mod repeats;
 pub(crate) mod room;
 pub(crate) mod waiting;
+pub(crate) mod way;

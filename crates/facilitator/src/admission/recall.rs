@@ -13,7 +13,8 @@ use quittance_protocol::{ErrorCode, Network, PaymentPayload, VerifyRequest};
 use tokio::time::Instant;
 
 use crate::Inner;
-use crate::admission::answer::{Holder, conflict, reject, unavailable};
+use crate::admission::answer::Holder;
+use crate::api::receipts::{conflict, reject, unavailable};
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::chain::{Identity, identify};
 use crate::metrics::trouble::{self, Trouble};

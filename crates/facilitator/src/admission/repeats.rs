@@ -1,11 +1,11 @@
 //! Calls that clients repeat by themselves, signing anew each time (P7), and what
 //! payers call their purchases.
 
-use quittance_ledger::{ClaimOutcome, Known, NewClaim, Payment, RepeatPolicy};
+use quittance_ledger::{ClaimOutcome, Known, NewClaim, RepeatPolicy};
 use quittance_protocol::ErrorCode;
 
-use crate::admission::answer::{pending_receipt, unavailable};
-use crate::api::{PayOutcome, Rejection};
+use crate::admission::decision::{Claimed, NotTaken, Stop};
+use crate::api::Rejection;
 use crate::chain::Verified;
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::strangers;
@@ -20,39 +20,11 @@ pub(crate) const NAMES_ANOTHER: &str = "this payment-identifier or Idempotency-K
 const ALIASES_MAX: u32 = 1_000;
 
 /// What `Retry-After` says beyond that.
-const CROWDED_RETRY_SECONDS: u64 = 60;
+pub(crate) const CROWDED_RETRY_SECONDS: u64 = 60;
 
 /// By how much replicas' clocks may differ before two parallel calls could be
 /// taken for one that was repeated.
 const CLOCKS_DIFFER_MS: i64 = 5_000;
-
-/// What a claim came to.
-pub(crate) enum Claimed {
-    /// What stands under the key.
-    Known(Known),
-    /// Its name is another payment's.
-    Named,
-    /// This payment has as many aliases as one may.
-    Crowded(Payment),
-}
-
-impl Claimed {
-    /// What the gate may answer from, or what it says instead.
-    pub(crate) fn or_conflict(self) -> Result<Known, Box<PayOutcome>> {
-        match self {
-            Self::Known(known) => Ok(known),
-            Self::Named => Err(Box::new(PayOutcome::Conflict {
-                code: ErrorCode::RequestMismatch,
-                message: NAMES_ANOTHER.to_owned(),
-                receipt: None,
-            })),
-            Self::Crowded(payment) => Err(Box::new(PayOutcome::Pending {
-                receipt: pending_receipt(&payment),
-                retry_after_seconds: CROWDED_RETRY_SECONDS,
-            })),
-        }
-    }
-}
 
 /// Whether the chain only found that the payer cannot pay once more. It has
 /// looked whether the authorization is used by then, and it is not; but not yet at
@@ -80,14 +52,14 @@ impl Inner {
         payment: &Verified,
         (draft, caller): (&NewClaim, Caller),
         refusal: Option<&Rejection>,
-    ) -> Result<Option<Known>, PayOutcome> {
+    ) -> Result<Option<Claimed>, Stop> {
         if refusal.is_some_and(|rejection| !cannot_pay_again(payment, rejection)) {
             return Ok(None);
         }
         let ledger = &self.context.ledger;
         // Before a node is asked: most who are refused have nothing to come back for.
         let reading = self.strangers.reading(payment.signer()).await;
-        let earlier = ledger.earlier(draft).await.map_err(|error| unavailable(&error))?;
+        let earlier = ledger.earlier(draft).await.map_err(|error| Stop::unread(&error))?;
         drop(reading);
         if earlier.is_none() {
             return Ok(None);
@@ -95,22 +67,19 @@ impl Inner {
         if refusal.is_none() {
             match self.check_chain(net, payment, caller).await {
                 Ok(_) => {}
-                Err(PayOutcome::Refused(rejection)) if cannot_pay_again(payment, &rejection) => {}
+                Err(NotTaken::Chain(rejection)) if cannot_pay_again(payment, &rejection) => {}
                 // Nobody looked: whoever is to be answered from earlier asks again (P7).
-                Err(PayOutcome::Refused(rejection)) if rejection.code == ErrorCode::TooManyRequests => {
-                    return Err(PayOutcome::Refused(rejection));
+                Err(NotTaken::Chain(rejection)) if rejection.code == ErrorCode::TooManyRequests => {
+                    return Err(rejection.into());
                 }
-                Err(PayOutcome::Refused(_)) => return Ok(None),
-                Err(outcome) => return Err(outcome),
+                Err(NotTaken::Chain(_)) => return Ok(None),
+                Err(NotTaken::NoRoom(stop) | NotTaken::Other(stop)) => return Err(stop),
             }
         }
         let now_ms = self.context.clock.now_ms();
-        let outcome = ledger.claim_alias(draft.clone(), now_ms).await.map_err(|error| unavailable(&error))?;
-        match outcome.map(|outcome| self.not_won(outcome).or_conflict()) {
-            None => Ok(None),
-            Some(Ok(known)) => Ok(Some(known)),
-            Some(Err(outcome)) => Err(*outcome),
-        }
+        let outcome =
+            ledger.claim_alias(draft.clone(), now_ms).await.map_err(|error| Stop::unread(&error))?;
+        Ok(outcome.map(|outcome| self.not_won(outcome)))
     }
 
     /// What a claim that became no payment of its own came to.

@@ -5,23 +5,22 @@
 //! most of what is in flight ends within seconds. Nothing is written meanwhile,
 //! and whoever is sent away keeps the money.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use quittance_ledger::{Balance, Exposed, LedgerError, NewClaim, NoRoom, Reserve};
 use quittance_protocol::{Amount, Deadline, ErrorCode, Family};
 use tokio::time::Instant;
 
-use crate::admission::answer::{not_now, unavailable};
-use crate::admission::checks::Checked;
-use crate::admission::repeats::Claimed;
-use crate::api::{PayOutcome, Rejection};
+use crate::Inner;
+use crate::admission::chain_check::Checked;
+use crate::admission::decision::{Claimed, NotTaken, Stop};
+use crate::admission::way::{Asking, Way};
+use crate::api::Rejection;
 use crate::chain::{ChainView, Verified};
-use crate::in_flight::notices::Notice;
+use crate::in_flight::turn::NotNow;
 use crate::metrics::no_room_word;
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::tariffs;
-use crate::{Caller, Inner};
 
 /// How often one request asks the chain, if room that it waited for went to others.
 const CHECKS_MAX: u32 = 3;
@@ -47,16 +46,6 @@ const BALANCE_RETRY_SECONDS: u64 = 5;
 
 /// The ceilings' window, where nobody can say when it rolls.
 const DAY_SECONDS: u64 = 24 * 60 * 60;
-
-/// Why a payment was not claimed.
-pub(crate) enum NotClaimed {
-    /// The chain says that it would not land.
-    Chain(Rejection),
-    /// No ceiling left room for it.
-    NoRoom(PayOutcome),
-    /// A chain, a price or the ledger is missing.
-    Trouble(PayOutcome),
-}
 
 impl ConfiguredNetwork {
     /// What a payment's source was seen to hold.
@@ -106,43 +95,36 @@ impl Checked {
     }
 }
 
-impl Inner {
-    /// Checks the chain and claims, once there is room.
-    pub(crate) async fn claim_with_room(
-        self: &Arc<Self>,
-        (net, payment, gas, caller): (&Arc<ConfiguredNetwork>, &Verified, Amount, Caller),
-        notice: &Arc<Notice>,
-        until: Instant,
-        new: &(dyn Fn(&Checked) -> NewClaim + Send + Sync),
-    ) -> Result<Claimed, NotClaimed> {
+impl<A: Asking> Way<A> {
+    /// Checks the chain and claims, once there is room, for which nobody waits past `until`.
+    pub(crate) async fn claim(&self, draft: &NewClaim, until: Instant) -> Result<Claimed, NotTaken> {
+        let Self { inner, net, payment, notice, .. } = self;
         let mut checks = 0;
         loop {
-            let reserve = self.wait_for_room(net, payment, gas, until).await?;
+            let reserve = inner.wait_for_room(net, payment, draft.gas, until).await?;
             checks += 1;
-            let checked = match self.check_chain(net, payment, caller).await {
-                Ok(checked) => checked,
-                Err(PayOutcome::Refused(rejection)) => return Err(NotClaimed::Chain(rejection)),
-                Err(outcome) => return Err(NotClaimed::Trouble(outcome)),
-            };
+            let checked = inner.check_chain(net, payment, self.asking.caller()).await?;
             // It may have waited for seconds, and what was known when its offer was matched may
             // not hold any more: nothing is claimed that is known to fail (P3).
             if let Err(closed) = net.takes_payments() {
-                return Err(NotClaimed::Trouble(PayOutcome::Unavailable {
-                    retry_after_seconds: closed.retry_after_seconds(),
-                    reason: closed.as_str(),
-                }));
+                let (reason, retry_after_seconds) = (closed.as_str(), closed.retry_after_seconds());
+                return Err(NotTaken::Other(Stop::NotNow(NotNow { reason, retry_after_seconds })));
             }
-            match self.claim((net, payment), new(&checked), checked.complete(reserve), notice).await {
+            let new =
+                NewClaim { deadline: checked.deadline, watch_from: checked.watch_from, ..draft.clone() };
+            match inner.claim((net, payment), new, checked.complete(reserve), notice).await {
                 Ok(claimed) => return Ok(claimed),
                 Err(LedgerError::NoRoom(why)) if checks >= CHECKS_MAX => {
-                    return Err(NotClaimed::NoRoom(self.no_room(net, payment, why).await));
+                    return Err(NotTaken::NoRoom(inner.no_room(net, payment, why).await));
                 }
-                Err(LedgerError::NoRoom(why)) => self.wait_for_change(net, payment, why, until).await?,
-                Err(error) => return Err(NotClaimed::Trouble(unavailable(&error))),
+                Err(LedgerError::NoRoom(why)) => inner.wait_for_change(net, payment, why, until).await?,
+                Err(error) => return Err(NotTaken::Other(Stop::unwritten(&error))),
             }
         }
     }
+}
 
+impl Inner {
     /// What is to be reserved, once the ledger had room for it.
     async fn wait_for_room(
         &self,
@@ -150,11 +132,11 @@ impl Inner {
         payment: &Verified,
         gas: Amount,
         until: Instant,
-    ) -> Result<Reserve, NotClaimed> {
+    ) -> Result<Reserve, NotTaken> {
         loop {
             let now_ms = self.context.clock.now_ms();
             let Some(reserve) = net.reserve(payment, gas, now_ms) else {
-                return Err(NotClaimed::Trouble(not_now(UNPRICED)));
+                return Err(NotTaken::Other(Stop::for_now(UNPRICED)));
             };
             let (ledger, network) = (&self.context.ledger, net.chain.network());
             let reading = self.strangers.reading(payment.signer()).await;
@@ -163,7 +145,7 @@ impl Inner {
             match room {
                 Ok(()) => return Ok(reserve),
                 Err(LedgerError::NoRoom(why)) => self.wait_for_change(net, payment, why, until).await?,
-                Err(error) => return Err(NotClaimed::Trouble(unavailable(&error))),
+                Err(error) => return Err(NotTaken::Other(Stop::unwritten(&error))),
             }
         }
     }
@@ -174,17 +156,19 @@ impl Inner {
         net: &ConfiguredNetwork,
         payment: &Verified,
         gas: Amount,
-    ) -> Result<Reserve, PayOutcome> {
+    ) -> Result<Reserve, NotTaken> {
         let now_ms = self.context.clock.now_ms();
-        let Some(reserve) = net.reserve(payment, gas, now_ms) else { return Err(not_now(UNPRICED)) };
+        let Some(reserve) = net.reserve(payment, gas, now_ms) else {
+            return Err(NotTaken::Other(Stop::for_now(UNPRICED)));
+        };
         let reading = self.strangers.reading(payment.signer()).await;
         let room = self.context.ledger.room(net.chain.network(), &payment.payer, reserve.clone(), now_ms);
         let room = room.await;
         drop(reading);
         match room {
             Ok(()) => Ok(reserve),
-            Err(LedgerError::NoRoom(why)) => Err(self.no_room(net, payment, why).await),
-            Err(error) => Err(unavailable(&error)),
+            Err(LedgerError::NoRoom(why)) => Err(NotTaken::NoRoom(self.no_room(net, payment, why).await)),
+            Err(error) => Err(NotTaken::Other(Stop::unwritten(&error))),
         }
     }
 
@@ -194,7 +178,7 @@ impl Inner {
         payment: &Verified,
         why: NoRoom,
         until: Instant,
-    ) -> Result<(), NotClaimed> {
+    ) -> Result<(), NotTaken> {
         // Whoever asks for an offer now must not get one that would be refused.
         if matches!(why, NoRoom::NetworkInFlight | NoRoom::Spent) {
             let _reading = self.strangers.reading(payment.signer()).await;
@@ -203,30 +187,25 @@ impl Inner {
         }
         let waiting = self.strangers.waiting(payment.signer());
         if !why.is_brief() || Instant::now() >= until || waiting.is_none() {
-            return Err(NotClaimed::NoRoom(self.no_room(net, payment, why).await));
+            return Err(NotTaken::NoRoom(self.no_room(net, payment, why).await));
         }
         tokio::select! {
             biased;
-            () = self.context.stop.cancelled() => Err(NotClaimed::Trouble(not_now("stopping"))),
+            () = self.context.stop.cancelled() => Err(NotTaken::Other(Stop::for_now("stopping"))),
             () = net.freed.notified() => Ok(()),
             () = tokio::time::sleep_until(until.min(Instant::now() + LOOK_PAUSE)) => Ok(()),
         }
     }
 
     /// What is said to who found no room. Nothing was written, nothing was paid.
-    pub(crate) async fn no_room(
-        &self,
-        net: &ConfiguredNetwork,
-        payment: &Verified,
-        why: NoRoom,
-    ) -> PayOutcome {
+    pub(crate) async fn no_room(&self, net: &ConfiguredNetwork, payment: &Verified, why: NoRoom) -> Stop {
         let network = net.chain.network();
         self.context.metrics.no_room(network, why);
         tracing::info!(%network, payer = payment.payer, reason = %why, "no room for a payment");
         let refused =
             |code, message: String| Rejection::new(code, message).of(payment.payer.clone()).retry_same();
-        let unavailable =
-            |retry_after_seconds| PayOutcome::Unavailable { retry_after_seconds, reason: no_room_word(why) };
+        let reason = no_room_word(why);
+        let not_for = |retry_after_seconds| Stop::NotNow(NotNow { reason, retry_after_seconds });
         match why {
             // No authorization of today is good by then.
             NoRoom::PayerBurnt => {
@@ -236,7 +215,7 @@ impl Inner {
                      address, or sign again in {seconds} s"
                 );
                 let rejection = refused(ErrorCode::InvalidTransactionState, message);
-                PayOutcome::Refused(rejection.do_not_retry().after(seconds))
+                Stop::Refused(rejection.do_not_retry().after(seconds))
             }
             // What is under way may come to nothing, and funds may come: then this very
             // payment is good. Whoever signed another one would have two out.
@@ -244,13 +223,11 @@ impl Inner {
                 let message = "payments of this payer that are under way need its balance; send the same \
                      payment again when they have settled or funds were added";
                 let rejection = refused(ErrorCode::InsufficientFunds, message.to_owned());
-                PayOutcome::Refused(rejection.after(BALANCE_RETRY_SECONDS))
+                Stop::Refused(rejection.after(BALANCE_RETRY_SECONDS))
             }
-            NoRoom::Strangers => unavailable(PROBE_RETRY_SECONDS),
-            NoRoom::Exhausted | NoRoom::Spent => unavailable(WINDOW_RETRY_SECONDS),
-            NoRoom::PayerInFlight | NoRoom::NetworkInFlight | NoRoom::CodeInFlight => {
-                not_now(no_room_word(why))
-            }
+            NoRoom::Strangers => not_for(PROBE_RETRY_SECONDS),
+            NoRoom::Exhausted | NoRoom::Spent => not_for(WINDOW_RETRY_SECONDS),
+            NoRoom::PayerInFlight | NoRoom::NetworkInFlight | NoRoom::CodeInFlight => Stop::for_now(reason),
         }
     }
 

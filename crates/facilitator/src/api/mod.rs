@@ -5,6 +5,7 @@
 
 pub(crate) mod active_runs;
 pub(crate) mod caller;
+pub(crate) mod receipts;
 
 use std::fmt;
 use std::sync::Arc;

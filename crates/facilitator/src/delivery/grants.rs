@@ -9,7 +9,7 @@ use quittance_protocol::{ErrorCode, PaymentId};
 use tokio_util::sync::CancellationToken;
 
 use crate::Inner;
-use crate::admission::answer::{conflict, not_now, receipt, unavailable};
+use crate::api::receipts::{conflict, not_now, receipt, unavailable};
 use crate::api::{Grant, PaidFacts, PayOutcome, Sale};
 use crate::context::failpoint;
 use crate::metrics::trouble::{self, Trouble};

@@ -3,5 +3,8 @@
 //! Owns nothing durable: the ledger decides, and losing all of it loses nothing.
 //! Whatever is registered here ends with the guard that was handed out for it.
 
+pub(crate) mod callers;
 pub(crate) mod notices;
 pub(crate) mod places;
+pub(crate) mod seats;
+pub(crate) mod turn;

@@ -12,8 +12,8 @@ use quittance_protocol::{PaymentKey, SettleResponse};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::admission::waiting::Present;
-use crate::api::{PayOutcome, Rejection};
+use crate::in_flight::callers::Present;
+use crate::in_flight::turn::Turn;
 
 /// All notices of this process.
 #[derive(Default)]
@@ -64,32 +64,6 @@ pub(crate) struct Driving(Arc<Notice>);
 impl Drop for Driving {
     fn drop(&mut self) {
         self.0.driven.store(false, Ordering::Release);
-    }
-}
-
-/// What the last holder of the turn learned.
-#[derive(Default)]
-pub(crate) struct Turn {
-    /// The chain's refusal of this very signature, shared with copies that
-    /// waited behind the one that asked.
-    pub(crate) refused: Option<([u8; 32], Rejection)>,
-    /// When nobody could be asked or there was no room, and what was said then.
-    trouble: Option<(Instant, u64, &'static str)>,
-}
-
-impl Turn {
-    /// Notes what one who waited out a node or a ceiling is told, for those behind.
-    pub(crate) fn note_trouble(&mut self, outcome: &PayOutcome) {
-        if let PayOutcome::Unavailable { retry_after_seconds, reason } = outcome {
-            self.trouble = Some((Instant::now(), *retry_after_seconds, reason));
-        }
-    }
-
-    /// The same for whoever has waited since `arrived`: each copy would wait as long
-    /// again, one behind the other.
-    pub(crate) fn trouble_since(&self, arrived: Instant) -> Option<PayOutcome> {
-        let (_, retry_after_seconds, reason) = self.trouble.filter(|(heard, ..)| *heard >= arrived)?;
-        Some(PayOutcome::Unavailable { retry_after_seconds, reason })
     }
 }
 
@@ -225,17 +199,5 @@ mod tests {
         let mut changes = notice.subscribe();
         notice.announce();
         tokio::time::timeout(std::time::Duration::from_secs(5), changes.changed()).await.unwrap();
-    }
-
-    /// Ten copies behind a node that hangs take as long as one.
-    #[test]
-    fn whoever_queued_before_trouble_was_heard_hears_it_too_and_who_came_later_asks() {
-        let mut turn = Turn::default();
-        let queued = Instant::now();
-        assert!(turn.trouble_since(queued).is_none());
-        turn.note_trouble(&PayOutcome::Unavailable { retry_after_seconds: 5, reason: "chain" });
-        assert!(matches!(turn.trouble_since(queued), Some(PayOutcome::Unavailable { reason: "chain", .. })));
-        let later = Instant::now() + std::time::Duration::from_secs(1);
-        assert!(turn.trouble_since(later).is_none(), "another look may find it gone");
     }
 }

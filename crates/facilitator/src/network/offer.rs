@@ -8,8 +8,8 @@ use quittance_protocol::{Amount, OFFERED_IDENTIFIER, PaymentRequired, ResourceRe
 use serde::Serialize;
 use serde_json::{Map, json};
 
-use crate::admission::answer::UNAVAILABLE_RETRY_SECONDS;
 use crate::api::NothingToOffer;
+use crate::api::receipts::UNAVAILABLE_RETRY_SECONDS;
 use crate::network::configured::ConfiguredNetwork;
 
 /// What every 402 says after its networks, around a word that is new each time.

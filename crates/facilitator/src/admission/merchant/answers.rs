@@ -7,10 +7,10 @@ use quittance_protocol::{
 use serde_json::{Map, Value, json};
 
 use crate::Inner;
-use crate::admission::answer::{
+use crate::api::Rejection;
+use crate::api::receipts::{
     PENDING_RETRY_SECONDS, UNAVAILABLE_RETRY_SECONDS, pending_receipt, receipt, reject,
 };
-use crate::api::Rejection;
 use crate::delivery::grants::REFUND_OWED;
 use crate::network::used;
 

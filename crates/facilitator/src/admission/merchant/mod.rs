@@ -12,26 +12,24 @@ mod terms;
 mod verify;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use quittance_ledger::{DeliveryState, LedgerError, NewClaim, Origin, Payment, PaymentState};
-use quittance_protocol::{
-    Amount, Deadline, ErrorCode, IdentifierHash, PaymentId, RequestId, RetryAction, SettleRequest,
-    SettleResponse, VerifyRequest,
-};
+use async_trait::async_trait;
+use quittance_ledger::{DeliveryState, NewClaim, Origin, Payment, PaymentState};
+use quittance_protocol::{Amount, ErrorCode, IdentifierHash, SettleRequest, SettleResponse, VerifyRequest};
 use tokio::time::Instant;
 
-use crate::admission::answer::{Holder, not_now, pending_receipt, receipt, reject};
-use crate::admission::checks::Checked;
-use crate::admission::copies::seat;
-use crate::admission::pay::stored_form;
-use crate::admission::repeats::{Claimed, NAMES_ANOTHER};
-use crate::admission::room::NotClaimed;
+use crate::admission::answer::Holder;
+use crate::admission::claim::Sold;
+use crate::admission::decision::{Claimed, NotTaken, Stop};
+use crate::admission::news::News;
+use crate::admission::repeats::NAMES_ANOTHER;
+use crate::admission::way::{Asking, Way};
+use crate::api::receipts::{pending_receipt, receipt, reject};
 use crate::api::{PayOutcome, Rejection};
 use crate::chain::Verified;
-use crate::in_flight::notices::{Changes, Notice};
+use crate::in_flight::notices::Notice;
 use crate::in_flight::places::{NoPlace, Place, Presented};
-use crate::metrics::trouble::{self, Trouble};
+use crate::in_flight::turn::NotNow;
 use crate::network::configured::ConfiguredNetwork;
 use crate::{Caller, Inner};
 
@@ -41,10 +39,6 @@ pub(crate) use asker::Merchants;
 pub use telling::Telling;
 use telling::Turn;
 use terms::Bound;
-
-/// How often a waiter rereads the ledger when nobody in this process announces
-/// anything: another replica may own the payment, or be telling of it.
-const REREAD_PAUSE: Duration = Duration::from_millis(500);
 
 /// The answer to `/settle`.
 #[derive(Debug)]
@@ -87,11 +81,82 @@ impl Question {
         }
     }
 
+    /// The way of its payment, which nothing is known of yet.
+    fn way<A: Asking>(
+        &self,
+        inner: &Arc<Inner>,
+        net: Arc<ConfiguredNetwork>,
+        payment: Verified,
+        asking: A,
+    ) -> Way<A> {
+        let (inner, notice) = (Arc::clone(inner), Arc::clone(&self.notice));
+        Way { inner, net, payment, asking, notice, until: self.until }
+    }
+
+    fn news(&self) -> News {
+        News::of(&self.notice, self.until)
+    }
+
     /// Whether what is on record is this payment, of this merchant, for this sale.
     fn is_about(&self, known: &Payment) -> bool {
         known.signature_digest == self.holder.signature_digest
             && matches!(&known.origin, Origin::Merchant(merchant) if *merchant == self.merchant)
             && self.bound.covers(&known.fingerprint)
+    }
+}
+
+/// `/settle` of one payment.
+#[derive(Clone)]
+struct Settling(Arc<Question>);
+
+#[async_trait]
+impl Asking for Settling {
+    type Priced = NewClaim;
+    type Taken = Claimed;
+
+    const TAKES_TURNS: bool = true;
+
+    fn caller(&self) -> Caller {
+        self.0.caller
+    }
+
+    fn identifier(&self) -> Result<(), Rejection> {
+        self.0.identifier.clone().map(|_| ())
+    }
+
+    async fn price(way: &Way<Self>) -> Result<NewClaim, Stop> {
+        let Way { inner, net, payment, asking: Self(question), .. } = way;
+        let gas = inner.covers_cost(net, payment)?;
+        let sold = Sold {
+            origin: Origin::Merchant(question.merchant.clone()),
+            fingerprint: question.bound.fingerprint(),
+            identifier: question.identifier.clone()?,
+            idempotency: None,
+            repeats: None,
+            service: payment.amount.checked_sub(gas).unwrap_or(Amount::ZERO),
+            gas,
+            tariff: None,
+            resource: "POST /settle".to_owned(),
+        };
+        Ok(inner.draft(net, payment, sold)?)
+    }
+
+    /// Who sends no request body repeats no call.
+    async fn from_earlier(
+        _: &Way<Self>,
+        _: &NewClaim,
+        _: Option<&Rejection>,
+    ) -> Result<Option<Claimed>, Stop> {
+        Ok(None)
+    }
+
+    async fn take(way: &Way<Self>, draft: &NewClaim) -> Result<Claimed, NotTaken> {
+        way.claim(draft, way.until).await
+    }
+
+    /// Whatever is no payment is said with `success: false`, which servers hand on as 402.
+    fn turns_away(found: &Result<Claimed, Stop>) -> bool {
+        !matches!(found, Ok(Claimed::Known(_)))
     }
 }
 
@@ -119,22 +184,16 @@ impl Inner {
             Ok(place) => place,
             Err(none) => return self.no_place(&network, &question, none).await.into(),
         };
+        let way = question.way(self, net, payment, Settling(Arc::clone(&question)));
         // Detached, so that a server that hangs up cannot strand a claim.
-        let found = {
-            let (inner, question) = (Arc::clone(self), Arc::clone(&question));
-            let found = async move { inner.find_or_claim_for(&net, &payment, &question).await };
-            // On the runtime of the background tasks: a server's workers are strangers' to fill.
-            self.drivers.spawn_on(found, &self.runtime)
-        };
-        let known = match found.await {
-            Ok(Ok(known)) => known,
-            Ok(Err(rejection)) => return self.refused(&network, &rejection).into(),
-            Err(error) => {
-                tracing::error!(%error, "settling task failed");
-                return self.refused(&network, &ledger_trouble(ErrorCode::UnexpectedSettleError)).into();
+        let rejection = match way.detached().await {
+            Ok(Claimed::Known(known)) => return self.settle_known(known.payment, &question).await,
+            Ok(Claimed::Named | Claimed::Crowded(_)) => {
+                reject(ErrorCode::RequestMismatch, NAMES_ANOTHER).of(question.holder.payer.clone())
             }
+            Err(stop) => refusal_in(stop, ErrorCode::UnexpectedSettleError),
         };
-        self.settle_known(known, &question).await
+        self.refused(&network, &rejection).into()
     }
 
     /// What a payment on record is answered.
@@ -167,122 +226,9 @@ impl Inner {
         }
     }
 
-    /// What a moment ago says already costs no call.
-    fn is_worth_asking(&self, net: &ConfiguredNetwork, payment: &Verified) -> Result<(), Rejection> {
-        let known = self.strangers.cannot_pay(net, payment).or_else(|| self.strangers.is_held(payment));
-        known.map_or(Ok(()), Err)
-    }
-
-    /// As at the gate: nobody is refused before the ledger was asked again (P5).
-    async fn find_or_claim_for(
-        self: &Arc<Self>,
-        net: &Arc<ConfiguredNetwork>,
-        payment: &Verified,
-        question: &Question,
-    ) -> Result<Payment, Rejection> {
-        let rejection = match self.find_or_check_for(net, payment, question).await {
-            Ok(known) => return Ok(known),
-            Err(rejection) => rejection,
-        };
-        self.on_record(&question.holder).await.map_err(unsettled)?.ok_or(rejection)
-    }
-
-    async fn find_or_check_for(
-        self: &Arc<Self>,
-        net: &Arc<ConfiguredNetwork>,
-        payment: &Verified,
-        question: &Question,
-    ) -> Result<Payment, Rejection> {
-        let arrived = Instant::now();
-        let turns = self.in_flight.notice(seat(&payment.key, &payment.signature_digest, payment.is_signed));
-        let Ok(mut turn) = tokio::time::timeout_at(question.until, turns.turn.lock()).await else {
-            return Err(refusal_in(not_now("chain")));
-        };
-        if let Some(known) = self.on_record(&question.holder).await.map_err(unsettled)? {
-            return Ok(known);
-        }
-        if let Some(trouble) = turn.trouble_since(arrived) {
-            return Err(refusal_in(trouble));
-        }
-        self.wait_until_valid(payment, question.until).await?;
-        self.check_window(net, payment)?;
-        if let Some((digest, rejection)) = &turn.refused
-            && *digest == payment.signature_digest
-        {
-            return Err(rejection.clone());
-        }
-        let identifier = question.identifier.clone()?;
-        let gas = self.covers_cost(net, payment)?;
-        self.is_worth_asking(net, payment)?;
-        let draft = self.claim_of(net, payment, question, gas)?;
-        let new = |checked: &Checked| NewClaim {
-            identifier,
-            deadline: checked.deadline,
-            watch_from: checked.watch_from,
-            ..draft.clone()
-        };
-        match self
-            .claim_with_room((net, payment, gas, question.caller), &question.notice, question.until, &new)
-            .await
-        {
-            Ok(Claimed::Known(known)) => Ok(known.payment),
-            Ok(Claimed::Named | Claimed::Crowded(_)) => {
-                Err(reject(ErrorCode::RequestMismatch, NAMES_ANOTHER).of(payment.payer.clone()))
-            }
-            Err(NotClaimed::Chain(rejection)) => {
-                // Another replica may have claimed and landed it meanwhile.
-                if let Some(known) = self.on_record(&question.holder).await.map_err(unsettled)? {
-                    return Ok(known);
-                }
-                let rejection = self.name_use(net, payment, rejection).await;
-                if rejection.retry_action != RetryAction::RetrySamePayment {
-                    turn.refused = Some((payment.signature_digest, rejection.clone()));
-                }
-                Err(rejection)
-            }
-            Err(NotClaimed::NoRoom(outcome) | NotClaimed::Trouble(outcome)) => {
-                turn.note_trouble(&outcome);
-                Err(refusal_in(outcome))
-            }
-        }
-    }
-
-    /// The claim without what only the chain can tell.
-    fn claim_of(
-        &self,
-        net: &ConfiguredNetwork,
-        payment: &Verified,
-        question: &Question,
-        gas: Amount,
-    ) -> Result<NewClaim, Rejection> {
-        Ok(NewClaim {
-            id: PaymentId::from_random(self.context.random.draw()),
-            request_id: RequestId::from_random(self.context.random.draw()),
-            key: payment.key,
-            network: net.chain.network().clone(),
-            origin: Origin::Merchant(question.merchant.clone()),
-            fingerprint: question.bound.fingerprint(),
-            signature_digest: payment.signature_digest,
-            identifier: None,
-            idempotency: None,
-            repeats: None,
-            payer: payment.payer.clone(),
-            pay_to: net.terms.pay_to.clone(),
-            asset: net.terms.asset.clone(),
-            amount: payment.amount,
-            service: payment.amount.checked_sub(gas).unwrap_or(Amount::ZERO),
-            gas,
-            tariff: None,
-            deadline: Deadline::UnixSeconds(0),
-            watch_from: 0,
-            payload: stored_form(payment)?,
-            resource: "POST /settle".to_owned(),
-        })
-    }
-
     /// Waits for a verdict, and for whoever is being told of it just now.
     async fn answer_merchant(self: &Arc<Self>, mut known: Payment, question: &Question) -> SettleAnswer {
-        let mut changes = question.notice.subscribe();
+        let mut news = question.news();
         loop {
             if known.state == PaymentState::Settled {
                 self.strangers.settled(&known.payer);
@@ -301,68 +247,30 @@ impl Inner {
                 },
                 PaymentState::Refused | PaymentState::Expired => return ended_of(&known).into(),
             }
-            if Instant::now() >= question.until {
+            if news.is_over() {
                 return match self.pending(&known).await {
                     PayOutcome::Pending { receipt, .. } => receipt.into(),
                     _ => pending_receipt(&known).into(),
                 };
             }
-            known = self.news(&mut changes, known, question).await;
+            known = news.next(self, known).await;
         }
-    }
-
-    /// The payment as it stands once something may have changed, or at `until`.
-    async fn news(&self, changes: &mut Changes, known: Payment, question: &Question) -> Payment {
-        let until = question.until;
-        let pause = tokio::time::sleep_until(until.min(Instant::now() + REREAD_PAUSE));
-        tokio::select! {
-            biased;
-            _ = changes.changed() => {}
-            () = pause => {}
-        }
-        match self.reread(&question.notice, &known, question.until).await {
-            Ok(Some(fresh)) => fresh,
-            Ok(None) => known,
-            Err(error) => {
-                trouble::note(Trouble::Reread, "", &error);
-                known
-            }
-        }
-    }
-
-    /// What the books have under this key. A gate's alias is answered from its
-    /// payment, which is nobody's to sell here; one whose payment ended unpaid is
-    /// an authorization like any other.
-    async fn on_record(&self, holder: &Holder) -> Result<Option<Payment>, LedgerError> {
-        let _reading = self.strangers.reading(holder.signer()).await;
-        let known = self.context.ledger.known(&holder.key).await?;
-        Ok(known.filter(|known| !known.is_free()).map(|known| known.payment))
     }
 }
 
-/// What the gate answers with a status, as a code.
-fn refusal_in(outcome: PayOutcome) -> Rejection {
-    match outcome {
-        PayOutcome::Refused(rejection) => rejection,
-        PayOutcome::Unavailable { reason, retry_after_seconds } => {
+/// What the gate answers with a status, as a code; `unread` where the ledger was not read.
+fn refusal_in(stop: Stop, unread: ErrorCode) -> Rejection {
+    match stop {
+        Stop::Refused(rejection) => rejection,
+        Stop::NotNow(NotNow { reason, retry_after_seconds }) => {
             let message = format!(
                 "this network takes no further payment of this payer now ({reason}); send the same payment again \
                  later"
             );
             Rejection::new(ErrorCode::NetworkUnavailable, message).retry_same().after(retry_after_seconds)
         }
-        _ => reject(
-            ErrorCode::NetworkUnavailable,
-            "this network takes no payment now; send the same payment again later",
-        )
-        .retry_same(),
+        Stop::Unread => ledger_trouble(unread),
     }
-}
-
-/// The ledger failed on the way to a claim: nothing is known of the payment.
-fn unsettled(error: LedgerError) -> Rejection {
-    trouble::note(Trouble::Ledger, "", &error);
-    ledger_trouble(ErrorCode::UnexpectedSettleError)
 }
 
 /// The customer's own word, which names one payment. One that an offer of ours

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use quittance_protocol::{
-    Amount, ErrorCode, Fingerprint, PaymentKey, PaymentPayload, PaymentRequirements, SellerTerms, Term,
+    ErrorCode, Fingerprint, PaymentKey, PaymentPayload, PaymentRequirements, SellerTerms, Term,
     VerifyRequest, X402_VERSION,
 };
 
 use crate::Inner;
-use crate::admission::answer::reject;
 use crate::api::Rejection;
+use crate::api::receipts::reject;
 use crate::chain::Verified;
 use crate::network::configured::ConfiguredNetwork;
 
@@ -72,29 +72,6 @@ impl Inner {
         let payload = PaymentPayload { accepted: wanted.clone(), ..request.payment_payload.clone() };
         let checked = self.check_local(&payload)?;
         agreed.map(|()| checked)
-    }
-
-    /// Never under cost: the amount itself must pay for its settlement.
-    pub(super) fn covers_cost(
-        &self,
-        net: &ConfiguredNetwork,
-        payment: &Verified,
-    ) -> Result<Amount, Rejection> {
-        let tariff = net.open(self.context.clock.now_ms()).map_err(|closed| {
-            let message = format!(
-                "this network cannot settle now ({}); send the same payment again later",
-                closed.as_str()
-            );
-            Rejection::new(ErrorCode::NetworkUnavailable, message).retry_same()
-        })?;
-        if payment.amount < tariff.gas {
-            return Err(Rejection::new(
-                ErrorCode::InvalidPaymentRequirements,
-                format!("the amount is below the settlement cost of {} USDC", tariff.gas.to_usdc()),
-            )
-            .of(payment.payer.clone()));
-        }
-        Ok(tariff.gas)
     }
 }
 

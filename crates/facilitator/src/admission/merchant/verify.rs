@@ -7,23 +7,76 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use quittance_ledger::{
     DeliveryState, LedgerError, MerchantCheck, NewCheck, NewCheckLease, Payment, PaymentState, Reserve,
 };
-use quittance_protocol::{ErrorCode, VerifyRequest, VerifyResponse};
+use quittance_protocol::{Amount, ErrorCode, VerifyRequest, VerifyResponse};
 use tokio::time::Instant;
 
-use super::answers::{
-    copy_too_many, crowded, duplicate, ended, ledger_trouble, owed, pending, unreachable_chain, valid,
-};
-use super::{Asker, Question};
-use crate::Inner;
+use super::answers::{copy_too_many, crowded, duplicate, ended, owed, pending, unreachable_chain, valid};
+use super::{Asker, Question, refusal_in};
 use crate::admission::answer::Holder;
+use crate::admission::decision::{Held, NotTaken, Stop};
+use crate::admission::way::{Asking, Way};
 use crate::api::Rejection;
 use crate::chain::{CheckError, Verified};
 use crate::in_flight::places::{NoPlace, Place};
 use crate::metrics::trouble::{self, Trouble};
 use crate::network::configured::ConfiguredNetwork;
+use crate::{Caller, Inner};
+
+/// `/verify` of one payment: the way of `/settle` without the claim.
+#[derive(Clone)]
+struct Checking(Arc<Question>);
+
+#[async_trait]
+impl Asking for Checking {
+    /// What settling costs.
+    type Priced = Amount;
+    type Taken = Held;
+
+    /// Each asker gets a lease of its own, or none.
+    const TAKES_TURNS: bool = false;
+
+    fn caller(&self) -> Caller {
+        self.0.caller
+    }
+
+    fn identifier(&self) -> Result<(), Rejection> {
+        self.0.identifier.clone().map(|_| ())
+    }
+
+    async fn price(way: &Way<Self>) -> Result<Amount, Stop> {
+        Ok(way.inner.covers_cost(&way.net, &way.payment)?)
+    }
+
+    async fn from_earlier(_: &Way<Self>, _: &Amount, _: Option<&Rejection>) -> Result<Option<Held>, Stop> {
+        Ok(None)
+    }
+
+    /// One RPC call, and one commit: nothing is claimed, so no deadline is read, and
+    /// nobody waits for room.
+    async fn take(way: &Way<Self>, gas: &Amount) -> Result<Held, NotTaken> {
+        let Way { inner, net, payment, asking: Self(question), .. } = way;
+        let reserve = inner.has_room(net, payment, *gas).await?;
+        match inner.view_in_time(net, payment, question.caller).await {
+            Ok(view) => {
+                let reserve = Reserve { balance: net.seen(&view), by_code: view.by_code, ..reserve };
+                inner.hold_money(net, payment, question, reserve).await
+            }
+            Err(CheckError::Rejected(rejection)) => Err(NotTaken::Chain(rejection)),
+            Err(CheckError::Unreachable(reason)) => {
+                trouble::note(Trouble::ChainCheck, net.chain.network().as_str(), &reason);
+                Err(NotTaken::Other(unreachable_chain().into()))
+            }
+        }
+    }
+
+    fn turns_away(found: &Result<Held, Stop>) -> bool {
+        found.is_err()
+    }
+}
 
 impl Inner {
     /// See [`crate::Facilitator::verify`].
@@ -46,22 +99,16 @@ impl Inner {
                 let (known, holder) = self.recall_for(request, rejection).await?;
                 let question = Question::new(self, request, holder, asker);
                 let _place = self.place_to_verify(&question)?;
-                return self.verify_known(known, question).await;
+                return self.verify_known(known, &question).await;
             }
         };
-        let question = Question::new(self, request, Holder::of(&payment), asker);
+        let question = Arc::new(Question::new(self, request, Holder::of(&payment), asker));
         let _place = self.place_to_verify(&question)?;
-        if let Some(known) = self.known_to(&question.holder).await? {
-            return self.verify_known(known, question).await;
-        }
-        question.identifier.as_ref().map_err(Rejection::clone)?;
-        match self.verify_new(&net, &payment, &question).await {
-            Ok(()) => Ok(question.holder.payer),
-            Err(rejection) => match self.known_to(&question.holder).await? {
-                // It was claimed, and may have landed, while the chain was asked.
-                Some(known) => self.verify_known(known, question).await,
-                None => Err(rejection),
-            },
+        let way = question.way(self, net, payment, Checking(Arc::clone(&question)));
+        match way.decide().await {
+            Ok(Held::Known(known)) => self.verify_known(known.payment, &question).await,
+            Ok(Held::Held) => Ok(question.holder.payer.clone()),
+            Err(stop) => Err(refusal_in(stop, ErrorCode::UnexpectedVerifyError)),
         }
     }
 
@@ -73,38 +120,6 @@ impl Inner {
         })
     }
 
-    async fn known_to(&self, holder: &Holder) -> Result<Option<Payment>, Rejection> {
-        self.on_record(holder).await.map_err(|error| {
-            trouble::note(Trouble::Ledger, "", &error);
-            ledger_trouble(ErrorCode::UnexpectedVerifyError)
-        })
-    }
-
-    /// One RPC call, and one commit: nothing is claimed, so no deadline is read.
-    async fn verify_new(
-        &self,
-        net: &ConfiguredNetwork,
-        payment: &Verified,
-        question: &Question,
-    ) -> Result<(), Rejection> {
-        self.wait_until_valid(payment, question.until).await?;
-        self.check_window(net, payment)?;
-        let gas = self.covers_cost(net, payment)?;
-        self.is_worth_asking(net, payment)?;
-        let reserve = self.has_room(net, payment, gas).await.map_err(super::refusal_in)?;
-        match self.view_in_time(net, payment, question.caller).await {
-            Ok(view) => {
-                let reserve = Reserve { balance: net.seen(&view), by_code: view.by_code, ..reserve };
-                self.hold_money(net, payment, question, reserve).await
-            }
-            Err(CheckError::Rejected(rejection)) => Err(self.name_use(net, payment, rejection).await),
-            Err(CheckError::Unreachable(reason)) => {
-                trouble::note(Trouble::ChainCheck, net.chain.network().as_str(), &reason);
-                Err(unreachable_chain())
-            }
-        }
-    }
-
     /// The asker will work before it settles: until then the payer's other
     /// authorizations find this one's money gone, as if it were in flight. Only
     /// after the chain has taken the signature for the payer's.
@@ -114,7 +129,7 @@ impl Inner {
         payment: &Verified,
         question: &Question,
         reserve: Reserve,
-    ) -> Result<(), Rejection> {
+    ) -> Result<Held, NotTaken> {
         let check = NewCheck {
             key: payment.key,
             network: net.chain.network().clone(),
@@ -125,15 +140,19 @@ impl Inner {
         };
         let (now_ms, asked) = (self.context.clock.now_ms(), Instant::now());
         match self.context.ledger.lease_new_check(check, reserve, self.limits.checks, now_ms).await {
-            Ok(NewCheckLease::Leased) if self.is_over(asked) => Err(pending(&payment.payer)),
-            Ok(NewCheckLease::Leased) => Ok(()),
+            Ok(NewCheckLease::Leased) if self.is_over(asked) => {
+                Err(NotTaken::Other(pending(&payment.payer).into()))
+            }
+            Ok(NewCheckLease::Leased) => Ok(Held::Held),
             // It may land, whoever settles it.
-            Ok(NewCheckLease::Other | NewCheckLease::Known(_)) => Err(pending(&payment.payer)),
-            Err(LedgerError::NoRoom(why)) => Err(super::refusal_in(self.no_room(net, payment, why).await)),
+            Ok(NewCheckLease::Other | NewCheckLease::Known(_)) => {
+                Err(NotTaken::Other(pending(&payment.payer).into()))
+            }
+            Err(LedgerError::NoRoom(why)) => Err(NotTaken::NoRoom(self.no_room(net, payment, why).await)),
             // A lease whose commit's answer is lost is this asker's still.
             Err(error) => {
                 tracing::error!(%error, "ledger");
-                Err(ledger_trouble(ErrorCode::UnexpectedVerifyError))
+                Err(NotTaken::Other(Stop::Unread))
             }
         }
     }
@@ -142,9 +161,9 @@ impl Inner {
     /// would still say success: a server that works first must get past this
     /// after a crash, and nobody may make two of them work at once. Until there
     /// is a verdict it waits, as `/settle` does.
-    async fn verify_known(&self, mut known: Payment, question: Question) -> Result<String, Rejection> {
+    async fn verify_known(&self, mut known: Payment, question: &Question) -> Result<String, Rejection> {
         let mine = question.is_about(&known);
-        let mut changes = question.notice.subscribe();
+        let mut news = question.news();
         loop {
             match known.state {
                 PaymentState::Claimed | PaymentState::Recorded if !mine => return Err(pending(&known.payer)),
@@ -152,16 +171,16 @@ impl Inner {
                 PaymentState::Settled if !mine => return Err(duplicate(&known)),
                 PaymentState::Settled if known.delivery == DeliveryState::Owed => return Err(owed(&known)),
                 PaymentState::Settled => match self.lease_check(&known).await {
-                    MerchantCheck::Leased => return Ok(question.holder.payer),
+                    MerchantCheck::Leased => return Ok(question.holder.payer.clone()),
                     MerchantCheck::Told => return Err(duplicate(&known)),
                     MerchantCheck::Busy => {}
                 },
                 PaymentState::Refused | PaymentState::Expired => return Err(ended(&known)),
             }
-            if Instant::now() >= question.until {
+            if news.is_over() {
                 return Err(pending(&known.payer));
             }
-            known = self.news(&mut changes, known, &question).await;
+            known = news.next(self, known).await;
         }
     }
 

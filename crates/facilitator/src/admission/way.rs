@@ -1,0 +1,193 @@
+//! The way of a payment to its claim: one order for the gate, `/settle` and `/verify`.
+//!
+//! known → window → identifier → price → payer → chain → claim. The ledger comes first, so
+//! whatever is on record is answered from it; what costs nothing comes before what costs
+//! a call to a node, and room is looked for before that call. What differs between those
+//! who ask is an [`Asking`]; the order is nobody's to choose.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use quittance_ledger::Known;
+use quittance_protocol::RetryAction;
+use tokio::sync::MutexGuard;
+use tokio::time::Instant;
+
+use crate::admission::decision::{NotTaken, Stop};
+use crate::api::Rejection;
+use crate::chain::Verified;
+use crate::in_flight::notices::Notice;
+use crate::in_flight::seats::seat;
+use crate::in_flight::turn::Turn;
+use crate::network::configured::ConfiguredNetwork;
+use crate::{Caller, Inner};
+
+/// Who brings a payment, and what for.
+#[async_trait]
+pub(crate) trait Asking: Clone + Send + Sync + Sized + 'static {
+    /// What is known of the sale once it has a price.
+    type Priced: Send + Sync;
+    /// What the way ends in.
+    type Taken: From<Known> + Send + 'static;
+
+    /// Whether copies wait for each other, so that all cost one check.
+    const TAKES_TURNS: bool;
+
+    /// Where the request came from.
+    fn caller(&self) -> Caller;
+
+    /// Whether the name that the client gave its purchase is one.
+    fn identifier(&self) -> Result<(), Rejection>;
+
+    /// Whether the payment pays for its sale, and for being settled.
+    async fn price(way: &Way<Self>) -> Result<Self::Priced, Stop>;
+
+    /// What its payer paid before for the same, if it is answered from that (P7).
+    /// `refusal` is what the chain said, if it was asked.
+    async fn from_earlier(
+        way: &Way<Self>,
+        priced: &Self::Priced,
+        refusal: Option<&Rejection>,
+    ) -> Result<Option<Self::Taken>, Stop>;
+
+    /// Room, chain, and what is written when both are there.
+    async fn take(way: &Way<Self>, priced: &Self::Priced) -> Result<Self::Taken, NotTaken>;
+
+    /// Whether what is said for this makes somebody give the payment up.
+    fn turns_away(found: &Result<Self::Taken, Stop>) -> bool;
+}
+
+/// A payment that passed the local checks, on its way.
+#[derive(Clone)]
+pub(crate) struct Way<A> {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) net: Arc<ConfiguredNetwork>,
+    pub(crate) payment: Verified,
+    pub(crate) asking: A,
+    /// Of the payment's key, for its driver.
+    pub(crate) notice: Arc<Notice>,
+    /// Nobody waits longer.
+    pub(crate) until: Instant,
+}
+
+impl<A: Asking> Way<A> {
+    /// Detached: a client that hangs up between the claim's commit and the
+    /// driver's start must not leave a claim that nobody works on.
+    pub(crate) async fn detached(&self) -> Result<A::Taken, Stop> {
+        let way = self.clone();
+        // On the runtime of the background tasks: a server's workers are strangers' to fill.
+        let found = self.inner.drivers.spawn_on(async move { way.decide().await }, &self.inner.runtime);
+        found.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "claiming task failed");
+            Err(Stop::Unread)
+        })
+    }
+
+    /// Ledger first; an unknown payment is checked and taken. While it was checked,
+    /// or waited for room, another replica may have claimed it, and may even be what
+    /// takes its room: nobody is refused before the ledger was asked again (P5).
+    pub(crate) async fn decide(&self) -> Result<A::Taken, Stop> {
+        let found = self.steps().await;
+        if !A::turns_away(&found) {
+            return found;
+        }
+        match self.known().await? {
+            Some(known) => Ok(known.into()),
+            None => found,
+        }
+    }
+
+    /// The order.
+    async fn steps(&self) -> Result<A::Taken, Stop> {
+        let arrived = Instant::now();
+        let turns = self.turns();
+        let mut turn = self.turn(turns.as_deref()).await?;
+        if let Some(known) = self.known().await? {
+            return Ok(known.into());
+        }
+        if let Some(trouble) = turn.as_ref().and_then(|turn| turn.trouble_since(arrived)) {
+            return Err(Stop::NotNow(trouble));
+        }
+        self.window().await?;
+        let digest = &self.payment.signature_digest;
+        if let Some(rejection) = turn.as_ref().and_then(|turn| turn.refusal_of(digest)) {
+            return Err(rejection.into());
+        }
+        self.asking.identifier()?;
+        let priced = A::price(self).await?;
+        if let Some(taken) = self.payer(&priced).await? {
+            return Ok(taken);
+        }
+        match A::take(self, &priced).await {
+            Ok(taken) => Ok(taken),
+            Err(NotTaken::Chain(rejection)) => self.refused(&priced, rejection, turn.as_deref_mut()).await,
+            Err(NotTaken::NoRoom(stop) | NotTaken::Other(stop)) => {
+                if let (Some(turn), Stop::NotNow(trouble)) = (&mut turn, &stop) {
+                    turn.note_trouble(*trouble);
+                }
+                Err(stop)
+            }
+        }
+    }
+
+    /// Copies take turns, so they cost one chain check.
+    fn turns(&self) -> Option<Arc<Notice>> {
+        let payment = &self.payment;
+        let seat = || seat(&payment.key, &payment.signature_digest, payment.is_signed);
+        A::TAKES_TURNS.then(|| self.inner.in_flight.notice(seat()))
+    }
+
+    async fn turn<'a>(&self, turns: Option<&'a Notice>) -> Result<Option<MutexGuard<'a, Turn>>, Stop> {
+        let Some(turns) = turns else { return Ok(None) };
+        let turn = tokio::time::timeout_at(self.until, turns.turn.lock()).await;
+        turn.map(Some).map_err(|_| Stop::for_now("chain"))
+    }
+
+    /// What stands under a key that cannot be claimed.
+    async fn known(&self) -> Result<Option<Known>, Stop> {
+        let _reading = self.inner.strangers.reading(self.payment.signer()).await;
+        let known = self.inner.context.ledger.known(&self.payment.key).await;
+        Ok(known.map_err(|error| Stop::unread(&error))?.filter(|known| !known.is_free()))
+    }
+
+    /// Whether it comes in time; one whose time has nearly come is waited for.
+    async fn window(&self) -> Result<(), Rejection> {
+        self.inner.wait_until_valid(&self.payment, self.until).await?;
+        self.net.chain.verify()?.check_window(&self.payment, self.inner.context.clock.now())
+    }
+
+    /// What a moment ago says already of the payer costs no call.
+    async fn payer(&self, priced: &A::Priced) -> Result<Option<A::Taken>, Stop> {
+        let strangers = &self.inner.strangers;
+        if let Some(rejection) = strangers.cannot_pay(&self.net, &self.payment) {
+            // It says nothing of this authorization, so whoever repeats a call has it checked.
+            let earlier = A::from_earlier(self, priced, None).await?;
+            return earlier.map(Some).ok_or(Stop::Refused(rejection));
+        }
+        strangers.is_held(&self.payment).map_or(Ok(None), |rejection| Err(rejection.into()))
+    }
+
+    /// The chain refuses it. Another replica may have claimed and landed it meanwhile: then
+    /// the chain refuses what the ledger knows, and whoever cannot read the ledger knows
+    /// nothing (P5).
+    async fn refused(
+        &self,
+        priced: &A::Priced,
+        rejection: Rejection,
+        turn: Option<&mut Turn>,
+    ) -> Result<A::Taken, Stop> {
+        if let Some(known) = self.known().await? {
+            return Ok(known.into());
+        }
+        if let Some(taken) = A::from_earlier(self, priced, Some(&rejection)).await? {
+            return Ok(taken);
+        }
+        let rejection = self.inner.name_use(&self.net, &self.payment, rejection).await;
+        if let Some(turn) = turn
+            && rejection.retry_action != RetryAction::RetrySamePayment
+        {
+            turn.note_refusal(self.payment.signature_digest, &rejection);
+        }
+        Err(rejection.into())
+    }
+}

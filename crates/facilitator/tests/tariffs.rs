@@ -6,12 +6,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail tests")]
 
+#[allow(dead_code, reason = "each program of tests uses what it needs")]
 #[path = "tariffs/chain.rs"]
 mod chain;
 #[path = "tariffs/claimants.rs"]
 mod claimants;
 #[path = "tariffs/foreign.rs"]
 mod foreign;
+#[allow(dead_code, reason = "each program of tests uses what it needs")]
 #[path = "tariffs/shop.rs"]
 mod shop;
 #[path = "tariffs/stored.rs"]

@@ -20,6 +20,17 @@ use serde_json::{Map, Value, json};
 
 const COST_WEI: u64 = 1_000_000_000_000;
 
+/// What becomes of what has landed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fate {
+    #[default]
+    Finalized,
+    /// In a later block than it was seen in first.
+    Moved,
+    Missing,
+    Lost,
+}
+
 /// A chain; clones are one.
 #[derive(Clone)]
 pub(crate) struct Chain(Arc<State>);
@@ -31,6 +42,9 @@ struct State {
     reverting: AtomicBool,
     holding: AtomicBool,
     illiterate: AtomicBool,
+    all_used: AtomicBool,
+    fate: Mutex<Fate>,
+    broadcasts: AtomicUsize,
     landing_milli: AtomicU64,
     reverted: Mutex<BTreeSet<String>>,
     checks: Checks,
@@ -66,6 +80,9 @@ impl Default for Chain {
             reverting: AtomicBool::new(false),
             holding: AtomicBool::new(false),
             illiterate: AtomicBool::new(false),
+            all_used: AtomicBool::new(false),
+            fate: Mutex::default(),
+            broadcasts: AtomicUsize::new(0),
             landing_milli: AtomicU64::new(1_000),
             reverted: Mutex::default(),
             checks: Checks::default(),
@@ -108,6 +125,21 @@ impl Chain {
     /// Nothing is included.
     pub(crate) fn hold(&self, holding: bool) {
         self.0.holding.store(holding, Ordering::SeqCst);
+    }
+
+    /// Every authorization is used, as a node sees it that is ahead of the ledger.
+    pub(crate) fn has_used_all(&self, used: bool) {
+        self.0.all_used.store(used, Ordering::SeqCst);
+    }
+
+    /// What becomes of what has landed.
+    pub(crate) fn set_fate(&self, fate: Fate) {
+        *self.0.fate.lock().unwrap() = fate;
+    }
+
+    /// How often something was sent.
+    pub(crate) fn broadcasts(&self) -> usize {
+        self.0.broadcasts.load(Ordering::SeqCst)
     }
 
     /// What is in the ledger cannot be read.
@@ -231,7 +263,11 @@ impl Verify for State {
         Ok(Verified::new(Paid(payload.payload.clone())))
     }
 
-    fn check_window(&self, _: &Verified, _: UnixSeconds) -> Result<(), Rejection> {
+    fn check_window(&self, payment: &Verified, _: UnixSeconds) -> Result<(), Rejection> {
+        if payment.get::<Paid>().is_some_and(|paid| paid.0["late"] == true) {
+            let code = ErrorCode::InvalidExactEvmPayloadAuthorizationValidBefore;
+            return Err(Rejection::new(code, "it is over").of(payment.payer.clone()));
+        }
         let happens = self.meanwhile.lock().unwrap().take();
         if let Some(happens) = happens {
             happens();
@@ -260,7 +296,7 @@ impl Verify for State {
         if fault == "unreachable" {
             return Err(CheckError::Unreachable("no node".to_owned()));
         }
-        if fault == "used" {
+        if fault == "used" || self.all_used.load(Ordering::SeqCst) {
             let code = ErrorCode::InvalidExactEvmNonceAlreadyUsed;
             return Err(CheckError::Rejected(Rejection::new(code, "used").of(payment.payer.clone())));
         }
@@ -296,6 +332,7 @@ impl Sign for State {
 #[async_trait]
 impl Broadcast for State {
     async fn broadcast(&self, _: &dyn DurableAttempt) -> Sent {
+        self.broadcasts.fetch_add(1, Ordering::SeqCst);
         SendOutcome::Accepted.into()
     }
 }
@@ -335,7 +372,16 @@ impl Watch for State {
     }
 
     async fn standing(&self, landed: &[Landed]) -> Result<Vec<(PaymentKey, Standing)>, ChainFault> {
-        Ok(landed.iter().map(|landed| (landed.key, Standing::Finalized(landed.landing.clone()))).collect())
+        let fate = *self.fate.lock().unwrap();
+        let standing = |landing: &Landing| match fate {
+            Fate::Finalized => Standing::Finalized(landing.clone()),
+            Fate::Moved => {
+                Standing::Landed(Landing { block: 2, block_hash: "moved".to_owned(), ..landing.clone() })
+            }
+            Fate::Missing => Standing::Missing,
+            Fate::Lost => Standing::Lost(Evidence::Expired { block: 3, clock: 0 }),
+        };
+        Ok(landed.iter().map(|landed| (landed.key, standing(&landed.landing))).collect())
     }
 }
 

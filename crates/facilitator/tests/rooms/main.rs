@@ -1,0 +1,75 @@
+//! The rules of the rooms between a request and the chain, each as a test that fails in
+//! seconds when its rule is broken: whole facilitators over the ledger's model and a chain
+//! that does what the test says. `./scripts/test --only admission` runs those of one room.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail tests")]
+
+mod admission;
+#[allow(dead_code, reason = "each program of tests uses what it needs")]
+#[path = "../tariffs/chain.rs"]
+mod chain;
+mod delivery;
+mod finality;
+mod lease;
+mod merchants;
+#[allow(dead_code, reason = "each program of tests uses what it needs")]
+#[path = "../tariffs/shop.rs"]
+mod process;
+mod sold;
+
+/// What the tests of all rooms share.
+mod shop {
+    pub(crate) use super::chain::{Chain, Fate};
+    pub(crate) use super::process::{GAS, Outcome, PATIENCE, SERVICE, Shop, Time};
+    pub(crate) use super::sold::*;
+}
+
+use std::time::Duration;
+
+use quittance_facilitator::{Grant, PayOutcome, StoredAnswer};
+use quittance_ledger::LedgerOptions;
+use quittance_ledger::model::{ModelDatabase, ModelLedger};
+use shop::{Chain, GAS, PATIENCE, Shop, Time};
+
+fn open(database: &ModelDatabase, name: &str, time: &Time) -> ModelLedger {
+    let options = LedgerOptions { lease_ms: i64::MAX / 4, ..LedgerOptions::new(name) };
+    database.open(&options, time.now_ms()).unwrap()
+}
+
+/// Two processes on one ledger, each with its own node.
+async fn replicas(database: &ModelDatabase, chains: [&Chain; 2], time: &Time) -> [Shop; 2] {
+    let one = Shop::open(open(database, "one", time), chains[0], time, "").await;
+    let two = Shop::open(open(database, "two", time), chains[1], time, "").await;
+    for shop in [&one, &two] {
+        shop.until_offered(Some(GAS)).await;
+    }
+    [one, two]
+}
+
+fn answer(status: u16) -> StoredAnswer {
+    StoredAnswer {
+        status,
+        headers: Vec::new(),
+        body: b"served".to_vec(),
+        object: None,
+        truncated: false,
+        refundable: false,
+        usage: None,
+    }
+}
+
+fn granted(outcome: PayOutcome) -> Grant {
+    match outcome {
+        PayOutcome::Granted(grant) => grant,
+        other => panic!("no grant: {other:?}"),
+    }
+}
+
+/// Waits until something holds, or fails.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = tokio::time::Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -23,8 +23,7 @@ async fn a_landing_that_vanishes_is_sent_again_and_alerted_once() {
     assert_eq!(shop.alerts("reorganised"), 1);
     assert_eq!(shop.alerts("reorged_loss"), 0);
     chain.set_fate(Fate::Finalized);
-    until("it is final", || database.with(|rows| rows.payments().all(|one| one.finalized_at_ms.is_some())))
-        .await;
+    until("it is final", || database.with(|rows| rows.payments().all(|one| one.finality.is_some()))).await;
     let sent = chain.broadcasts();
     assert_eq!(shop.alerts("reorganised"), 1);
     shop.close().await;

@@ -10,7 +10,6 @@ mod admission;
 mod chain;
 mod delivery;
 mod finality;
-mod lease;
 mod merchants;
 #[allow(dead_code, reason = "each program of tests uses what it needs")]
 #[path = "../tariffs/shop.rs"]

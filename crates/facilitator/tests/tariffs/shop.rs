@@ -80,20 +80,10 @@ pub(crate) struct Shop {
 impl Shop {
     /// Starts one over `store`; `quote` is added to `[quote]`.
     pub(crate) async fn open(store: impl Store, chain: &Chain, time: &Time, quote: &str) -> Self {
-        Self::open_leased(store, chain, time, (86_400, quote)).await
-    }
-
-    /// The same that keeps its lease for so many seconds.
-    pub(crate) async fn open_leased(
-        store: impl Store,
-        chain: &Chain,
-        time: &Time,
-        (lease_seconds, quote): (u64, &str),
-    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("quittance.toml");
         let text = format!(
-            "[ledger]\nurl = \"sqlite://unused\"\nlease_seconds = {lease_seconds}\n\
+            "[ledger]\nurl = \"sqlite://unused\"\nlease_seconds = 86400\n\
              [networks.base]\nnetwork = \"{}\"\nrpc_urls = [\"http://127.0.0.1:1\"]\nasset = \"0xa\"\ndollar = true\n\
              pay_to = \"0xb\"\nwallets = [\"env:UNUSED\"]\npoll_interval_ms = 10\n\
              [gate]\npending_wait_seconds = 1\n[rates]\neth_usd = \"2500\"\n[quote]\nrefresh_seconds = 1\n{quote}\n",

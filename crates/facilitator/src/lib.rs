@@ -10,6 +10,7 @@ mod dispatch;
 mod in_flight;
 mod metrics;
 mod network;
+mod prices;
 mod rates;
 mod settle;
 mod start;
@@ -35,13 +36,14 @@ pub use context::random::Random;
 pub use in_flight::places::{NoPlace, Place, Places, Presented};
 pub use metrics::Metrics;
 pub use metrics::trouble::{Trouble, note as note_trouble};
+pub use prices::Coin;
 pub use quittance_answers::{
     AnswerKey, AnswerStore, Draft, DraftReader, Limits as AnswerLimits, Loss, Objects, ReaderHandle, Sealed,
     Step, StoreError, StoredAnswerReader, StoredObject, Taken,
 };
 use quittance_ledger::CheckTerms;
 pub use quittance_ledger::{AnswerObject, StoredAnswer, USAGE_MAX, Usage};
-pub use rates::{Coin, LiveRates, RateSource, StaticRates};
+pub use rates::{LiveRates, RateSource, StaticRates};
 pub use settle::engine;
 pub use start::Parts;
 pub use start::error::StartError;

@@ -5,7 +5,7 @@ use quittance_protocol::Family;
 use super::check::invalid;
 use super::{ConfigError, NetworkConfig};
 use crate::chain::GasCoin;
-use crate::rates::Coin;
+use crate::prices::Coin;
 
 /// What ether has, and every coin whose units are named after wei.
 const DECIMALS: u32 = 18;

@@ -10,7 +10,7 @@ use super::{
     NetworkConfig, QuoteConfig, RateSourceConfig, RatesConfig, ServerConfig,
 };
 use crate::config::units::{BASIS_POINTS_DIGITS, COIN_DIGITS, USDC_DIGITS, scaled};
-use crate::rates::Coin;
+use crate::prices::Coin;
 use quittance_protocol::Family;
 
 /// Decimals that a fixed rate may have.

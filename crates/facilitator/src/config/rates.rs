@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::ConfigError;
 use super::decimal::{decimal_text, decimal_texts, optional_decimal_text};
-use crate::rates::price::Price;
-use crate::rates::{Coin, Feed};
+use crate::prices::Coin;
+use crate::prices::feed::Feed;
+use crate::prices::price::Price;
 
 /// Most sources; every offer looks at all of a pair's.
 const SOURCES_MAX: usize = 16;

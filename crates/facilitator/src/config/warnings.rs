@@ -7,7 +7,7 @@ use quittance_protocol::{Family, Network};
 
 use super::urls::is_plain_off_loopback;
 use super::{Config, NetworkConfig, RateKind, RatesConfig, resolve};
-use crate::rates::Coin;
+use crate::prices::Coin;
 
 /// Networks whose coins are worth nothing. A node on loopback may be an operator's own node of a
 /// mainnet, so an address says nothing.

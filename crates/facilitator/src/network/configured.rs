@@ -18,7 +18,8 @@ use crate::network::poller::Poller;
 use crate::network::prepared::{Moment, Prepared};
 use crate::network::spending::Spending;
 use crate::network::strangers::share::Share;
-use crate::rates::{Coin, RateSource};
+use crate::prices::Coin;
+use crate::rates::RateSource;
 
 /// Everything about one network.
 pub(crate) struct ConfiguredNetwork {

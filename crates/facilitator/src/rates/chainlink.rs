@@ -6,10 +6,11 @@
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::error::SourceError;
+use super::Reading;
 use super::fetch::Fetcher;
-use super::price::Price;
-use super::{Coin, Reading};
+use crate::prices::Coin;
+use crate::prices::error::SourceError;
+use crate::prices::price::Price;
 
 /// `latestRoundData()`: round, answer, started, updated, answered in round.
 const LATEST_ROUND_DATA: &str = "0xfeaf968c";

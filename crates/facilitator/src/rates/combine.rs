@@ -2,7 +2,7 @@
 
 use quittance_quote::Rate;
 
-use super::price::Price;
+use crate::prices::price::Price;
 
 /// How far a source's date may lie in our future; clocks differ.
 const AHEAD_MS_MAX: i64 = 60_000;

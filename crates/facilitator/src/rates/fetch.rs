@@ -8,7 +8,7 @@ use quittance_rpc::{HttpEndpoint, HttpFailure, HttpLimits, Said};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
-use super::error::SourceError;
+use crate::prices::error::SourceError;
 
 /// Longest answer that is read.
 pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024;

@@ -10,9 +10,9 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::Reading;
-use super::error::SourceError;
 use super::fetch::Fetcher;
-use super::price::Price;
+use crate::prices::error::SourceError;
+use crate::prices::price::Price;
 
 /// Times above this are milliseconds (in seconds it would be the year 33658).
 const SECONDS_MAX: i64 = 1_000_000_000_000;

@@ -12,17 +12,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::chainlink::Chainlink;
 use super::combine::{NoRate, Seen, combine};
-use super::error::SourceError;
 use super::fetch::Fetcher;
 use super::http::HttpJson;
-use super::price::Price;
-use super::pyth::{Feed, Pyth};
-use super::{Coin, RateSource, Reading};
+use super::pyth::Pyth;
+use super::{RateSource, Reading};
 use crate::config::units::basis_points;
 use crate::config::{ConfigError, resolve};
 use crate::config::{RateKind, RateSourceConfig, RatesConfig};
 use crate::context::clock::Clock;
 use crate::metrics::Metrics;
+use crate::prices::Coin;
+use crate::prices::error::SourceError;
+use crate::prices::feed::Feed;
+use crate::prices::price::Price;
 
 /// Rates as the configuration says: fixed values, or the median of live sources.
 pub struct LiveRates {

@@ -4,20 +4,16 @@
 //! A rate that no source tells any more closes its networks (`no_rate`); the next one opens them.
 
 mod chainlink;
-mod coin;
 mod combine;
-mod error;
 mod fetch;
 mod http;
 mod live;
-pub(crate) mod price;
 mod pyth;
 
 use quittance_quote::{QuoteError, Rate};
 
-pub use coin::Coin;
+use crate::prices::Coin;
 pub use live::LiveRates;
-pub(crate) use pyth::Feed;
 
 /// Where exchange rates come from. A stale or unknown rate is `None`: that
 /// network is then not offered, while the others sell on.
@@ -68,7 +64,7 @@ impl RateSource for StaticRates {
 /// What one look at a source gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
-    price: price::Price,
+    price: crate::prices::price::Price,
     /// When the source made it, milliseconds since the Unix epoch, if it says so.
     dated_ms: Option<i64>,
 }

@@ -1,7 +1,7 @@
 //! What only one family of networks has, and gas coins.
 
 use super::*;
-use crate::rates::Coin;
+use crate::prices::Coin;
 
 const SOLANA: &str = r#"
     [networks.solana]

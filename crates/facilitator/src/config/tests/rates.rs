@@ -5,7 +5,7 @@ use figment::providers::Format as _;
 use crate::config::ConfigError;
 use crate::config::RatesConfig;
 use crate::config::ranges::Range;
-use crate::rates::Coin;
+use crate::prices::Coin;
 
 const CHAINLINK: &str = "[[sources]]\nkind = \"chainlink\"\npair = \"eth_usd\"\nurl = \"http://127.0.0.1:1\"\naddress = \"0x71041dddad3595F9CEd3DcCFBe3D1F4b0a16Bb70\"\n";
 const PYTH: &str = "[[sources]]\nkind = \"pyth\"\npair = \"sol_usd\"\nurl = \"http://127.0.0.1:1\"\naccount = \"7UVimffxr9ow1uXYxsr4LHAcV58mLzhmwaeKvJ1pjLiE\"\n";

@@ -1,7 +1,7 @@
 //! Tokens that are no dollars, and what is warned of.
 
 use super::*;
-use crate::rates::Coin;
+use crate::prices::Coin;
 
 #[test]
 fn an_asset_that_is_not_known_as_a_dollar_needs_the_operators_word() {

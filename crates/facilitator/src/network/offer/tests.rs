@@ -15,7 +15,8 @@ use crate::context::clock::Clock;
 use crate::network::poller::Poller;
 use crate::network::prepared::{MOMENT_MS_MAX, Moment, Prepared};
 use crate::network::spending::Spending;
-use crate::rates::{Coin, RateSource};
+use crate::prices::Coin;
+use crate::rates::RateSource;
 
 const NOW: i64 = 1_800_000_000_000;
 /// What each 402 here suggests as an identifier.

@@ -13,12 +13,14 @@ use super::server::{FaultyServer, Reply};
 use crate::config::RatesConfig;
 use crate::context::clock::Clock;
 use crate::metrics::Metrics;
+use crate::prices::Coin;
+use crate::prices::error::SourceError;
+use crate::prices::feed::Feed;
 use crate::rates::chainlink::Chainlink;
-use crate::rates::error::SourceError;
 use crate::rates::fetch::{BODY_BYTES_MAX, Fetcher};
 use crate::rates::http::HttpJson;
 use crate::rates::pyth::{Pyth, decode};
-use crate::rates::{Coin, Feed, LiveRates, RateSource as _};
+use crate::rates::{LiveRates, RateSource as _};
 
 const NOW: i64 = 1_800_000_000;
 const TIMEOUT_MS: u64 = 300;

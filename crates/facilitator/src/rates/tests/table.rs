@@ -1,9 +1,9 @@
 //! Prices, ages and medians, without I/O.
 
+use crate::prices::error::SourceError;
+use crate::prices::price::Price;
 use crate::rates::combine::{NoRate, Seen, combine};
-use crate::rates::error::SourceError;
 use crate::rates::http;
-use crate::rates::price::Price;
 
 fn price(text: &str) -> Price {
     Price::parse(text).unwrap()

@@ -148,10 +148,9 @@ pub(crate) async fn journal(
     event: &'static str,
     detail: Json,
 ) -> Result<(), LedgerError> {
-    tx.execute(
+    tx.later(
         "INSERT INTO journal (payment, at_ms, instance, event, detail) VALUES ($1, $2, $3, $4, $5)",
         params![payment.map(|id| id.as_str().to_owned()), now_ms, &*me.instance, event, detail.to_string()],
     )
     .await
-    .map(drop)
 }

@@ -87,6 +87,13 @@ impl PostgresCluster {
         Ok(self.url(&format!("test_{number}")))
     }
 
+    /// The process id of the server, whose children are its sessions.
+    pub fn postmaster(&self) -> Result<u32> {
+        let file = std::fs::read_to_string(self.folder.join("data/postmaster.pid"))?;
+        let id = file.lines().next().and_then(|id| id.trim().parse().ok());
+        id.ok_or_else(|| Error::other("postmaster.pid names no process"))
+    }
+
     fn url(&self, database: &str) -> String {
         format!("postgres://quittance@localhost/{database}?host={}", self.folder.display())
     }

@@ -14,6 +14,7 @@ on_both!(
     p3_few_attempts_of_one_stranger_are_in_flight,
     p3_a_dearer_signature_does_not_take_a_contract_payer_out_of_its_limit,
     p3_an_older_database_has_its_open_payments_reserved,
+    what_an_operation_left_waiting_ends_with_it,
 );
 
 mod cases {
@@ -71,6 +72,42 @@ mod cases {
             usdc,
             earned: false,
         }
+    }
+
+    /// Claims in one group, of which some find no room after their first rows were written:
+    /// nothing of those stays, and all of the others does.
+    pub(super) async fn what_an_operation_left_waiting_ends_with_it(store: Store) {
+        let ledger = store.open().await;
+        let claims = (0..60_u64).map(|number| {
+            let mut new = new_claim(number, 0);
+            new.payer = format!("stranger-{number}");
+            let mut wanted = reserve(None);
+            if number % 3 == 0 {
+                wanted.bound = both(u64::from(u32::MAX), 1);
+            }
+            let ledger = ledger.clone();
+            tokio::spawn(async move { (number, ledger.claim_within(new, wanted, NOW).await) })
+        });
+        let mut won = 0;
+        for claim in join_all(claims).await {
+            let (number, claimed) = claim.unwrap();
+            let id = new_claim(number, 0).id;
+            let lines = ledger.journal(&id).await.unwrap();
+            match claimed {
+                Ok(ClaimOutcome::Won(_)) => {
+                    won += 1;
+                    assert_eq!(lines.iter().map(|line| line.event.as_str()).collect::<Vec<_>>(), ["claimed"]);
+                }
+                Err(LedgerError::NoRoom(_)) => {
+                    assert_eq!(number % 3, 0);
+                    assert!(lines.is_empty() && ledger.payment(&id).await.unwrap().is_none());
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(won, 40);
+        let reserved = ledger.exposure(&base(), NOW).await.unwrap().reserved;
+        assert_eq!(reserved, both(won * BOUND, won * BOUND));
     }
 
     /// 10,000 payers without history, each of whose attempts burns its whole

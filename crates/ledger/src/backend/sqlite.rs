@@ -21,6 +21,8 @@ pub(crate) const GROUP_OPERATIONS_MAX: usize = 256;
 const QUEUE_MAX: usize = 4_096;
 /// How long a statement waits for a lock of another connection (a backup, say).
 const BUSY_TIMEOUT_MS: u64 = 5_000;
+/// Prepared statements that the writer keeps: more than there are, alone and joined.
+const STATEMENTS_MAX: usize = 512;
 
 pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "ledger", include_str!("../../../../migrations/sqlite/0001_ledger.sql")),
@@ -66,7 +68,10 @@ struct Queued<T> {
 impl<T: Send> Job for Queued<T> {
     async fn run(&mut self, tx: &mut Tx) -> bool {
         let Some(op) = self.op.take() else { return false };
-        let result = guarded(op, tx).await;
+        let result = match guarded(op, tx).await {
+            Ok(value) => tx.flush().await.map(|()| value),
+            Err(error) => Err(error),
+        };
         let keep = result.is_ok();
         self.result = Some(result);
         keep
@@ -156,7 +161,7 @@ impl SqliteBackend {
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
-            .connect_with(connect.clone())
+            .connect_with(connect.clone().statement_cache_capacity(STATEMENTS_MAX))
             .await?;
         if !options.beside {
             migrator(MIGRATIONS).run(&pool).await.map_err(|e| LedgerError::Migration(cause(&e)))?;
@@ -270,11 +275,13 @@ impl Writer {
         let mut stop = None;
         let mut next = Some(first);
         self.tx.wrote = false;
-        let mut failed = self.tx.control("BEGIN IMMEDIATE").await.err();
+        let mut failed = self.tx.control("BEGIN IMMEDIATE; SAVEPOINT operation").await.err();
         let began = failed.is_none();
+        // Whether the savepoint holds nothing yet.
+        let mut fresh = true;
         while let Some(mut job) = next.take() {
             if failed.is_none() {
-                failed = self.under_savepoint(job.as_mut()).await.err();
+                failed = self.under_savepoint(job.as_mut(), &mut fresh).await.err();
             }
             jobs.push(job);
             if failed.is_none() && jobs.len() < GROUP_OPERATIONS_MAX {
@@ -305,14 +312,19 @@ impl Writer {
 
     /// An error here means that the whole transaction is no longer what we
     /// think it is: SQLite rolls all of it back on a full disk, for one.
-    async fn under_savepoint(&mut self, job: &mut dyn Job) -> Result<(), LedgerError> {
+    async fn under_savepoint(&mut self, job: &mut dyn Job, fresh: &mut bool) -> Result<(), LedgerError> {
+        if !*fresh {
+            self.tx.control("RELEASE operation; SAVEPOINT operation").await?;
+        }
         let wrote = self.tx.wrote;
-        self.tx.control("SAVEPOINT operation").await?;
-        if !job.run(&mut self.tx).await {
+        *fresh = !job.run(&mut self.tx).await;
+        if *fresh {
             self.tx.wrote = wrote;
+            self.tx.forget();
+            // The savepoint stays, for the next one. COMMIT releases the last.
             self.tx.control("ROLLBACK TO operation").await?;
         }
-        self.tx.control("RELEASE operation").await
+        Ok(())
     }
 
     async fn finish(&mut self, failed: Option<LedgerError>) -> Group {

@@ -207,7 +207,7 @@ pub(crate) async fn drop_names(
     names: &[IdentifierHash],
 ) -> Result<(), LedgerError> {
     for name in names {
-        tx.execute(
+        tx.later(
             "DELETE FROM identifiers WHERE scope = $1 AND payer = $2 AND identifier = $3 AND payment = $4",
             params![new.scope(), new.payer.as_str(), name.as_bytes(), new.id.as_str()],
         )
@@ -391,7 +391,7 @@ async fn payment_named(
 
 async fn rename(tx: &mut Tx, new: &NewClaim, from: &Payment) -> Result<(), LedgerError> {
     for name in new.names() {
-        tx.execute(
+        tx.later(
             "UPDATE identifiers SET payment = $4 \
              WHERE scope = $1 AND payer = $2 AND identifier = $3 AND payment = $5",
             params![new.scope(), new.payer.as_str(), name.as_bytes(), new.id.as_str(), from.id.as_str()],

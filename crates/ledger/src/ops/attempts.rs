@@ -174,7 +174,7 @@ async fn record(tx: &mut Tx, me: Me, attempt: NewAttempt, now_ms: i64) -> Result
         "nonce": place.nonce, "replaces": place.replaces.map(AttemptId::get), "payments": payments.len(),
     });
     for (item, payment) in (0_i64..).zip(&payments) {
-        tx.execute(
+        tx.later(
             "INSERT INTO attempt_payments (payment, attempt, item) VALUES ($1, $2, $3)",
             params![payment.as_str(), attempt.0, item],
         )
@@ -255,7 +255,7 @@ async fn reserve(
                 .await?
                 .ok_or_else(|| unknown_wallet(&network, &wallet))?;
             let nonce = row.int("nonce")?;
-            tx.execute(
+            tx.later(
                 "INSERT INTO slots (network, wallet, nonce, created_at_ms) VALUES ($1, $2, $3, $4)",
                 params![network.as_str(), wallet.as_str(), nonce, now_ms],
             )

@@ -138,7 +138,7 @@ async fn put_tariff(
         )
         .await?;
     }
-    tx.execute(
+    tx.later(
         // A replica whose clock is behind must not shorten anybody's window.
         "UPDATE tariffs SET replaced_at_ms = CASE WHEN created_at_ms > $2 THEN created_at_ms ELSE $2 END \
          WHERE network = $1 AND replaced_at_ms IS NULL",

@@ -31,7 +31,7 @@ pub(super) async fn put(
     source: &str,
     until_ms: i64,
 ) -> Result<(), LedgerError> {
-    tx.execute(
+    tx.later(
         "INSERT INTO check_leases (payment_key, network, source, amount, fingerprint, signature_digest, \
          until_ms) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (payment_key) DO UPDATE SET \
          network = excluded.network, source = excluded.source, amount = excluded.amount, \
@@ -48,7 +48,6 @@ pub(super) async fn put(
         ],
     )
     .await
-    .map(drop)
 }
 
 /// In the network's turn: replicas that took the same rows away would wait for each other.
@@ -57,13 +56,12 @@ pub(super) async fn take_away_ended(
     network: &Network,
     lease_now_ms: i64,
 ) -> Result<(), LedgerError> {
-    tx.execute(
+    tx.later(
         "DELETE FROM check_leases WHERE payment_key IN (SELECT payment_key FROM check_leases \
          WHERE network = $1 AND until_ms <= $2 ORDER BY until_ms LIMIT $3)",
         params![network.as_str(), lease_now_ms, ENDED_PER_LEASE],
     )
     .await
-    .map(drop)
 }
 
 /// How many authorizations of a source are leased, but for one, and what they take.
@@ -87,5 +85,5 @@ pub(super) async fn leased(
 
 /// The authorization is claimed: its reservation holds its money from here on.
 pub(super) async fn end(tx: &mut Tx, key: &PaymentKey) -> Result<(), LedgerError> {
-    tx.execute("DELETE FROM check_leases WHERE payment_key = $1", params![key.as_bytes()]).await.map(drop)
+    tx.later("DELETE FROM check_leases WHERE payment_key = $1", params![key.as_bytes()]).await
 }

@@ -89,7 +89,7 @@ impl Ledger {
                 if let Some(object) = &object {
                     objects::keep(tx, &id, run, object).await?;
                 }
-                tx.execute(
+                tx.later(
                     "INSERT INTO answers (payment, status, headers, body, body_bytes, truncated, refundable, \
                      at_ms, object) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                     params![
@@ -135,7 +135,7 @@ impl Ledger {
                 end_run(tx, &me, &id, run, DeliveryState::Credited).await?;
                 let interrupted = i64::from(end != RunEnd::Failed);
                 let crashed = i64::from(end == RunEnd::Crashed);
-                tx.execute(
+                tx.later(
                     "UPDATE payments SET credited_at_ms = $2, runs_interrupted = runs_interrupted + $3, \
                      runs_crashed = runs_crashed + $4 WHERE id = $1",
                     params![id.as_str(), now_ms, interrupted, crashed],
@@ -202,7 +202,7 @@ impl Ledger {
         self.write(now_ms, move |tx| {
             Box::pin(async move {
                 let before = rows::lock(tx, &id).await?.pending_answer_at_ms;
-                tx.execute(
+                tx.later(
                     "UPDATE payments SET pending_answer_at_ms = $2 WHERE id = $1",
                     params![id.as_str(), now_ms.max(before.unwrap_or(now_ms))],
                 )

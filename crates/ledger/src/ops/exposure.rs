@@ -177,7 +177,7 @@ async fn reserve_again(
         None => insert(tx, &payment, &wanted, funding).await?,
         Some(_) => {
             // Who asks again may not have looked at the payer: once counted as code, always.
-            tx.execute(
+            tx.later(
                 "UPDATE reservations SET usdc = $2, native = $3, funding = $4, by_code = (by_code OR $5) \
                  WHERE payment = $1",
                 params![
@@ -214,7 +214,7 @@ async fn insert(
     wanted: &Reserve,
     funding: Funding,
 ) -> Result<(), LedgerError> {
-    tx.execute(
+    tx.later(
         "INSERT INTO reservations (payment, network, payer, source, amount, hold_until_ms, usdc, native, \
          funding, by_code) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         params![
@@ -231,7 +231,6 @@ async fn insert(
         ],
     )
     .await
-    .map(drop)
 }
 
 pub(super) async fn sums(
@@ -371,13 +370,13 @@ pub(crate) async fn verdict(tx: &mut Tx, payment: &Payment) -> Result<(), Ledger
         && matches!(payment.deadline, Deadline::BlockHeight(_));
     let gone = tx.execute(DELETE_BOOKED, params![payment.id.as_str(), closed]).await?;
     if gone == 0 {
-        tx.execute("UPDATE reservations SET amount = 0 WHERE payment = $1", params![payment.id.as_str()])
+        tx.later("UPDATE reservations SET amount = 0 WHERE payment = $1", params![payment.id.as_str()])
             .await?;
     }
     // What is owed back paid for nothing.
     let owed = payment.delivery == crate::types::DeliveryState::Owed;
     if payment.state == crate::types::PaymentState::Settled && !owed {
-        tx.execute(
+        tx.later(
             "INSERT INTO payers (network, payer, paid, burnt) VALUES ($1, $2, $3, 0) \
              ON CONFLICT (network, payer) DO UPDATE SET paid = payers.paid + excluded.paid",
             params![payment.network.as_str(), payment.payer.as_str(), amount(payment.gas, "gas")?],
@@ -392,13 +391,12 @@ pub(crate) async fn unpaid(tx: &mut Tx, payment: &Payment) -> Result<(), LedgerE
     if payment.delivery == crate::types::DeliveryState::Owed {
         return Ok(());
     }
-    tx.execute(
+    tx.later(
         "UPDATE payers SET paid = CASE WHEN paid > $3 THEN paid - $3 ELSE 0 END \
          WHERE network = $1 AND payer = $2",
         params![payment.network.as_str(), payment.payer.as_str(), amount(payment.gas, "gas")?],
     )
     .await
-    .map(drop)
 }
 
 /// A cost that was just booked: added to the day's totals, and taken from what is reserved.
@@ -431,7 +429,7 @@ pub(crate) async fn booked(
     }
     match payment {
         Some(payment) if payment.state.is_final() => {
-            tx.execute(DELETE_BOOKED, params![payment.id.as_str(), false]).await.map(drop)
+            tx.later(DELETE_BOOKED, params![payment.id.as_str(), false]).await
         }
         Some(payment) => tx.execute(FREE_BOOKED, params![payment.id.as_str()]).await.map(drop),
         None => Ok(()),
@@ -445,12 +443,11 @@ async fn funding_of(tx: &mut Tx, id: &PaymentId) -> Result<Option<Funding>, Ledg
 }
 
 async fn burn_history(tx: &mut Tx, network: &Network, payer: &str, usdc: Amount) -> Result<(), LedgerError> {
-    tx.execute(
+    tx.later(
         "UPDATE payers SET burnt = burnt + $3 WHERE network = $1 AND payer = $2",
         params![network.as_str(), payer, amount(usdc, "usdc")?],
     )
     .await
-    .map(drop)
 }
 
 async fn add_total(
@@ -461,7 +458,7 @@ async fn add_total(
     burnt: Exposed,
     now_ms: i64,
 ) -> Result<(), LedgerError> {
-    tx.execute(
+    tx.later(
         "INSERT INTO cost_totals (network, payer, slot, usdc, burnt_usdc, burnt_native) \
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (network, payer, slot) DO UPDATE SET \
          usdc = cost_totals.usdc + excluded.usdc, burnt_usdc = cost_totals.burnt_usdc + excluded.burnt_usdc, \
@@ -476,5 +473,4 @@ async fn add_total(
         ],
     )
     .await
-    .map(drop)
 }

@@ -47,7 +47,7 @@ impl Ledger {
                     return Ok(MerchantAnswer::Told);
                 }
                 let telling = before.saturating_add(1);
-                tx.execute(
+                tx.later(
                     "INSERT INTO merchant_answers (payment, state, tellings, holder, owner, owner_epoch, since_ms) \
                      VALUES ($1, 'telling', $2, $3, $4, $5, $6) ON CONFLICT (payment) DO UPDATE SET \
                      state = 'telling', tellings = $2, holder = $3, owner = $4, owner_epoch = $5, \
@@ -100,7 +100,7 @@ impl Ledger {
                 };
                 let tellings = tellings(&row)?;
                 if end == MerchantAnswerEnd::Told {
-                    tx.execute(
+                    tx.later(
                         "UPDATE payments SET merchant_answer_at_ms = $2 \
                          WHERE id = $1 AND merchant_answer_at_ms IS NULL",
                         params![id.as_str(), now_ms],
@@ -143,7 +143,7 @@ impl Ledger {
                     }
                 }
                 let until_ms = lease_now_ms.saturating_add(lease_ms);
-                tx.execute(
+                tx.later(
                     "INSERT INTO merchant_answers (payment, state, tellings, owner, owner_epoch, since_ms, \
                      check_until_ms) VALUES ($1, 'untold', 0, $2, $3, $4, $5) \
                      ON CONFLICT (payment) DO UPDATE SET check_until_ms = $5",

@@ -84,7 +84,7 @@ pub(super) async fn insert(
     usage: &Usage,
     now_ms: i64,
 ) -> Result<(), LedgerError> {
-    tx.execute(
+    tx.later(
         "INSERT INTO usages (payment, product, prompt_tokens_reserved, prompt_tokens, \
          completion_tokens_reserved, completion_tokens, reserved, metered, charged, at_ms) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",

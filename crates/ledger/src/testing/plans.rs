@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Error, Result};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, SqliteConnection};
@@ -12,7 +12,17 @@ use crate::value::Value;
 /// Every statement that was run, by database kind and text, with its newest values.
 static SEEN: Mutex<BTreeMap<(bool, &'static str), Vec<Value>>> = Mutex::new(BTreeMap::new());
 
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Notes nothing from here on: what is measured is the ledger alone.
+pub fn stop_noting() {
+    SILENT.store(true, Ordering::Relaxed);
+}
+
 pub(crate) fn note(postgres: bool, sql: &'static str, params: &[Value]) {
+    if SILENT.load(Ordering::Relaxed) {
+        return;
+    }
     let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
     seen.insert((postgres, sql), params.to_vec());
 }

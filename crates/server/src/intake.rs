@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use actix_web::web::{BytesMut, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures::StreamExt as _;
 use quittance_protocol::{ErrorCode, VerifyRequest, X402_VERSION, parse_json_strict};
 use serde_json::{Value, json};
 use tokio::time::timeout;
+
+use crate::bodies::Held;
 
 /// Longest `/verify` or `/settle` body: two payments' worth of the longest header.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -18,17 +20,21 @@ const BODY_JSON_DEPTH_MAX: usize = 44;
 
 const JSON: &str = "application/json";
 
+/// `Retry-After` where other bodies are in the way.
+const RETRY_SECONDS: &str = "2";
+
 type Refused = Box<HttpResponse>;
 
-/// The request, or the answer to what is none: 415, 413, 408 or 400. The payment in
+/// The request, or the answer to what is none: 415, 413, 408, 503 or 400. The payment in
 /// it is nobody's business yet.
 pub(crate) async fn read(
     req: &HttpRequest,
     payload: Payload,
+    held: Held,
     body_max: Duration,
 ) -> Result<VerifyRequest, Refused> {
     check_type(req.headers())?;
-    let body = timeout(body_max, collect(payload)).await.map_err(|_| {
+    let body = timeout(body_max, collect(payload, held)).await.map_err(|_| {
         refused(HttpResponse::RequestTimeout(), "body_too_slow", "the body did not arrive in time")
     })??;
     parse(&body, req.path())
@@ -47,13 +53,22 @@ fn check_type(headers: &HeaderMap) -> Result<(), Refused> {
     Err(refused(HttpResponse::UnsupportedMediaType(), "unsupported_media_type", message))
 }
 
-async fn collect(mut payload: Payload) -> Result<BytesMut, Refused> {
+async fn collect(mut payload: Payload, mut held: Held) -> Result<BytesMut, Refused> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| bad(error.to_string()))?;
         if body.len().saturating_add(chunk.len()) > BODY_BYTES_MAX {
             let message = format!("the body is at most {BODY_BYTES_MAX} bytes");
             return Err(refused(HttpResponse::PayloadTooLarge(), "body_too_large", &message));
+        }
+        if !held.add(chunk.len()) {
+            let mut answer = HttpResponse::ServiceUnavailable();
+            answer.insert_header((RETRY_AFTER, RETRY_SECONDS));
+            return Err(refused(
+                answer,
+                "too_many_bytes_in_flight",
+                "too many long bodies are being read; send it again",
+            ));
         }
         body.extend_from_slice(&chunk);
     }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bodies;
 mod catalog;
 mod columns;
 mod erase;

@@ -14,6 +14,7 @@ use quittance_protocol::{ErrorCode, Network};
 use serde_json::json;
 
 use crate::CommandError;
+use crate::bodies::Bodies;
 use crate::intake::{self, BODY_BYTES_MAX};
 use crate::polled::Polled;
 use crate::status;
@@ -27,6 +28,7 @@ struct Shared {
     facilitator: Facilitator,
     callers: Callers,
     body_max: Duration,
+    bodies: Bodies,
     polled: Polled,
 }
 
@@ -39,6 +41,7 @@ pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
             facilitator: facilitator.clone(),
             callers: Callers::new(&config.server)?,
             body_max: Duration::from_secs(config.merchants.body_seconds_max),
+            bodies: Bodies::default(),
             polled: Polled::default(),
         };
         let shared = Data::new(shared);
@@ -103,21 +106,25 @@ impl Shared {
 }
 
 async fn verify(shared: Data<Shared>, req: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let request = match intake::read(&req, payload, shared.body_max).await {
+    let asker = shared.asker(&req);
+    let held = shared.bodies.begin(asker.caller);
+    let request = match intake::read(&req, payload, held, shared.body_max).await {
         Ok(request) => request,
         Err(answer) => return *answer,
     };
-    let answer = shared.facilitator.verify(request, shared.asker(&req)).await;
+    let answer = shared.facilitator.verify(request, asker).await;
     let seconds = answer.other.get("retry_after_seconds").and_then(serde_json::Value::as_u64);
     said(answer.invalid_reason, seconds).json(answer)
 }
 
 async fn settle(shared: Data<Shared>, req: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let request = match intake::read(&req, payload, shared.body_max).await {
+    let asker = shared.asker(&req);
+    let held = shared.bodies.begin(asker.caller);
+    let request = match intake::read(&req, payload, held, shared.body_max).await {
         Ok(request) => request,
         Err(answer) => return *answer,
     };
-    let answer = shared.facilitator.settle(request, shared.asker(&req)).await;
+    let answer = shared.facilitator.settle(request, asker).await;
     let response = answer.response;
     let Some(telling) = answer.telling else {
         return said(response.error_reason, response.retry_after_seconds).json(response);

@@ -25,7 +25,7 @@ use quittance_ledger::testing::PostgresCluster;
 use quittance_ledger::testing::plans::{Explainer, stop_noting};
 use quittance_ledger::{
     Balance, ClaimOutcome, CostEntry, Exposed, ExposureLimits, Ledger, LedgerOptions, MerchantAnswer,
-    MerchantAnswerEnd, NewClaim, Origin, Reserve, SignedBytes,
+    MerchantAnswerEnd, NewAttempt, NewClaim, Origin, Reserve, SignedBytes,
 };
 use quittance_protocol::{
     Amount, Deadline, Fingerprint, Landing, Network, PaymentId, PaymentKey, RequestId, SendOutcome,
@@ -117,7 +117,7 @@ async fn settle(ledger: &Ledger, number: u64) {
             detail: serde_json::json!({"gas_limit": 120_000}),
         })
     });
-    let recorded = ledger.record_with_nonce(&id, WALLET, sign, NOW).await.unwrap();
+    let recorded = ledger.record(NewAttempt::numbered(&id, WALLET, sign), NOW).await.unwrap();
     ledger.journal_send(recorded.attempt(), &SendOutcome::Accepted, NOW).await.unwrap();
     let landing = Landing {
         transaction: transaction.clone(),

@@ -66,7 +66,9 @@ impl Fleet {
     }
 
     /// Takes in what all endpoints said in one look that began at `now_ms`. Who was not asked
-    /// (`left_alone`) stays what it was.
+    /// (`left_alone`) stays what it was; and while one that served is left alone nobody else is
+    /// found healthy again, for there may be nobody left to compare with: one that stands still
+    /// would come first because the other one asked for a pause.
     pub fn judge(&self, seen: &[Option<SeenHead>], left_alone: &[bool], now_ms: i64) {
         let limit = self.limit_ms;
         let all: Vec<SeenHead> = seen.iter().flatten().copied().collect();
@@ -80,8 +82,11 @@ impl Fleet {
         // behind for the blocks that came meanwhile.
         let newest = trusted().map(|head| head.time_ms.saturating_sub(head.after_ms)).max();
         let some_are_fresh = trusted().any(|head| !is_old(head));
+        let is_left_alone = |place: usize| left_alone.get(place).copied().unwrap_or(false);
+        let misses_one =
+            (0..self.states.len()).any(|place| is_left_alone(place) && self.state(place).serves());
         for (place, (state, seen)) in self.states.iter().zip(seen).enumerate() {
-            if left_alone.get(place).copied().unwrap_or(false) {
+            if is_left_alone(place) {
                 continue;
             }
             let found = match seen {
@@ -95,7 +100,10 @@ impl Fleet {
                     }
                 }
             };
-            state.store(found as u8, Ordering::Release);
+            let is_cleared = found.serves() && !self.state(place).serves();
+            if !(misses_one && is_cleared) {
+                state.store(found as u8, Ordering::Release);
+            }
         }
     }
 }
@@ -127,6 +135,21 @@ mod tests {
             .collect();
         fleet.judge(&seen, &[], NOW);
         (0..ages.len()).map(|at| fleet.state(at)).collect()
+    }
+
+    #[test]
+    fn who_stands_still_is_not_healthy_again_because_the_other_one_is_left_alone() {
+        let fleet = Fleet::new(2, LIMIT);
+        let head = |age: i64| Some(SeenHead { number: 7, time_ms: NOW - age, after_ms: 50 });
+        fleet.judge(&[head(200), head(60_000)], &[], NOW);
+        assert_eq!((fleet.state(0), fleet.state(1)), (Healthy, Behind));
+        fleet.judge(&[None, head(62_000)], &[true, false], NOW);
+        assert_eq!((fleet.state(0), fleet.state(1)), (Healthy, Behind));
+        fleet.judge(&[head(200), head(300)], &[], NOW);
+        assert_eq!((fleet.state(0), fleet.state(1)), (Healthy, Healthy), "once both are asked");
+        // One that fell silent while the other one is left alone is found so all the same.
+        fleet.judge(&[None, None], &[true, false], NOW);
+        assert_eq!((fleet.state(0), fleet.state(1)), (Healthy, Silent));
     }
 
     #[test]

@@ -3,8 +3,10 @@
 //! Whoever goes on asking then is kept out for longer, or for good. So such an endpoint is asked
 //! last for as long as it said, up to [`PAUSE_MAX`]; and for the first moment, up to
 //! [`SILENCE_MAX`], not at all, even where it is the only one. Then what settles payments asks
-//! again: a landing must not stay unseen because strangers used up a provider's allowance. Signed
-//! bytes are never held back.
+//! again, and payers without history wait as long again: a landing must not stay unseen because
+//! strangers used up a provider's allowance. A silence that was kept is followed by as long a time
+//! in which none begins, for one method that is limited must not keep all others from being asked.
+//! Signed bytes wait for no pause; where an endpoint said 503 it is asked first which chain it serves.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -30,6 +32,8 @@ pub struct Pause(Mutex<Option<Asked>>);
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     silent_until: Instant,
+    /// No other silence begins before.
+    heard_until: Instant,
     last_until: Instant,
 }
 
@@ -43,14 +47,20 @@ impl Pause {
             _ => return,
         };
         let now = Instant::now();
-        let asked =
-            Asked { silent_until: now + said.min(SILENCE_MAX), last_until: now + said.min(PAUSE_MAX) };
+        let silence = said.min(SILENCE_MAX);
+        let last_until = now + said.min(PAUSE_MAX).max(silence * 2);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Answers to requests that were under way together come in any order.
-        let later =
-            |of: fn(&Asked) -> Instant| known.as_ref().map_or(of(&asked), |known| of(known).max(of(&asked)));
-        let (silent_until, last_until) = (later(|asked| asked.silent_until), later(|asked| asked.last_until));
-        *known = Some(Asked { silent_until, last_until });
+        *known = Some(match *known {
+            Some(known) if now < known.heard_until => {
+                Asked { last_until: known.last_until.max(last_until), ..known }
+            }
+            known => Asked {
+                silent_until: now + silence,
+                heard_until: now + silence * 2,
+                last_until: known.map_or(last_until, |known| known.last_until.max(last_until)),
+            },
+        });
     }
 
     /// How much longer it is asked last.
@@ -77,13 +87,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_endpoint_is_left_alone_for_what_it_said_within_bounds() {
         for (status, said, silent_ms, last_ms) in [
-            (429, Some("1"), 1_000, 1_000),
+            (429, Some("1"), 1_000, 2_000),
             (429, Some(" 20 "), 2_000, 20_000),
             (429, Some("86400"), 2_000, 30_000),
             (429, Some("18446744073709551615"), 2_000, 30_000),
-            (429, None, 1_000, 1_000),
-            (429, Some("Mon, 30 Nov 2026 01:00:00 GMT"), 1_000, 1_000),
-            (429, Some("-5"), 1_000, 1_000),
+            (429, None, 1_000, 2_000),
+            (429, Some("Mon, 30 Nov 2026 01:00:00 GMT"), 1_000, 2_000),
+            (429, Some("-5"), 1_000, 2_000),
             (429, Some("0"), 0, 0),
             (503, Some("7"), 2_000, 7_000),
             (503, None, 0, 0),
@@ -112,5 +122,19 @@ mod tests {
         pause.hear(429, Some("20"));
         assert!(pause.is_silent());
         assert_eq!(pause.left(), Some(Duration::from_secs(20)));
+    }
+
+    /// A provider that limits one method alone would silence all others, again and again.
+    #[tokio::test(start_paused = true)]
+    async fn who_says_so_all_the_time_is_asked_half_of_the_time() {
+        let pause = Pause::default();
+        let mut asked = 0;
+        for _ in 0..600 {
+            pause.hear(429, Some("30"));
+            asked += u32::from(!pause.is_silent());
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        assert!((280..=320).contains(&asked), "{asked} of 600");
+        assert!(pause.left().is_some(), "it is asked last all the while");
     }
 }

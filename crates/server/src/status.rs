@@ -33,7 +33,10 @@ pub(crate) fn is_of_this_host(req: &HttpRequest) -> bool {
     let headers = req.headers();
     let forwarded =
         headers.contains_key(FORWARDED) || FORWARDING_HEADERS.iter().any(|name| headers.contains_key(*name));
-    !forwarded && req.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback())
+    // A program that listens on one address of its host is asked from that address.
+    let listens_on = req.app_config().local_addr().ip().to_canonical();
+    let is_here = |peer: IpAddr| peer.is_loopback() || peer == listens_on;
+    !forwarded && req.peer_addr().is_some_and(|peer| is_here(peer.ip().to_canonical()))
 }
 
 /// What the program says of itself.

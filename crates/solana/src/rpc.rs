@@ -123,9 +123,16 @@ impl Rpc for HttpRpc {
     }
 }
 
+const TOO_MANY_REQUESTS: u16 = 429;
+
 /// What an HTTP status and a body mean together on Solana: what is JSON-RPC is the node's word under any
 /// status.
 fn read_reply(method: &'static str, reply: Reply, words: &Words) -> Result<Value, RpcFailure> {
+    // Whatever the body says, a limit is no word about the method: read as one it would call an
+    // endpoint one that keeps no history.
+    if reply.status == TOO_MANY_REQUESTS {
+        return Err(RpcFailure::Http { status: reply.status });
+    }
     let failure = match reply.said {
         Said::TooLong => return Err(RpcFailure::Malformed { method }),
         Said::Result { result, .. } => {

@@ -32,7 +32,7 @@ const TRANSACTION: RpcRequest = RpcRequest::GetTransaction;
 impl SolanaChain {
     /// Looks for every watched payment: one status call per
     /// [`STATUSES_PER_CALL`](crate::STATUSES_PER_CALL) of them, one `getTransaction` per
-    /// landing, and, at most every [`HEIGHT_READ_INTERVAL_MS`], one height read with
+    /// landing, and, at most every [`HEIGHT_READ_INTERVAL_MS`](crate::HEIGHT_READ_INTERVAL_MS), one height read with
     /// a history search for those that the status cache may have forgotten
     /// ([`STATUS_CACHE_SLOTS`](crate::STATUS_CACHE_SLOTS)) and those past their
     /// deadline. Payments without evidence are

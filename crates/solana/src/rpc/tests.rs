@@ -20,7 +20,7 @@ fn result(value: &Value) -> Said {
     Said::Result { result: to_raw_value(value).unwrap(), answers_this: false }
 }
 
-/// Limits of providers come as an HTTP status with any body, or as the node's own words under any status.
+/// Limits of providers come as an HTTP status with any body, or as the node's own words under 200.
 #[test]
 fn answers_are_results_errors_or_malformed() {
     let node = |code, message: &str| Err(RpcFailure::Node { code, message: message.into() });
@@ -34,7 +34,7 @@ fn answers_are_results_errors_or_malformed() {
             error(Some(-32005), "Node is behind by 42 slots", Value::Null),
             node(-32005, "Node is behind by 42 slots"),
         ),
-        (429, error(Some(429), "Too many requests", Value::Null), node(429, "Too many requests")),
+        (429, error(Some(429), "Too many requests", Value::Null), Err(RpcFailure::Http { status: 429 })),
         (503, error(Some(-32005), "Node is unhealthy", Value::Null), node(-32005, "Node is unhealthy")),
         (200, error(None, "no code", Value::Null), malformed()),
         (403, error(None, "forbidden", Value::Null), Err(RpcFailure::Http { status: 403 })),

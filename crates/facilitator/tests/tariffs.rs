@@ -13,6 +13,8 @@ mod chain;
 mod claimants;
 #[path = "tariffs/foreign.rs"]
 mod foreign;
+#[path = "tariffs/gate.rs"]
+mod gate;
 #[allow(dead_code, reason = "each program of tests uses what it needs")]
 #[path = "tariffs/shop.rs"]
 mod shop;

@@ -6,8 +6,8 @@ use quittance_ledger::model::ModelDatabase;
 use quittance_protocol::{ErrorCode, RetryAction};
 use serde_json::json;
 
-use super::claimants::{at, is_refused, nonce, payment, sale, shop};
 use super::foreign::{Authorization, settle, verify};
+use super::gate::{at, is_refused, nonce, payment, sale, shop};
 use super::shop::{Chain, Time};
 
 fn retries(action: Option<RetryAction>) -> bool {

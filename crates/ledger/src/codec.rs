@@ -10,6 +10,7 @@ fn corrupt<T>(value: Option<T>, field: &'static str) -> Result<T, LedgerError> {
     value.ok_or(LedgerError::Corrupt { field })
 }
 
+#[allow(clippy::too_many_lines, reason = "a list of fields")]
 pub(crate) fn payment(row: &Row) -> Result<Payment, LedgerError> {
     let origin = match (row.text("origin")?.as_str(), row.text_opt("merchant")?) {
         ("gate", None) => Origin::Gate,

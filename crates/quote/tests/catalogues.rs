@@ -285,6 +285,7 @@ fn refusals_have_the_hosts_shape() {
 const HEAD: &str = "[catalogue]\nname = \"t\"\nunit = \"credit\"\nusd_per_unit = \"1\"\n";
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn broken_catalogues_are_refused_with_advice() {
     let endpoint = |price: &str| {
         format!(

@@ -64,6 +64,7 @@ const GENERATE: &str = "/v1/generation-requests";
 const CHAT: &str = "/v1/chat/completions";
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn images() {
     let base = json!({"type": "image", "model": "gpt-image-2", "prompt": "a mug", "aspect_ratio": "1:1"});
     let price = Ok("0.065800");
@@ -220,6 +221,7 @@ fn durations_under_every_name() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn video_inputs_and_their_rules() {
     const DATA: &str = "requests[0].video_image_data";
     let base = json!({"type": "video", "model": "seedance-2-0", "prompt": "a mug", "aspect_ratio": "16:9", "duration_seconds": 5});

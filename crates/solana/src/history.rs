@@ -77,6 +77,23 @@ struct Open<'w> {
     absent: bool,
 }
 
+/// The landings among what was seen, and whose of them are not final yet.
+fn landings<'w>(
+    asked: &mut [&mut Open<'w>],
+    seen: &[Seen],
+) -> (Vec<(&'w SolanaWatch, Seen)>, HashSet<PaymentKey>) {
+    let (mut landed, mut shallow) = (Vec::new(), HashSet::new());
+    for (one, seen) in asked.iter_mut().zip(seen) {
+        let Seen::Landed { failed, finalized, .. } = seen else { continue };
+        landed.push((one.watch, *seen));
+        if !finalized {
+            shallow.insert(one.watch.key);
+        }
+        one.landed = !failed;
+    }
+    (landed, shallow)
+}
+
 impl SolanaChain {
     /// Searches the histories of the endpoints, `first` before the others, for
     /// payments that it does not show. A payment is expired only where its deadline
@@ -146,16 +163,7 @@ impl SolanaChain {
             }
             answer => answer?,
         };
-        let (mut landed, mut shallow) = (Vec::new(), HashSet::new());
-        for (one, seen) in asked.iter_mut().zip(&answer.seen) {
-            if matches!(seen, Seen::Landed { .. }) {
-                landed.push((one.watch, *seen));
-                if matches!(seen, Seen::Landed { finalized: false, .. }) {
-                    shallow.insert(one.watch.key);
-                }
-                one.landed = matches!(seen, Seen::Landed { failed: false, .. });
-            }
-        }
+        let (landed, shallow) = landings(&mut asked, &answer.seen);
         let mut read = self.read_landings(at, &landed).await;
         // What takes a payment away must be final (I5).
         read.retain(|(key, evidence)| !matches!(evidence, Evidence::Earlier(_)) || !shallow.contains(key));

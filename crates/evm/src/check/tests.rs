@@ -117,6 +117,7 @@ fn the_untouched_payment_passes() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn every_refusal_is_reached_with_a_good_signature() {
     let bad = |field, wanted| EvmError::Payload { field, wanted };
     let address = "0x and 40 hex digits";

@@ -192,6 +192,7 @@ fn of_ledger(ledger: &LedgerConfig) -> Vec<Range<'_>> {
     ]
 }
 
+#[allow(clippy::too_many_lines, reason = "a list of keys")]
 fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Range<'a>> {
     let NetworkConfig {
         network: _,

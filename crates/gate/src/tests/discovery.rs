@@ -27,6 +27,7 @@ fn blocks(page: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "one document")]
 async fn documents_and_the_402_agree() {
     let till = Arc::new(Double::default());
     let shown = get(gate(&till), "/v1/x402").await.json();

@@ -218,6 +218,7 @@ impl Writer {
         sql
     }
 
+    #[allow(clippy::too_many_lines, reason = "a list of columns")]
     fn payment(&self, was: Was) -> Vec<Column> {
         let number = was as u8;
         let settled = was.state() == "settled";

@@ -86,6 +86,7 @@ fn a_legacy_message_and_a_separate_recipient_are_accepted() {
 /// Every refusal that depends on the instructions, each properly signed so
 /// that it reaches its check.
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn every_shape_off_the_list_is_refused() {
     let ours = wallet().pubkey();
     let user = payer().pubkey();

@@ -129,10 +129,12 @@ async function round(here, kind, network, proxy, shop, next, place) {
   over.abort();
   await clears;
   const { starts, deaths } = await program.stop();
-  assert.ok(deaths >= 1, `the process did not die at ${place}:${nth}`);
+  // A customer who was refused in this weather did not come by every place.
+  const refused = answers.filter(one => one.status !== 200).length;
+  assert.ok(deaths >= 1 || nth > CUSTOMERS - refused, `the process did not die at ${place}:${nth}`);
   await assertHonest(here, answers);
   const met = Object.values(faults).reduce((sum, count) => sum + count, 0);
-  return { bought: answers.filter(one => one.status === 200).length, refused: answers.filter(one => one.status !== 200).length, met, deaths, starts };
+  return { bought: CUSTOMERS - refused, refused, met, deaths, starts };
 }
 
 /** Everything final, every journal sound, every unit accounted for. */

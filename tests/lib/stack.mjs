@@ -246,7 +246,10 @@ export async function books(config) {
 }
 
 export async function json(url, options) {
-  const answer = await fetch(url, options);
+  const answer = await fetch(url, options).catch(error => {
+    // Alone it says no more than that it failed.
+    throw new Error(`${url}: ${error.cause?.code ?? error.cause?.message ?? error.message}`, { cause: error });
+  });
   if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
   return answer.json();
 }

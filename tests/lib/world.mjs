@@ -71,8 +71,11 @@ export async function shared(net, folder, cluster, database) {
 /** A proxy between a program and a chain: faults, counts, and what was broadcast through it. */
 export async function faultyProxy(upstream, ...options) {
   const proxy = await stack.proxy(upstream, '--delay-ms', '0', ...options);
+  // On a connection of its own: one that was idle may end just as it is used again.
   const call = (path, method, body) => stack.json(`${proxy.url}/__proxy/${path}`, {
-    method, ...(body && { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
+    method,
+    headers: { Connection: 'close', ...(body && { 'Content-Type': 'application/json' }) },
+    ...(body && { body: JSON.stringify(body) }),
   });
   return {
     ...proxy,

@@ -239,20 +239,22 @@ impl Strangers {
         net: &ConfiguredNetwork,
         payment: &Verified,
         caller: Caller,
-    ) -> Result<Option<Leave<'_>>, Rejection> {
+    ) -> Result<Option<Leave<'_>>, CheckError> {
         if self.is_customers(payment) {
             return Ok(None);
         }
         if let Some(rejection) = self.is_held(payment) {
-            return Err(rejection);
+            return Err(CheckError::Rejected(rejection));
         }
-        // What little the nodes still answer belongs to what settles.
-        if let Some(wait) = net.chain.endpoints().and_then(Endpoints::pause) {
-            return Err(too_many(payment, wait, "the nodes of this network asked for a pause"));
+        // What little the nodes still answer belongs to what settles. It is the nodes that want
+        // to be left alone: nobody asked too much of us.
+        if net.chain.endpoints().and_then(Endpoints::pause).is_some() {
+            return Err(CheckError::Unreachable("the nodes of this network asked for a pause".to_owned()));
         }
-        let busy = || too_many(payment, WAIT_MAX, "too many payments are being checked");
+        let busy =
+            || CheckError::Rejected(too_many(payment, WAIT_MAX, "too many payments are being checked"));
         let _queued = self.queue.try_acquire().map_err(|_| busy())?;
-        let (places, is_narrow) = self.enter_lane(payment, caller)?;
+        let (places, is_narrow) = self.enter_lane(payment, caller).map_err(CheckError::Rejected)?;
         let mut leave =
             Leave { strangers: self, caller, lane: None, is_narrow, waits: is_narrow, share: None };
         let until = Instant::now() + WAIT_MAX;
@@ -350,7 +352,7 @@ impl Inner {
         payment: &Verified,
         caller: Caller,
     ) -> Result<ChainView, CheckError> {
-        let leave = self.strangers.leave(net, payment, caller).await.map_err(CheckError::Rejected)?;
+        let leave = self.strangers.leave(net, payment, caller).await?;
         let seen = net.chain.verify()?.check_chain(payment).await;
         // A block that is a moment old is nobody's failure.
         if let Err(CheckError::Rejected(rejection)) = &seen

@@ -3,6 +3,7 @@
 // the last unit.
 import { join } from 'node:path';
 
+import * as http from './http.mjs';
 import * as solana from './solana-payment.mjs';
 import * as stack from './stack.mjs';
 import * as third from './third-party.mjs';
@@ -72,11 +73,14 @@ export async function shared(net, folder, cluster, database) {
 export async function faultyProxy(upstream, ...options) {
   const proxy = await stack.proxy(upstream, '--delay-ms', '0', ...options);
   // On a connection of its own: one that was idle may end just as it is used again.
-  const call = (path, method, body) => stack.json(`${proxy.url}/__proxy/${path}`, {
-    method,
-    headers: { Connection: 'close', ...(body && { 'Content-Type': 'application/json' }) },
-    ...(body && { body: JSON.stringify(body) }),
-  });
+  const call = async (path, method, body) => {
+    const answer = await http.send(proxy.url, {
+      method, path: `/__proxy/${path}`, agent: false,
+      ...(body && { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
+    });
+    if (answer.status !== 200) throw new Error(`${proxy.url}/__proxy/${path}: ${answer.status} ${answer.text}`);
+    return answer.json;
+  };
   return {
     ...proxy,
     faults: list => call('faults', 'POST', list),

@@ -79,6 +79,8 @@ function supervise(here, place) {
       } catch {
         continue; // A chain was out of reach at the start.
       }
+      // Whoever stopped it while it was being started knew the one before.
+      if (stopping) await stack.stop(child);
       if (child.exitCode === null && child.signalCode === null) await new Promise(gone => child.once('exit', gone));
       if (!stopping) deaths += 1;
     }

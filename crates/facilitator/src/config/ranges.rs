@@ -5,13 +5,14 @@
 //! cost. The sections are taken apart field by field, without `..`, so that a
 //! new key does not compile until somebody has said what it may be.
 
+mod network;
+
 use super::{
     AnswersConfig, CallersConfig, Config, ConfigError, GateConfig, LedgerConfig, MerchantsConfig,
-    NetworkConfig, QuoteConfig, RateSourceConfig, RatesConfig, ServerConfig,
+    QuoteConfig, RateSourceConfig, RatesConfig, ServerConfig,
 };
 use crate::config::units::{BASIS_POINTS_DIGITS, COIN_DIGITS, USDC_DIGITS, scaled};
 use crate::prices::Coin;
-use quittance_protocol::Family;
 
 /// Decimals that a fixed rate may have.
 const RATE_DIGITS: usize = 8;
@@ -20,14 +21,6 @@ const RATE_DIGITS: usize = 8;
 const DAY_SECONDS: u64 = 86_400;
 /// As good as no limit, in whole USDC.
 const MUCH_USDC: u64 = 1_000_000_000;
-/// What a transaction on Base may use at most.
-const TRANSACTION_GAS_MAX: u64 = 16_777_216;
-/// No mistake should cost a whole one: sums of wei fit a database's numbers up to nine.
-const ETHER_MAX: u64 = 1;
-/// Of the same order.
-const SOL_MAX: u64 = 100;
-/// Of coins that nobody here knows.
-const COINS_MAX: u64 = 1_000_000;
 /// One GiB.
 const BYTES_MAX: u64 = 1_073_741_824;
 
@@ -136,7 +129,7 @@ impl Config {
         all.extend(of_server(server));
         all.extend(of_ledger(ledger));
         for (name, network) in networks {
-            all.extend(of_network(name, network));
+            all.extend(network::of_network(name, network));
         }
         all.extend(of_rates(rates));
         for (index, source) in rates.sources.iter().enumerate() {
@@ -190,114 +183,6 @@ fn of_ledger(ledger: &LedgerConfig) -> Vec<Range<'_>> {
         Range::whole("ledger.keep_finished_days", *keep_finished_days, 0, 3_650),
         Range::whole("ledger.prune_pause_seconds", *prune_pause_seconds, 1, DAY_SECONDS),
     ]
-}
-
-#[allow(clippy::too_many_lines, reason = "a list of keys")]
-fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Range<'a>> {
-    let NetworkConfig {
-        network: _,
-        rpc_urls: _,
-        asset: _,
-        pay_to: _,
-        wallets: _,
-        retired_wallets: _,
-        retired: _,
-        shared_pay_to: _,
-        payout_look_seconds,
-        dollar: _,
-        asset_decimals,
-        asset_symbol: _,
-        asset_name: _,
-        asset_version: _,
-        gas_coin: _,
-        gas_coin_rate: _,
-        gas_coin_decimals: _,
-        max_timeout_seconds,
-        rpc_timeout_ms,
-        head_age_seconds_max,
-        head_look_seconds,
-        poll_interval_ms,
-        second_opinion_usdc,
-        confirmations: _,
-        settle_gas_limit: _,
-        settle_gas_expected: _,
-        max_fee_per_gas_wei: _,
-        priority_fee_wei: _,
-        authorization_seconds_max: _,
-        contract_payers: _,
-        contract_payers_in_flight_max: _,
-        in_flight_native,
-        in_flight_payer_native,
-        uncollected_day_native,
-        token_account: _,
-        priority_fee_lamports_max: _,
-    } = network;
-    let key = |key: &str| format!("networks.{name}.{key}");
-    let coins_max = coins_max(network);
-    let native = [
-        ("in_flight_native", in_flight_native),
-        ("in_flight_payer_native", in_flight_payer_native),
-        ("uncollected_day_native", uncollected_day_native),
-    ];
-    let native = native.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?)));
-    let mut all = vec![
-        // Prices, surcharges and ceilings are millionths of a dollar, and so are
-        // the token's units: with other decimals an amount would be worth
-        // another sum than was asked for.
-        Range::whole(key("asset_decimals"), u64::from(*asset_decimals), 6, 6),
-        // Clients sign for that long; less leaves no time to settle, whatever the block time.
-        Range::whole(key("max_timeout_seconds"), *max_timeout_seconds, 30, DAY_SECONDS),
-        Range::whole(key("rpc_timeout_ms"), *rpc_timeout_ms, 100, 120_000),
-        // Times of blocks are whole seconds: less would call everybody behind.
-        Range::whole(key("head_age_seconds_max"), *head_age_seconds_max, 2, 3_600),
-        Range::whole(key("head_look_seconds"), *head_look_seconds, 1, 3_600),
-        Range::whole(key("poll_interval_ms"), *poll_interval_ms, 10, 60_000),
-        Range::whole(key("payout_look_seconds"), *payout_look_seconds, 1, DAY_SECONDS),
-        Range::usdc(key("second_opinion_usdc"), second_opinion_usdc, 0, MUCH_USDC),
-    ];
-    all.extend(native.map(|(name, text)| Range::coins(key(name), text, coins_max)));
-    all.extend(match network.network.family() {
-        Family::Eip155(_) => of_evm(network, key),
-        Family::Solana => of_solana(network, key),
-    });
-    all
-}
-
-/// No mistake should cost a whole ether; of a coin of unknown price as many as a
-/// database's numbers hold.
-fn coins_max(network: &NetworkConfig) -> u64 {
-    match network.network.family() {
-        Family::Solana => SOL_MAX,
-        Family::Eip155(_) if network.pays_ether() => ETHER_MAX,
-        Family::Eip155(_) => {
-            let unit = 10_u64.saturating_pow(network.gas_coin().decimals);
-            (i64::MAX.unsigned_abs() / unit).clamp(1, COINS_MAX)
-        }
-    }
-}
-
-fn of_evm<'a>(network: &'a NetworkConfig, key: impl Fn(&str) -> String) -> Vec<Range<'a>> {
-    let evm = network.evm();
-    vec![
-        Range::whole(key("gas_coin_decimals"), u64::from(network.gas_coin().decimals), 9, 18),
-        Range::whole(key("confirmations"), evm.confirmations, 0, 3_600),
-        Range::whole(key("settle_gas_limit"), evm.settle_gas_limit, 60_000, TRANSACTION_GAS_MAX),
-        Range::whole(key("settle_gas_expected"), evm.settle_gas_expected, 21_000, TRANSACTION_GAS_MAX),
-        Range::whole(key("max_fee_per_gas_wei"), evm.max_fee_per_gas_wei, 1, 10_000_000_000_000),
-        Range::whole(key("priority_fee_wei"), evm.priority_fee_wei, 0, 1_000_000_000_000),
-        Range::whole(key("authorization_seconds_max"), evm.authorization_seconds_max, 5, DAY_SECONDS),
-        Range::whole(
-            key("contract_payers_in_flight_max"),
-            u64::from(evm.contract_payers_in_flight_max),
-            1,
-            10_000,
-        ),
-    ]
-}
-
-fn of_solana<'a>(network: &'a NetworkConfig, key: impl Fn(&str) -> String) -> Vec<Range<'a>> {
-    let most = network.solana().priority_fee_lamports_max;
-    vec![Range::whole(key("priority_fee_lamports_max"), most, 0, 10_000_000)]
 }
 
 pub(super) fn of_rates(rates: &RatesConfig) -> Vec<Range<'_>> {

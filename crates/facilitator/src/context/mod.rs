@@ -5,6 +5,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod failpoint;
+pub(crate) mod look;
 pub(crate) mod random;
 pub(crate) mod stored;
 

@@ -9,11 +9,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::{CostEntry, LedgerError, Payment, PaymentState, Recorded};
+use quittance_ledger::{CostEntry, Payment, PaymentState, Recorded};
 use quittance_protocol::DurableAttempt as _;
 
-use crate::chain::{ChainFault, NotConnected};
 use crate::context::Context;
+use crate::context::look::LookFault;
 use crate::network::configured::ConfiguredNetwork;
 
 /// Pause between two looks.
@@ -30,21 +30,6 @@ const PAYMENTS_MAX: usize = 64;
 /// the block that holds that one is final.
 const DEAD_MS: i64 = 3_600_000;
 
-/// Why one look failed; the next one starts afresh.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AccountFault {
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Chain(#[from] ChainFault),
-}
-
-impl From<NotConnected> for AccountFault {
-    fn from(error: NotConnected) -> Self {
-        Self::Chain(error.into())
-    }
-}
-
 pub(crate) struct Accountant {
     context: Arc<Context>,
     net: Arc<ConfiguredNetwork>,
@@ -55,7 +40,7 @@ impl Accountant {
         Self { context, net }
     }
 
-    pub(crate) async fn look(&self) -> Result<(), AccountFault> {
+    pub(crate) async fn look(&self) -> Result<(), LookFault> {
         let open = self.context.ledger.unaccounted(self.net.chain.network()).await?;
         let old = self.context.clock.now_ms().saturating_sub(DRIVER_MS);
         let due = open.into_iter().filter(|payment| payment.verdict_at_ms.is_some_and(|at| at <= old));
@@ -66,7 +51,7 @@ impl Accountant {
     }
 
     /// Books each attempt, and frees what is reserved once the fate of all is known.
-    async fn account_for(&self, payment: &Payment) -> Result<(), AccountFault> {
+    async fn account_for(&self, payment: &Payment) -> Result<(), LookFault> {
         let mut known = true;
         for attempt in self.context.ledger.recorded_attempts(&payment.id).await? {
             known &= self.book(payment, &attempt).await? || self.is_dead(payment, &attempt).await?;
@@ -78,7 +63,7 @@ impl Accountant {
     }
 
     /// Whether the attempt's cost is in the books.
-    async fn book(&self, payment: &Payment, attempt: &Recorded) -> Result<bool, AccountFault> {
+    async fn book(&self, payment: &Payment, attempt: &Recorded) -> Result<bool, LookFault> {
         let transaction = attempt.transaction();
         let landed = payment.landing.as_ref().filter(|landing| landing.transaction == transaction);
         let earned = payment.state == PaymentState::Settled && landed.is_some();
@@ -111,7 +96,7 @@ impl Accountant {
     }
 
     /// Whether the attempt can never be included any more.
-    async fn is_dead(&self, payment: &Payment, attempt: &Recorded) -> Result<bool, AccountFault> {
+    async fn is_dead(&self, payment: &Payment, attempt: &Recorded) -> Result<bool, LookFault> {
         let old = self.context.clock.now_ms().saturating_sub(DEAD_MS);
         if payment.verdict_at_ms.is_none_or(|at| at > old) {
             return Ok(false);

@@ -16,8 +16,8 @@ use quittance_ledger::{LedgerError, Payment, Recorded};
 use quittance_protocol::DurableAttempt as _;
 
 use crate::Inner;
-use crate::chain::{ChainFault, NotConnected};
 use crate::context::Context;
+use crate::context::look::LookFault;
 use crate::metrics::trouble::{self, Trouble};
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::tariffs;
@@ -38,21 +38,6 @@ const REORG_MS_MAX: i64 = 3_600_000;
 /// A transaction that is next and does not move for so long is looked at: blocks come
 /// every two seconds at most.
 const HEAD_AGE_MS_MAX: i64 = 4_000;
-
-/// Why one look failed; the next one starts where this one did.
-#[derive(Debug, thiserror::Error)]
-enum LaneFault {
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Chain(#[from] ChainFault),
-}
-
-impl From<NotConnected> for LaneFault {
-    fn from(error: NotConnected) -> Self {
-        Self::Chain(error.into())
-    }
-}
 
 /// One wallet's lane.
 struct Lane {
@@ -108,7 +93,7 @@ impl Lane {
     }
 
     /// What the chain used before this process began is the past.
-    async fn begin(&mut self) -> Result<(), LaneFault> {
+    async fn begin(&mut self) -> Result<(), LookFault> {
         self.used = self.net.chain.nonces()?.used(&self.wallet).await?;
         Ok(())
     }
@@ -119,7 +104,7 @@ impl Lane {
     /// The count is followed both ways: after a reorganisation it is lower, and
     /// bytes that were used once are open again. A node that is merely behind
     /// makes us broadcast what it will know soon, which does no harm.
-    async fn look(&mut self) -> Result<(), LaneFault> {
+    async fn look(&mut self) -> Result<(), LookFault> {
         let mut attempts = self.attempts_from(self.used).await?;
         if self.is_due(!attempts.is_empty()) {
             let used = self.net.chain.nonces()?.used(&self.wallet).await?;
@@ -139,7 +124,7 @@ impl Lane {
     /// Closes the network while the wallet's next transaction offers less than a block
     /// asks for and does not move: whatever is sold meanwhile would wait behind it.
     /// Only the wallet that signs counts; another one's lane holds up nothing new.
-    async fn look_at_head(&mut self, open: &[Recorded]) -> Result<(), LaneFault> {
+    async fn look_at_head(&mut self, open: &[Recorded]) -> Result<(), LookFault> {
         if self.wallet != self.net.chain.facts().wallet {
             return Ok(());
         }
@@ -186,7 +171,7 @@ impl Lane {
     }
 
     /// The newest bytes of every open slot that no driver works for any more.
-    async fn broadcast(&self, open: Vec<Recorded>) -> Result<(), LaneFault> {
+    async fn broadcast(&self, open: Vec<Recorded>) -> Result<(), LookFault> {
         let mut sent = 0;
         let mut attempts = open.into_iter().peekable();
         while let Some(attempt) = attempts.next() {
@@ -208,11 +193,11 @@ impl Lane {
         Ok(())
     }
 
-    async fn is_over(&self, attempt: &Recorded) -> Result<bool, LaneFault> {
+    async fn is_over(&self, attempt: &Recorded) -> Result<bool, LookFault> {
         Ok(self.payments(attempt).await?.iter().all(|payment| payment.state.is_final()))
     }
 
-    async fn payments(&self, attempt: &Recorded) -> Result<Vec<Payment>, LaneFault> {
+    async fn payments(&self, attempt: &Recorded) -> Result<Vec<Payment>, LookFault> {
         let mut payments = Vec::with_capacity(attempt.payments().len());
         for id in attempt.payments() {
             payments.extend(self.context.ledger.payment(id).await?);

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use quittance_ledger::{CostEntry, LedgerError, Payment};
+use quittance_ledger::{CostEntry, Payment};
 use quittance_protocol::{DurableAttempt as _, Evidence, Landing, PaymentId, blocks_in};
 
 use crate::Inner;
-use crate::chain::{ChainFault, Heights, Landed, NotConnected};
+use crate::chain::{Heights, Landed};
 use crate::context::Context;
+use crate::context::look::LookFault;
 use crate::metrics::trouble::Trouble;
 use crate::network::configured::ConfiguredNetwork;
 use crate::settle::engine::{Aftermath, after_settlement};
@@ -27,21 +28,6 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// How long a landing is looked at each time: a reorganisation on Base rarely
 /// reaches further back, and what is older is looked at when it becomes final.
 const RECENT_SECONDS: u64 = 120;
-
-/// Why one look failed; the next one does all of it again.
-#[derive(Debug, thiserror::Error)]
-enum FinalityFault {
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Chain(#[from] ChainFault),
-}
-
-impl From<NotConnected> for FinalityFault {
-    fn from(error: NotConnected) -> Self {
-        Self::Chain(error.into())
-    }
-}
 
 /// One chain's keeper.
 struct Keeper {
@@ -79,7 +65,7 @@ impl Task for Keeper {
 
 impl Keeper {
     /// One look: reads of the ledger, and calls only while something is not final.
-    async fn look(&mut self) -> Result<(), FinalityFault> {
+    async fn look(&mut self) -> Result<(), LookFault> {
         let network = self.net.chain.network();
         if !self.context.ledger.has_unfinal(network).await? {
             self.missing.clear();
@@ -120,7 +106,7 @@ impl Keeper {
 
     /// The driver books what a landing cost in the background, and a crash right
     /// after the verdict loses that; what is booked already stays as it is.
-    async fn book_cost(&self, payment: &Payment, landing: &Landing) -> Result<(), FinalityFault> {
+    async fn book_cost(&self, payment: &Payment, landing: &Landing) -> Result<(), LookFault> {
         if !landing.paid_by_us {
             return Ok(());
         }
@@ -144,7 +130,7 @@ impl Keeper {
     }
 
     /// What may have become final, and what may still move.
-    async fn due(&self) -> Result<Vec<Payment>, FinalityFault> {
+    async fn due(&self) -> Result<Vec<Payment>, LookFault> {
         let network = self.net.chain.network();
         let blocks = blocks_in(RECENT_SECONDS, self.net.chain.watch()?.block_ms());
         let recent = self.heights.latest.saturating_sub(blocks).max(self.heights.finalized);
@@ -164,7 +150,7 @@ impl Keeper {
         })
     }
 
-    async fn moved(&mut self, payment: &Payment, landing: &Landing) -> Result<(), FinalityFault> {
+    async fn moved(&mut self, payment: &Payment, landing: &Landing) -> Result<(), LookFault> {
         self.missing.remove(&payment.id);
         if self.context.ledger.move_landing(&payment.id, landing, self.context.clock.now_ms()).await? {
             tracing::info!(payment = %payment.id, block = landing.block, transaction = landing.transaction, "a landing moved");
@@ -174,7 +160,7 @@ impl Keeper {
 
     /// The same bytes again, so that it lands again while it can. A landing by a
     /// stranger has no bytes of ours.
-    async fn rebroadcast(&mut self, payment: &Payment) -> Result<(), FinalityFault> {
+    async fn rebroadcast(&mut self, payment: &Payment) -> Result<(), LookFault> {
         let network = self.net.chain.network();
         if self.missing.insert(payment.id.clone()) {
             self.context.metrics.alert(network, "reorganised");
@@ -190,7 +176,7 @@ impl Keeper {
         Ok(())
     }
 
-    async fn lost(&mut self, payment: &Payment, evidence: &Evidence) -> Result<(), FinalityFault> {
+    async fn lost(&mut self, payment: &Payment, evidence: &Evidence) -> Result<(), LookFault> {
         self.missing.remove(&payment.id);
         if self.context.ledger.book_reorged_loss(&payment.id, evidence, self.context.clock.now_ms()).await? {
             self.context.metrics.alert(self.net.chain.network(), "reorged_loss");

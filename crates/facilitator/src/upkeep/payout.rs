@@ -9,11 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use quittance_ledger::LedgerError;
 
 use crate::Inner;
-use crate::chain::{ChainFault, NotConnected};
 use crate::context::Context;
+use crate::context::look::LookFault;
 use crate::metrics::trouble::Trouble;
 use crate::network::configured::ConfiguredNetwork;
 use crate::upkeep::registry::{Kind, Next, Task, TurnFailed};
@@ -24,20 +23,6 @@ const LOOKS_MAX: u32 = 5;
 /// Transactions that one look judges at most; the rest of a flood is counted
 /// in the log and not one by one.
 const JUDGED_MAX: usize = 256;
-
-#[derive(Debug, thiserror::Error)]
-enum PayoutFault {
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Chain(#[from] ChainFault),
-}
-
-impl From<NotConnected> for PayoutFault {
-    fn from(error: NotConnected) -> Self {
-        Self::Chain(error.into())
-    }
-}
 
 /// One network's keeper.
 struct Payout {
@@ -101,7 +86,7 @@ impl Task for Payout {
 }
 
 impl Payout {
-    async fn look(&mut self) -> Result<(), PayoutFault> {
+    async fn look(&mut self) -> Result<(), LookFault> {
         let network = self.net.chain.network();
         let mut arrived = self.net.chain.watch()?.arrivals().await?;
         let came = arrived.len();

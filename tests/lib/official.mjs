@@ -137,13 +137,15 @@ const UNDECIDED = new Set(['settlement_pending', 'unexpected_settle_error', 'une
 
 /**
  * What a foreign server's customer takes for final: the thing itself, or a
- * refusal in the facilitator's own words. An error of the way there is none.
+ * refusal in the facilitator's own words, which are of two words at least. An
+ * error of the way there is none, as undici's "terminated" for an answer that
+ * was cut off.
  */
 export function servedOrRefused(answer) {
   if (answer.status === 200) return true;
   const reason = decode(answer.headers.get('PAYMENT-RESPONSE'))?.errorReason
     ?? decode(answer.headers.get('PAYMENT-REQUIRED'))?.error ?? '';
-  return /^[a-z0-9_]+$/.test(reason) && !UNDECIDED.has(reason);
+  return /^[a-z0-9]+(_[a-z0-9]+)+$/.test(reason) && !UNDECIDED.has(reason);
 }
 
 /**

@@ -1,4 +1,4 @@
-// Holds deploy/ and the running program together: a real Prometheus scrapes a
+// Holds the shipped configuration, dashboard and alerts and the running program together: a real Prometheus scrapes a
 // `quittance serve` that settles real payments with the shipped configuration,
 // and every query of the dashboard and of the alerts is asked there.
 //
@@ -6,18 +6,15 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 import { client } from './clients/common.mjs';
 import { rpc } from './lib/chain.mjs';
+import { DEPLOY, dashboard, names, panels, rules, tool, used, yaml } from './lib/deploy.mjs';
 import { BASE, ROOT, SOLANA, devnet, facilitator, freePort, json, say, stop, withStack } from './lib/stack.mjs';
 import { finish, test } from './lib/tally.mjs';
 
-const { parse: parseYaml } = createRequire(join(ROOT, 'tests/clients/package.json'))('yaml');
-
-const DEPLOY = join(ROOT, 'deploy');
 const CONFIG = join(DEPLOY, 'quittance.toml');
 const PROGRAM = join(process.env.CARGO_TARGET_DIR ?? join(process.env.HOME, '.cache/quittance/target'), 'debug/quittance');
 const WAIT_MS = 60_000;
@@ -31,132 +28,6 @@ async function until(what, look, ms = WAIT_MS) {
     if (Date.now() > deadline) throw new Error(`waited ${ms / 1000} s for ${what}`);
     await new Promise(resolve => setTimeout(resolve, 250));
   }
-}
-
-const text = path => readFileSync(join(DEPLOY, path), 'utf8');
-const yaml = path => parseYaml(text(path));
-const dashboard = JSON.parse(text('grafana/dashboards/quittance.json'));
-const rules = yaml('prometheus/alerts.yml').groups.flatMap(group => group.rules);
-const panels = dashboard.panels.flatMap(panel => panel.targets.map(({ expr }) => ({ title: panel.title, expr })));
-
-// ---------------------------------------------------------------- files
-
-function tool(command, args, options) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8', ...options });
-  if (error?.code === 'ENOENT') throw new Error(`${command} is missing: run scripts/setup --with-prometheus`);
-  assert.equal(status, 0, `${command} ${args.join(' ')}: ${stdout}${stderr}`);
-  return stdout;
-}
-
-async function files() {
-  await test('promtool accepts the scrape configuration and the alerts', () => {
-    const cwd = join(DEPLOY, 'prometheus');
-    tool('promtool', ['check', 'config', 'prometheus.yml'], { cwd });
-    tool('promtool', ['check', 'rules', 'alerts.yml'], { cwd });
-  });
-
-  await test('each alert fires on the series it is for', () => {
-    tool('promtool', ['test', 'rules', 'alerts_test.yml'], { cwd: join(DEPLOY, 'prometheus') });
-    const tried = yaml('prometheus/alerts_test.yml').tests.flatMap(entry => entry.alert_rule_test ?? []);
-    const names = new Set(tried.filter(entry => entry.exp_alerts.length > 0).map(entry => entry.alertname));
-    assert.deepEqual([...names].sort(), rules.map(rule => rule.alert).sort());
-  });
-
-  await test('compose.yaml: pinned images, loopback ports, files that exist', compose);
-  await test('compose.yaml and its configurations agree on names and ports', agreement);
-  await test('the Dockerfile builds the pinned toolchain and runs as nobody special', dockerfile);
-  await test('docs/operations.md speaks of every metric and every alert', documentation);
-}
-
-function compose() {
-  const { services, secrets, volumes } = yaml('compose.yaml');
-  assert.deepEqual(Object.keys(services), ['quittance', 'prometheus', 'grafana']);
-  const named = new Set(Object.keys(volumes));
-  for (const [name, service] of Object.entries(services)) {
-    assert.match(service.image, /^[a-z0-9/]+:v?\d+\.\d+\.\d+$/, `${name}: image with a full version`);
-    assert.ok(service.ports.length > 0);
-    for (const port of service.ports) assert.match(port, /^127\.0\.0\.1:\d+:\d+$/, `${name}: ${port}`);
-    for (const volume of service.volumes) {
-      const [source, target, mode] = volume.split(':');
-      assert.ok(target.startsWith('/'));
-      if (source.startsWith('.')) {
-        assert.ok(existsSync(join(DEPLOY, source)), `${name}: ${source} does not exist`);
-        assert.equal(mode, 'ro', `${name}: ${source}`);
-      } else {
-        assert.ok(named.delete(source), `${name}: volume ${source} is not declared, or used twice`);
-      }
-    }
-    for (const secret of service.secrets ?? []) assert.ok(secrets[secret], `${name}: secret ${secret}`);
-    assert.ok(!service.privileged && !service.network_mode);
-    assert.deepEqual(service.cap_drop, ['ALL']);
-  }
-  assert.equal(named.size, 0, `volumes nobody mounts: ${[...named]}`);
-  const ignored = text('.gitignore').split('\n');
-  for (const { file } of Object.values(secrets)) {
-    assert.ok(ignored.includes(`/${dirname(file).slice(2)}/`), `${file} could be committed`);
-  }
-  const found = spawnSync('docker', ['compose', 'version']);
-  if (found.status === 0) tool('docker', ['compose', '--file', 'compose.yaml', 'config', '--quiet'], { cwd: DEPLOY });
-  else say('     skipped: "docker compose config", no docker client with the compose plugin here');
-}
-
-function agreement() {
-  const { services, secrets } = yaml('compose.yaml');
-  const shipped = text('quittance.toml');
-  for (const [, name] of shipped.matchAll(/^[^#\n]*"file:\/run\/secrets\/(\w+)"/gm)) {
-    assert.ok(secrets[name] && services.quittance.secrets.includes(name), `secret ${name}`);
-  }
-  const port = services.quittance.environment.QUITTANCE__SERVER__LISTEN.split(':')[1];
-  const { scrape_configs: jobs } = yaml('prometheus/prometheus.yml');
-  assert.deepEqual(jobs.map(job => job.static_configs[0].targets), [[`quittance:${port}`]]);
-  assert.ok(text('Dockerfile').includes(`http://127.0.0.1:${port}/healthz`));
-  assert.ok(text('Dockerfile').includes('"/etc/quittance/quittance.toml"'));
-  const seconds = Number(/shutdown_seconds = (\d+)/.exec(shipped)[1]);
-  assert.ok(Number.parseInt(services.quittance.stop_grace_period, 10) > seconds, 'killed before it has stopped');
-
-  const ledger = /sqlite:\/\/(\/[^"]+)"/.exec(shipped)[1];
-  assert.ok(services.quittance.volumes.includes(`ledger:${dirname(ledger)}`), 'the ledger must be on the volume');
-
-  const { datasources } = yaml('grafana/provisioning/datasources/prometheus.yaml');
-  assert.equal(datasources[0].url, 'http://prometheus:9090');
-  assert.equal(datasources[0].jsonData.timeInterval, yaml('prometheus/prometheus.yml').global.scrape_interval);
-  const sources = dashboard.panels.flatMap(panel => [panel, ...panel.targets]).map(part => part.datasource.uid);
-  assert.deepEqual([...new Set(sources)], [datasources[0].uid]);
-  const { providers } = yaml('grafana/provisioning/dashboards/quittance.yaml');
-  assert.ok(services.grafana.volumes.includes(`./grafana/dashboards:${providers[0].options.path}:ro`));
-  const home = services.grafana.environment.GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH;
-  assert.deepEqual(readdirSync(join(DEPLOY, 'grafana/dashboards')), [home.slice(providers[0].options.path.length + 1)]);
-  assert.equal(new Set(dashboard.panels.map(panel => panel.id)).size, dashboard.panels.length);
-}
-
-function dockerfile() {
-  const lines = text('Dockerfile').split('\n').filter(line => line && !line.startsWith('#'));
-  const channel = /channel = "(.+)"/.exec(readFileSync(join(ROOT, 'rust-toolchain.toml'), 'utf8'))[1];
-  const from = lines.filter(line => line.startsWith('FROM '));
-  assert.equal(from.length, 2, 'two stages');
-  assert.ok(from[0].startsWith(`FROM rust:${channel}-`), from[0]);
-  assert.match(from[1], /:\d+\.\d+-slim$/);
-  assert.ok(lines.includes(`ENV RUSTUP_TOOLCHAIN=${channel}`));
-  assert.ok(lines.some(line => /^USER [1-9]\d*$/.test(line)), 'USER is a number and not root');
-  assert.ok(lines.some(line => line.startsWith('HEALTHCHECK ')));
-  for (const line of lines.filter(entry => entry.startsWith('COPY ') && !entry.includes('--from'))) {
-    assert.equal(line, 'COPY . .');
-  }
-  // The build sees only what .dockerignore lets through: all that cargo needs, no secrets.
-  const allowed = text('Dockerfile.dockerignore').split('\n').filter(line => line.startsWith('!'));
-  for (const line of allowed) assert.ok(existsSync(join(ROOT, line.slice(1))), line);
-  const manifest = readFileSync(join(ROOT, 'Cargo.toml'), 'utf8');
-  const members = /^members = \[(.*?)\]/ms.exec(manifest)[1].match(/"[^"]+"/g).map(entry => JSON.parse(entry));
-  for (const needed of [...members.map(member => member.split('/')[0]), 'migrations', 'Cargo.lock', 'Cargo.toml']) {
-    assert.ok(allowed.includes(`!${needed}`), `${needed} is not let into the build`);
-  }
-}
-
-function documentation() {
-  const page = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
-  for (const { alert } of rules) assert.ok(page.includes(`\`${alert}\``), alert);
-  for (const name of used()) assert.ok(page.includes(`\`${name}\``), name);
-  for (const { title } of dashboard.panels) assert.ok(page.includes(title), title);
 }
 
 // ---------------------------------------------------------------- configuration
@@ -233,11 +104,6 @@ async function configuration(folder, net) {
 
 // ---------------------------------------------------------------- metrics
 
-/** Names of metric families in a text of queries. */
-function names(queries) {
-  return new Set([...queries.matchAll(/\bquittance_\w+/g)].map(([name]) => name.replace(/_(bucket|sum|count)$/, '')));
-}
-const used = () => names([...panels, ...rules].map(({ expr }) => expr).join('\n'));
 
 /** A query as Grafana sends it. */
 const filled = expr => expr.replaceAll('$__rate_interval', '1m').replaceAll('$network', '.+');
@@ -471,7 +337,6 @@ async function trouble(net, program, prometheus) {
 }
 
 await withStack(async folder => {
-  await files();
   const net = await devnet();
   await configuration(folder, net);
   const port = await freePort();

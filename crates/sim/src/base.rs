@@ -1,7 +1,18 @@
 //! A model of Base: one wallet of ours, one token, blocks, a mempool, reorganisations.
 
-use crate::evm::{FEE_UNIT_WEI, GAS_LIMIT};
 use crate::random::Random;
+
+/// Gas that a settlement is expected to take.
+pub(crate) const GAS: u64 = 88_000;
+
+/// Gas that a settlement may take: code of a payer's uses all of it.
+pub(crate) const GAS_LIMIT: u64 = 150_000;
+
+/// The operator's fee cap (I8), in the chain's fee units.
+pub(crate) const FEE_CAP: u64 = 100;
+
+/// Wei in a fee unit.
+pub(crate) const FEE_UNIT_WEI: u128 = 1_000_000;
 
 /// Gas that a settlement takes.
 const GAS_USED: u64 = 85_800;

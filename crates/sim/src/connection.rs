@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use quittance_ledger::{LedgerError, Operation};
 use quittance_protocol::{PaymentId, PaymentKey};
 
-use crate::audit::Act;
-use crate::link::Link;
 use crate::plan::Crash;
 use crate::stats::Fault;
 use crate::world::World;
+use crate::world::audit::Act;
+use crate::world::link::Link;
 
 /// The hook of one life of one process.
 pub(crate) struct Faults {

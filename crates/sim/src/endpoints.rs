@@ -5,7 +5,7 @@ use crate::canary::Canary;
 use crate::plan::{BLOCK_MS_MAX, Method, Net};
 use crate::solana::slot;
 use crate::stats::Fault;
-use crate::world::World;
+use crate::world::{Frozen, World};
 
 /// An endpoint whose head stood still for longer than this is as good as down.
 pub(crate) const STALE_MS: u64 = 10_000;
@@ -13,15 +13,6 @@ pub(crate) const STALE_MS: u64 = 10_000;
 /// How far behind a healthy endpoint answers at most, in the longest blocks and in slots.
 const LAG_BLOCKS_MAX: u64 = 4;
 const LAG_SLOTS_MAX: u64 = 20;
-
-/// A head that stands still: everything is answered, from there.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Frozen {
-    since_ms: u64,
-    until_ms: u64,
-    /// Block or slot.
-    head: u64,
-}
 
 impl Method {
     /// What a port's call is to the node; `None` for what no node offers apart.

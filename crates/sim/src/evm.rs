@@ -17,24 +17,12 @@ use quittance_protocol::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::base::{Act, Tx};
+use crate::base::{Act, FEE_CAP, FEE_UNIT_WEI, GAS, GAS_LIMIT, Tx};
 use crate::canary::Canary;
-use crate::link::Link;
 use crate::nodes::{encode, send};
 use crate::plan::Net;
+use crate::world::link::Link;
 use crate::world::{BEGIN_MS, World};
-
-/// Gas that a settlement is expected to take.
-pub(crate) const GAS: u64 = 88_000;
-
-/// Gas that a settlement may take: code of a payer's uses all of it.
-pub(crate) const GAS_LIMIT: u64 = 150_000;
-
-/// The operator's fee cap (I8), in the chain's fee units.
-pub(crate) const FEE_CAP: u64 = 100;
-
-/// Wei in a fee unit.
-pub(crate) const FEE_UNIT_WEI: u128 = 1_000_000;
 
 /// Our wallet.
 pub(crate) const WALLET: &str = "0x00000000000000000000000000000000000000aa";

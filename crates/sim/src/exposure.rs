@@ -7,7 +7,7 @@ use quittance_protocol::PaymentId;
 
 use crate::evm::bound;
 use crate::plan::Net;
-use crate::process::{HISTORY_BPS, IN_FLIGHT_WEI, LAMPORTS_FOR_ATOMIC, WEI_FOR_ATOMIC, limits};
+use crate::settings::{HISTORY_BPS, IN_FLIGHT_WEI, LAMPORTS_FOR_ATOMIC, WEI_FOR_ATOMIC, limits};
 use crate::solana::{FINALIZED_SLOTS, SLOT_MS, slot};
 use crate::svm::LAMPORTS;
 use crate::world::{Attack, World};

@@ -15,21 +15,11 @@ use quittance_facilitator::{
 use quittance_protocol::PaymentId;
 
 use crate::canary::Canary;
-use crate::clients::{Client, Said};
-use crate::link::Link;
+use crate::client::{Client, Said};
 use crate::plan::Crash;
-use crate::process::Front;
 use crate::stats::Fault;
+use crate::world::link::{Front, Link};
 use crate::world::{Handle, World};
-
-/// `answers.ledger_bytes_max` and `answers.answer_bytes_max`: an answer lies in
-/// the ledger, in the store, or nowhere.
-pub(crate) const LEDGER_BYTES: u64 = 16;
-pub(crate) const ANSWER_BYTES: u64 = 400;
-
-/// `answers.store_timeout_ms`, `answers.reader_stall_seconds`.
-pub(crate) const STORE_TIMEOUT_MS: u64 = 3_000;
-pub(crate) const READER_STALL_SECONDS: u64 = 4;
 
 /// Byte by byte what a run makes: another run makes another answer.
 fn made(run: u32, bytes: usize) -> Vec<u8> {

@@ -4,10 +4,11 @@
 
 use quittance_protocol::Amount;
 
-use crate::clients::{Client, ask};
+use crate::client::Client;
+use crate::clients::ask;
 use crate::merchants::only_verify;
 use crate::plan::Net;
-use crate::process::network;
+use crate::settings::network;
 use crate::stats::Fault;
 use crate::world::{Attack, Handle, World};
 

@@ -1,11 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![allow(clippy::indexing_slicing, reason = "indices are made where the rows are")]
 
-pub mod aim;
-mod audit;
 pub mod base;
 pub mod canary;
-pub mod cells;
+mod client;
 mod clients;
 mod connection;
 mod endpoints;
@@ -13,7 +11,6 @@ mod evm;
 mod exposure;
 mod handlers;
 mod hostile;
-mod link;
 mod merchants;
 mod nodes;
 mod payments;
@@ -21,11 +18,11 @@ pub mod plan;
 mod process;
 pub mod random;
 mod run;
+mod settings;
 pub mod solana;
 pub mod stats;
 mod store;
 mod svm;
-mod told;
 mod verdicts;
 mod views;
 mod weather;

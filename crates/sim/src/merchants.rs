@@ -9,11 +9,11 @@ use quittance_protocol::{
 };
 use serde_json::{Map, json};
 
-use crate::clients::{Client, payload, some_front};
-use crate::link::Link;
-use crate::process::Front;
+use crate::client::Client;
+use crate::clients::{payload, some_front};
 use crate::stats::Fault;
 use crate::world::Handle;
+use crate::world::link::{Front, Link};
 
 /// A server that verifies, settles, and asks again until it knows; and then, now
 /// and then, once more, as it does for a customer who sends the header again.

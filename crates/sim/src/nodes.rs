@@ -5,10 +5,10 @@ use std::sync::Arc;
 use quittance_protocol::{DurableAttempt, SendOutcome};
 
 use crate::base::{Act, Tx};
-use crate::link::{Link, RPC_TIMEOUT_MS};
 use crate::plan::{Broadcast, Crash, Net};
 use crate::solana::{BLOCKHASH_SLOTS, slot};
 use crate::stats::{Fault, Kind};
+use crate::world::link::{Link, RPC_TIMEOUT_MS};
 use crate::world::{Handle, World};
 
 /// Solana transactions are named by their payment.

@@ -3,10 +3,11 @@
 use quittance_protocol::{OFFERED_IDENTIFIER, PaymentKey, PaymentRequirements};
 
 use crate::base::{Act, Terms, Tx};
-use crate::clients::{Client, pay, payload, repeat, some_front, thief};
+use crate::client::Client;
+use crate::clients::{pay, payload, repeat, some_front, thief};
 use crate::merchants::sell;
 use crate::plan::Net;
-use crate::process::network;
+use crate::settings::network;
 use crate::stats::Fault;
 use crate::world::{Attack, Fact, Handle, World};
 

@@ -1,7 +1,9 @@
 //! What a seed decides before anything happens: how many of what, and the weather.
 
-use crate::aim::Aim;
+pub mod aim;
+
 use crate::canary::Canary;
+use crate::plan::aim::Aim;
 use crate::random::Random;
 
 /// Time of a block of Base at most: what other chains have.

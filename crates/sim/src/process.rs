@@ -4,96 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use quittance_facilitator::chain::Chain;
-use quittance_facilitator::config::Config;
 use quittance_facilitator::{AnswerStore, Clock, Coin, Facilitator, Metrics, Parts, Random, RateSource};
-use quittance_ledger::{Hooked, LedgerOptions, RunLimits, Store};
-use quittance_protocol::Network;
+use quittance_ledger::{Hooked, LedgerOptions, Store};
 use quittance_quote::Rate;
-use serde_json::json;
 
 use crate::canary::Canary;
 use crate::connection::Faults;
 use crate::evm::FakeBase;
-use crate::handlers::{ANSWER_BYTES, LEDGER_BYTES, READER_STALL_SECONDS, STORE_TIMEOUT_MS, Shelf};
-use crate::link::Link;
-use crate::plan::{Crash, Net, Plan};
+use crate::handlers::Shelf;
+use crate::plan::{Crash, Net};
+use crate::settings::{config, name, name_of, network};
 use crate::svm::FakeSolana;
 use crate::world::Handle;
-
-/// Pause between two looks for finished payments that are to be pruned.
-const PRUNE_PAUSE_SECONDS: u64 = 1;
-
-/// `gate.pending_wait_seconds`.
-pub(crate) const PENDING_WAIT_MS: u64 = 10_000;
-
-/// `gate.replay_seconds`.
-pub(crate) const REPLAY_MS: u64 = 40_000;
-
-/// One more than `merchants.retell_max`.
-pub(crate) const TELLINGS_MAX: u32 = 2;
-
-/// `merchants.verify_lease_seconds`.
-pub(crate) const CHECK_LEASE_MS: u64 = 20_000;
-
-/// `gate.runs_max`.
-pub(crate) const RUNS_MAX: u32 = 3;
-
-/// `gate.runs_interrupted_max`: so few that seeds reach it.
-pub(crate) const RUNS_INTERRUPTED_MAX: u32 = 2;
-
-pub(crate) const RUN_LIMITS: RunLimits =
-    RunLimits { failed_max: RUNS_MAX, crashed_max: RUNS_INTERRUPTED_MAX };
-
-/// `quote.cost_budget_usdc`, in atomic units.
-pub(crate) const COST_BUDGET: u64 = 5_000;
-
-/// `quote.uncollected_payer_day_usdc`, in atomic units.
-pub(crate) const PAYER_CEILING: u64 = 2_000;
-
-/// Wei for an atomic unit of USDC at the world's rate of 2,500 dollars.
-pub(crate) const WEI_FOR_ATOMIC: u128 = 400_000_000;
-
-/// Lamports for an atomic unit of USDC at the world's rate of 150 dollars.
-pub(crate) const LAMPORTS_FOR_ATOMIC: u128 = 6;
-
-/// `quote.payer_history_part`, in basis points.
-pub(crate) const HISTORY_BPS: u64 = 1_000;
-
-/// `networks.base.in_flight_native`.
-pub(crate) const IN_FLIGHT_WEI: u128 = 20_000_000_000_000_000;
-
-/// `quote.uncollected_network_day_usdc` and `probe_network_day_usdc`, in atomic
-/// units: tight where payers are hostile.
-pub(crate) fn limits(plan: &Plan) -> (u64, u64) {
-    if plan.hostile > 0 { (25_000, 6_000) } else { (900_000, 50_000) }
-}
-
-/// A process that serves.
-#[derive(Clone)]
-pub(crate) struct Front {
-    pub(crate) link: Arc<Link>,
-    pub(crate) facilitator: Facilitator,
-}
-
-/// The process's name in the ledger.
-pub(crate) fn name(process: usize) -> String {
-    format!("process-{process}")
-}
-
-/// The section of the configuration.
-fn name_of(net: Net) -> &'static str {
-    match net {
-        Net::Base => "base",
-        Net::Solana => "solana",
-    }
-}
-
-pub(crate) fn network(net: Net) -> &'static str {
-    match net {
-        Net::Base => Network::BASE,
-        Net::Solana => Network::SOLANA,
-    }
-}
+use crate::world::link::{Front, Link};
 
 /// Born, dies, comes back, until the seed is over.
 pub(crate) async fn live(world: Handle, process: usize) {
@@ -195,67 +118,6 @@ impl crate::world::World {
         name[..8].copy_from_slice(&self.random.draw().to_be_bytes());
         name[8..].copy_from_slice(&self.random.draw().to_be_bytes());
         name
-    }
-}
-
-/// The program's own configuration, as a file would give it.
-fn config(plan: &Plan, process: usize, pay_to: &str, retired: Option<Net>) -> Option<Config> {
-    let net = |net: Net| {
-        let mut section = json!({
-            "network": network(net),
-            "rpc_urls": ["http://node.invalid"],
-            "asset": asset(net),
-            "pay_to": pay_to,
-            "shared_pay_to": plan.shared_pay_to,
-            "retired": retired == Some(net),
-            "wallets": ["env:NONE"],
-            "max_timeout_seconds": 60,
-            "poll_interval_ms": 1_000,
-        });
-        if net == Net::Base {
-            section["confirmations"] = json!(plan.confirmations);
-        }
-        section
-    };
-    let usdc = |atomic: u64| format!("0.{atomic:06}");
-    let (soft, probes) = limits(plan);
-    serde_json::from_value(json!({
-        "ledger": {
-            "url": "model", "instance": name(process), "lease_seconds": plan.lease_ms / 1_000,
-            "prune_pause_seconds": PRUNE_PAUSE_SECONDS,
-        },
-        "networks": { "base": net(Net::Base), "solana": net(Net::Solana) },
-        "quote": {
-            "refresh_seconds": 10,
-            "cost_budget_usdc": usdc(COST_BUDGET),
-            "uncollected_payer_day_usdc": usdc(PAYER_CEILING),
-            "uncollected_network_day_usdc": usdc(soft),
-            "probe_network_day_usdc": usdc(probes),
-        },
-        "gate": {
-            "pending_wait_seconds": PENDING_WAIT_MS / 1_000,
-            "replay_seconds": REPLAY_MS / 1_000,
-            "runs_max": RUNS_MAX,
-            "runs_interrupted_max": RUNS_INTERRUPTED_MAX,
-        },
-        "merchants": {
-            "retell_max": TELLINGS_MAX - 1,
-            "verify_lease_seconds": CHECK_LEASE_MS / 1_000,
-        },
-        "answers": {
-            "ledger_bytes_max": LEDGER_BYTES,
-            "answer_bytes_max": ANSWER_BYTES,
-            "store_timeout_ms": STORE_TIMEOUT_MS,
-            "reader_stall_seconds": READER_STALL_SECONDS,
-        },
-    }))
-    .ok()
-}
-
-pub(crate) fn asset(net: Net) -> &'static str {
-    match net {
-        Net::Base => "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913",
-        Net::Solana => "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v",
     }
 }
 

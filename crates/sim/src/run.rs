@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::runtime::Builder;
 
-use crate::clients::{Client, fingerprint, pay};
+use crate::client::{Client, fingerprint};
+use crate::clients::pay;
 use crate::hostile;
 use crate::payments::begin_payment;
 use crate::plan::{Net, Plan};

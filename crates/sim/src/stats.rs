@@ -1,12 +1,13 @@
 //! What a run counted, and the sum over many.
 
+pub mod cells;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use quittance_ledger::PaymentState;
 use quittance_protocol::SendOutcome;
 
-use crate::cells;
 use crate::plan::Crash;
 
 macro_rules! faults {

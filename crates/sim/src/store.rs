@@ -12,10 +12,10 @@ use quittance_ledger::{
 };
 use quittance_protocol::{Amount, PaymentId, PaymentKey};
 
-use crate::audit::Act;
 use crate::canary::Canary;
 use crate::connection::{Answer, Faults, Kept, unavailable};
 use crate::plan::Crash;
+use crate::world::audit::Act;
 
 /// How long what proved a finished payment is kept here.
 const FINISHED_KEPT_MS: i64 = 2_000;

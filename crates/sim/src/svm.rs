@@ -18,11 +18,11 @@ use serde_json::{Map, Value, json};
 use crate::base::{Act, Tx};
 use crate::canary::Canary;
 use crate::evm::{identity, local, number_of, rejected, revived};
-use crate::link::Link;
 use crate::nodes::{encode, send, solana_tx};
 use crate::plan::Net;
 use crate::solana::{BLOCKHASH_SLOTS, FINALIZED_SLOTS, STATUS_CACHE_SLOTS, slot};
 use crate::world::World;
+use crate::world::link::Link;
 
 /// What a settlement costs.
 pub(crate) const LAMPORTS: u128 = 5_000;

@@ -7,11 +7,11 @@ use quittance_ledger::{DeliveryState, Finality, Known, Origin, Payment, PaymentS
 use quittance_protocol::ErrorCode;
 
 use crate::base::Act;
-use crate::clients::{Client, Said, fingerprint};
-use crate::link::Link;
+use crate::client::{Client, Said, fingerprint};
 use crate::plan::Net;
-use crate::process::{REPLAY_MS, RUN_LIMITS};
+use crate::settings::{REPLAY_MS, RUN_LIMITS};
 use crate::solana::slot;
+use crate::world::link::Link;
 use crate::world::{BEGIN_MS, World};
 
 /// What background commits may be late by, and clocks that are kept.

@@ -6,11 +6,11 @@ use quittance_ledger::{NewClaim, Origin};
 use quittance_protocol::PaymentRequirements;
 
 use crate::endpoints::STALE_MS;
-use crate::link::Link;
 use crate::plan::{BLOCK_MS_MAX, Net};
-use crate::process::{name, network};
+use crate::settings::{name, network};
 use crate::solana::SLOT_MS;
 use crate::world::World;
+use crate::world::link::Link;
 
 /// How old a claim's view of the chain may be: an endpoint that has just begun to
 /// stand still, a block, and a slow way there.

@@ -1,6 +1,10 @@
 //! The world that the processes live in: virtual time, chains, nodes, the
 //! database, and what is wrong with them just now.
 
+pub(crate) mod audit;
+pub(crate) mod link;
+pub(crate) mod told;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,14 +16,12 @@ use quittance_protocol::PaymentKey;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::audit::Auditor;
 use crate::base::{Base, Terms};
-use crate::endpoints::Frozen;
 use crate::plan::{Crash, Net, Plan};
-use crate::process::Front;
 use crate::random::Random;
 use crate::solana::Solana;
 use crate::stats::{Fault, Kind, Report};
+use crate::world::{audit::Auditor, link::Front};
 
 /// Unix time at which every world begins.
 pub(crate) const BEGIN_MS: i64 = 1_800_000_000_000;
@@ -70,6 +72,15 @@ pub(crate) enum Attack {
     Code,
     /// Signs many payments, with money for one.
     Sprays,
+}
+
+/// A head that stands still: everything is answered, from there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frozen {
+    pub(crate) since_ms: u64,
+    pub(crate) until_ms: u64,
+    /// Block or slot.
+    pub(crate) head: u64,
 }
 
 /// Everything.

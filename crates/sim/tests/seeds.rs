@@ -1,7 +1,8 @@
 //! Seeds: the same one is the same story, and none of them breaks a promise.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use quittance_sim::{Plan, Totals, cells, play, run};
+use quittance_sim::stats::cells;
+use quittance_sim::{Plan, Totals, play, run};
 
 const SEEDS: u64 = 1_000;
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use quittance_facilitator::Facilitator;
 use quittance_facilitator::chain::{ChainFault, Obstacle};
 use quittance_ledger::PaymentState;
 use tokio::sync::Notify;
@@ -45,6 +46,13 @@ pub(crate) struct Link {
     died: CancellationToken,
     /// Ends its background tasks, so that they need not be simulated any more.
     pub(crate) stop: CancellationToken,
+}
+
+/// A process that serves.
+#[derive(Clone)]
+pub(crate) struct Front {
+    pub(crate) link: Arc<Link>,
+    pub(crate) facilitator: Facilitator,
 }
 
 impl Link {
@@ -297,7 +305,7 @@ impl World {
     /// What a death leaves behind.
     fn bury(&mut self, process: usize) {
         let now = self.now();
-        let owner = crate::process::name(process);
+        let owner = crate::settings::name(process);
         let struck: Vec<_> = self.database.with(|rows| {
             let open = |p: &&quittance_ledger::Payment| p.owner == owner && !p.state.is_final();
             rows.payments().filter(open).map(|p| p.key).collect()

@@ -3,9 +3,9 @@
 use quittance_ledger::PaymentState;
 
 use crate::base::Act;
-use crate::cells;
 use crate::plan::{Broadcast, Crash, Net};
 use crate::stats::Kind;
+use crate::stats::cells;
 
 /// How a seed makes one cell of the coverage table likely, for its first
 /// payment. The process that gets to the place first is held there, or stands

@@ -8,14 +8,13 @@ use quittance_ledger::model::Attempt;
 use quittance_ledger::{DeliveryState, Funding, Known, NewClaim, Payment, PaymentState};
 use quittance_protocol::{Evidence, Landing, PaymentId, PaymentKey, PaymentRequirements};
 
-use crate::base::{Act as Deed, Tx};
-use crate::evm::{FEE_CAP, FEE_UNIT_WEI, GAS};
-use crate::link::Link;
+use crate::base::{Act as Deed, FEE_CAP, FEE_UNIT_WEI, GAS, Tx};
 use crate::plan::Net;
-use crate::process::{COST_BUDGET, PAYER_CEILING, RUNS_INTERRUPTED_MAX, WEI_FOR_ATOMIC};
+use crate::settings::{COST_BUDGET, PAYER_CEILING, RUNS_INTERRUPTED_MAX, WEI_FOR_ATOMIC};
 use crate::solana::{FINALIZED_SLOTS, SLOT_MS, slot};
-use crate::told::Told;
 use crate::world::World;
+use crate::world::link::Link;
+use crate::world::told::Told;
 
 /// Violations kept of one seed.
 const VIOLATIONS_MAX: usize = 8;

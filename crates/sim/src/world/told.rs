@@ -5,9 +5,9 @@ use std::sync::Arc;
 use quittance_ledger::{DeliveryState, Origin, Payment, PaymentState};
 use quittance_protocol::{ErrorCode, SettleResponse};
 
-use crate::link::Link;
 use crate::merchants::Sale;
-use crate::process::{CHECK_LEASE_MS, TELLINGS_MAX, name};
+use crate::settings::{CHECK_LEASE_MS, TELLINGS_MAX, name};
+use crate::world::link::Link;
 use crate::world::{Fact, World};
 
 /// What clocks of processes differ by.

@@ -12,10 +12,8 @@ use tokio::time::Instant;
 use crate::api::Rejection;
 use crate::chain::{ChainView, CheckError, Verified};
 use crate::network::configured::ConfiguredNetwork;
+use crate::network::early::{CLOCK_SKEW_SECONDS_MAX, is_early};
 use crate::{Caller, Inner};
-
-/// How far ahead of our clock `validAfter` may lie and still be a clock's fault, in seconds.
-pub(crate) const CLOCK_SKEW_SECONDS_MAX: u64 = 5;
 
 /// Pause before a chain whose newest block is still too old is asked again.
 const BLOCK_PAUSE: Duration = Duration::from_millis(500);
@@ -50,7 +48,9 @@ impl Inner {
             Instant::now() + Duration::from_secs(CLOCK_SKEW_SECONDS_MAX).min(self.limits.pending_wait);
         loop {
             match self.ask_chain(net, payment, caller).await {
-                Err(CheckError::Rejected(rejection)) if self.is_early(payment, &rejection) => {
+                Err(CheckError::Rejected(rejection))
+                    if is_early(payment, &rejection, self.context.clock.now()) =>
+                {
                     let waiting = self.strangers.waiting(payment.signer());
                     if waiting.is_none() || Instant::now() + BLOCK_PAUSE > until {
                         self.strangers.failed(net, payment, caller, &rejection);
@@ -61,13 +61,6 @@ impl Inner {
                 other => return other,
             }
         }
-    }
-
-    /// Whether only a block that is a moment old stands in the way.
-    pub(crate) fn is_early(&self, payment: &Verified, rejection: &Rejection) -> bool {
-        let after = payment.valid_after.unwrap_or(0);
-        rejection.code == ErrorCode::InvalidExactEvmPayloadAuthorizationValidAfter
-            && self.context.clock.now() <= after.saturating_add(CLOCK_SKEW_SECONDS_MAX)
     }
 }
 

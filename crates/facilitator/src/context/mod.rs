@@ -10,6 +10,7 @@ pub(crate) mod random;
 pub(crate) mod stored;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quittance_ledger::Store;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,10 @@ use self::clock::Clock;
 use self::random::Random;
 use self::stored::Stored;
 use crate::metrics::Metrics;
+
+/// Handler runs end when this much of the lease has passed without a heartbeat:
+/// the rest is for clocks that disagree and for a run that is slow to stop.
+pub(crate) const RUNS_END_AFTER_SIXTHS: u32 = 5;
 
 /// What all rooms of one process share.
 pub(crate) struct Context {
@@ -28,4 +33,13 @@ pub(crate) struct Context {
     pub(crate) stop: CancellationToken,
     /// Payments as the ledger kept them, typed again.
     pub(crate) stored: Stored,
+}
+
+impl Context {
+    /// How much of the lease is left at least while it counts as kept; none where
+    /// no other process can exist.
+    pub(crate) fn lease_left(&self) -> Option<Duration> {
+        let lease_ms = u64::try_from(self.ledger.lease_ms()?).unwrap_or(0);
+        Some(Duration::from_millis(lease_ms) / 6 * (6 - RUNS_END_AFTER_SIXTHS))
+    }
 }

@@ -4,9 +4,11 @@
 //! this asks once per block, and not at all while nothing is watched.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use quittance_protocol::{Evidence, PaymentKey, look_pause_ms};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -126,12 +128,18 @@ async fn poll(
     }
 }
 
+/// A look that panics is a look that failed: if it ended the poller, every payment of the
+/// network would wait for ever, and nobody would be told.
 async fn look(
     chain: &Chain,
     watched: &[Watched],
     now_ms: i64,
 ) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
-    chain.watch()?.scan(watched, now_ms).await
+    let scan = async { chain.watch()?.scan(watched, now_ms).await };
+    AssertUnwindSafe(scan)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(ChainFault("the look panicked".to_owned())))
 }
 
 /// Until the next look: what was registered last may land with the next block, and what has waited

@@ -10,16 +10,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::Inner;
+use crate::context::RUNS_END_AFTER_SIXTHS;
 use crate::metrics::trouble::{self, Trouble};
 use crate::settle::Driver;
 use crate::upkeep::registry::{Kind, Next, Task, TurnFailed};
 
 /// Heartbeats per lease.
 pub(crate) const BEATS_PER_LEASE: u32 = 3;
-
-/// Handler runs end when this much of the lease has passed without a heartbeat:
-/// the rest is for clocks that disagree and for a run that is slow to stop.
-const RUNS_END_AFTER_SIXTHS: u32 = 5;
 
 /// A clock that is further from the database's is warned about at each heartbeat.
 const CLOCK_SKEW_MS_MAX: i64 = 2_000;
@@ -115,13 +112,6 @@ impl Inner {
             }
             other => other,
         }
-    }
-
-    /// How much of the lease is left at least while it counts as kept; none where
-    /// no other process can exist.
-    pub(crate) fn lease_left(&self) -> Option<Duration> {
-        let lease_ms = u64::try_from(self.context.ledger.lease_ms()?).unwrap_or(0);
-        Some(Duration::from_millis(lease_ms) / 6 * (6 - RUNS_END_AFTER_SIXTHS))
     }
 
     /// Ends what others may begin again: handler runs, and what merchants are

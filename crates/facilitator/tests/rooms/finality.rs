@@ -51,3 +51,14 @@ async fn a_landing_that_moves_is_followed() {
     assert_eq!((shop.alerts("reorganised"), chain.broadcasts()), (0, 1));
     shop.close().await;
 }
+
+/// Nothing else frees payments that wait for their evidence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_that_panics_does_not_end_the_looks() {
+    let (database, chain, time) = (ModelDatabase::shared(), Chain::default(), Time::default());
+    let shop = shop(&database, &chain, &time).await;
+    chain.panic_once();
+    assert_eq!(shop.send("payer", SERVICE + GAS, NONCE).await, Outcome::Granted);
+    assert!(chain.has_panicked());
+    shop.close().await;
+}

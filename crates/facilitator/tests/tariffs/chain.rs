@@ -41,6 +41,7 @@ struct State {
     silent: AtomicBool,
     reverting: AtomicBool,
     holding: AtomicBool,
+    panicking: AtomicBool,
     illiterate: AtomicBool,
     all_used: AtomicBool,
     fate: Mutex<Fate>,
@@ -79,6 +80,7 @@ impl Default for Chain {
             silent: AtomicBool::new(false),
             reverting: AtomicBool::new(false),
             holding: AtomicBool::new(false),
+            panicking: AtomicBool::new(false),
             illiterate: AtomicBool::new(false),
             all_used: AtomicBool::new(false),
             fate: Mutex::default(),
@@ -125,6 +127,15 @@ impl Chain {
     /// Nothing is included.
     pub(crate) fn hold(&self, holding: bool) {
         self.0.holding.store(holding, Ordering::SeqCst);
+    }
+
+    /// The next look at it panics.
+    pub(crate) fn panic_once(&self) {
+        self.0.panicking.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_panicked(&self) -> bool {
+        !self.0.panicking.load(Ordering::SeqCst)
     }
 
     /// Every authorization is used, as a node sees it that is ahead of the ledger.
@@ -340,6 +351,7 @@ impl Broadcast for State {
 #[async_trait]
 impl Watch for State {
     async fn scan(&self, watched: &[Watched], _: i64) -> Result<Vec<(PaymentKey, Evidence)>, ChainFault> {
+        assert!(!self.panicking.swap(false, Ordering::SeqCst), "as the test asked for");
         if self.holding.load(Ordering::SeqCst) {
             return Ok(Vec::new());
         }

@@ -101,7 +101,7 @@ impl Inner {
         // telling that somebody holds from one that got lost.
         let Some(running) = self.tellings.begin(id) else { return Turn::Wait };
         let holder = hex::encode(self.context.random.draw());
-        let until = self.lease_left().map(|left| Instant::now() + left);
+        let until = self.context.lease_left().map(|left| Instant::now() + left);
         failpoint::hit("before_merchant_answer").await;
         let (max, now_ms) = (self.limits.tellings_max, self.context.clock.now_ms());
         let begun = self.context.ledger.begin_merchant_answer(id, &holder, max, now_ms).await;

@@ -27,6 +27,7 @@ use crate::api::Rejection;
 use crate::chain::{ChainView, CheckError, Endpoints, Verified};
 use crate::config::CallersConfig;
 use crate::network::configured::ConfiguredNetwork;
+use crate::network::early::is_early;
 use crate::network::used;
 use crate::{Caller, Inner};
 
@@ -356,7 +357,7 @@ impl Inner {
         let seen = net.chain.verify()?.check_chain(payment).await;
         // A block that is a moment old is nobody's failure.
         if let Err(CheckError::Rejected(rejection)) = &seen
-            && !self.is_early(payment, rejection)
+            && !is_early(payment, rejection, self.context.clock.now())
         {
             self.strangers.failed(net, payment, caller, rejection);
             if leave.as_ref().is_some_and(|leave| leave.is_narrow) {

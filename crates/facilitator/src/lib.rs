@@ -16,6 +16,7 @@ mod settle;
 mod start;
 mod upkeep;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub use api::caller::{Caller, Callers, ForwardedHeader};
 pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejection, Sale};
 pub use context::clock::Clock;
 pub use context::random::Random;
+#[cfg(feature = "defects")]
+pub use dispatch::defect::Defect;
 pub use in_flight::places::{NoPlace, Place, Places, Presented};
 pub use metrics::Metrics;
 pub use metrics::trouble::{Trouble, note as note_trouble};
@@ -52,6 +55,7 @@ pub use upkeep::registry::LastRun;
 use crate::admission::merchant::Merchants;
 use crate::api::active_runs::ActiveRuns;
 use crate::context::Context;
+use crate::dispatch::Dispatch;
 use crate::in_flight::notices::InFlight;
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::strangers::Strangers;
@@ -85,6 +89,8 @@ pub(crate) struct Limits {
 pub(crate) struct Inner {
     pub(crate) context: Arc<Context>,
     pub(crate) networks: Vec<Arc<ConfiguredNetwork>>,
+    /// The way to each network's attempts.
+    pub(crate) dispatches: BTreeMap<Network, Dispatch>,
     pub(crate) in_flight: InFlight,
     pub(crate) runs: Arc<ActiveRuns>,
     /// Successes that this process is telling merchants of, kept as runs are.
@@ -120,6 +126,11 @@ pub enum FacilitatorError {
 impl Inner {
     pub(crate) fn net(&self, network: &str) -> Option<Arc<ConfiguredNetwork>> {
         self.networks.iter().find(|net| net.chain.network().as_str() == network).cloned()
+    }
+
+    /// Who signs and sends on a network.
+    pub(crate) fn dispatch(&self, net: &ConfiguredNetwork) -> Dispatch {
+        self.dispatches.get(net.chain.network()).cloned().unwrap_or_else(Dispatch::closed)
     }
 
     /// The same, if new payments are taken there.

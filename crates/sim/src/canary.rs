@@ -1,7 +1,9 @@
 //! Defects built in on purpose, each at a port: in the database, in what a
-//! chain shows, in what a store answers. An auditor that stays silent about one
-//! of them is blind in that place.
+//! chain shows, in what a store answers; or in a wallet's lane, between what is
+//! decided and what is done. An auditor that stays silent about one of them is
+//! blind in that place.
 
+use quittance_facilitator::Defect as LaneDefect;
 use quittance_ledger::model::Defect;
 
 macro_rules! canaries {
@@ -36,6 +38,7 @@ canaries! {
     ClaimNotUnique "claim-not-unique" "I1" "the ledger lets a payment key be claimed twice";
     SendBeforeRecord "send-before-record" "I2" "bytes reach a node while they are signed, before they are committed";
     NonceNotReserved "nonce-not-reserved" "I2" "recording does not advance the wallet's counter";
+    SlotLeftOpen "slot-left-open" "I2" "a slot whose payments are over is not filled";
     RefusalIsVerdict "refusal-is-verdict" "I3" "bytes that a node refused count as a payment that cannot land";
     UsedMeansPaid "used-means-paid" "I4" "a used authorization counts as a payment, cancelled ones too";
     ProcessedMeansPaid "processed-means-paid" "I4" "a Solana transaction counts before it is confirmed";
@@ -50,6 +53,7 @@ canaries! {
     NoFeeCap "no-fee-cap" "I8" "the signer ignores the operator's fee cap";
     OuterStatus "outer-status" "I9" "a transaction's own status counts instead of its logs";
     CostUnbounded "cost-unbounded" "I10" "the signer ignores what the payment was charged";
+    TwoAlive "two-alive" "I10" "a second attempt is signed beside one that may still land";
     DoubleRun "double-run" "P1" "the ledger grants a run while another is under way";
     AnyRunMayFinish "any-run-may-finish" "P1" "the ledger lets a run end that is not the current one";
     ReplayForever "replay-forever" "P1" "the replay window never begins, so whoever reads the chain gets the answer";
@@ -61,10 +65,12 @@ canaries! {
     LogRangeGivesUp "log-range-gives-up" "P2" "logs further back than an endpoint shows at once are not searched";
     RetiredForgotten "retired-forgotten" "P2" "a retired network is left out, with what was begun on it";
     NothingResumed "nothing-resumed" "P2" "processes forget unfinished payments, their own and those of the dead";
+    NeverSent "never-sent" "P2" "bytes are recorded, and every third of them is never sent";
     LaneForgotten "lane-forgotten" "P2" "nobody uses up the nonces of finished payments";
     CeilingsForgotten "ceilings-forgotten" "P3" "a payer's attempts that earned nothing are not counted";
     NothingReserved "nothing-reserved" "P3" "claims reserve nothing of what their attempts may burn";
     ReleasedEarly "released-early" "P3" "a verdict frees what an attempt in flight may still burn";
+    FreedInFlight "freed-in-flight" "P3" "what bytes may burn is given back while they may land";
     HoldOutlives "hold-outlives" "P3" "what a Solana payment may cost is reserved until a newer blockhash than the payer's has ended";
     BalanceIgnored "balance-ignored" "P3" "a payer's money is spent as often as the payer signs";
     CheckHoldsNothing "check-holds-nothing" "P3" "a payer's money is called valid as often as the payer signs";
@@ -93,7 +99,7 @@ impl Canary {
     /// what is never resumed is a payment that does not end.
     pub fn signs(self) -> &'static [&'static str] {
         match self {
-            Self::FailedStaysOpen | Self::LaneForgotten => &["P2"],
+            Self::FailedStaysOpen | Self::LaneForgotten | Self::SlotLeftOpen => &["P2"],
             Self::RetiredForgotten => &["P2", "P5"],
             // Its answer is what the run that took its place is told to be.
             Self::AnyRunMayFinish => &["P1", "P6"],
@@ -126,6 +132,17 @@ impl Canary {
     /// By its name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|canary| canary.name() == name)
+    }
+
+    /// What a wallet's lane gets wrong for it.
+    pub(crate) fn lane_defect(self) -> Option<LaneDefect> {
+        match self {
+            Self::SlotLeftOpen => Some(LaneDefect::SlotLeftOpen),
+            Self::TwoAlive => Some(LaneDefect::TwoAlive),
+            Self::NeverSent => Some(LaneDefect::NeverSent),
+            Self::FreedInFlight => Some(LaneDefect::FreedInFlight),
+            _ => None,
+        }
     }
 
     /// What the database gets wrong for it.

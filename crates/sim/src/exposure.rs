@@ -1,6 +1,7 @@
 //! The auditor's own sums of what is burnt and what may still be (P3): from the
 //! chains and the signed bytes, not from what was booked.
 
+use quittance_facilitator::engine::ATTEMPTS_MAX;
 use quittance_ledger::model::Attempt;
 use quittance_ledger::{Payment, PaymentState};
 use quittance_protocol::PaymentId;
@@ -100,6 +101,27 @@ impl World {
             None => {
                 let cap = attempt.signed.detail.get("fee_cap").and_then(serde_json::Value::as_u64);
                 Stake::AtRisk(bound(cap.unwrap_or(0)))
+            }
+        }
+    }
+
+    /// A payment is signed again only when what was signed before it can burn no more, or
+    /// has (I10): at most one of its attempts may land at a time, and two are signed at most.
+    pub(crate) fn audit_beside(&mut self, key: usize, at: usize, attempt: &Attempt) {
+        let of_same = |one: &&Attempt| one.payments == attempt.payments;
+        let before: Vec<Attempt> =
+            self.database.with(|rows| rows.attempts().iter().take(at).filter(of_same).cloned().collect());
+        if before.len() >= ATTEMPTS_MAX as usize {
+            self.broken("P3", format!("key {key} was signed more than {ATTEMPTS_MAX} times"));
+        }
+        for one in before {
+            // What a reorganisation took out had failed before.
+            let id = one.signed.transaction.strip_prefix("0x").and_then(|id| id.parse().ok());
+            let was_in = id.is_some_and(|id: u32| self.audit.undone.contains(&id));
+            let is_base = one.nonce.is_some();
+            if is_base && !was_in && matches!(self.stake(Net::Base, &one), Stake::AtRisk(_)) {
+                let (first, second) = (&one.signed.transaction, &attempt.signed.transaction);
+                self.broken("I10", format!("{second} was signed while {first} may still land"));
             }
         }
     }

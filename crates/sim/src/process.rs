@@ -103,7 +103,8 @@ async fn boot(link: Arc<Link>) -> Option<Facilitator> {
         metrics: Arc::new(Metrics::new().ok()?),
         stop: link.stop.clone(),
     };
-    match Facilitator::assemble(&config, parts).await {
+    let defect = plan.canary.and_then(Canary::lane_defect);
+    match Facilitator::assemble_with_defect(&config, parts, defect).await {
         Ok(facilitator) => Some(facilitator),
         Err(error) => {
             world.with(|w| w.say(|| format!("process {} does not start: {error}", link.process)));

@@ -125,8 +125,10 @@ impl Inner {
         }
         self.context.metrics.reached(&payment.network, "claimed");
         let (context, net) = (Arc::clone(&self.context), Arc::clone(net));
-        let driver = Driver::claimed(context, net, payment.clone(), verified.clone(), Arc::clone(notice));
-        self.drivers.spawn_on(driver.with_reserved(reserved).run(), &self.runtime);
+        let (claimed, notice) = (payment.clone(), Arc::clone(notice));
+        let of = (Arc::clone(&net), self.dispatch(&net));
+        let driver = Driver::claimed(context, of, claimed, verified.clone(), reserved, notice);
+        self.drivers.spawn_on(driver.run(), &self.runtime);
         Known { payment, alias: None }
     }
 }

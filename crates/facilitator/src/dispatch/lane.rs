@@ -1,207 +1,386 @@
-//! The lane keeper: no wallet nonce that was reserved stays unused (I2).
+//! One wallet's lane: a task that performs what [`super::step`] decides.
 //!
-//! A driver broadcasts its attempt until its payment has a verdict. That verdict
-//! may come from elsewhere while no node has ever taken our bytes: a stranger
-//! landed the authorization, the payer cancelled it, the deadline passed. Every
-//! later nonce of the wallet would then wait behind ours for ever. So the keeper
-//! goes on broadcasting durable bytes of finished payments until the chain has
-//! used their nonce ([`crate::dispatch::costs`] books what that cost). A reorganisation may open a used
-//! nonce again, so the chain is asked for as long as that can happen.
+//! It waits for nobody: what asks a ledger or a node runs beside it and reports back, so a node
+//! that takes its time holds up its own bytes only, and a panic in one payment's signing ends
+//! that payment's work only. A panic of the lane itself ends its life: drivers hear it, and the
+//! next life begins with nothing but what is durable. `upkeep` runs it turn by turn, as all
+//! background work: one that hangs, fails or panics is seen there.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use quittance_ledger::{LedgerError, Payment, Recorded};
-use quittance_protocol::DurableAttempt as _;
+use futures::FutureExt as _;
+use quittance_ledger::{AttemptId, Recorded};
+use quittance_protocol::{Network, PaymentId};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use crate::Inner;
+use super::defect::Defects;
+use super::perform::{self, Done};
+use super::step::{Effect, Event, Fees, Reply, State, Wallet, step};
+use super::{Heard, Paid, Request, start_of};
 use crate::context::Context;
-use crate::context::look::LookFault;
-use crate::metrics::trouble::{self, Trouble};
+use crate::context::failpoint;
+use crate::context::look::{LookFault, panic_words};
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::tariffs;
 
-/// Pause between two looks at a wallet's open slots.
-const PAUSE: Duration = Duration::from_secs(2);
+/// How long a turn of a lane is; a lane that broke begins anew after as long.
+pub(crate) const TURN: Duration = Duration::from_secs(2);
 
-/// Slots of finished payments that one look broadcasts at most.
-const BROADCASTS_MAX: usize = 32;
-
-/// Looks without an open slot between two questions to the chain.
-const IDLE_LOOKS_MAX: u32 = 3;
-
-/// How long after the last open slot a reorganisation is looked for: above the
-/// time that Base takes to finalize a block.
-const REORG_MS_MAX: i64 = 3_600_000;
-
-/// A transaction that is next and does not move for so long is looked at: blocks come
-/// every two seconds at most.
-const HEAD_AGE_MS_MAX: i64 = 4_000;
-
-/// One wallet's lane.
-struct Lane {
-    context: Arc<Context>,
-    net: Arc<ConfiguredNetwork>,
-    wallet: String,
-    /// Nonces below this are used, as far as the chain said last.
-    used: u64,
-    /// When there was last an open slot; the start of this process at first.
-    active_ms: i64,
-    /// Looks since the chain was asked last.
-    idle_looks: u32,
-    /// The nonce that is next in the chain's eyes, and since when nothing moved it.
-    head: Option<(u64, i64)>,
+/// Why a turn of a lane did not go well; it goes on all the same.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LaneFault {
+    #[error(transparent)]
+    Look(#[from] LookFault),
+    /// One payment's work, or one look.
+    #[error("work of the lane panicked: {0}")]
+    Panicked(String),
 }
 
-impl Inner {
-    /// One keeper for each wallet with nonces.
-    pub(crate) fn start_lane_keepers(self: &Arc<Self>) {
-        for net in self.networks.iter().filter(|net| net.chain.facts().takes_nonce) {
-            // Wallets that were replaced may have left slots open, too.
-            for wallet in net.chain.facts().wallets.clone() {
-                let lane = Lane {
-                    context: Arc::clone(&self.context),
-                    net: Arc::clone(net),
-                    wallet,
-                    used: 0,
-                    active_ms: self.context.clock.now_ms(),
-                    idle_looks: 0,
-                    head: None,
-                };
-                self.drivers.spawn(lane.keep());
-            }
+/// What every effect is performed with.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) context: Arc<Context>,
+    pub(super) net: Arc<ConfiguredNetwork>,
+    pub(super) wallet: Arc<str>,
+}
+
+/// A payment's driver, and the payment's bytes.
+struct Known {
+    paid: Arc<Paid>,
+    replies: mpsc::Sender<Heard>,
+    /// Oldest first.
+    recorded: Vec<Arc<Recorded>>,
+}
+
+/// What each life of a wallet's lane is made of.
+#[derive(Clone)]
+pub(crate) struct LaneParts {
+    pub(super) shared: Shared,
+    pub(super) wallet: Wallet,
+    /// What is asked of it, whichever life answers.
+    pub(super) requests: Arc<Mutex<mpsc::Receiver<Request>>>,
+    pub(super) defects: Defects,
+}
+
+impl LaneParts {
+    pub(crate) fn network(&self) -> &Network {
+        self.shared.net.chain.network()
+    }
+
+    /// Whether its wallet signs; one that was replaced only uses up its slots.
+    pub(crate) fn signs(&self) -> bool {
+        self.wallet.signs
+    }
+
+    /// A life that begins with nothing.
+    pub(crate) fn lane(&self) -> Lane {
+        Lane {
+            shared: self.shared.clone(),
+            requests: Arc::clone(&self.requests),
+            has_requests: true,
+            state: State::of(self.wallet.clone()),
+            defects: self.defects.clone(),
+            known: BTreeMap::new(),
+            open: BTreeMap::new(),
+            vanished: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            began: Instant::now(),
+            fault: None,
         }
     }
+}
+
+/// One life of a lane.
+pub(crate) struct Lane {
+    shared: Shared,
+    requests: Arc<Mutex<mpsc::Receiver<Request>>>,
+    has_requests: bool,
+    state: State,
+    defects: Defects,
+    known: BTreeMap<PaymentId, Known>,
+    /// Bytes at open nonces, as they were read last.
+    open: BTreeMap<AttemptId, Arc<Recorded>>,
+    /// Bytes whose landings are gone.
+    vanished: BTreeMap<AttemptId, Arc<Recorded>>,
+    tasks: JoinSet<Done>,
+    began: Instant,
+    /// What went wrong in this turn first.
+    fault: Option<LaneFault>,
 }
 
 impl Lane {
-    async fn keep(mut self) {
-        let mut known = false;
+    /// One turn, of [`TURN`]; when the process stops, until what was under way has ended.
+    pub(crate) async fn turn(&mut self) -> Result<(), LaneFault> {
+        let requests = Arc::clone(&self.requests);
+        let mut requests = requests.lock().await;
+        let ends_at = Instant::now() + TURN;
+        let stop = self.shared.context.stop.clone();
+        self.look_for_left().await;
         loop {
-            let looked = if known { self.look().await } else { self.begin().await };
-            match looked {
-                Ok(()) => known = true,
-                Err(fault) => trouble::note(Trouble::Lane, self.net.chain.network().as_str(), &fault),
+            let is_stopping = self.state.is_stopping();
+            if is_stopping && self.tasks.is_empty() {
+                break;
             }
-            tokio::select! {
+            let wakes_at = self.wakes_at();
+            let event = tokio::select! {
                 biased;
-                () = self.context.stop.cancelled() => return,
-                () = tokio::time::sleep(PAUSE) => {}
+                () = stop.cancelled(), if !is_stopping => Some(Event::Stop),
+                Some(done) = self.tasks.join_next() => done.ok().map(|done| self.take_in(done)),
+                request = requests.recv(), if self.has_requests && !is_stopping => match request {
+                    Some(request) => Some(self.accept(request)),
+                    None => {
+                        self.has_requests = false;
+                        None
+                    }
+                },
+                () = sleep_until(wakes_at) => Some(Event::Tick),
+                () = tokio::time::sleep_until(ends_at), if !is_stopping => None,
+            };
+            if let Some(event) = event {
+                self.advance(event).await;
+            }
+            // However much is asked, what is due is done.
+            if wakes_at.is_some_and(|at| at <= Instant::now()) {
+                self.advance(Event::Tick).await;
+            }
+            if Instant::now() >= ends_at && !self.state.is_stopping() {
+                break;
+            }
+        }
+        self.fault.take().map_or(Ok(()), Err)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn wakes_at(&self) -> Option<Instant> {
+        self.began.checked_add(Duration::from_millis(self.state.wakes_at()?))
+    }
+
+    /// A driver that is gone without a verdict (the process stops, its payment is somebody
+    /// else's, or it ended in a panic) drops what its payment would be told.
+    async fn look_for_left(&mut self) {
+        let is_gone = |(id, known): (&PaymentId, &Known)| known.replies.is_closed().then(|| id.clone());
+        let gone: Vec<_> = self.known.iter().filter_map(is_gone).collect();
+        for payment in gone {
+            self.advance(Event::Left { payment }).await;
+        }
+    }
+
+    fn accept(&mut self, request: Request) -> Event {
+        match request {
+            Request::Take { paid, reserved, found, replies } => {
+                let (payment, start) = (paid.id.clone(), start_of(reserved, found.as_deref()));
+                self.know(paid, replies, found.unwrap_or_default());
+                Event::Taken { payment, start }
+            }
+            Request::Want(payment, seen) => Event::Wanted { payment, seen },
+            Request::Resume(payment) => Event::Resumed { payment },
+            Request::Unwell(payment) => Event::Unwell { payment },
+            Request::Failed(payment, transaction) => Event::Failed { payment, transaction },
+            Request::Over(payment) => Event::Over { payment },
+            Request::Again(recorded) => {
+                let attempt = recorded.attempt();
+                self.vanished.insert(attempt, recorded);
+                Event::Vanished(attempt)
             }
         }
     }
 
-    /// What the chain used before this process began is the past.
-    async fn begin(&mut self) -> Result<(), LookFault> {
-        self.used = self.net.chain.nonces()?.used(&self.wallet).await?;
-        Ok(())
+    fn know(&mut self, paid: Arc<Paid>, replies: mpsc::Sender<Heard>, found: Vec<Arc<Recorded>>) {
+        let id = paid.id.clone();
+        let before = self.known.remove(&id).map(|known| known.recorded).unwrap_or_default();
+        let known = self.known.entry(id).or_insert(Known { paid, replies, recorded: before });
+        known.add(found);
     }
 
-    /// One look: a read of the ledger, and a call while there are open slots, or
-    /// now and then while a reorganisation could open some again.
-    ///
-    /// The count is followed both ways: after a reorganisation it is lower, and
-    /// bytes that were used once are open again. A node that is merely behind
-    /// makes us broadcast what it will know soon, which does no harm.
-    async fn look(&mut self) -> Result<(), LookFault> {
-        let mut attempts = self.attempts_from(self.used).await?;
-        if self.is_due(!attempts.is_empty()) {
-            let used = self.net.chain.nonces()?.used(&self.wallet).await?;
-            if used < self.used {
-                attempts = self.attempts_from(used).await?;
+    /// Bytes first: what happened to them is decided with their number alone.
+    fn take_in(&mut self, done: Done) -> Event {
+        let Done { event, recorded, fault } = done;
+        if let Some(fault) = fault {
+            self.fault.get_or_insert(fault);
+        }
+        match &event {
+            Event::SlotsRead { .. } => {
+                self.open = recorded.into_iter().map(|one| (one.attempt(), one)).collect();
             }
-            attempts.retain(|attempt| attempt.nonce().is_some_and(|nonce| nonce >= used));
-            // Just where the head hangs its bytes must go out again.
-            let looked = self.look_at_head(&attempts).await;
-            self.broadcast(attempts).await?;
-            self.used = used;
-            looked?;
+            Event::SentAgain(attempt) => drop(self.vanished.remove(attempt)),
+            _ => {
+                for one in recorded {
+                    for payment in one.payments() {
+                        if let Some(known) = self.known.get_mut(payment) {
+                            known.add(vec![Arc::clone(&one)]);
+                        }
+                    }
+                }
+            }
         }
-        Ok(())
+        event
     }
 
-    /// Closes the network while the wallet's next transaction offers less than a block
-    /// asks for and does not move: whatever is sold meanwhile would wait behind it.
-    /// Only the wallet that signs counts; another one's lane holds up nothing new.
-    async fn look_at_head(&mut self, open: &[Recorded]) -> Result<(), LookFault> {
-        if self.wallet != self.net.chain.facts().wallet {
-            return Ok(());
+    async fn advance(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            tracing::trace!(wallet = %self.shared.wallet, ?event, "step");
+            let now_ms = self.now_ms();
+            let effects = step(&mut self.state, event, now_ms);
+            for effect in self.defects.spoil(effects) {
+                events.extend(self.perform(effect).await);
+            }
         }
-        let now_ms = self.context.clock.now_ms();
-        let first = open.first().and_then(Recorded::nonce);
-        self.head = match (first, self.head) {
-            (Some(first), Some((known, since))) if first == known => Some((known, since)),
-            (Some(first), _) => Some((first, now_ms)),
-            (None, _) => None,
+    }
+
+    /// What is known at once comes back at once.
+    async fn perform(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Price { payment } => {
+                failpoint::hit("before_record").await;
+                let known = self.known.get(&payment);
+                let fees = known.map_or_else(Fees::unknown, |known| perform::fees(&self.shared, &known.paid));
+                return Some(Event::Fees { payment, fees });
+            }
+            Effect::Reply { payment, reply } => self.reply(&payment, reply),
+            Effect::Alert { payment, reason } => self.alert(&payment, &reason),
+            Effect::Forget { payment } => drop(self.known.remove(&payment)),
+            Effect::SetStuck(is_stuck) => self.set_stuck(is_stuck),
+            Effect::AskUsed => self.look(perform::used(self.shared.clone())),
+            Effect::ReadSlots { from } => self.look(perform::slots(self.shared.clone(), from)),
+            Effect::LookAtHead { attempt } => {
+                let Some(head) = self.open.get(&attempt).cloned() else { return Some(Event::LookFailed) };
+                self.look(perform::head(self.shared.clone(), head));
+            }
+            Effect::Judge { attempts } => {
+                let open: Vec<_> = attempts.iter().filter_map(|one| self.open.get(one).cloned()).collect();
+                self.look(perform::judged(self.shared.clone(), open));
+            }
+            Effect::Fill { attempt } => {
+                let bytes = self.open.get(&attempt).cloned();
+                self.broadcast(Event::Filled(attempt), bytes, "using up a slot");
+            }
+            Effect::Again { attempt } => {
+                let bytes = self.vanished.get(&attempt).cloned();
+                self.broadcast(Event::SentAgain(attempt), bytes, "broadcasting what had landed");
+            }
+            for_a_payment => self.perform_for(for_a_payment),
+        }
+        None
+    }
+
+    fn perform_for(&mut self, effect: Effect) {
+        let payment = match &effect {
+            Effect::Record { payments, .. } => payments.first().cloned(),
+            Effect::Reserve { payment, .. }
+            | Effect::Read { payment }
+            | Effect::GiveBack { payment }
+            | Effect::Return { payment }
+            | Effect::Send { payment, .. } => Some(payment.clone()),
+            _ => None,
         };
-        let old = self.head.filter(|(_, since)| now_ms.saturating_sub(*since) >= HEAD_AGE_MS_MAX);
-        // The newest bytes of a nonce are the last of it.
-        let head = old.and_then(|(nonce, _)| open.iter().rfind(|attempt| attempt.nonce() == Some(nonce)));
-        let nonces = self.net.chain.nonces()?;
-        let cap = head.and_then(|attempt| nonces.fee_cap(attempt.detail()));
-        let is_stuck = match cap {
-            Some(cap) => nonces.base_fee().await?.is_some_and(|fee| fee > cap),
-            None => false,
+        let Some(payment) = payment else { return };
+        let broke = Event::Broke { payment: payment.clone() };
+        let Some(known) = self.known.get(&payment) else {
+            // Nothing is known of it and something is to be done: as if that had failed.
+            return self.beside(broke.clone(), async move { Done::of(broke) });
         };
-        if self.net.lane_is_stuck.swap(is_stuck, Ordering::AcqRel) != is_stuck {
-            tariffs::tell(&self.net, &self.context.metrics, self.net.open(now_ms).err());
-        }
-        Ok(())
-    }
-
-    async fn attempts_from(&self, nonce: u64) -> Result<Vec<Recorded>, LedgerError> {
-        let network = self.net.chain.network();
-        self.context.ledger.attempts_from_nonce(network, &self.wallet, nonce).await
-    }
-
-    /// Whether to ask the chain at this look.
-    fn is_due(&mut self, open: bool) -> bool {
-        let now_ms = self.context.clock.now_ms();
-        if open {
-            self.active_ms = now_ms;
-        }
-        self.idle_looks = self.idle_looks.saturating_add(1);
-        let could_reopen = now_ms.saturating_sub(self.active_ms) < REORG_MS_MAX;
-        let due = open || (could_reopen && self.idle_looks >= IDLE_LOOKS_MAX);
-        if due {
-            self.idle_looks = 0;
-        }
-        due
-    }
-
-    /// The newest bytes of every open slot that no driver works for any more.
-    async fn broadcast(&self, open: Vec<Recorded>) -> Result<(), LookFault> {
-        let mut sent = 0;
-        let mut attempts = open.into_iter().peekable();
-        while let Some(attempt) = attempts.next() {
-            // By nonce, then oldest first: the last one of a nonce is the newest.
-            let newest = attempts.peek().is_none_or(|next| next.nonce() != attempt.nonce());
-            if !newest || sent >= BROADCASTS_MAX || !self.is_over(&attempt).await? {
-                continue;
+        let (shared, paid) = (self.shared.clone(), Arc::clone(&known.paid));
+        match effect {
+            Effect::Reserve { bound, seen, .. } => {
+                self.beside(broke, perform::reserve(shared, paid, bound, seen))
             }
-            sent = sent.saturating_add(1);
-            let outcome = self.net.send(&attempt).await.outcome;
-            tracing::info!(
-                nonce = attempt.nonce(),
-                transaction = attempt.transaction(),
-                ?outcome,
-                "using up a slot"
-            );
-            self.context.metrics.sent(self.net.chain.network(), &outcome);
+            Effect::Record { payments, slot, is_first, allowed } => {
+                self.beside(broke, perform::record(shared, paid, payments, (slot, is_first), allowed));
+            }
+            Effect::Read { .. } => self.beside(broke, perform::read(shared, paid)),
+            Effect::GiveBack { .. } => self.beside(broke, perform::give_back(shared, paid)),
+            Effect::Return { .. } => self.beside(broke, perform::return_cost(shared, paid)),
+            Effect::Send { attempt, .. } => {
+                let bytes = known.recorded.iter().find(|one| one.attempt() == attempt).cloned();
+                // I2: there is no number without its bytes.
+                let Some(bytes) = bytes else {
+                    return self.beside(broke.clone(), async move { Done::of(broke) });
+                };
+                assert_eq!(bytes.network(), &paid.network, "an attempt on another network");
+                self.beside(broke, perform::send(shared, paid, bytes));
+            }
+            _ => {}
         }
-        Ok(())
     }
 
-    async fn is_over(&self, attempt: &Recorded) -> Result<bool, LookFault> {
-        Ok(self.payments(attempt).await?.iter().all(|payment| payment.state.is_final()))
+    /// Beside the lane; a panic is an event like any other, and the turn's fault.
+    fn beside(&mut self, broke: Event, work: impl Future<Output = Done> + Send + 'static) {
+        let guarded = AssertUnwindSafe(work).catch_unwind();
+        let (network, wallet) = (self.shared.net.chain.network().clone(), Arc::clone(&self.shared.wallet));
+        self.tasks.spawn(async move {
+            guarded.await.unwrap_or_else(|panic| {
+                let words = panic_words(&*panic);
+                tracing::error!(%network, wallet = &*wallet, words, "work of a lane panicked");
+                Done { fault: Some(LaneFault::Panicked(words)), ..Done::of(broke) }
+            })
+        });
     }
 
-    async fn payments(&self, attempt: &Recorded) -> Result<Vec<Payment>, LookFault> {
-        let mut payments = Vec::with_capacity(attempt.payments().len());
-        for id in attempt.payments() {
-            payments.extend(self.context.ledger.payment(id).await?);
+    fn look(&mut self, work: impl Future<Output = Done> + Send + 'static) {
+        self.beside(Event::LookFailed, work);
+    }
+
+    /// Bytes whose payments are over; `ended` is reported however it goes.
+    fn broadcast(&mut self, ended: Event, bytes: Option<Arc<Recorded>>, why: &'static str) {
+        let (shared, done) = (self.shared.clone(), Done::of(ended.clone()));
+        self.beside(ended, async move {
+            if let Some(bytes) = bytes {
+                perform::broadcast_again(&shared, &bytes, why).await;
+            }
+            done
+        });
+    }
+
+    fn reply(&self, payment: &PaymentId, reply: Reply) {
+        let Some(known) = self.known.get(payment) else { return };
+        let heard = match reply {
+            Reply::Recorded => Heard::Recorded(known.recorded.clone()),
+            Reply::Waiting(refusal) => Heard::Waiting { retry: refusal.retry, reason: refusal.reason },
+            Reply::Refused(_) => Heard::Refused,
+        };
+        // A driver that is gone needs none, and one that asked once hears once.
+        let _ = known.replies.try_send(heard);
+    }
+
+    fn alert(&self, payment: &PaymentId, reason: &str) {
+        let kind = "send_refused";
+        self.shared.context.metrics.alert(self.shared.net.chain.network(), kind);
+        tracing::warn!(%payment, kind, reason, "needs attention");
+    }
+
+    fn set_stuck(&self, is_stuck: bool) {
+        let Shared { context, net, .. } = &self.shared;
+        if net.lane_is_stuck.swap(is_stuck, Ordering::AcqRel) != is_stuck {
+            tariffs::tell(net, &context.metrics, net.open(context.clock.now_ms()).err());
         }
-        Ok(payments)
+    }
+}
+
+impl Known {
+    fn add(&mut self, recorded: Vec<Arc<Recorded>>) {
+        for one in recorded {
+            if !self.recorded.iter().any(|known| known.attempt() == one.attempt()) {
+                self.recorded.push(one);
+            }
+        }
+        self.recorded.sort_by_key(|one| one.attempt());
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

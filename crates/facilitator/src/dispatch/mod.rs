@@ -1,8 +1,203 @@
-//! Signed bytes and the slots they take: no wallet nonce that was reserved stays unused.
+//! The owner of attempts: one lane for each wallet reserves, signs, records, sends, sends again
+//! and uses up slots.
 //!
-//! Owns attempts whose payments are over; may touch `network`, the ledger's attempts.
-//! A slot is stuck while the chain does not use its nonce: its newest bytes are broadcast until
-//! it does, and the network closes while they offer too little.
+//! Owns signed bytes from the wish for them until their nonce is used and their cost booked;
+//! may touch `network`, the ledger's attempts and reservations.
+//! What is stuck in it: a payment that cannot be signed waits and is asked for again by its
+//! driver; bytes go out again until there is a verdict; a slot whose payment is over is filled at
+//! each look; a lane that broke begins anew, and the sweep finds its payments.
 
 pub(crate) mod costs;
+pub(crate) mod defect;
 pub(crate) mod lane;
+mod perform;
+pub(crate) mod step;
+
+use std::sync::Arc;
+
+use quittance_ledger::{Payment, Recorded};
+use quittance_protocol::{Amount, DurableAttempt as _, Network, PaymentId};
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use self::defect::Defects;
+use self::lane::{LaneParts, Shared};
+use self::step::{Attempt, Seen, Start, Wallet};
+use crate::chain::Verified;
+use crate::context::Context;
+use crate::network::configured::ConfiguredNetwork;
+
+/// Requests that may queue up before their drivers wait for a place.
+const REQUESTS_MAX: usize = 4_096;
+
+/// Replies that a driver may leave unread; it waits for each before it asks again.
+const REPLIES_MAX: usize = 4;
+
+/// The way to the lane of a network's wallet. Clones are one.
+#[derive(Clone)]
+pub(crate) struct Dispatch {
+    requests: mpsc::Sender<Request>,
+    stop: CancellationToken,
+}
+
+/// What a lane is asked.
+pub(crate) enum Request {
+    /// A driver takes a payment on; it hears replies until it drops their receiver.
+    Take {
+        paid: Arc<Paid>,
+        reserved: u128,
+        found: Option<Vec<Arc<Recorded>>>,
+        replies: mpsc::Sender<Heard>,
+    },
+    Want(PaymentId, Seen),
+    Resume(PaymentId),
+    Unwell(PaymentId),
+    Failed(PaymentId, String),
+    Over(PaymentId),
+    Again(Arc<Recorded>),
+}
+
+/// What a driver hears.
+pub(crate) enum Heard {
+    /// All attempts of the payment, oldest first; they are sent as well.
+    Recorded(Vec<Arc<Recorded>>),
+    /// Nothing is signed for now.
+    Waiting { retry: bool, reason: String },
+    /// Somebody else owns the payment now, or it has its verdict already.
+    Refused,
+}
+
+/// What a lane needs to know of a payment.
+pub(crate) struct Paid {
+    id: PaymentId,
+    network: Network,
+    payer: String,
+    /// What it was charged for its settlement.
+    gas: Amount,
+    verified: Verified,
+}
+
+impl Dispatch {
+    /// The way to a network's lanes, and what these are made of, the signing wallet's first.
+    /// Wallets that were replaced sign nothing, but may have left slots open; bytes of theirs
+    /// that are still wanted are sent by the one that signs.
+    pub(crate) fn to(
+        context: &Arc<Context>,
+        net: &Arc<ConfiguredNetwork>,
+        defects: &Defects,
+    ) -> (Self, Vec<LaneParts>) {
+        let facts = net.chain.facts();
+        let (requests, incoming) = mpsc::channel(REQUESTS_MAX);
+        let lane = |address: &String, requests| {
+            let signs = *address == facts.wallet;
+            let wallet = Wallet { address: address.clone(), takes_nonce: facts.takes_nonce, signs };
+            let (context, net) = (Arc::clone(context), Arc::clone(net));
+            let shared = Shared { context, net, wallet: address.as_str().into() };
+            LaneParts { shared, wallet, requests: Arc::new(Mutex::new(requests)), defects: defects.clone() }
+        };
+        let replaced = facts.wallets.iter().filter(|one| facts.takes_nonce && **one != facts.wallet);
+        let replaced = replaced.map(|address| lane(address, mpsc::channel(1).1));
+        let lanes = std::iter::once(lane(&facts.wallet, incoming)).chain(replaced).collect();
+        (Self { requests, stop: context.stop.clone() }, lanes)
+    }
+
+    /// One that takes nothing: of a network that is not configured.
+    pub(crate) fn closed() -> Self {
+        Self { requests: mpsc::channel(1).0, stop: CancellationToken::new() }
+    }
+
+    /// Takes a payment on. `found`: its attempts, where an earlier driver may have left some.
+    pub(crate) async fn take(
+        self,
+        payment: &Payment,
+        verified: Verified,
+        reserved: u128,
+        found: Option<Vec<Arc<Recorded>>>,
+    ) -> Ticket {
+        let (replies, heard) = mpsc::channel(REPLIES_MAX);
+        let paid = Arc::new(Paid {
+            id: payment.id.clone(),
+            network: payment.network.clone(),
+            payer: payment.payer.clone(),
+            gas: payment.gas,
+            verified,
+        });
+        let ticket = Ticket { payment: payment.id.clone(), dispatch: self, heard };
+        ticket.dispatch.ask(Request::Take { paid, reserved, found, replies }).await;
+        ticket
+    }
+
+    /// Sends durable bytes whose landing vanished once more.
+    pub(crate) async fn again(&self, recorded: Recorded) {
+        self.ask(Request::Again(Arc::new(recorded))).await;
+    }
+
+    /// A lane that is gone says so where replies are awaited.
+    async fn ask(&self, request: Request) {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            _ = self.requests.send(request) => {}
+        }
+    }
+}
+
+/// A driver's hold on its payment's lane; dropped, nothing more is signed or sent for it.
+pub(crate) struct Ticket {
+    payment: PaymentId,
+    dispatch: Dispatch,
+    heard: mpsc::Receiver<Heard>,
+}
+
+impl Ticket {
+    /// Has the payment signed, recorded and sent, and sent again until it is over. `None`: the
+    /// process stops, or the lane broke; whoever drives the payment next asks again.
+    pub(crate) async fn want(&mut self, seen: Seen) -> Option<Heard> {
+        self.dispatch.ask(Request::Want(self.payment.clone(), seen)).await;
+        tokio::select! {
+            biased;
+            () = self.dispatch.stop.cancelled() => None,
+            heard = self.heard.recv() => heard,
+        }
+    }
+
+    /// What is recorded goes on being sent.
+    pub(crate) async fn resume(&self) {
+        self.dispatch.ask(Request::Resume(self.payment.clone())).await;
+    }
+
+    /// The chain would not take it now: what it holds and has not signed for is free.
+    pub(crate) async fn unwell(&self) {
+        self.dispatch.ask(Request::Unwell(self.payment.clone())).await;
+    }
+
+    /// An attempt was included and failed, and what it burnt is in the books.
+    pub(crate) async fn failed(&self, transaction: String) {
+        self.dispatch.ask(Request::Failed(self.payment.clone(), transaction)).await;
+    }
+
+    /// The payment has its verdict.
+    pub(crate) async fn over(&self) {
+        self.dispatch.ask(Request::Over(self.payment.clone())).await;
+    }
+
+    /// Returns when the lane broke: nobody sends for this payment any more.
+    pub(crate) async fn broken(&mut self) {
+        // Nothing is said that was not asked for.
+        while self.heard.recv().await.is_some() {}
+    }
+}
+
+/// An attempt without its bytes.
+fn attempt_of(recorded: &Recorded) -> Attempt {
+    Attempt {
+        id: recorded.attempt(),
+        transaction: recorded.transaction().to_owned(),
+        payments: recorded.payments().to_vec(),
+    }
+}
+
+fn start_of(reserved: u128, found: Option<&[Arc<Recorded>]>) -> Start {
+    let attempts = found.unwrap_or_default().iter().map(|one| attempt_of(one)).collect();
+    Start { reserved, attempts, found: found.is_some() }
+}

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use quittance_ledger::{Exposed, ExposureLimits, Recorded};
+use quittance_ledger::{Exposed, ExposureLimits};
 use quittance_protocol::{Amount, Family, PaymentRequirements};
 use quittance_quote::{
     Markup, NetworkTerms, QuoteError, Tariff, TariffWindow, native_to_usdc, requirements, usdc_to_native,
@@ -12,7 +12,7 @@ use quittance_quote::{
 use tokio::sync::Notify;
 
 use crate::api::NetworkInfo;
-use crate::chain::{Chain, Endpoints, Sent};
+use crate::chain::{Chain, Endpoints};
 use crate::network::closed::{Closed, Obstructed, SOON_SECONDS};
 use crate::network::poller::Poller;
 use crate::network::prepared::{Moment, Prepared};
@@ -177,14 +177,6 @@ impl ConfiguredNetwork {
     pub(crate) fn cost_usdc(&self, native: u128, now_ms: i64) -> Option<Amount> {
         let rate = self.rates.last_known(self.coin, now_ms)?;
         native_to_usdc(native, i64::from(self.chain.facts().coin.decimals), &rate, &self.at_cost).ok()
-    }
-
-    /// Broadcasts durable bytes (I2, I3).
-    pub(crate) async fn send(&self, attempt: &Recorded) -> Sent {
-        match self.chain.broadcast() {
-            Ok(nodes) => nodes.broadcast(attempt).await,
-            Err(error) => error.into(),
-        }
     }
 
     /// As discovery shows it.

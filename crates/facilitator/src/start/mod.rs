@@ -28,6 +28,10 @@ use crate::context::Context;
 use crate::context::clock::Clock;
 use crate::context::random::Random;
 use crate::context::stored::Stored;
+use crate::dispatch::Dispatch;
+#[cfg(feature = "defects")]
+use crate::dispatch::defect::Defect;
+use crate::dispatch::defect::Defects;
 use crate::in_flight::notices::InFlight;
 use crate::metrics::Metrics;
 use crate::metrics::trouble::{self, Trouble};
@@ -111,6 +115,20 @@ impl Facilitator {
     /// are the configuration's, and nothing is opened or connected. Networks
     /// without a chain are left out.
     pub async fn assemble(config: &Config, parts: Parts) -> Result<Self, StartError> {
+        Self::assemble_with(config, parts, Defects::default()).await
+    }
+
+    /// The same with a fault built into every lane, for a simulator's auditor to find.
+    #[cfg(feature = "defects")]
+    pub async fn assemble_with_defect(
+        config: &Config,
+        parts: Parts,
+        defect: Option<Defect>,
+    ) -> Result<Self, StartError> {
+        Self::assemble_with(config, parts, Defects::of(defect)).await
+    }
+
+    async fn assemble_with(config: &Config, parts: Parts, defects: Defects) -> Result<Self, StartError> {
         let Parts { store, mut chains, answers, rates, clock, random, metrics, stop } = parts;
         let policy = policy(config)?;
         let mut networks = Vec::new();
@@ -127,10 +145,17 @@ impl Facilitator {
         let drivers = TaskTracker::new();
         let (metrics, clock, stop) = (&context.metrics, &context.clock, &context.stop);
         let upkeep = Registry::new(Arc::clone(metrics), clock.clone(), drivers.clone(), stop.clone());
+        let (mut dispatches, mut lanes) = (BTreeMap::new(), Vec::new());
+        for net in &networks {
+            let (dispatch, of_net) = Dispatch::to(&context, net, &defects);
+            dispatches.insert(net.chain.network().clone(), dispatch);
+            lanes.push(of_net);
+        }
         let inner = Arc::new(Inner {
             context,
             upkeep,
             networks,
+            dispatches,
             in_flight: InFlight::default(),
             runs: Arc::default(),
             tellings: Arc::default(),
@@ -145,8 +170,8 @@ impl Facilitator {
         // Before any chain is asked: endpoints that say nothing must not cost the lease.
         inner.start_heartbeat(lease(config));
         inner.start_tariffs().await;
+        lanes.into_iter().for_each(|lanes| inner.start_lanes(lanes));
         inner.resume().await?;
-        inner.start_lane_keepers();
         inner.start_accountants();
         inner.start_finality_keepers();
         inner.start_payout_keepers();

@@ -17,6 +17,7 @@ use crate::Inner;
 use crate::chain::{Heights, Landed};
 use crate::context::Context;
 use crate::context::look::LookFault;
+use crate::dispatch::Dispatch;
 use crate::metrics::trouble::Trouble;
 use crate::network::configured::ConfiguredNetwork;
 use crate::settle::engine::{Aftermath, after_settlement};
@@ -33,6 +34,7 @@ const RECENT_SECONDS: u64 = 120;
 struct Keeper {
     context: Arc<Context>,
     net: Arc<ConfiguredNetwork>,
+    dispatch: Dispatch,
     heights: Heights,
     /// Landings that are gone at the moment, each alerted once.
     missing: BTreeSet<PaymentId>,
@@ -42,11 +44,12 @@ impl Inner {
     /// One keeper for each network.
     pub(crate) fn start_finality_keepers(self: &Arc<Self>) {
         for net in &self.networks {
-            let (context, net) = (Arc::clone(&self.context), Arc::clone(net));
+            let (context, net, dispatch) = (Arc::clone(&self.context), Arc::clone(net), self.dispatch(net));
             let kind = Kind::of("finality", net.chain.network(), PAUSE);
             self.upkeep.start(kind, move || Keeper {
                 context: Arc::clone(&context),
                 net: Arc::clone(&net),
+                dispatch: dispatch.clone(),
                 heights: Heights { latest: 0, finalized: 0 },
                 missing: BTreeSet::new(),
             });
@@ -168,10 +171,10 @@ impl Keeper {
         }
         let attempts = self.context.ledger.recorded_attempts(&payment.id).await?;
         let landed =
-            attempts.iter().find(|attempt| Some(attempt.transaction()) == payment.transaction.as_deref());
-        if let Some(recorded) = landed.or(attempts.last()) {
-            let outcome = self.net.send(recorded).await.outcome;
-            self.context.metrics.sent(network, &outcome);
+            attempts.iter().position(|attempt| Some(attempt.transaction()) == payment.transaction.as_deref());
+        let newest = attempts.len().checked_sub(1);
+        if let Some(recorded) = landed.or(newest).and_then(|at| attempts.into_iter().nth(at)) {
+            self.dispatch.again(recorded).await;
         }
         Ok(())
     }

@@ -67,7 +67,8 @@ impl Inner {
         }
         let Some(verified) = self.context.stored.revive(net.chain.decode(), &payment) else { return Ok(()) };
         tracing::info!(payment = %payment.id, state = %payment.state, "resuming");
-        let driver = Driver::resumed(Arc::clone(&self.context), net, payment, verified, notice).await?;
+        let of = (Arc::clone(&net), self.dispatch(&net));
+        let driver = Driver::resumed(Arc::clone(&self.context), of, payment, verified, notice).await?;
         self.drivers.spawn(driver.run());
         Ok(())
     }

@@ -8,6 +8,7 @@ pub(crate) mod accounts;
 pub(crate) mod endpoints;
 pub(crate) mod finality;
 pub(crate) mod health;
+pub(crate) mod lanes;
 pub(crate) mod lease;
 pub(crate) mod payout;
 pub(crate) mod prune;

@@ -1,6 +1,5 @@
 //! All background work of a process, with the last run of each.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
@@ -15,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::context::clock::Clock;
+use crate::context::look::panic_words;
 use crate::metrics::Metrics;
 use crate::metrics::trouble::{self, Trouble};
 
@@ -197,7 +197,7 @@ impl Registry {
                     pause.unwrap_or(kind.period)
                 }
                 Err(panic) => {
-                    let words = foreign_words(words_of(&*panic));
+                    let words = panic_words(&*panic);
                     tracing::error!(
                         task = kind.name,
                         network = kind.network,
@@ -267,11 +267,6 @@ impl Registry {
 struct Fault {
     panicked: bool,
     words: String,
-}
-
-fn words_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
 }
 
 #[cfg(test)]

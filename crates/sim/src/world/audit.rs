@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use quittance_facilitator::engine::ATTEMPTS_MAX;
 use quittance_ledger::model::Attempt;
 use quittance_ledger::{DeliveryState, Funding, Known, NewClaim, Payment, PaymentState};
 use quittance_protocol::{Evidence, Landing, PaymentId, PaymentKey, PaymentRequirements};
@@ -188,11 +187,9 @@ impl World {
             let (hash, nonce) = (&attempt.signed.transaction, attempt.nonce);
             format!("ledger: key {key} recorded transaction {hash} at nonce {nonce:?}, fee cap {fee_cap:?}")
         });
-        let (twice, count) = self.database.with(|rows| {
+        let twice = self.database.with(|rows| {
             let before = rows.attempts().get(..at).unwrap_or_default();
-            let twice = attempt.nonce.is_some() && before.iter().any(|a| a.nonce == attempt.nonce);
-            let mine = rows.attempts().iter().filter(|a| a.payments == attempt.payments).count();
-            (twice, mine)
+            attempt.nonce.is_some() && before.iter().any(|a| a.nonce == attempt.nonce)
         });
         if twice {
             self.broken("I2", format!("nonce {:?} was used for two payloads", attempt.nonce));
@@ -206,9 +203,7 @@ impl World {
         if fee_cap.is_some_and(|cap| bound(cap) > allowed) {
             self.broken("I10", format!("key {key} was signed for more than it was charged: cap {fee_cap:?}"));
         }
-        if count > ATTEMPTS_MAX as usize {
-            self.broken("P3", format!("key {key} was signed more than {ATTEMPTS_MAX} times"));
-        }
+        self.audit_beside(key, at, attempt);
     }
 
     /// A node gets bytes that only we can have signed.

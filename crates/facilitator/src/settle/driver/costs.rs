@@ -50,7 +50,6 @@ impl Driver {
                 () = tokio::time::sleep(COMMIT_RETRY) => {}
             }
         }
-        self.reserved = 0;
         self.net.free();
     }
 

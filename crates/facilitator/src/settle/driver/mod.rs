@@ -4,7 +4,6 @@
 //! or a handler that panics, cannot stop a settlement half-way.
 
 mod costs;
-mod record;
 mod verdict;
 
 use std::collections::VecDeque;
@@ -17,6 +16,8 @@ use tokio::sync::mpsc;
 
 use crate::chain::{Verified, Watched};
 use crate::context::Context;
+use crate::dispatch::step::Seen;
+use crate::dispatch::{Dispatch, Heard, Ticket};
 use crate::in_flight::notices::Notice;
 use crate::metrics::Metrics;
 use crate::network::configured::ConfiguredNetwork;
@@ -29,26 +30,21 @@ const COMMIT_RETRY: Duration = Duration::from_millis(500);
 pub(crate) struct Driver {
     context: Arc<Context>,
     net: Arc<ConfiguredNetwork>,
+    dispatch: Dispatch,
     payment: Payment,
     /// The same as its chain verified it.
     verified: Verified,
     notice: Arc<Notice>,
     state: State,
-    newest: Option<Recorded>,
-    transactions: Vec<String>,
-    /// What the ledger has reserved for the next signature, in wei or lamports.
+    /// What the claim reserved for the first signature.
     reserved: u128,
-    /// The ledger may have something reserved for it.
-    holds_cost: bool,
-    /// The bytes may be sent without reserving their cost anew: it is reserved, or
-    /// nothing more can be burnt.
-    may_send: bool,
-    /// Somebody who got the newest bytes may have passed them on.
-    passed_on: bool,
-    /// What the payer was last seen to hold, and at which block.
-    seen: Option<Balance>,
-    /// Whether it had code then: an attempt of such a payer stays counted as one.
-    by_code: bool,
+    /// Attempts that were there when the payment was found unfinished.
+    found: Option<Vec<Arc<Recorded>>>,
+    newest: Option<Arc<Recorded>>,
+    /// Of all attempts, oldest first.
+    transactions: Vec<String>,
+    /// What the chain showed of the payer last.
+    seen: Seen,
     evidence: Option<mpsc::Receiver<Evidence>>,
     wake_at: Option<tokio::time::Instant>,
     first: Event,
@@ -57,29 +53,29 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Takes over a payment that was just claimed.
+    /// Takes over a payment that was just claimed; the claim reserved `reserved` for its
+    /// first signature.
     pub(crate) fn claimed(
         context: Arc<Context>,
-        net: Arc<ConfiguredNetwork>,
+        (net, dispatch): (Arc<ConfiguredNetwork>, Dispatch),
         payment: Payment,
         verified: Verified,
+        reserved: u128,
         notice: Arc<Notice>,
     ) -> Self {
         Self {
             context,
             net,
+            dispatch,
             payment,
             verified,
             notice,
             state: State::claimed(),
+            reserved,
+            found: None,
             newest: None,
             transactions: Vec::new(),
-            reserved: 0,
-            holds_cost: true,
-            may_send: true,
-            passed_on: false,
-            seen: None,
-            by_code: false,
+            seen: Seen::default(),
             evidence: None,
             wake_at: None,
             first: Event::Started,
@@ -87,24 +83,17 @@ impl Driver {
         }
     }
 
-    /// The claim reserved this much for its first signature.
-    pub(crate) fn with_reserved(self, reserved: u128) -> Self {
-        Self { reserved, ..self }
-    }
-
     /// Takes over a payment found unfinished in the ledger.
     pub(crate) async fn resumed(
         context: Arc<Context>,
-        net: Arc<ConfiguredNetwork>,
+        of: (Arc<ConfiguredNetwork>, Dispatch),
         payment: Payment,
         verified: Verified,
         notice: Arc<Notice>,
     ) -> Result<Self, LedgerError> {
-        let mut driver = Self::claimed(context, net, payment, verified, notice);
-        driver.load_attempts().await?;
+        let mut driver = Self::claimed(context, of, payment, verified, 0, notice);
+        driver.found = Some(driver.load_attempts().await?);
         driver.first = Event::Found;
-        // What an earlier life sent, and whether it returned the cost, is not known here.
-        (driver.may_send, driver.passed_on) = (false, true);
         if driver.payment.state == PaymentState::Recorded {
             let attempts = u32::try_from(driver.transactions.len()).unwrap_or(u32::MAX);
             driver.state = State::recorded(attempts);
@@ -116,6 +105,8 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         let Some(_driving) = self.notice.drive() else { return };
         let _open = Open::count(&self.context.metrics, &self.payment.network);
+        let (verified, found) = (self.verified.clone(), self.found.take());
+        let mut ticket = self.dispatch.clone().take(&self.payment, verified, self.reserved, found).await;
         let mut events = VecDeque::from([self.first.clone()]);
         while !self.state.is_done() && !self.ended {
             let event = match events.pop_front() {
@@ -129,6 +120,8 @@ impl Driver {
                         }
                         event
                     }
+                    // Nobody sends for it any more; the sweep finds it.
+                    () = ticket.broken() => break,
                 },
             };
             // The ledger may be away for longer than anybody waits for a process to
@@ -138,17 +131,23 @@ impl Driver {
             }
             tracing::debug!(payment = %self.payment.id, ?event, "step");
             for effect in step(&mut self.state, event) {
-                if let Some(event) = self.perform(effect).await {
+                if let Some(event) = self.perform(effect, &mut ticket).await {
                     events.push_back(event);
                 }
             }
         }
+        if self.state.is_done() {
+            ticket.over().await;
+        }
     }
 
-    async fn perform(&mut self, effect: Effect) -> Option<Event> {
+    async fn perform(&mut self, effect: Effect, ticket: &mut Ticket) -> Option<Event> {
         match effect {
-            Effect::Record => Some(self.record().await),
-            Effect::Send => self.send().await,
+            Effect::Dispatch => self.dispatch(ticket).await,
+            Effect::Resume => {
+                ticket.resume().await;
+                None
+            }
             Effect::Watch => {
                 self.watch().await;
                 None
@@ -157,14 +156,16 @@ impl Driver {
                 self.wake_at = Some(tokio::time::Instant::now() + Duration::from_millis(ms));
                 None
             }
-            Effect::Recheck => Some(self.recheck().await),
+            Effect::Recheck => Some(self.recheck(ticket).await),
             Effect::Commit(verdict) => Some(self.commit(verdict).await),
             Effect::BookCost { landing, earned: true } => {
                 self.book_earned(landing);
                 None
             }
             Effect::BookCost { landing, earned: false } => {
+                let transaction = landing.transaction.clone();
                 self.book_burnt(landing).await;
+                ticket.failed(transaction).await;
                 None
             }
             Effect::Announce => {
@@ -178,19 +179,37 @@ impl Driver {
         }
     }
 
-    async fn load_attempts(&mut self) -> Result<(), LedgerError> {
-        let attempts = self.context.ledger.recorded_attempts(&self.payment.id).await?;
-        self.transactions.clear();
-        for recorded in attempts {
-            self.keep(recorded);
+    /// `None`: the process stops, or the lane broke; whoever drives the payment next asks again.
+    async fn dispatch(&mut self, ticket: &mut Ticket) -> Option<Event> {
+        match ticket.want(self.seen).await {
+            Some(Heard::Recorded(attempts)) => {
+                self.keep(&attempts);
+                self.watch().await;
+                Some(Event::Recorded)
+            }
+            Some(Heard::Waiting { retry, reason }) => Some(Event::Waiting { retry, reason }),
+            Some(Heard::Refused) => {
+                self.ended = true;
+                self.notice.announce();
+                None
+            }
+            None => {
+                self.ended = true;
+                None
+            }
         }
-        Ok(())
     }
 
-    fn keep(&mut self, recorded: Recorded) {
-        self.transactions.push(recorded.transaction().to_owned());
-        self.payment.transaction = Some(recorded.transaction().to_owned());
-        self.newest = Some(recorded);
+    async fn load_attempts(&mut self) -> Result<Vec<Arc<Recorded>>, LedgerError> {
+        let attempts = self.context.ledger.recorded_attempts(&self.payment.id).await?;
+        let attempts: Vec<_> = attempts.into_iter().map(Arc::new).collect();
+        self.keep(&attempts);
+        Ok(attempts)
+    }
+
+    fn keep(&mut self, attempts: &[Arc<Recorded>]) {
+        self.transactions = attempts.iter().map(|one| one.transaction().to_owned()).collect();
+        self.newest = attempts.last().cloned();
     }
 
     async fn watch(&mut self) {
@@ -198,15 +217,15 @@ impl Driver {
             key: self.payment.key,
             payment: self.verified.clone(),
             transactions: self.transactions.clone(),
-            nonce: self.newest.as_ref().and_then(Recorded::nonce),
-            wallet: self.newest.as_ref().and_then(Recorded::wallet).map(str::to_owned),
+            nonce: self.newest.as_ref().and_then(|newest| newest.nonce()),
+            wallet: self.newest.as_ref().and_then(|newest| newest.wallet()).map(str::to_owned),
             watch_from: self.payment.watch_from,
             deadline: self.payment.deadline,
         };
         self.evidence = Some(self.net.poller.watch(watched).await);
     }
 
-    async fn recheck(&mut self) -> Event {
+    async fn recheck(&mut self, ticket: &Ticket) -> Event {
         if !self.net.chain.facts().takes_nonce {
             // Bytes that cannot land cost nothing here, their expiry is found
             // through them, and signing again would make the same bytes.
@@ -217,17 +236,16 @@ impl Driver {
             Err(error) => Err(error.into()),
         };
         if let Ok(view) = &seen {
-            self.by_code = view.by_code;
-            self.seen = view.balance.map(|amount| Balance { amount, at: view.watch_from });
+            let balance = view.balance.map(|amount| Balance { amount, at: view.watch_from });
+            self.seen = Seen { balance, by_code: view.by_code };
         } else {
-            self.return_unsigned().await;
+            ticket.unwell().await;
         }
         Event::Rechecked { still_good: seen.is_ok() }
     }
 
     fn alert(&self, alert: &Alert) {
         let (kind, text) = match alert {
-            Alert::SendRefused(reason) => ("send_refused", reason.clone()),
             Alert::Waiting(reason) => ("waiting", reason.clone()),
             Alert::Contradiction(evidence) => ("contradiction", format!("{evidence:?}")),
             Alert::ForeignLanding(transaction) => ("foreign_landing", transaction.clone()),

@@ -7,18 +7,16 @@
 #[cfg(test)]
 mod tests;
 
+use quittance_protocol::{ErrorCode, Evidence, Landing, Standing};
+
+pub use crate::dispatch::step::{ATTEMPTS_MAX, REBROADCAST_MS_MAX, REBROADCAST_MS_MIN};
 use crate::network::used;
-use quittance_protocol::{ErrorCode, Evidence, Landing, SendOutcome, Standing};
 
-/// How often a payment may be signed again after a transaction of ours was
-/// included and failed. Each costs gas that earns nothing (I10).
-pub const ATTEMPTS_MAX: u32 = 2;
+/// Pause before a claim that cannot be signed now is looked at again.
+pub const WAIT_MS: u64 = 1_000;
 
-/// First pause before the same bytes are broadcast again.
-pub const REBROADCAST_MS_MIN: u64 = 1_000;
-
-/// Longest pause between broadcasts of the same bytes.
-pub const REBROADCAST_MS_MAX: u64 = 16_000;
+/// The same where waiting cannot help.
+pub const WAIT_IN_VAIN_MS: u64 = 16_000;
 
 /// Pause before the chain is asked again about a claim it did not like.
 pub const RECHECK_MS: u64 = 2_000;
@@ -33,8 +31,6 @@ pub struct State {
     /// Our transactions that were included and failed, each counted once
     /// however often a poller reports it.
     pub reverted: Vec<String>,
-    /// Broadcasts of the newest attempt.
-    pub sends: u32,
     /// A verdict whose commit is under way; nothing else may be decided meanwhile.
     pub committing: Option<Verdict>,
 }
@@ -75,24 +71,17 @@ pub enum Event {
     Started,
     /// The payment was found unfinished: at boot, or left behind by another process.
     Found,
-    /// Signed bytes are durable.
+    /// Signed bytes are durable, and are sent.
     Recorded,
-    /// Signing was refused before anything was written (fee cap I8, cost bound
-    /// I10, a wallet without funds).
-    NotRecorded {
+    /// Nothing was signed: fees are above the cap (I8) or what was charged (I10), there is
+    /// no room for what it may cost (P3), a wallet has no funds.
+    Waiting {
         /// Whether waiting can help (fees may fall); if not the claim ends.
         retry: bool,
         /// For the journal.
         reason: String,
     },
-    /// A broadcast ended.
-    Sent(SendOutcome),
-    /// A broadcast found no room for what it may cost (P3); nothing was sent.
-    NotSent {
-        /// For the journal.
-        reason: String,
-    },
-    /// The pause before the next broadcast is over.
+    /// The pause before the next look at a claim is over.
     Due,
     /// The chain was seen to say something.
     Seen(Evidence),
@@ -110,10 +99,11 @@ pub enum Event {
 /// What to do next. Drivers perform effects in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Sign and make durable: slot, bytes and hash in one commit (I2).
-    Record,
-    /// Broadcast the newest recorded attempt.
-    Send,
+    /// Have it signed, recorded and sent ([`crate::dispatch`]), and sent again until it is
+    /// over; report [`Event::Recorded`] or [`Event::Waiting`].
+    Dispatch,
+    /// What is recorded goes on being sent.
+    Resume,
     /// Ask the shared poller to report evidence about this payment.
     Watch,
     /// Report [`Event::Due`] after this many milliseconds.
@@ -138,8 +128,6 @@ pub enum Effect {
 /// Things that must not stay silent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Alert {
-    /// No node takes the bytes of a recorded attempt.
-    SendRefused(String),
     /// Fees are above the cap, or the wallet is empty; the payment waits.
     Waiting(String),
     /// The chain contradicts a final verdict (I6).
@@ -152,7 +140,7 @@ pub enum Alert {
 impl State {
     /// A payment that was just claimed.
     pub fn claimed() -> Self {
-        Self { phase: Phase::Claimed, attempts: 0, reverted: Vec::new(), sends: 0, committing: None }
+        Self { phase: Phase::Claimed, attempts: 0, reverted: Vec::new(), committing: None }
     }
 
     /// A payment found in the ledger with `attempts` recorded attempts.
@@ -219,61 +207,39 @@ pub fn step(state: &mut State, event: Event) -> Vec<Effect> {
         // meanwhile is judged after it (a contradiction shows then).
         (_, _) if state.committing.is_some() => Vec::new(),
         (_, Event::Seen(evidence)) => seen(state, evidence),
-        (Phase::Claimed, Event::Started) => vec![Effect::Watch, Effect::Record],
+        (Phase::Claimed, Event::Started) => vec![Effect::Watch, Effect::Dispatch],
         // Time has passed: the authorization may be used, cancelled or too late
         // by now, and signing it then would only burn gas (I10).
         (Phase::Claimed, Event::Found) => vec![Effect::Watch, Effect::Recheck],
-        (Phase::Recorded, Event::Started | Event::Found) => vec![Effect::Watch, Effect::Send],
+        (Phase::Recorded, Event::Started | Event::Found) => vec![Effect::Watch, Effect::Resume],
         (_, Event::Recorded) => recorded(state),
-        (_, Event::NotRecorded { retry, reason }) => not_recorded(state, retry, reason),
-        (Phase::Recorded, Event::Sent(outcome)) => sent(state, outcome),
-        (Phase::Recorded, Event::NotSent { reason }) => sent(state, SendOutcome::Unknown { reason }),
-        (Phase::Recorded, Event::Due) => vec![Effect::Send],
+        (_, Event::Waiting { retry, reason }) => waiting(state, retry, reason),
+        (Phase::Recorded, Event::Due) => Vec::new(),
         (Phase::Claimed, Event::Due) => vec![Effect::Recheck],
-        (Phase::Claimed, Event::Rechecked { still_good: true }) => vec![Effect::Record],
+        (Phase::Claimed, Event::Rechecked { still_good: true }) => vec![Effect::Dispatch],
         // Or no node answered. Evidence ends it (I5); until then it is asked again.
         (Phase::Claimed, Event::Rechecked { still_good: false }) => vec![Effect::Wake(RECHECK_MS)],
-        (Phase::Recorded, Event::Rechecked { still_good: true }) => vec![Effect::Record],
+        (Phase::Recorded, Event::Rechecked { still_good: true }) => vec![Effect::Dispatch],
         // It can no longer land now; only its deadline ends it (I5).
         (Phase::Recorded, Event::Rechecked { still_good: false }) => Vec::new(),
-        (Phase::Claimed, Event::Sent(_) | Event::NotSent { .. }) => Vec::new(),
     }
 }
 
 fn recorded(state: &mut State) -> Vec<Effect> {
-    // I10: what may be burned on one payment is bounded.
-    assert!(state.attempts < ATTEMPTS_MAX, "one attempt more than a payment may cost");
     state.phase = Phase::Recorded;
     state.attempts = state.attempts.saturating_add(1);
-    state.sends = 0;
-    vec![Effect::Announce, Effect::Send]
+    vec![Effect::Announce]
 }
 
-fn not_recorded(state: &mut State, retry: bool, reason: String) -> Vec<Effect> {
+fn waiting(state: &mut State, retry: bool, reason: String) -> Vec<Effect> {
     if state.phase == Phase::Recorded {
         // An earlier attempt may still land: never a verdict from here.
         return vec![Effect::Alert(Alert::Waiting(reason))];
     }
     // Not a refusal, even when waiting cannot help: a third party may submit the
     // authorization until its deadline, and then it is paid (I5). Evidence ends it.
-    let pause = if retry { REBROADCAST_MS_MIN } else { REBROADCAST_MS_MAX };
+    let pause = if retry { WAIT_MS } else { WAIT_IN_VAIN_MS };
     vec![Effect::Alert(Alert::Waiting(reason)), Effect::Wake(pause)]
-}
-
-fn sent(state: &mut State, outcome: SendOutcome) -> Vec<Effect> {
-    state.sends = state.sends.saturating_add(1);
-    let pause = REBROADCAST_MS_MIN
-        .saturating_mul(1_u64.checked_shl(state.sends.min(8)).unwrap_or(u64::MAX))
-        .min(REBROADCAST_MS_MAX);
-    // I3: no answer of a node is a verdict.
-    assert!(state.committing.is_none() && !state.is_done(), "an answer to a send after the verdict");
-    match outcome {
-        SendOutcome::Accepted | SendOutcome::Unknown { .. } => vec![Effect::Wake(pause)],
-        // I2: a slot with bytes is only ever rebroadcast or replaced.
-        SendOutcome::Refused { reason } => {
-            vec![Effect::Alert(Alert::SendRefused(reason)), Effect::Wake(pause)]
-        }
-    }
 }
 
 fn seen(state: &mut State, evidence: Evidence) -> Vec<Effect> {

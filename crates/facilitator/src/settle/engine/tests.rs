@@ -16,11 +16,10 @@ fn expired() -> Evidence {
 }
 
 #[test]
-fn the_straight_way_records_before_it_sends() {
+fn the_straight_way() {
     let mut state = State::claimed();
-    assert_eq!(step(&mut state, Event::Started), [Effect::Watch, Effect::Record]);
-    assert_eq!(step(&mut state, Event::Recorded), [Effect::Announce, Effect::Send]);
-    assert_eq!(step(&mut state, Event::Sent(SendOutcome::Accepted)), [Effect::Wake(2_000)]);
+    assert_eq!(step(&mut state, Event::Started), [Effect::Watch, Effect::Dispatch]);
+    assert_eq!(step(&mut state, Event::Recorded), [Effect::Announce]);
     let effects = step(&mut state, Event::Seen(Evidence::Settled(landing(true))));
     assert_eq!(effects[0], Effect::Commit(Verdict::Settled(landing(true))));
     assert_eq!(effects[1], Effect::BookCost { landing: landing(true), earned: true });
@@ -28,16 +27,16 @@ fn the_straight_way_records_before_it_sends() {
     assert!(state.is_done());
 }
 
-/// I2: no event sequence yields a send before bytes are durable.
+/// I2: a claim without bytes is signed before anything of it is sent on.
 #[test]
 fn a_claim_without_bytes_is_never_sent() {
     let events = [
         Event::Started,
+        Event::Found,
         Event::Due,
-        Event::Sent(SendOutcome::Accepted),
         Event::Rechecked { still_good: true },
         Event::Rechecked { still_good: false },
-        Event::NotRecorded { retry: true, reason: "cap".into() },
+        Event::Waiting { retry: true, reason: "cap".into() },
         Event::CommitFailed,
     ];
     for first in &events {
@@ -45,24 +44,9 @@ fn a_claim_without_bytes_is_never_sent() {
             let mut state = State::claimed();
             for event in [first, second] {
                 let effects = step(&mut state, event.clone());
-                assert!(!effects.contains(&Effect::Send), "{first:?} then {second:?}");
+                assert!(!effects.contains(&Effect::Resume), "{first:?} then {second:?}");
             }
         }
-    }
-}
-
-/// I3: whatever a node says about a send, the payment is not over.
-#[test]
-fn no_answer_to_a_send_is_a_verdict() {
-    for outcome in [
-        SendOutcome::Accepted,
-        SendOutcome::Unknown { reason: "timeout".into() },
-        SendOutcome::Refused { reason: "insufficient funds for gas".into() },
-    ] {
-        let mut state = State::recorded(1);
-        let effects = step(&mut state, Event::Sent(outcome));
-        assert!(state.committing.is_none());
-        assert!(effects.iter().any(|e| matches!(e, Effect::Wake(_))), "it is broadcast again");
     }
 }
 
@@ -72,8 +56,8 @@ fn a_revert_costs_but_does_not_end_the_payment() {
     let mut state = State::recorded(1);
     let effects = step(&mut state, Event::Seen(Evidence::Reverted(landing(true))));
     assert_eq!(effects, [Effect::BookCost { landing: landing(true), earned: false }, Effect::Recheck]);
-    assert_eq!(step(&mut state, Event::Rechecked { still_good: true }), [Effect::Record]);
-    assert_eq!(step(&mut state, Event::Recorded), [Effect::Announce, Effect::Send]);
+    assert_eq!(step(&mut state, Event::Rechecked { still_good: true }), [Effect::Dispatch]);
+    assert_eq!(step(&mut state, Event::Recorded), [Effect::Announce]);
     // The poller sees the same failure at every look; it costs once.
     assert_eq!(step(&mut state, Event::Seen(Evidence::Reverted(landing(true)))), []);
     // I10: attempts that earn nothing are bounded.
@@ -129,7 +113,7 @@ fn a_foreign_landing_is_owed_where_the_address_is_shared() {
 /// stranger landed it: the money had moved and bought nothing.
 #[test]
 fn signing_that_can_never_work_ends_nothing() {
-    let never = Event::NotRecorded { retry: false, reason: "unreadable".into() };
+    let never = Event::Waiting { retry: false, reason: "unreadable".into() };
     for mut state in [State::claimed(), State::recorded(1)] {
         let effects = step(&mut state, never.clone());
         assert!(matches!(effects[0], Effect::Alert(Alert::Waiting(_))), "{effects:?}");
@@ -165,19 +149,6 @@ fn i6_a_landing_is_watched_until_it_is_final() {
     }
 }
 
-#[test]
-fn rebroadcasts_slow_down_to_a_bound() {
-    let mut state = State::recorded(1);
-    let mut last = 0;
-    for _ in 0..40 {
-        let effects = step(&mut state, Event::Sent(SendOutcome::Accepted));
-        let [Effect::Wake(pause)] = effects[..] else { panic!("{effects:?}") };
-        assert!(pause >= last && pause <= REBROADCAST_MS_MAX);
-        last = pause;
-    }
-    assert_eq!(last, REBROADCAST_MS_MAX);
-}
-
 /// I10: a claim that was found again is not signed before the chain was asked.
 #[test]
 fn a_claim_found_again_is_checked_before_it_is_signed() {
@@ -185,7 +156,7 @@ fn a_claim_found_again_is_checked_before_it_is_signed() {
     assert_eq!(step(&mut state, Event::Found), [Effect::Watch, Effect::Recheck]);
     assert_eq!(step(&mut state, Event::Rechecked { still_good: false }), [Effect::Wake(RECHECK_MS)]);
     assert_eq!(step(&mut state, Event::Due), [Effect::Recheck]);
-    assert_eq!(step(&mut state, Event::Rechecked { still_good: true }), [Effect::Record]);
+    assert_eq!(step(&mut state, Event::Rechecked { still_good: true }), [Effect::Dispatch]);
     let mut state = State::claimed();
     step(&mut state, Event::Found);
     assert!(matches!(step(&mut state, Event::Seen(expired()))[0], Effect::Commit(Verdict::Expired(_))));

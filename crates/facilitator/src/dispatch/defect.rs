@@ -1,0 +1,81 @@
+//! Faults that a simulator builds into a lane on purpose, between what is decided and what is
+//! done: an auditor that stays silent about one of them is blind there. Without the feature
+//! `defects` there is none, and nothing to ask for one.
+
+use super::step::Effect;
+
+/// What a lane gets wrong.
+#[cfg(feature = "defects")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// Bytes are recorded, and every third of them is never sent.
+    NeverSent,
+    /// A slot whose payments are over is not filled.
+    SlotLeftOpen,
+    /// What bytes may burn is given back while they may land.
+    FreedInFlight,
+    /// A second attempt is signed beside the one that goes out.
+    TwoAlive,
+}
+
+/// The faults of one lane: none, or one.
+#[derive(Clone, Default)]
+pub(crate) struct Defects {
+    #[cfg(feature = "defects")]
+    which: Option<Defect>,
+    /// How each payment was signed first.
+    #[cfg(feature = "defects")]
+    signed: std::collections::BTreeMap<quittance_protocol::PaymentId, Effect>,
+}
+
+#[cfg(not(feature = "defects"))]
+impl Defects {
+    #[allow(clippy::unused_self, reason = "the feature's shape")]
+    pub(super) fn spoil(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
+        effects
+    }
+}
+
+#[cfg(feature = "defects")]
+impl Defects {
+    pub(crate) fn of(which: Option<Defect>) -> Self {
+        Self { which, signed: std::collections::BTreeMap::new() }
+    }
+
+    pub(super) fn spoil(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
+        effects.into_iter().flat_map(|effect| self.spoiled(effect)).collect()
+    }
+
+    fn spoiled(&mut self, effect: Effect) -> Vec<Effect> {
+        match (self.which, &effect) {
+            (Some(Defect::NeverSent), Effect::Send { attempt, .. }) if attempt.get() % 3 == 0 => Vec::new(),
+            (Some(Defect::SlotLeftOpen), Effect::Fill { .. }) => Vec::new(),
+            (Some(Defect::FreedInFlight), Effect::Send { payment, .. }) => {
+                let freed = Effect::Return { payment: payment.clone() };
+                vec![effect, freed]
+            }
+            (Some(Defect::TwoAlive), Effect::Record { payments, is_first: true, .. }) => {
+                if let Some(payment) = payments.first() {
+                    self.signed.insert(payment.clone(), effect.clone());
+                }
+                vec![effect]
+            }
+            (Some(Defect::TwoAlive), Effect::Send { payment, .. }) => {
+                let again = self.signed.remove(payment).and_then(again);
+                std::iter::once(effect).chain(again).collect()
+            }
+            _ => vec![effect],
+        }
+    }
+}
+
+/// The same once more, at a nonce of its own.
+#[cfg(feature = "defects")]
+fn again(first: Effect) -> Option<Effect> {
+    match first {
+        Effect::Record { payments, slot: slot @ quittance_ledger::Slot::Fresh { .. }, allowed, .. } => {
+            Some(Effect::Record { payments, slot, is_first: false, allowed })
+        }
+        _ => None,
+    }
+}

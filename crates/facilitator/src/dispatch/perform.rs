@@ -1,0 +1,238 @@
+//! What a lane's effects do: each asks the ledger or the chain once, and reports.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quittance_ledger::{LedgerError, NewAttempt, Recorded, Reserve, SignFn, Slot};
+use quittance_protocol::{DurableAttempt, PaymentId, SendOutcome};
+
+use super::lane::{LaneFault, Shared};
+use super::step::{Event, FILLS_MAX, Fees, OpenSlot, Returned, Seen};
+use super::{Paid, attempt_of};
+use crate::chain::{CostAllowed, Sent, SignRefused};
+use crate::context::failpoint;
+use crate::context::look::LookFault;
+use crate::metrics::trouble::{self, Trouble};
+
+/// What was done, and the bytes that it found or made.
+pub(super) struct Done {
+    pub(super) event: Event,
+    pub(super) recorded: Vec<Arc<Recorded>>,
+    /// What went wrong, where that is the lane's own trouble.
+    pub(super) fault: Option<LaneFault>,
+}
+
+impl Done {
+    pub(super) fn of(event: Event) -> Self {
+        Self { event, recorded: Vec::new(), fault: None }
+    }
+}
+
+/// No I/O.
+pub(super) fn fees(shared: &Shared, paid: &Paid) -> Fees {
+    let net = &shared.net;
+    let charged = net.allowed_native(paid.gas, shared.context.clock.now_ms());
+    let bound = || net.chain.sign()?.cost_bound(&paid.verified, charged.unwrap_or(0));
+    let bound = catch_unwind(AssertUnwindSafe(bound));
+    Fees {
+        ready: net.ready.load(Ordering::Acquire),
+        charged,
+        bound: bound.unwrap_or_else(|_| Err(SignRefused::never("its cost cannot be bounded"))),
+    }
+}
+
+pub(super) async fn reserve(shared: Shared, paid: Arc<Paid>, bound: u128, seen: Seen) -> Done {
+    let Shared { context, net, .. } = shared;
+    let now_ms = context.clock.now_ms();
+    let result = match net.reserve_bound(paid.payer.clone(), bound, now_ms) {
+        None => Err("no exchange rate was ever known".to_owned()),
+        Some(wanted) => {
+            let wanted = Reserve { balance: seen.balance, by_code: seen.by_code, ..wanted };
+            context.ledger.reserve(&paid.id, wanted, now_ms).await.map_err(|error| error.to_string())
+        }
+    };
+    Done::of(Event::Reserved { payment: paid.id.clone(), result })
+}
+
+/// Slot, signed bytes and hash in one commit (I2).
+pub(super) async fn record(
+    shared: Shared,
+    paid: Arc<Paid>,
+    payments: Vec<PaymentId>,
+    (slot, is_first): (Slot, bool),
+    allowed: CostAllowed,
+) -> Done {
+    let Shared { context, net, .. } = shared;
+    // The ledger hands a signer's refusal through as text; whether waiting can help goes beside it.
+    let refused: Arc<Mutex<Option<SignRefused>>> = Arc::default();
+    let (chain, verified, told) = (Arc::clone(&net.chain), paid.verified.clone(), Arc::clone(&refused));
+    let is_numbered = slot != Slot::Unnumbered;
+    let sign: SignFn = Box::new(move |nonce| {
+        let nonce = is_numbered.then_some(nonce);
+        let signed =
+            chain.sign().map_err(SignRefused::from).and_then(|wallet| wallet.sign(&verified, nonce, allowed));
+        signed.map_err(|refusal| {
+            let reason = refusal.reason.clone();
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+            reason
+        })
+    });
+    let attempt = match slot {
+        Slot::Unnumbered => sign(0).map(|signed| NewAttempt::unnumbered(&paid.id, signed)),
+        Slot::Fresh { wallet } if is_first => Ok(NewAttempt::batch(&payments, &wallet, sign)),
+        // The earlier attempt was included and failed: its nonce is gone.
+        slot => Ok(NewAttempt::again(&payments, slot, sign)),
+    };
+    let result = match attempt {
+        Ok(attempt) => context.ledger.record(attempt, context.clock.now_ms()).await,
+        Err(reason) => Err(LedgerError::Sign(reason)),
+    };
+    failpoint::hit("after_record").await;
+    let payment = paid.id.clone();
+    let event = match result {
+        Ok(recorded) => {
+            let event = Event::Recorded { attempt: attempt_of(&recorded) };
+            return Done { recorded: vec![Arc::new(recorded)], ..Done::of(event) };
+        }
+        Err(LedgerError::Sign(reason)) => {
+            let told = refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Event::NotSigned { payment, refusal: told.unwrap_or_else(|| SignRefused::later(reason)) }
+        }
+        Err(error) => {
+            trouble::note(Trouble::Recording, paid.network.as_str(), &error);
+            // Nothing is left to do here, and trying again would go on for ever.
+            let is_lost = matches!(error, LedgerError::NotOwner { .. })
+                || error.payment().is_some_and(|payment| payment.state.is_final());
+            Event::NotRecorded { payment, reason: error.to_string(), is_lost }
+        }
+    };
+    Done::of(event)
+}
+
+pub(super) async fn read(shared: Shared, paid: Arc<Paid>) -> Done {
+    let payment = paid.id.clone();
+    match shared.context.ledger.recorded_attempts(&payment).await {
+        Ok(recorded) => {
+            let attempts = Some(recorded.iter().map(attempt_of).collect());
+            let recorded = recorded.into_iter().map(Arc::new).collect();
+            Done { recorded, ..Done::of(Event::Read { payment, attempts }) }
+        }
+        Err(_) => Done::of(Event::Read { payment, attempts: None }),
+    }
+}
+
+/// A commit whose answer was lost may have recorded something.
+pub(super) async fn give_back(shared: Shared, paid: Arc<Paid>) -> Done {
+    let recorded = shared.context.ledger.recorded_attempts(&paid.id).await;
+    match recorded.is_ok_and(|attempts| attempts.is_empty()) {
+        true => return_cost(shared, paid).await,
+        false => Done::of(Event::Returned { payment: paid.id.clone(), returned: Returned::Kept }),
+    }
+}
+
+pub(super) async fn return_cost(shared: Shared, paid: Arc<Paid>) -> Done {
+    let Shared { context, net, .. } = shared;
+    let returned = match context.ledger.return_cost(&paid.id, context.clock.now_ms()).await {
+        Ok(_) => {
+            net.free();
+            Returned::Freed
+        }
+        Err(error) => {
+            trouble::note(Trouble::Reserved, paid.network.as_str(), &error);
+            Returned::Unsure
+        }
+    };
+    Done::of(Event::Returned { payment: paid.id.clone(), returned })
+}
+
+pub(super) async fn send(shared: Shared, paid: Arc<Paid>, recorded: Arc<Recorded>) -> Done {
+    failpoint::hit("before_send").await;
+    let Sent { outcome, withheld } = broadcast(&shared, &recorded).await;
+    failpoint::hit("after_send").await;
+    let ledger = Arc::clone(&shared.context.ledger);
+    let (attempt, noted, now_ms) = (recorded.attempt(), outcome.clone(), shared.context.clock.now_ms());
+    // Journaled in the background: a recorded attempt counts as possibly
+    // sent, so nothing depends on this line.
+    tokio::spawn(async move {
+        if let Err(error) = ledger.journal_send(attempt, &noted, now_ms).await {
+            trouble::note(Trouble::Broadcast, "", &error);
+        }
+    });
+    Done::of(Event::Sent { payment: paid.id.clone(), outcome, withheld })
+}
+
+/// Bytes whose payments are over.
+pub(super) async fn broadcast_again(shared: &Shared, recorded: &Recorded, why: &'static str) {
+    let outcome = broadcast(shared, recorded).await.outcome;
+    let (nonce, transaction) = (recorded.nonce(), recorded.transaction());
+    tracing::info!(nonce, transaction, ?outcome, "{why}");
+}
+
+/// The only place that hands bytes to nodes, and it takes durable ones only (I2, I3).
+async fn broadcast(shared: &Shared, recorded: &Recorded) -> Sent {
+    let net = &shared.net;
+    let sent = match net.chain.broadcast() {
+        Ok(nodes) => nodes.broadcast(recorded).await,
+        Err(error) => error.into(),
+    };
+    shared.context.metrics.sent(net.chain.network(), &sent.outcome);
+    sent
+}
+
+pub(super) async fn used(shared: Shared) -> Done {
+    let asked: Result<u64, LookFault> =
+        async { Ok(shared.net.chain.nonces()?.used(&shared.wallet).await?) }.await;
+    looked(asked.map(|used| Done::of(Event::Used(used))))
+}
+
+pub(super) async fn slots(shared: Shared, from: u64) -> Done {
+    let network = shared.net.chain.network();
+    let read = shared.context.ledger.attempts_from_nonce(network, &shared.wallet, from).await;
+    let done = read.map(|attempts| {
+        let slot = |one: &Recorded| Some(OpenSlot { attempt: one.attempt(), nonce: one.nonce()? });
+        let open = attempts.iter().filter_map(slot).collect();
+        let recorded = attempts.into_iter().map(Arc::new).collect();
+        Done { recorded, ..Done::of(Event::SlotsRead { open }) }
+    });
+    looked(done.map_err(LookFault::from))
+}
+
+/// Whether a block asks for more than these bytes offer.
+pub(super) async fn head(shared: Shared, head: Arc<Recorded>) -> Done {
+    let asked: Result<bool, LookFault> = async {
+        let nonces = shared.net.chain.nonces()?;
+        Ok(match nonces.fee_cap(head.detail()) {
+            Some(cap) => nonces.base_fee().await?.is_some_and(|fee| fee > cap),
+            None => false,
+        })
+    }
+    .await;
+    looked(asked.map(|is_stuck| Done::of(Event::HeadSeen { is_stuck })))
+}
+
+/// Which of them no driver works for any more, in this process or another.
+pub(super) async fn judged(shared: Shared, open: Vec<Arc<Recorded>>) -> Done {
+    let asked: Result<Vec<_>, LookFault> = async {
+        let mut over = Vec::new();
+        for recorded in open {
+            if over.len() >= FILLS_MAX {
+                break;
+            }
+            let mut is_over = true;
+            for id in recorded.payments() {
+                is_over &= shared.context.ledger.payment(id).await?.is_none_or(|one| one.state.is_final());
+            }
+            if is_over {
+                over.push(recorded.attempt());
+            }
+        }
+        Ok(over)
+    }
+    .await;
+    looked(asked.map(|over| Done::of(Event::Judged { over })))
+}
+
+fn looked(done: Result<Done, LookFault>) -> Done {
+    done.unwrap_or_else(|fault| Done { fault: Some(fault.into()), ..Done::of(Event::LookFailed) })
+}

@@ -1,0 +1,90 @@
+//! A payment's bytes on their way.
+
+use quittance_protocol::{PaymentId, SendOutcome};
+
+use super::Phase;
+use crate::dispatch::step::{Effect, REBROADCAST_MS_MAX, REBROADCAST_MS_MIN, State};
+
+impl State {
+    /// Bytes go out in the order in which they were recorded or fell due.
+    pub(super) fn leave(&mut self, payment: &PaymentId) {
+        let Some(job) = self.jobs.get_mut(payment).filter(|job| job.phase == Phase::Idle) else { return };
+        if job.attempts.is_empty() {
+            return;
+        }
+        job.phase = Phase::Leaving;
+        self.leaving.push_back(payment.clone());
+    }
+
+    pub(super) fn send(&mut self, payment: &PaymentId) {
+        let takes_nonce = self.wallet.takes_nonce;
+        let Some(job) = self.jobs.get_mut(payment) else { return };
+        let newest = job.attempts.last().filter(|_| !job.is_over);
+        let Some(newest) = newest else { return self.went_out(payment) };
+        assert!(job.is_covered(takes_nonce), "bytes whose cost is not reserved");
+        // I2: only this payment's own durable bytes.
+        assert!(newest.payments.contains(payment), "an attempt of another payment");
+        job.phase = Phase::Sending;
+        self.effects.push(Effect::Send { payment: payment.clone(), attempt: newest.id });
+    }
+
+    /// I3: whatever a node says, the slot keeps its bytes and they go out again; no
+    /// driver hears it.
+    pub(in crate::dispatch::step) fn sent(&mut self, payment: &PaymentId, outcome: SendOutcome, withheld: bool) {
+        let Some(job) = self.jobs.get_mut(payment).filter(|job| job.phase == Phase::Sending) else { return };
+        job.passed_on |= !withheld;
+        let all_withheld = !job.passed_on;
+        if all_withheld {
+            job.phase = Phase::Returning;
+        }
+        if let SendOutcome::Refused { reason } = outcome {
+            self.effects.push(Effect::Alert { payment: payment.clone(), reason });
+        }
+        // Every node that ever got the bytes ran them, found that they fail, and passed them
+        // to nobody: a hold that costs nothing would let strangers fill the limits for
+        // nothing. What cannot be given back now stays until the deadline.
+        match all_withheld {
+            true => self.effects.push(Effect::Return { payment: payment.clone() }),
+            false => self.went_out(payment),
+        }
+    }
+
+    /// No room for what it may cost (P3): nothing was sent.
+    pub(super) fn not_sent(&mut self, payment: &PaymentId) {
+        self.went_out(payment);
+    }
+
+    pub(super) fn went_out(&mut self, payment: &PaymentId) {
+        self.sending = self.sending.saturating_sub(1);
+        if let Some(job) = self.jobs.get_mut(payment) {
+            job.sends = job.sends.saturating_add(1);
+            let pause = REBROADCAST_MS_MIN
+                .saturating_mul(1_u64.checked_shl(job.sends.min(8)).unwrap_or(u64::MAX))
+                .min(REBROADCAST_MS_MAX);
+            self.set_due(payment, pause);
+        }
+        self.rest(payment);
+    }
+
+    fn set_due(&mut self, payment: &PaymentId, pause_ms: u64) {
+        let Some(job) = self.jobs.get_mut(payment).filter(|_| !self.stopping) else { return };
+        let at = self.now_ms.saturating_add(pause_ms);
+        if let Some(before) = job.due.replace(at) {
+            self.due.remove(&(before, payment.clone()));
+        }
+        self.due.insert((at, payment.clone()));
+    }
+
+    pub(in crate::dispatch::step) fn send_due(&mut self) {
+        while self.due.first().is_some_and(|(at, _)| *at <= self.now_ms) {
+            let Some((_, payment)) = self.due.pop_first() else { break };
+            let Some(job) = self.jobs.get_mut(&payment) else { continue };
+            job.due = None;
+            match job.phase {
+                Phase::Idle => self.leave(&payment),
+                // It is being signed afresh: the old bytes may wait for that.
+                _ => self.set_due(&payment, REBROADCAST_MS_MIN),
+            }
+        }
+    }
+}

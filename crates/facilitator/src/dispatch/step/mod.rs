@@ -1,0 +1,428 @@
+//! What becomes of one wallet's attempts, as a pure function.
+//!
+//! `step(state, event, now_ms) -> effects` decides who is signed for, sent, sent again and
+//! whose slot is used up; [`super::lane`] acts and reports back. Nothing here reads a clock,
+//! a socket or a database: `now_ms` is the time since the lane began, and only grows.
+//!
+//! I2, I3, I8 and I10 are asserted here and nowhere else above the chain crates. A broken
+//! one ends this lane's life; the next one begins from what is durable.
+
+mod job;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use quittance_ledger::{AttemptId, Balance, Slot};
+use quittance_protocol::{PaymentId, SendOutcome};
+
+use self::job::Job;
+use self::slots::Slots;
+use crate::chain::{CostAllowed, SignRefused};
+
+/// How often a payment may be signed again after a transaction of ours was
+/// included and failed. Each costs gas that earns nothing (I10).
+pub const ATTEMPTS_MAX: u32 = 2;
+
+/// First pause before the same bytes are broadcast again.
+pub const REBROADCAST_MS_MIN: u64 = 1_000;
+
+/// Longest pause between broadcasts of the same bytes.
+pub const REBROADCAST_MS_MAX: u64 = 16_000;
+
+/// Signatures under way at the same time, from the question for fees to the commit. They
+/// begin in the order in which they were asked for, and share the ledger's commits: one
+/// after the other, each would pay for a flush of its own.
+pub(crate) const RECORDINGS_MAX: usize = 1_024;
+
+/// Broadcasts under way at the same time: a node that takes its time must not hold up the
+/// others, and as many payments are watched at most.
+pub(crate) const SENDS_MAX: usize = 4_096;
+
+/// Slots of finished payments that one look broadcasts at most.
+pub(crate) const FILLS_MAX: usize = 32;
+
+/// Landings that are gone and broadcast again at the same time.
+pub(crate) const AGAIN_MAX: usize = 32;
+
+/// What is fixed of a wallet.
+#[derive(Clone, Debug)]
+pub(crate) struct Wallet {
+    pub(crate) address: String,
+    /// Whether its attempts take a nonce each.
+    pub(crate) takes_nonce: bool,
+    /// Whether it signs; one that was replaced only uses up its slots.
+    pub(crate) signs: bool,
+}
+
+/// Signed bytes that are durable, by their number; the lane has the bytes themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    pub(crate) id: AttemptId,
+    pub(crate) transaction: String,
+    /// One, until several share a slot.
+    pub(crate) payments: Vec<PaymentId>,
+}
+
+/// What a driver knows when it takes a payment on.
+#[derive(Clone, Debug)]
+pub(crate) struct Start {
+    /// What the claim reserved for the first signature.
+    pub(crate) reserved: u128,
+    /// Oldest first.
+    pub(crate) attempts: Vec<Attempt>,
+    /// It was found unfinished: what an earlier life sent, and whether it returned the
+    /// cost, is not known.
+    pub(crate) found: bool,
+}
+
+/// What the chain showed of a payer, for the next reservation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) balance: Option<Balance>,
+    /// Whether it had code: an attempt of such a payer stays counted as one.
+    pub(crate) by_code: bool,
+}
+
+/// What a signature, or another broadcast, would cost now.
+#[derive(Clone, Debug)]
+pub(crate) struct Fees {
+    /// Whether the wallet's counter is known not to be behind the chain: it would reserve
+    /// a nonce that is gone.
+    pub(crate) ready: bool,
+    /// What the payment was charged, at a fresh rate.
+    pub(crate) charged: Option<u128>,
+    /// The most that it may cost.
+    pub(crate) bound: Result<u128, SignRefused>,
+}
+
+impl Fees {
+    /// Of a payment that nothing is known of.
+    pub(crate) fn unknown() -> Self {
+        Self { ready: true, charged: None, bound: Err(SignRefused::never("no such payment")) }
+    }
+}
+
+/// What became of a reservation that is not needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Returned {
+    /// Something is signed: it stays.
+    Kept,
+    Freed,
+    /// The ledger did not say.
+    Unsure,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// A driver takes a payment on.
+    Taken {
+        payment: PaymentId,
+        start: Start,
+    },
+    /// It wants it signed and sent, or to be told that it is.
+    Wanted {
+        payment: PaymentId,
+        seen: Seen,
+    },
+    /// It wants what is signed to be sent on.
+    Resumed {
+        payment: PaymentId,
+    },
+    /// The chain would not take it now: nothing will be signed for a while.
+    Unwell {
+        payment: PaymentId,
+    },
+    /// An attempt was included and failed, and what it burnt is in the books.
+    Failed {
+        payment: PaymentId,
+        transaction: String,
+    },
+    /// The payment has its verdict.
+    Over {
+        payment: PaymentId,
+    },
+    /// Its driver is gone without one.
+    Left {
+        payment: PaymentId,
+    },
+    Fees {
+        payment: PaymentId,
+        fees: Fees,
+    },
+    Reserved {
+        payment: PaymentId,
+        result: Result<(), String>,
+    },
+    /// Slot, bytes and hash are durable, for all payments of the slot.
+    Recorded {
+        attempt: Attempt,
+    },
+    /// Nothing was written.
+    NotSigned {
+        payment: PaymentId,
+        refusal: SignRefused,
+    },
+    /// The ledger said no, or nothing. `is_lost`: the payment is somebody else's now, or
+    /// has its verdict.
+    NotRecorded {
+        payment: PaymentId,
+        reason: String,
+        is_lost: bool,
+    },
+    /// What is durable of a payment; `None`: it cannot be read.
+    Read {
+        payment: PaymentId,
+        attempts: Option<Vec<Attempt>>,
+    },
+    Returned {
+        payment: PaymentId,
+        returned: Returned,
+    },
+    /// `withheld`: every node that got the bytes proved that it passed them to nobody.
+    Sent {
+        payment: PaymentId,
+        outcome: SendOutcome,
+        withheld: bool,
+    },
+    /// What was done for the payment ended in a panic.
+    Broke {
+        payment: PaymentId,
+    },
+    /// Newest bytes last; by nonce.
+    SlotsRead {
+        open: Vec<OpenSlot>,
+    },
+    /// Nonces that the chain has used.
+    Used(u64),
+    /// Whether the head of the lane offers less than a block asks for.
+    HeadSeen {
+        is_stuck: bool,
+    },
+    /// Those of the asked ones whose payments are all over.
+    Judged {
+        over: Vec<AttemptId>,
+    },
+    /// A look at the slots ended early.
+    LookFailed,
+    Filled(AttemptId),
+    /// The landing of these bytes is gone (I6).
+    Vanished(AttemptId),
+    SentAgain(AttemptId),
+    Tick,
+    Stop,
+}
+
+/// Bytes at a nonce that may not be used yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OpenSlot {
+    pub(crate) attempt: AttemptId,
+    pub(crate) nonce: u64,
+}
+
+/// What a driver is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Recorded,
+    Waiting(SignRefused),
+    /// The payment is not this process's to finish.
+    Refused(String),
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Report [`Event::Fees`] at once.
+    Price {
+        payment: PaymentId,
+    },
+    /// Reserve what the next signature or broadcast may cost (P3).
+    Reserve {
+        payment: PaymentId,
+        bound: u128,
+        seen: Seen,
+    },
+    /// Sign for these payments and make slot, bytes and hash durable in one commit (I2).
+    /// One payment each, until several share a slot.
+    Record {
+        payments: Vec<PaymentId>,
+        slot: Slot,
+        is_first: bool,
+        allowed: CostAllowed,
+    },
+    /// A commit may have worked although its answer was lost: read before anything else,
+    /// or a second nonce would be spent on the same payment.
+    Read {
+        payment: PaymentId,
+    },
+    /// Free what is reserved if nothing is signed.
+    GiveBack {
+        payment: PaymentId,
+    },
+    /// Free what is reserved: nobody has the bytes.
+    Return {
+        payment: PaymentId,
+    },
+    /// Broadcast durable bytes.
+    Send {
+        payment: PaymentId,
+        attempt: AttemptId,
+    },
+    Reply {
+        payment: PaymentId,
+        reply: Reply,
+    },
+    /// No node takes the bytes.
+    Alert {
+        payment: PaymentId,
+        reason: String,
+    },
+    /// Nothing more is done for the payment.
+    Forget {
+        payment: PaymentId,
+    },
+    /// Report [`Event::Used`].
+    AskUsed,
+    /// Report [`Event::SlotsRead`] from this nonce on.
+    ReadSlots {
+        from: u64,
+    },
+    /// Report [`Event::HeadSeen`].
+    LookAtHead {
+        attempt: AttemptId,
+    },
+    /// Whether the wallet's next transaction holds up what is sold.
+    SetStuck(bool),
+    /// Report [`Event::Judged`].
+    Judge {
+        attempts: Vec<AttemptId>,
+    },
+    /// Broadcast durable bytes of payments that are over, so that their nonce is used.
+    Fill {
+        attempt: AttemptId,
+    },
+    /// Broadcast durable bytes whose landing is gone, then report [`Event::SentAgain`].
+    Again {
+        attempt: AttemptId,
+    },
+}
+
+/// One wallet's attempts.
+#[derive(Debug)]
+pub(crate) struct State {
+    wallet: Wallet,
+    jobs: BTreeMap<PaymentId, Job>,
+    /// Who wants a signature, in order.
+    wanting: VecDeque<PaymentId>,
+    /// Whose bytes go out next, in order.
+    leaving: VecDeque<PaymentId>,
+    recording: usize,
+    sending: usize,
+    /// When bytes go out again.
+    due: BTreeSet<(u64, PaymentId)>,
+    slots: Slots,
+    /// Whose landings are gone, in order.
+    vanished: VecDeque<AttemptId>,
+    /// Those of them whose bytes are on their way.
+    again: BTreeSet<AttemptId>,
+    stopping: bool,
+    now_ms: u64,
+    effects: Vec<Effect>,
+}
+
+impl State {
+    pub(crate) fn of(wallet: Wallet) -> Self {
+        Self {
+            slots: Slots::of(&wallet),
+            wallet,
+            jobs: BTreeMap::new(),
+            wanting: VecDeque::new(),
+            leaving: VecDeque::new(),
+            recording: 0,
+            sending: 0,
+            due: BTreeSet::new(),
+            vanished: VecDeque::new(),
+            again: BTreeSet::new(),
+            stopping: false,
+            now_ms: 0,
+            effects: Vec::new(),
+        }
+    }
+
+    /// When [`Event::Tick`] is wanted next.
+    pub(crate) fn wakes_at(&self) -> Option<u64> {
+        if self.stopping {
+            return None;
+        }
+        let due = self.due.first().map(|(at, _)| *at);
+        [due, self.slots.wakes_at()].into_iter().flatten().min()
+    }
+
+    /// Nothing new is begun.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.wanting.clear();
+        self.due.clear();
+        self.vanished.clear();
+    }
+
+    /// It is asked for at each look at the chain until it lands again.
+    fn vanished(&mut self, attempt: AttemptId) {
+        let is_known = self.again.contains(&attempt) || self.vanished.contains(&attempt);
+        if !is_known && !self.stopping {
+            self.vanished.push_back(attempt);
+        }
+    }
+
+    fn send_vanished(&mut self) {
+        while self.again.len() < AGAIN_MAX {
+            let Some(attempt) = self.vanished.pop_front() else { break };
+            self.again.insert(attempt);
+            self.effects.push(Effect::Again { attempt });
+        }
+    }
+}
+
+/// Advances one wallet.
+pub(crate) fn step(state: &mut State, event: Event, now_ms: u64) -> Vec<Effect> {
+    state.now_ms = state.now_ms.max(now_ms);
+    match event {
+        Event::Taken { payment, start } => state.taken(payment, start),
+        Event::Wanted { payment, seen } => state.wanted(&payment, seen),
+        Event::Resumed { payment } => state.resumed(&payment),
+        Event::Unwell { payment } => state.unwell(&payment),
+        Event::Failed { payment, transaction } => state.failed(&payment, transaction),
+        Event::Over { payment } | Event::Left { payment } => state.over(&payment),
+        Event::Fees { payment, fees } => state.fees(&payment, fees),
+        Event::Reserved { payment, result } => state.reserved(&payment, result),
+        Event::Recorded { attempt } => state.recorded(&attempt),
+        Event::NotSigned { payment, refusal } => state.not_signed(&payment, refusal),
+        Event::NotRecorded { payment, reason, is_lost } => state.not_recorded(&payment, reason, is_lost),
+        Event::Read { payment, attempts } => state.read(&payment, attempts),
+        Event::Returned { payment, returned } => state.returned(&payment, returned),
+        Event::Sent { payment, outcome, withheld } => state.sent(&payment, outcome, withheld),
+        Event::Broke { payment } => state.broke(&payment),
+        Event::Tick if state.stopping => {}
+        Event::Tick => {
+            state.send_due();
+            state.slots.tick(state.now_ms, &mut state.effects);
+        }
+        Event::Vanished(attempt) => state.vanished(attempt),
+        Event::SentAgain(attempt) => {
+            state.again.remove(&attempt);
+        }
+        Event::Stop => state.stop(),
+        // A look that is under way goes no further.
+        _ if state.stopping => {}
+        about_slots => state.slots.step(about_slots, state.now_ms, &mut state.effects),
+    }
+    state.fill_places();
+    state.send_vanished();
+    std::mem::take(&mut state.effects)
+}

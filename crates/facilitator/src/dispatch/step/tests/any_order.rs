@@ -1,0 +1,240 @@
+//! Any order of events, and any answers.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::*;
+
+/// A world that answers effects as it likes: late, in any order, with any outcome.
+struct World {
+    seed: u64,
+    state: State,
+    waiting: VecDeque<Effect>,
+    durable: BTreeMap<PaymentId, Vec<Attempt>>,
+    failed: BTreeSet<String>,
+    asked: BTreeMap<PaymentId, u32>,
+    heard: BTreeMap<PaymentId, u32>,
+    /// What the ledger holds, as far as the lane was told.
+    held: BTreeMap<PaymentId, u128>,
+    attempts: i64,
+    now: u64,
+    takes_nonce: bool,
+}
+
+impl World {
+    fn draw(&mut self, below: u64) -> u64 {
+        self.seed ^= self.seed << 13;
+        self.seed ^= self.seed >> 7;
+        self.seed ^= self.seed << 17;
+        self.seed % below
+    }
+
+    fn happens(&mut self, event: Event) {
+        for effect in step(&mut self.state, event, self.now) {
+            self.check(&effect);
+            match &effect {
+                Effect::Reply { payment, .. } => *self.heard.entry(payment.clone()).or_default() += 1,
+                _ => self.waiting.push_back(effect),
+            }
+        }
+    }
+
+    fn check(&self, effect: &Effect) {
+        match effect {
+            Effect::Send { payment, attempt } => {
+                let durable = self.durable.get(payment).map_or(&[][..], Vec::as_slice);
+                assert_eq!(
+                    durable.last().map(|one| one.id),
+                    Some(*attempt),
+                    "I2: only durable bytes are sent"
+                );
+                let spent = durable.iter().any(|one| self.failed.contains(&one.transaction));
+                assert!(spent || self.held[payment] > 0, "P3: bytes whose cost is not reserved");
+            }
+            Effect::Record { payments, is_first, allowed, .. } => {
+                let durable = self.durable.get(&payments[0]).map_or(&[][..], Vec::as_slice);
+                let spent = durable.iter().all(|one| self.failed.contains(&one.transaction));
+                assert!(*is_first || spent, "two attempts alive");
+                assert!(*is_first || durable.len() < ATTEMPTS_MAX as usize);
+                assert!(
+                    self.held[&payments[0]] >= allowed.reserved_native,
+                    "P3: signed beyond what is reserved"
+                );
+            }
+            _ => {}
+        }
+        assert!(self.state.recording <= RECORDINGS_MAX && self.state.sending <= SENDS_MAX);
+    }
+
+    fn answer(&mut self, effect: Effect, kindly: bool) {
+        let luck = if kindly { 9 } else { self.draw(10) };
+        let event = match effect {
+            Effect::Price { payment } => {
+                let bound = if luck == 2 {
+                    Err(SignRefused::later("fees"))
+                } else {
+                    Ok(u128::from(5 + self.draw(20)))
+                };
+                let (ready, charged) = (luck != 0, (luck != 1).then_some(100));
+                Event::Fees { payment, fees: Fees { ready, charged, bound } }
+            }
+            Effect::Reserve { payment, bound, .. } => {
+                let result = if luck < 4 { Err("no room".to_owned()) } else { Ok(()) };
+                if result.is_ok() {
+                    self.held.insert(payment.clone(), bound);
+                }
+                Event::Reserved { payment, result }
+            }
+            Effect::Record { payments, is_first, .. } => {
+                return self.record(payments[0].clone(), is_first, luck);
+            }
+            Effect::Read { payment } => {
+                let attempts = self.durable.get(&payment).cloned().unwrap_or_default();
+                Event::Read { payment, attempts: (luck > 1).then_some(attempts) }
+            }
+            Effect::GiveBack { payment } if self.durable.contains_key(&payment) => {
+                Event::Returned { payment, returned: Returned::Kept }
+            }
+            Effect::GiveBack { payment } | Effect::Return { payment } if luck < 3 => {
+                Event::Returned { payment, returned: Returned::Unsure }
+            }
+            Effect::GiveBack { payment } | Effect::Return { payment } => {
+                // What takes a nonce never gives it back.
+                if !self.takes_nonce || !self.durable.contains_key(&payment) {
+                    self.held.insert(payment.clone(), 0);
+                }
+                Event::Returned { payment, returned: Returned::Freed }
+            }
+            Effect::Send { payment, .. } if luck == 0 => Event::Broke { payment },
+            Effect::Send { payment, .. } => {
+                Event::Sent { payment, outcome: SendOutcome::Accepted, withheld: luck == 1 }
+            }
+            Effect::AskUsed if luck < 2 => Event::LookFailed,
+            Effect::AskUsed => Event::Used(0),
+            Effect::ReadSlots { .. } => {
+                let slot = |one: &Attempt| OpenSlot { attempt: one.id, nonce: one.id.get().unsigned_abs() };
+                let mut open: Vec<_> = self.durable.values().flatten().map(slot).collect();
+                open.sort_by_key(|slot| slot.nonce);
+                Event::SlotsRead { open }
+            }
+            Effect::LookAtHead { .. } => Event::HeadSeen { is_stuck: luck < 5 },
+            Effect::Judge { attempts } => Event::Judged { over: attempts },
+            Effect::Fill { attempt } => Event::Filled(attempt),
+            Effect::Again { attempt } => Event::SentAgain(attempt),
+            Effect::Reply { .. } | Effect::Alert { .. } | Effect::Forget { .. } | Effect::SetStuck(_) => {
+                return;
+            }
+        };
+        self.happens(event);
+    }
+
+    /// The ledger knows of bytes that the lane was never told of, and takes a first attempt for
+    /// what was claimed and nothing else.
+    fn record(&mut self, payment: PaymentId, is_first: bool, luck: u64) {
+        let knows_better = is_first && self.durable.contains_key(&payment);
+        let is_stored = !knows_better && !matches!(luck, 0 | 1 | 3);
+        if is_stored {
+            self.attempts += 1;
+            let made = attempt(self.attempts, &payment);
+            self.durable.entry(payment.clone()).or_default().push(made.clone());
+            if luck != 2 {
+                return self.happens(Event::Recorded { attempt: made });
+            }
+        }
+        self.happens(match luck {
+            0 if !knows_better => Event::NotSigned { payment, refusal: SignRefused::later("fees") },
+            1 => Event::Broke { payment },
+            _ => Event::NotRecorded { payment, reason: "reset".to_owned(), is_lost: false },
+        });
+    }
+
+    fn heard_all(&self) -> BTreeMap<PaymentId, u32> {
+        let heard = |payment: &PaymentId| self.heard.get(payment).copied().unwrap_or_default();
+        self.asked.keys().map(|payment| (payment.clone(), heard(payment))).collect()
+    }
+
+    fn alive(&self, payment: &PaymentId) -> Option<Attempt> {
+        let newest = self.durable.get(payment)?.last()?;
+        (!self.failed.contains(&newest.transaction)).then(|| newest.clone())
+    }
+
+    /// A driver that asks once and hears once before it asks again.
+    fn drive(&mut self, number: u32) {
+        let payment = payment(number);
+        if !self.asked.contains_key(&payment) {
+            let reserved = u128::from(self.draw(2) * 10);
+            self.held.insert(payment.clone(), reserved);
+            self.asked.insert(payment.clone(), 0);
+            self.happens(Event::Taken { payment: payment.clone(), start: start(reserved) });
+        }
+        let heard = self.heard.get(&payment).copied().unwrap_or_default();
+        if self.asked[&payment] > heard {
+            return;
+        }
+        let signed = self.durable.get(&payment).map_or(0, Vec::len);
+        match self.alive(&payment) {
+            Some(newest) if self.takes_nonce && self.draw(4) == 0 => {
+                self.failed.insert(newest.transaction.clone());
+                self.held.insert(payment.clone(), 0);
+                self.happens(Event::Failed { payment, transaction: newest.transaction });
+            }
+            alive if alive.is_some() || signed < ATTEMPTS_MAX as usize => {
+                *self.asked.get_mut(&payment).unwrap() += 1;
+                self.happens(Event::Wanted { payment, seen: Seen::default() });
+            }
+            _ => self.happens(Event::Unwell { payment }),
+        }
+    }
+}
+
+/// Whatever the ledger, the nodes and the drivers do, in whatever order: only durable bytes
+/// are sent, nothing is signed beyond what is reserved or beside a live attempt, who asks
+/// hears exactly once, and no place is lost.
+#[test]
+fn any_order_of_events_keeps_the_rules() {
+    for seed in 1..=3_000_u64 {
+        let told = std::panic::catch_unwind(|| play(seed));
+        assert!(told.is_ok(), "seed {seed}");
+    }
+}
+
+fn play(seed: u64) {
+    let takes_nonce = !seed.is_multiple_of(3);
+    let mut world = World {
+        seed: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
+        state: if takes_nonce { base() } else { solana() },
+        waiting: VecDeque::new(),
+        durable: BTreeMap::new(),
+        failed: BTreeSet::new(),
+        asked: BTreeMap::new(),
+        heard: BTreeMap::new(),
+        held: BTreeMap::new(),
+        attempts: 0,
+        now: 0,
+        takes_nonce,
+    };
+    for _ in 0..150 {
+        world.now += world.draw(700);
+        match world.draw(4) {
+            0 => {
+                let number = u32::try_from(world.draw(5)).unwrap();
+                world.drive(number);
+            }
+            1 => world.happens(Event::Tick),
+            _ => {
+                let any = world.draw(world.waiting.len().max(1) as u64);
+                let any = world.waiting.remove(usize::try_from(any).unwrap());
+                if let Some(effect) = any {
+                    world.answer(effect, false);
+                }
+            }
+        }
+    }
+    while let Some(effect) = world.waiting.pop_front() {
+        world.answer(effect, true);
+    }
+    assert_eq!(world.heard_all(), world.asked, "who asks hears once");
+    assert!(world.state.is_quiet(), "a place was lost");
+    world.happens(Event::Stop);
+    world.happens(Event::Tick);
+    assert!(world.waiting.is_empty(), "a stop begins nothing");
+}

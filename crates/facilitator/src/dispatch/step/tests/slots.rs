@@ -1,0 +1,91 @@
+//! Slots that are left, and landings that vanish.
+
+use super::*;
+
+fn slot(number: i64, nonce: u64) -> OpenSlot {
+    OpenSlot { attempt: id(number), nonce }
+}
+
+/// I2: the newest bytes of each open slot whose payments are over, and no others, go out.
+#[test]
+fn a_slot_whose_payments_are_over_is_filled() {
+    let mut state = base();
+    assert_eq!(step(&mut state, Event::Tick, 0), [Effect::AskUsed]);
+    assert_eq!(step(&mut state, Event::Used(5), 0), []);
+    assert_eq!(step(&mut state, Event::Tick, 1_000), [], "not before the pause is over");
+    assert_eq!(step(&mut state, Event::Tick, 2_000), [Effect::ReadSlots { from: 5 }]);
+    let open = vec![slot(1, 5), slot(2, 6), slot(3, 6), slot(4, 7)];
+    assert_eq!(step(&mut state, Event::SlotsRead { open }, 2_000), [Effect::AskUsed]);
+    let effects = step(&mut state, Event::Used(6), 2_000);
+    assert_eq!(effects, [Effect::SetStuck(false), Effect::Judge { attempts: vec![id(3), id(4)] }]);
+    assert_eq!(
+        step(&mut state, Event::Judged { over: vec![id(3)] }, 2_000),
+        [Effect::Fill { attempt: id(3) }]
+    );
+    // While its bytes are on their way they do not go out twice.
+    assert_eq!(step(&mut state, Event::Tick, 4_000), [Effect::ReadSlots { from: 6 }]);
+    step(&mut state, Event::SlotsRead { open: vec![slot(3, 6), slot(4, 7)] }, 4_000);
+    let effects = step(&mut state, Event::Used(6), 4_000);
+    assert_eq!(effects, [Effect::SetStuck(false), Effect::Judge { attempts: vec![id(4)] }]);
+    step(&mut state, Event::Judged { over: Vec::new() }, 4_000);
+    step(&mut state, Event::Filled(id(3)), 5_000);
+    assert_eq!(step(&mut state, Event::Tick, 6_000), [Effect::ReadSlots { from: 6 }]);
+}
+
+/// A reorganisation opens used nonces again: the count is followed down as well.
+#[test]
+fn slots_that_a_reorganisation_opened_are_read_again() {
+    let mut state = base();
+    step(&mut state, Event::Tick, 0);
+    step(&mut state, Event::Used(5), 0);
+    step(&mut state, Event::Tick, 2_000);
+    step(&mut state, Event::SlotsRead { open: vec![slot(9, 5)] }, 2_000);
+    assert_eq!(step(&mut state, Event::Used(3), 2_000), [Effect::ReadSlots { from: 3 }]);
+    let open = vec![slot(7, 3), slot(8, 4), slot(9, 5)];
+    let effects = step(&mut state, Event::SlotsRead { open }, 2_000);
+    assert_eq!(effects, [Effect::SetStuck(false), Effect::Judge { attempts: vec![id(7), id(8), id(9)] }]);
+}
+
+#[test]
+fn a_head_that_hangs_is_looked_at_and_its_bytes_go_out_all_the_same() {
+    let mut state = base();
+    step(&mut state, Event::Tick, 0);
+    step(&mut state, Event::Used(5), 0);
+    for now in [2_000, 6_000] {
+        step(&mut state, Event::Tick, now);
+        step(&mut state, Event::SlotsRead { open: vec![slot(1, 5)] }, now);
+        let effects = step(&mut state, Event::Used(5), now);
+        if now == 2_000 {
+            assert_eq!(effects[0], Effect::SetStuck(false));
+            step(&mut state, Event::Judged { over: Vec::new() }, now);
+        } else {
+            assert_eq!(effects, [Effect::LookAtHead { attempt: id(1) }]);
+        }
+    }
+    let effects = step(&mut state, Event::HeadSeen { is_stuck: true }, 6_000);
+    assert_eq!(effects, [Effect::SetStuck(true), Effect::Judge { attempts: vec![id(1)] }]);
+}
+
+#[test]
+fn a_look_that_fails_starts_again_and_asks_rarely_while_nothing_is_open() {
+    let mut state = base();
+    step(&mut state, Event::Tick, 0);
+    step(&mut state, Event::LookFailed, 0);
+    assert_eq!(
+        step(&mut state, Event::Tick, 2_000),
+        [Effect::AskUsed],
+        "what was used at first is still unknown"
+    );
+    step(&mut state, Event::Used(5), 2_000);
+    let mut asked = 0;
+    for look in 0..9 {
+        let now = 4_000 + look * 2_000;
+        assert_eq!(step(&mut state, Event::Tick, now), [Effect::ReadSlots { from: 5 }]);
+        if step(&mut state, Event::SlotsRead { open: Vec::new() }, now) == [Effect::AskUsed] {
+            asked += 1;
+            assert_eq!(step(&mut state, Event::Used(5), now), [Effect::SetStuck(false)]);
+        }
+    }
+    assert_eq!(asked, 3);
+    assert_eq!(solana().wakes_at(), None, "without nonces there is nothing to look for");
+}

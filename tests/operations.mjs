@@ -179,7 +179,7 @@ async function status(folder, net, program, port) {
     assert.deepEqual(settled.sort(), [BASE, SOLANA]);
     const tasks = own.upkeep.map(({ task, network }) => `${task} ${network}`.trim());
     for (const task of ['lease', 'leftovers', 'old_answers']) assert.ok(tasks.includes(task), `${task} in ${tasks}`);
-    for (const task of ['accounts', 'endpoints', 'finality', 'heads', 'payout', 'tariffs']) {
+    for (const task of ['accounts', 'endpoints', 'finality', 'heads', 'lane', 'payout', 'tariffs']) {
       for (const network of [BASE, SOLANA]) assert.ok(tasks.includes(`${task} ${network}`), `${task} in ${tasks}`);
     }
     for (const { task, panics, succeeded_at_ms: at, period_seconds: period } of own.upkeep.filter(run => run.task !== 'pruning')) {

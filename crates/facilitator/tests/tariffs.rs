@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail tests")]
 
 #[allow(dead_code, reason = "each program of tests uses what it needs")]
+#[allow(dead_code, unused_imports, reason = "each program of tests uses what it needs")]
 #[path = "tariffs/chain.rs"]
 mod chain;
 #[path = "tariffs/claimants.rs"]
@@ -15,6 +16,7 @@ mod claimants;
 mod foreign;
 #[path = "tariffs/gate.rs"]
 mod gate;
+#[allow(dead_code, reason = "each program of tests uses what it needs")]
 #[allow(dead_code, reason = "each program of tests uses what it needs")]
 #[path = "tariffs/shop.rs"]
 mod shop;

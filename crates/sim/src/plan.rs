@@ -2,6 +2,8 @@
 
 pub mod aim;
 
+use quittance_facilitator::Defect as LaneDefect;
+
 use crate::canary::Canary;
 use crate::plan::aim::Aim;
 use crate::random::Random;
@@ -228,6 +230,8 @@ pub struct Plan {
     pub weather: Weather,
     /// A deliberate defect.
     pub canary: Option<Canary>,
+    /// What a wallet's lane gets wrong: for the canary, or to see that it mends itself.
+    pub lane: Option<LaneDefect>,
     /// One thing that goes wrong.
     pub forced: Option<Forced>,
     /// A cell of the coverage table that this seed aims at.
@@ -276,6 +280,7 @@ impl Plan {
             reorg_depth_max: if random.chance(150) { confirmations.saturating_add(3) } else { confirmations },
             weather: Weather::drawn(&mut random),
             canary,
+            lane: canary.and_then(Canary::lane_defect),
             forced: None,
             aim: None,
         };

@@ -103,8 +103,7 @@ async fn boot(link: Arc<Link>) -> Option<Facilitator> {
         metrics: Arc::new(Metrics::new().ok()?),
         stop: link.stop.clone(),
     };
-    let defect = plan.canary.and_then(Canary::lane_defect);
-    match Facilitator::assemble_with_defect(&config, parts, defect).await {
+    match Facilitator::assemble_with_defect(&config, parts, plan.lane).await {
         Ok(facilitator) => Some(facilitator),
         Err(error) => {
             world.with(|w| w.say(|| format!("process {} does not start: {error}", link.process)));

@@ -16,7 +16,13 @@ pub enum Defect {
     FreedInFlight,
     /// A second attempt is signed beside the one that goes out.
     TwoAlive,
+    /// The lane panics, again and again.
+    Breaks,
 }
+
+/// Effects of a lane before it breaks.
+#[cfg(feature = "defects")]
+const BREAKS_AFTER: u32 = 12;
 
 /// The faults of one lane: none, or one.
 #[derive(Clone, Default)]
@@ -26,6 +32,9 @@ pub(crate) struct Defects {
     /// How each payment was signed first.
     #[cfg(feature = "defects")]
     signed: std::collections::BTreeMap<quittance_protocol::PaymentId, Effect>,
+    /// Effects so far.
+    #[cfg(feature = "defects")]
+    effects: u32,
 }
 
 #[cfg(not(feature = "defects"))]
@@ -39,7 +48,7 @@ impl Defects {
 #[cfg(feature = "defects")]
 impl Defects {
     pub(crate) fn of(which: Option<Defect>) -> Self {
-        Self { which, signed: std::collections::BTreeMap::new() }
+        Self { which, ..Self::default() }
     }
 
     pub(super) fn spoil(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
@@ -47,6 +56,7 @@ impl Defects {
     }
 
     fn spoiled(&mut self, effect: Effect) -> Vec<Effect> {
+        self.effects = self.effects.saturating_add(1);
         match (self.which, &effect) {
             (Some(Defect::NeverSent), Effect::Send { attempt, .. }) if attempt.get() % 3 == 0 => Vec::new(),
             (Some(Defect::SlotLeftOpen), Effect::Fill { .. }) => Vec::new(),
@@ -63,6 +73,10 @@ impl Defects {
             (Some(Defect::TwoAlive), Effect::Send { payment, .. }) => {
                 let again = self.signed.remove(payment).and_then(again);
                 std::iter::once(effect).chain(again).collect()
+            }
+            (Some(Defect::Breaks), _) => {
+                assert!(self.effects <= BREAKS_AFTER, "a lane that breaks");
+                vec![effect]
             }
             _ => vec![effect],
         }

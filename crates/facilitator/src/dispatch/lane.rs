@@ -38,6 +38,9 @@ pub(crate) const TURN: Duration = Duration::from_secs(2);
 pub(crate) enum LaneFault {
     #[error(transparent)]
     Look(#[from] LookFault),
+    /// A defect, found before anything was done for that payment.
+    #[error("a rule of the lane does not hold for a payment: {0}")]
+    Rule(&'static str),
     /// One payment's work, or one look.
     #[error("work of the lane panicked: {0}")]
     Panicked(String),
@@ -248,7 +251,11 @@ impl Lane {
                 return Some(Event::Fees { payment, fees });
             }
             Effect::Reply { payment, reply } => self.reply(&payment, reply),
-            Effect::Alert { payment, reason } => self.alert(&payment, &reason),
+            Effect::Alert { payment, reason } => self.alert(&payment, "send_refused", &reason),
+            Effect::Broken { payment, rule } => {
+                self.alert(&payment, "lane_broke", rule);
+                self.fault.get_or_insert(LaneFault::Rule(rule));
+            }
             Effect::Forget { payment } => drop(self.known.remove(&payment)),
             Effect::SetStuck(is_stuck) => self.set_stuck(is_stuck),
             Effect::AskUsed => self.look(perform::used(self.shared.clone())),
@@ -307,7 +314,6 @@ impl Lane {
                 let Some(bytes) = bytes else {
                     return self.beside(broke.clone(), async move { Done::of(broke) });
                 };
-                assert_eq!(bytes.network(), &paid.network, "an attempt on another network");
                 self.beside(broke, perform::send(shared, paid, bytes));
             }
             _ => {}
@@ -353,8 +359,7 @@ impl Lane {
         let _ = known.replies.try_send(heard);
     }
 
-    fn alert(&self, payment: &PaymentId, reason: &str) {
-        let kind = "send_refused";
+    fn alert(&self, payment: &PaymentId, kind: &'static str, reason: &str) {
         self.shared.context.metrics.alert(self.shared.net.chain.network(), kind);
         tracing::warn!(%payment, kind, reason, "needs attention");
     }

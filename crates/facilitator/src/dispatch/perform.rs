@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quittance_ledger::{LedgerError, NewAttempt, Recorded, Reserve, SignFn, Slot};
-use quittance_protocol::{DurableAttempt, PaymentId, SendOutcome};
+use quittance_protocol::{DurableAttempt, PaymentId};
 
 use super::lane::{LaneFault, Shared};
 use super::step::{Event, FILLS_MAX, Fees, OpenSlot, Returned, Seen};
@@ -45,14 +45,23 @@ pub(super) fn fees(shared: &Shared, paid: &Paid) -> Fees {
 pub(super) async fn reserve(shared: Shared, paid: Arc<Paid>, bound: u128, seen: Seen) -> Done {
     let Shared { context, net, .. } = shared;
     let now_ms = context.clock.now_ms();
-    let result = match net.reserve_bound(paid.payer.clone(), bound, now_ms) {
-        None => Err("no exchange rate was ever known".to_owned()),
-        Some(wanted) => {
-            let wanted = Reserve { balance: seen.balance, by_code: seen.by_code, ..wanted };
-            context.ledger.reserve(&paid.id, wanted, now_ms).await.map_err(|error| error.to_string())
-        }
+    let Some(wanted) = net.reserve_bound(paid.payer.clone(), bound, now_ms) else {
+        let result = Err("no exchange rate was ever known".to_owned());
+        return Done::of(Event::Reserved { payment: paid.id.clone(), result });
     };
-    Done::of(Event::Reserved { payment: paid.id.clone(), result })
+    let wanted = Reserve { balance: seen.balance, by_code: seen.by_code, ..wanted };
+    let payment = paid.id.clone();
+    Done::of(match context.ledger.reserve(&payment, wanted, now_ms).await {
+        Ok(()) => Event::Reserved { payment, result: Ok(()) },
+        Err(error) if is_lost(&error) => Event::Lost { payment, reason: error.to_string() },
+        Err(error) => Event::Reserved { payment, result: Err(error.to_string()) },
+    })
+}
+
+/// Nothing is left to do here.
+fn is_lost(error: &LedgerError) -> bool {
+    matches!(error, LedgerError::NotOwner { .. })
+        || error.payment().is_some_and(|payment| payment.state.is_final())
 }
 
 /// Slot, signed bytes and hash in one commit (I2).
@@ -101,10 +110,14 @@ pub(super) async fn record(
         }
         Err(error) => {
             trouble::note(Trouble::Recording, paid.network.as_str(), &error);
-            // Nothing is left to do here, and trying again would go on for ever.
-            let is_lost = matches!(error, LedgerError::NotOwner { .. })
-                || error.payment().is_some_and(|payment| payment.state.is_final());
-            Event::NotRecorded { payment, reason: error.to_string(), is_lost }
+            let reason = error.to_string();
+            // The ledger catches what a signer does within its commit.
+            let fault = matches!(error, LedgerError::Panicked).then(|| LaneFault::Panicked(reason.clone()));
+            let event = match is_lost(&error) {
+                true => Event::Lost { payment, reason },
+                false => Event::NotRecorded { payment, reason },
+            };
+            return Done { fault, ..Done::of(event) };
         }
     };
     Done::of(event)
@@ -147,6 +160,7 @@ pub(super) async fn return_cost(shared: Shared, paid: Arc<Paid>) -> Done {
 }
 
 pub(super) async fn send(shared: Shared, paid: Arc<Paid>, recorded: Arc<Recorded>) -> Done {
+    assert_eq!(recorded.network(), &paid.network, "an attempt on another network");
     failpoint::hit("before_send").await;
     let Sent { outcome, withheld } = broadcast(&shared, &recorded).await;
     failpoint::hit("after_send").await;

@@ -88,6 +88,7 @@ impl Metrics {
             "waiting",
             "contradiction",
             "unreadable_payment",
+            "lane_broke",
             "reorganised",
             "reorged_loss",
             "uncollected_ceiling",

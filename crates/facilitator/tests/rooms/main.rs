@@ -12,6 +12,7 @@ mod delivery;
 mod finality;
 #[path = "../tariffs/gate.rs"]
 mod gate;
+mod lanes;
 mod merchants;
 #[allow(dead_code, reason = "each program of tests uses what it needs")]
 #[path = "../tariffs/shop.rs"]
@@ -20,7 +21,7 @@ mod sold;
 
 /// What the tests of all rooms share.
 mod shop {
-    pub(crate) use super::chain::{Chain, Fate};
+    pub(crate) use super::chain::{Chain, Fate, Pool, Signer};
     pub(crate) use super::gate::*;
     pub(crate) use super::process::{GAS, Outcome, PATIENCE, SERVICE, Shop, Time, unique};
     pub(crate) use super::sold::*;

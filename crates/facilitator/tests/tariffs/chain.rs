@@ -18,6 +18,11 @@ use quittance_protocol::{
 };
 use serde_json::{Map, Value, json};
 
+#[path = "pool.rs"]
+mod pool;
+
+pub(crate) use self::pool::{Pool, Signer};
+
 const COST_WEI: u64 = 1_000_000_000_000;
 
 /// What becomes of what has landed.
@@ -57,6 +62,9 @@ struct State {
     pause_seconds: AtomicU64,
     /// What every payer holds; without bound at first.
     balance: AtomicU64,
+    /// Where attempts take a nonce each.
+    pool: Option<Pool>,
+    signer: Mutex<Signer>,
 }
 
 /// What the chain was asked about payments that are not claimed.
@@ -72,6 +80,17 @@ type Meanwhile = Box<dyn FnOnce() + Send>;
 
 impl Default for Chain {
     fn default() -> Self {
+        Self::with(None)
+    }
+}
+
+impl Chain {
+    /// One whose attempts take a nonce each.
+    pub(crate) fn numbered(pool: &Pool) -> Self {
+        Self::with(Some(pool.clone()))
+    }
+
+    fn with(pool: Option<Pool>) -> Self {
         let network = Network::BASE.parse().unwrap();
         let cost_wei = AtomicU64::new(COST_WEI);
         Self(Arc::new(State {
@@ -94,6 +113,8 @@ impl Default for Chain {
             forgetful: AtomicBool::new(false),
             pause_seconds: AtomicU64::new(0),
             balance: AtomicU64::new(u64::MAX),
+            pool,
+            signer: Mutex::default(),
         }))
     }
 }
@@ -146,6 +167,11 @@ impl Chain {
     /// What becomes of what has landed.
     pub(crate) fn set_fate(&self, fate: Fate) {
         *self.0.fate.lock().unwrap() = fate;
+    }
+
+    /// What whoever signs does from now on.
+    pub(crate) fn set_signer(&self, signer: Signer) {
+        *self.0.signer.lock().unwrap() = signer;
     }
 
     /// How often something was sent.
@@ -256,15 +282,15 @@ impl Chain {
             wallet: "wallet".to_owned(),
             wallets: vec!["wallet".to_owned()],
             offer_extra: Map::new(),
-            takes_nonce: false,
+            takes_nonce: self.0.pool.is_some(),
             amount_mismatch: ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch,
             network_mismatch: ErrorCode::InvalidExactEvmNetworkMismatch,
         };
-        Arc::new(Cell::connected(
-            facts,
-            Arc::clone(&self.0) as Arc<dyn Decode>,
-            Ports::of(&self.0).with_endpoints(Arc::clone(&self.0) as Arc<_>),
-        ))
+        let mut ports = Ports::of(&self.0).with_endpoints(Arc::clone(&self.0) as Arc<_>);
+        if let Some(pool) = &self.0.pool {
+            ports = ports.with_nonces(Arc::new(pool.clone()));
+        }
+        Arc::new(Cell::connected(facts, Arc::clone(&self.0) as Arc<dyn Decode>, ports))
     }
 }
 
@@ -334,17 +360,33 @@ impl Sign for State {
         Ok(u128::from(COST_WEI))
     }
 
-    fn sign(&self, payment: &Verified, _: Option<u64>, _: CostAllowed) -> Result<SignedBytes, SignRefused> {
-        let transaction = format!("tx-{}", payment.get::<Paid>().unwrap().0["nonce"]);
+    fn sign(
+        &self,
+        payment: &Verified,
+        slot: Option<u64>,
+        _: CostAllowed,
+    ) -> Result<SignedBytes, SignRefused> {
+        let authorization = &payment.get::<Paid>().unwrap().0["nonce"];
+        if let (Some(pool), Some(slot)) = (&self.pool, slot) {
+            let signer = std::mem::replace(&mut *self.signer.lock().unwrap(), Signer::Signs);
+            if signer == Signer::Refuses {
+                *self.signer.lock().unwrap() = signer;
+            }
+            return pool.sign(slot, &authorization.to_string(), signer);
+        }
+        let transaction = format!("tx-{authorization}");
         Ok(SignedBytes { raw: transaction.as_bytes().to_vec(), transaction, detail: json!({}) })
     }
 }
 
 #[async_trait]
 impl Broadcast for State {
-    async fn broadcast(&self, _: &dyn DurableAttempt) -> Sent {
+    async fn broadcast(&self, attempt: &dyn DurableAttempt) -> Sent {
         self.broadcasts.fetch_add(1, Ordering::SeqCst);
-        SendOutcome::Accepted.into()
+        match &self.pool {
+            Some(pool) => pool.take(attempt.transaction()).into(),
+            None => SendOutcome::Accepted.into(),
+        }
     }
 }
 
@@ -355,13 +397,17 @@ impl Watch for State {
         if self.holding.load(Ordering::SeqCst) {
             return Ok(Vec::new());
         }
+        let cost = u128::from(COST_WEI / 1_000 * self.landing_milli.load(Ordering::SeqCst));
         let landed = |watched: &Watched| {
+            if let Some(pool) = &self.pool {
+                return Some((watched.key, pool.seen(watched, cost)?));
+            }
             let landing = Landing {
                 transaction: watched.transactions.last()?.clone(),
                 block: 1,
                 block_hash: String::new(),
                 block_time: 0,
-                cost_native: u128::from(COST_WEI / 1_000 * self.landing_milli.load(Ordering::SeqCst)),
+                cost_native: cost,
                 paid_by_us: true,
             };
             let mut reverted = self.reverted.lock().unwrap();

@@ -56,7 +56,7 @@ pub fn impossible(cell: &Cell) -> Option<&'static str> {
         (_, Crash::AfterSend) if sent.is_none() => Some("a broadcast has an answer"),
         (Some(PaymentState::Refused | PaymentState::Expired), Crash::AfterRecord) if sent.is_none() => Some(
             "while its driver waits for the recording, only another owner refuses or expires, and an owner \
-             of recorded bytes broadcasts before it looks (`engine::step`: Found is followed by Send)",
+             of recorded bytes broadcasts before it looks (`engine::step`: Found is followed by Resume)",
         ),
         _ => None,
     }

@@ -285,12 +285,18 @@ impl State {
         if job.is_over {
             return self.answer(payment, SignRefused::never("it is over"));
         }
+        let signed = u32::try_from(job.attempts.len()).unwrap_or(u32::MAX);
         // I10: one signature at a time may still burn, and what may be burned on one
         // payment is bounded; P3: by what is reserved for it.
-        assert!(!job.is_alive(), "two attempts alive for one payment");
-        let signed = u32::try_from(job.attempts.len()).unwrap_or(u32::MAX);
-        assert!(signed < ATTEMPTS_MAX, "one attempt more than a payment may cost");
-        assert!(job.holds_cost || job.reserved == 0, "what was given back is not reserved");
+        let broken = [
+            (job.is_alive(), "two attempts alive for one payment"),
+            (signed >= ATTEMPTS_MAX, "one attempt more than a payment may cost"),
+            (!job.holds_cost && job.reserved > 0, "what was given back is not reserved"),
+        ];
+        if let Some((_, rule)) = broken.into_iter().find(|(is_broken, _)| *is_broken) {
+            self.recording = self.recording.saturating_sub(1);
+            return self.break_off(payment, rule);
+        }
         job.phase = Phase::Signing;
         let slot = match takes_nonce {
             true => Slot::Fresh { wallet: self.wallet.address.clone() },
@@ -299,6 +305,14 @@ impl State {
         let (payments, is_first) = (vec![payment.clone()], job.attempts.is_empty());
         let allowed = CostAllowed { charged_native: charged, reserved_native: job.reserved };
         self.effects.push(Effect::Record { payments, slot, is_first, allowed });
+    }
+
+    /// A rule of ours does not hold for this payment, which is a defect: nothing is signed or
+    /// sent, its driver ends, and the others of the wallet go on.
+    fn break_off(&mut self, payment: &PaymentId, rule: &'static str) {
+        self.effects.push(Effect::Broken { payment: payment.clone(), rule });
+        self.reply(payment, Reply::Refused(rule.to_owned()));
+        self.forget(payment);
     }
 
     /// All payments of the slot hear it; their bytes go out once.
@@ -330,14 +344,21 @@ impl State {
         }
     }
 
-    pub(super) fn not_recorded(&mut self, payment: &PaymentId, reason: String, is_lost: bool) {
+    pub(super) fn not_recorded(&mut self, payment: &PaymentId, reason: String) {
         let Some(job) = self.jobs.get_mut(payment).filter(|job| job.phase == Phase::Signing) else { return };
-        if !is_lost {
-            job.phase = Phase::Reading { why: Some(SignRefused::later(reason)) };
-            self.effects.push(Effect::Read { payment: payment.clone() });
-            return;
+        job.phase = Phase::Reading { why: Some(SignRefused::later(reason)) };
+        self.effects.push(Effect::Read { payment: payment.clone() });
+    }
+
+    /// Trying again would go on for ever, and whoever owns it now sends what is recorded.
+    pub(super) fn lost(&mut self, payment: &PaymentId, reason: String) {
+        match self.jobs.get(payment).map(|job| &job.phase) {
+            Some(Phase::Signing | Phase::Reserving { .. }) => {
+                self.recording = self.recording.saturating_sub(1)
+            }
+            Some(Phase::ReservingSend { .. }) => self.sending = self.sending.saturating_sub(1),
+            _ => return,
         }
-        self.recording = self.recording.saturating_sub(1);
         self.reply(payment, Reply::Refused(reason));
         self.forget(payment);
     }
@@ -420,7 +441,7 @@ impl State {
         let Some(job) = self.jobs.get_mut(payment) else { return };
         let reason = "signing or sending it ended in a panic".to_owned();
         match job.phase.clone() {
-            Phase::Signing => self.not_recorded(payment, reason, false),
+            Phase::Signing => self.not_recorded(payment, reason),
             Phase::Reading { .. } => self.read(payment, None),
             Phase::Reserving { .. } | Phase::ReservingSend { .. } => self.reserved(payment, Err(reason)),
             Phase::GivingBack { .. } | Phase::Returning => self.returned(payment, Returned::Unsure),

@@ -4,8 +4,8 @@
 //! whose slot is used up; [`super::lane`] acts and reports back. Nothing here reads a clock,
 //! a socket or a database: `now_ms` is the time since the lane began, and only grows.
 //!
-//! I2, I3, I8 and I10 are asserted here and nowhere else above the chain crates. A broken
-//! one ends this lane's life; the next one begins from what is durable.
+//! I2, I3, I8 and I10 are kept here and nowhere else above the chain crates. What would break
+//! one is not done: the payment's driver ends, and the next one begins from what is durable.
 
 mod job;
 mod slots;
@@ -165,12 +165,15 @@ pub(crate) enum Event {
         payment: PaymentId,
         refusal: SignRefused,
     },
-    /// The ledger said no, or nothing. `is_lost`: the payment is somebody else's now, or
-    /// has its verdict.
+    /// The ledger said no, or nothing.
     NotRecorded {
         payment: PaymentId,
         reason: String,
-        is_lost: bool,
+    },
+    /// The payment is somebody else's now, or has its verdict: nothing was reserved or recorded.
+    Lost {
+        payment: PaymentId,
+        reason: String,
     },
     /// What is durable of a payment; `None`: it cannot be read.
     Read {
@@ -278,6 +281,11 @@ pub(crate) enum Effect {
     Alert {
         payment: PaymentId,
         reason: String,
+    },
+    /// This rule does not hold for the payment, which nothing is done for.
+    Broken {
+        payment: PaymentId,
+        rule: &'static str,
     },
     /// Nothing more is done for the payment.
     Forget {
@@ -403,7 +411,8 @@ pub(crate) fn step(state: &mut State, event: Event, now_ms: u64) -> Vec<Effect> 
         Event::Reserved { payment, result } => state.reserved(&payment, result),
         Event::Recorded { attempt } => state.recorded(&attempt),
         Event::NotSigned { payment, refusal } => state.not_signed(&payment, refusal),
-        Event::NotRecorded { payment, reason, is_lost } => state.not_recorded(&payment, reason, is_lost),
+        Event::NotRecorded { payment, reason } => state.not_recorded(&payment, reason),
+        Event::Lost { payment, reason } => state.lost(&payment, reason),
         Event::Read { payment, attempts } => state.read(&payment, attempts),
         Event::Returned { payment, returned } => state.returned(&payment, returned),
         Event::Sent { payment, outcome, withheld } => state.sent(&payment, outcome, withheld),

@@ -180,22 +180,57 @@ fn one_attempt_is_alive_at_a_time() {
     assert!(effects.contains(&Effect::Send { payment: one, attempt: id(8) }), "{effects:?}");
 }
 
-/// I10: what may be burned on one payment is bounded, whoever asks.
+/// I10: what may be burned on one payment is bounded, whoever asks; and who asks too much holds
+/// up nobody else of the wallet.
 #[test]
-#[should_panic(expected = "one attempt more than a payment may cost")]
-fn a_third_signature_ends_the_lane() {
+fn a_third_signature_is_not_made_and_ends_that_payments_work_alone() {
     let mut state = base();
-    let one = payment(1);
+    let (one, two) = (payment(1), signing(&mut state, 2));
     let attempts = vec![attempt(7, &one), attempt(8, &one)];
-    step(
-        &mut state,
-        Event::Taken { payment: one.clone(), start: Start { reserved: 0, attempts, found: true } },
-        0,
-    );
+    let found = Start { reserved: 0, attempts, found: true };
+    step(&mut state, Event::Taken { payment: one.clone(), start: found }, 0);
     step(&mut state, Event::Failed { payment: one.clone(), transaction: "0x8".into() }, 0);
     step(&mut state, Event::Wanted { payment: one.clone(), seen: Seen::default() }, 0);
     step(&mut state, Event::Fees { payment: one.clone(), fees: fees(10) }, 0);
-    step(&mut state, Event::Reserved { payment: one, result: Ok(()) }, 0);
+    let effects = step(&mut state, Event::Reserved { payment: one.clone(), result: Ok(()) }, 0);
+    let rule = "one attempt more than a payment may cost";
+    let refused = Effect::Reply { payment: one.clone(), reply: Reply::Refused(rule.into()) };
+    let broken = Effect::Broken { payment: one.clone(), rule };
+    assert_eq!(effects, [broken, refused, Effect::Forget { payment: one }]);
+    assert!(recorded(&mut state, &two, 9).contains(&Effect::Send { payment: two, attempt: id(9) }));
+    assert_eq!(state.recording, 0);
+}
+
+/// I2: bytes go out under their own payment only.
+#[test]
+fn bytes_of_another_payment_are_not_sent() {
+    let mut state = base();
+    let one = payment(1);
+    let attempts = vec![attempt(7, &payment(2))];
+    let found = Start { reserved: 10, attempts, found: true };
+    step(&mut state, Event::Taken { payment: one.clone(), start: found }, 0);
+    let effects = step(&mut state, Event::Resumed { payment: one.clone() }, 0);
+    let broken = Effect::Broken { payment: one.clone(), rule: "an attempt of another payment" };
+    assert_eq!(effects, [broken, Effect::Forget { payment: one }]);
+    assert_eq!(state.sending, 0);
+}
+
+/// I10: a payment whose ledger could not be read after a lost answer may have been signed.
+#[test]
+fn nothing_is_signed_while_it_is_not_known_what_is() {
+    let mut state = base();
+    let one = signing(&mut state, 1);
+    let lost = Event::NotRecorded { payment: one.clone(), reason: "reset".into() };
+    step(&mut state, lost, 0);
+    let read = |attempts| Event::Read { payment: one.clone(), attempts };
+    assert!(waiting(&step(&mut state, read(None), 0)).is_some());
+    let again = || Event::Wanted { payment: one.clone(), seen: Seen::default() };
+    assert_eq!(step(&mut state, again(), 0), [Effect::Read { payment: one.clone() }]);
+    assert!(waiting(&step(&mut state, read(None), 0)).is_some(), "still unknown");
+    step(&mut state, again(), 0);
+    let effects = step(&mut state, read(Some(vec![attempt(7, &one)])), 0);
+    assert!(effects.contains(&Effect::Send { payment: one.clone(), attempt: id(7) }), "{effects:?}");
+    assert_eq!(state.recording, 0);
 }
 
 /// I2: found by the simulator long ago: a commit whose answer was lost may have worked.
@@ -204,7 +239,7 @@ fn a_lost_answer_is_read_before_anything_is_signed_again() {
     for durable in [true, false] {
         let mut state = base();
         let one = signing(&mut state, 1);
-        let lost = Event::NotRecorded { payment: one.clone(), reason: "reset".into(), is_lost: false };
+        let lost = Event::NotRecorded { payment: one.clone(), reason: "reset".into() };
         assert_eq!(step(&mut state, lost, 0), [Effect::Read { payment: one.clone() }]);
         let attempts = durable.then(|| vec![attempt(7, &one)]);
         let effects = step(&mut state, Event::Read { payment: one.clone(), attempts }, 0);
@@ -221,10 +256,24 @@ fn a_lost_answer_is_read_before_anything_is_signed_again() {
 fn who_lost_the_payment_hears_it_and_nothing_is_sent() {
     let mut state = base();
     let one = signing(&mut state, 1);
-    let lost = Event::NotRecorded { payment: one.clone(), reason: "not the owner".into(), is_lost: true };
+    let lost = Event::Lost { payment: one.clone(), reason: "not the owner".into() };
     let effects = step(&mut state, lost, 0);
     let reply = Effect::Reply { payment: one.clone(), reply: Reply::Refused("not the owner".into()) };
     assert_eq!(effects, [reply, Effect::Forget { payment: one }]);
+}
+
+/// A replica whose lease ran out would otherwise ask for room for ever, for what another one settles.
+#[test]
+fn who_lost_the_payment_before_it_had_room_hears_it_too() {
+    let mut state = base();
+    let one = wanted(&mut state, 1);
+    let effects = step(&mut state, Event::Fees { payment: one.clone(), fees: fees(25) }, 0);
+    assert!(matches!(effects[..], [Effect::Reserve { .. }]));
+    let lost = Event::Lost { payment: one.clone(), reason: "not the owner".into() };
+    let effects = step(&mut state, lost, 0);
+    let reply = Effect::Reply { payment: one.clone(), reply: Reply::Refused("not the owner".into()) };
+    assert_eq!(effects, [reply, Effect::Forget { payment: one }]);
+    assert_eq!(state.recording, 0);
 }
 
 /// A panic in one payment's signing is that payment's alone, and its driver hears of it.

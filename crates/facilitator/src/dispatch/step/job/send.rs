@@ -21,16 +21,27 @@ impl State {
         let Some(job) = self.jobs.get_mut(payment) else { return };
         let newest = job.attempts.last().filter(|_| !job.is_over);
         let Some(newest) = newest else { return self.went_out(payment) };
-        assert!(job.is_covered(takes_nonce), "bytes whose cost is not reserved");
-        // I2: only this payment's own durable bytes.
-        assert!(newest.payments.contains(payment), "an attempt of another payment");
+        // P3; I2: only this payment's own durable bytes.
+        let broken = [
+            (!job.is_covered(takes_nonce), "bytes whose cost is not reserved"),
+            (!newest.payments.contains(payment), "an attempt of another payment"),
+        ];
+        if let Some((_, rule)) = broken.into_iter().find(|(is_broken, _)| *is_broken) {
+            self.sending = self.sending.saturating_sub(1);
+            return self.break_off(payment, rule);
+        }
         job.phase = Phase::Sending;
         self.effects.push(Effect::Send { payment: payment.clone(), attempt: newest.id });
     }
 
     /// I3: whatever a node says, the slot keeps its bytes and they go out again; no
     /// driver hears it.
-    pub(in crate::dispatch::step) fn sent(&mut self, payment: &PaymentId, outcome: SendOutcome, withheld: bool) {
+    pub(in crate::dispatch::step) fn sent(
+        &mut self,
+        payment: &PaymentId,
+        outcome: SendOutcome,
+        withheld: bool,
+    ) {
         let Some(job) = self.jobs.get_mut(payment).filter(|job| job.phase == Phase::Sending) else { return };
         job.passed_on |= !withheld;
         let all_withheld = !job.passed_on;

@@ -42,11 +42,11 @@ impl World {
         match effect {
             Effect::Send { payment, attempt } => {
                 let durable = self.durable.get(payment).map_or(&[][..], Vec::as_slice);
-                assert_eq!(
-                    durable.last().map(|one| one.id),
-                    Some(*attempt),
-                    "I2: only durable bytes are sent"
-                );
+                let sent = durable.iter().position(|one| one.id == *attempt);
+                let sent = sent.expect("I2: only durable bytes are sent");
+                // The newest; or one that failed, while nobody could read whether another is signed.
+                let is_spent = self.failed.contains(&durable[sent].transaction);
+                assert!(is_spent || sent + 1 == durable.len(), "I10: another attempt is alive");
                 let spent = durable.iter().any(|one| self.failed.contains(&one.transaction));
                 assert!(spent || self.held[payment] > 0, "P3: bytes whose cost is not reserved");
             }
@@ -60,6 +60,7 @@ impl World {
                     "P3: signed beyond what is reserved"
                 );
             }
+            Effect::Broken { rule, .. } => panic!("{rule}"),
             _ => {}
         }
         assert!(self.state.recording <= RECORDINGS_MAX && self.state.sending <= SENDS_MAX);
@@ -108,6 +109,16 @@ impl World {
             Effect::Send { payment, .. } => {
                 Event::Sent { payment, outcome: SendOutcome::Accepted, withheld: luck == 1 }
             }
+            about_slots => match self.answer_for_slots(about_slots, luck) {
+                Some(event) => event,
+                None => return,
+            },
+        };
+        self.happens(event);
+    }
+
+    fn answer_for_slots(&self, effect: Effect, luck: u64) -> Option<Event> {
+        Some(match effect {
             Effect::AskUsed if luck < 2 => Event::LookFailed,
             Effect::AskUsed => Event::Used(0),
             Effect::ReadSlots { .. } => {
@@ -120,11 +131,8 @@ impl World {
             Effect::Judge { attempts } => Event::Judged { over: attempts },
             Effect::Fill { attempt } => Event::Filled(attempt),
             Effect::Again { attempt } => Event::SentAgain(attempt),
-            Effect::Reply { .. } | Effect::Alert { .. } | Effect::Forget { .. } | Effect::SetStuck(_) => {
-                return;
-            }
-        };
-        self.happens(event);
+            _ => return None,
+        })
     }
 
     /// The ledger knows of bytes that the lane was never told of, and takes a first attempt for
@@ -143,7 +151,7 @@ impl World {
         self.happens(match luck {
             0 if !knows_better => Event::NotSigned { payment, refusal: SignRefused::later("fees") },
             1 => Event::Broke { payment },
-            _ => Event::NotRecorded { payment, reason: "reset".to_owned(), is_lost: false },
+            _ => Event::NotRecorded { payment, reason: "reset".to_owned() },
         });
     }
 

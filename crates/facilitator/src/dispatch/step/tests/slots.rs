@@ -89,3 +89,26 @@ fn a_look_that_fails_starts_again_and_asks_rarely_while_nothing_is_open() {
     assert_eq!(asked, 3);
     assert_eq!(solana().wakes_at(), None, "without nonces there is nothing to look for");
 }
+
+/// I6: what a reorganisation took out goes out again, each landing once at a time and not all
+/// of them at once.
+#[test]
+fn landings_that_vanish_go_out_again_and_not_all_at_once() {
+    let mut state = base();
+    let mut sent = Vec::new();
+    for number in 0..100 {
+        sent.extend(step(&mut state, Event::Vanished(id(number)), 0));
+        assert_eq!(step(&mut state, Event::Vanished(id(number)), 0), [], "it is known");
+    }
+    assert_eq!(sent.len(), AGAIN_MAX);
+    assert_eq!(step(&mut state, Event::SentAgain(id(0)), 0), [Effect::Again { attempt: id(32) }]);
+    // It is still gone at the next look.
+    assert_eq!(step(&mut state, Event::Vanished(id(0)), 0), []);
+    for number in 1..100 {
+        sent.extend(step(&mut state, Event::SentAgain(id(number)), 0));
+    }
+    assert!(sent.contains(&Effect::Again { attempt: id(99) }));
+    assert_eq!(step(&mut state, Event::SentAgain(id(0)), 0), []);
+    step(&mut state, Event::Stop, 0);
+    assert_eq!(step(&mut state, Event::Vanished(id(0)), 0), [], "a stop begins nothing");
+}

@@ -1,0 +1,127 @@
+//! Who signs and sends for a wallet, and for which slot (I2, I10).
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use quittance_ledger::LedgerOptions;
+use quittance_ledger::model::{ModelDatabase, ModelLedger};
+
+use super::shop::{Chain, GAS, Outcome, PRICE, Pool, Shop, Signer, Time, nonce, shop};
+use super::until;
+
+const LEASE_MS: i64 = 60_000;
+
+/// A process whose lease lasts until the clock passes it: its next heartbeat is hours away.
+fn leased(database: &ModelDatabase, name: &str, time: &Time) -> ModelLedger {
+    let options = LedgerOptions { lease_ms: LEASE_MS, ..LedgerOptions::new(name) };
+    database.open(&options, time.now_ms()).unwrap()
+}
+
+async fn replica(database: &ModelDatabase, name: &str, chain: &Chain, time: &Time) -> Shop {
+    let shop = Shop::open(leased(database, name, time), chain, time, "").await;
+    shop.until_offered(Some(GAS)).await;
+    shop
+}
+
+fn nonces(pool: &Pool) -> Vec<u64> {
+    pool.signed().into_iter().map(|(nonce, _)| nonce).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_never_signs_two_transactions_for_one_slot() {
+    let (database, pool, time) = (ModelDatabase::shared(), Pool::default(), Time::default());
+    let shop = shop(&database, &Chain::numbered(&pool), &time).await;
+    let payers: Vec<_> = (0..16).map(|number| format!("payer-{number}")).collect();
+    let paid = join_all(payers.iter().map(|payer| shop.send(payer, PRICE, nonce()))).await;
+    assert!(paid.iter().all(|outcome| *outcome == Outcome::Granted), "{paid:?}");
+    let mut signed = nonces(&pool);
+    signed.sort_unstable();
+    assert_eq!(signed, (0..16).collect::<Vec<_>>(), "one transaction for each slot");
+    shop.close().await;
+}
+
+/// Its bytes never reached a node, and its payment is over: later ones would wait for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_whose_payment_is_over_is_used_up() {
+    let (database, pool, time) = (ModelDatabase::shared(), Pool::default(), Time::default());
+    let chain = Chain::numbered(&pool);
+    let shop = shop(&database, &chain, &time).await;
+    pool.is_deaf(true);
+    pool.strangers_land(true);
+    assert_eq!(shop.send("payer", PRICE, nonce()).await, Outcome::Granted);
+    pool.strangers_land(false);
+    let before = chain.broadcasts();
+    pool.is_deaf(false);
+    until("its bytes go out again", || pool.used() == 1).await;
+    assert!(chain.broadcasts() > before);
+    assert_eq!(shop.send("payer", PRICE, nonce()).await, Outcome::Granted);
+    assert_eq!(nonces(&pool), [0, 1]);
+    shop.close().await;
+}
+
+/// What it was about to sign is somebody else's by now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_without_its_lease_signs_and_sends_nothing() {
+    let (database, pool, time) = (ModelDatabase::shared(), Pool::default(), Time::default());
+    let chains = [Chain::numbered(&pool), Chain::numbered(&pool)];
+    let one = replica(&database, "one", &chains[0], &time).await;
+    chains[0].set_signer(Signer::Refuses);
+    assert_eq!(one.send("payer", PRICE, nonce()).await, Outcome::Pending);
+    time.pass(LEASE_MS + 1);
+    // Not settled before the first one has tried.
+    pool.is_deaf(true);
+    let two = replica(&database, "two", &chains[1], &time).await;
+    until("the second one signs", || pool.signed().len() == 1).await;
+    chains[0].set_signer(Signer::Signs);
+    until("the first one gives it up", || one.open_payments() == 0).await;
+    pool.is_deaf(false);
+    until("it settles", || pool.used() == 1).await;
+    assert_eq!((nonces(&pool), chains[0].broadcasts()), (vec![0], 0));
+    one.close().await;
+    two.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_is_taken_over_goes_on_with_the_same_bytes_and_the_next_slot() {
+    let (database, pool, time) = (ModelDatabase::shared(), Pool::default(), Time::default());
+    let chains = [Chain::numbered(&pool), Chain::numbered(&pool)];
+    let one = replica(&database, "one", &chains[0], &time).await;
+    assert_eq!(one.send("payer", PRICE, nonce()).await, Outcome::Granted);
+    pool.is_deaf(true);
+    assert_eq!(one.send("payer", PRICE, nonce()).await, Outcome::Pending);
+    // It ends with bytes that no node has.
+    one.close().await;
+    let signed = pool.signed();
+    time.pass(LEASE_MS + 1);
+    pool.is_deaf(false);
+    let two = replica(&database, "two", &chains[1], &time).await;
+    until("the second one sends them", || pool.used() == 2).await;
+    assert_eq!(pool.signed(), signed, "nothing is signed beside them");
+    assert_eq!(two.send("payer", PRICE, nonce()).await, Outcome::Granted);
+    assert_eq!(nonces(&pool), [0, 1, 2]);
+    two.close().await;
+}
+
+/// One payment's signing panics: that is seen, and neither its payment nor another one waits for
+/// somebody to restart anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_while_signing_is_seen_and_stops_nothing() {
+    let (database, pool, time) = (ModelDatabase::shared(), Pool::default(), Time::default());
+    let chain = Chain::numbered(&pool);
+    let shop = Arc::new(shop(&database, &chain, &time).await);
+    chain.set_signer(Signer::Panics);
+    let number = nonce();
+    let first = shop.send("payer", PRICE, number).await;
+    assert!(matches!(first, Outcome::Granted | Outcome::Pending), "{first:?}");
+    let failures = || {
+        let runs = shop.facilitator.upkeep();
+        let lane = runs.into_iter().find(|run| run.task == "lane").unwrap();
+        (lane.failures, lane.panics)
+    };
+    until("the run of the lane says so", || failures().0 > 0).await;
+    assert_eq!(failures(), (1, 0), "{:?}", shop.facilitator.upkeep());
+    until("it is signed all the same", || pool.used() == 1).await;
+    assert_eq!(shop.send("another", PRICE, nonce()).await, Outcome::Granted);
+    assert_eq!(nonces(&pool), [0, 1]);
+    Arc::into_inner(shop).unwrap().close().await;
+}

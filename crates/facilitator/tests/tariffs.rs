@@ -6,7 +6,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail tests")]
 
-#[allow(dead_code, reason = "each program of tests uses what it needs")]
 #[allow(dead_code, unused_imports, reason = "each program of tests uses what it needs")]
 #[path = "tariffs/chain.rs"]
 mod chain;
@@ -16,7 +15,6 @@ mod claimants;
 mod foreign;
 #[path = "tariffs/gate.rs"]
 mod gate;
-#[allow(dead_code, reason = "each program of tests uses what it needs")]
 #[allow(dead_code, reason = "each program of tests uses what it needs")]
 #[path = "tariffs/shop.rs"]
 mod shop;

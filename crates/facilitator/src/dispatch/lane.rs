@@ -21,38 +21,15 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::defect::Defects;
-use super::perform::{self, Done};
+use super::perform::{self, Done, LaneFault, Shared};
 use super::step::{Effect, Event, Fees, Reply, State, Wallet, step};
 use super::{Heard, Paid, Request, start_of};
-use crate::context::Context;
 use crate::context::failpoint;
-use crate::context::look::{LookFault, panic_words};
-use crate::network::configured::ConfiguredNetwork;
+use crate::context::look::panic_words;
 use crate::network::tariffs;
 
 /// How long a turn of a lane is; a lane that broke begins anew after as long.
 pub(crate) const TURN: Duration = Duration::from_secs(2);
-
-/// Why a turn of a lane did not go well; it goes on all the same.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LaneFault {
-    #[error(transparent)]
-    Look(#[from] LookFault),
-    /// A defect, found before anything was done for that payment.
-    #[error("a rule of the lane does not hold for a payment: {0}")]
-    Rule(&'static str),
-    /// One payment's work, or one look.
-    #[error("work of the lane panicked: {0}")]
-    Panicked(String),
-}
-
-/// What every effect is performed with.
-#[derive(Clone)]
-pub(super) struct Shared {
-    pub(super) context: Arc<Context>,
-    pub(super) net: Arc<ConfiguredNetwork>,
-    pub(super) wallet: Arc<str>,
-}
 
 /// A payment's driver, and the payment's bytes.
 struct Known {

@@ -21,7 +21,8 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use self::defect::Defects;
-use self::lane::{LaneParts, Shared};
+use self::lane::LaneParts;
+use self::perform::Shared;
 use self::step::{Attempt, Seen, Start, Wallet};
 use crate::chain::Verified;
 use crate::context::Context;

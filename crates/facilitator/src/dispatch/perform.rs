@@ -7,13 +7,35 @@ use std::sync::{Arc, Mutex, PoisonError};
 use quittance_ledger::{LedgerError, NewAttempt, Recorded, Reserve, SignFn, Slot};
 use quittance_protocol::{DurableAttempt, PaymentId};
 
-use super::lane::{LaneFault, Shared};
 use super::step::{Event, FILLS_MAX, Fees, OpenSlot, Returned, Seen};
 use super::{Paid, attempt_of};
 use crate::chain::{CostAllowed, Sent, SignRefused};
+use crate::context::Context;
 use crate::context::failpoint;
 use crate::context::look::LookFault;
 use crate::metrics::trouble::{self, Trouble};
+use crate::network::configured::ConfiguredNetwork;
+
+/// Why a turn of a lane did not go well; it goes on all the same.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LaneFault {
+    #[error(transparent)]
+    Look(#[from] LookFault),
+    /// A defect, found before anything was done for that payment.
+    #[error("a rule of the lane does not hold for a payment: {0}")]
+    Rule(&'static str),
+    /// One payment's work, or one look.
+    #[error("work of the lane panicked: {0}")]
+    Panicked(String),
+}
+
+/// What every effect is performed with.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) context: Arc<Context>,
+    pub(super) net: Arc<ConfiguredNetwork>,
+    pub(super) wallet: Arc<str>,
+}
 
 /// What was done, and the bytes that it found or made.
 pub(super) struct Done {

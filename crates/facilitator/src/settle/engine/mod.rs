@@ -20,6 +20,10 @@ pub const REBROADCAST_MS_MIN: u64 = 1_000;
 /// Longest pause between broadcasts of the same bytes.
 pub const REBROADCAST_MS_MAX: u64 = 16_000;
 
+/// The same while no node has said that it took them: what was away for a moment is not waited for
+/// twice as long. A node that has them says that it knows them, and is not to be told so often.
+pub const REBROADCAST_UNKNOWN_MS_MAX: u64 = 4_000;
+
 /// Pause before the chain is asked again about a claim it did not like.
 pub const RECHECK_MS: u64 = 2_000;
 
@@ -35,6 +39,8 @@ pub struct State {
     pub reverted: Vec<String>,
     /// Broadcasts of the newest attempt.
     pub sends: u32,
+    /// A node has said that it took it.
+    pub taken: bool,
     /// A verdict whose commit is under way; nothing else may be decided meanwhile.
     pub committing: Option<Verdict>,
 }
@@ -152,7 +158,14 @@ pub enum Alert {
 impl State {
     /// A payment that was just claimed.
     pub fn claimed() -> Self {
-        Self { phase: Phase::Claimed, attempts: 0, reverted: Vec::new(), sends: 0, committing: None }
+        Self {
+            phase: Phase::Claimed,
+            attempts: 0,
+            reverted: Vec::new(),
+            sends: 0,
+            taken: false,
+            committing: None,
+        }
     }
 
     /// A payment found in the ledger with `attempts` recorded attempts.
@@ -245,7 +258,7 @@ fn recorded(state: &mut State) -> Vec<Effect> {
     assert!(state.attempts < ATTEMPTS_MAX, "one attempt more than a payment may cost");
     state.phase = Phase::Recorded;
     state.attempts = state.attempts.saturating_add(1);
-    state.sends = 0;
+    (state.sends, state.taken) = (0, false);
     vec![Effect::Announce, Effect::Send]
 }
 
@@ -268,7 +281,12 @@ fn sent(state: &mut State, outcome: SendOutcome) -> Vec<Effect> {
     // I3: no answer of a node is a verdict.
     assert!(state.committing.is_none() && !state.is_done(), "an answer to a send after the verdict");
     match outcome {
-        SendOutcome::Accepted | SendOutcome::Unknown { .. } => vec![Effect::Wake(pause)],
+        SendOutcome::Accepted => {
+            state.taken = true;
+            vec![Effect::Wake(pause)]
+        }
+        SendOutcome::Unknown { .. } if state.taken => vec![Effect::Wake(pause)],
+        SendOutcome::Unknown { .. } => vec![Effect::Wake(pause.min(REBROADCAST_UNKNOWN_MS_MAX))],
         // I2: a slot with bytes is only ever rebroadcast or replaced.
         SendOutcome::Refused { reason } => {
             vec![Effect::Alert(Alert::SendRefused(reason)), Effect::Wake(pause)]

@@ -178,6 +178,19 @@ fn rebroadcasts_slow_down_to_a_bound() {
     assert_eq!(last, REBROADCAST_MS_MAX);
 }
 
+/// A node that was away for ten seconds costs ten and a few: a lone endpoint's 503 leaves bytes unknown.
+#[test]
+fn bytes_that_may_be_nowhere_go_out_again_within_seconds() {
+    let mut state = State::recorded(1);
+    for expected in [2_000, 4_000, 4_000, 4_000] {
+        let outcome = SendOutcome::Unknown { reason: "HTTP status 503".to_owned() };
+        assert_eq!(step(&mut state, Event::Sent(outcome)), [Effect::Wake(expected)]);
+    }
+    assert_eq!(step(&mut state, Event::Sent(SendOutcome::Accepted)), [Effect::Wake(REBROADCAST_MS_MAX)]);
+    let known = SendOutcome::Unknown { reason: "already known".to_owned() };
+    assert_eq!(step(&mut state, Event::Sent(known)), [Effect::Wake(REBROADCAST_MS_MAX)], "a node has them");
+}
+
 /// I10: a claim that was found again is not signed before the chain was asked.
 #[test]
 fn a_claim_found_again_is_checked_before_it_is_signed() {

@@ -90,6 +90,26 @@ async function fullDisk(net, folder) {
   await stack.stop(program.child);
 }
 
+/** Standard error goes to a disk that is full: lines are lost, and nothing else. */
+async function fullLog(net, folder) {
+  const bin = join(folder, 'full-log');
+  mkdirSync(bin);
+  const wrapper = join(bin, 'quittance');
+  writeFileSync(wrapper, `#!/bin/bash\nexec ${join(stack.BIN, 'quittance')} "$@" 2>/dev/full\n`);
+  chmodSync(wrapper, 0o755);
+  const here = await world(net, folder, 'full-log', { serve: true, pendingSeconds: 20, more: { quote: { refresh_seconds: 1 } } });
+  const env = { ...process.env, BASE_WALLET: here.wallet.key, SOLANA_WALLET: net.solana.wallet_key, RUST_LOG: 'debug' };
+  const child = stack.start(wrapper, ['serve', '--config', here.config], { env });
+  await until('an answer', async () => child.exitCode === null && (await fetch(`${here.url}/readyz`).catch(() => ({}))).ok);
+  for (const network of ['base', 'solana']) {
+    const payment = await official.pay(net, network, await official.terms(net, network, here.url, here.payTo));
+    const answer = await official.ask(here.url, 'settle', payment);
+    assert.equal(answer.success, true, JSON.stringify(answer));
+  }
+  await stack.stop(child);
+  assert.deepEqual([child.exitCode, child.signalCode], [0, null]);
+}
+
 async function restart(net, folder, cluster) {
   const here = await shared(net, folder, cluster, 'restart');
   const program = await replica(here, 'restart', { serve: true, pendingSeconds: 2, leaseSeconds: 3 });
@@ -182,6 +202,7 @@ async function endedSessions(net, folder, cluster) {
 await stack.withStack(async folder => {
   const net = await stack.devnet();
   await test('a full disk: a few lines, every failure counted, nothing promised, and it goes on', () => fullDisk(net, folder));
+  await test('a full disk under the log: payments settle, and a stop is a stop', () => fullLog(net, folder));
   await withCluster(async cluster => {
     await test('PostgreSQL restarts without warning: the same', () => restart(net, folder, cluster));
     await test('PostgreSQL ends every session again and again: every payment settles once', () => endedSessions(net, folder, cluster));

@@ -176,42 +176,77 @@ async function standsStill(net, folder, which) {
 
 const calls = async proxy => Object.values((await proxy.counts()).methods).reduce((sum, count) => sum + count, 0);
 
-/** 429 with Retry-After: the other endpoint is asked, and a lone one again after a moment. */
-async function retryAfter(net, folder) {
+const BUSY_SECONDS = 8;
+
+/** How providers say that they were asked too much: in the status, or in the body of an ordinary answer. */
+const LIMITS = {
+  '429 with Retry-After': { ...error(429, 'too many requests', 429), retry_after: BUSY_SECONDS },
+  'a limit under 200 with its time in data': {
+    status: 200,
+    error: { code: -32005, message: 'project ID request rate exceeded', data: { rate: { backoff_seconds: BUSY_SECONDS } } },
+  },
+  'a limit under 200 with its time in words': error(-32090, `Too many requests, reason: call rate limit exhausted, retry in ${BUSY_SECONDS}s`),
+};
+const PER_SECOND = [
+  { ...error(429, 'too many requests', 429), retry_after: 1 },
+  error(-32007, '4/second request limit reached - reduce calls per second or upgrade your account'),
+];
+
+const refusedCalls = async proxy => Object.values((await proxy.counts()).refused).reduce((sum, count) => sum + count, 0);
+
+/** The endpoint wants to be left alone: the other one is asked, and a lone one again after a moment. */
+async function leftAlone(net, folder) {
   const proxies = {};
   for (const network of NETWORKS) proxies[network] = [await faultyProxy(net[network].rpc_url), await faultyProxy(net[network].rpc_url)];
   const more = Object.fromEntries(NETWORKS.map(network => [network, { rpc_urls: proxies[network].map(proxy => proxy.url) }]));
   const here = await world(net, folder, 'pause', { bin: stack.BIN, pendingSeconds: 3, more });
   const api = await here.start();
   const opened = await Promise.all(NETWORKS.map(network => buyer.opening(net, network, here.payTo[network])));
-  const busy = { calls_per_second: 0, rate_refusal: { ...error(429, 'too many requests', 429), retry_after: 8 } };
   const LEFT_ALONE = 'an endpoint asks to be left alone';
-  await test('429 with Retry-After: the first endpoint is left alone for what it said, and payments go on', async () => {
-    for (const network of NETWORKS) {
-      await proxies[network][0].profile(busy);
-      await buys(here, api, network);
-    }
-    await until('it to be told', () => lines(api, LEFT_ALONE).length === 2);
-    // Both were refused by now, and each is left alone for eight seconds from its last word.
-    for (const network of NETWORKS) await proxies[network][0].reset();
-    const began = Date.now();
-    for (const network of NETWORKS) await buys(here, api, network);
-    const seconds = (Date.now() - began) / 1_000;
-    for (const network of NETWORKS) {
-      // One word renews the pause; what was under way together with it counts too.
-      const made = await calls(proxies[network][0]);
-      assert.ok(made <= 12 * (1 + Math.floor(seconds / 8)), `${network}: ${made} calls in ${seconds} s`);
-    }
-  });
-  await test('429 with Retry-After from every endpoint: what was sent is found all the same', async () => {
-    for (const network of NETWORKS) {
-      const slow = { calls_per_second: 12, rate_refusal: { ...error(429, 'too many requests', 429), retry_after: 1 } };
-      await proxies[network][0].unlimited();
-      await proxies[network][0].profile(slow);
-      await proxies[network][1].profile(slow);
-    }
-    for (const network of NETWORKS) await buys(here, api, network, 90);
-  });
+  for (const [words, rate_refusal] of Object.entries(LIMITS)) {
+    await test(`${words}: the first endpoint is left alone for what it said, and payments go on`, async () => {
+      for (const network of NETWORKS) {
+        await proxies[network][0].reset();
+        await proxies[network][0].profile({ calls_per_second: 0, rate_refusal });
+        await buys(here, api, network);
+      }
+      await until('it to be told', () => lines(api, LEFT_ALONE).length >= 2);
+      // Each is left alone for eight seconds from its last word.
+      for (const network of NETWORKS) {
+        await until('a refusal', async () => await refusedCalls(proxies[network][0]) > 0);
+      }
+      for (const network of NETWORKS) await proxies[network][0].reset();
+      const began = Date.now();
+      for (const network of NETWORKS) await buys(here, api, network);
+      const seconds = (Date.now() - began) / 1_000;
+      for (const network of NETWORKS) {
+        // One word renews the pause; what was under way together with it counts too.
+        const made = await calls(proxies[network][0]);
+        assert.ok(made <= 12 * (1 + Math.floor(seconds / BUSY_SECONDS)), `${network}: ${made} calls in ${seconds} s`);
+        await proxies[network][0].unlimited();
+        await proxies[network][0].reset();
+      }
+      for (const network of NETWORKS) {
+        await until('it to be asked again', async () => await calls(proxies[network][0]) > 0);
+      }
+    });
+  }
+  for (const rate_refusal of PER_SECOND) {
+    await test(`${rate_refusal.error.message} under ${rate_refusal.status}, from every endpoint: what was sent is found all the same`, async () => {
+      for (const network of NETWORKS) {
+        for (const proxy of proxies[network]) {
+          await proxy.reset();
+          await proxy.profile({ calls_per_second: 4, rate_refusal });
+        }
+      }
+      for (const network of NETWORKS) {
+        await until(`a refusal by every endpoint of ${network}`, async () => {
+          await buys(here, api, network, 90);
+          return (await Promise.all(proxies[network].map(refusedCalls))).every(count => count > 0);
+        });
+      }
+    });
+  }
   for (const network of NETWORKS) for (const proxy of proxies[network]) await proxy.unlimited();
   for (const opening of opened) {
     await test(`pause: ${opening.network}: nothing is pending, nothing is lost`, () => buyer.assertBooks(net, here.config, opening));
@@ -257,7 +292,7 @@ await stack.withStack(async folder => {
   for (const name of PROFILES.filter(wanted)) await provider(net, folder, name);
   if (wanted('refusals')) await refusals(net, folder);
   for (const which of [0, 1]) if (wanted(`still${which}`)) await standsStill(net, folder, which);
-  if (wanted('pause')) await retryAfter(net, folder);
+  if (wanted('pause')) await leftAlone(net, folder);
   if (wanted('keys')) await noKeys(net, folder);
 });
 finish();

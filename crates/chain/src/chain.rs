@@ -91,7 +91,7 @@ impl Chain {
     /// Connects, if that was not done yet. The tariff's refresh comes every few seconds:
     /// it is what connects.
     pub async fn connect(&self) -> Result<(), ChainFault> {
-        if self.ports.get().is_some() {
+        if self.is_connected() {
             return Ok(());
         }
         let Some(connect) = &self.connect else { return Err(NotConnected.into()) };
@@ -103,6 +103,11 @@ impl Chain {
         // Only one refresh runs at a time; a second chain would be the same.
         let _ = self.ports.set(ports);
         Ok(())
+    }
+
+    /// Whether its nodes have answered since the process started.
+    pub fn is_connected(&self) -> bool {
+        self.ports.get().is_some()
     }
 
     fn ports(&self) -> Result<&Ports, NotConnected> {
@@ -148,8 +153,10 @@ impl Chain {
 
 impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_connected = self.ports.get().is_some();
-        f.debug_struct("Chain").field("facts", &self.facts).field("is_connected", &is_connected).finish()
+        f.debug_struct("Chain")
+            .field("facts", &self.facts)
+            .field("is_connected", &self.is_connected())
+            .finish()
     }
 }
 

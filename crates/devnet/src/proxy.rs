@@ -124,7 +124,11 @@ impl Proxy {
         if let [(_, call)] = parsed.calls.as_slice() {
             let refused = self.state().provider.as_mut().and_then(|it| it.answer(call, Instant::now()));
             if let Some(refused) = refused {
-                self.state().arrive([call]);
+                {
+                    let mut state = self.state();
+                    state.arrive([call]);
+                    state.refused_one(&call.method);
+                }
                 sleep(self.options.delay.saturating_add(refused.delay)).await;
                 return Outcome::Answer(refused.response);
             }

@@ -285,12 +285,14 @@ impl EvmChain {
     }
 
     /// At least one endpoint must answer and serve the configured chain. At the start none may serve
-    /// another; later such a one is left out.
+    /// another; later such a one is left out. All are asked at once, and who says nothing is asked
+    /// last for what follows: several that are silent cost one time-out, not one for each question.
     async fn check_chain_id(&self) -> Result<(), EvmError> {
         let mut last = None;
         let mut right = false;
-        for (endpoint, identified) in self.identified.iter().enumerate() {
-            match identified.ask().await {
+        let said = futures::future::join_all(self.identified.iter().map(|endpoint| endpoint.ask())).await;
+        for (endpoint, said) in said.into_iter().enumerate() {
+            match said {
                 Ok(()) => right = true,
                 Err(RpcError::WrongChain { expected, found }) => {
                     let error = EvmError::ChainMismatch { endpoint, expected, found };
@@ -299,7 +301,10 @@ impl EvmChain {
                     }
                     last = Some(error);
                 }
-                Err(error) => last = last.or(Some(error.into())),
+                Err(error) => {
+                    self.endpoints.note_silent(endpoint);
+                    last = last.or(Some(error.into()));
+                }
             }
         }
         match last {

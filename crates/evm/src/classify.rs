@@ -114,18 +114,18 @@ pub(crate) fn is_execution_failure(error: &RpcError) -> bool {
 
 /// Whether a refusal of `eth_getLogs` may be about how many blocks were asked for. Providers word it in
 /// as many ways as there are providers, so everything may be, except what certainly is not: an unknown
-/// method, a rate limit, an endpoint that is closed or out of order.
+/// method, a provider that was asked too much, an endpoint that is closed or out of order.
 pub(crate) fn may_be_a_range(error: &RpcError) -> bool {
     match error {
-        RpcError::JsonRpc { code, message, .. } => {
-            let words = message.to_ascii_lowercase();
-            let rate = ["rate limit", "request rate", "requests per", "too many requests", "capacity"];
-            *code != -32601 && *code != 429 && !rate.iter().any(|phrase| words.contains(phrase))
-        }
+        RpcError::JsonRpc { code, .. } => *code != -32601,
         RpcError::Http(status) => matches!(status, 400 | 413 | 422 | 500),
         // Too long to be read, cut off in the middle, or no list at all.
         RpcError::BadAnswer(_) => true,
-        RpcError::Transport(_) | RpcError::Timeout | RpcError::WrongChain { .. } | RpcError::Paused => false,
+        RpcError::Transport(_)
+        | RpcError::Timeout
+        | RpcError::Limited(_)
+        | RpcError::WrongChain { .. }
+        | RpcError::Paused => false,
     }
 }
 

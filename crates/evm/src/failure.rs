@@ -25,6 +25,9 @@ pub enum RpcError {
         /// `error.data` where that is bytes, e.g. of a revert.
         data: Option<Value>,
     },
+    /// The endpoint's provider was asked too much; no word about what was asked.
+    #[error("asked too much: {0}")]
+    Limited(String),
     /// The endpoint serves another chain, so it was not asked.
     #[error("the endpoint serves chain {found}, not {expected}")]
     WrongChain {

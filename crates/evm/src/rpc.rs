@@ -103,6 +103,9 @@ fn read_reply(Reply { status, said }: Reply) -> Result<Box<RawValue>, RpcError> 
     if matches!(said, Said::TooLong) {
         return Err(RpcError::BadAnswer("answer within the size limit"));
     }
+    if let Said::Limited { words } = said {
+        return Err(RpcError::Limited(words));
+    }
     // A 5xx is a gateway's, and proves nothing of the node behind it, whatever it says.
     if status >= 500 {
         return Err(RpcError::Http(status));

@@ -71,6 +71,11 @@ impl<E: Endpoint> Endpoints<E> {
         self.paused_last(self.fleet.serving())
     }
 
+    /// Who said nothing when it was asked for its name; see [`Fleet::note_silent`].
+    pub fn note_silent(&self, place: usize) {
+        self.fleet.note_silent(place);
+    }
+
     /// Positions of all, the healthy ones first and who wants to be left alone last: for what stays
     /// true once it is, and for sends.
     pub fn in_order(&self) -> Vec<usize> {

@@ -48,6 +48,13 @@ impl Fleet {
             .map_or(EndpointState::Unknown, |state| from_code(state.load(Ordering::Acquire)))
     }
 
+    /// Who said nothing when it was asked for its name: it is asked last until a look says otherwise.
+    pub fn note_silent(&self, endpoint: usize) {
+        if let Some(state) = self.states.get(endpoint) {
+            state.store(EndpointState::Silent as u8, Ordering::Release);
+        }
+    }
+
     /// Whom to ask for what is true now, in order: the healthy ones, or everybody if
     /// there is none.
     pub fn serving(&self) -> Vec<usize> {
@@ -186,6 +193,18 @@ mod tests {
         let late = SeenHead { number: 50, time_ms: NOW + 7_900, after_ms: 8_000 };
         fleet.judge(&[Some(at_once), Some(late)], &[], NOW);
         assert_eq!((fleet.state(0), fleet.state(1)), (Healthy, Healthy));
+    }
+
+    #[test]
+    fn who_did_not_say_its_name_is_asked_last_until_it_names_a_head() {
+        let fleet = Fleet::new(3, LIMIT);
+        for silent in [0, 1, 7] {
+            fleet.note_silent(silent);
+        }
+        assert_eq!((fleet.serving(), fleet.order()), (vec![2], vec![2, 0, 1]));
+        let head = Some(SeenHead { number: 7, time_ms: NOW, after_ms: 0 });
+        fleet.judge(&[head, None, head], &[], NOW);
+        assert_eq!(fleet.serving(), [0, 2]);
     }
 
     #[test]

@@ -9,7 +9,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::pause::Pause;
+use crate::limited;
+use crate::node_error::NodeError;
+use crate::pause::{Pause, TOO_MANY_REQUESTS};
 
 /// How long and how much one endpoint may answer.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,12 @@ pub enum Said {
     },
     /// `error`.
     Error(NodeError),
+    /// The provider was asked too much, and says so by 429 or by an `error` under any status: no word
+    /// about what was asked.
+    Limited {
+        /// Its own, clean.
+        words: String,
+    },
     /// JSON with neither.
     Neither {
         /// Whether `id` is the request's.
@@ -60,26 +68,6 @@ pub enum Said {
     NotJson,
     /// More than [`HttpLimits::answer_bytes_max`], so it was not read.
     TooLong,
-}
-
-/// A node's own error.
-#[derive(Clone, PartialEq)]
-pub struct NodeError {
-    /// `error.code`; some gateways leave it out.
-    pub code: Option<i64>,
-    /// `error.message`, or `error` where that is the text itself; clean.
-    pub message: String,
-    /// `error.data` as the node wrote it: not clean, so never to be shown as it is.
-    pub data: Option<Value>,
-}
-
-impl fmt::Debug for NodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NodeError")
-            .field("code", &self.code)
-            .field("message", &self.message)
-            .finish_non_exhaustive()
-    }
 }
 
 /// One endpoint over HTTP.
@@ -157,15 +145,36 @@ impl HttpEndpoint {
         let mut answer = sent.map_err(|error| self.failure(error))?;
         let status = answer.status().as_u16();
         let retry_after = answer.headers().get(reqwest::header::RETRY_AFTER);
-        self.pause.hear(status, retry_after.and_then(|value| value.to_str().ok()));
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let said = match self.body(&mut answer).await {
+            Ok(Some(body)) => Ok(read(&body, id, &self.words)),
+            Ok(None) => Ok(Said::TooLong),
+            Err(failure) => Err(failure),
+        };
+        let limit = match &said {
+            Ok(Said::Error(error)) if limited::is_limit(error) => Some(error),
+            _ => None,
+        };
+        self.pause.hear_answer(status, retry_after.as_deref(), limit.map(limited::said_for));
+        let is_limit = status == TOO_MANY_REQUESTS || limit.is_some();
+        let said = match said? {
+            said if !is_limit => said,
+            Said::Error(error) => Said::Limited { words: error.to_string() },
+            _ => Said::Limited { words: format!("HTTP status {status}") },
+        };
+        Ok(Reply { status, said })
+    }
+
+    /// `None`: it is longer than is read.
+    async fn body(&self, answer: &mut reqwest::Response) -> Result<Option<Vec<u8>>, HttpFailure> {
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| self.failure(error))? {
             if body.len().saturating_add(chunk.len()) > self.limits.answer_bytes_max {
-                return Ok(Reply { status, said: Said::TooLong });
+                return Ok(None);
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status, said: read(&body, id, &self.words) })
+        Ok(Some(body))
     }
 
     fn failure(&self, error: reqwest::Error) -> HttpFailure {
@@ -210,7 +219,11 @@ fn read(body: &[u8], id: u64, words: &Words) -> Said {
         let message = message.unwrap_or_default();
         return Said::Error(NodeError { code, message, data: error.get_mut("data").map(Value::take) });
     }
-    let answers_this = answer.id.as_u64() == Some(id);
+    // Some gateways make a text of the number.
+    let answers_this = match &answer.id {
+        Value::String(text) => *text == id.to_string(),
+        number => number.as_u64() == Some(id),
+    };
     match answer.result.map(|result| without_url(result, words)) {
         Some(Some(result)) => Said::Result { result, answers_this },
         Some(None) => Said::NotJson,

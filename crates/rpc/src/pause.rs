@@ -1,4 +1,5 @@
-//! An endpoint that asks to be left alone: HTTP 429, or 503 with `Retry-After`.
+//! An endpoint that asks to be left alone: HTTP 429, 503 with `Retry-After`, or an error under any
+//! status in which its provider says that it was asked too much.
 //!
 //! Whoever goes on asking then is kept out for longer, or for good. So such an endpoint is asked
 //! last for as long as it said, up to [`PAUSE_MAX`]; and for the first moment, up to
@@ -19,10 +20,10 @@ pub const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Longest time that an endpoint is asked nothing at all but sends.
 pub const SILENCE_MAX: Duration = Duration::from_secs(2);
 
-/// The pause after a 429 that does not say for how long, or says it as a date.
+/// The pause after a refusal that does not say for how long, or says it as a date.
 pub const PAUSE_UNSAID: Duration = Duration::from_secs(1);
 
-const TOO_MANY_REQUESTS: u16 = 429;
+pub(crate) const TOO_MANY_REQUESTS: u16 = 429;
 const UNAVAILABLE: u16 = 503;
 
 /// Until when one endpoint wants to be left alone.
@@ -40,10 +41,17 @@ struct Asked {
 impl Pause {
     /// Takes in an answer's status and its `Retry-After`.
     pub fn hear(&self, status: u16, retry_after: Option<&str>) {
-        let said = retry_after.map(|text| text.trim().parse().map_or(PAUSE_UNSAID, Duration::from_secs));
-        let said = match (status, said) {
-            (TOO_MANY_REQUESTS, said) => said.unwrap_or(PAUSE_UNSAID),
-            (UNAVAILABLE, Some(said)) => said,
+        self.hear_answer(status, retry_after, None);
+    }
+
+    /// The same with what its body says: whether it refuses somebody who asked too much, and for how
+    /// long it says so itself. The header counts before the body.
+    pub(crate) fn hear_answer(&self, status: u16, retry_after: Option<&str>, body: Option<Option<Duration>>) {
+        let header = retry_after.map(|text| text.trim().parse().map_or(PAUSE_UNSAID, Duration::from_secs));
+        let said = match (status, header) {
+            (TOO_MANY_REQUESTS | UNAVAILABLE, Some(header)) => header,
+            (TOO_MANY_REQUESTS, None) => body.flatten().unwrap_or(PAUSE_UNSAID),
+            (_, header) if body.is_some() => header.or(body.flatten()).unwrap_or(PAUSE_UNSAID),
             _ => return,
         };
         let now = Instant::now();
@@ -108,6 +116,27 @@ mod tests {
             assert!(!pause.is_silent(), "{status} {said:?}");
             tokio::time::advance(PAUSE_MAX).await;
             assert_eq!(pause.left(), None, "{status} {said:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_in_the_body_counts_like_one_in_the_status() {
+        let seconds = |seconds| Some(Some(Duration::from_secs(seconds)));
+        for (status, header, body, last_ms) in [
+            (200, None, Some(None), 2_000),
+            (200, None, seconds(10), 10_000),
+            (200, None, seconds(3_600), 30_000),
+            (200, Some("4"), seconds(10), 4_000),
+            (403, None, seconds(3), 4_000),
+            (429, None, seconds(10), 10_000),
+            (429, Some("4"), seconds(10), 4_000),
+            (503, None, seconds(5), 5_000),
+            (200, Some("4"), None, 0),
+        ] {
+            let pause = Pause::default();
+            pause.hear_answer(status, header, body);
+            let left = pause.left().map_or(0, |left| left.as_millis());
+            assert_eq!(left, last_ms, "{status} {header:?} {body:?}");
         }
     }
 

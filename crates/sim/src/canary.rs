@@ -77,6 +77,7 @@ canaries! {
     CodeLetThrough "code-let-through" "P3" "payers whose own code decides are taken for others";
     CostsForgotten "costs-forgotten" "P3" "nobody asks what became of attempts whose driver is gone";
     EmptyWalletSells "empty-wallet-sells" "P3" "nobody looks whether the wallet can pay the next settlement";
+    StuckLaneSells "stuck-lane-sells" "P3" "nobody looks whether the wallet's next transaction offers what blocks ask for";
     ClosedPayoutSells "closed-payout-sells" "P3" "nobody looks whether the token or the recipient takes payments";
     OfferAsks "offer-asks" "P4" "the price of an offer is looked up through a port";
     StaleReads "stale-reads" "P5" "the ledger is read from a replica that does not know what is under way";

@@ -35,6 +35,8 @@ pub(crate) struct FakeBase {
     pay_to: &'static str,
     /// The base fee as it was read last.
     fee: Mutex<Option<u64>>,
+    /// The wallet's next transaction as the process looked at it last: nonce and fee cap.
+    looked_at: Mutex<Option<(u64, u64)>>,
     searched: Mutex<shows::Searched>,
 }
 
@@ -156,11 +158,22 @@ pub(crate) fn bound(cap: u64) -> u128 {
 
 impl FakeBase {
     pub(crate) fn new(link: Arc<Link>, network: Network, pay_to: &'static str) -> Self {
-        Self { link, network, pay_to, fee: Mutex::default(), searched: Mutex::default() }
+        Self {
+            link,
+            network,
+            pay_to,
+            fee: Mutex::default(),
+            looked_at: Mutex::default(),
+            searched: Mutex::default(),
+        }
     }
 
     fn fee(&self) -> Option<u64> {
         *self.fee.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn looked_at(&self) -> Option<(u64, u64)> {
+        *self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keep_fee(&self, fee: u64) {
@@ -250,12 +263,15 @@ impl Nonces for FakeBase {
     }
 
     async fn used(&self, _wallet: &str) -> Result<u64, ChainFault> {
-        self.link
-            .rpc(Net::Base, 62, None, |w, at| {
-                let head = w.base.head().saturating_sub(w.lag(Net::Base, at));
-                w.base.nonces_used(head)
-            })
-            .await
+        let used = self.link.rpc(Net::Base, 62, None, |w, at| {
+            let head = w.base.head().saturating_sub(w.lag(Net::Base, at));
+            w.base.nonces_used(head)
+        });
+        let used = used.await?;
+        if self.looked_at().is_some_and(|(nonce, _)| nonce != used) {
+            self.link.learns_stuck(false);
+        }
+        Ok(used)
     }
 
     async fn transaction_cost(&self, transaction: &str) -> Result<Option<u128>, ChainFault> {
@@ -268,13 +284,18 @@ impl Nonces for FakeBase {
             .await
     }
 
-    /// The wallet's next transaction is never looked at here: no record says what it pays.
     async fn base_fee(&self) -> Result<Option<u128>, ChainFault> {
-        Ok(None)
+        let fee = self.link.rpc(Net::Base, 68, None, |w, _| w.base.base_fee).await?;
+        self.link.learns_stuck(self.looked_at().is_some_and(|(_, cap)| fee > cap));
+        let blind = self.link.world.with(|w| w.plan.canary) == Some(Canary::StuckLaneSells);
+        Ok((!blind).then_some(u128::from(fee)))
     }
 
-    fn fee_cap(&self, _detail: &Value) -> Option<u128> {
-        None
+    fn fee_cap(&self, detail: &Value) -> Option<u128> {
+        let field = |name: &str| detail.get(name).and_then(Value::as_u64);
+        let (nonce, cap) = (field("nonce")?, field("fee_cap")?);
+        *self.looked_at.lock().unwrap_or_else(PoisonError::into_inner) = Some((nonce, cap));
+        Some(u128::from(cap))
     }
 }
 
@@ -321,7 +342,7 @@ impl Sign for FakeBase {
             if canary == Some(Canary::SendBeforeRecord) {
                 w.node_takes(&self.link.world, tx);
             }
-            let detail = json!({ "fee_cap": cap, "allowed": allowed.to_string() });
+            let detail = json!({ "nonce": nonce, "fee_cap": cap, "allowed": allowed.to_string() });
             Ok(SignedBytes { raw: encode(tx), transaction: format!("0x{id}"), detail })
         })
     }

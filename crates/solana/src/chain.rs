@@ -171,9 +171,9 @@ impl SolanaChain {
         key::keypair(wallet_key)?;
         key::address("asset", &config.asset)?;
         key::address("pay_to", &config.pay_to)?;
-        check_clusters(&identified, config.late).await?;
+        let silent = check_clusters(&identified, config.late).await?;
         let endpoints = identified.iter().map(|rpc| Arc::clone(rpc) as Arc<dyn Rpc>).collect();
-        let chain = Self::connect_with(config, wallet_key, endpoints).await?;
+        let chain = Self::connect_past(config, wallet_key, endpoints, &silent).await?;
         Ok(Self { identified, stand_in, ..chain })
     }
 
@@ -205,6 +205,16 @@ impl SolanaChain {
         wallet_key: &Secret,
         endpoints: Vec<Arc<dyn Rpc>>,
     ) -> Result<Self, SolanaError> {
+        Self::connect_past(config, wallet_key, endpoints, &[]).await
+    }
+
+    /// The same, asking these last.
+    async fn connect_past(
+        config: SolanaConfig,
+        wallet_key: &Secret,
+        endpoints: Vec<Arc<dyn Rpc>>,
+        silent: &[usize],
+    ) -> Result<Self, SolanaError> {
         if config.network.family() != Family::Solana {
             return Err(SolanaError::NotSolana { network: config.network.to_string() });
         }
@@ -213,6 +223,9 @@ impl SolanaChain {
         let pay_to = key::address("pay_to", &config.pay_to)?;
         let nodes = endpoints.into_iter().map(Node::new).collect();
         let endpoints = Endpoints::new(nodes, config.head_age_max_ms);
+        for place in silent {
+            endpoints.note_silent(*place);
+        }
         let decimals = read_mint(&endpoints, &mint).await?;
         if decimals != config.asset_decimals {
             return Err(SolanaError::Decimals { expected: config.asset_decimals, found: decimals });
@@ -384,13 +397,15 @@ impl SolanaChain {
     }
 }
 
-/// At least one endpoint must answer and serve the configured cluster. At the
-/// start none may serve another; later such a one is left out.
-async fn check_clusters(endpoints: &[Arc<Identified>], late: bool) -> Result<(), SolanaError> {
+/// Asks all at once, and says who was silent: several of them cost one time-out, not one each. At
+/// least one must answer and serve the configured cluster; at the start none may serve another,
+/// later (`late`) such a one is left out.
+async fn check_clusters(endpoints: &[Arc<Identified>], late: bool) -> Result<Vec<usize>, SolanaError> {
     let mut last = SolanaError::NoEndpoint;
-    let mut right = false;
-    for (endpoint, identified) in endpoints.iter().enumerate() {
-        match identified.ask().await {
+    let (mut right, mut silent) = (false, Vec::new());
+    let said = futures::future::join_all(endpoints.iter().map(|endpoint| endpoint.ask())).await;
+    for (endpoint, said) in said.into_iter().enumerate() {
+        match said {
             Ok(()) => right = true,
             Err(RpcFailure::WrongCluster { found }) => {
                 last = SolanaError::ClusterMismatch { endpoint, found };
@@ -398,10 +413,13 @@ async fn check_clusters(endpoints: &[Arc<Identified>], late: bool) -> Result<(),
                     return Err(last);
                 }
             }
-            Err(error) => last = error.into(),
+            Err(error) => {
+                silent.push(endpoint);
+                last = error.into();
+            }
         }
     }
-    if right { Ok(()) } else { Err(last) }
+    if right { Ok(silent) } else { Err(last) }
 }
 
 #[cfg(test)]

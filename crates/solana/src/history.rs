@@ -344,13 +344,19 @@ impl SolanaChain {
     }
 }
 
+/// What a node of Agave answers that cannot say for the moment: the block is not there yet, the node is
+/// behind, a block's status is not known yet, the store of old blocks does not answer.
+const FOR_THE_MOMENT: [i64; 5] = [-32_004, -32_005, -32_014, SLOT_NOT_REACHED, -32_019];
+
 /// Whether a node answered that it does not do this, other than for the moment.
 fn is_refusal(failure: &RpcFailure) -> bool {
     match failure {
+        RpcFailure::Node { code, .. } if FOR_THE_MOMENT.contains(code) => false,
         RpcFailure::Node { .. } | RpcFailure::Preflight { .. } => true,
-        RpcFailure::Http { status } => (400..500).contains(status) && !matches!(status, 408 | 429),
+        RpcFailure::Http { status } => (400..500).contains(status) && *status != 408,
         RpcFailure::Timeout
         | RpcFailure::WrongCluster { .. }
+        | RpcFailure::Limited { .. }
         | RpcFailure::Paused
         | RpcFailure::Transport { .. }
         | RpcFailure::Malformed { .. } => false,

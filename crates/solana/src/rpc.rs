@@ -39,6 +39,13 @@ pub enum RpcFailure {
     /// No answer in time.
     #[error("no answer in time")]
     Timeout,
+    /// The endpoint's provider was asked too much: no word about the method, which read as one would
+    /// call an endpoint one that keeps no history.
+    #[error("asked too much: {words}")]
+    Limited {
+        /// The provider's own.
+        words: String,
+    },
     /// The endpoint serves another cluster, so it was not asked.
     #[error("the endpoint serves the cluster of genesis {found}")]
     WrongCluster {
@@ -123,17 +130,11 @@ impl Rpc for HttpRpc {
     }
 }
 
-const TOO_MANY_REQUESTS: u16 = 429;
-
 /// What an HTTP status and a body mean together on Solana: what is JSON-RPC is the node's word under any
 /// status.
 fn read_reply(method: &'static str, reply: Reply, words: &Words) -> Result<Value, RpcFailure> {
-    // Whatever the body says, a limit is no word about the method: read as one it would call an
-    // endpoint one that keeps no history.
-    if reply.status == TOO_MANY_REQUESTS {
-        return Err(RpcFailure::Http { status: reply.status });
-    }
     let failure = match reply.said {
+        Said::Limited { words } => return Err(RpcFailure::Limited { words }),
         Said::TooLong => return Err(RpcFailure::Malformed { method }),
         Said::Result { result, .. } => {
             return serde_json::from_str(result.get()).map_err(|_| RpcFailure::Malformed { method });

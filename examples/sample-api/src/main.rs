@@ -48,7 +48,9 @@ async fn main() -> ExitCode {
         .iter()
         .filter_map(|target| format!("{target}=info").parse().ok())
         .fold(filter, EnvFilter::add_directive);
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // What a full disk does not take is lost: told on standard error, it would end what wrote it.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.log_internal_errors(false).init();
     match run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

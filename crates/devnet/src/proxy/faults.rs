@@ -96,6 +96,8 @@ pub struct Counts {
     pub methods: BTreeMap<String, u64>,
     /// Calls that met a fault, by method.
     pub faults: BTreeMap<String, u64>,
+    /// Calls that the provider's limits refused, by method.
+    pub refused: BTreeMap<String, u64>,
 }
 
 /// Counters and waiting faults.
@@ -153,6 +155,11 @@ impl State {
         }
         bump(&mut self.counts.faults, method);
         Some(action)
+    }
+
+    /// A call that came is refused by the provider's limits.
+    pub(crate) fn refused_one(&mut self, method: &str) {
+        bump(&mut self.counts.refused, method);
     }
 
     /// The counters.

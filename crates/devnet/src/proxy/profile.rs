@@ -144,6 +144,13 @@ fn error(status: u16, code: i64, message: &str) -> Refusal {
     Refusal { status, error: Some(json!({"code": code, "message": message})), ..Refusal::default() }
 }
 
+fn with_data(mut refusal: Refusal, data: Value) -> Refusal {
+    if let Some(error) = refusal.error.as_mut() {
+        error["data"] = data;
+    }
+    refusal
+}
+
 impl Default for Refusal {
     fn default() -> Self {
         Self {
@@ -158,51 +165,66 @@ impl Default for Refusal {
     }
 }
 
-/// The profiles by name.
-pub fn named() -> BTreeMap<&'static str, Profile> {
-    let rate = |message: &str| Refusal { retry_after: Some(1), ..error(429, 429, message) };
-    let limits = |blocks, refusal, calls, words| Profile {
+fn limits(blocks: u64, refusal: Refusal, calls: u32, rate: Refusal) -> Profile {
+    Profile {
         log_blocks_max: Some(blocks),
         log_refusal: Some(refusal),
         calls_per_second: Some(calls),
-        rate_refusal: Some(rate(words)),
+        rate_refusal: Some(rate),
         refused: BTreeMap::new(),
-    };
-    let forbidden = |method: &str| (method.to_owned(), error(403, -32600, "this method is not in your plan"));
-    let alchemy = limits(
-        10,
-        error(
-            400,
-            -32600,
-            "Under the Free tier plan, you can make eth_getLogs requests with up to a {max} block range.",
-        ),
-        25,
-        "Your app has exceeded its compute units per second capacity.",
-    );
-    let public = Profile {
+    }
+}
+
+fn forbidden(method: &str) -> (String, Refusal) {
+    (method.to_owned(), error(403, -32600, "this method is not in your plan"))
+}
+
+/// Alchemy: the limit of the rate is HTTP 429, its free tier shows logs of ten blocks.
+fn alchemy(blocks: u64, words: &str, calls: u32, retry_after: Option<u32>) -> Profile {
+    let busy = error(429, 429, "Your app has exceeded its compute units per second capacity.");
+    limits(blocks, error(400, -32600, words), calls, Refusal { retry_after, ..busy })
+}
+
+/// A public endpoint over QuickNode: the limit of the rate comes in an ordinary answer.
+fn public() -> Profile {
+    let words = "50/second request limit reached - reduce calls per second or upgrade your account";
+    let range = error(200, -32005, "block range is limited to {max}");
+    Profile {
         refused: [forbidden("eth_getTransactionReceipt"), forbidden("getTransaction")].into(),
-        ..limits(50, error(200, -32005, "block range is limited to {max}"), 50, "too many requests")
-    };
-    let growth = limits(
-        500,
-        error(400, -32600, "You can make eth_getLogs requests with up to a {max} block range."),
-        50,
-        "Your app has exceeded its compute units per second capacity.",
-    );
-    let pruned = Profile {
+        ..limits(50, range, 50, error(200, -32007, words))
+    }
+}
+
+/// In the words of Chainstack, which says for how long in the body; and without a history of addresses.
+fn pruned() -> Profile {
+    let busy = error(200, -32005, "You've exceeded the RPS limit available on the current plan.");
+    let busy = with_data(busy, json!({"try_again_in": "700ms"}));
+    Profile {
         refused: [forbidden("getSignaturesForAddress")].into(),
-        ..limits(2_000, error(200, -32000, "Block range limit exceeded."), 25, "rate limit exceeded")
-    };
-    let infura = Profile {
+        ..limits(2_000, error(200, -32000, "Block range limit exceeded."), 25, busy)
+    }
+}
+
+/// In the words of Infura, which says for how long in the body of a 429; and forgets transactions.
+fn infura() -> Profile {
+    let rate = json!({"rate": {"allowed_rps": 50, "backoff_seconds": 1.5, "current_rps": 51.3}});
+    let busy = with_data(error(429, -32005, "project ID request rate exceeded"), rate);
+    Profile {
         refused: [("getTransaction".to_owned(), Refusal { null: true, ..Refusal::default() })].into(),
-        ..limits(10_000, error(200, -32602, "range exceeds limit of {max}"), 50, "request rate limited")
-    };
+        ..limits(10_000, error(200, -32602, "range exceeds limit of {max}"), 50, busy)
+    }
+}
+
+/// The profiles by name.
+pub fn named() -> BTreeMap<&'static str, Profile> {
+    let free = "Under the Free tier plan, you can make eth_getLogs requests with up to a {max} block range.";
+    let paid = "You can make eth_getLogs requests with up to a {max} block range.";
     let list = [
-        ("ten_blocks", alchemy),
-        ("fifty_blocks", public),
-        ("five_hundred_blocks", growth),
-        ("two_thousand_blocks", pruned),
-        ("ten_thousand_blocks", infura),
+        ("ten_blocks", alchemy(10, free, 25, Some(1))),
+        ("fifty_blocks", public()),
+        ("five_hundred_blocks", alchemy(500, paid, 50, None)),
+        ("two_thousand_blocks", pruned()),
+        ("ten_thousand_blocks", infura()),
     ];
     list.into()
 }
@@ -237,7 +259,11 @@ mod tests {
         let refused = (0..30).filter_map(|_| ask(&mut provider, r#"{"id":1,"method":"getSlot"}"#));
         let refused: Vec<_> = refused.collect();
         assert_eq!(refused.len(), 5);
-        assert!(refused.iter().all(|r| r.response.status == 429 && r.response.retry_after == Some(1)));
+        let said: Value = serde_json::from_slice(&refused[0].response.body).unwrap();
+        assert_eq!(
+            (refused[0].response.status, &said["error"]["data"]["try_again_in"]),
+            (200, &json!("700ms"))
+        );
         assert!(ask(&mut provider, r#"{"id":1,"method":"getSignaturesForAddress"}"#).is_some());
     }
 }

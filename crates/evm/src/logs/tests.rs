@@ -102,11 +102,10 @@ async fn a_node_that_refuses_every_range_is_given_up_soon() {
 async fn what_no_smaller_range_can_mend_is_not_asked_again() {
     for error in [
         RpcError::Http(403),
-        RpcError::Http(429),
+        RpcError::Limited("-32007: 25/second request limit reached".into()),
         RpcError::Http(503),
         RpcError::Timeout,
         says(-32601, "the method eth_getLogs does not exist"),
-        says(-32005, "daily request count exceeded, request rate limited"),
     ] {
         let node = Limited::new(0, error.clone());
         assert_eq!(read_all(&node, &json!({}), 1, 10_000).await.unwrap_err(), error);

@@ -43,9 +43,19 @@ async fn what_an_http_answer_becomes() {
         (
             "429 Too Many Requests",
             r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32005,"message":"slow down"}}"#,
-            Err(node(-32005, "slow down")),
+            Err(RpcError::Limited("-32005: slow down".into())),
         ),
-        ("429 Too Many Requests", "slow down", Err(RpcError::Http(429))),
+        ("429 Too Many Requests", "slow down", Err(RpcError::Limited("HTTP status 429".into()))),
+        (
+            "200 OK",
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32007,"message":"25/second request limit reached"}}"#,
+            Err(RpcError::Limited("-32007: 25/second request limit reached".into())),
+        ),
+        (
+            "503 Service Unavailable",
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":429,"message":"slow down"}}"#,
+            Err(RpcError::Limited("429: slow down".into())),
+        ),
         ("400 Bad Request", r#"{"oops":1}"#, Err(RpcError::Http(400))),
         ("502 Bad Gateway", "<html>", Err(RpcError::Http(502))),
         // A gateway's error proves nothing about the node behind it, whatever it says.

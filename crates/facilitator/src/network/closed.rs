@@ -16,6 +16,8 @@ const LATER_SECONDS: u64 = 60;
 pub(crate) enum Closed {
     /// No fresh exchange rate: nothing could be priced.
     NoRate,
+    /// None of its nodes has answered since the process started.
+    NotConnected,
     /// No tariff, or a stale one: the chain or the ledger does not answer.
     NoTariff,
     /// Settling is dearer than the operator wants to sell.
@@ -38,8 +40,9 @@ pub(crate) enum Closed {
 }
 
 impl Closed {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::NoRate,
+        Self::NotConnected,
         Self::NoTariff,
         Self::AboveCeiling,
         Self::Spent,
@@ -55,7 +58,7 @@ impl Closed {
     ];
 
     /// Every reason by its word, and whether it is the one.
-    pub(crate) fn each(reason: Option<Self>) -> [(&'static str, bool); 13] {
+    pub(crate) fn each(reason: Option<Self>) -> [(&'static str, bool); 14] {
         Self::ALL.map(|each| (each.as_str(), reason == Some(each)))
     }
 
@@ -63,6 +66,7 @@ impl Closed {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::NoRate => "no_rate",
+            Self::NotConnected => "not_connected",
             Self::NoTariff => "no_tariff",
             Self::AboveCeiling => "above_ceiling",
             Self::Spent => "spent_ceiling",
@@ -84,6 +88,7 @@ impl Closed {
             // Fees fall again.
             Self::LaneUnderBaseFee
             | Self::NoRate
+            | Self::NotConnected
             | Self::NoTariff
             | Self::AboveCeiling
             | Self::InFlight

@@ -107,7 +107,7 @@ impl ConfiguredNetwork {
         }
         // An earlier life's tariff may still be current.
         if !self.ready.load(Ordering::Acquire) {
-            return Err(Closed::NoTariff);
+            return Err(if self.chain.is_connected() { Closed::NoTariff } else { Closed::NotConnected });
         }
         let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
         let tariff = window.current(now_ms).ok_or(Closed::NoTariff)?;

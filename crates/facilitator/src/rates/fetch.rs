@@ -54,6 +54,8 @@ impl Fetcher {
                 serde_json::from_str(result.get()).map_err(|_| SourceError::NotJson)
             }
             Said::Error(error) => Err(SourceError::Rpc(error.code.unwrap_or(0))),
+            // What others say in the status.
+            Said::Limited { .. } => Err(SourceError::Status(429)),
             Said::TooLong => Err(SourceError::TooLong(BODY_BYTES_MAX)),
             Said::NotJson => Err(SourceError::NotJson),
             Said::Result { .. } | Said::Neither { .. } => Err(SourceError::Shape("no result")),

@@ -1,12 +1,15 @@
 //! From a network's section of the configuration to its chain, connected now or later.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use quittance_evm::{EvmChain, EvmConfig, EvmDecode, EvmError};
 use quittance_protocol::{Family, Secret};
 use quittance_solana::{
     Commitment, SolanaChain, SolanaConfig, SolanaDecode, SolanaError, TokenAccountPolicy,
 };
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::chain::{Chain, Connect, Decode, Facts, Ports};
 use crate::config::units::{basis_points, usdc};
@@ -21,22 +24,41 @@ const COMPUTE_UNIT_LIMIT_MAX: u32 = 200_000;
 /// capped separately by `priority_fee_lamports_max`.
 const COMPUTE_UNIT_PRICE_MICRO_LAMPORTS_MAX: u64 = 5_000_000;
 
-/// Connects, or leaves it to the background where the nodes do not answer. What
-/// is wrong in the configuration still ends the start.
+/// How long a start waits for the nodes of one network. One that says nothing must not keep the
+/// others from being sold, nor the process from answering.
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// A connection under way.
+type Attempt = JoinHandle<Result<Ports, StartError>>;
+
+/// Connects, or leaves it to the background where the nodes do not answer, or not within
+/// [`CONNECT_WAIT`]. What is wrong in the configuration still ends the start, if it shows by then.
 pub(crate) async fn connect_now_or_later(
     name: &str,
     network: &NetworkConfig,
     config: &Config,
 ) -> Result<Arc<Chain>, StartError> {
-    let link = Link::new(name, network, config)?;
-    let (facts, decode) = (link.facts()?, link.decode());
-    match link.connect(false).await {
-        Ok(ports) => Ok(Arc::new(Chain::connected(facts, decode, ports))),
-        Err(error) if error.is_unreachable() => {
-            tracing::error!(network = %network.network, %error, "not connected; trying again in the background");
-            Ok(Arc::new(Chain::later(facts, decode, link.in_background())))
+    let link = Arc::new(Link::new(name, network, config)?);
+    let (facts, decode, network) = (link.facts()?, link.decode(), &network.network);
+    let first = Arc::clone(&link);
+    let mut attempt = tokio::spawn(async move { first.connect(false).await });
+    let later =
+        |attempt| Ok(Arc::new(Chain::later(facts.clone(), Arc::clone(&decode), link.in_background(attempt))));
+    match timeout(CONNECT_WAIT, &mut attempt).await {
+        Ok(Ok(Ok(ports))) => Ok(Arc::new(Chain::connected(facts, decode, ports))),
+        Ok(Ok(Err(error))) if !error.is_unreachable() => Err(error),
+        Ok(Ok(Err(error))) => {
+            tracing::error!(%network, %error, "not connected; trying again in the background");
+            later(None)
         }
-        Err(error) => Err(error),
+        Ok(Err(error)) => {
+            tracing::error!(%network, %error, "connecting ended in a panic; trying again in the background");
+            later(None)
+        }
+        Err(_) => {
+            tracing::error!(%network, "not connected yet; going on in the background");
+            later(Some(attempt))
+        }
     }
 }
 
@@ -114,11 +136,19 @@ impl Link {
         }
     }
 
-    fn in_background(self) -> Connect {
-        let link = Arc::new(self);
+    /// What is under way is waited for first: it may be creating our token account.
+    fn in_background(self: &Arc<Self>, attempt: Option<Attempt>) -> Connect {
+        let (link, attempt) = (Arc::clone(self), Arc::new(Mutex::new(attempt)));
         Box::new(move || {
-            let link = Arc::clone(&link);
-            Box::pin(async move { link.connect(true).await.map_err(|error| error.to_string()) })
+            let (link, attempt) = (Arc::clone(&link), Arc::clone(&attempt));
+            Box::pin(async move {
+                let first = attempt.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let connected = match first {
+                    Some(first) => first.await.map_err(|error| error.to_string())?,
+                    None => link.connect(true).await,
+                };
+                connected.map_err(|error| error.to_string())
+            })
         })
     }
 

@@ -95,10 +95,12 @@ impl Facilitator {
             let ledger = open_ledger(config, &clock).await?;
             let store: Arc<dyn Store> = Arc::new(Hooked::new(ledger, metrics.ledger()));
             let _alive = alive_while_connecting(Arc::clone(&store), clock.clone(), lease(config));
-            let mut chains = BTreeMap::new();
-            for (name, network) in &config.networks {
-                chains.insert(name.clone(), connect_now_or_later(name, network, config).await?);
-            }
+            // All at once: the nodes of one network must not hold up another.
+            let connecting = config.networks.iter().map(|(name, network)| async move {
+                Ok((name.clone(), connect_now_or_later(name, network, config).await?))
+            });
+            let chains =
+                futures::future::join_all(connecting).await.into_iter().collect::<Result<_, StartError>>()?;
             let answers = config.answer_store()?;
             let (random, stop) = (Random::system(), stop.clone());
             Self::assemble(config, Parts { store, chains, answers, rates, clock, random, metrics, stop })
@@ -230,30 +232,37 @@ fn limits(config: &Config) -> Limits {
 
 impl Inner {
     async fn start_tariffs(self: &Arc<Self>) {
+        futures::future::join_all(self.networks.iter().map(|net| self.start_tariffs_of(net))).await;
+    }
+
+    async fn start_tariffs_of(self: &Arc<Self>, net: &Arc<ConfiguredNetwork>) {
         let context = &self.context;
-        for net in &self.networks {
-            let now_ms = context.clock.now_ms();
-            // Whoever stands still makes no first tariff.
-            let mut watch =
-                EndpointWatch::new(Arc::clone(net), Arc::clone(&context.metrics), context.clock.clone());
-            watch.look().await;
-            self.start_looks(net, watch);
-            // Before the first offer, so that a restart honours older ones.
-            let loaded = tariffs::reload(net, &*context.ledger, &self.policy, now_ms).await;
-            let made = tariffs::refresh(net, &*context.ledger, &self.policy, &context.metrics, now_ms).await;
-            if let Err(error) = loaded.and(made) {
-                tracing::warn!(network = %net.chain.network(), %error, "not offered until a tariff can be made");
-            }
-            let (of, metrics) = (Arc::clone(net), Arc::clone(&context.metrics));
-            let network = net.chain.network();
-            let kind = Kind { only_looks: true, ..Kind::of("endpoints", network, self.policy.refresh) };
-            self.upkeep.start(kind, move || WrongEndpoints::new(Arc::clone(&of), Arc::clone(&metrics)));
-            let (of, context, policy) = (Arc::clone(net), Arc::clone(context), self.policy.clone());
-            let first = Tariffs::first_pause(&policy);
-            let kind = Kind { first, ..Kind::of("tariffs", network, policy.refresh) };
-            self.upkeep
-                .start(kind, move || Tariffs::new(Arc::clone(&context), Arc::clone(&of), policy.clone()));
+        let now_ms = context.clock.now_ms();
+        // Whoever stands still makes no first tariff.
+        let mut watch =
+            EndpointWatch::new(Arc::clone(net), Arc::clone(&context.metrics), context.clock.clone());
+        watch.look().await;
+        self.start_looks(net, watch);
+        // Before the first offer, so that a restart honours older ones.
+        let loaded = tariffs::reload(net, &*context.ledger, &self.policy, now_ms).await;
+        // Nobody waits a second time for nodes that said nothing: the next turn asks them.
+        let mut made = Ok(());
+        if net.chain.is_connected() {
+            made = tariffs::refresh(net, &*context.ledger, &self.policy, &context.metrics, now_ms).await;
+        } else {
+            tariffs::tell(net, &context.metrics, net.open(now_ms).err());
         }
+        if let Err(error) = loaded.and(made) {
+            tracing::warn!(network = %net.chain.network(), %error, "not offered until a tariff can be made");
+        }
+        let (of, metrics) = (Arc::clone(net), Arc::clone(&context.metrics));
+        let network = net.chain.network();
+        let kind = Kind { only_looks: true, ..Kind::of("endpoints", network, self.policy.refresh) };
+        self.upkeep.start(kind, move || WrongEndpoints::new(Arc::clone(&of), Arc::clone(&metrics)));
+        let (of, context, policy) = (Arc::clone(net), Arc::clone(context), self.policy.clone());
+        let first = Tariffs::first_pause(&policy);
+        let kind = Kind { first, ..Kind::of("tariffs", network, policy.refresh) };
+        self.upkeep.start(kind, move || Tariffs::new(Arc::clone(&context), Arc::clone(&of), policy.clone()));
     }
 
     /// The watch has looked once.

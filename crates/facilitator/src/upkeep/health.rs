@@ -72,7 +72,7 @@ impl EndpointWatch {
                 News::TakenBack => tracing::info!(%network, endpoint, host, "an endpoint is asked again"),
                 News::Paused { looks } => tracing::warn!(
                     %network, endpoint, host, looks,
-                    "an endpoint asks to be left alone (HTTP 429, or 503 with Retry-After): it is asked last"
+                    "an endpoint asks to be left alone (it was asked too much, or is unavailable): it is asked last"
                 ),
                 News::PauseOver { looks, seconds } => tracing::info!(
                     %network, endpoint, host, looks, seconds, "an endpoint asks to be left alone no more"

@@ -44,6 +44,7 @@ fn shown(said: &Said) -> String {
     match said {
         Said::Result { result, answers_this } => format!("result {} {answers_this}", result.get()),
         Said::Error(NodeError { code, message, data }) => format!("error {code:?} {message:?} {data:?}"),
+        Said::Limited { words } => format!("limited {words:?}"),
         Said::Neither { answers_this } => format!("neither {answers_this}"),
         Said::NotJson => "not JSON".to_owned(),
         Said::TooLong => "too long".to_owned(),
@@ -57,7 +58,10 @@ async fn an_answer_is_its_status_and_what_its_body_says() {
     let rows = [
         ("200 OK", r#"{"jsonrpc":"2.0","id":1,"result":"0x1"}"#, r#"result "0x1" true"#),
         ("200 OK", r#"{"id":1,"result":null,"error":null}"#, "result null true"),
+        ("200 OK", r#"{"id":"1","result":[1]}"#, "result [1] true"),
         ("200 OK", r#"{"id":9,"result":[1]}"#, "result [1] false"),
+        ("200 OK", r#"{"id":"9","result":[1]}"#, "result [1] false"),
+        ("200 OK", r#"{"id":null,"result":[1]}"#, "result [1] false"),
         ("200 OK", r#"{"id":1}"#, "neither true"),
         ("200 OK", "[]", "neither false"),
         ("200 OK", "5", "neither false"),
@@ -67,7 +71,20 @@ async fn an_answer_is_its_status_and_what_its_body_says() {
         (
             "429 Too Many",
             r#"{"id":null,"error":{"code":-32005,"message":"slow"}}"#,
-            r#"error Some(-32005) "slow" None"#,
+            r#"limited "-32005: slow""#,
+        ),
+        ("429 Too Many", "<html>", r#"limited "HTTP status 429""#),
+        ("429 Too Many", r#"{"id":1,"result":"0x1"}"#, r#"limited "HTTP status 429""#),
+        (
+            "200 OK",
+            r#"{"id":1,"error":{"code":-32005,"message":"project ID request rate exceeded"}}"#,
+            r#"limited "-32005: project ID request rate exceeded""#,
+        ),
+        ("403 Forbidden", r#"{"error":"API rate limit exceeded"}"#, r#"limited "API rate limit exceeded""#),
+        (
+            "200 OK",
+            r#"{"id":1,"error":{"code":-32005,"message":"query returned more than 10000 results"}}"#,
+            r#"error Some(-32005) "query returned more than 10000 results" None"#,
         ),
         (
             "500 Server Error",
@@ -145,7 +162,7 @@ async fn an_answer_says_how_long_its_endpoint_wants_to_be_left_alone() {
         ("503 Service Unavailable", 0),
         ("200 OK\r\nretry-after: 7", 0),
     ] {
-        let (url, _) = serve(status, r#"{"id":1,"error":{"code":429,"message":"slow"}}"#.to_owned()).await;
+        let (url, _) = serve(status, r#"{"id":1,"error":{"code":1,"message":"slow"}}"#.to_owned()).await;
         let endpoint = HttpEndpoint::new(&url, LIMITS).unwrap();
         assert_eq!(endpoint.pause().left(), None);
         let params = serde_json::value::to_raw_value(&json!([])).unwrap();
@@ -154,5 +171,59 @@ async fn an_answer_says_how_long_its_endpoint_wants_to_be_left_alone() {
         let left = endpoint.pause().left().unwrap_or_default();
         let said = std::time::Duration::from_secs(seconds);
         assert!(left <= said && left + asked.elapsed() >= said, "{status}: {left:?}");
+    }
+}
+
+/// Providers that answer 200 and say in the body what others say in the status; with half an answer
+/// nothing is heard but the status.
+#[tokio::test]
+async fn a_limit_under_any_status_is_obeyed_like_a_429() {
+    let limited = |data: &str| {
+        format!(r#"{{"id":1,"error":{{"code":-32005,"message":"request rate limited","data":{data}}}}}"#)
+    };
+    for (status, body, seconds) in [
+        ("200 OK", limited("null"), 2),
+        ("200 OK", limited(r#"{"rate":{"backoff_seconds":12}}"#), 12),
+        ("200 OK", limited(r#"{"try_again_in":"700ms"}"#), 1),
+        ("200 OK\r\nretry-after: 4", limited(r#"{"backoff_seconds":12}"#), 4),
+        ("403 Forbidden", limited("null"), 2),
+        ("200 OK", r#"{"id":1,"error":{"code":-32005,"message":"limit exceeded"}}"#.to_owned(), 0),
+        ("200 OK", r#"{"id":1,"error":{"code":3,"message":"execution reverted: rate limit"}}"#.to_owned(), 0),
+        ("200 OK", r#"{"id":1,"result":"rate limit"}"#.to_owned(), 0),
+        ("200 OK", limited("null").replace("}}", ""), 0),
+    ] {
+        let (url, _) = serve(status, body.clone()).await;
+        let endpoint = HttpEndpoint::new(&url, LIMITS).unwrap();
+        let params = serde_json::value::to_raw_value(&json!([])).unwrap();
+        endpoint.call("some_method", &params).await.unwrap();
+        let left = endpoint.pause().left().unwrap_or_default().as_millis();
+        let most = u128::from(if body.contains("700ms") { 1_400 } else { seconds * 1_000_u64 });
+        assert!(left <= most && left + 1_000 >= most, "{status} {body}: {left} ms");
+        assert_eq!(endpoint.pause().is_silent(), seconds > 0, "{status} {body}");
+    }
+}
+
+/// A gateway that dies while it passes an answer on; with the end missing nothing of it is believed.
+#[tokio::test]
+async fn half_an_answer_is_none() {
+    let whole = r#"{"jsonrpc":"2.0","id":1,"result":["0x1","0x2"]}"#;
+    for cut in [1, 10, 40, whole.len() - 1] {
+        let reply = ask("200 OK", &whole[..cut]).await.unwrap();
+        assert!(matches!(reply.said, Said::NotJson), "{cut}: {:?}", reply.said);
+    }
+    for head in ["200 OK\r\ntransfer-encoding: chunked", "200 OK\r\nx-cut: 1"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let length = if head.contains("chunked") { "" } else { "\r\ncontent-length: 500" };
+        let (chunked, text) = (head.contains("chunked"), &whole[..30]);
+        let body = if chunked { format!("1e\r\n{text}\r\n") } else { text.to_owned() };
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(format!("HTTP/1.1 {head}{length}\r\n\r\n{body}").as_bytes()).await;
+        });
+        let params = serde_json::value::to_raw_value(&json!([])).unwrap();
+        let said = HttpEndpoint::new(&url, LIMITS).unwrap().call("some_method", &params).await;
+        assert!(matches!(said, Err(HttpFailure::Transport(_))), "{head}: {said:?}");
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Link {
     pub(crate) has_moved: bool,
     /// Since when this life knows that a chain takes no payment; Base's and Solana's.
     closed_since: [AtomicU64; 2],
+    /// Since when it knows that the wallet's next transaction on Base offers less than blocks ask for.
+    stuck_since: AtomicU64,
     /// What this process's clock is ahead (or behind).
     skew_ms: i64,
     dead: AtomicBool,
@@ -66,6 +68,7 @@ impl Link {
             process,
             has_moved,
             closed_since: [AtomicU64::new(OPEN), AtomicU64::new(OPEN)],
+            stuck_since: AtomicU64::new(OPEN),
             skew_ms,
             dead: AtomicBool::new(false),
             paused_until: AtomicU64::new(0),
@@ -90,8 +93,19 @@ impl Link {
         };
     }
 
+    /// What this life learns when it looks at the wallet's lane on Base.
+    pub(crate) fn learns_stuck(&self, stuck: bool) {
+        let now_ms = self.world.with(|w| w.now());
+        match stuck {
+            true => self.stuck_since.fetch_min(now_ms, Ordering::Relaxed),
+            false => self.stuck_since.swap(OPEN, Ordering::Relaxed),
+        };
+    }
+
     pub(crate) fn closed_since(&self, net: Net) -> Option<u64> {
-        let since = self.closed_since[usize::from(net == Net::Solana)].load(Ordering::Relaxed);
+        let closed = self.closed_since[usize::from(net == Net::Solana)].load(Ordering::Relaxed);
+        let stuck = if net == Net::Base { self.stuck_since.load(Ordering::Relaxed) } else { OPEN };
+        let since = closed.min(stuck);
         (since != OPEN).then_some(since)
     }
 

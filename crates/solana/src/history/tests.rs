@@ -130,6 +130,28 @@ async fn i5_an_endpoint_without_a_history_proves_no_expiry() {
     }
 }
 
+/// "Try again" is no word about what an endpoint keeps: called one without a history, it would count for
+/// less than it knows, and somebody would be woken.
+#[tokio::test]
+async fn who_cannot_say_for_the_moment_is_not_called_one_without_a_history() {
+    let moments = FOR_THE_MOMENT.map(|code| (RpcFailure::Node { code, message: "try again".into() }, false));
+    let limited = RpcFailure::Limited { words: "429: Too many requests for a specific RPC call".into() };
+    let lacking = RpcFailure::Node { code: -32011, message: "Transaction history is not available".into() };
+    for (failure, is_without) in moments.into_iter().chain([(limited, false), (lacking, true)]) {
+        let node = FakeRpc::new();
+        let (chain, watch, _) = fixture(&[&node]).await;
+        node.set("getEpochInfo", Ok(epoch(10_000)));
+        node.set("getSignatureStatuses", Ok(at_slot(nowhere(), 20_000)));
+        node.set_history(Err(failure.clone()));
+        let watched = std::slice::from_ref(&watch);
+        for look in 1..=8 {
+            let found = chain.scan(watched, look * HEIGHT_READ_INTERVAL_MS).await.unwrap();
+            assert!(found.is_empty(), "{failure}: {found:?}");
+        }
+        assert_eq!(chain.keeps_no_history(), is_without, "{failure}");
+    }
+}
+
 /// It may forget our own wallet too, or never have known it.
 #[tokio::test]
 async fn i5_without_a_witness_the_blocks_since_the_claim_must_be_there() {

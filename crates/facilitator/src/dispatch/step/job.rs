@@ -70,6 +70,10 @@ pub(super) struct Job {
     is_over: bool,
     /// Broadcasts of the newest attempt.
     sends: u32,
+    /// A node has said that it took the newest attempt.
+    is_taken: bool,
+    /// The newest broadcast may have reached nobody, and neither may any before it.
+    is_nowhere: bool,
     /// As in [`State::due`].
     due: Option<u64>,
 }
@@ -89,6 +93,8 @@ impl Job {
             asks: false,
             is_over: false,
             sends: 0,
+            is_taken: false,
+            is_nowhere: false,
             due: None,
         }
     }
@@ -329,7 +335,7 @@ impl State {
     fn signed(&mut self, payment: &PaymentId) {
         self.recording = self.recording.saturating_sub(1);
         if let Some(job) = self.jobs.get_mut(payment) {
-            (job.phase, job.sends) = (Phase::Idle, 0);
+            (job.phase, job.sends, job.is_taken) = (Phase::Idle, 0, false);
         }
         self.reply(payment, Reply::Recorded);
         match self.jobs.get(payment).is_some_and(|job| job.is_over) {

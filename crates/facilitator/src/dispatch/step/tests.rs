@@ -335,6 +335,28 @@ fn rebroadcasts_slow_down_to_a_bound() {
     assert_eq!(last, REBROADCAST_MS_MAX);
 }
 
+/// A node that was away for ten seconds costs ten and a few: a lone endpoint's 503 leaves bytes unknown.
+#[test]
+fn bytes_that_may_be_nowhere_go_out_again_within_seconds() {
+    let mut state = base();
+    let one = signing(&mut state, 1);
+    recorded(&mut state, &one, 7);
+    let mut now = 0;
+    let mut pause_after = |outcome| {
+        step(&mut state, sent(&one, outcome, false), now);
+        let due = state.due.first().unwrap().0;
+        let pause = due - std::mem::replace(&mut now, due);
+        step(&mut state, Event::Tick, now);
+        pause
+    };
+    let unknown = || SendOutcome::Unknown { reason: "HTTP status 503".to_owned() };
+    for expected in [2_000, 4_000, 4_000, 4_000] {
+        assert_eq!(pause_after(unknown()), expected);
+    }
+    assert_eq!(pause_after(SendOutcome::Accepted), REBROADCAST_MS_MAX);
+    assert_eq!(pause_after(unknown()), REBROADCAST_MS_MAX, "a node has them");
+}
+
 /// A stop begins nothing; what is being recorded is still sent once.
 #[test]
 fn a_stop_sends_what_it_records_and_begins_nothing() {

@@ -3,7 +3,9 @@
 use quittance_protocol::{PaymentId, SendOutcome};
 
 use super::Phase;
-use crate::dispatch::step::{Effect, REBROADCAST_MS_MAX, REBROADCAST_MS_MIN, State};
+use crate::dispatch::step::{
+    Effect, REBROADCAST_MS_MAX, REBROADCAST_MS_MIN, REBROADCAST_UNKNOWN_MS_MAX, State,
+};
 
 impl State {
     /// Bytes go out in the order in which they were recorded or fell due.
@@ -44,6 +46,8 @@ impl State {
     ) {
         let Some(job) = self.jobs.get_mut(payment).filter(|job| job.phase == Phase::Sending) else { return };
         job.passed_on |= !withheld;
+        job.is_taken |= outcome == SendOutcome::Accepted;
+        job.is_nowhere = !job.is_taken && matches!(outcome, SendOutcome::Unknown { .. });
         let all_withheld = !job.passed_on;
         if all_withheld {
             job.phase = Phase::Returning;
@@ -71,7 +75,7 @@ impl State {
             job.sends = job.sends.saturating_add(1);
             let pause = REBROADCAST_MS_MIN
                 .saturating_mul(1_u64.checked_shl(job.sends.min(8)).unwrap_or(u64::MAX))
-                .min(REBROADCAST_MS_MAX);
+                .min(if job.is_nowhere { REBROADCAST_UNKNOWN_MS_MAX } else { REBROADCAST_MS_MAX });
             self.set_due(payment, pause);
         }
         self.rest(payment);

@@ -2,6 +2,7 @@
 // and a buyer that knows nothing but what /llms.txt told it.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import http from 'node:http';
 import { join } from 'node:path';
 import * as stack from './lib/stack.mjs';
 import * as chain from './lib/chain.mjs';
@@ -96,6 +97,44 @@ const ORDERS = [
   ['/v1/chat/completions', { model: 'claude-haiku-4-5', max_completion_tokens: 64_000, stream: true, prompt: 'Hello' }],
   ['/v1/chat/completions', { model: 'kimi-k2-6-private', messages: [{ role: 'user', content: 'Say hello '.repeat(900) }] }],
 ];
+
+/** Proxies keep 4 KiB for the head of an answer by default, and make 502 of a longer one. */
+const PROXY_HEAD_BYTES = 4_096;
+/** Of those, what a host may add itself. */
+const HOST_HEAD_BYTES = 200;
+
+function headBytes({ statusCode, statusMessage, rawHeaders }) {
+  return rawHeaders.reduce((sum, part) => sum + part.length + 2, `HTTP/1.1 ${statusCode} ${statusMessage}\r\n\r\n`.length);
+}
+
+/** A 402 of every URL has such a head, or the URL is 414. */
+async function headsFit(api) {
+  const { example } = (await stack.json(`${api.url}/v1/x402`)).endpoints.find(one => one.example);
+  const ask = (path, headers) => new Promise((resolve, reject) => {
+    const asking = http.request(`${api.url}${path}`, { method: 'POST', headers: { 'Content-Type': 'application/json', ...headers } }, answer => {
+      answer.resume().on('end', () => resolve({ status: answer.statusCode, bytes: headBytes(answer), offer: answer.headers['payment-required'] }));
+    });
+    asking.on('error', reject);
+    asking.end(JSON.stringify(example.body));
+  });
+  const seen = new Set();
+  for (let length = 0; length <= 4_400; length += 55) {
+    const long = 'a'.repeat(length);
+    for (const [path, headers] of [
+      [`/v1/generation-requests?note=${long}`, {}],
+      [`/v1/generation-requests?${'%22'.repeat(length / 3)}`, {}],
+      ['/v1/generation-requests', { Host: `${long}.example` }],
+      ['/v1/generation-requests?wait=true', { 'X-Forwarded-Host': `${long}.example`, Origin: 'https://page.example' }],
+    ]) {
+      const { status, bytes, offer } = await ask(path, headers);
+      seen.add(status);
+      assert.ok(status === 402 || status === 414, `${status} for ${length} bytes`);
+      assert.ok(bytes <= PROXY_HEAD_BYTES - HOST_HEAD_BYTES, `a head of ${bytes} bytes for ${length}`);
+      if (status === 402) assert.match(decode(offer).resource.url, /^http:\/\/[^?]+\/v1\/generation-requests(\?|$)/);
+    }
+  }
+  assert.deepEqual([...seen].sort(), [402, 414]);
+}
 
 /** What `quittance catalog price` says, and what the gate asks, for the same bodies. */
 async function catalogueAgrees(api) {
@@ -240,6 +279,7 @@ await stack.withStack(async folder => {
   const api = await stack.sampleApi(net, config, { hooks: false });
   await test('documents and 402 agree, networks, prices and all', () => everythingAgrees(net, api));
   await test('prices are those of `quittance catalog price`', () => catalogueAgrees(api));
+  await test('the head of every 402 fits a default proxy, or the URL is 414', () => headsFit(api));
   await test('GET /supported of the program says the same of the networks', () => supportedAgrees(folder, net, api));
   const chats = [];
   for (const network of [stack.BASE, stack.SOLANA]) {

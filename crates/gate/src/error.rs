@@ -17,6 +17,12 @@ pub enum GateError {
         /// `Limits::url_bytes_max`.
         max: usize,
     },
+    /// Host and path are longer than the head of a 402 has room for.
+    #[error("the URL of a paid request is at most {max} bytes before its query")]
+    UrlNotNamed {
+        /// What the rest of the offer leaves of that room.
+        max: usize,
+    },
     /// The price is read from the body's bytes, so they must be the body.
     #[error("send the body of a paid request without Content-Encoding")]
     EncodedBody,
@@ -78,7 +84,7 @@ impl GateError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::UnknownEndpoint => StatusCode::NOT_FOUND,
-            Self::UrlTooLong { .. } => StatusCode::URI_TOO_LONG,
+            Self::UrlTooLong { .. } | Self::UrlNotNamed { .. } => StatusCode::URI_TOO_LONG,
             Self::EncodedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -99,7 +105,7 @@ impl GateError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownEndpoint => "unknown_endpoint",
-            Self::UrlTooLong { .. } => "url_too_long",
+            Self::UrlTooLong { .. } | Self::UrlNotNamed { .. } => "url_too_long",
             Self::EncodedBody => "encoded_body",
             Self::BodyTooSlow => "body_too_slow",
             Self::BodyBroken => "body_broken",

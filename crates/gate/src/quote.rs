@@ -28,6 +28,10 @@ const OFFER_BYTES: usize = 2_048;
 /// makes 502 of a longer one). A payment is bound to its request, not to what this says.
 const OFFER_BYTES_MAX: usize = 2_560;
 
+/// A URL up to this, its query left out, is named whatever else an offer holds: with many
+/// networks it is they that need a proxy with more room.
+const URL_BYTES_NAMED: usize = 256;
+
 /// What the offer says is sold.
 pub(crate) struct Resource {
     pub(crate) url: String,
@@ -183,7 +187,8 @@ fn unpaid_because(
     unpaid(shared, service, resource, Some(code), &error.to_string())
 }
 
-/// A fresh offer (402), or 503 when there is none.
+/// A fresh offer (402), 503 when there is none, or 414 where the host or path that was asked
+/// for is too long for one.
 ///
 /// `code` is the reason a payment was refused; `None` when there was none.
 pub(crate) fn unpaid(
@@ -195,7 +200,7 @@ pub(crate) fn unpaid(
 ) -> Response<Body> {
     let error = code.map_or(PAYMENT_REQUIRED_TEXT, ErrorCode::as_str);
     let listed = shared.listed.get(resource.endpoint).map(|listed| &listed.info);
-    let resource = ResourceRef {
+    let mut resource = ResourceRef {
         url: &resource.url,
         description: listed.map(|info| info.description.as_str()),
         mime_type: listed.map(|info| info.mime_type.as_str()),
@@ -203,11 +208,16 @@ pub(crate) fn unpaid(
     let mut offer = Vec::with_capacity(OFFER_BYTES);
     let mut written = shared.facilitator.write_offer(service, resource, error, &mut offer);
     if offer.len() > OFFER_BYTES_MAX
-        && let Some((path, _)) = resource.url.split_once('?')
+        && let Some((named, _)) = resource.url.split_once('?')
     {
         offer.clear();
-        let resource = ResourceRef { url: path, ..resource };
+        resource.url = named;
         written = shared.facilitator.write_offer(service, resource, error, &mut offer);
+    }
+    if offer.len() > OFFER_BYTES_MAX && resource.url.len() > URL_BYTES_NAMED {
+        let others = offer.len().saturating_sub(resource.url.len());
+        let max = OFFER_BYTES_MAX.saturating_sub(others).max(URL_BYTES_NAMED);
+        return answers::trouble(&GateError::UrlNotNamed { max });
     }
     match written {
         Ok(()) => answers::offer(offer, code.unwrap_or(ErrorCode::PaymentRequired), message),

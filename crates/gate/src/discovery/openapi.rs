@@ -97,12 +97,28 @@ fn operation_id(shown: &Shown) -> String {
 }
 
 fn request_body(shown: &Shown) -> Value {
-    let schema = shown.body_schema.clone().unwrap_or_else(|| json!({ "type": "object" }));
+    let example = shown.example.as_ref().and_then(|example| example.body.as_ref());
+    let schema = shown.body_schema.clone().unwrap_or_else(|| schema_like(example));
     let mut content = json!({ "schema": schema });
-    if let Some(body) = shown.example.as_ref().and_then(|example| example.body.as_ref()) {
+    if let Some(body) = example {
         content["example"] = body.clone();
     }
     json!({ "required": true, "content": { "application/json": content } })
+}
+
+/// The schema of a body that nobody described. Directories build their least request from it
+/// and list what answers that with an offer: so it asks for what stands in the example, which
+/// has a price, and allows whatever else.
+fn schema_like(example: Option<&Value>) -> Value {
+    let mut schema = json!({ "type": "object" });
+    let Some(Value::Object(members)) = example.filter(|example| **example != json!({})) else {
+        return schema;
+    };
+    let named = |(name, value): (&String, &Value)| (name.clone(), json!({ "examples": [value] }));
+    schema["properties"] = Value::Object(members.iter().map(named).collect());
+    schema["required"] = members.keys().cloned().collect();
+    schema["examples"] = json!([members]);
+    schema
 }
 
 /// What directories of paid APIs read, in both of their dialects: the price in dollars with

@@ -118,6 +118,25 @@ async fn every_reference_in_openapi_leads_somewhere() {
     assert_eq!(openapi["paths"]["/items/{id}"]["post"]["parameters"][0]["name"], "id");
 }
 
+/// Directories list what answers the least body of its schema with an offer, whoever made the
+/// prices: one that nobody described asks for what its example holds.
+#[tokio::test]
+async fn a_body_that_nobody_described_is_asked_for_as_its_example() {
+    let openapi = get(gate(&Arc::default()), "/openapi.json").await.json();
+    let paid = ["/gen", "/items/{id}"];
+    for path in paid {
+        let operation = &openapi["paths"][path]["post"];
+        assert!(operation["x-payment-info"].is_object(), "{path}");
+        let content = &operation["requestBody"]["content"]["application/json"];
+        let schema = &content["schema"];
+        assert_eq!(schema["type"], "object", "{path}");
+        assert_eq!(schema["examples"], json!([content["example"]]), "{path}");
+        assert_eq!(schema["required"], json!(["at"]), "{path}");
+        assert_eq!(schema["properties"]["at"]["examples"], json!([path]), "{path}");
+        assert!(schema.get("additionalProperties").is_none(), "whatever else may be asked for, too");
+    }
+}
+
 #[tokio::test]
 async fn documents_may_be_cached_for_seconds_and_read_by_pages() {
     for document in Document::ALL {

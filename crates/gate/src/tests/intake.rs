@@ -63,6 +63,31 @@ async fn the_offer_in_the_header_leaves_out_a_query_that_a_proxy_would_choke_on(
     }
 }
 
+/// What stands before the query is never cut, for it would name another resource.
+#[tokio::test]
+async fn a_url_that_no_offer_has_room_for_is_414() {
+    let paid_for = |answer: &Answer| {
+        let error = answer.json()["error"].clone();
+        match answer.status {
+            402 => assert!(answer.header("payment-required").unwrap().len() < 3_500),
+            status => assert_eq!((status, error.as_str()), (414, Some("url_too_long"))),
+        }
+        answer.status == 402
+    };
+    let gate = gate_of(&Arc::new(Double::default()), Arc::new(Menu));
+    let app = counting(gate, &Runs::default());
+    for (length, offered) in [(10, true), (255, true), (1_500, true), (2_500, false), (4_000, false)] {
+        let path = format!("/items/{}", "a".repeat(length));
+        let answer = unpaid_answer(Ask::post(&path)).await;
+        assert_eq!(paid_for(&answer), offered, "a path of {length}");
+        let host = format!("{}.test", "a".repeat(length));
+        for name in ["host", "x-forwarded-host"] {
+            let answer = call(&app, Ask::post("/gen?wait=true").header((name, &host)).body("{}")).await;
+            assert_eq!(paid_for(&answer), offered, "{name} of {length}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn without_a_public_url_the_connection_names_the_resource() {
     let till = Arc::new(Double::default());

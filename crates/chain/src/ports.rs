@@ -35,10 +35,12 @@ pub trait Verify: Send + Sync + 'static {
     /// asked: its window closing says nothing about its outcome (P5).
     fn check_window(&self, payment: &Verified, now: UnixSeconds) -> Result<(), Rejection>;
 
-    /// Asks the chain whether the payment would land; exactly one RPC call.
+    /// Asks the chain whether the payment would land: one RPC call where the node can, a few
+    /// more where it has no call that reads all at once, or where code of the payer's decides.
     async fn check_chain(&self, payment: &Verified) -> Result<ChainView, CheckError>;
 
-    /// When the payment can no longer land (I5); at most one RPC call.
+    /// When the payment can no longer land (I5): no RPC call where the payment says so, else at
+    /// most two.
     async fn deadline(&self, payment: &Verified, view: &ChainView) -> Result<Deadline, CheckError>;
 
     /// What used up a payment that the chain refuses as used, if a few calls find it.

@@ -31,7 +31,7 @@ use crate::view::{ChainCheck, Head};
 /// How seldom an endpoint that is known to serve the right chain is asked again.
 const IDENTITY_ROUNDS: u32 = 12;
 
-/// One EVM chain with one settling wallet.
+/// One EVM chain with the wallet that signs on it.
 pub struct EvmChain {
     config: EvmConfig,
     terms: Terms,
@@ -125,12 +125,12 @@ impl EvmChain {
         Ok(chain)
     }
 
-    /// The settling wallet's address with EIP-55 case.
+    /// The address of the wallet that signs, with EIP-55 case.
     pub fn wallet(&self) -> String {
         self.key.address().to_string()
     }
 
-    /// The settling wallet and those that settled before it, with EIP-55 case.
+    /// The wallet that signs and those that signed before it, with EIP-55 case.
     pub fn wallets(&self) -> Vec<String> {
         self.wallets.iter().map(Address::to_string).collect()
     }

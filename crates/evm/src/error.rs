@@ -77,8 +77,8 @@ pub enum EvmError {
     /// `payTo` or `to` is not the configured recipient.
     #[error("recipient is not payTo")]
     Recipient,
-    /// The payer is the recipient or one of our wallets.
-    #[error("payer is the recipient or the settling wallet")]
+    /// The payer is the recipient, the wallet, the token or nobody (the zero address).
+    #[error("the payer is the recipient, the facilitator's wallet, the token or the zero address")]
     SelfPayment,
     /// `accepted.amount` differs from `authorization.value`.
     #[error("authorization.value is not the accepted amount")]

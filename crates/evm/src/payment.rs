@@ -140,7 +140,7 @@ pub struct EvmWatch {
     /// The wallet nonce those transactions share.
     #[serde(default)]
     pub attempt_nonce: Option<u64>,
-    /// Whose nonce that is, 0x hex; the settling wallet's where nothing is said.
+    /// Whose nonce that is, 0x hex; that of the wallet that signs now where nothing is said.
     #[serde(default)]
     pub attempt_wallet: Option<String>,
     /// The block whose state showed the authorization unused ([`crate::ChainView::block`]); only a

@@ -13,7 +13,7 @@ use crate::failure::RpcError;
 use crate::node::Node;
 use crate::simulate::call;
 
-/// The settling wallet and the token as the newest block has them.
+/// The wallet and the token as the newest block has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvmState {
     /// What the wallet can pay with.

@@ -1,5 +1,9 @@
 //! The ports through which a chain is seen, and payloads and stored forms of networks
 //! that are not configured.
+//!
+//! Owns nothing: what the ports show is the chain crates'.
+//! May touch: no other room.
+//! Nothing gets stuck here: what cannot be read is none, and [`crate::context::stored`] tells of it.
 
 use std::sync::Arc;
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use quittance_ledger::{LedgerError, RunLimits};
 use quittance_protocol::{
-    Amount, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceRef, SettleRequest,
+    Amount, Family, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceRef, SettleRequest,
     SupportedResponse, VerifyRequest, VerifyResponse,
 };
 use tokio::runtime::Handle;
@@ -339,5 +339,8 @@ impl Facilitator {
 
 /// Networks in the order of offers: EVM chains first, as clients expect.
 pub(crate) fn order_of(network: &Network) -> u8 {
-    u8::from(!network.as_str().starts_with("eip155:"))
+    match network.family() {
+        Family::Eip155(_) => 0,
+        Family::Solana => 1,
+    }
 }

@@ -10,10 +10,10 @@ const CAIP2_BYTES_MAX: usize = 41;
 
 /// A network in CAIP-2 form, e.g. `eip155:8453`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Network(String);
+pub struct Network(String, Family);
 
 /// The kinds of chain a payment can be made on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     /// An EVM chain, with its chain id.
     Eip155(u64),
@@ -52,10 +52,7 @@ impl Network {
 
     /// Which kind of chain this is.
     pub fn family(&self) -> Family {
-        match self.0.split_once(':') {
-            Some(("eip155", id)) => Family::Eip155(id.parse().unwrap_or(0)),
-            _ => Family::Solana,
-        }
+        self.1
     }
 }
 
@@ -69,18 +66,17 @@ impl FromStr for Network {
         if text.len() > CAIP2_BYTES_MAX || !plain(namespace) || !plain(reference) {
             return Err(NetworkError::NotCaip2);
         }
-        match namespace {
+        // A namespace that is let in says here whose it is: none is another family's by default.
+        let family = match namespace {
             "eip155" => {
-                let canonical =
-                    reference.parse::<u64>().is_ok_and(|id| id > 0 && id.to_string() == reference);
-                if !canonical {
-                    return Err(NetworkError::BadChainId(reference.to_owned()));
-                }
+                let chain_id =
+                    reference.parse().ok().filter(|id: &u64| *id > 0 && id.to_string() == reference);
+                Family::Eip155(chain_id.ok_or_else(|| NetworkError::BadChainId(reference.to_owned()))?)
             }
-            "solana" => {}
+            "solana" => Family::Solana,
             other => return Err(NetworkError::UnknownNamespace(other.to_owned())),
-        }
-        Ok(Self(text.to_owned()))
+        };
+        Ok(Self(text.to_owned(), family))
     }
 }
 
@@ -131,5 +127,8 @@ mod tests {
         let solana: Network = Network::SOLANA.parse().unwrap();
         assert_eq!(base.family(), Family::Eip155(8453));
         assert_eq!(solana.family(), Family::Solana);
+        // Well formed, and of a family that nobody here knows: never taken for another one.
+        let other = "cosmos:cosmoshub-4".parse::<Network>();
+        assert_eq!(other, Err(NetworkError::UnknownNamespace("cosmos".to_owned())));
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::PaymentRequirements;
+use crate::{Family, Network, PaymentRequirements};
 
 /// One of the terms that a payment is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +42,10 @@ pub struct SellerTerms<'a> {
 impl<'a> SellerTerms<'a> {
     /// The bound part of `requirements`.
     pub fn of(requirements: &'a PaymentRequirements) -> Self {
-        let address = |text: &'a str| match requirements.network.starts_with("eip155:") {
-            true => Cow::Owned(text.to_ascii_lowercase()),
-            false => Cow::Borrowed(text),
+        let family = requirements.network.parse().map(|network: Network| network.family());
+        let address = |text: &'a str| match family {
+            Ok(Family::Eip155(_)) => Cow::Owned(text.to_ascii_lowercase()),
+            Ok(Family::Solana) | Err(_) => Cow::Borrowed(text),
         };
         Self {
             scheme: &requirements.scheme,

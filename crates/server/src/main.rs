@@ -35,7 +35,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve /verify, /settle, /supported, /metrics, /healthz and /readyz.
+    /// Serve /verify, /settle, /supported, /metrics, /healthz, /readyz, and /status to this host.
     Serve {
         /// Configuration file (TOML).
         #[arg(long)]
@@ -56,7 +56,7 @@ enum Command {
     /// Check a price catalogue, or explain a price.
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
-    /// Show the books; reads only, also while the program serves.
+    /// Look at the books, also while the program serves; only `erase` changes them.
     #[command(subcommand)]
     Payments(payments::PaymentsCommand),
 }

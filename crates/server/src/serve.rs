@@ -197,3 +197,22 @@ async fn readyz(shared: Data<Shared>) -> HttpResponse {
         })),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A status alone is what `intake` says of a request that is none.
+    #[test]
+    fn the_statuses_are_those_of_the_page_of_error_codes() {
+        let page = include_str!("../../../docs/errors.md");
+        for code in ErrorCode::ALL {
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{code}` |"))).unwrap();
+            let cell = row.split(" | ").nth(2).unwrap();
+            for (status, _) in cell.split("; ").filter_map(|answer| answer.split_once(' ')) {
+                let said = said(Some(*code), None).finish().status();
+                assert_eq!(status, said.as_str(), "docs/errors.md, {code}");
+            }
+        }
+    }
+}

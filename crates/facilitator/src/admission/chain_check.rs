@@ -38,7 +38,8 @@ impl Inner {
         }
     }
 
-    /// One RPC call, plus at most one for the deadline; more while the newest block is too old.
+    /// The calls of the chain's check, plus at most two for the deadline; again while the newest
+    /// block is too old.
     pub(crate) async fn check_chain(
         &self,
         net: &ConfiguredNetwork,

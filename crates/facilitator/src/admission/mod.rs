@@ -1,8 +1,11 @@
 //! From a payment header, or a foreign server's request, to a claim, an answer or a refusal.
 //!
-//! Owns the order of the checks and the claim; may touch `network`, `settle`, `in_flight`, the ledger.
-//! A payment is stuck here only while a node or the ledger hangs, and its caller waits no longer
-//! than `gate.pending_wait_seconds`; nothing of it is on record yet.
+//! Owns the order of the checks and the claim.
+//! May touch: `chain`, `metrics`, `api`, `context`, `config`, `in_flight`, `network`, `settle`,
+//! `delivery`.
+//! A new payment is stuck here only while something is waited for, and nothing of it is on record
+//! yet. For its turn, its time and room nobody waits past `gate.pending_wait_seconds`. A call to a
+//! node, or to the ledger, may begin just before that and comes on top: it ends by its own time limit.
 
 pub(crate) mod answer;
 pub(crate) mod chain_check;

@@ -1,6 +1,7 @@
 //! What the gate and the program may ask, and what they are told.
 //!
-//! Owns the values at the door and who holds a run of a handler. May touch: the ports.
+//! Owns the values at the door and who holds a run of a handler.
+//! May touch: `metrics`. A grant that is dropped asks `delivery` for its credit, through the handle.
 //! Nothing gets stuck here: a run that is dropped ends, and the ledger says what became of it.
 
 pub(crate) mod active_runs;

@@ -1,6 +1,7 @@
 //! Configuration: TOML, overlaid by `QUITTANCE__SECTION__KEY` variables.
 //!
-//! Owns every key, its range and its words. May touch: names of coins and of rate sources.
+//! Owns every key, its range and its words.
+//! May touch: `prices`, `chain`, `api`.
 //! Nothing gets stuck here: what is wrong ends the start, with the key to change.
 //!
 //! Parsed once; unknown keys are errors; secrets stand here only by reference.

@@ -23,7 +23,7 @@ pub struct NetworkConfig {
     pub asset: String,
     /// Recipient (the owner, on Solana).
     pub pay_to: String,
-    /// Secret references (`env:NAME`, `file:PATH`) of the oracle wallets.
+    /// Secret reference (`env:NAME`, `file:PATH`) of the wallet that signs and pays fees; exactly one.
     pub wallets: Vec<String>,
     /// Secret references of wallets that `wallets` named before: they sign nothing
     /// new, and finish what was claimed or sent with them.

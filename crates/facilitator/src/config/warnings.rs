@@ -65,7 +65,11 @@ impl Config {
                 }
             }
             for (key, address) in [("pay_to", &network.pay_to), ("asset", &network.asset)] {
-                if matches!(network.network.family(), Family::Eip155(_)) && !has_mixed_case(address) {
+                let may_lack_checksum = match network.network.family() {
+                    Family::Eip155(_) => !has_mixed_case(address),
+                    Family::Solana => false,
+                };
+                if may_lack_checksum {
                     warn(
                         format!("networks.{name}.{key}"),
                         "has no checksum, so a typing mistake would not show; write it with the capital \

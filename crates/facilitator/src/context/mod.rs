@@ -1,7 +1,9 @@
 //! What every room is handed: ledger, metrics, clock, randomness, the sign to stop.
 //!
-//! Owns nothing of a payment. May touch: `metrics`, the ports.
-//! Nothing gets stuck here; [`crate::metrics::trouble`] says what fails elsewhere, once per episode.
+//! Owns nothing of a payment.
+//! May touch: `chain`, `metrics`.
+//! A stored payment that cannot be read is stuck until a release runs that can: nothing in this
+//! one frees it, and the alert `unreadable_payment` says so ([`stored`]).
 
 pub(crate) mod clock;
 pub(crate) mod failpoint;

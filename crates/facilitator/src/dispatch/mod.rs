@@ -1,8 +1,8 @@
 //! The owner of attempts: one lane for each wallet reserves, signs, records, sends, sends again
 //! and uses up slots.
 //!
-//! Owns signed bytes from the wish for them until their nonce is used and their cost booked;
-//! may touch `network`, the ledger's attempts and reservations.
+//! Owns signed bytes from the wish for them until their nonce is used and their cost booked.
+//! May touch: `chain`, `metrics`, `context`, `network`.
 //! What is stuck in it: a payment that cannot be signed waits and is asked for again by its
 //! driver; bytes go out again until there is a verdict; a slot whose payment is over is filled at
 //! each look; a lane that broke begins anew, and the sweep finds its payments.

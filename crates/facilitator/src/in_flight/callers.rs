@@ -53,7 +53,7 @@ impl Purchase {
         Self { key: payment.key, digest: payment.signature_digest, fingerprint: payment.fingerprint }
     }
 
-    /// Where its callers sit on the board.
+    /// The key of the notice that its callers share.
     pub(crate) fn seat(&self) -> PaymentKey {
         mixed(&mixed(&self.key, &self.digest), self.fingerprint.as_bytes())
     }

@@ -1,7 +1,8 @@
 //! What this process has in hand: who works on a payment, who waits for it.
 //!
 //! Owns nothing durable: the ledger decides, and losing all of it loses nothing.
-//! Whatever is registered here ends with the guard that was handed out for it.
+//! May touch: `chain`, `api`.
+//! Nothing gets stuck here: whatever is registered ends with the guard that was handed out for it.
 
 pub(crate) mod callers;
 pub(crate) mod notices;

@@ -1,7 +1,7 @@
-//! The notice board: who works on which payment in this process.
+//! Notices: who works on which payment in this process.
 //!
-//! It saves work and wakes waiters; it decides nothing. The ledger alone says
-//! what is claimed, settled or delivered, so losing the board loses nothing.
+//! They save work and wake waiters; they decide nothing. The ledger alone says
+//! what is claimed, settled or delivered, so losing all of them loses nothing.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -178,7 +178,7 @@ mod tests {
         drop(first);
         assert_eq!(in_flight.len(), 1);
         drop(second);
-        assert_eq!(in_flight.len(), 0, "the in_flight does not grow with the payments it has seen");
+        assert_eq!(in_flight.len(), 0, "what is kept here does not grow with the payments that were seen");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Prometheus metrics. Labels are bounded: networks of the configuration,
 //! states and codes of fixed enums.
 //!
-//! Owns the registry and what is told of trouble, once per episode. May touch: the ports.
+//! Owns the registry and what is told of trouble, once per episode.
+//! May touch: `chain`.
 //! Nothing gets stuck here.
 
 mod endpoints;

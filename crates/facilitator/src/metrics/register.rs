@@ -165,7 +165,7 @@ impl Money {
             )?,
             wallet: make.gauge(
                 "quittance_wallet_balance",
-                "Oracle wallet balance in whole native coins",
+                "Balance of the wallet in whole coins",
                 &["network", "wallet"],
             )?,
         })

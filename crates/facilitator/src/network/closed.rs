@@ -30,7 +30,7 @@ pub(crate) enum Closed {
     BoundAboveCeiling,
     /// The operator sells nothing here any more; what was begun is finished.
     Retired,
-    /// The oracle wallet cannot pay the next settlement.
+    /// The wallet cannot pay the next settlement.
     WalletEmpty,
     /// A transaction of ours that offers less than blocks ask for holds up the wallet:
     /// what is sent after it waits behind it.

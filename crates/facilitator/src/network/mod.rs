@@ -1,7 +1,10 @@
 //! One network as it is configured: its chain, terms, tariffs, offers, why it is closed.
 //!
-//! Owns the tariff and the poller of its network; may touch `context`, `config`, the ports.
-//! A network that cannot be sold says why ([`closed`]); the next tariff opens it again.
+//! Owns the tariff and the poller of its network.
+//! May touch: `prices`, `chain`, `metrics`, `api`, `context`, `config`, `rates`.
+//! A network that cannot be sold is stuck, and says why ([`closed`]). What the next tariff finds
+//! gone opens it again; a ceiling also when a reservation ends; `lane_under_base_fee` when the lane
+//! keeper sees fees that have fallen; `retired` nothing but another configuration.
 
 pub(crate) mod bounds;
 pub(crate) mod closed;

@@ -1,7 +1,9 @@
 //! Exchange rates of the native coins.
 //!
-//! Owns the last known rate of each coin and how old it is. May touch: `metrics`, the clock.
+//! Owns the last known rate of each coin and how old it is.
+//! May touch: `prices`, `metrics`, `context`, `config`.
 //! A rate that no source tells any more closes its networks (`no_rate`); the next one opens them.
+//! Until then they are stuck, and payments under way that need a price to be signed wait.
 
 mod chainlink;
 mod combine;

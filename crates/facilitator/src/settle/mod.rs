@@ -1,7 +1,8 @@
 //! From a claim to its verdict: the engine decides, one driver task per payment performs.
 //!
-//! Owns a payment between its claim and its verdict; may touch `dispatch`, `network`, `in_flight`.
-//! What no driver works on is found by `upkeep` within a third of a lease; it ends by its
+//! Owns a payment between its claim and its verdict.
+//! May touch: `chain`, `metrics`, `context`, `in_flight`, `network`, `dispatch`.
+//! What is stuck because no driver works on it is found by `upkeep` within a third of a lease; it ends by its
 //! deadline plus the finality lag.
 
 pub(crate) mod driver;

@@ -1,8 +1,10 @@
 //! From a configuration to a running facilitator.
 //!
-//! Owns the order in which things begin. May touch every room.
-//! A network whose nodes do not answer connects later; what could not be finished under this
-//! configuration ends the start.
+//! Owns the order in which things begin.
+//! May touch: `chain`, `metrics`, `context`, `config`, `rates`, `in_flight`, `network`, `dispatch`,
+//! `admission`, `upkeep`.
+//! A network whose nodes do not answer is not stuck: it connects later. What could not be finished
+//! under this configuration ends the start.
 
 pub(crate) mod connect;
 pub(crate) mod error;

@@ -1,8 +1,11 @@
 //! What a running process does again and again, whether anybody pays or not.
 //!
-//! Owns the lease, takeovers, finality, pruning, looks at endpoints; may touch every room below.
+//! Owns the lease, takeovers, finality, pruning, looks at endpoints.
+//! May touch: `chain`, `metrics`, `api`, `context`, `config`, `in_flight`, `network`, `dispatch`,
+//! `settle`, `delivery`, `admission`.
 //! A task that failed says so and tries again at its next turn, one that panicked is made afresh:
-//! [`registry`] runs them all and knows the last run of each.
+//! [`registry`] runs them all and knows the last run of each. One that is stuck shows there, and
+//! nothing but a restart frees it.
 
 pub(crate) mod accounts;
 pub(crate) mod endpoints;

@@ -7,6 +7,7 @@ mod discovery;
 mod intake;
 mod lines;
 mod outcomes;
+mod page;
 mod paths;
 mod reply;
 mod runs;

@@ -27,7 +27,10 @@ pub(crate) struct Blocks {
 
 impl Blocks {
     pub(crate) fn new(network: &str, rpc: &Target) -> Result<Self, Failure> {
-        let evm = matches!(network.parse::<Network>()?.family(), Family::Eip155(_));
+        let evm = match network.parse::<Network>()?.family() {
+            Family::Eip155(_) => true,
+            Family::Solana => false,
+        };
         Ok(Self { rpc: rpc.clone(), evm, seen: Arc::default() })
     }
 

@@ -4,6 +4,11 @@
 //! theirs, whoever shows the payment and whatever stands in it beside the
 //! signature. So a success is told once (`telling`), and a payment buys from
 //! the merchant and on the terms it was claimed for (`terms`), nothing else.
+//!
+//! Owns the words of both answers and the right to tell a success.
+//! May touch: `chain`, `metrics`, `api`, `context`, `config`, `in_flight`, `network`, `delivery`.
+//! A telling that is stuck because nobody tells it is found by `upkeep`, which gives it back; a
+//! check's lease runs out by itself.
 
 mod answers;
 mod asker;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quittance_protocol::{
-    ErrorCode, Fingerprint, PaymentKey, PaymentPayload, PaymentRequirements, SellerTerms, Term,
+    ErrorCode, Family, Fingerprint, PaymentKey, PaymentPayload, PaymentRequirements, SellerTerms, Term,
     VerifyRequest, X402_VERSION,
 };
 
@@ -93,10 +93,10 @@ fn check_accepted(
         Term::PayTo => (ErrorCode::InvalidPaymentRequirements, "payTo"),
         // Some clients echo `accepted` without `extra`; the server's memo counts then.
         Term::Memo if accepted.extra.is_empty() => return Ok(()),
-        Term::Memo if wanted.network.starts_with("solana:") => {
-            (ErrorCode::InvalidExactSvmPayloadMemoMismatch, "extra.memo")
-        }
-        Term::Memo => (ErrorCode::InvalidPaymentRequirements, "extra.memo"),
+        Term::Memo => match net.chain.network().family() {
+            Family::Eip155(_) => (ErrorCode::InvalidPaymentRequirements, "extra.memo"),
+            Family::Solana => (ErrorCode::InvalidExactSvmPayloadMemoMismatch, "extra.memo"),
+        },
     };
     Err(Rejection::new(code, format!("`accepted.{what}` is not what paymentRequirements ask for")))
 }

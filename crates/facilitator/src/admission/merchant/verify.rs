@@ -55,7 +55,7 @@ impl Asking for Checking {
         Ok(None)
     }
 
-    /// One RPC call, and one commit: nothing is claimed, so no deadline is read, and
+    /// The chain's check, and one commit: nothing is claimed, so no deadline is read, and
     /// nobody waits for room.
     async fn take(way: &Way<Self>, gas: &Amount) -> Result<Held, NotTaken> {
         let Way { inner, net, payment, asking: Self(question), .. } = way;

@@ -10,6 +10,10 @@
 //! client. An address whose strangers fail too often has them checked few at a time;
 //! a payer who fails too often is told to come back later. Neither keeps payers with
 //! history out, and what is on record is answered before any of this is asked (P5).
+//!
+//! Owns the shares of strangers and what is remembered of payers and addresses.
+//! May touch: `chain`, `api`, `config`.
+//! A check that is stuck holds its share until the node's time limit ends it.
 
 mod budget;
 mod recent;

@@ -26,7 +26,10 @@ async function required(api, example) {
   const answer = await fetch(`${api.url}${example.path}`, request(example.body));
   assert.equal(answer.status, 402);
   const offer = decode(answer.headers.get('payment-required'));
-  assert.deepEqual((await answer.json()).accepts, offer.accepts, 'body and header agree');
+  const { x402Version, accepts } = await answer.json();
+  const said = accepts.map(({ maxAmountRequired: amount, payTo, asset, extra }) => ({ amount, payTo, asset, extra }));
+  assert.deepEqual(said, offer.accepts.map(({ amount, payTo, asset, extra }) => ({ amount, payTo, asset, extra })), 'body and header agree');
+  assert.equal(x402Version, 1, 'the body is for clients of version 1');
   return offer;
 }
 

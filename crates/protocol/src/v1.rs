@@ -11,7 +11,7 @@ mod names;
 mod words;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 pub use names::{name_of, network_of};
 pub use words::{receipt, verified, word_of};
@@ -82,6 +82,26 @@ impl PaymentRequirements {
             other: self.other,
         })
     }
+}
+
+/// The body of a 402: the offer in this version. `None` where it has no name for any network
+/// of the offer's.
+pub fn required(offer: &v2::PaymentRequired) -> Option<Value> {
+    let resource = offer.resource.clone().unwrap_or_default();
+    let element = |one: &v2::PaymentRequirements| {
+        let mut element = PaymentRequirements::of(one)?;
+        let said = [
+            ("resource", Some(&resource.url)),
+            ("description", resource.description.as_ref()),
+            ("mimeType", resource.mime_type.as_ref()),
+        ];
+        for (name, text) in said {
+            element.other.insert(name.to_owned(), json!(text.map(String::as_str).unwrap_or_default()));
+        }
+        Some(element)
+    };
+    let accepts: Vec<_> = offer.accepts.iter().filter_map(element).collect();
+    (!accepts.is_empty()).then(|| json!({ "x402Version": VERSION, "error": offer.error, "accepts": accepts }))
 }
 
 /// A payment, in the `X-PAYMENT` header.

@@ -61,6 +61,10 @@ impl Decode for FakeSolana {
         identity(&self.link, Net::Solana, payload)
     }
 
+    fn amount(&self, payload: &Value) -> Option<Amount> {
+        amount(&self.link, Net::Solana, payload)
+    }
+
     fn revive(&self, form: &Value) -> Result<Verified, Unreadable> {
         revived(&self.link, Net::Solana, form)
     }

@@ -18,6 +18,10 @@ impl Decode for Empty {
         None
     }
 
+    fn amount(&self, _: &Value) -> Option<Amount> {
+        None
+    }
+
     fn revive(&self, _: &Value) -> Result<Verified, Unreadable> {
         Err(Unreadable("none".to_owned()))
     }

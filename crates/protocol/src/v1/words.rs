@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::name_of;
+use crate::v1::names::name_of;
 use crate::{ErrorCode, SettleResponse, VerifyResponse};
 
 /// What version 1 calls a reason.

@@ -19,7 +19,10 @@ const PATH = '/v1/generation-requests?wait=true';
 const JSON_TYPE = { 'Content-Type': 'application/json' };
 
 let made = 0;
-const item = () => ({ type: 'image', model: 'gen', prompt: `Mug ${made += 1}`, aspect_ratio: '1:1', output_format: 'png' });
+function item() {
+  made += 1;
+  return { type: 'image', model: 'gen', prompt: `Mug ${made}`, aspect_ratio: '1:1', output_format: 'png' };
+}
 /** A body that no other request here has; two items cost twice as much. */
 const image = (count = 1) => JSON.stringify({ requests: Array.from({ length: count }, item) });
 
@@ -45,7 +48,7 @@ async function onChain(net, network, transaction, payTo, amount) {
   return moved;
 }
 
-async function bodyOfA402(net, api) {
+async function bodyOfA402(api) {
   const { first, second, head } = await offers(api, image());
   assert.equal(first.x402Version, 1);
   assert.equal(second.x402Version, 2);
@@ -251,7 +254,7 @@ await stack.withStack(async folder => {
   const program = await stack.facilitatorBeside(folder, net);
   const payTo = { base: net.base.api_pay_to, solana: net.solana.api_pay_to };
 
-  await test('the header of a 402 is version 2, and its body passes version 1\'s schema', () => bodyOfA402(net, api));
+  await test('the header of a 402 is version 2, and its body passes version 1\'s schema', () => bodyOfA402(api));
   for (const network of NETWORKS) {
     await test(`${network}: x402-fetch buys`, () => buys(net, api, network, payTo[network], v1.buyWithFetch));
     await test(`${network}: x402-axios buys`, () => buys(net, api, network, payTo[network], v1.buyWithAxios));

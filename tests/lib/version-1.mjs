@@ -39,7 +39,7 @@ export async function buyWithFetch(net, network, url, body) {
 
 /** The same with `x402-axios`. */
 export async function buyWithAxios(net, network, url, body) {
-  const client = axios.create({ transformResponse: [text => { try { return JSON.parse(text); } catch { return text; } }] });
+  const client = axios.create();
   axiosPay.withPaymentInterceptor(client, await signer(axiosPay.createSigner, net, network), undefined, rpc(net));
   const answer = await client.post(url, body, { headers: { 'Content-Type': 'application/json' } });
   return { status: answer.status, text: JSON.stringify(answer.data), header: answer.headers['x-payment-response'] };

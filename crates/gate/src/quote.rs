@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body::Body as HttpBody;
 use quittance_facilitator::{Presented, Sale};
-use quittance_protocol::{Amount, ErrorCode, PaymentPayload, ResourceRef, v1};
+use quittance_protocol::{Amount, ErrorCode, PaymentPayload, ResourceRef};
 use quittance_quote::Price;
 
 use crate::answers::{self, PAYMENT_REQUIRED_MESSAGE, PAYMENT_REQUIRED_TEXT};
@@ -214,7 +214,7 @@ pub(crate) fn unpaid(
     match written {
         Ok(()) => {
             let code = code.unwrap_or(ErrorCode::PaymentRequired);
-            answers::offer(offer, in_version_1(shared, service, whole, code), code, message)
+            answers::offer(offer, in_version_1(shared, service, whole, error), code, message)
         }
         Err(nothing) => answers::nothing_to_offer(&nothing, code.is_some()),
     }
@@ -222,16 +222,7 @@ pub(crate) fn unpaid(
 
 /// The offer as clients of x402 version 1 read it, from the body; `None` where no network
 /// that is open has a name in it.
-fn in_version_1(
-    shared: &Shared,
-    service: Amount,
-    resource: ResourceRef<'_>,
-    code: ErrorCode,
-) -> Option<Vec<u8>> {
-    let error = match code {
-        ErrorCode::PaymentRequired => PAYMENT_REQUIRED_TEXT,
-        code => v1::word_of(code),
-    };
+fn in_version_1(shared: &Shared, service: Amount, resource: ResourceRef<'_>, error: &str) -> Option<Vec<u8>> {
     let mut offer = Vec::with_capacity(OFFER_BYTES);
     shared.facilitator.write_offer_v1(service, resource, error, &mut offer).then_some(offer)
 }

@@ -2,8 +2,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use quittance_protocol::{
-    Deadline, DurableAttempt, ErrorCode, Evidence, PaymentKey, PaymentPayload, SendOutcome, SignedBytes,
-    Standing, UnixSeconds,
+    Amount, Deadline, DurableAttempt, ErrorCode, Evidence, PaymentKey, PaymentPayload, SendOutcome,
+    SignedBytes, Standing, UnixSeconds,
 };
 use serde_json::{Map, Value};
 

@@ -124,7 +124,7 @@ async function refusedAtTheGate(net, api) {
   await code('a CAIP-2 identifier', changed({ network: stack.BASE }), 'invalid_network');
   await code('version 2 and the shape of version 1', changed({ x402Version: 2 }), 'invalid_payload');
   await code('version 1 and the shape of version 2', changed({ accepted: second.accepts[0] }), 'invalid_x402_version');
-  await code('another scheme', changed({ scheme: 'upto' }), 'unsupported_scheme');
+  await code('another scheme', changed({ scheme: 'upto' }), 'invalid_exact_evm_scheme');
   await code('14 KB of nothing', 'A'.repeat(14_000), 'invalid_payload');
   const less = { ...payment.payload.authorization, value: '1' };
   await code('another amount than was signed', changed({ payload: { ...payment.payload, authorization: less } }), 'invalid_exact_evm_signature');

@@ -8,6 +8,8 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/qui
 # only fill the disk.
 export CARGO_INCREMENTAL="${CARGO_INCREMENTAL:-0}"
 CLIENTS="$ROOT/tests/clients"
+# Clients and servers of x402 version 1: only their test wants them.
+export CLIENTS_V1="$ROOT/tests/clients-v1"
 export QUITTANCE_NODE_MODULES="${QUITTANCE_NODE_MODULES:-$CLIENTS/node_modules}"
 
 # Debian keeps initdb and pg_ctl off the PATH.
@@ -32,10 +34,12 @@ need() { # need COMMAND HINT
   command -v "$1" >/dev/null 2>&1 || die "$1 is missing: $2"
 }
 
-# Installs the official clients, anvil and the token artifacts, once per lock file.
-npm_ready() {
+# Installs the official clients, anvil and the token artifacts, once per lock file; or the
+# packages of another folder.
+npm_ready() { # npm_ready [FOLDER]
   need npm "install Node.js 20 or newer"
-  local stamp="$CLIENTS/node_modules/.quittance-lock" lock="$CLIENTS/package-lock.json"
+  local folder="${1:-$CLIENTS}"
+  local stamp="$folder/node_modules/.quittance-lock" lock="$folder/package-lock.json"
   if [[ -f "$stamp" ]] && cmp -s "$lock" "$stamp"; then
     return 0
   fi
@@ -46,10 +50,10 @@ npm_ready() {
     if [[ -f "$stamp" ]] && cmp -s "$lock" "$stamp"; then
       exit 0
     fi
-    log "installing the npm packages of tests/clients"
-    npm ci --prefix "$CLIENTS" --no-audit --no-fund --loglevel=error >&2 || exit 1
+    log "installing the npm packages of ${folder#"$ROOT"/}"
+    npm ci --prefix "$folder" --no-audit --no-fund --loglevel=error >&2 || exit 1
     cp "$lock" "$stamp"
-  ) 9<"$CLIENTS" || die "npm ci failed in tests/clients"
+  ) 9<"$folder" || die "npm ci failed in $folder"
 }
 
 # Builds the devnet into $CARGO_TARGET_DIR/debug; cargo decides what is stale.

@@ -275,11 +275,11 @@ async function apiBodies(world) {
         scheme: 'exact', network: 'base', maxAmountRequired: terms.amount, resource: 'https://shop.example/x', description: '',
         mimeType: 'application/json', payTo: terms.payTo, maxTimeoutSeconds: 60, asset: terms.asset, extra: terms.extra,
       };
-      const old = { x402Version: 1, scheme: 'exact', network: 'base', payload: payment.payload };
+      const old = { x402Version: 1, scheme: 'exact', network: 'base', payload: { ...payment.payload, signature: `0x${'1'.repeat(128)}1b` } };
       const body = JSON.stringify({ x402Version: 1, paymentPayload: old, paymentRequirements: requirements });
       const answer = await send(world.serve.url, { path, headers: JSON_TYPE, body });
       assert.equal(answer.status, 200, answer.text);
-      assert.equal(answer.json.invalidReason ?? answer.json.errorReason, 'invalid_x402_version');
+      assert.equal(answer.json.invalidReason ?? answer.json.errorReason, 'invalid_exact_evm_payload_signature');
     });
     for (const [method, other] of [['GET', path], ['PUT', path], ['POST', `/${path}`], ['POST', `${path}/`], ['POST', path.toUpperCase()]]) {
       await row(`${method} ${other}`, async () => {

@@ -27,7 +27,10 @@ async function required(api, example) {
   const answer = await fetch(`${api.url}${example.path}`, request(example.body));
   assert.equal(answer.status, 402);
   const offer = decode(answer.headers.get('payment-required'));
-  assert.deepEqual((await answer.json()).accepts, offer.accepts, 'body and header agree');
+  const { x402Version, accepts } = await answer.json();
+  const said = accepts.map(({ maxAmountRequired: amount, payTo, asset, extra }) => ({ amount, payTo, asset, extra }));
+  assert.deepEqual(said, offer.accepts.map(({ amount, payTo, asset, extra }) => ({ amount, payTo, asset, extra })), 'body and header agree');
+  assert.equal(x402Version, 1, 'the body is for clients of version 1');
   return offer;
 }
 
@@ -159,7 +162,10 @@ async function catalogueAgrees(api) {
 async function supportedAgrees(folder, net, api) {
   const config = stack.configure(folder, net, { name: 'facilitator', port: await stack.freePort() });
   const program = await stack.facilitator(net, config);
-  const { kinds, signers, extensions } = await stack.json(`${program.url}/supported`);
+  const { kinds: all, signers, extensions } = await stack.json(`${program.url}/supported`);
+  const kinds = all.filter(({ x402Version }) => x402Version === 2);
+  // Servers of version 1 look for their names; those of version 2 find theirs first.
+  assert.deepEqual(all.slice(kinds.length), kinds.map((kind, index) => ({ ...kind, x402Version: 1, network: ['base', 'solana'][index] })));
   const shown = await stack.json(`${api.url}/v1/x402`);
   const offer = await required(api, shown.endpoints.find(({ example }) => example).example);
   assert.deepEqual(kinds.map(({ network }) => network), offer.accepts.map(({ network }) => network));

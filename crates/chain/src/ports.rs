@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quittance_protocol::{
-    BLOCK_MS_ASSUMED, Deadline, DurableAttempt, EndpointReport, Evidence, PaymentKey, PaymentPayload,
+    Amount, BLOCK_MS_ASSUMED, Deadline, DurableAttempt, EndpointReport, Evidence, PaymentKey, PaymentPayload,
     SendOutcome, SignedBytes, Standing, UnixSeconds,
 };
 use serde_json::Value;
@@ -19,6 +19,10 @@ use crate::{
 pub trait Decode: Send + Sync + 'static {
     /// Which payment a payload carries, whatever its terms.
     fn identify(&self, payload: &PaymentPayload) -> Option<Identity>;
+
+    /// What the payload itself moves, compared with nothing: customers of x402 version 1 do
+    /// not say what they pay for. `None` where it says no amount at all.
+    fn amount(&self, payload: &Value) -> Option<Amount>;
 
     /// A payment that the ledger kept ([`Verified::store`]), by any release. Whoever
     /// gets an error has a payment that nobody can finish: that is an alert.

@@ -23,7 +23,7 @@ use std::time::Duration;
 use quittance_ledger::{LedgerError, RunLimits};
 use quittance_protocol::{
     Amount, Family, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceRef, SettleRequest,
-    SupportedResponse, VerifyRequest, VerifyResponse,
+    SupportedResponse, VerifyRequest, VerifyResponse, v1,
 };
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
@@ -175,6 +175,24 @@ impl Facilitator {
         let now_ms = self.inner.context.clock.now_ms();
         let word = self.inner.context.random.draw();
         network::offer::write_offer(&self.inner.networks, now_ms, service, resource, error, word, out)
+    }
+
+    /// Appends the JSON of the offer in x402 version 1, as the body of a 402 has it, on the
+    /// networks that it has names for; `false`, and nothing, where there is none.
+    pub fn write_offer_v1(
+        &self,
+        service: Amount,
+        resource: ResourceRef<'_>,
+        error: &str,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let now_ms = self.inner.context.clock.now_ms();
+        network::offer::write_offer_v1(&self.inner.networks, now_ms, service, resource, error, out)
+    }
+
+    /// A payment of x402 version 1 as the same payment in version 2. Pure: no I/O (P4).
+    pub fn in_version_2(&self, payment: v1::PaymentPayload) -> Result<PaymentPayload, v1::UnknownName> {
+        self.inner.in_version_2(payment)
     }
 
     /// Takes a payment for a sale to its end, or to what can be said within

@@ -24,8 +24,8 @@ use crate::receipt::{self, PAYMENT_STATE, SHOULD_RETRY};
 pub(crate) const PAYMENT_REQUIRED_TEXT: &str = "Payment required";
 
 /// What an agent that did not pay should do.
-pub(crate) const PAYMENT_REQUIRED_MESSAGE: &str =
-    "sign one of `accepts` and repeat the request with PAYMENT-SIGNATURE";
+pub(crate) const PAYMENT_REQUIRED_MESSAGE: &str = "sign an offer of the PAYMENT-REQUIRED header and repeat the request with PAYMENT-SIGNATURE (x402 version 2), \
+     or one of `accepts` with X-PAYMENT (version 1)";
 
 /// What `Retry-After` says of a payment that cannot be taken yet.
 const LATER_RETRY_SECONDS: u64 = 2;
@@ -133,15 +133,22 @@ struct Reason<'a> {
 }
 
 /// The offer, with the machine-readable reason in the body (402). `offer` is
-/// the JSON of a [`quittance_protocol::PaymentRequired`].
+/// the JSON of a [`quittance_protocol::PaymentRequired`], `in_version_1` the same as
+/// clients of x402 version 1 read it.
 ///
-/// The header carries the offer exactly; official clients read only that. The
-/// body repeats it for people and for agents whose HTTP library hides headers.
-pub(crate) fn offer(offer: Vec<u8>, code: ErrorCode, message: &str) -> Response<Body> {
+/// Those of version 2 read the header, and the body only where there is none; those of
+/// version 1 read the body, and refuse it for one element that is not of their version. So
+/// the header carries version 2 and the body version 1, where that has a name for a network.
+pub(crate) fn offer(
+    offer: Vec<u8>,
+    in_version_1: Option<Vec<u8>>,
+    code: ErrorCode,
+    message: &str,
+) -> Response<Body> {
     let Ok(header) = HeaderValue::try_from(encode_header_json(&offer)) else {
         return trouble(&GateError::Gate);
     };
-    let Some(body) = joined(offer, reason(code, message)) else {
+    let Some(body) = joined(in_version_1.unwrap_or(offer), reason(code, message)) else {
         return trouble(&GateError::Gate);
     };
     let mut answer = Response::new(Body::from(body));

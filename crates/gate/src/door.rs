@@ -25,8 +25,9 @@ use crate::paid::Identity;
 use crate::quote::{Asked, Resource, quote};
 use crate::run::{self, Handler};
 use crate::shared::Shared;
+use crate::shown::shown;
 use crate::visit::Visit;
-use crate::{answers, discovery, unserved};
+use crate::{answers, discovery, receipt, unserved};
 
 /// What becomes of a request, as far as its head says.
 pub enum Entry {
@@ -157,6 +158,14 @@ fn with(cors: Verdict, mut answer: Response<Body>) -> Response<Body> {
     answer
 }
 
+/// The answer as its asker reads it.
+fn spoken(in_version_1: bool, mut answer: Response<Body>) -> Response<Body> {
+    if in_version_1 {
+        receipt::say_in_version_1(answer.headers_mut());
+    }
+    answer
+}
+
 impl Toll {
     /// Reads the body and prices it: the bargain, or what a request hears that is
     /// refused or does not pay. Without a payment it does no I/O besides (P4).
@@ -165,17 +174,18 @@ impl Toll {
         body: B,
     ) -> Result<Box<Bargain>, Response<Body>> {
         let Self { shared, visit, sold, paying, cors } = *self;
+        let in_version_1 = head::pays_in_version_1(&visit.head.headers);
         let asked = match sold {
             Some(resource) => quote(&shared, &visit, resource, paying, body).await,
             None => {
-                let shown = head::shown(&visit.head.headers);
+                let shown = shown(&visit.head.headers, &*shared.facilitator);
                 let error = GateError::UnknownEndpoint;
                 Err(unserved::answer(&shared, &visit, &shown, Some(body), &error).await)
             }
         };
         match asked {
             Ok(asked) => Ok(Box::new(Bargain { shared, visit, asked, cors })),
-            Err(answer) => Err(with(cors, answer)),
+            Err(answer) => Err(with(cors, spoken(in_version_1, answer))),
         }
     }
 }
@@ -195,11 +205,12 @@ impl Bargain {
         R: HttpBody<Data = Bytes, Error: Into<HandlerError>> + Send + 'static,
     {
         let Self { shared, visit, asked, cors } = *self;
+        let in_version_1 = head::pays_in_version_1(&visit.head.headers);
         let handler: Handler = Box::new(move |request| {
             let answered = handler(request);
             async move { Ok(answered.await?.map(|body| body.map_err(Into::into).boxed_unsync())) }.boxed()
         });
-        with(cors, sell(&shared, visit, asked, handler).await)
+        with(cors, spoken(in_version_1, sell(&shared, visit, asked, handler).await))
     }
 }
 

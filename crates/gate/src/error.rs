@@ -1,7 +1,7 @@
 //! What the gate itself can find wrong with a request or with a run.
 
 use http::StatusCode;
-use quittance_protocol::{ErrorCode, HeaderError, RetryAction};
+use quittance_protocol::{ErrorCode, HeaderError, RetryAction, v1};
 
 /// Why the gate did not serve a request. Prices, payments and handlers have
 /// their own answers; these are the gate's.
@@ -39,14 +39,20 @@ pub enum GateError {
     #[error("the body could not be read")]
     BodyBroken,
     /// Two payment headers: a proxy and we could each read another one.
-    #[error("send exactly one PAYMENT-SIGNATURE header")]
+    #[error("send exactly one payment: in PAYMENT-SIGNATURE (x402 version 2) or in X-PAYMENT (version 1)")]
     PaymentRepeated,
     /// The payment header is not one.
     #[error(transparent)]
     PaymentUnreadable(#[from] HeaderError),
-    /// Another protocol version, or version 1's header.
-    #[error("this endpoint speaks x402 version 2: send a PAYMENT-SIGNATURE header with \"x402Version\": 2")]
+    /// Another protocol version, or one in the other one's header.
+    #[error(
+        "send x402 version 2 in a PAYMENT-SIGNATURE header with \"x402Version\": 2, or version 1 in an X-PAYMENT header \
+         with \"x402Version\": 1"
+    )]
     PaymentVersion,
+    /// Version 1, and a network that it has no such name for.
+    #[error(transparent)]
+    PaymentNetwork(#[from] v1::UnknownName),
     /// No room for this body beside those in memory (`Limits::unpaid_bytes_max`, `Limits::paid_bytes_max`).
     #[error("too many bytes of other requests are in memory; try again in a moment")]
     TooManyBytes {
@@ -89,9 +95,10 @@ impl GateError {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyBroken => StatusCode::BAD_REQUEST,
-            Self::PaymentRepeated | Self::PaymentUnreadable(_) | Self::PaymentVersion => {
-                StatusCode::PAYMENT_REQUIRED
-            }
+            Self::PaymentRepeated
+            | Self::PaymentUnreadable(_)
+            | Self::PaymentVersion
+            | Self::PaymentNetwork(_) => StatusCode::PAYMENT_REQUIRED,
             Self::NotAuthenticated => StatusCode::UNAUTHORIZED,
             Self::TooManyInFlight | Self::TooManyBytes { .. } | Self::NotBooked(_) | Self::RunRevoked => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -121,7 +128,8 @@ impl GateError {
             Self::BodyTooLarge { .. }
             | Self::PaymentRepeated
             | Self::PaymentUnreadable(_)
-            | Self::PaymentVersion => self.wire_code().map_or("invalid_payload", ErrorCode::as_str),
+            | Self::PaymentVersion
+            | Self::PaymentNetwork(_) => self.wire_code().map_or("invalid_payload", ErrorCode::as_str),
         }
     }
 
@@ -131,6 +139,7 @@ impl GateError {
             Self::BodyTooLarge { .. } => Some(ErrorCode::BodyTooLarge),
             Self::PaymentRepeated | Self::PaymentUnreadable(_) => Some(ErrorCode::InvalidPayload),
             Self::PaymentVersion => Some(ErrorCode::InvalidX402Version),
+            Self::PaymentNetwork(_) => Some(ErrorCode::InvalidNetwork),
             _ => None,
         }
     }
@@ -154,9 +163,10 @@ impl GateError {
     /// What an agent should do with the payment it sent or was about to send.
     pub(crate) fn retry_action(&self) -> Option<RetryAction> {
         match self {
-            Self::PaymentRepeated | Self::PaymentUnreadable(_) | Self::PaymentVersion => {
-                Some(RetryAction::Pay)
-            }
+            Self::PaymentRepeated
+            | Self::PaymentUnreadable(_)
+            | Self::PaymentVersion
+            | Self::PaymentNetwork(_) => Some(RetryAction::Pay),
             Self::TooManyInFlight
             | Self::TooManyBytes { paying: true }
             | Self::HandlerFailed

@@ -13,7 +13,7 @@ use quittance_facilitator::{
     AnswerObject, Draft, DraftReader, Facilitator, Grant, NetworkInfo, NothingToOffer, PayOutcome, Presented,
     Sale, StoreError, StoredAnswer, StoredAnswerReader, Waiting,
 };
-use quittance_protocol::{Amount, PaymentId, PaymentPayload, PaymentRequired, ResourceRef};
+use quittance_protocol::{Amount, PaymentId, PaymentPayload, PaymentRequired, ResourceRef, v1};
 
 /// Why the books did not take an entry; only ever logged.
 pub(crate) type NotBooked = Box<dyn Error + Send + Sync>;
@@ -38,11 +38,19 @@ pub(crate) trait Offers: Send + Sync {
         error: &str,
         out: &mut Vec<u8>,
     ) -> Result<(), NothingToOffer>;
+    fn write_offer_v1(
+        &self,
+        service: Amount,
+        resource: ResourceRef<'_>,
+        error: &str,
+        out: &mut Vec<u8>,
+    ) -> bool;
     fn networks(&self) -> Vec<NetworkInfo>;
 }
 
 /// What becomes of a payment that came with a request.
 pub(crate) trait Payments: Send + Sync {
+    fn in_version_2(&self, payment: v1::PaymentPayload) -> Result<PaymentPayload, v1::UnknownName>;
     fn pay(&self, payload: PaymentPayload, sale: Sale, waiting: Waiting) -> BoxFuture<'_, PayOutcome>;
     fn presented(&self, payload: &PaymentPayload) -> Option<Presented>;
     fn copy_too_many<'a>(&'a self, payload: &'a PaymentPayload) -> BoxFuture<'a, PayOutcome>;
@@ -85,12 +93,26 @@ impl Offers for Facilitator {
         Facilitator::write_offer(self, service, resource, error, out)
     }
 
+    fn write_offer_v1(
+        &self,
+        service: Amount,
+        resource: ResourceRef<'_>,
+        error: &str,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        Facilitator::write_offer_v1(self, service, resource, error, out)
+    }
+
     fn networks(&self) -> Vec<NetworkInfo> {
         Facilitator::networks(self)
     }
 }
 
 impl Payments for Facilitator {
+    fn in_version_2(&self, payment: v1::PaymentPayload) -> Result<PaymentPayload, v1::UnknownName> {
+        Facilitator::in_version_2(self, payment)
+    }
+
     fn pay(&self, payload: PaymentPayload, sale: Sale, waiting: Waiting) -> BoxFuture<'_, PayOutcome> {
         async move { Facilitator::pay_for(self, payload, sale, &waiting).await }.boxed()
     }

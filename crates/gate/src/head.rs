@@ -1,5 +1,5 @@
-//! What a request's head says, read as if an attacker wrote it: path, payment
-//! header, names, and the URL that an offer repeats.
+//! What a request's head says, read as if an attacker wrote it: path, names, and the URL
+//! that an offer repeats. Its payment is read in `shown`.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -7,17 +7,14 @@ use std::net::IpAddr;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName};
 use http::request::Parts;
 use quittance_facilitator::{Caller, Callers};
-use quittance_protocol::{
-    HEADER_BYTES_MAX, HeaderError, IdentifierHash, MalformedIdentifier, PAYMENT_SIGNATURE, PaymentPayload,
-    X402_VERSION, decode_header,
-};
-use serde_json::Value;
+use quittance_protocol::{IdentifierHash, MalformedIdentifier, PAYMENT_SIGNATURE, PaymentPayload, v1};
 
 use crate::{GateError, Limits};
 
-const PAYMENT: HeaderName = HeaderName::from_static(PAYMENT_SIGNATURE);
-/// Version 1's payment header. Its presence explains a refusal, nothing more.
-const X_PAYMENT: HeaderName = HeaderName::from_static("x-payment");
+/// Version 2's payment header.
+pub(crate) const PAYMENT: HeaderName = HeaderName::from_static(PAYMENT_SIGNATURE);
+/// Version 1's.
+pub(crate) const X_PAYMENT: HeaderName = HeaderName::from_static(v1::X_PAYMENT);
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -26,9 +23,6 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 const IDEMPOTENCY_KEY_FORM: &str =
     "an Idempotency-Key is one header of 1 to 255 visible characters; send one, or none";
-
-/// Different payments of one request that are looked up in the books: each is a read.
-const PAYMENTS_MAX: usize = 4;
 
 /// What a server knows of a request besides the request itself.
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +149,12 @@ pub(crate) fn resource_url(head: &Parts, arrival: &Arrival<'_>, public_url: Opti
 
 /// Whether the request tries to pay. Credentials beside it do not count then.
 pub(crate) fn has_payment(headers: &HeaderMap) -> bool {
-    headers.contains_key(PAYMENT)
+    headers.contains_key(PAYMENT) || headers.contains_key(X_PAYMENT)
+}
+
+/// Whether its receipt is read in version 1's header.
+pub(crate) fn pays_in_version_1(headers: &HeaderMap) -> bool {
+    headers.contains_key(X_PAYMENT)
 }
 
 /// What the client calls its purchase: the payment's identifier and the request's
@@ -182,72 +181,4 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
     let key = first.to_str().map_err(|_| IDEMPOTENCY_KEY_FORM)?;
     let fits = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) && values.next().is_none();
     if fits { Ok(Some(key)) } else { Err(IDEMPOTENCY_KEY_FORM) }
-}
-
-/// What a request shows for its payment.
-#[derive(Debug)]
-pub(crate) enum Shown {
-    Nothing,
-    /// One payment, however often it was written.
-    One(Box<PaymentPayload>),
-    /// Different values. Those that can be read may be on record; whether there are
-    /// more than are looked at.
-    Several(Vec<PaymentPayload>, bool),
-    /// It cannot be read, or speaks another version.
-    Unreadable(GateError),
-}
-
-/// The payment that came with the request, if one did.
-///
-/// A proxy or a client's middleware that appends on a retry sends the header twice,
-/// or joins its values with commas (RFC 9110, section 5.3; base64 has none): equal
-/// values are one. Beside an empty one, or one that is no base64, none is taken.
-pub(crate) fn shown(headers: &HeaderMap) -> Shown {
-    let lines = headers.get_all(PAYMENT);
-    let Some(first) = lines.iter().next() else {
-        let v1 = headers.contains_key(X_PAYMENT);
-        return if v1 { Shown::Unreadable(GateError::PaymentVersion) } else { Shown::Nothing };
-    };
-    let mut values: Vec<&[u8]> = Vec::with_capacity(1);
-    let (mut junk, mut more) = (false, false);
-    for value in lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
-        let value = value.trim_ascii();
-        if !is_base64(value) {
-            junk = true;
-        } else if !values.contains(&value) {
-            if values.len() == PAYMENTS_MAX {
-                more = true;
-                break;
-            }
-            values.push(value);
-        }
-    }
-    match values[..] {
-        [] => read(first.as_bytes()).map_or_else(Shown::Unreadable, |payment| Shown::One(Box::new(payment))),
-        [one] if !junk => read(one).map_or_else(Shown::Unreadable, |payment| Shown::One(Box::new(payment))),
-        _ => Shown::Several(values.iter().filter_map(|value| read(value).ok()).collect(), more),
-    }
-}
-
-/// Whether it may be a payment at all: JSON as it is has commas, too.
-fn is_base64(value: &[u8]) -> bool {
-    let letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(byte);
-    !value.is_empty() && value.iter().all(letter)
-}
-
-fn read(value: &[u8]) -> Result<PaymentPayload, GateError> {
-    if value.len() > HEADER_BYTES_MAX {
-        return Err(HeaderError::TooLong.into());
-    }
-    let text = str::from_utf8(value).map_err(|_| HeaderError::NotBase64)?;
-    let value: Value = decode_header(text)?;
-    // The version first: an older payload has another shape, and "wrong
-    // version" tells its sender more than "wrong shape".
-    match value.get("x402Version") {
-        Some(version) if version.as_u64() == Some(X402_VERSION) => {}
-        Some(_) => return Err(GateError::PaymentVersion),
-        None => return Err(HeaderError::WrongShape("x402Version is missing".to_owned()).into()),
-    }
-    let payload = serde_json::from_value(value).map_err(|e| HeaderError::WrongShape(e.to_string()))?;
-    Ok(payload)
 }

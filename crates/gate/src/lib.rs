@@ -25,6 +25,7 @@ mod replay;
 mod run;
 mod several;
 mod shared;
+mod shown;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod unserved;

@@ -13,10 +13,11 @@ use crate::answers::{self, PAYMENT_REQUIRED_MESSAGE, PAYMENT_REQUIRED_TEXT};
 use crate::body::Body;
 use crate::bytes::{Held, Sender, SharedBody};
 use crate::error::GateError;
-use crate::head::{self, Shown};
+use crate::head;
 use crate::pricing::NoPrice;
 use crate::recall::recalled;
 use crate::shared::Shared;
+use crate::shown::{Shown, shown};
 use crate::visit::Visit;
 use crate::{intake, several, unserved};
 
@@ -64,7 +65,7 @@ pub(crate) async fn quote<B: HttpBody<Data = Bytes>>(
     paying: bool,
     body: B,
 ) -> Result<Asked, Response<Body>> {
-    let shown = head::shown(&visit.head.headers);
+    let shown = shown(&visit.head.headers, &*shared.facilitator);
     if let Err(error) = head::check_head(&visit.head, &shared.limits) {
         return Err(refused_unread(shared, visit, paying.then_some(shown), Some(body), &error).await);
     }
@@ -108,12 +109,12 @@ pub(crate) async fn quote<B: HttpBody<Data = Bytes>>(
     };
     let payment = match shown {
         Shown::One(payment) => *payment,
-        Shown::Several(payments, more) => {
+        Shown::Several(all) => {
             let fingerprint = visit.fingerprint(&body);
-            if let Some(known) = several::answer(shared, visit, &payments, more, Some(fingerprint)).await {
+            if let Some(known) = several::answer(shared, visit, &all, Some(fingerprint)).await {
                 return Err(known);
             }
-            return Err(unpaid_because(shared, price.service, &resource, &GateError::PaymentRepeated));
+            return Err(unpaid_because(shared, price.service, &resource, &all.error));
         }
         shown => return Err(unpaid_as_shown(shared, price.service, &resource, &shown)),
     };
@@ -159,9 +160,9 @@ async fn not_priced(
                 None => unserved::refused(shared, payment, none.answer()).await,
             }
         }
-        Shown::Several(payments, more) => {
+        Shown::Several(all) => {
             let fingerprint = visit.fingerprint(body);
-            let known = several::answer(shared, visit, payments, *more, Some(fingerprint)).await;
+            let known = several::answer(shared, visit, all, Some(fingerprint)).await;
             known.unwrap_or_else(|| none.answer())
         }
         Shown::Nothing | Shown::Unreadable(_) => none.answer(),
@@ -205,6 +206,7 @@ pub(crate) fn unpaid(
         description: listed.map(|info| info.description.as_str()),
         mime_type: listed.map(|info| info.mime_type.as_str()),
     };
+    let whole = resource;
     let mut offer = Vec::with_capacity(OFFER_BYTES);
     let mut written = shared.facilitator.write_offer(service, resource, error, &mut offer);
     if offer.len() > OFFER_BYTES_MAX
@@ -220,7 +222,17 @@ pub(crate) fn unpaid(
         return answers::trouble(&GateError::UrlNotNamed { max });
     }
     match written {
-        Ok(()) => answers::offer(offer, code.unwrap_or(ErrorCode::PaymentRequired), message),
+        Ok(()) => {
+            let code = code.unwrap_or(ErrorCode::PaymentRequired);
+            answers::offer(offer, in_version_1(shared, service, whole, error), code, message)
+        }
         Err(nothing) => answers::nothing_to_offer(&nothing, code.is_some()),
     }
+}
+
+/// The offer as clients of x402 version 1 read it, from the body; `None` where no network
+/// that is open has a name in it.
+fn in_version_1(shared: &Shared, service: Amount, resource: ResourceRef<'_>, error: &str) -> Option<Vec<u8>> {
+    let mut offer = Vec::with_capacity(OFFER_BYTES);
+    shared.facilitator.write_offer_v1(service, resource, error, &mut offer).then_some(offer)
 }

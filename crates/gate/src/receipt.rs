@@ -4,7 +4,9 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONNECTION, ETAG, HeaderMap, HeaderName, HeaderValue};
 use http::response::Parts;
 use quittance_facilitator::{AnswerObject, PaidFacts, Sealed, StoredAnswer, StoredObject, Usage};
-use quittance_protocol::{PAYMENT_REQUIRED, PAYMENT_RESPONSE, SettleResponse, encode_header};
+use quittance_protocol::{
+    PAYMENT_REQUIRED, PAYMENT_RESPONSE, SettleResponse, decode_header, encode_header, v1,
+};
 
 /// Where the payment stands, for clients that read headers only.
 pub(crate) const PAYMENT_STATE: HeaderName = HeaderName::from_static("payment-state");
@@ -22,7 +24,7 @@ pub(crate) fn invites_repetition(status: StatusCode) -> bool {
 /// Headers that are the gate's to set; what a handler says under these names
 /// would be believed by clients as if the gate had said it.
 const OURS: [&str; 5] =
-    [PAYMENT_REQUIRED, PAYMENT_RESPONSE, "x-payment-response", "payment-state", "x-should-retry"];
+    [PAYMENT_REQUIRED, PAYMENT_RESPONSE, v1::X_PAYMENT_RESPONSE, "payment-state", "x-should-retry"];
 
 /// Headers of one connection or one moment (RFC 9110, section 7.6.1), which a
 /// replay must not repeat, and the length, which is computed anew. A cookie is a
@@ -67,6 +69,17 @@ pub(crate) fn stamp(
     headers.insert(PAYMENT_STATE, HeaderValue::from_static(state));
     let caching = private(headers);
     headers.insert(CACHE_CONTROL, caching);
+}
+
+/// Says the receipt of an answer in x402 version 1, too, to who paid in it.
+pub(crate) fn say_in_version_1(headers: &mut HeaderMap) {
+    let Some(receipt) = headers.get(PAYMENT_RESPONSE).and_then(|value| value.to_str().ok()) else { return };
+    let Ok(receipt) = decode_header::<SettleResponse>(receipt) else { return };
+    if let Ok(header) = encode_header(&v1::receipt(&receipt, None))
+        && let Ok(value) = HeaderValue::from_str(&header)
+    {
+        headers.insert(HeaderName::from_static(v1::X_PAYMENT_RESPONSE), value);
+    }
 }
 
 /// `private`, unless the handler asked for stricter: one customer's paid answer

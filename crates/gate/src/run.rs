@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use quittance_facilitator::{Draft, Grant, PayOutcome, Sealed, Step, Trouble, Waiting, note_trouble};
-use quittance_protocol::{PAYMENT_SIGNATURE, PaymentId, RetryAction, SettleResponse};
+use quittance_protocol::{PAYMENT_SIGNATURE, PaymentId, RetryAction, SettleResponse, v1};
 use quittance_quote::Price;
 use tokio::time::{Instant, timeout};
 
@@ -29,7 +29,7 @@ use crate::{GateError, answers, intake, receipt, replay};
 /// Headers of a paid request that its handler does not get. Nothing behind the gate needs
 /// the payment itself, and a log or an upstream that kept it could ask for the stored
 /// answer. What is kept is the whole answer, of which a replay may ask for a part.
-pub const WITHHELD: [&str; 3] = [PAYMENT_SIGNATURE, "range", "if-range"];
+pub const WITHHELD: [&str; 4] = [PAYMENT_SIGNATURE, v1::X_PAYMENT, "range", "if-range"];
 
 /// What runs the handler, once or never.
 pub(crate) type Handler =

@@ -12,6 +12,7 @@ use crate::answers;
 use crate::body::Body;
 use crate::recall::recalled;
 use crate::shared::Shared;
+use crate::shown::Several;
 use crate::visit::Visit;
 
 /// What the books say of them: of one that may still land that it is pending; of one
@@ -23,8 +24,7 @@ use crate::visit::Visit;
 pub(crate) async fn answer(
     shared: &Arc<Shared>,
     visit: &Visit,
-    payments: &[PaymentPayload],
-    more: bool,
+    Several { payments, more, .. }: &Several,
     fingerprint: Option<Fingerprint>,
 ) -> Option<Response<Body>> {
     let mut settled: Vec<(&PaymentPayload, Option<SettleResponse>)> = Vec::new();
@@ -49,6 +49,6 @@ pub(crate) async fn answer(
         }
     }
     let on_record = settled.into_iter().next();
-    (more || on_record.is_some())
+    (*more || on_record.is_some())
         .then(|| answers::send_one(on_record.and_then(|(_, receipt)| receipt).as_ref()))
 }

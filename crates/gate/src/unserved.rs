@@ -11,9 +11,9 @@ use quittance_facilitator::PayOutcome;
 use quittance_protocol::{Amount, BodyDigest, Fingerprint, PaymentPayload};
 
 use crate::body::Body;
-use crate::head::Shown;
 use crate::recall::recalled;
 use crate::shared::Shared;
+use crate::shown::Shown;
 use crate::visit::Visit;
 use crate::{GateError, answers, intake, receipt, several};
 
@@ -33,8 +33,8 @@ pub(crate) async fn answer<B: HttpBody<Data = Bytes>>(
 ) -> Response<Body> {
     let payment = match shown {
         Shown::One(payment) => payment,
-        Shown::Several(payments, more) => {
-            let known = several::answer(shared, visit, payments, *more, None).await;
+        Shown::Several(all) => {
+            let known = several::answer(shared, visit, all, None).await;
             return known.unwrap_or_else(|| answers::trouble(error));
         }
         Shown::Nothing | Shown::Unreadable(_) => return answers::trouble(error),

@@ -3,6 +3,7 @@
 mod amount;
 mod attempt;
 mod block_time;
+mod dialect;
 mod endpoint;
 mod episode;
 mod error_code;
@@ -14,12 +15,14 @@ mod key;
 mod network;
 mod secret;
 mod terms;
-mod wire;
+pub mod v1;
+mod v2;
 mod words;
 
 pub use amount::{Amount, AmountError, ParseAmountError, USDC_DECIMALS};
 pub use attempt::{DurableAttempt, SendOutcome, SignedBytes};
 pub use block_time::{BLOCK_MS_ASSUMED, BlockTime, blocks_in, look_pause_ms};
+pub use dialect::{Dialect, NotAsked, Said};
 pub use endpoint::{EndpointReport, EndpointState, MethodCount};
 pub use episode::Episode;
 pub use error_code::ErrorCode;
@@ -36,7 +39,7 @@ pub use key::{
 pub use network::{Family, Network, NetworkError};
 pub use secret::Secret;
 pub use terms::{SellerTerms, Term};
-pub use wire::{
+pub use v2::{
     Breakdown, MalformedIdentifier, PaymentPayload, PaymentRequired, PaymentRequirements, ResourceInfo,
     ResourceRef, RetryAction, SettleRequest, SettleResponse, SupportedKind, SupportedResponse, VerifyRequest,
     VerifyResponse, X402_VERSION,

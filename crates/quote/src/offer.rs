@@ -1,6 +1,6 @@
 //! Offers: a service price plus a network's surcharge, as an element of `accepts`.
 
-use quittance_protocol::{Amount, Breakdown, Network, PaymentRequirements, USDC_DECIMALS};
+use quittance_protocol::{Amount, Breakdown, Network, PaymentRequirements, USDC_DECIMALS, v1};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -75,6 +75,9 @@ pub fn requirements(
 pub struct OfferTemplate {
     gas: Amount,
     parts: Vec<Part>,
+    /// The same in x402 version 1, from behind its opening brace; `None` where that has no
+    /// name for the network.
+    v1: Option<Vec<Part>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,19 +108,27 @@ impl OfferTemplate {
         marked.max_amount_required = Some(name(0));
         let breakdown = Breakdown { service_usdc: name(1), gas_usdc: gas.to_usdc(), total_usdc: name(2) };
         marked.extra.insert("breakdown".into(), json!(breakdown));
-        let text = json_text(&marked)?;
-        let mut parts = Vec::new();
-        for (index, piece) in text.split(mark.as_str()).enumerate() {
-            let mut rest = piece;
-            if index > 0 {
-                let (name, hole) =
-                    holes.iter().find(|(name, _)| piece.starts_with(name)).ok_or(QuoteError::NoTemplate)?;
-                parts.push(hole.clone());
-                rest = piece.get(name.len()..).unwrap_or("");
+        let parts_of = |text: &str| {
+            let mut parts = Vec::new();
+            for (index, piece) in text.split(mark.as_str()).enumerate() {
+                let mut rest = piece;
+                if index > 0 {
+                    let (name, hole) = holes
+                        .iter()
+                        .find(|(name, _)| piece.starts_with(name))
+                        .ok_or(QuoteError::NoTemplate)?;
+                    parts.push(hole.clone());
+                    rest = piece.get(name.len()..).unwrap_or("");
+                }
+                parts.push(Part::Text(rest.to_owned()));
             }
-            parts.push(Part::Text(rest.to_owned()));
-        }
-        Ok(Self { gas, parts })
+            Ok::<_, QuoteError>(parts)
+        };
+        let in_v1 = v1::PaymentRequirements::of(&marked).map(|offer| {
+            let text = json_text(&offer)?;
+            parts_of(text.strip_prefix('{').ok_or(QuoteError::NoTemplate)?)
+        });
+        Ok(Self { gas, parts: parts_of(&json_text(&marked)?)?, v1: in_v1.transpose()? })
     }
 
     /// The surcharge it was made for.
@@ -128,23 +139,42 @@ impl OfferTemplate {
     /// Appends the offer of `service`: byte for byte the JSON of
     /// [`requirements`]. Nothing is appended on an error.
     pub fn write(&self, service: Amount, out: &mut Vec<u8>) -> Result<(), QuoteError> {
-        let total = service.checked_add(self.gas)?;
-        if total == Amount::ZERO {
-            return Err(QuoteError::NothingToPay);
-        }
-        for part in &self.parts {
-            match part {
-                Part::Text(text) => out.extend_from_slice(text.as_bytes()),
-                Part::Total => total.write_digits(out),
-                Part::ServiceUsdc => service.write_usdc(out),
-                Part::TotalUsdc => total.write_usdc(out),
-            }
-        }
+        let total = self.total(service)?;
+        write_parts(&self.parts, service, total, out);
         Ok(())
+    }
+
+    /// Appends the same offer in x402 version 1. `sold` is what its elements say of the
+    /// resource, as the members of a JSON object. `false`, and nothing appended, where
+    /// version 1 does not know the network.
+    pub fn write_v1(&self, service: Amount, sold: &[u8], out: &mut Vec<u8>) -> Result<bool, QuoteError> {
+        let Some(parts) = &self.v1 else { return Ok(false) };
+        let total = self.total(service)?;
+        out.push(b'{');
+        out.extend_from_slice(sold);
+        out.push(b',');
+        write_parts(parts, service, total, out);
+        Ok(true)
+    }
+
+    fn total(&self, service: Amount) -> Result<Amount, QuoteError> {
+        let total = service.checked_add(self.gas)?;
+        if total == Amount::ZERO { Err(QuoteError::NothingToPay) } else { Ok(total) }
     }
 }
 
-fn json_text(offer: &PaymentRequirements) -> Result<String, QuoteError> {
+fn write_parts(parts: &[Part], service: Amount, total: Amount, out: &mut Vec<u8>) {
+    for part in parts {
+        match part {
+            Part::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Part::Total => total.write_digits(out),
+            Part::ServiceUsdc => service.write_usdc(out),
+            Part::TotalUsdc => total.write_usdc(out),
+        }
+    }
+}
+
+fn json_text<T: Serialize>(offer: &T) -> Result<String, QuoteError> {
     serde_json::to_string(offer).map_err(|_| QuoteError::NoTemplate)
 }
 

@@ -6,7 +6,7 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use actix_web::web::{BytesMut, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures::StreamExt as _;
-use quittance_protocol::{ErrorCode, VerifyRequest, X402_VERSION, parse_json_strict};
+use quittance_protocol::{Dialect, ErrorCode, NotAsked, VerifyRequest, parse_json_strict};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -25,14 +25,14 @@ const RETRY_SECONDS: &str = "2";
 
 type Refused = Box<HttpResponse>;
 
-/// The request, or the answer to what is none: 415, 413, 408, 503 or 400. The payment in
-/// it is nobody's business yet.
+/// The request and the version it came in, or the answer to what is none: 415, 413, 408,
+/// 503 or 400. The payment in it is nobody's business yet.
 pub(crate) async fn read(
     req: &HttpRequest,
     payload: Payload,
     held: Held,
     body_max: Duration,
-) -> Result<VerifyRequest, Refused> {
+) -> Result<(VerifyRequest, Dialect), Refused> {
     check_type(req.headers())?;
     let body = timeout(body_max, collect(payload, held)).await.map_err(|_| {
         refused(HttpResponse::RequestTimeout(), "body_too_slow", "the body did not arrive in time")
@@ -75,35 +75,31 @@ async fn collect(mut payload: Payload, mut held: Held) -> Result<BytesMut, Refus
     Ok(body)
 }
 
-/// 400 is only for bodies that are not the API's shape; everything about the
-/// payment itself is answered with 200 and a code.
-fn parse(body: &[u8], path: &str) -> Result<VerifyRequest, Refused> {
+/// 400 is only for bodies that are not the API's shape, in the version that they say;
+/// everything about the payment itself is answered with 200 and a code.
+fn parse(body: &[u8], path: &str) -> Result<(VerifyRequest, Dialect), Refused> {
     let value = parse_json_strict(body, BODY_JSON_DEPTH_MAX).map_err(bad)?;
-    let other_version = other_version(&value, path);
-    serde_json::from_value(value).map_err(|error| {
-        let told = other_version.map(|answer| Box::new(HttpResponse::Ok().json(answer)));
-        told.unwrap_or_else(|| bad(error.to_string()))
+    let network = value.pointer("/paymentRequirements/network").and_then(Value::as_str).map(str::to_owned);
+    Dialect::read(value).map_err(|error| {
+        let code = match error {
+            NotAsked::Version => ErrorCode::InvalidX402Version,
+            NotAsked::Network(_) => ErrorCode::InvalidNetwork,
+            NotAsked::Shape(..) => return bad(error.to_string()),
+        };
+        let answer = told(path, code, &error.to_string(), &network.unwrap_or_default());
+        Box::new(HttpResponse::Ok().json(answer))
     })
 }
 
-/// What a server of another x402 version is told, in the fields that all versions share:
-/// its request is one of the API, only not of this version (x402 specification v1,
-/// "Facilitator Interface").
-fn other_version(request: &Value, path: &str) -> Option<Value> {
-    let version = request.get("x402Version")?.as_u64().filter(|version| *version != X402_VERSION)?;
-    let part = |name| request.get(name).filter(|part| part.is_object());
-    let (_, requirements) = part("paymentPayload").zip(part("paymentRequirements"))?;
-    let network = requirements.get("network").and_then(Value::as_str).unwrap_or_default();
-    let code = ErrorCode::InvalidX402Version;
-    let message = format!(
-        "x402 version {version} is not spoken here; send version {X402_VERSION}, networks by their CAIP-2 names"
-    );
-    Some(if path == "/settle" {
+/// A refusal in the fields that all versions share: a server of whichever reads and shows
+/// them (x402 specification v1, "Facilitator Interface").
+fn told(path: &str, code: ErrorCode, message: &str, network: &str) -> Value {
+    if path == "/settle" {
         json!({ "success": false, "errorReason": code, "errorMessage": message, "transaction": "",
                 "network": network })
     } else {
         json!({ "isValid": false, "invalidReason": code, "invalidMessage": message })
-    })
+    }
 }
 
 fn bad(message: String) -> Refused {
@@ -137,34 +133,61 @@ mod tests {
         let odd = format!(
             r#"{{"x402Version":7,"paymentPayload":{{"x402Version":7,"accepted":{terms},"payload":null}},"paymentRequirements":{terms}}}"#
         );
-        assert!(parse(odd.as_bytes(), "/verify").is_ok(), "odd values are answered with a code");
+        assert_eq!(
+            parse(odd.as_bytes(), "/verify").unwrap_err().status(),
+            200,
+            "odd values are answered with a code"
+        );
     }
 
-    /// A server of version 1 reads `invalidReason` and `errorReason` and shows them; of a
-    /// 400 about a field that its version has not got, nobody learns what is wrong.
-    #[test]
-    fn a_version_1_request_is_answered_in_words_that_its_server_reads() {
+    fn v1_request() -> Value {
         let terms = json!({ "scheme": "exact", "network": "base", "maxAmountRequired": "1", "asset": "0xa",
             "payTo": "0xb", "resource": "http://a/", "description": "", "mimeType": "", "maxTimeoutSeconds": 60 });
         let payload = json!({ "x402Version": 1, "scheme": "exact", "network": "base", "payload": {} });
-        let request = json!({ "x402Version": 1, "paymentPayload": payload, "paymentRequirements": terms });
-        let said = |path| {
-            let answer = parse(request.to_string().as_bytes(), path).unwrap_err();
-            assert_eq!(answer.status(), 200, "{path}");
-            other_version(&request, path).unwrap()
-        };
-        let (verify, settle) = (said("/verify"), said("/settle"));
-        assert_eq!(verify["isValid"], false);
-        assert_eq!(verify["invalidReason"], "invalid_x402_version");
-        assert_eq!(settle["success"], false);
-        assert_eq!(settle["errorReason"], "invalid_x402_version");
-        assert_eq!((&settle["transaction"], &settle["network"]), (&json!(""), &json!("base")));
+        json!({ "x402Version": 1, "paymentPayload": payload, "paymentRequirements": terms })
+    }
+
+    #[test]
+    fn a_version_1_request_is_read_as_the_same_question() {
+        let (request, dialect) = parse(v1_request().to_string().as_bytes(), "/verify").unwrap();
+        assert_eq!(dialect, Dialect::V1(None));
+        assert_eq!(request.payment_requirements.network, "eip155:8453");
+        assert_eq!(request.payment_payload.accepted, request.payment_requirements);
         // Without its two parts it is no request of any version.
         for part in ["paymentPayload", "paymentRequirements"] {
-            let mut half = request.clone();
+            let mut half = v1_request();
             half[part] = json!("x");
             assert_eq!(parse(half.to_string().as_bytes(), "/verify").unwrap_err().status(), 400, "{part}");
         }
+    }
+
+    /// Servers read `invalidReason` and `errorReason` and show them; of a 400 about a field
+    /// that their version has not got, nobody learns what is wrong.
+    #[test]
+    fn what_is_of_no_version_or_no_network_is_answered_in_words_that_servers_read() {
+        let mut other = v1_request();
+        other["x402Version"] = json!(3);
+        let mut mixed = v1_request();
+        mixed["paymentPayload"]["x402Version"] = json!(2);
+        let mut caip = v1_request();
+        caip["paymentRequirements"]["network"] = json!("eip155:8453");
+        for request in [other, mixed, caip] {
+            for path in ["/verify", "/settle"] {
+                assert_eq!(
+                    parse(request.to_string().as_bytes(), path).unwrap_err().status(),
+                    200,
+                    "{request}"
+                );
+            }
+        }
+        let verify = told("/verify", ErrorCode::InvalidX402Version, "why", "base");
+        assert_eq!(
+            verify,
+            json!({ "isValid": false, "invalidReason": "invalid_x402_version", "invalidMessage": "why" })
+        );
+        let settle = told("/settle", ErrorCode::InvalidNetwork, "why", "base");
+        assert_eq!((&settle["success"], &settle["errorReason"]), (&json!(false), &json!("invalid_network")));
+        assert_eq!((&settle["transaction"], &settle["network"]), (&json!(""), &json!("base")));
     }
 
     #[test]

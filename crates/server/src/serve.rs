@@ -108,26 +108,27 @@ impl Shared {
 async fn verify(shared: Data<Shared>, req: HttpRequest, payload: web::Payload) -> HttpResponse {
     let asker = shared.asker(&req);
     let held = shared.bodies.begin(asker.caller);
-    let request = match intake::read(&req, payload, held, shared.body_max).await {
-        Ok(request) => request,
+    let (request, dialect) = match intake::read(&req, payload, held, shared.body_max).await {
+        Ok(read) => read,
         Err(answer) => return *answer,
     };
     let answer = shared.facilitator.verify(request, asker).await;
     let seconds = answer.other.get("retry_after_seconds").and_then(serde_json::Value::as_u64);
-    said(answer.invalid_reason, seconds).json(answer)
+    said(answer.invalid_reason, seconds).json(dialect.verified(answer))
 }
 
 async fn settle(shared: Data<Shared>, req: HttpRequest, payload: web::Payload) -> HttpResponse {
     let asker = shared.asker(&req);
     let held = shared.bodies.begin(asker.caller);
-    let request = match intake::read(&req, payload, held, shared.body_max).await {
-        Ok(request) => request,
+    let (request, dialect) = match intake::read(&req, payload, held, shared.body_max).await {
+        Ok(read) => read,
         Err(answer) => return *answer,
     };
     let answer = shared.facilitator.settle(request, asker).await;
-    let response = answer.response;
+    let (code, seconds) = (answer.response.error_reason, answer.response.retry_after_seconds);
+    let response = dialect.settled(answer.response);
     let Some(telling) = answer.telling else {
-        return said(response.error_reason, response.retry_after_seconds).json(response);
+        return said(code, seconds).json(response);
     };
     match serde_json::to_vec(&response) {
         Ok(bytes) => {

@@ -99,6 +99,12 @@ pub(crate) fn identity(link: &Link, net: Net, payload: &PaymentPayload) -> Optio
     Some(Identity { key, payer, digests, is_signed: true })
 }
 
+/// What both chains read of the amount that is signed.
+pub(crate) fn amount(link: &Link, net: Net, payload: &Value) -> Option<Amount> {
+    let number = key_in(payload)?;
+    link.world.with(|w| paid(w, net, number, [0; 32])).map(|payment| payment.facts.amount)
+}
+
 /// What both chains read back out of the ledger.
 pub(crate) fn revived(link: &Link, net: Net, form: &Value) -> Result<Verified, Unreadable> {
     let bad = || Unreadable("not a payment of this world".to_owned());
@@ -203,6 +209,10 @@ impl FakeBase {
 impl Decode for FakeBase {
     fn identify(&self, payload: &PaymentPayload) -> Option<Identity> {
         identity(&self.link, Net::Base, payload)
+    }
+
+    fn amount(&self, payload: &Value) -> Option<Amount> {
+        amount(&self.link, Net::Base, payload)
     }
 
     fn revive(&self, form: &Value) -> Result<Verified, Unreadable> {

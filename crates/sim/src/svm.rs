@@ -10,14 +10,14 @@ use quittance_facilitator::chain::{
     Watch, Watched,
 };
 use quittance_protocol::{
-    Deadline, DurableAttempt, ErrorCode, Evidence, Landing, Network, PaymentKey, PaymentPayload, SignedBytes,
-    Standing, UnixSeconds,
+    Amount, Deadline, DurableAttempt, ErrorCode, Evidence, Landing, Network, PaymentKey, PaymentPayload,
+    SignedBytes, Standing, UnixSeconds,
 };
 use serde_json::{Map, Value, json};
 
 use crate::base::{Act, Tx};
 use crate::canary::Canary;
-use crate::evm::{identity, local, number_of, rejected, revived};
+use crate::evm::{amount, identity, local, number_of, rejected, revived};
 use crate::nodes::{encode, send, solana_tx};
 use crate::plan::Net;
 use crate::solana::{BLOCKHASH_SLOTS, FINALIZED_SLOTS, STATUS_CACHE_SLOTS, slot};
@@ -59,6 +59,10 @@ impl FakeSolana {
 impl Decode for FakeSolana {
     fn identify(&self, payload: &PaymentPayload) -> Option<Identity> {
         identity(&self.link, Net::Solana, payload)
+    }
+
+    fn amount(&self, payload: &Value) -> Option<Amount> {
+        amount(&self.link, Net::Solana, payload)
     }
 
     fn revive(&self, form: &Value) -> Result<Verified, Unreadable> {

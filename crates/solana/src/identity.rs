@@ -1,12 +1,13 @@
 //! What a payload says of itself before anything of it is compared: enough to
 //! find it in the books.
 
-use quittance_protocol::{Network, PaymentKey, PaymentPayload, SvmExactPayload};
+use quittance_protocol::{Amount, Network, PaymentKey, PaymentPayload, SvmExactPayload};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::inspect::check_signature;
-use crate::message::WireTransaction;
-use crate::message::decode_base64;
+use crate::instructions as layout;
+use crate::message::{WireTransaction, decode_base64, program};
 
 const SIGNERS: usize = 2;
 const PAYER: usize = 1;
@@ -40,4 +41,18 @@ pub fn identify(network: &Network, payload: &PaymentPayload) -> Option<SolanaIde
         digest: Sha256::digest(signature).into(),
         is_signed: check_signature(&transaction).is_ok(),
     })
+}
+
+/// What the first transfer of the payload's transaction moves: the inspection takes no
+/// transaction with another one.
+pub(crate) fn amount(payload: &Value) -> Option<Amount> {
+    let exact: SvmExactPayload = serde::Deserialize::deserialize(payload).ok()?;
+    let raw = decode_base64(&exact.transaction).ok()?;
+    let transaction = WireTransaction::decode(&raw).ok()?;
+    let moved = transaction
+        .instructions
+        .iter()
+        .filter(|instruction| program(&transaction, instruction) == Some(&layout::TOKEN))
+        .find_map(|instruction| layout::parse_transfer_checked(instruction.data))?;
+    Some(Amount::new(moved.0))
 }

@@ -48,9 +48,10 @@ async fn a_402_carries_the_offer_in_header_and_body_and_pays_nothing() {
     assert_eq!(offer["resource"]["mimeType"], "application/json");
     assert_eq!(offer["accepts"][0]["amount"], "12000");
     let body = answer.json();
-    for field in ["x402Version", "error", "resource", "accepts"] {
-        assert_eq!(body[field], offer[field], "{field}");
-    }
+    assert_eq!((&body["x402Version"], &body["error"]), (&json!(1), &offer["error"]));
+    assert_eq!(body["accepts"][0]["network"], "base");
+    assert_eq!(body["accepts"][0]["maxAmountRequired"], "12000");
+    assert_eq!(body["accepts"][0]["resource"], offer["resource"]["url"]);
     assert_eq!(body["code"], "payment_required");
     assert_eq!(body["retry_action"], "pay");
     assert_eq!(body["payment_state"], "none");
@@ -241,8 +242,9 @@ async fn unreadable_payments_get_a_fresh_offer_and_write_nothing() {
 }
 
 #[actix_web::test]
-async fn a_version_1_payment_header_is_told_the_version() {
-    let answer = unpaid_answer(TestRequest::post().uri("/gen").insert_header(("x-payment", "e30="))).await;
+async fn a_version_2_payment_in_version_1s_header_is_told_the_version() {
+    let header = ("x-payment", signed(&payment()).1);
+    let answer = unpaid_answer(TestRequest::post().uri("/gen").insert_header(header)).await;
     assert_eq!(answer.decoded("payment-required")["error"], "invalid_x402_version");
 }
 

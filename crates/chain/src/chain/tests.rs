@@ -2,8 +2,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use quittance_protocol::{
-    Deadline, DurableAttempt, ErrorCode, Evidence, PaymentKey, PaymentPayload, SendOutcome, SignedBytes,
-    Standing, UnixSeconds,
+    Amount, Deadline, DurableAttempt, ErrorCode, Evidence, PaymentKey, PaymentPayload, SendOutcome,
+    SignedBytes, Standing, UnixSeconds,
 };
 use serde_json::{Map, Value};
 
@@ -15,6 +15,10 @@ struct Empty;
 
 impl Decode for Empty {
     fn identify(&self, _: &PaymentPayload) -> Option<Identity> {
+        None
+    }
+
+    fn amount(&self, _: &Value) -> Option<Amount> {
         None
     }
 

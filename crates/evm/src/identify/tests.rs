@@ -132,3 +132,18 @@ fn a_high_s_signature_names_the_payment_and_its_payer_and_holds_nothing() {
     payload.payload["signature"] = json!(alloy::primitives::hex::encode_prefixed(&bytes));
     assert!(!identify(&base(), &payload, USDC).unwrap().is_signed, "another key's");
 }
+
+/// Customers of x402 version 1 say nowhere else what they pay.
+#[test]
+fn the_amount_is_what_was_signed() {
+    use quittance_chain::Decode as _;
+    let decode = crate::EvmDecode::new(base());
+    let signed = paid(PAY_TO).payload;
+    assert_eq!(decode.amount(&signed), Some(quittance_protocol::Amount::new(13_938)));
+    for value in [json!("-1"), json!("0x1"), json!(1.5), json!("18446744073709551616"), json!(null)] {
+        let mut odd = signed.clone();
+        odd["authorization"]["value"] = value;
+        assert_eq!(decode.amount(&odd), None, "{odd}");
+    }
+    assert_eq!(decode.amount(&json!({})), None);
+}

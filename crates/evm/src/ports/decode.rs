@@ -1,7 +1,7 @@
 //! Payloads and stored forms of an EVM network.
 
 use quittance_chain::{CheckedPayment, Decode, Identity, PaymentFacts, Unreadable, Unstorable, Verified};
-use quittance_protocol::{Family, Network, PaymentPayload};
+use quittance_protocol::{Amount, EvmExactPayload, Family, Network, PaymentPayload};
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -35,6 +35,11 @@ impl Decode for EvmDecode {
         let found = identify(&self.network, payload, domain)?;
         let (key, payer, digests) = (found.key, found.payer, found.digests);
         Some(Identity { key, payer, digests, is_signed: found.is_signed })
+    }
+
+    fn amount(&self, payload: &Value) -> Option<Amount> {
+        let exact = EvmExactPayload::deserialize(payload).ok()?;
+        exact.authorization.value.to_u64().map(Amount::new)
     }
 
     fn revive(&self, form: &Value) -> Result<Verified, Unreadable> {

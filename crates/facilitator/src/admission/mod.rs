@@ -20,5 +20,6 @@ pub(crate) mod price;
 pub(crate) mod recall;
 pub(crate) mod repeats;
 pub(crate) mod room;
+pub(crate) mod version_1;
 pub(crate) mod waiting;
 pub(crate) mod way;

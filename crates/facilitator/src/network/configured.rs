@@ -163,6 +163,21 @@ impl ConfiguredNetwork {
         self.moment.terms(&self.terms, now_ms, prepare)?.write(service, out).ok()
     }
 
+    /// The same in x402 version 1, about what is `sold`; `None` also where that has no name
+    /// for the network.
+    pub(crate) fn write_offer_v1(
+        &self,
+        service: Amount,
+        sold: &[u8],
+        now_ms: i64,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        let gas = self.if_open(now_ms, |tariff| tariff.gas).ok()?;
+        let prepare = |number, terms: &NetworkTerms| self.prepared.at(gas, number, terms).ok();
+        let template = self.moment.terms(&self.terms, now_ms, prepare)?;
+        template.write_v1(service, sold, out).is_ok_and(|is_written| is_written).then_some(())
+    }
+
     /// The most a settlement may cost in wei or lamports, for a payment that
     /// was charged `gas` for it (I10).
     pub(crate) fn allowed_native(&self, gas: Amount, now_ms: i64) -> Option<u128> {

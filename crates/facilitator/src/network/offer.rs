@@ -95,6 +95,45 @@ pub(crate) fn write_offer(
     Ok(())
 }
 
+/// Appends the offer in x402 version 1, as the body of a 402 has it; nothing, and `false`,
+/// where no open network has a name in it.
+pub(crate) fn write_offer_v1(
+    networks: &[Arc<ConfiguredNetwork>],
+    now_ms: i64,
+    service: Amount,
+    resource: ResourceRef<'_>,
+    error: &str,
+    out: &mut Vec<u8>,
+) -> bool {
+    let start = out.len();
+    out.extend_from_slice(br#"{"x402Version":1,"error":"#);
+    push_json(&error, out);
+    out.extend_from_slice(br#","accepts":["#);
+    // Its clients read these of every element, and refuse an offer that lacks one.
+    let mut sold = br#""resource":"#.to_vec();
+    push_json(&resource.url, &mut sold);
+    sold.extend_from_slice(br#","description":"#);
+    push_json(&resource.description.unwrap_or_default(), &mut sold);
+    sold.extend_from_slice(br#","mimeType":"#);
+    push_json(&resource.mime_type.unwrap_or_default(), &mut sold);
+    let none = out.len();
+    for net in in_order(networks) {
+        let before = out.len();
+        if before > none {
+            out.push(b',');
+        }
+        if net.write_offer_v1(service, &sold, now_ms, out).is_none() {
+            out.truncate(before);
+        }
+    }
+    if out.len() == none {
+        out.truncate(start);
+        return false;
+    }
+    out.extend_from_slice(b"]}");
+    true
+}
+
 /// Text and plain structs of text always have a JSON form, and memory takes it.
 fn push_json<T: Serialize>(value: &T, out: &mut Vec<u8>) {
     let start = out.len();

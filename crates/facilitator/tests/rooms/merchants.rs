@@ -72,6 +72,32 @@ async fn of_many_askers_at_once_one_is_told() {
     shop.close().await;
 }
 
+/// P1: a customer who pays one server in version 1 and another in version 2 with one
+/// authorization has paid once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_authorization_in_both_versions_at_once_is_told_once() {
+    let (chain, time) = (Chain::default(), Time::default());
+    let shop = shop(&ModelDatabase::shared(), &chain, &time).await;
+    let sold = Authorization::of("payer");
+    let request = |number| if number % 2 == 0 { sold.request() } else { sold.in_version_1() };
+    let answers = join_all((0..20).map(|number| shop.facilitator.settle(request(number), "all"))).await;
+    let (told, others): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.response.success);
+    assert_eq!(told.len(), 1);
+    for other in others {
+        assert_eq!(other.response.error_reason, Some(ErrorCode::SettlementPending));
+    }
+    told.into_iter().for_each(take);
+    for number in 0..2 {
+        let later = shop.facilitator.settle(request(number), "all").await.response;
+        assert_eq!(later.error_reason, Some(ErrorCode::DuplicateSettlement), "{number}");
+        assert_eq!(later.transaction, format!("tx-{}", sold.0["nonce"]));
+        let valid = shop.facilitator.verify(request(number), "all").await;
+        assert_eq!(valid.invalid_reason, Some(ErrorCode::DuplicateSettlement), "{number}");
+    }
+    assert_eq!(chain.checks().0, 1, "and the chain was asked once");
+    shop.close().await;
+}
+
 /// A payment buys from the merchant, on the terms, under the signature it was claimed with.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_payment_is_told_to_nobody_but_whom_it_was_claimed_for() {

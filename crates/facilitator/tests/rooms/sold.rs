@@ -1,6 +1,6 @@
 //! What comes from foreign servers.
 
-use quittance_protocol::{Network, SettleRequest, SettleResponse, VerifyRequest, VerifyResponse};
+use quittance_protocol::{Dialect, Network, SettleRequest, SettleResponse, VerifyRequest, VerifyResponse};
 use serde_json::{Value, json};
 
 use super::shop::{GAS, Shop, unique};
@@ -24,6 +24,18 @@ impl Authorization {
         let payment = json!({ "x402Version": 2, "accepted": terms, "payload": self.0 });
         let request = json!({ "x402Version": 2, "paymentPayload": payment, "paymentRequirements": terms });
         serde_json::from_value(request).unwrap()
+    }
+
+    /// The same authorization as a server of version 1 sends it.
+    pub(crate) fn in_version_1(&self) -> VerifyRequest {
+        let terms = json!({
+            "scheme": "exact", "network": "base", "asset": "0xa", "payTo": "0xb",
+            "maxAmountRequired": SOLD_FOR.to_string(), "maxTimeoutSeconds": 120, "extra": {},
+            "resource": "https://shop.test/x", "description": "", "mimeType": "",
+        });
+        let payment = json!({ "x402Version": 1, "scheme": "exact", "network": "base", "payload": self.0 });
+        let request = json!({ "x402Version": 1, "paymentPayload": payment, "paymentRequirements": terms });
+        Dialect::read(request).unwrap().0
     }
 }
 

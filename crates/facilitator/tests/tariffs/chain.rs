@@ -266,6 +266,10 @@ impl Decode for State {
         None
     }
 
+    fn amount(&self, payload: &Value) -> Option<Amount> {
+        payload["amount"].as_u64().map(Amount::new)
+    }
+
     fn revive(&self, form: &Value) -> Result<Verified, Unreadable> {
         match self.illiterate.load(Ordering::SeqCst) {
             true => Err(Unreadable("of a newer release".to_owned())),

@@ -6,6 +6,7 @@
 use std::fmt::{Display, Write as _};
 
 use quittance_facilitator::NetworkInfo;
+use quittance_protocol::v1::{X_PAYMENT, X_PAYMENT_RESPONSE};
 use quittance_protocol::{Family, PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE};
 use quittance_quote::Pricing;
 use serde::Serialize;
@@ -64,14 +65,19 @@ fn flow(page: &mut Page, snapshot: &Snapshot) {
     page.text(format!(
         "1. Send the request without payment. A request that could not be served is 400 here, before any \
          price; its message, and `choices` where there are any, say what to change. Asking is free.\n\
-         2. The answer is 402. Its header `{PAYMENT_REQUIRED}` is base64 of a JSON object, which the body \
-         repeats. Choose one element of `accepts`, whose `network` you hold USDC on. Check `amount` against \
+         2. The answer is 402. Its header `{PAYMENT_REQUIRED}` is base64 of a JSON object. Choose one element of `accepts`, whose `network` you hold USDC on. Check `amount` against \
          what you are ready to spend.\n\
          3. Sign (below), and build the payment object. `accepted` is the chosen element, whole and unchanged.\n\
          4. Send the same method, URL and body again, byte for byte, with the header `{PAYMENT_SIGNATURE}`: \
          base64 (standard alphabet, padded) of the payment object's JSON.\n\
          5. 200 brings the answer, and the receipt in `{PAYMENT_RESPONSE}` (base64 of JSON: `success`, \
          `transaction`, `network`, `payer`).",
+    ));
+    page.text(format!(
+        "That is x402 version 2. Clients of version 1 pay here, too: the body of the 402 is their offer \
+         (`\"x402Version\": 1`, networks called `base` or `solana`, `maxAmountRequired`), the header `{X_PAYMENT}` takes \
+         their payment, base64 of `{{\"x402Version\": 1, \"scheme\": \"exact\", \"network\": \"<name>\", \"payload\": <the same>}}`, \
+         and `{X_PAYMENT_RESPONSE}` brings the receipt. One signature is one payment, whichever version it is sent in.",
     ));
     if let (Some(offer), Some((shown, example))) = (&snapshot.offer, snapshot.examples().next()) {
         page.text(format!(
@@ -262,7 +268,7 @@ fn bounds(page: &mut Page, limits: &Limits) {
     page.text(format!(
         "- Request body: {} bytes, sent within {} seconds, without Content-Encoding.\n\
          - Path and query: {} bytes.\n\
-         - `{PAYMENT_SIGNATURE}` header: {} bytes, exactly one.\n\
+         - `{PAYMENT_SIGNATURE}` or `{X_PAYMENT}` header: {} bytes, exactly one payment.\n\
          - One request may run for {} seconds, its answer included.\n\
          - Answers up to {} bytes are kept, and given again to the same payment.",
         limits.body_bytes_max,

@@ -1,5 +1,6 @@
 //! `/openapi.json`: OpenAPI 3.1 with an `x-402` object in each paid operation.
 
+use quittance_protocol::v1;
 use quittance_quote::Pricing;
 use serde_json::{Map, Value, json};
 
@@ -28,7 +29,8 @@ pub(super) fn write(snapshot: &Snapshot, accounts: &[AccountSecurity]) -> Value 
             "title": "Paid API",
             "version": format!("x402-v{}", snapshot.x402_version),
             "description": "Paid per request with x402, without an account. A paid operation answers 402 \
-                with an offer; sign it and repeat the request with PAYMENT-SIGNATURE.",
+                with an offer; sign it and repeat the request with PAYMENT-SIGNATURE (x402 version 2) or \
+                X-PAYMENT (version 1).",
             "x-guidance": GUIDANCE,
         },
         "servers": [{ "url": server }],
@@ -167,13 +169,14 @@ fn paid_responses(snapshot: &Snapshot, shown: &Shown) -> Value {
     if let Some(example) =
         snapshot.offer.as_ref().filter(|_| first.is_some_and(|(f, _)| std::ptr::eq(f, shown)))
     {
-        offer["example"] = json!(example);
+        offer["example"] = v1::required(example).unwrap_or_else(|| json!(example));
     }
     json!({
         "200": { "description": "Paid for and served", "headers": receipt, "content": { &shown.mime_type: {} } },
         "400": { "description": "The request has no price; nothing was charged, nothing may be retried unchanged" },
         "402": {
-            "description": "Pay one of `accepts`, or the payment that came was refused (`error` says why)",
+            "description": "Pay an offer of the header (x402 version 2) or of the body (version 1), or the payment \
+                that came was refused (`error` says why)",
             "headers": { "PAYMENT-REQUIRED": { "$ref": "#/components/headers/PaymentRequired" } },
             "content": { "application/json": offer },
         },
@@ -192,7 +195,7 @@ fn paid_responses(snapshot: &Snapshot, shown: &Shown) -> Value {
 fn headers() -> Value {
     let text = |description: &str| json!({ "description": description, "schema": { "type": "string" } });
     json!({
-        "PaymentRequired": text("Base64 of the offer's JSON; the body repeats it"),
+        "PaymentRequired": text("Base64 of the offer's JSON in x402 version 2; the body has the same in version 1"),
         "PaymentResponse": text("Base64 of the receipt's JSON"),
         "PaymentState": text("`delivered`, `refundable`, `credited` or `running`"),
     })
@@ -205,7 +208,7 @@ fn schemas() -> Value {
             "type": "object",
             "required": ["x402Version", "accepts"],
             "properties": {
-                "x402Version": { "const": 2 },
+                "x402Version": { "enum": [1, 2], "description": "2 only where version 1 has no name for a network" },
                 "error": text,
                 "code": text,
                 "message": text,
@@ -217,13 +220,16 @@ fn schemas() -> Value {
         },
         "Offer": {
             "type": "object",
-            "required": ["scheme", "network", "asset", "payTo", "amount", "maxTimeoutSeconds"],
+            "required": ["scheme", "network", "asset", "payTo", "maxAmountRequired", "maxTimeoutSeconds"],
             "properties": {
                 "scheme": { "const": "exact" },
                 "network": text,
                 "asset": text,
                 "payTo": text,
-                "amount": { "type": "string", "pattern": "^[0-9]+$" },
+                "maxAmountRequired": { "type": "string", "pattern": "^[0-9]+$" },
+                "resource": text,
+                "description": text,
+                "mimeType": text,
                 "maxTimeoutSeconds": { "type": "integer" },
                 "extra": { "type": "object" },
             },

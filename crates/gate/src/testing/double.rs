@@ -17,7 +17,7 @@ use quittance_facilitator::{
 };
 use quittance_protocol::{
     Amount, ErrorCode, Fingerprint, Network, PaymentId, PaymentKey, PaymentPayload, PaymentRequired,
-    RequestId, ResourceRef, SettleResponse,
+    RequestId, ResourceRef, SettleResponse, v1,
 };
 use serde_json::{Map, json};
 use tokio::sync::{Semaphore, watch};
@@ -319,6 +319,19 @@ impl Offers for Double {
         Ok(())
     }
 
+    fn write_offer_v1(
+        &self,
+        service: Amount,
+        resource: ResourceRef<'_>,
+        error: &str,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Ok(offer) = self.offer(service, resource, error) else { return false };
+        let Some(body) = v1::required(&offer) else { return false };
+        serde_json::to_writer(out, &body).unwrap();
+        true
+    }
+
     fn networks(&self) -> Vec<NetworkInfo> {
         vec![NetworkInfo {
             network: "eip155:8453".parse().unwrap(),
@@ -332,6 +345,12 @@ impl Offers for Double {
 }
 
 impl Payments for Double {
+    fn in_version_2(&self, payment: v1::PaymentPayload) -> Result<PaymentPayload, v1::UnknownName> {
+        let terms = json!({"scheme": "", "network": "", "asset": "0xa", "payTo": "0xb", "amount": "12000",
+            "maxTimeoutSeconds": 120});
+        payment.into_v2(serde_json::from_value(terms).unwrap())
+    }
+
     fn pay(&self, payload: PaymentPayload, sale: Sale, waiting: Waiting) -> BoxFuture<'_, PayOutcome> {
         async move {
             *self.brought.lock().unwrap() = Some((shown(&payload), false));

@@ -88,11 +88,13 @@ async fn documents_and_the_402_agree() {
         }
     }
     assert_eq!(paid, 2);
-    // The page's and the document's sample offer is the first example's.
+    // The document's sample is the body of the first example's 402, in x402 version 1.
     let sample =
         &openapi["paths"]["/gen"]["post"]["responses"]["402"]["content"]["application/json"]["example"];
-    assert!(blocks.contains(sample), "{sample}");
-    assert_eq!(sample["accepts"][0]["amount"], shown["endpoints"][0]["example"]["offers"][0]["amount"]);
+    let offer = blocks.iter().find(|block| block["accepts"].is_array()).unwrap();
+    assert_eq!((&sample["x402Version"], &offer["x402Version"]), (&json!(1), &json!(2)));
+    assert_eq!(sample["accepts"][0]["maxAmountRequired"], offer["accepts"][0]["amount"]);
+    assert_eq!(offer["accepts"][0]["amount"], shown["endpoints"][0]["example"]["offers"][0]["amount"]);
     assert!(till.log().is_empty(), "discovery went to the books");
 }
 

@@ -39,9 +39,12 @@ async fn a_402_carries_the_offer_in_header_and_body_and_pays_nothing() {
     assert_eq!(offer["resource"]["mimeType"], "application/json");
     assert_eq!(offer["accepts"][0]["amount"], "12000");
     let body = answer.json();
-    for field in ["x402Version", "error", "resource", "accepts"] {
-        assert_eq!(body[field], offer[field], "{field}");
-    }
+    assert_eq!(body["x402Version"], 1, "clients of version 1 read the body");
+    let extra = &offer["accepts"][0]["extra"];
+    let in_version_1 = json!([{"scheme": "exact", "network": "base", "maxAmountRequired": "12000", "asset": "0xa",
+        "payTo": "0xb", "maxTimeoutSeconds": 120, "extra": extra, "mimeType": "application/json",
+        "resource": "https://api.test/gen?wait=true", "description": "Makes things"}]);
+    assert_eq!((&body["error"], &body["accepts"]), (&offer["error"], &in_version_1));
     assert_eq!(body["code"], "payment_required");
     assert_eq!(body["retry_action"], "pay");
     assert_eq!(body["payment_state"], "none");
@@ -59,7 +62,12 @@ async fn the_offer_in_the_header_leaves_out_a_query_that_a_proxy_would_choke_on(
         assert!(header < 3_500, "{length}: {header} bytes");
         let url = if whole { format!("https://api.test{uri}") } else { "https://api.test/gen".to_owned() };
         assert_eq!(answer.decoded("payment-required")["resource"]["url"], url, "{length}");
-        assert_eq!(answer.json()["resource"]["url"], url, "{length}");
+        let body = answer.json();
+        assert_eq!(
+            body["accepts"][0]["resource"],
+            format!("https://api.test{uri}"),
+            "{length}: bodies have room"
+        );
     }
 }
 
@@ -212,8 +220,8 @@ async fn unreadable_payments_get_a_fresh_offer_and_write_nothing() {
 }
 
 #[tokio::test]
-async fn a_version_1_payment_header_is_told_the_version() {
-    let answer = unpaid_answer(Ask::post("/gen").header(("x-payment", "e30="))).await;
+async fn a_version_2_payment_in_version_1s_header_is_told_the_version() {
+    let answer = unpaid_answer(Ask::post("/gen").header(("x-payment", signed(&payment()).1))).await;
     assert_eq!(answer.decoded("payment-required")["error"], "invalid_x402_version");
 }
 

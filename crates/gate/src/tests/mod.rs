@@ -14,6 +14,7 @@ mod runs;
 mod several;
 mod streams;
 mod usage;
+mod version_1;
 
 use std::convert::Infallible;
 use std::net::IpAddr;

@@ -95,6 +95,26 @@ fn a_template_refuses_what_the_offer_refuses_and_appends_nothing() {
     assert_eq!(OfferTemplate::new(Amount::ZERO, &eighteen), Err(QuoteError::Decimals(18)));
 }
 
+#[test]
+fn a_template_writes_the_offer_of_version_1_where_that_knows_the_network() {
+    let template = OfferTemplate::new(Amount::new(7), &terms()).unwrap();
+    let offer = requirements(Amount::new(13_938), Amount::new(7), &terms()).unwrap();
+    let mut expected = v1::PaymentRequirements::of(&offer).unwrap();
+    expected.other.insert("resource".to_owned(), json!("https://a.test/"));
+    let mut out = b"before".to_vec();
+    let sold = br#""resource":"https://a.test/""#;
+    assert_eq!(template.write_v1(Amount::new(13_938), sold, &mut out), Ok(true));
+    let written: serde_json::Value = serde_json::from_slice(out.strip_prefix(b"before").unwrap()).unwrap();
+    assert_eq!(written, serde_json::to_value(expected).unwrap());
+    let local = NetworkTerms { network: "eip155:31337".parse().unwrap(), ..terms() };
+    let unnamed = OfferTemplate::new(Amount::new(7), &local).unwrap();
+    let mut out = Vec::new();
+    assert_eq!(unnamed.write_v1(Amount::new(1), sold, &mut out), Ok(false));
+    let free = OfferTemplate::new(Amount::ZERO, &terms()).unwrap();
+    assert_eq!(free.write_v1(Amount::ZERO, sold, &mut out), Err(QuoteError::NothingToPay));
+    assert!(out.is_empty());
+}
+
 proptest! {
     #[test]
     fn a_template_writes_the_offer_byte_for_byte(

@@ -54,6 +54,15 @@ fn what_honest_clients_send_is_accepted() {
         assert_eq!(payment.payer(), payer_key.to_string(), "{name}");
         assert_eq!(payment.amount(), Amount::new(AMOUNT), "{name}");
         assert_eq!(payment.creates_token_account(), creates, "{name}");
+        let signed = payload(&transaction(&instructions)).payload;
+        assert_eq!(crate::identity::amount(&signed), Some(Amount::new(AMOUNT)), "{name}");
+    }
+    for odd in [
+        json!({}),
+        json!({"transaction": "AA=="}),
+        payload(&transaction(&[layout::set_unit_limit(1)])).payload,
+    ] {
+        assert_eq!(crate::identity::amount(&odd), None, "{odd}");
     }
 }
 

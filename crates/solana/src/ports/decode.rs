@@ -1,11 +1,11 @@
 //! Payloads and stored forms of a Solana cluster.
 
 use quittance_chain::{CheckedPayment, Decode, Identity, PaymentFacts, Unreadable, Unstorable, Verified};
-use quittance_protocol::{Network, PaymentPayload};
+use quittance_protocol::{Amount, Network, PaymentPayload};
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::identity::identify;
+use crate::identity::{amount, identify};
 use crate::payment::SolanaPayment;
 
 /// Reads what came from clients and from the ledger; needs no connection.
@@ -26,6 +26,10 @@ impl Decode for SolanaDecode {
         let found = identify(&self.network, payload)?;
         let (key, payer, digests) = (found.key, found.payer, vec![found.digest]);
         Some(Identity { key, payer, digests, is_signed: found.is_signed })
+    }
+
+    fn amount(&self, payload: &Value) -> Option<Amount> {
+        amount(payload)
     }
 
     fn revive(&self, form: &Value) -> Result<Verified, Unreadable> {

@@ -3,6 +3,7 @@
 use quittance_ledger::{Payment, PaymentState};
 use quittance_protocol::{
     ErrorCode, RetryAction, SettleResponse, SupportedKind, SupportedResponse, VerifyResponse, X402_VERSION,
+    v1,
 };
 use serde_json::{Map, Value, json};
 
@@ -40,24 +41,33 @@ impl Inner {
         }
     }
 
-    /// See [`crate::Facilitator::supported`].
+    /// See [`crate::Facilitator::supported`]. Servers of version 1 look for the first kind
+    /// of a name of theirs, servers of version 2 for theirs: both find their own.
     pub(crate) fn supported(&self) -> SupportedResponse {
         let mut signers = Map::new();
-        let mut kinds = Vec::new();
+        let (mut kinds, mut of_version_1) = (Vec::new(), Vec::new());
         for net in self.networks.iter().filter(|net| !net.retired) {
             let network = net.chain.network();
-            kinds.push(SupportedKind {
+            let kind = SupportedKind {
                 x402_version: X402_VERSION,
                 scheme: "exact".to_owned(),
                 network: network.to_string(),
                 extra: net.chain.facts().offer_extra.clone(),
-            });
+            };
+            let name = v1::name_of(network.as_str()).map(str::to_owned);
+            of_version_1.extend(name.map(|network| SupportedKind {
+                x402_version: v1::VERSION,
+                network,
+                ..kind.clone()
+            }));
+            kinds.push(kind);
             let family = network.as_str().split(':').next().unwrap_or_default();
             let list = signers.entry(format!("{family}:*")).or_insert_with(|| json!([]));
             if let Value::Array(list) = list {
                 list.push(json!(net.chain.facts().wallet));
             }
         }
+        kinds.append(&mut of_version_1);
         let now_ms = self.context.clock.now_ms();
         let selling = self.networks.iter().filter(|net| !net.retired);
         let closed = selling.filter_map(|net| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use quittance_ledger::{Exposed, ExposureLimits};
-use quittance_protocol::{ErrorCode, IdentifierHash, Network, PaymentPayload};
+use quittance_protocol::{ErrorCode, IdentifierHash, Network, PaymentPayload, v1};
 use quittance_quote::{NetworkTerms, Rate, Tariff, TariffWindow};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -150,6 +150,15 @@ impl Shop {
     }
 
     /// The text, after it was found to be the value's own JSON.
+    /// What clients of version 1 read is the same offer.
+    fn check_version_1(&self, service: u64, resource: ResourceRef<'_>, now_ms: i64, value: &PaymentRequired) {
+        let mut out = b"before".to_vec();
+        let service = Amount::new(service);
+        assert!(write_offer_v1(&self.networks, now_ms, service, resource, "why \\ not", &mut out));
+        let written: Value = serde_json::from_slice(out.strip_prefix(b"before").unwrap()).unwrap();
+        assert_eq!(Some(written), v1::required(value));
+    }
+
     fn text(&self, service: u64, url: &str, now_ms: i64) -> Result<String, NothingToOffer> {
         let resource =
             ResourceRef { url, description: Some("Makes \"things\""), mime_type: Some("application/json") };
@@ -165,10 +174,21 @@ impl Shop {
                 assert_eq!(text, serde_json::to_string(&value).unwrap());
                 let read: PaymentRequired = serde_json::from_str(&text).unwrap();
                 assert_eq!(read, value);
+                self.check_version_1(service, resource, now_ms, &value);
                 Ok(text)
             }
             (Err(written), Err(value)) => {
                 assert_eq!(text, "before", "nothing is appended without an offer");
+                let mut none = Vec::new();
+                assert!(!write_offer_v1(
+                    &self.networks,
+                    now_ms,
+                    Amount::new(service),
+                    resource,
+                    "",
+                    &mut none
+                ));
+                assert!(none.is_empty());
                 assert_eq!(written, value);
                 Err(written)
             }

@@ -11,7 +11,7 @@ use crate::{Amount, ErrorCode};
 /// The protocol version these types speak.
 pub const X402_VERSION: u64 = 2;
 
-fn empty(map: &Map<String, Value>) -> bool {
+pub(crate) fn empty(map: &Map<String, Value>) -> bool {
     map.is_empty()
 }
 
@@ -301,7 +301,9 @@ pub struct SupportedResponse {
 }
 
 /// Other implementations write `"extra": null`.
-fn null_as_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+pub(crate) fn null_as_empty<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Map<String, Value>, D::Error> {
     Ok(Option::<Map<String, Value>>::deserialize(deserializer)?.unwrap_or_default())
 }
 

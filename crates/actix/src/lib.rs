@@ -5,6 +5,8 @@ mod connections;
 mod convert;
 mod extract;
 mod middleware;
+mod read_on;
+mod rest;
 
 /// Sets an `HttpServer` up so that the gate learns early that a client hung up.
 ///
@@ -30,3 +32,4 @@ pub use quittance_gate::{
     AccountSecurity, Caller, Callers, Cors, Document, Gate, GateBuilder, GateError, Limits, PaidFacts,
     UsageError,
 };
+pub use read_on::{ReadOn, ReadOnService};

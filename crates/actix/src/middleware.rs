@@ -15,6 +15,7 @@ use quittance_gate::{Arrival, Bargain, Body, Entry, Gate, GateError, Verdict};
 use crate::bridge::{FromHandler, Left, park};
 use crate::convert::{self, Incoming};
 use crate::extract::Bypassed;
+use crate::rest::{self, Pace, Rest};
 
 /// Mounts a [`Gate`] in an actix-web application.
 pub trait Mount {
@@ -65,7 +66,7 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        ready(Ok(GateService { service: Rc::new(service), gate: self.gate.clone() }))
+        ready(Ok(GateService { service: Rc::new(service), gate: self.gate.clone(), pace: Rc::default() }))
     }
 }
 
@@ -73,6 +74,7 @@ where
 pub struct GateService<S> {
     service: Rc<S>,
     gate: Gate,
+    pace: Rc<Pace>,
 }
 
 impl<S, B> Service<ServiceRequest> for GateService<S>
@@ -86,10 +88,15 @@ where
 
     forward_ready!(service);
 
-    fn call(&self, req: ServiceRequest) -> Self::Future {
+    fn call(&self, mut req: ServiceRequest) -> Self::Future {
         let service = Rc::clone(&self.service);
         let gate = self.gate.clone();
-        Box::pin(async move { admit(&gate, service, req).await })
+        let pace = Rc::clone(&self.pace);
+        Box::pin(async move {
+            let rest = Rest::watch(&mut req);
+            let answer = admit(&gate, service, req).await?;
+            Ok(rest::behind(rest, answer, &pace).await)
+        })
     }
 }
 

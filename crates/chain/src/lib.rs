@@ -3,6 +3,7 @@
 mod chain;
 mod costs;
 mod facts;
+mod good_signatures;
 mod not_connected;
 mod payment;
 mod ports;
@@ -12,6 +13,7 @@ mod watched;
 pub use chain::{Chain, Connect, Ports};
 pub use costs::{CostAllowed, CostSnapshot, Obstacle, SignRefused};
 pub use facts::{Facts, GasCoin};
+pub use good_signatures::GoodSignatures;
 pub use not_connected::NotConnected;
 pub use payment::{CheckedPayment, Identity, PaymentFacts, Unreadable, Unstorable, Verified};
 pub use ports::{Broadcast, Costs, Decode, Endpoints, Nonces, Sent, Sign, Verify, Watch};

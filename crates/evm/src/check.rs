@@ -147,7 +147,7 @@ pub(crate) fn check_time_window(
 fn check_signature(terms: &Terms, fields: &Fields, read: ReadSignature) -> Result<PayerSignature, EvmError> {
     let digest = authorization_digest(terms.separator, &fields.message());
     match read.ecdsa {
-        Some(ecdsa) if ecdsa.recover(digest) == Some(fields.from) => Ok(PayerSignature::Ecdsa(ecdsa)),
+        Some(ecdsa) if ecdsa.is_of(fields.from, digest) => Ok(PayerSignature::Ecdsa(ecdsa)),
         _ if terms.contract_payers => Ok(PayerSignature::Contract(read.bytes)),
         _ => Err(EvmError::Signature),
     }

@@ -70,7 +70,7 @@ fn read_signature(text: &str) -> Option<(Option<EcdsaSignature>, Vec<[u8; 32]>)>
 
 fn signs(signed: Option<EcdsaSignature>, fields: &Fields, separator: B256) -> bool {
     let digest = authorization_digest(separator, &fields.message());
-    signed.and_then(|ecdsa| ecdsa.recover(digest)) == Some(fields.from)
+    signed.is_some_and(|ecdsa| ecdsa.is_of(fields.from, digest))
 }
 
 impl Fields {

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use alloy::primitives::{Address, B256, Bytes, U256, hex, keccak256, uint};
+use quittance_chain::GoodSignatures;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use secp256k1::{All, Message, PublicKey, Secp256k1};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,9 @@ use crate::error::EvmError;
 use crate::text;
 
 pub(crate) static SECP: LazyLock<Secp256k1<All>> = LazyLock::new(Secp256k1::new);
+
+/// Of keys; a contract's word may change and is never in it.
+static GOOD: GoodSignatures = GoodSignatures::new();
 
 /// Order of the group.
 const N: U256 = uint!(0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141_U256);
@@ -49,6 +53,16 @@ impl EcdsaSignature {
         let signature = RecoverableSignature::from_compact(&compact, id).ok()?;
         let key = SECP.recover_ecdsa(Message::from_digest(digest.0), &signature).ok()?;
         Some(address_of(&key))
+    }
+}
+
+impl EcdsaSignature {
+    /// Whether the key of this address made this signature of `digest`.
+    pub(crate) fn is_of(&self, signer: Address, digest: B256) -> bool {
+        let parity = [u8::from(self.y_odd)];
+        let parts: [&[u8]; 5] =
+            [signer.as_slice(), digest.as_slice(), self.r.as_slice(), self.s.as_slice(), &parity];
+        GOOD.is_good(keccak256(parts.concat()).0, || self.recover(digest) == Some(signer))
     }
 }
 

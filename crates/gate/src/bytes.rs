@@ -118,9 +118,13 @@ impl Budgets {
         };
         let bytes = held.bytes.saturating_add(more);
         let short = bytes.min(SHORT_BYTES).saturating_sub(held.bytes);
-        let full = || GateError::TooManyBytes { paying: sender != Sender::Unpaid };
-        budget.short.add(held.caller, &mut held.short, short).ok_or_else(full)?;
-        budget.long.add(held.caller, &mut held.long, more.saturating_sub(short)).ok_or_else(full)?;
+        let room = budget.short.add(held.caller, &mut held.short, short);
+        let long = more.saturating_sub(short);
+        if room.and_then(|()| budget.long.add(held.caller, &mut held.long, long)).is_none() {
+            // It is refused, and nothing of it is kept.
+            *held = Held::of(held.caller);
+            return Err(GateError::TooManyBytes { paying: sender != Sender::Unpaid });
+        }
         held.bytes = bytes;
         Ok(())
     }

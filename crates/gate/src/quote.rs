@@ -80,8 +80,7 @@ pub(crate) async fn quote<B: HttpBody<Data = Bytes>>(
     };
     let mut held = Held::of(visit.caller);
     let room = |more| shared.bodies.take(sender, &mut held, more);
-    let announced = head::announced(&visit.head.headers);
-    let body = match intake::read_body(body, announced, &shared.limits, room).await {
+    let body = match intake::read_body(body, &shared.limits, room).await {
         Ok(body) => body,
         Err(error) => {
             let rest = None::<B>;

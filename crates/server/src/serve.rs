@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ContentType, RETRY_AFTER};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer};
-use quittance_actix::Connections;
+use quittance_actix::{Connections, ReadOn};
 use quittance_facilitator::config::{Config, Warning};
 use quittance_facilitator::{Asker, Callers, Facilitator};
 use quittance_protocol::{ErrorCode, Network};
@@ -52,6 +52,7 @@ pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
             .on_connect(connections.counter())
             .client_request_timeout(Duration::from_secs(config.server.header_seconds_max))
             .keep_alive(Duration::from_secs(config.server.keep_alive_seconds))
+            .client_disconnect_timeout(Duration::ZERO)
             .shutdown_timeout(config.server.shutdown_seconds)
             .bind(&config.server.listen)
             .map_err(|e| format!("cannot listen on server.listen: {e}"))?;
@@ -80,6 +81,7 @@ fn app(
     >,
 > {
     App::new()
+        .wrap(ReadOn)
         .app_data(shared)
         .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
         .route("/verify", web::post().to(verify))

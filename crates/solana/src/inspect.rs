@@ -5,7 +5,9 @@
 //! and so the code a payer sees, is the reference facilitator's
 //! (`@x402/svm`, exact scheme); the list is narrower.
 
+use quittance_chain::GoodSignatures;
 use quittance_protocol::{Amount, Network, PaymentPayload, PaymentRequirements, SvmExactPayload};
+use sha2::{Digest as _, Sha256};
 use solana_sdk::pubkey::Pubkey;
 use solana_sdk::signature::Signature;
 
@@ -24,6 +26,9 @@ const SIGNERS_MAX: usize = 2;
 const FEE_PAYER: u8 = 0;
 const PAYER: u8 = 1;
 const MICRO_LAMPORTS_PER_LAMPORT: u128 = 1_000_000;
+
+/// Of payers.
+static GOOD: GoodSignatures = GoodSignatures::new();
 
 /// What our side of every payment looks like.
 #[derive(Clone, Debug)]
@@ -338,7 +343,10 @@ pub(crate) fn check_signature(transaction: &WireTransaction<'_>) -> Result<(), S
     let (Some(signature), Some(payer)) = (transaction.signatures.get(at), transaction.keys.get(at)) else {
         return Err(SolanaError::SignatureInvalid);
     };
-    let valid = Signature::from(*signature).verify(payer.as_ref(), transaction.message);
+    let fact = Sha256::new().chain_update(payer).chain_update(signature).chain_update(transaction.message);
+    let valid = GOOD.is_good(fact.finalize().into(), || {
+        Signature::from(*signature).verify(payer.as_ref(), transaction.message)
+    });
     if valid { Ok(()) } else { Err(SolanaError::SignatureInvalid) }
 }
 

@@ -100,6 +100,8 @@ async fn serve(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> R
     .on_connect(connections.counter())
     .client_request_timeout(Duration::from_secs(config.server.header_seconds_max))
     .keep_alive(Duration::from_secs(config.server.keep_alive_seconds))
+    // The gate reads on by itself where it answered early.
+    .client_disconnect_timeout(Duration::ZERO)
     .shutdown_timeout(config.server.shutdown_seconds)
     .disable_signals()
     .bind(listen)

@@ -425,3 +425,46 @@ proptest::proptest! {
         proptest::prop_assert!(run(with_signature(&bytes)).is_err());
     }
 }
+
+/// The signature of a payment that was found good a moment ago, and is remembered.
+#[test]
+fn a_good_signature_is_good_for_nothing_else() {
+    let (other, stranger) = (Some(EvmError::Signature), "0x4444444444444444444444444444444444444444");
+    let old = check(&terms(), &payload(), Some(NOW)).unwrap();
+    for _ in 0..3 {
+        assert_eq!(run(|_| {}).unwrap(), old, "copies pass");
+        // What was not signed again is not signed.
+        for (field, value) in [
+            ("from", json!(stranger)),
+            ("validAfter", json!("1")),
+            ("validBefore", json!((NOW + 60).to_string())),
+            ("nonce", json!(format!("0x{}", "08".repeat(32)))),
+        ] {
+            assert_eq!(run(set(field, value)).err(), other, "{field}");
+        }
+        let more = |p: &mut PaymentPayload| {
+            p.accepted.amount = "13939".into();
+            authorization(p)["value"] = json!("13939");
+        };
+        assert_eq!(run(more).err(), other);
+        let mut bytes = signature_of(&payload());
+        bytes[64] = 27 + 28 - bytes[64];
+        assert_eq!(run(with_signature(&bytes)).err(), other, "the other parity is another signature");
+        let domain = Terms { separator: domain("USD Coin", "1", 8453, terms().token).separator(), ..terms() };
+        assert_eq!(check(&domain, &payload(), Some(NOW)).err(), other, "of another token's domain");
+        // Where contracts pay, it is a key's here and only perhaps a contract's there.
+        let contracts = Terms { contract_payers: true, ..terms() };
+        let mut foreign = payload();
+        set("from", json!(stranger))(&mut foreign);
+        let kind = |payload: &PaymentPayload| {
+            check(&contracts, payload, Some(NOW)).map(|payment| payment.signature_kind())
+        };
+        assert_eq!(kind(&payload()), Ok(SignatureKind::Ecdsa));
+        assert_eq!(kind(&foreign), Ok(SignatureKind::Contract));
+        // All that is no signature is compared each time.
+        let late = check(&terms(), &payload(), Some(NOW + 1_000)).err();
+        assert_eq!(late, Some(EvmError::Expired));
+        let elsewhere = Terms { pay_to: terms().token, ..terms() };
+        assert_eq!(check(&elsewhere, &payload(), Some(NOW)).err(), Some(EvmError::Recipient));
+    }
+}

@@ -114,7 +114,7 @@ async fn a_body_in_pieces_is_the_same_body() {
         let sent =
             pieces.into_iter().take(count).map(|piece| Ok::<_, HandlerError>(Frame::data(piece.into())));
         let body = StreamBody::new(futures::stream::iter(sent));
-        let read = read_body(body, None, &limits(), |_| Ok(())).await.unwrap();
+        let read = read_body(body, &limits(), |_| Ok(())).await.unwrap();
         assert_eq!(read, whole.as_bytes());
     }
 }

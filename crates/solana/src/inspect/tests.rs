@@ -429,3 +429,32 @@ fn the_memo_in_extra_is_enforced() {
         assert_eq!(with(nothing, &official()[..3]), Ok(()));
     }
 }
+
+/// The signature of a transaction that was found good a moment ago, and is remembered.
+#[test]
+fn a_good_signature_is_good_for_nothing_else() {
+    let (first, second) = (transaction(&official()), transaction(&with_creation()));
+    let with_signature_of = |message: &[u8], signed: &[u8]| {
+        let mut raw = message.to_vec();
+        raw[65..129].copy_from_slice(&signed[65..129]);
+        raw
+    };
+    let checked = |raw: &[u8]| rules().check(&payload(raw)).map(drop);
+    for _ in 0..3 {
+        assert_eq!((checked(&first), checked(&second)), (Ok(()), Ok(())), "copies pass");
+        for (message, signed) in [(&first, &second), (&second, &first)] {
+            let swapped = with_signature_of(message, signed);
+            assert_eq!(checked(&swapped), Err(SolanaError::SignatureInvalid));
+        }
+        for at in 65..first.len() {
+            let mut bent = first.clone();
+            bent[at] ^= 1;
+            assert!(checked(&bent).is_err(), "byte {at}");
+        }
+        // All that is no signature is compared each time.
+        assert!(rules_for(merchant().pubkey()).check(&payload(&first)).is_err(), "another recipient");
+        let mut dearer = payload(&first);
+        dearer.accepted.amount = (AMOUNT + 1).to_string();
+        assert_eq!(rules().check(&dearer).err(), Some(SolanaError::AmountMismatch));
+    }
+}

@@ -33,7 +33,7 @@ pub const REBROADCAST_MS_MAX: u64 = 16_000;
 
 /// The same while no node has said that it took them: what was away for a moment is not waited for
 /// twice as long. A node that has them says that it knows them, and is not to be told so often.
-pub const REBROADCAST_UNKNOWN_MS_MAX: u64 = 4_000;
+pub(crate) const REBROADCAST_UNKNOWN_MS_MAX: u64 = 4_000;
 
 /// Signatures under way at the same time, from the question for fees to the commit. They
 /// begin in the order in which they were asked for, and share the ledger's commits: one

@@ -262,12 +262,41 @@ impl Rules {
                 return Err(SolanaError::UnknownInstruction { index });
             }
             // As a signer and writable account, the fee payer could be debited by whoever gets it.
-            let reads = program == Some(&layout::LIGHTHOUSE) && only_reads(transaction, instruction);
+            let reads =
+                program == Some(&layout::LIGHTHOUSE) && self.only_reads(transaction, transfer, instruction);
             if instruction.accounts.contains(&FEE_PAYER) && !reads {
                 return Err(SolanaError::FeePayerExposed { index });
             }
         }
         Ok(creation)
+    }
+
+    /// Whether a guard that names the fee payer can do no more than look at it.
+    ///
+    /// What an account may be used for is said once for a whole message, so account 0 is a
+    /// writable signer wherever it stands: the header does not keep it from being debited. What
+    /// does, whatever the guard's program makes of its data, is that only an account's owner
+    /// debits it: the system program is nowhere in the message (a program may call any other that
+    /// the message names), and nothing is given that could hold tokens of ours. The two
+    /// instructions that are no assertions pay rent out of what they are given.
+    fn only_reads(
+        &self,
+        transaction: &WireTransaction<'_>,
+        transfer: usize,
+        guard: &WireInstruction<'_>,
+    ) -> bool {
+        let source = transaction.instructions.get(transfer).and_then(|transfer| transfer.accounts.first());
+        let not_ours = |at: u8| {
+            at == PAYER
+                || Some(&at) == source
+                || (self.pay_to != self.fee_payer && key(transaction, at) == Some(&self.token_account))
+        };
+        layout::is_assertion(guard.data)
+            && !transaction.keys.contains(&layout::SYSTEM)
+            && guard
+                .accounts
+                .iter()
+                .all(|at| *at == FEE_PAYER || !transaction.is_writable(*at) || not_ours(*at))
     }
 
     /// Create or CreateIdempotent of *our* token account, funded by the fee
@@ -292,17 +321,6 @@ impl Rules {
                 .all(|(at, want)| key(transaction, *at) == Some(want));
         if exact { Ok(()) } else { Err(refusal) }
     }
-}
-
-/// Whether a Lighthouse instruction can do no more than look at what it is given. What an
-/// account may be used for is said once for a whole message, so account 0 is a writable
-/// signer wherever it stands: not the header keeps it from being debited, but that only
-/// its owner, the system program, may do that, and can only be called where it is given
-/// too. The two instructions that are no assertions pay rent out of what they are given.
-fn only_reads(transaction: &WireTransaction<'_>, instruction: &WireInstruction<'_>) -> bool {
-    let owners = [layout::SYSTEM, layout::TOKEN, layout::ASSOCIATED_TOKEN];
-    let mut given = instruction.accounts.iter().filter_map(|at| key(transaction, *at));
-    layout::is_assertion(instruction.data) && !given.any(|key| owners.contains(key))
 }
 
 /// Each signature costs us 5,000 lamports.

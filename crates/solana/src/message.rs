@@ -39,6 +39,8 @@ pub(crate) struct WireTransaction<'a> {
     pub(crate) recent_blockhash: [u8; KEY_BYTES],
     pub(crate) instructions: Vec<WireInstruction<'a>>,
     pub(crate) required_signatures: usize,
+    readonly_signed: usize,
+    readonly_unsigned: usize,
 }
 
 impl<'a> WireTransaction<'a> {
@@ -67,22 +69,37 @@ impl<'a> WireTransaction<'a> {
         if !reader.rest.is_empty() {
             return Err(MalformedTransaction::TrailingBytes);
         }
-        let transaction =
-            Self { signatures, message, keys, recent_blockhash, instructions, required_signatures };
-        transaction.check_header(readonly_signed, readonly_unsigned)?;
+        let transaction = Self {
+            signatures,
+            message,
+            keys,
+            recent_blockhash,
+            instructions,
+            required_signatures,
+            readonly_signed,
+            readonly_unsigned,
+        };
+        transaction.check_header()?;
         transaction.check_indexes()?;
         Ok(transaction)
     }
 
+    /// Whether any program that gets the account may change it: said once for the whole message.
+    pub(crate) fn is_writable(&self, index: u8) -> bool {
+        let index = usize::from(index);
+        let (end, readonly) = if index < self.required_signatures {
+            (self.required_signatures, self.readonly_signed)
+        } else {
+            (self.keys.len(), self.readonly_unsigned)
+        };
+        index.checked_add(readonly).is_some_and(|place| place < end)
+    }
+
     /// The counts must describe the keys, or the runtime refuses to sanitize.
-    fn check_header(
-        &self,
-        readonly_signed: usize,
-        readonly_unsigned: usize,
-    ) -> Result<(), MalformedTransaction> {
-        let described = self.required_signatures.saturating_add(readonly_unsigned);
+    fn check_header(&self) -> Result<(), MalformedTransaction> {
+        let described = self.required_signatures.saturating_add(self.readonly_unsigned);
         let sound = self.required_signatures > 0
-            && readonly_signed < self.required_signatures
+            && self.readonly_signed < self.required_signatures
             && described <= self.keys.len()
             && self.signatures.len() == self.required_signatures;
         if sound { Ok(()) } else { Err(MalformedTransaction::Header) }

@@ -12,6 +12,13 @@ fn agrees(message: &VersionedMessage) {
     assert_eq!(read.message, message.serialize());
     assert_eq!(read.keys, message.static_account_keys());
     assert_eq!(read.required_signatures, usize::from(message.header().num_required_signatures));
+    for index in 0..u8::try_from(read.keys.len()).unwrap() {
+        let theirs = message.is_maybe_writable_with_reserved_addresses(
+            usize::from(index),
+            None::<&std::collections::HashSet<Pubkey>>,
+        );
+        assert_eq!(read.is_writable(index), theirs, "{index}");
+    }
     assert_eq!(read.instructions.len(), message.instructions().len());
     for (ours, theirs) in read.instructions.iter().zip(message.instructions()) {
         assert_eq!(ours.program, usize::from(theirs.program_id_index));

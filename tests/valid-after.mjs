@@ -1,6 +1,6 @@
 // Clients stamp `validAfter` with a clock that runs a little ahead of the newest block.
-// An authorization that becomes valid within seconds is waited for; one that is far
-// ahead is a mistake of its signer's.
+// An authorization that becomes valid within seconds is waited for, one within a minute is
+// asked for again; one that is far ahead is a mistake of its signer's.
 //
 //   node tests/valid-after.mjs
 import assert from 'node:assert/strict';
@@ -13,6 +13,7 @@ import { finish, test } from './lib/tally.mjs';
 import { world } from './lib/world.mjs';
 
 const AHEAD_SECONDS = [1, 2];
+const SOON_SECONDS = [10, 30, 50];
 
 await stack.withStack(async folder => {
   const net = await stack.devnet();
@@ -25,6 +26,16 @@ await stack.withStack(async folder => {
       const signed = await buyer.sign(net, api, 'base', { fields: { validAfter: String(seconds() + ahead) } });
       const answer = await buyer.once(api, signed);
       assert.equal(answer.status, 200, `${ahead} s ahead: ${answer.text}`);
+    }
+  });
+
+  await test('gate: one that is valid within a minute is asked for again, not waited for', async () => {
+    for (const ahead of SOON_SECONDS) {
+      const fields = { validAfter: String(seconds() + ahead) };
+      const answer = await buyer.once(api, await buyer.sign(net, api, 'base', { fields }));
+      assert.deepEqual([answer.status, answer.json.retry_action], [503, 'retry_same_payment'], answer.text);
+      const wait = answer.json.retry_after_seconds;
+      assert.ok(wait > ahead - 5 && wait <= ahead + 1, `${ahead} s ahead: come again after ${wait} s`);
     }
   });
 

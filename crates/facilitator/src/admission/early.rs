@@ -15,6 +15,10 @@ use crate::network::configured::ConfiguredNetwork;
 use crate::network::early::{CLOCK_SKEW_SECONDS_MAX, is_early};
 use crate::{Caller, Inner};
 
+/// How far ahead `validAfter` may lie and the same payment be asked for again, in seconds. A clock that is
+/// that wrong stamps the next authorization as wrongly; one further ahead is its signer's will.
+const COME_AGAIN_SECONDS_MAX: u64 = 60;
+
 /// Pause before a chain whose newest block is still too old is asked again.
 const BLOCK_PAUSE: Duration = Duration::from_millis(500);
 
@@ -23,8 +27,10 @@ impl Inner {
     /// Copies wait in the same turn; no place, claim or call is held meanwhile.
     pub(crate) async fn wait_until_valid(&self, payment: &Verified, until: Instant) -> Result<(), Rejection> {
         let now_ms = self.context.clock.now_ms();
-        let Some(wait) = payment.valid_after.and_then(|after| near(after, now_ms)) else {
-            return Ok(());
+        let wait = match payment.valid_after.map_or(Ahead::No, |after| ahead(after, now_ms)) {
+            Ahead::No | Ahead::Far => return Ok(()),
+            Ahead::Soon { seconds } => return Err(too_early(payment).after(seconds)),
+            Ahead::Near(wait) => wait,
         };
         // A time that has not come is a stranger's to choose.
         let Some(_waiting) = self.strangers.waiting(payment.signer()) else { return Err(too_early(payment)) };
@@ -64,13 +70,30 @@ impl Inner {
     }
 }
 
-/// How long until a moment is past that is near enough; `None` if it is past, or far.
-fn near(after: u64, now_ms: i64) -> Option<Duration> {
+/// How far ahead a payment's time is.
+#[derive(Debug, PartialEq, Eq)]
+enum Ahead {
+    /// It has come.
+    No,
+    /// It is waited for.
+    Near(Duration),
+    /// The payment is to be sent again after that.
+    Soon { seconds: u64 },
+    /// No clock is that wrong.
+    Far,
+}
+
+fn ahead(after: u64, now_ms: i64) -> Ahead {
     // The token wants a time beyond it, in whole seconds.
-    let begins_ms = after.checked_add(1)?.checked_mul(1_000)?;
-    let wait_ms = begins_ms.checked_sub(u64::try_from(now_ms).ok()?)?;
-    (wait_ms > 0 && wait_ms <= CLOCK_SKEW_SECONDS_MAX.saturating_mul(1_000))
-        .then(|| Duration::from_millis(wait_ms))
+    let begins_ms = after.saturating_add(1).saturating_mul(1_000);
+    match begins_ms.saturating_sub(u64::try_from(now_ms).unwrap_or(0)) {
+        0 => Ahead::No,
+        ms if ms <= CLOCK_SKEW_SECONDS_MAX.saturating_mul(1_000) => Ahead::Near(Duration::from_millis(ms)),
+        ms if ms <= COME_AGAIN_SECONDS_MAX.saturating_mul(1_000) => {
+            Ahead::Soon { seconds: ms.div_ceil(1_000) }
+        }
+        _ => Ahead::Far,
+    }
 }
 
 /// Said of a payment whose time did not come while it was waited for.
@@ -89,14 +112,16 @@ mod tests {
 
     #[test]
     fn only_a_moment_that_is_near_is_waited_for() {
-        let wait = |after, now_ms| near(after, now_ms).map(|wait| wait.as_millis());
-        assert_eq!(wait(100, 101_000), None, "past");
-        assert_eq!(wait(100, 100_999), Some(1));
-        assert_eq!(wait(100, 100_000), Some(1_000), "the very second is not past yet");
-        assert_eq!(wait(100, 98_000), Some(3_000));
-        assert_eq!(wait(100, 96_000), Some(5_000));
-        assert_eq!(wait(100, 95_999), None, "no clock is that wrong");
-        assert_eq!(wait(u64::MAX, 0), None);
-        assert_eq!(wait(0, i64::MIN), None);
+        let near = |ms| Ahead::Near(Duration::from_millis(ms));
+        assert_eq!(ahead(100, 101_000), Ahead::No, "past");
+        assert_eq!(ahead(100, 100_999), near(1));
+        assert_eq!(ahead(100, 100_000), near(1_000), "the very second is not past yet");
+        assert_eq!(ahead(100, 98_000), near(3_000));
+        assert_eq!(ahead(100, 96_000), near(5_000));
+        assert_eq!(ahead(100, 95_999), Ahead::Soon { seconds: 6 });
+        assert_eq!(ahead(100, 41_000), Ahead::Soon { seconds: 60 });
+        assert_eq!(ahead(100, 40_999), Ahead::Far);
+        assert_eq!(ahead(u64::MAX, 0), Ahead::Far);
+        assert_eq!(ahead(0, i64::MIN), near(1_000), "a clock before 1970");
     }
 }

@@ -24,7 +24,7 @@ export function badHeaders(good) {
       if (/[+/]/.test(text)) return text.replaceAll('+', '-').replaceAll('/', '_');
     }
   };
-  const deep = `${'['.repeat(40)}${']'.repeat(40)}`;
+  const deep = `${'['.repeat(100)}${']'.repeat(100)}`;
   const payload = 'invalid_payload';
   const version = 'invalid_x402_version';
   return [

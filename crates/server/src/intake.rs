@@ -15,8 +15,8 @@ use crate::bodies::Held;
 /// Longest `/verify` or `/settle` body: two payments' worth of the longest header.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// Deepest nesting of such a body.
-const BODY_JSON_DEPTH_MAX: usize = 44;
+/// Deepest nesting of such a body: a payment's own, and what it stands in.
+const BODY_JSON_DEPTH_MAX: usize = quittance_protocol::HEADER_JSON_DEPTH_MAX + 4;
 
 const JSON: &str = "application/json";
 

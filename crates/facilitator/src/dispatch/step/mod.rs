@@ -4,8 +4,10 @@
 //! whose slot is used up; [`super::lane`] acts and reports back. Nothing here reads a clock,
 //! a socket or a database: `now_ms` is the time since the lane began, and only grows.
 //!
-//! I2, I3, I8 and I10 are kept here and nowhere else above the chain crates. What would break
-//! one is not done: the payment's driver ends, and the next one begins from what is durable.
+//! Owns I2, I3, I8 and I10 above the chain crates: they are kept here and nowhere else. What would
+//! break one is not done: the payment's driver ends, and the next one begins from what is durable.
+//! May touch: `chain`.
+//! What is stuck here is what its lane waits for: each effect is answered by an event, a panic too.
 
 mod job;
 mod slots;

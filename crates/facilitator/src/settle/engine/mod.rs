@@ -1,6 +1,6 @@
 //! The engine: one payment's life as a pure function.
 //!
-//! `step(state, event, now) -> effects` decides; the drivers in [`crate::settle`]
+//! `step(state, event) -> effects` decides; the drivers in [`crate::settle`]
 //! act and report back. Nothing here reads a clock, a socket or a database, so
 //! a seeded simulator can run the very code that moves money.
 

@@ -145,6 +145,30 @@ async function refusedAtTheGate(net, api) {
   assert.equal(bought.status, 200, bought.text);
 }
 
+/** What the clients make of a run that failed: the answer and its receipt, and the same payment buys it again. */
+async function creditIsTold(net, api, network, config) {
+  const rows = await settledRows(config);
+  let header;
+  const noting = async (url, init) => {
+    header = init?.headers?.['X-PAYMENT'];
+    return fetch(url, init);
+  };
+  const pay = await v1.paying(net, network, noting);
+  const body = JSON.stringify({ note: image() });
+  const failed = await pay(`${api.url}/test/fail-once`, v1.request(body));
+  const receipt = v1.decode(failed.headers.get('x-payment-response'));
+  assert.equal(failed.status, 500, await failed.text());
+  assert.deepEqual([receipt.success, receipt.network, receipt.payment_state], [true, network, 'credited']);
+  assert.equal(failed.headers.get('x-should-retry'), 'false');
+  const again = await http.send(api.url, { path: '/test/fail-once', headers: { ...JSON_TYPE, 'X-PAYMENT': header }, body });
+  assert.equal(again.status, 200, again.text);
+  assert.equal(v1.decode(again.headers['x-payment-response']).transaction, receipt.transaction);
+  assert.equal(await settledRows(config), rows + 1, 'paid once');
+  const told = await v1.buyWithAxios(net, network, `${api.url}/test/fail-once`, JSON.stringify({ note: image() })).catch(error => error);
+  assert.equal(told.response?.status, 500, String(told));
+  assert.equal(v1.decode(told.response.headers['x-payment-response']).payment_state, 'credited');
+}
+
 /** Terms of a foreign server in version 1, and the same in version 2. */
 async function terms(net, network, program, amount = '50000') {
   const second = await official.terms(net, network, program.url, { base: net.base.pay_to, solana: net.solana.pay_to }, amount);
@@ -259,6 +283,7 @@ await stack.withStack(async folder => {
     await test(`${network}: x402-fetch buys`, () => buys(net, api, network, payTo[network], v1.buyWithFetch));
     await test(`${network}: x402-axios buys`, () => buys(net, api, network, payTo[network], v1.buyWithAxios));
     await test(`${network}: one payment in both versions and headers at once`, () => onePaymentAtTheGate(net, api, network, config));
+    await test(`${network}: a failed run is a credit of the same payment`, () => creditIsTold(net, api, network, config));
     await test(`${network}: one payment in both versions at /settle at once`, () => onePaymentAtSettle(net, program, network));
   }
   await test('what is refused at the gate', () => refusedAtTheGate(net, api));

@@ -286,6 +286,14 @@ await stack.withStack(async folder => {
     await test(`${network}: a failed run is a credit of the same payment`, () => creditIsTold(net, api, network, config));
     await test(`${network}: one payment in both versions at /settle at once`, () => onePaymentAtSettle(net, program, network));
   }
+  await test('a server of version 2 finds its kinds beside those of version 1, and sells', async () => {
+    const shop = await official.shop(() => program.url, { base: net.base.pay_to, solana: net.solana.pay_to });
+    for (const network of NETWORKS) {
+      const bought = await official.buy(net, network, `${shop.url}/thing/${network}`, { isFinal: official.servedOrRefused });
+      assert.equal(bought.status, 200, bought.text);
+    }
+    shop.close();
+  });
   await test('what is refused at the gate', () => refusedAtTheGate(net, api));
   await test('what is refused at /verify and /settle', () => refusedAtSettle(net, program));
   for (const network of NETWORKS) {

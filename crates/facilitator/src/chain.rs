@@ -3,7 +3,7 @@
 //!
 //! Owns nothing: what the ports show is the chain crates'.
 //! May touch: no other room.
-//! Nothing gets stuck here: what cannot be read is none, and [`crate::context::stored`] tells of it.
+//! Nothing gets stuck here: what cannot be read is none, and `context` tells of it.
 
 use std::sync::Arc;
 

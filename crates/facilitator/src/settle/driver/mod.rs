@@ -2,6 +2,11 @@
 //!
 //! One detached task per unfinished payment, so that a client that goes away,
 //! or a handler that panics, cannot stop a settlement half-way.
+//!
+//! Owns the one payment that it drives, until its verdict is durable.
+//! May touch: `chain`, `metrics`, `context`, `in_flight`, `network`, `dispatch`.
+//! A payment is stuck while neither poller nor lane tells its driver anything; one whose driver is
+//! gone is found by `upkeep`.
 
 mod costs;
 mod verdict;
@@ -101,7 +106,7 @@ impl Driver {
         Ok(driver)
     }
 
-    /// ActiveRuns until there is a verdict, or the process stops.
+    /// Runs until there is a verdict, or the process stops.
     pub(crate) async fn run(mut self) {
         let Some(_driving) = self.notice.drive() else { return };
         let _open = Open::count(&self.context.metrics, &self.payment.network);

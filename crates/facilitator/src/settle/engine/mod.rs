@@ -3,6 +3,10 @@
 //! `step(state, event) -> effects` decides; the drivers in [`crate::settle`]
 //! act and report back. Nothing here reads a clock, a socket or a database, so
 //! a seeded simulator can run the very code that moves money.
+//!
+//! Owns the order of a payment's life.
+//! May touch: `network`, `dispatch`.
+//! Nothing gets stuck here: a state waits for the event that its driver brings.
 
 #[cfg(test)]
 mod tests;

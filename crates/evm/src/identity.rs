@@ -104,6 +104,10 @@ impl Rpc for Identified {
         self.inner.pause()
     }
 
+    fn is_heard(&self) -> bool {
+        self.is_right()
+    }
+
     fn host(&self) -> &str {
         self.inner.host()
     }

@@ -127,6 +127,10 @@ impl Endpoint for Node {
     fn pause(&self) -> Option<&Pause> {
         self.rpc.pause()
     }
+
+    fn is_heard(&self) -> bool {
+        self.rpc.is_heard()
+    }
 }
 
 /// Our transport under alloy's client.

@@ -41,6 +41,11 @@ pub trait Rpc: Send + Sync {
         None
     }
 
+    /// Whether it has answered for its chain and nothing broke since, where that is known.
+    fn is_heard(&self) -> bool {
+        true
+    }
+
     /// Its host, where it has one; never the rest of its URL.
     fn host(&self) -> &str {
         ""

@@ -25,6 +25,12 @@ pub trait Endpoint: Send + Sync {
     fn pause(&self) -> Option<&Pause> {
         None
     }
+
+    /// Whether it has answered for its network and nothing broke since, where that is known: whoever
+    /// asks another one waits for a time-out.
+    fn is_heard(&self) -> bool {
+        true
+    }
 }
 
 /// What another endpoint says of something.
@@ -100,14 +106,16 @@ impl<E: Endpoint> Endpoints<E> {
         first
     }
 
-    /// Positions of one, and then of the others, healthy ones first.
+    /// Positions of one, and then of the others that answer, healthy ones first.
     pub fn first_then_others(&self, first: usize) -> Vec<usize> {
         std::iter::once(first).chain(self.others(first)).collect()
     }
 
-    /// Positions of all but this one, healthy ones first.
+    /// Positions of all but this one that answer, healthy ones first. One that says nothing has no
+    /// opinion, and a look at all payments must not wait for it: the next look at heads hears of it.
     pub fn others(&self, than: usize) -> Vec<usize> {
-        self.in_order().into_iter().filter(|other| *other != than).collect()
+        let answers = |place: usize| self.at(place).is_some_and(Endpoint::is_heard);
+        self.in_order().into_iter().filter(|other| *other != than && answers(*other)).collect()
     }
 
     /// The endpoints at these positions.

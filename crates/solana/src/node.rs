@@ -79,6 +79,10 @@ impl Endpoint for Node {
     fn pause(&self) -> Option<&Pause> {
         self.rpc.pause()
     }
+
+    fn is_heard(&self) -> bool {
+        self.rpc.is_heard()
+    }
 }
 
 /// An answer with a context, as far as it is read.

@@ -14,9 +14,14 @@ struct Node {
     asked: AtomicUsize,
     tally: Tally,
     pause: Pause,
+    is_mute: bool,
 }
 
 impl Endpoint for Node {
+    fn is_heard(&self) -> bool {
+        !self.is_mute
+    }
+
     fn host(&self) -> &str {
         self.word
     }
@@ -51,6 +56,7 @@ fn nodes(words: &[(&'static str, Option<i64>)]) -> Endpoints<Node> {
         asked: AtomicUsize::new(0),
         tally: Tally::default(),
         pause: Pause::default(),
+        is_mute: word.starts_with("mute"),
     };
     Endpoints::new(words.iter().map(node).collect(), 6_000)
 }
@@ -113,6 +119,20 @@ async fn another_opinion_is_another_endpoints() {
         assert_eq!(said, agreed, "{words:?}");
         assert_eq!(asked(all), calls, "{words:?}");
     }
+}
+
+/// Two black holes beside one that answers: each question for another word would wait for both.
+#[tokio::test]
+async fn nobody_waits_for_the_opinion_of_who_says_nothing() {
+    let all = nodes(&[("mute", None), ("yes", Some(0)), ("mute too", None), ("yes", Some(0))]);
+    all.look(NOW, Node::head).await;
+    assert_eq!((all.others(1), all.first_then_others(1)), (vec![3], vec![1, 3]));
+    assert_eq!(all.in_order(), [1, 3, 0, 2], "bytes that nobody else takes are shown to them, too");
+    assert_eq!(
+        all.first_then_others(0),
+        [0, 1, 3],
+        "what follows from an answer is asked where it came from"
+    );
 }
 
 /// I3: a send is never repeated at one endpoint, and one that may have taken the bytes decides.

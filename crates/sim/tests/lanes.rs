@@ -12,7 +12,8 @@ const SEEDS: u64 = 150;
 static BROKEN: AtomicU64 = AtomicU64::new(0);
 
 /// Whatever it was doing: a payment that is reserved, signed, recorded, sent or over, a slot that
-/// is being filled. Each life of a lane here lasts for a dozen effects.
+/// is being filled. The first life of a lane here lasts for a dozen effects, each later one for
+/// twice as many: one that broke at every turn would keep what it has from ending at all.
 #[test]
 fn lanes_that_panic_break_no_promise() {
     let before = std::panic::take_hook();

@@ -34,11 +34,15 @@ need() { # need COMMAND HINT
   command -v "$1" >/dev/null 2>&1 || die "$1 is missing: $2"
 }
 
-# Installs the official clients, anvil and the token artifacts, once per lock file; or the
-# packages of another folder.
-npm_ready() { # npm_ready [FOLDER]
+# Installs the official clients, anvil and the token artifacts, once per lock file.
+npm_ready() {
+  npm_folder "$CLIENTS"
+}
+
+# Installs the packages of a folder with a lock file, once per lock file.
+npm_folder() { # npm_folder FOLDER
   need npm "install Node.js 20 or newer"
-  local folder="${1:-$CLIENTS}"
+  local folder="$1"
   local stamp="$folder/node_modules/.quittance-lock" lock="$folder/package-lock.json"
   if [[ -f "$stamp" ]] && cmp -s "$lock" "$stamp"; then
     return 0

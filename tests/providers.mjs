@@ -189,7 +189,7 @@ const LIMITS = {
 };
 const PER_SECOND = [
   { ...error(429, 'too many requests', 429), retry_after: 1 },
-  error(-32007, '4/second request limit reached - reduce calls per second or upgrade your account'),
+  error(-32007, '8/second request limit reached - reduce calls per second or upgrade your account'),
 ];
 
 const refusedCalls = async proxy => Object.values((await proxy.counts()).refused).reduce((sum, count) => sum + count, 0);
@@ -236,7 +236,7 @@ async function leftAlone(net, folder) {
       for (const network of NETWORKS) {
         for (const proxy of proxies[network]) {
           await proxy.reset();
-          await proxy.profile({ calls_per_second: 4, rate_refusal });
+          await proxy.profile({ calls_per_second: 8, rate_refusal });
         }
       }
       for (const network of NETWORKS) {

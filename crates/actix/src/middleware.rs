@@ -94,8 +94,7 @@ where
         let pace = Rc::clone(&self.pace);
         Box::pin(async move {
             let rest = Rest::watch(&mut req);
-            let answer = admit(&gate, service, req).await?;
-            Ok(rest::behind(rest, answer, &pace).await)
+            rest::behind(rest, admit(&gate, service, req).await, &pace).await
         })
     }
 }

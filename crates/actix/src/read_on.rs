@@ -59,8 +59,8 @@ where
         let pace = Rc::clone(&self.pace);
         Box::pin(async move {
             let rest = Rest::watch(&mut req);
-            let answer = service.call(req).await?.map_into_boxed_body();
-            Ok(rest::behind(rest, answer, &pace).await)
+            let answer = service.call(req).await.map(ServiceResponse::map_into_boxed_body);
+            rest::behind(rest, answer, &pace).await
         })
     }
 }

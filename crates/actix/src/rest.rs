@@ -14,14 +14,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use actix_web::HttpMessage as _;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::{Error, HttpMessage as _, rt};
 use bytes::Bytes;
 use futures::Stream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// Bytes that one worker reads and throws away in a second.
 const BYTES_PER_SECOND: u64 = 16 * 1024 * 1024;
@@ -131,11 +131,35 @@ impl Rest {
 /// The answer, with what is left of its request's body behind it.
 pub(crate) async fn behind(
     rest: Option<Rest>,
-    answer: ServiceResponse<BoxBody>,
+    answer: Result<ServiceResponse<BoxBody>, Error>,
     pace: &Rc<Pace>,
-) -> ServiceResponse<BoxBody> {
+) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some(rest) = rest.filter(|rest| !rest.0.borrow().is_over) else { return answer };
-    let Some(counted) = pace.connection() else { return answer };
+    match answer {
+        Ok(answer) => Ok(read_on(rest, answer, pace).await),
+        Err(error) => {
+            close_behind(rest);
+            Err(error)
+        }
+    }
+}
+
+/// The server closes the connection behind an answer whose request was not read to its end,
+/// unless the body came in chunks and its reader is gone: those it then reads for ever, however
+/// fast they come (actix-http 3.20, `should_close_for_unread_payload`). So the reader stays
+/// until the answer has begun.
+fn close_behind(rest: Rest) {
+    rt::spawn(async move {
+        sleep(SILENCE_MAX).await;
+        drop(rest);
+    });
+}
+
+async fn read_on(rest: Rest, answer: ServiceResponse<BoxBody>, pace: &Rc<Pace>) -> ServiceResponse<BoxBody> {
+    let Some(counted) = pace.connection() else {
+        close_behind(rest);
+        return answer;
+    };
     if rest.left() > SHORT_BYTES
         && let Some(even) = pace.spend(SHORT_BYTES)
     {
@@ -145,6 +169,9 @@ pub(crate) async fn behind(
     if matches!(answer.response().body().size(), BodySize::None | BodySize::Sized(0)) {
         let mut reading = Reading::begin();
         poll_fn(|cx| reading.poll(&rest, pace, cx)).await;
+        if !rest.0.borrow().is_over {
+            close_behind(rest);
+        }
         return answer;
     }
     answer.map_body(|_, answer| BoxBody::new(Answered { answer: Some(answer), rest, counted, reading: None }))

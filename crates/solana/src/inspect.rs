@@ -267,8 +267,7 @@ impl Rules {
                 return Err(SolanaError::UnknownInstruction { index });
             }
             // As a signer and writable account, the fee payer could be debited by whoever gets it.
-            let reads =
-                program == Some(&layout::LIGHTHOUSE) && self.only_reads(transaction, transfer, instruction);
+            let reads = program == Some(&layout::LIGHTHOUSE) && self.only_reads(transaction, instruction);
             if instruction.accounts.contains(&FEE_PAYER) && !reads {
                 return Err(SolanaError::FeePayerExposed { index });
             }
@@ -282,18 +281,14 @@ impl Rules {
     /// writable signer wherever it stands: the header does not keep it from being debited. What
     /// does, whatever the guard's program makes of its data, is that only an account's owner
     /// debits it: the system program is nowhere in the message (a program may call any other that
-    /// the message names), and nothing is given that could hold tokens of ours. The two
+    /// the message names, the token's too), and nothing is given that could hold tokens of ours:
+    /// what a transfer takes from may be ours, the payer's associated account is not. The two
     /// instructions that are no assertions pay rent out of what they are given.
-    fn only_reads(
-        &self,
-        transaction: &WireTransaction<'_>,
-        transfer: usize,
-        guard: &WireInstruction<'_>,
-    ) -> bool {
-        let source = transaction.instructions.get(transfer).and_then(|transfer| transfer.accounts.first());
+    fn only_reads(&self, transaction: &WireTransaction<'_>, guard: &WireInstruction<'_>) -> bool {
+        let payers = key(transaction, PAYER).map(|payer| layout::token_account(payer, &self.mint));
         let not_ours = |at: u8| {
             at == PAYER
-                || Some(&at) == source
+                || key(transaction, at) == payers.as_ref()
                 || (self.pay_to != self.fee_payer && key(transaction, at) == Some(&self.token_account))
         };
         layout::is_assertion(guard.data)

@@ -24,7 +24,7 @@ async fn early(length: Option<usize>, body: Payload, pace: &Rc<Pace>) -> (Servic
     req.set_payload(body);
     let rest = Rest::watch(&mut req).unwrap();
     let answer = req.into_response(HttpResponse::PayloadTooLarge().body("no"));
-    (behind(Some(rest.clone()), answer, pace).await, rest)
+    (behind(Some(rest.clone()), Ok(answer), pace).await.unwrap(), rest)
 }
 
 fn endless() -> Payload {
@@ -86,7 +86,7 @@ async fn an_answer_without_a_body_waits_for_the_rest() {
     req.set_payload(Payload::Stream { payload: Box::pin(body) });
     let rest = Rest::watch(&mut req).unwrap();
     let (pace, begun) = (Rc::<Pace>::default(), Instant::now());
-    let answered = behind(Some(rest), req.into_response(HttpResponse::NoContent().finish()), &pace);
+    let answered = behind(Some(rest), Ok(req.into_response(HttpResponse::NoContent().finish())), &pace);
     let sends = async {
         tokio::time::sleep(SILENCE_MAX / 2).await;
         sender.unbounded_send(Ok(Bytes::from_static(b"0123456789"))).unwrap();
@@ -123,8 +123,11 @@ async fn so_many_are_waited_for_and_one_more_is_not() {
     for _ in 0..CONNECTIONS_MAX {
         waiting.push(early(Some(10), silent(), &pace).await);
     }
-    let (answer, _) = early(Some(10), silent(), &pace).await;
-    assert_eq!(ended(answer).await, Duration::ZERO);
+    let one_more = async {
+        let (answer, _) = early(Some(10), silent(), &pace).await;
+        assert_eq!(ended(answer).await, Duration::ZERO);
+    };
+    tokio::task::LocalSet::new().run_until(one_more).await;
     drop(waiting);
     let (answer, _) = early(Some(10), silent(), &pace).await;
     assert!(ended(answer).await >= SILENCE_MAX, "places are given back");
@@ -137,7 +140,8 @@ async fn a_body_that_was_read_leaves_its_answer_as_it_is() {
     let body: Vec<_> = req.take_payload().map(Result::unwrap).collect().await;
     assert_eq!(body.concat(), b"all of it");
     let (pace, begun) = (Rc::<Pace>::default(), Instant::now());
-    let answer = behind(Some(rest), req.into_response(HttpResponse::Ok().body("no")), &pace).await;
+    let answer =
+        behind(Some(rest), Ok(req.into_response(HttpResponse::Ok().body("no"))), &pace).await.unwrap();
     assert_eq!(pace.connections.get(), 0);
     assert_eq!((ended(answer).await, begun.elapsed()), (Duration::ZERO, Duration::ZERO));
     let mut bare = TestRequest::get().to_srv_request();
@@ -145,11 +149,13 @@ async fn a_body_that_was_read_leaves_its_answer_as_it_is() {
     assert!(Rest::watch(&mut bare).is_none());
 }
 
-/// Refuses whatever comes without reading it.
+/// Refuses whatever comes without reading it; `/empty` says nothing, and `/fails` fails.
 fn refusing() -> std::net::SocketAddr {
     let server = HttpServer::new(|| {
         let refuse = web::to(async || HttpResponse::PayloadTooLarge().body("no: too large"));
-        App::new().wrap(ReadOn).default_service(refuse)
+        let empty = web::to(async || HttpResponse::NoContent().finish());
+        let fails = App::new().wrap(actix_web::middleware::from_fn(fail)).wrap(ReadOn);
+        fails.route("/empty", empty).default_service(refuse)
     });
     let server = server.client_disconnect_timeout(Duration::ZERO).workers(1).disable_signals();
     let server = server.bind(("127.0.0.1", 0)).unwrap();
@@ -201,4 +207,44 @@ async fn who_reads_first_is_answered_before_its_body() {
     assert!(begun.elapsed() < SILENCE_MAX, "{:?}", begun.elapsed());
     assert!(String::from_utf8(seen).unwrap().to_ascii_lowercase().contains("connection: close"));
     assert!(all_of(&mut stream).await.is_empty());
+}
+
+/// A service of a host's that fails instead of answering.
+async fn fail(
+    req: ServiceRequest,
+    next: actix_web::middleware::Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    match req.path() {
+        "/fails" => Err(actix_web::error::ErrorBadRequest("no")),
+        _ => next.call(req).await,
+    }
+}
+
+/// Sends chunks until the connection is closed; how long that took.
+async fn endless_chunks(address: std::net::SocketAddr, path: &str) -> Duration {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x1_0000));
+    let begun = Instant::now();
+    let sent = async { while stream.write_all(chunk.as_bytes()).await.is_ok() {} };
+    timeout(STUCK, sent).await.unwrap_or_else(|_| panic!("{path}: read for ever"));
+    begun.elapsed()
+}
+
+/// Chunks whose reader is gone would be read for as long as they come.
+#[actix_web::test]
+async fn chunks_without_an_end_are_not_read_for_ever_whatever_the_answer_is() {
+    let address = refusing();
+    for path in ["/", "/empty", "/fails"] {
+        let took = endless_chunks(address, path).await;
+        assert!(took < READ_MAX + BURST + TURN_MAX + SILENCE_MAX, "{path}: {took:?}");
+    }
+}
+
+#[actix_web::test]
+async fn chunks_without_an_end_are_not_read_where_too_many_are_waited_for() {
+    let address = refusing();
+    let all = (0..=CONNECTIONS_MAX).map(|_| endless_chunks(address, "/"));
+    futures::future::join_all(all).await;
 }

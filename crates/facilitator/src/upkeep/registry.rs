@@ -173,7 +173,7 @@ impl Registry {
                     () = tokio::time::sleep(pause) => {}
                 }
             }
-            let begun = Instant::now();
+            let (begun, was_stopping) = (Instant::now(), self.stop.is_cancelled());
             self.begins(&kind);
             let turn = AssertUnwindSafe(task.turn()).catch_unwind();
             let ended = tokio::select! {
@@ -210,7 +210,9 @@ impl Registry {
                     kind.period
                 }
             };
-            if self.stop.is_cancelled() {
+            // What follows its own turns at once has work under way between them: another turn
+            // hears of the stop and brings it to an end.
+            if self.stop.is_cancelled() && (was_stopping || !pause.is_zero()) {
                 return;
             }
         }

@@ -37,6 +37,10 @@ pub const REBROADCAST_MS_MAX: u64 = 16_000;
 /// twice as long. A node that has them says that it knows them, and is not to be told so often.
 pub(crate) const REBROADCAST_UNKNOWN_MS_MAX: u64 = 4_000;
 
+/// For so many broadcasts: after a restart a node that has the bytes says only that it knows them,
+/// which is no word that it took them.
+pub(crate) const REBROADCASTS_UNKNOWN_MAX: u32 = 8;
+
 /// Signatures under way at the same time, from the question for fees to the commit. They
 /// begin in the order in which they were asked for, and share the ledger's commits: one
 /// after the other, each would pay for a flush of its own.

@@ -353,6 +353,10 @@ fn bytes_that_may_be_nowhere_go_out_again_within_seconds() {
     for expected in [2_000, 4_000, 4_000, 4_000] {
         assert_eq!(pause_after(unknown()), expected);
     }
+    for _ in 4..REBROADCASTS_UNKNOWN_MAX {
+        pause_after(unknown());
+    }
+    assert_eq!(pause_after(unknown()), REBROADCAST_MS_MAX, "nobody says so for long who has them not");
     assert_eq!(pause_after(SendOutcome::Accepted), REBROADCAST_MS_MAX);
     assert_eq!(pause_after(unknown()), REBROADCAST_MS_MAX, "a node has them");
 }

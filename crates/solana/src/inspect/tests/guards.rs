@@ -155,6 +155,23 @@ fn a_guard_that_could_spend_from_the_fee_payer_is_refused() {
     assert_eq!(check(&behind([third_signer])), Err(SolanaError::ExcessiveSigners { count: 3 }));
 }
 
+/// Whose account a transfer takes from is not in the message: a guard's program that was replaced
+/// could have the payer approved for one of ours.
+#[test]
+fn a_guard_that_names_the_fee_payer_is_given_no_account_that_could_be_ours() {
+    let source = Pubkey::new_from_array([9; 32]);
+    let paying_from = |guards: &[Instruction]| {
+        changed(|i| {
+            let transfer = i.iter().position(|one| one.program_id == layout::TOKEN).unwrap();
+            i[transfer].accounts[0].pubkey = source;
+            i.extend_from_slice(guards);
+        })
+    };
+    assert!(check(&paying_from(&[reads_us(4)])).is_ok());
+    let error = check(&paying_from(&[beside(52, &[AccountMeta::new(source, false)])])).unwrap_err();
+    assert_eq!(error.wire_code(), C::InvalidExactSvmInvalidFeePayer, "{error}");
+}
+
 #[test]
 fn the_system_program_anywhere_in_the_message_is_too_near_the_fee_payer() {
     let creating = |guard: Instruction| [with_creation(), vec![guard]].concat();

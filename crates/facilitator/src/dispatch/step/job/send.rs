@@ -4,7 +4,8 @@ use quittance_protocol::{PaymentId, SendOutcome};
 
 use super::Phase;
 use crate::dispatch::step::{
-    Effect, REBROADCAST_MS_MAX, REBROADCAST_MS_MIN, REBROADCAST_UNKNOWN_MS_MAX, State,
+    Effect, REBROADCAST_MS_MAX, REBROADCAST_MS_MIN, REBROADCAST_UNKNOWN_MS_MAX, REBROADCASTS_UNKNOWN_MAX,
+    State,
 };
 
 impl State {
@@ -73,9 +74,10 @@ impl State {
         self.sending = self.sending.saturating_sub(1);
         if let Some(job) = self.jobs.get_mut(payment) {
             job.sends = job.sends.saturating_add(1);
+            let hurries = job.is_nowhere && job.sends <= REBROADCASTS_UNKNOWN_MAX;
             let pause = REBROADCAST_MS_MIN
                 .saturating_mul(1_u64.checked_shl(job.sends.min(8)).unwrap_or(u64::MAX))
-                .min(if job.is_nowhere { REBROADCAST_UNKNOWN_MS_MAX } else { REBROADCAST_MS_MAX });
+                .min(if hurries { REBROADCAST_UNKNOWN_MS_MAX } else { REBROADCAST_MS_MAX });
             self.set_due(payment, pause);
         }
         self.rest(payment);

@@ -92,7 +92,7 @@ async fn an_answer_without_a_body_waits_for_the_rest() {
         sender.unbounded_send(Ok(Bytes::from_static(b"0123456789"))).unwrap();
         drop(sender);
     };
-    futures::join!(answered, sends);
+    futures::join!(answered, sends).0.unwrap();
     assert_eq!(begun.elapsed(), SILENCE_MAX / 2);
     assert_eq!(pace.connections.get(), 0);
 }

@@ -334,6 +334,9 @@ impl World {
             let died = self.audit.runs_died.entry(run.key).or_default();
             *died = died.saturating_add(1);
         }
+        // A crash that is forced comes in good weather, too: what it replayed just now and has not
+        // booked begins its window with the next replay.
+        self.audit.replays.clear();
         self.note(99, process as u64);
         self.tell_change();
     }

@@ -142,7 +142,9 @@ await stack.withStack(async folder => {
   await test('a foreign server verifies and settles on it through /settle, once', async () => {
     const asked = new core.HTTPFacilitatorClient({ url: facilitator.url });
     const { kinds } = await asked.getSupported();
-    assert.deepEqual(kinds.map(kind => kind.network).sort(), [FAR, stack.BASE].sort());
+    const named = version => kinds.filter(kind => kind.x402Version === version).map(kind => kind.network).sort();
+    assert.deepEqual(named(2), [FAR, stack.BASE].sort());
+    assert.deepEqual(named(1), ['base'], 'version 1 has no name for the other one');
     const { extra } = kinds.find(kind => kind.network === FAR);
     const terms = {
       scheme: 'exact', network: FAR, amount: '500000', asset: far.token, payTo: serve.wallet.address,

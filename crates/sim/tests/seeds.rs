@@ -40,3 +40,11 @@ fn a_thousand_seeds_keep_every_promise() {
     let missed = totals.thin_cells(1).len();
     assert!(missed <= cells::possible().len() / 10, "never struck: {:?}", totals.thin_cells(1));
 }
+
+/// A process that slept past its lease believed in a reservation that another one, which had
+/// taken its payment over, had given back.
+#[test]
+fn seed_52141_a_sleeper_signs_nothing_that_is_no_longer_reserved() {
+    let report = play(52_141, None);
+    assert!(report.violations.is_empty(), "{:?}", report.violations);
+}

@@ -80,9 +80,11 @@ pub(super) async fn reserve(shared: Shared, paid: Arc<Paid>, bound: u128, seen: 
     })
 }
 
-/// Nothing is left to do here.
+/// Nothing is left to do here. Nor is there without the lease: another process may have taken the
+/// payment over, and given back what is reserved for it, before this one has joined again; whoever
+/// drives it then begins from what is durable.
 fn is_lost(error: &LedgerError) -> bool {
-    matches!(error, LedgerError::NotOwner { .. })
+    matches!(error, LedgerError::NotOwner { .. } | LedgerError::LeaseLost)
         || error.payment().is_some_and(|payment| payment.state.is_final())
 }
 

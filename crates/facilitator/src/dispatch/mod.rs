@@ -64,7 +64,8 @@ pub(crate) enum Heard {
     Recorded(Vec<Arc<Recorded>>),
     /// Nothing is signed for now.
     Waiting { retry: bool, reason: String },
-    /// Somebody else owns the payment now, or it has its verdict already.
+    /// Somebody else owns the payment now, or may while the lease is lost, or it has its verdict
+    /// already.
     Refused,
 }
 

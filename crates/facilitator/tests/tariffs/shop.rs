@@ -138,11 +138,18 @@ impl Shop {
 
     /// Alerts of a kind in this life.
     pub(crate) fn alerts(&self, kind: &str) -> u64 {
+        self.metric("quittance_alerts_total{", &format!("kind=\"{kind}\""))
+    }
+
+    /// Payments that have a driver here.
+    pub(crate) fn driven(&self) -> u64 {
+        self.metric("quittance_payments_open{", "")
+    }
+
+    fn metric(&self, family: &str, labels: &str) -> u64 {
         let text = prometheus::TextEncoder::new().encode_to_string(&self.facilitator.registry().gather());
-        let named = format!("kind=\"{kind}\"");
         let lines = text.unwrap();
-        let mut lines =
-            lines.lines().filter(|l| l.starts_with("quittance_alerts_total{") && l.contains(&named));
+        let mut lines = lines.lines().filter(|line| line.starts_with(family) && line.contains(labels));
         lines.next().map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
     }
 

@@ -180,7 +180,8 @@ pub(crate) enum Event {
         payment: PaymentId,
         reason: String,
     },
-    /// The payment is somebody else's now, or has its verdict: nothing was reserved or recorded.
+    /// The payment is somebody else's now, or may be while the lease is lost, or has its verdict:
+    /// nothing was reserved or recorded.
     Lost {
         payment: PaymentId,
         reason: String,

@@ -5,6 +5,7 @@ import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { beside, besideTable } from './beside.mjs';
 import { crowd, crowdTable } from './crowd.mjs';
 import { ledger, ledgerTable } from './ledger.mjs';
 import { offers, offersTable } from './offers.mjs';
@@ -30,10 +31,10 @@ const SIZES = {
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false }, json: { type: 'string' }, only: { type: 'string' }, kind: { type: 'string' }, side: { type: 'string' }, rounds: { type: 'string', default: '5' },
-    'base-block-time': { type: 'string', default: '0.2' },
+    'base-block-time': { type: 'string', default: '0.2' }, beside: { type: 'string' },
   },
 });
-const wanted = values.only ? values.only.split(',') : SECTIONS.filter(name => !(values.quick && ['ledger', 'crowd'].includes(name)));
+const wanted = values.beside ? [] : values.only ? values.only.split(',') : SECTIONS.filter(name => !(values.quick && ['ledger', 'crowd'].includes(name)));
 const unknown = wanted.filter(name => !SECTIONS.includes(name));
 if (unknown.length > 0) {
   say(`--only takes ${SECTIONS.join(', ')}; not ${unknown.join(', ')}`);
@@ -111,10 +112,14 @@ async function measure(folder) {
     report.ledger = await ledger();
     print(ledgerTable(report.ledger));
   }
-  if (wanted.some(name => name !== 'ledger')) {
+  if (values.beside || wanted.some(name => name !== 'ledger')) {
     say('starting the devnet');
     const net = await devnet('--base-block-time', String(blockSeconds), '--payers', '64');
     net.blockSeconds = blockSeconds;
+    if (values.beside) {
+      report.beside = await beside(folder, net, values);
+      print(besideTable(report.beside));
+    }
     if (has('offers')) {
       say('offers');
       report.offers = await offers(folder, net, values);

@@ -111,7 +111,7 @@ async function compare(folder, net, proxies, file, { workers, pinned, rounds, se
     more: { server: { workers }, quote: { refresh_seconds: 600 }, ledger: { lease_seconds: 1800 } },
   });
   const cpus = pinned ? [0, 1] : [undefined, undefined];
-  const gate = await sampleApi(net, config, cpus[0]);
+  const gate = await sampleApi(net, config, { cpu: cpus[0] });
   const [body] = readFileSync(file, 'utf8').split('\n');
   const answer = await fetch(gate.url + PATH, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
   const text = await answer.text();

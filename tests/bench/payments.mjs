@@ -9,7 +9,7 @@ import { fixed, ms, outcomes, percent, percentile, table, whole } from './report
 export const DELAY_MS = 20;
 /** What a foreign server asks for: above any tariff of the devnet. */
 const AMOUNT = '50000';
-const CHAT = JSON.stringify({
+export const CHAT = JSON.stringify({
   model: 'claude-haiku-4-5', max_tokens: 64,
   messages: [{ role: 'user', content: 'Write one concise sentence about API integration.' }],
 });
@@ -35,8 +35,8 @@ export async function finish(setup, running) {
   await Promise.all(Object.values(setup.proxies).map(one => stop(one.child)));
 }
 
-export const startFacilitator = setup => facilitator(setup.net, setup.config);
-export const startGate = setup => sampleApi(setup.net, setup.config);
+export const startFacilitator = (setup, folder) => facilitator(setup.net, setup.config, folder);
+export const startGate = (setup, folder) => sampleApi(setup.net, setup.config, { folder });
 
 export async function requirements(url, net, network) {
   const { kinds } = await (await fetch(`${url}/supported`)).json();
@@ -46,7 +46,7 @@ export async function requirements(url, net, network) {
 }
 
 /** Runs a plan while counting RPC calls and noting who used the processors. */
-async function measured(setup, running, network, plan) {
+export async function measured(setup, running, network, plan) {
   const { net, proxies } = setup;
   const side = key(network);
   await proxies[side].reset();

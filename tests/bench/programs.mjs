@@ -80,11 +80,13 @@ async function server(path, args, env, cpu) {
 
 const secrets = net => ({ BASE_WALLET: net.base.wallet_key, SOLANA_WALLET: net.solana.wallet_key });
 
-/** The sample API with its gate. */
-export const sampleApi = (net, config, cpu) => server(program('sample-api'), ['--config', config], secrets(net), cpu);
+/** The sample API with its gate; `folder` holds another build of it, `cpu` pins it to one core. */
+export const sampleApi = (net, config, { cpu, folder } = {}) =>
+  server(folder ? join(folder, 'sample-api') : program('sample-api'), ['--config', config], secrets(net), cpu);
 
-/** `quittance serve`. */
-export const facilitator = (net, config) => server(program('quittance'), ['serve', '--config', config], secrets(net));
+/** `quittance serve`; `folder` holds another build of it. */
+export const facilitator = (net, config, folder) =>
+  server(folder ? join(folder, 'quittance') : program('quittance'), ['serve', '--config', config], secrets(net));
 
 /** The baseline: a bare handler that answers 402. */
 export const bare = (workers, headerBytes, bodyBytes, headers, cpu) =>

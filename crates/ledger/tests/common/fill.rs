@@ -5,6 +5,10 @@ use quittance_ledger::testing::plans::Explainer;
 
 use super::NOW;
 
+/// Rows of one statement: on PostgreSQL each payment takes a lock until its commit, and a
+/// server has room for some thousands.
+const STATEMENT: usize = 2_000;
+
 /// Writes `first..=last`, all of the last eight hours: payments of every fate, their
 /// attempts, costs, answers, lines, names and what was told of them. Half of the
 /// landings are not final.
@@ -25,11 +29,14 @@ pub(crate) async fn fill(session: &mut Explainer, first: u64, last: u64) {
             .replace("{no}", no)
             .replace("{yes}", yes)
             .replace("{at}", &format!("{NOW} - 28000000 + i"));
-        let sql = format!(
-            "WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last}) \
-             INSERT INTO {table} ({columns}) SELECT {values}"
-        );
-        session.run(sql).await.unwrap();
+        for start in (first..=last).step_by(STATEMENT) {
+            let end = last.min(start + STATEMENT as u64 - 1);
+            let sql = format!(
+                "WITH RECURSIVE n(i) AS (SELECT {start} UNION ALL SELECT i + 1 FROM n WHERE i < {end}) \
+                 INSERT INTO {table} ({columns}) SELECT {values}"
+            );
+            session.run(sql).await.unwrap();
+        }
     }
     if postgres {
         session.run("ANALYZE".to_owned()).await.unwrap();

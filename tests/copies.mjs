@@ -168,7 +168,7 @@ await stack.withStack(async folder => {
       settled += 1;
     });
   }
-  await test('the books hold these payments and no other', async () => {
+  await test('the ledger holds these payments and no other', async () => {
     const payments = await stack.books(config);
     assert.deepEqual(payments.map(payment => payment.state), Array(settled).fill('settled'));
   });

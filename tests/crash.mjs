@@ -40,7 +40,7 @@ const FAILPOINTS = {
 
 const shown = async (here, id) => buyer.journalOf(here.config, id);
 
-/** The newest payment of the books. */
+/** The newest payment of the ledger. */
 async function newest(here) {
   const [first] = await stack.books(here.config);
   return first;
@@ -84,7 +84,7 @@ async function crashes(net, folder, network) {
       count += 1;
     });
   }
-  await test(`${network}: after ${count} crashes the books agree with the chain`, async () => {
+  await test(`${network}: after ${count} crashes the ledger agrees with the chain`, async () => {
     const payments = await buyer.assertBooks(net, here.config, opened);
     assert.deepEqual(payments.map(one => one.state), Array(count).fill('settled'));
   });
@@ -152,7 +152,7 @@ async function lyingNode(net, folder, network) {
       await assertBought(here, final, 1);
     });
   }
-  await test(`${network}: after ${count} faults the books agree with the chain`, async () => {
+  await test(`${network}: after ${count} faults the ledger agrees with the chain`, async () => {
     const payments = await buyer.assertBooks(net, here.config, opened);
     assert.equal(payments.length, count);
   });
@@ -239,7 +239,7 @@ async function landings(net, folder) {
     const payment = await shown(here, id);
     assert.equal(payment.state, 'expired');
     buyer.assertSoundJournal(payment, 0);
-    const costs = await until('the cost in the books', async () => {
+    const costs = await until('the cost in the ledger', async () => {
       const found = await uncollected(here, id);
       return found.length > 0 && found;
     });

@@ -82,15 +82,15 @@ function atomic(usdc) {
   return BigInt(usdc.replace('.', '')).toString();
 }
 
-/** What the books and the host say about each purchase. */
+/** What the ledger and the host say about each purchase. */
 async function rows(api, config, bought) {
   const books = await stack.books(config);
   const { by_payment: runs } = await stack.json(`${api.url}/test/handler-runs`);
   return bought.map(row => {
     const booked = books.find(payment => payment.transaction === row.transaction);
-    if (!booked) throw new Error(`${row.transaction} is not in the books`);
+    if (!booked) throw new Error(`${row.transaction} is not in the ledger`);
     const { client, network, resource, amount, service, gas, transaction, payer, pay_to } = row;
-    if (pay_to !== booked.pay_to) throw new Error(`${transaction} went to ${pay_to}, the books say ${booked.pay_to}`);
+    if (pay_to !== booked.pay_to) throw new Error(`${transaction} went to ${pay_to}, the ledger says ${booked.pay_to}`);
     return {
       client, network, resource, amount, service, gas, transaction, payer, pay_to,
       state: booked.state, handler_runs: runs[booked.id] ?? 0,

@@ -180,7 +180,7 @@ async function supportedAgrees(folder, net, api) {
   await stack.stop(program.child);
 }
 
-/** What the text that was bought here really used stands in the books. */
+/** What the text that was bought here really used stands in the ledger. */
 async function usageIsBooked(config, bought) {
   const { products } = JSON.parse(await stack.program('payments', 'usage', '--config', config, '--json'));
   assert.deepEqual(products.map(({ resource, product, answers }) => ({ resource, product, answers })), [
@@ -209,7 +209,7 @@ async function usageIsBooked(config, bought) {
   }
 }
 
-/** A streamed answer ends with what it used, and so do the books. */
+/** A streamed answer ends with what it used, and so does the ledger. */
 async function streamedUsage(net, api, config) {
   const body = { model: 'claude-haiku-4-5', max_tokens: 64, stream: true, stream_options: { include_usage: true }, prompt: 'Say hello' };
   const bought = await stack.quittancePay(net, `${api.url}/v1/chat/completions`, stack.BASE, JSON.stringify(body));
@@ -296,7 +296,7 @@ await stack.withStack(async folder => {
       });
     }
   }
-  await test('the real usage of the text is in the books, beside its reserve', () => usageIsBooked(config, chats));
+  await test('the real usage of the text is in the ledger, beside its reserve', () => usageIsBooked(config, chats));
   await test('a streamed answer books what it really used', () => streamedUsage(net, api, config));
   await test('a payment made by hand from the page alone is taken', () => signByThePage(net, api));
 });

@@ -77,7 +77,7 @@ await stack.withStack(async folder => {
     const final = await buyer.insist(api, signed, 60);
     assert.equal(final.status, 200, final.text.slice(0, 300));
   });
-  await test('solana: the books agree with the chain', async () => {
+  await test('solana: the ledger agrees with the chain', async () => {
     const payments = await buyer.assertBooks(net, here.config, opened);
     assert.deepEqual(payments.map(one => one.state), ['settled', 'settled', 'expired', 'expired']);
   });

@@ -1,7 +1,7 @@
 // P3: what attempts may cost without earning. Payers with money for one payment
 // who send thirty, payers who take the money away before the block, payers with
 // code, on real chains and over two replicas. What was burnt is read from the
-// chains, not from the books.
+// chains, not from the ledger.
 //
 //   node tests/exposure.mjs
 import assert from 'node:assert/strict';

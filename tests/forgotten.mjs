@@ -104,6 +104,6 @@ await stack.withStack(async folder => {
     await grantedOnce(here, two, payment);
     await stack.stop(two.child);
   });
-  await test('solana: the books agree with the chain', () => buyer.assertBooks(net, here.config, opened));
+  await test('solana: the ledger agrees with the chain', () => buyer.assertBooks(net, here.config, opened));
 });
 finish();

@@ -217,7 +217,7 @@ await stack.withStack(async folder => {
     const urls = [one.url, two.url];
     const there = await terms(net, 'solana', urls[0], common.payTo, AMOUNT);
     const often = await withHistory(net, urls[0], there);
-    // Sums of the books, while the attack is on.
+    // Sums of the ledger, while the attack is on.
     let most = 0;
     const reserved = () => {
       const units = Number(common.sql("SELECT COALESCE(SUM(usdc), 0) FROM reservations WHERE funding <> 'history' AND native > 0"));

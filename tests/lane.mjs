@@ -106,6 +106,6 @@ await stack.withStack(async folder => {
     const next = await buyer.insist(api, await buyer.sign(net, api, 'base'), 60);
     assert.equal(next.status, 200, next.text.slice(0, 300));
   });
-  await test('the books agree with the chain', () => buyer.assertBooks(net, here.config, opened));
+  await test('the ledger agrees with the chain', () => buyer.assertBooks(net, here.config, opened));
 });
 finish();

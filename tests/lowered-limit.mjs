@@ -1,5 +1,5 @@
 // The operator lowers a limit between two starts, and a payment on record is above it
-// now. It is answered from the books all the same: its own answer again, or pending
+// now. It is answered from the ledger all the same: its own answer again, or pending
 // while it is open, and never "too large", after which its holder would make the
 // request smaller and pay once more.
 //
@@ -38,7 +38,7 @@ await stack.withStack(async folder => {
   const here = await world(net, folder, 'limit', { bin: stack.BIN, pendingSeconds: 3, rpc });
   const lowered = { QUITTANCE__GATE__BODY_BYTES_MAX: String(LOWERED) };
   for (const network of NETWORKS) {
-    await test(`${network}: a paid request above a lowered limit is answered from the books`, async () => {
+    await test(`${network}: a paid request above a lowered limit is answered from the ledger`, async () => {
       let api = await here.start();
       const [bought, open] = [big('bought'), big('open')];
       const header = await sign(net, api, network, bought);

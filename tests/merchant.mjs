@@ -33,7 +33,7 @@ const newPayment = async (here, network, options) => official.pay(
   here.net, network, await official.terms(here.net, network, here.replicas[0].url, here.payTo), options,
 );
 
-/** How often the books say that a payment's success was recorded. */
+/** How often the ledger says that a payment's success was recorded. */
 const told = (here, transaction) => here.sql(
   `SELECT count(*) FROM journal JOIN payments ON payments.id = journal.payment WHERE tx = '${transaction}' AND event = 'merchant_answered'`,
 );
@@ -68,7 +68,7 @@ async function copies(here, network, replicas, options) {
   assert.equal(settled.transaction, transaction);
   assert.deepEqual([...new Set(known.map(one => one.transaction).filter(Boolean))], [transaction]);
   assert.equal((await sent(here, network)).length, 1, 'one transaction was broadcast');
-  await until('the books to say so', () => told(here, transaction) === '1');
+  await until('the ledger to say so', () => told(here, transaction) === '1');
   for (const one of here.replicas) {
     const late = await settle(one, original);
     assert.deepEqual(
@@ -104,7 +104,7 @@ async function identifiers(here, network) {
   const other = await newPayment(here, network, { identifier });
   const refused = await settle(second, other);
   assert.deepEqual([refused.success, refused.errorReason, refused.transaction], [false, 'request_mismatch', ''], 'not a second payment');
-  await until('the books to say so', () => told(here, success.transaction) === '1');
+  await until('the ledger to say so', () => told(here, success.transaction) === '1');
 }
 
 /** Being told to come back is no success: of all who come back one hears it. */
@@ -132,7 +132,7 @@ async function afterPending(here, network) {
   assert.equal(granted.length, 1, JSON.stringify(answers));
   assert.ok(answers.every(one => one.success || one.errorReason === 'duplicate_settlement'));
   assert.equal(new Set(answers.map(one => one.transaction)).size, 1);
-  await until('the books to say so', () => told(here, granted[0].transaction) === '1');
+  await until('the ledger to say so', () => told(here, granted[0].transaction) === '1');
 }
 
 /** While the outcome is unknown nobody is invited to pay again: not who signed otherwise, not another sale. */
@@ -247,7 +247,7 @@ async function killed(here) {
     })));
     const granted = answers.filter(one => one.success);
     assert.equal(granted.length, 1, `${NETWORKS[index]}: ${JSON.stringify(answers)}`);
-    await until('the books to say so', () => told(here, granted[0].transaction) === '1');
+    await until('the ledger to say so', () => told(here, granted[0].transaction) === '1');
   }
 }
 
@@ -277,7 +277,7 @@ await stack.withStack(folder => withCluster(async cluster => {
   }
   await test('SIGKILL of a replica with recorded payments: the other says success', () => killed(here));
   for (const opening of opened) {
-    await test(`${opening.network}: the books agree with the chain`, async () => {
+    await test(`${opening.network}: the ledger agrees with the chain`, async () => {
       const payments = await buyer.assertBooks(net, here.replicas[0].config, opening);
       assert.ok(payments.every(one => one.state === 'settled'));
     });

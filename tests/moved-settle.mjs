@@ -1,4 +1,4 @@
-// "The books come before the configuration" at /settle and /verify: the operator moves
+// "The ledger comes before the configuration" at /settle and /verify: the operator moves
 // `pay_to` on both networks, and the token on Base, while one payment was told and one
 // is recorded and landed nowhere. The gate's side is tests/moved.mjs.
 //

@@ -1,4 +1,4 @@
-// Clause by clause of "the books come before the configuration": payments in
+// Clause by clause of "the ledger comes before the configuration": payments in
 // every state meet a program whose pay_to, wallets and networks have changed,
 // on both chains, on SQLite and on PostgreSQL.
 //
@@ -166,7 +166,7 @@ async function moves(net, folder, name, ledger) {
     assert.equal(books.length, 3 * NETWORKS.length, 'nothing new was claimed');
   });
 
-  await test(`${name}: moved, the books answer and new payments go to the new address`, async () => {
+  await test(`${name}: moved, the ledger answers and new payments go to the new address`, async () => {
     await until('finality', async () => (await stack.books(first.config)).every(one => one.finality), 90, 1_000);
     await stack.stop(api.child);
     api = await here.start(here.after).started;

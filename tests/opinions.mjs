@@ -89,7 +89,7 @@ await stack.withStack(async folder => {
   }
   await test('base: an expiry needs two endpoints', () => expiryNeedsBoth(strict, net));
   for (const opening of opened) {
-    await test(`${opening.network}: the books agree with the chain`, () => buyer.assertBooks(net, strict.here.config, opening));
+    await test(`${opening.network}: the ledger agrees with the chain`, () => buyer.assertBooks(net, strict.here.config, opening));
   }
   await stack.stop(strict.api.child);
   const easy = await gate(net, folder, 'easy', '1000.00');

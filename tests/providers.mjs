@@ -1,6 +1,6 @@
 // Real providers limit ranges and rates, refuse methods, keep no history, and stand
 // still. Over each kind: payments are bought on both chains, what landed while we were
-// away is found, nothing stays pending, and the books agree with the chain.
+// away is found, nothing stays pending, and the ledger agrees with the chain.
 //
 //   node tests/providers.mjs
 import assert from 'node:assert/strict';

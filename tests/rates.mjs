@@ -1,5 +1,5 @@
 // Never sold under cost: exchange rates that go stale, disagree and jump,
-// ceilings for what settling may cost, and the books' own account of it.
+// ceilings for what settling may cost, and the ledger's own account of it.
 // The sources' document is served by this test.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -156,7 +156,7 @@ async function spentDay(api, config) {
 }
 
 async function books(net, config, bought) {
-  await test('the books show the real cost beside what was charged', async () => {
+  await test('the ledger shows the real cost beside what was charged', async () => {
     const hash = bought.transaction ?? bought.receipt?.transaction;
     const onChain = await chain.baseTransfer(net.base.rpc_url, net.base.usdc, hash);
     // Wei × 2,500 dollars, rounded up to a millionth of a dollar.

@@ -84,7 +84,7 @@ async function isLost(here, api, somebody, payer) {
   await third.cancel(here.net, somebody, payer, signed.payment, FIRST_IN_BLOCK);
   await node(here, 'evm_mine');
   await blockEvery(here, 1);
-  await until('the loss in the books', async () => counted(await shown(here, id), 'reorged_loss') === 1, 90);
+  await until('the loss in the ledger', async () => counted(await shown(here, id), 'reorged_loss') === 1, 90);
   const payment = await assertGrantStands(here, api, signed, answer, id);
   const receipt = await receiptOf(here, transaction);
   assert.ok(receipt === null || receipt.status === '0x0', 'the money did not come back');
@@ -116,7 +116,7 @@ await stack.withStack(async folder => {
     const final = await buyer.insist(api, await buyer.sign(net, api, 'base'), 60);
     assert.equal(final.status, 200, final.text.slice(0, 300));
   });
-  await test('base: the chain has what the books say, but for the loss', async () => {
+  await test('base: the chain has what the ledger says, but for the loss', async () => {
     const books = (await stack.books(here.config)).filter(one => one.state === 'settled');
     assert.equal(books.length, 4);
     const kept = books.filter(one => one.id !== lost.id).reduce((sum, one) => sum + BigInt(one.amount), 0n);

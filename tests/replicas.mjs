@@ -28,7 +28,7 @@ const LOOK_MS = 1_500;
 const runsOf = async (api, id) => (await stack.json(`${api.url}/test/handler-runs`)).by_payment[id] ?? 0;
 const identify = (here, transaction) => here.sql(`SELECT id FROM payments WHERE tx = '${transaction}'`);
 
-/** Signed transactions in the books. */
+/** Signed transactions in the ledger. */
 const attempts = (here, id) =>
   Number(here.sql(`SELECT count(*) FROM attempt_payments WHERE payment = '${id}'`));
 
@@ -156,7 +156,7 @@ async function sleeper(here) {
   await heal();
   it.child.kill('SIGCONT');
   for (const answer of await Promise.all(asked)) assert.ok([200, 503].includes(answer?.status), `status ${answer?.status}`);
-  // What it did in its sleep is nothing: the books say so below.
+  // What it did in its sleep is nothing: the ledger says so below.
   for (const network of NETWORKS) {
     const final = await buyer.insist(it, await buyer.sign(here.net, it, network), 20);
     assert.equal(final.status, 200);
@@ -186,7 +186,7 @@ async function sleepingRun(here, network) {
   });
   it.child.kill('SIGCONT');
   const late = await asked;
-  // The sleeper's own answer is not in the books, so it is not released.
+  // The sleeper's own answer is not in the ledger, so it is not released.
   assert.ok(late === undefined || late.status >= 500 || late.text === final.text, `status ${late?.status}`);
   const payment = await buyer.journalOf(here.replicas[0].config, id);
   buyer.assertSoundJournal(payment, 2);
@@ -236,7 +236,7 @@ await stack.withStack(folder => withCluster(async cluster => {
     });
   }
   for (const opening of opened) {
-    await test(`${opening.network}: the books agree with the chain`, async () => {
+    await test(`${opening.network}: the ledger agrees with the chain`, async () => {
       const payments = await buyer.assertBooks(net, config, opening);
       const odd = payments.filter(one => one.state !== 'settled' || one.delivery !== 'delivered' || one.runs !== (runTwice.includes(one.id) ? 2 : 1));
       const journals = await Promise.all(odd.map(one => buyer.journalOf(config, one.id)));

@@ -97,7 +97,7 @@ async function pendingIsPaidOnce(here, api, proxy, network) {
   assert.equal((await settled(here, 'POST /v1/chat/completions')).length, 2);
 }
 
-/** The books know one payment of these clients, and of all they signed the chain knows one. */
+/** The ledger knows one payment of these clients, and of all they signed the chain knows one. */
 async function assertOnePayment(here, network, resource, clients) {
   const signed = clients.flatMap(one => one.log.signed);
   assert.ok(signed.length >= 2, 'nothing was signed anew');
@@ -110,7 +110,7 @@ async function assertOnePayment(here, network, resource, clients) {
     const received = await chain.solanaBalance(here.net.solana.rpc_url, here.net.solana.mint, here.payTo.solana);
     const paid = (await stack.books(here.config)).filter(one => one.state === 'settled');
     const sum = paid.reduce((total, one) => total + BigInt(one.amount), 0n);
-    assert.equal(BigInt(received), sum, 'the recipient got what the books say, and nothing beside it');
+    assert.equal(BigInt(received), sum, 'the recipient got what the ledger says, and nothing beside it');
   }
   const { id } = (await books(here, resource))[0];
   const shown = await buyer.journalOf(here.config, id);

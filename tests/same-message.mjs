@@ -130,7 +130,7 @@ await stack.withStack(async folder => {
   await test('while the first is pending the second is too, and is told to sign again afterwards', () => whilePending(net, api, proxy));
   await test('five at once: one is served, the others are told to sign again', () => atOnce(net, api));
   await test('a payment with a memo is one request\'s', () => withMemo(net, api));
-  await test('the books agree with the chain: each transaction bought one thing', async () => {
+  await test('the ledger agrees with the chain: each transaction bought one thing', async () => {
     const payments = await buyer.assertBooks(net, here.config, opened);
     assert.ok(payments.every(one => one.state === 'settled' && one.runs === 1), JSON.stringify(payments));
   });

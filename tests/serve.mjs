@@ -23,7 +23,7 @@ const SETTLE_PLACES = [
   'before_claim', 'after_claim', 'before_record', 'after_record', 'before_send', 'after_send', 'before_verdict',
   'after_verdict', 'before_merchant_answer', 'after_merchant_answer', 'after_merchant_told',
 ];
-/** The server heard the success, and the books do not say so yet. */
+/** The server heard the success, and the ledger does not say so yet. */
 const HEARD = 'before_merchant_told';
 /** Of whoever has the bytes. */
 const COPIES = 10;
@@ -39,7 +39,7 @@ async function assertOneSuccess(here, receipt, wanted = 1) {
   assert.equal(transaction, receipt.transaction);
   const payment = await journalOf(here, id);
   buyer.assertSoundJournal(payment, 0);
-  const told = await until('the books to say so', async () => {
+  const told = await until('the ledger to say so', async () => {
     const { journal } = await journalOf(here, id);
     const lines = journal.filter(line => line.event === 'merchant_answered');
     return lines.length >= wanted && lines;
@@ -99,7 +99,7 @@ async function settleFirst(net, folder, network) {
       assert.equal(served(), 2, 'the one that the kill costs');
       await assertOneSuccess(here, answer.receipt);
     }));
-  await test(`${network}, upfront: after ${count} crashes the books agree with the chain`, async () => {
+  await test(`${network}, upfront: after ${count} crashes the ledger agrees with the chain`, async () => {
     const payments = await buyer.assertBooks(net, here.config, opened);
     assert.deepEqual(payments.map(one => one.state), Array(count).fill('settled'));
   });
@@ -138,7 +138,7 @@ async function serveFirst(net, folder, network) {
     await assertOneSuccess(here, bought.receipt);
     await stack.stop(program.child);
   });
-  await test(`${network}, authorization: after ${count} crashes the books agree with the chain`, async () => {
+  await test(`${network}, authorization: after ${count} crashes the ledger agrees with the chain`, async () => {
     const payments = await buyer.assertBooks(net, here.config, opened);
     assert.deepEqual(payments.map(one => one.state), Array(count).fill('settled'));
   });

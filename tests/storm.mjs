@@ -96,7 +96,7 @@ function supervise(here, place) {
   };
 }
 
-/** What was said to a customer and what the books say of the same payment. */
+/** What was said to a customer and what the ledger says of the same payment. */
 async function assertHonest(here, answers) {
   const books = await stack.books(here.config);
   for (const answer of answers) {
@@ -104,7 +104,7 @@ async function assertHonest(here, answers) {
     const payment = books.find(one => transaction && one.transaction === transaction);
     if (answer.status === 200) {
       assert.equal(answer.receipt.success, true);
-      assert.equal(payment?.state, 'settled', 'what was delivered is in the books');
+      assert.equal(payment?.state, 'settled', 'what was delivered is in the ledger');
     } else {
       assert.equal(answer.status, 402, answer.text.slice(0, 300));
       stack.say(`    ${here.name}: refused unpaid: ${answer.receipt?.errorReason ?? answer.text.slice(0, 200)}`);

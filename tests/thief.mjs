@@ -214,7 +214,7 @@ async function robbed(net, folder, network) {
   await test(`${network}: an official client that sends no identifier echoes the offer's`, () => echoIsAnIdentifier(here, api, network));
   await test(`${network}: one offer is paid twice`, () => oneOfferTwice(here, api, network));
   await test(`${network}: one identifier, one payment, one request`, () => oneIdentifierOnePayment(here, api, network));
-  await test(`${network}: the books agree with the chain`, () => buyer.assertBooks(net, here.config, opened));
+  await test(`${network}: the ledger agrees with the chain`, () => buyer.assertBooks(net, here.config, opened));
   await stack.stop(api.child);
 }
 

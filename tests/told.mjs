@@ -53,7 +53,7 @@ function counting(shop) {
   return () => ({ served: shop.served.length - served, runs: shop.runs.length - runs });
 }
 
-/** How often the books say that a payment's success was told. */
+/** How often the ledger says that a payment's success was told. */
 const told = (here, transaction) => Number(here.sql(
   `SELECT count(*) FROM journal JOIN payments ON payments.id = journal.payment WHERE tx = '${transaction}' AND event = 'merchant_answered'`,
 ));
@@ -69,7 +69,7 @@ async function servedOnce(here, count, answers) {
 }
 
 const settledInTheEnd = (here, transaction) =>
-  buyer.until('the books to say so', async () => told(here, transaction) || undefined).then(Number);
+  buyer.until('the ledger to say so', async () => told(here, transaction) || undefined).then(Number);
 
 /** The first buyer, then fifty who have its bytes. */
 async function sequence(here, shop, network, options) {
@@ -174,7 +174,7 @@ await stack.withStack(folder => withCluster(async cluster => {
     shop.close();
   }
   for (const opening of opened) {
-    await test(`${opening.network}: the books agree with the chain`, async () => {
+    await test(`${opening.network}: the ledger agrees with the chain`, async () => {
       const payments = await buyer.assertBooks(net, patient[0].config, opening);
       assert.ok(payments.every(one => one.state === 'settled'));
     });

@@ -56,7 +56,7 @@ await stack.withStack(async folder => {
     await test(`${network}: what does not land is looked for more and more seldom`, () => waits(here, api, network, proxies[network]));
   }
   for (const opening of opened) {
-    await test(`${opening.network}: the books agree with the chain`, () => buyer.assertBooks(net, here.config, opening));
+    await test(`${opening.network}: the ledger agrees with the chain`, () => buyer.assertBooks(net, here.config, opening));
   }
   await stack.stop(api.child);
 });

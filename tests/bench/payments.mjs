@@ -110,7 +110,7 @@ async function paid(setup, running, network, plan) {
     name, samples: values.length, p50_ms: percentile(values, 50), p95_ms: percentile(values, 95), max_ms: percentile(values, 100),
   });
   run.block_to_verdict = after(
-    placed.filter(one => verdicts.has(one.transaction)).map(one => verdicts.get(one.transaction) - one.block_seen_at_ms), 'verdict in the books');
+    placed.filter(one => verdicts.has(one.transaction)).map(one => verdicts.get(one.transaction) - one.block_seen_at_ms), 'verdict in the ledger');
   run.block_to_answer = after(placed.map(one => one.answered_at_ms - one.block_seen_at_ms), 'answer at the client');
   run.unplaced = run.settled.length - placed.length;
   if (key(network) === 'base') run.ratio = { of_ideal: run.per_second / (plan.connections / setup.net.blockSeconds) };

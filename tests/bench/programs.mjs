@@ -154,7 +154,7 @@ export async function loadPay(folder, plan) {
   return JSON.parse(text);
 }
 
-/** The newest payments in the books. */
+/** The newest payments in the ledger. */
 export async function books(config, limit) {
   const { text } = await run(program('quittance'), ['payments', 'list', '--config', config, '--limit', String(limit)], {
     QUITTANCE_LOG: 'warn',

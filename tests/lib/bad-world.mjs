@@ -21,7 +21,7 @@ export const JSON_TYPE = { 'Content-Type': 'application/json' };
 /** What may follow a broadcast, until the outcome is final: looking for it. */
 export const LOOKING = /^(eth_get|eth_blockNumber$|getSignature|getBlock|getTransaction$|getEpochInfo$|getSlot$)/;
 
-/** The keeper of the wallet's lane looks for reorganisations whoever asks for what. */
+/** The wallet's lane looks for reorganisations whoever asks for what. */
 const KEEPING = /^eth_getTransactionCount$/;
 
 export async function start(folder) {

@@ -1,6 +1,6 @@
 // A buyer that does not give up: it sends one signed payment again and again
 // until the gate says something final, across crashes and lying nodes. And the
-// bookkeeper that holds the books against the chain afterwards.
+// bookkeeper that holds the ledger against the chain afterwards.
 import assert from 'node:assert/strict';
 import { once as event } from 'node:events';
 import { connect } from 'node:net';
@@ -106,7 +106,7 @@ export async function insist(api, signed, seconds = 60) {
   }, seconds);
 }
 
-/** One payment of the books with its journal. */
+/** One payment of the ledger with its journal. */
 export async function journalOf(config, id) {
   return JSON.parse(await stack.program('payments', 'show', '--config', config, id));
 }
@@ -164,7 +164,7 @@ export async function opening(net, network, payTo) {
   };
 }
 
-/** Books and chain agree to the last unit; every payment has its verdict. Returns the books. */
+/** Books and chain agree to the last unit; every payment has its verdict. Returns the ledger. */
 export async function assertBooks(net, config, { network, payTo, known, balance: before }) {
   const caip = network === 'base' ? stack.BASE : stack.SOLANA;
   const payments = (await stack.books(config)).filter(one => one.network === caip);

@@ -239,7 +239,7 @@ export async function quittancePay(net, url, network, body) {
 /** Runs the program to its end; resolves to its standard output. */
 export const program = (...args) => run(join(BIN, 'quittance'), args);
 
-/** The books, newest first. */
+/** The ledger, newest first. */
 export async function books(config) {
   const text = await run(join(BIN, 'quittance'), ['payments', 'list', '--config', config, '--limit', '1000']);
   return text.split('\n').filter(Boolean).map(line => JSON.parse(line));

@@ -6,7 +6,7 @@ mod convert;
 mod extract;
 mod middleware;
 mod read_on;
-mod rest;
+mod unread_body;
 
 /// Sets an `HttpServer` up so that the gate learns early that a client hung up.
 ///

@@ -10,12 +10,12 @@ use actix_web::http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, HttpMessage as _, HttpRequest};
 use futures::future::LocalBoxFuture;
-use quittance_gate::{Arrival, Bargain, Body, Entry, Gate, GateError, Verdict};
+use quittance_gate::{Arrival, Body, Entry, Gate, GateError, PricedRequest, Verdict};
 
 use crate::bridge::{FromHandler, Left, park};
 use crate::convert::{self, Incoming};
 use crate::extract::Bypassed;
-use crate::rest::{self, Pace, Rest};
+use crate::unread_body::{self, DrainBudget, UnreadBody};
 
 /// Mounts a [`Gate`] in an actix-web application.
 pub trait Mount {
@@ -66,7 +66,7 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        ready(Ok(GateService { service: Rc::new(service), gate: self.gate.clone(), pace: Rc::default() }))
+        ready(Ok(GateService { service: Rc::new(service), gate: self.gate.clone(), budget: Rc::default() }))
     }
 }
 
@@ -74,7 +74,7 @@ where
 pub struct GateService<S> {
     service: Rc<S>,
     gate: Gate,
-    pace: Rc<Pace>,
+    budget: Rc<DrainBudget>,
 }
 
 impl<S, B> Service<ServiceRequest> for GateService<S>
@@ -91,10 +91,10 @@ where
     fn call(&self, mut req: ServiceRequest) -> Self::Future {
         let service = Rc::clone(&self.service);
         let gate = self.gate.clone();
-        let pace = Rc::clone(&self.pace);
+        let budget = Rc::clone(&self.budget);
         Box::pin(async move {
-            let rest = Rest::watch(&mut req);
-            rest::behind(rest, admit(&gate, service, req).await, &pace).await
+            let unread = UnreadBody::watch(&mut req);
+            unread_body::drain_behind(unread, admit(&gate, service, req).await, &budget).await
         })
     }
 }
@@ -125,10 +125,10 @@ where
             }
             pass(service, req, cors).await
         }
-        Entry::Toll(toll) => {
+        Entry::Unpriced(unpriced) => {
             let body = Incoming(req.take_payload());
-            match toll.quote(body).await {
-                Ok(bargain) => sell(service, req, bargain).await,
+            match unpriced.quote(body).await {
+                Ok(priced) => sell(service, req, priced).await,
                 Err(answer) => Ok(early(req, answer)),
             }
         }
@@ -162,14 +162,14 @@ where
 async fn sell<S, B>(
     service: Rc<S>,
     req: ServiceRequest,
-    bargain: Box<Bargain>,
+    priced: Box<PricedRequest>,
 ) -> Result<ServiceResponse<BoxBody>, Error>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     B: MessageBody + 'static,
 {
     let (handler, left) = park(service, req);
-    let answer = bargain.close(|request| handler.call(request)).await;
+    let answer = priced.settle_and_run(|request| handler.call(request)).await;
     let Left { request, head } = left.await.unwrap_or_default();
     let response = match head.filter(|_| answer.extensions().get::<FromHandler>().is_some()) {
         Some(mut own) => {

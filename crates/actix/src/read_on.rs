@@ -8,7 +8,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use futures::future::LocalBoxFuture;
 
-use crate::rest::{self, Pace, Rest};
+use crate::unread_body::{self, DrainBudget, UnreadBody};
 
 /// Middleware that reads on, at a bounded rate and for some seconds, where an answer is there
 /// before its request's body: who still writes is not cut off before it reads why it was
@@ -33,14 +33,14 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        ready(Ok(ReadOnService { service: Rc::new(service), pace: Rc::default() }))
+        ready(Ok(ReadOnService { service: Rc::new(service), budget: Rc::default() }))
     }
 }
 
 /// One worker's [`ReadOn`] around one service.
 pub struct ReadOnService<S> {
     service: Rc<S>,
-    pace: Rc<Pace>,
+    budget: Rc<DrainBudget>,
 }
 
 impl<S, B> Service<ServiceRequest> for ReadOnService<S>
@@ -56,11 +56,11 @@ where
 
     fn call(&self, mut req: ServiceRequest) -> Self::Future {
         let service = Rc::clone(&self.service);
-        let pace = Rc::clone(&self.pace);
+        let budget = Rc::clone(&self.budget);
         Box::pin(async move {
-            let rest = Rest::watch(&mut req);
+            let unread = UnreadBody::watch(&mut req);
             let answer = service.call(req).await.map(ServiceResponse::map_into_boxed_body);
-            rest::behind(rest, answer, &pace).await
+            unread_body::drain_behind(unread, answer, &budget).await
         })
     }
 }

@@ -291,7 +291,7 @@ impl Draft {
         Ok(Sealed::Stored(StoredObject { name, key, bytes: self.total }))
     }
 
-    /// The books have the answer: lets the reader see its end.
+    /// The ledger has the answer: lets the reader see its end.
     pub fn complete(mut self) {
         self.kept = self.loss.is_none();
         self.end(End::Complete);

@@ -150,7 +150,7 @@ async fn a_live_reader_gets_each_chunk_at_once_and_the_end_last() {
     }
     assert!(ends(&mut reader).now_or_never().is_none());
     draft.seal().await;
-    assert!(ends(&mut reader).now_or_never().is_none(), "not before the books have it");
+    assert!(ends(&mut reader).now_or_never().is_none(), "not before the ledger has it");
     draft.complete();
     assert_eq!(ends(&mut reader).await, Taken::End);
 }

@@ -9,7 +9,7 @@ use quittance_protocol::{Amount, PaymentKey, UnixSeconds};
 use serde_json::Value;
 
 /// What a payload says of itself, before anything in it is compared with what is
-/// configured: enough to find it in the books.
+/// configured: enough to find it in the ledger.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// What makes copies the same payment.
@@ -33,7 +33,7 @@ impl Identity {
 /// A payment of one family that passed its own checks. Only the crate that checks it
 /// can make one, and reads it back from [`Verified::get`].
 pub trait CheckedPayment: Any + Send + Sync {
-    /// What books and ceilings need to know of it.
+    /// What the ledger and the ceilings need to know of it.
     fn facts(&self) -> PaymentFacts;
 
     /// The form that the ledger keeps; [`crate::Decode::revive`] reads it. Holds the

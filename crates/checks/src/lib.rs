@@ -8,7 +8,7 @@ mod errors;
 mod files;
 mod imports;
 mod metrics;
+mod modules;
 mod packages;
 mod pages;
-mod rooms;
 mod whole;

@@ -101,7 +101,7 @@ pub struct BaseInfo {
     pub usdc: String,
     /// Key of the funded payer: 100,000 USDC, no ETH.
     pub payer_key: B256,
-    /// Key of the oracle's wallet: 100 ETH, no USDC.
+    /// Key of the facilitator's wallet: 100 ETH, no USDC.
     pub wallet_key: B256,
     /// Where payments go: the wallet's address, checksummed.
     pub pay_to: String,

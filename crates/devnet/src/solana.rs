@@ -65,7 +65,7 @@ pub struct SolanaInfo {
     pub mint: String,
     /// Key of the funded payer: 10,000 USDC, no SOL.
     pub payer_key: String,
-    /// Key of the oracle's wallet: 100 SOL, no token account.
+    /// Key of the facilitator's wallet: 100 SOL, no token account.
     pub wallet_key: String,
     /// Where payments go: the wallet's address (owner of the token account).
     pub pay_to: String,

@@ -1,4 +1,4 @@
-//! What a payload says of itself before anything of it is compared: enough to find it in the books.
+//! What a payload says of itself before anything of it is compared: enough to find it in the ledger.
 
 use alloy::primitives::{B256, U256};
 use quittance_protocol::{Family, Network, PaymentKey, PaymentPayload};

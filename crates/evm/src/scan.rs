@@ -24,13 +24,13 @@ use crate::proof::{Expected, Finding, Receipt, find};
 mod by_logs;
 mod finality;
 mod own;
-mod pace;
 mod progress;
+mod schedule;
 mod search;
 
 pub(crate) use finality::finalized;
-use pace::Pace;
 use progress::{Progress, plan};
+use schedule::Schedule;
 use search::Search;
 
 /// Receipts of transactions that there are logs of, as they are counted: a node that keeps none may
@@ -62,7 +62,7 @@ pub struct ScanCursor {
     asked: HashMap<String, u64>,
     /// Nonces found gone without a payment of this claim, waiting for finality.
     burned: HashMap<PaymentKey, Landing>,
-    pace: Pace,
+    schedule: Schedule,
     /// How many blocks further down the log search for a payment sets out.
     lower: HashMap<PaymentKey, u64>,
 }
@@ -83,7 +83,7 @@ impl ScanCursor {
         self.lower.retain(|key, _| keys.contains(key));
         self.reported.retain(|hash| attempts.contains(hash.as_str()));
         self.asked.retain(|hash, _| attempts.contains(hash.as_str()));
-        self.pace.forget(&attempts);
+        self.schedule.forget(&attempts);
     }
 
     /// The state says used, and no log down to where the search set out says by what: it
@@ -103,7 +103,7 @@ impl ScanCursor {
         self.reported.clear();
         self.asked.clear();
         self.burned.clear();
-        self.pace.rewind();
+        self.schedule.rewind();
     }
 }
 
@@ -221,10 +221,10 @@ impl EvmChain {
             return Ok(Look::default());
         }
         // Where only logs prove anything, they are what is looked at in each block.
-        let mut due = by_logs || cursor.pace.is_due(&head);
+        let mut due = by_logs || cursor.schedule.is_due(&head);
         // What may land with any block is looked for in each.
         let fresh: HashSet<PaymentKey> =
-            watched.iter().filter(|w| cursor.pace.expects_landing(w, &head)).map(|w| w.key).collect();
+            watched.iter().filter(|w| cursor.schedule.expects_landing(w, &head)).map(|w| w.key).collect();
         let all_caught_up = watched.iter().all(|w| cursor.has_caught_up(w));
         if !due && all_caught_up && (unchanged || fresh.is_empty()) {
             return Ok(Look::default());
@@ -259,7 +259,7 @@ impl EvmChain {
             }
         }
         if due && look.missing.is_none() {
-            cursor.pace.looked_at_everything(&head, &target);
+            cursor.schedule.looked_at_everything(&head, &target);
         }
         Ok(look)
     }

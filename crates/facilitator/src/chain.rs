@@ -2,7 +2,7 @@
 //! that are not configured.
 //!
 //! Owns nothing: what the ports show is the chain crates'.
-//! May touch: no other room.
+//! May touch: no other module.
 //! Nothing gets stuck here: what cannot be read is none, and `context` tells of it.
 
 use std::sync::Arc;

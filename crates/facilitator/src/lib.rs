@@ -56,7 +56,7 @@ use crate::admission::merchant::Merchants;
 use crate::api::active_runs::ActiveRuns;
 use crate::context::Context;
 use crate::dispatch::Dispatch;
-use crate::in_flight::notices::InFlight;
+use crate::in_flight::entries::InFlight;
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::strangers::Strangers;
 use crate::network::tariffs::TariffPolicy;

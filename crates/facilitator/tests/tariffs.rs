@@ -16,8 +16,8 @@ mod foreign;
 #[path = "tariffs/gate.rs"]
 mod gate;
 #[allow(dead_code, reason = "each program of tests uses what it needs")]
-#[path = "tariffs/shop.rs"]
-mod shop;
+#[path = "tariffs/process.rs"]
+mod harness;
 #[path = "tariffs/stored.rs"]
 mod stored;
 #[path = "tariffs/strangers.rs"]
@@ -27,10 +27,10 @@ mod words;
 
 use std::sync::Arc;
 
+use harness::{Chain, GAS, Outcome, Process, SERVICE, Time, WINDOW_MS};
 use quittance_ledger::model::ModelDatabase;
 use quittance_ledger::{Ledger, LedgerOptions};
 use quittance_protocol::Amount;
-use shop::{Chain, GAS, Outcome, SERVICE, Shop, Time, WINDOW_MS};
 
 /// A day, and what its ceilings may last longer.
 const DAY_MS: i64 = (24 * 60 + 10) * 60_000;
@@ -45,25 +45,25 @@ async fn sqlite(folder: &tempfile::TempDir, time: &Time) -> Ledger {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replaced_price_stays_good_for_its_time_also_across_a_restart() {
     let (folder, time, chain) = (tempfile::tempdir().unwrap(), Time::default(), Chain::default());
-    let shop = Shop::open(sqlite(&folder, &time).await, &chain, &time, "").await;
-    assert_eq!(shop.offered(), Some(GAS));
+    let process = Process::open(sqlite(&folder, &time).await, &chain, &time, "").await;
+    assert_eq!(process.offered(), Some(GAS));
     time.pass(A_WHILE_MS);
     chain.set_cost(2);
-    shop.until_offered(Some(2 * GAS)).await;
-    shop.close().await;
+    process.until_offered(Some(2 * GAS)).await;
+    process.close().await;
 
-    let shop = Shop::open(sqlite(&folder, &time).await, &chain, &time, "").await;
-    assert_eq!(shop.offered(), Some(2 * GAS), "the price of the last life, not a fresh one");
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted, "the old price is still good");
-    assert_eq!(shop.pay(SERVICE + 2 * GAS).await, Outcome::Granted);
+    let process = Process::open(sqlite(&folder, &time).await, &chain, &time, "").await;
+    assert_eq!(process.offered(), Some(2 * GAS), "the price of the last life, not a fresh one");
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Granted, "the old price is still good");
+    assert_eq!(process.pay(SERVICE + 2 * GAS).await, Outcome::Granted);
     // The window counts from the replacement.
     time.pass(WINDOW_MS);
-    shop.until_offered(Some(2 * GAS)).await;
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted, "to the last millisecond");
+    process.until_offered(Some(2 * GAS)).await;
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Granted, "to the last millisecond");
     time.pass(1);
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::WrongAmount, "and not longer");
-    assert_eq!(shop.pay(SERVICE + 2 * GAS).await, Outcome::Granted);
-    shop.close().await;
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::WrongAmount, "and not longer");
+    assert_eq!(process.pay(SERVICE + 2 * GAS).await, Outcome::Granted);
+    process.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,7 +71,7 @@ async fn a_price_of_one_replica_is_good_at_another() {
     let (database, time) = (ModelDatabase::shared(), Time::default());
     let open = async |name: &str, chain: &Chain| {
         let options = LedgerOptions { lease_ms: i64::MAX / 4, ..LedgerOptions::new(name) };
-        Shop::open(database.open(&options, time.now_ms()).unwrap(), chain, &time, "").await
+        Process::open(database.open(&options, time.now_ms()).unwrap(), chain, &time, "").await
     };
     let (near, far) = (Chain::default(), Chain::default());
     let (one, two) = (open("one", &near).await, open("two", &far).await);
@@ -84,20 +84,20 @@ async fn a_price_of_one_replica_is_good_at_another() {
     assert_eq!(two.offered(), Some(GAS), "it offers what it knows");
     assert_eq!(two.pay(SERVICE + 2 * GAS).await, Outcome::Granted, "unknown, so it rereads the ledger");
     assert_eq!(two.offered(), Some(2 * GAS), "and offers the common price from then on");
-    for shop in [&one, &two] {
-        assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
-        assert_eq!(shop.pay(SERVICE + GAS + 1).await, Outcome::WrongAmount);
+    for process in [&one, &two] {
+        assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Granted);
+        assert_eq!(process.pay(SERVICE + GAS + 1).await, Outcome::WrongAmount);
     }
     // A third that starts now honours what others offered before it was there.
     let three = open("three", &near).await;
     assert_eq!(three.pay(SERVICE + GAS).await, Outcome::Granted);
     time.pass(WINDOW_MS + 1);
     one.until_offered(Some(2 * GAS)).await;
-    for shop in [&one, &three] {
-        assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::WrongAmount);
+    for process in [&one, &three] {
+        assert_eq!(process.pay(SERVICE + GAS).await, Outcome::WrongAmount);
     }
-    for shop in [one, two, three] {
-        shop.close().await;
+    for process in [one, two, three] {
+        process.close().await;
     }
 }
 
@@ -105,31 +105,31 @@ async fn a_price_of_one_replica_is_good_at_another() {
 async fn a_price_that_no_longer_covers_the_cost_is_refused_inside_its_window() {
     let (time, chain) = (Time::default(), Chain::default());
     let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
-    let shop = Shop::open(ledger, &chain, &time, "cost_budget_usdc = \"0.001\"").await;
+    let process = Process::open(ledger, &chain, &time, "cost_budget_usdc = \"0.001\"").await;
     // With the budget of 1,000 an old price of 3,125 covers a cost of up to 4,125.
     chain.set_cost_milli(1_650);
-    shop.until_offered(Some(GAS * 1_650 / 1_000 + 1)).await;
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted, "exactly covered");
+    process.until_offered(Some(GAS * 1_650 / 1_000 + 1)).await;
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Granted, "exactly covered");
     chain.set_cost_milli(1_651);
-    shop.until_offered(Some(GAS * 1_651 / 1_000 + 1)).await;
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::NotCovered);
-    assert_eq!(shop.pay(SERVICE + GAS * 1_650 / 1_000 + 1).await, Outcome::Granted);
+    process.until_offered(Some(GAS * 1_651 / 1_000 + 1)).await;
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::NotCovered);
+    assert_eq!(process.pay(SERVICE + GAS * 1_650 / 1_000 + 1).await, Outcome::Granted);
     // Fees that fall again make the old offer good again, while its window lasts.
     chain.set_cost(1);
     time.pass(60_000);
-    shop.until_cheaper_than(GAS * 1_651 / 1_000 + 1).await;
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
-    shop.close().await;
+    process.until_cheaper_than(GAS * 1_651 / 1_000 + 1).await;
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Granted);
+    process.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_the_service_price_plus_a_current_tariff_is_taken() {
     let (time, chain) = (Time::default(), Chain::default());
     let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
-    let shop = Shop::open(ledger, &chain, &time, "").await;
+    let process = Process::open(ledger, &chain, &time, "").await;
     chain.set_cost(2);
     time.pass(A_WHILE_MS);
-    shop.until_offered(Some(2 * GAS)).await;
+    process.until_offered(Some(2 * GAS)).await;
     let good = [SERVICE + GAS, SERVICE + 2 * GAS];
     let near = [0, GAS, SERVICE]
         .into_iter()
@@ -138,59 +138,59 @@ async fn only_the_service_price_plus_a_current_tariff_is_taken() {
     for amount in near.chain([SERVICE + 2 * GAS - 1, SERVICE + 2 * GAS, SERVICE + 2 * GAS + 1, u64::MAX / 4])
     {
         let expected = if good.contains(&amount) { Outcome::Granted } else { Outcome::WrongAmount };
-        assert_eq!(shop.pay(amount).await, expected, "{amount}");
+        assert_eq!(process.pay(amount).await, expected, "{amount}");
         tried += 1;
     }
     assert!(tried > 30);
-    shop.close().await;
+    process.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rises_are_at_once_falls_are_slow_and_the_floor_holds() {
     let (folder, time, chain) = (tempfile::tempdir().unwrap(), Time::default(), Chain::default());
     let extra = "gas_floor_usdc = \"0.002500\"";
-    let shop = Shop::open(sqlite(&folder, &time).await, &chain, &time, extra).await;
+    let process = Process::open(sqlite(&folder, &time).await, &chain, &time, extra).await;
     chain.set_cost(50);
-    shop.until_offered(Some(50 * GAS)).await;
+    process.until_offered(Some(50 * GAS)).await;
     chain.set_cost(1);
     time.pass(60_000);
-    shop.until_offered(Some(45 * GAS)).await;
+    process.until_offered(Some(45 * GAS)).await;
     // A restart is no way around the limit.
-    shop.close().await;
+    process.close().await;
     time.pass(30_000);
-    let shop = Shop::open(sqlite(&folder, &time).await, &chain, &time, extra).await;
-    assert_eq!(shop.offered(), Some(45 * GAS * 95 / 100 + 1), "a twentieth in half a minute");
+    let process = Process::open(sqlite(&folder, &time).await, &chain, &time, extra).await;
+    assert_eq!(process.offered(), Some(45 * GAS * 95 / 100 + 1), "a twentieth in half a minute");
     time.pass(100 * 60_000);
-    shop.until_offered(Some(GAS)).await;
+    process.until_offered(Some(GAS)).await;
     chain.set_cost_milli(1);
     time.pass(60 * 60_000);
-    shop.until_offered(Some(2_500)).await;
-    shop.close().await;
+    process.until_offered(Some(2_500)).await;
+    process.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn above_the_ceiling_and_without_a_tariff_a_network_is_not_offered() {
     let (time, chain) = (Time::default(), Chain::default());
     let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
-    let shop = Shop::open(ledger, &chain, &time, "gas_ceiling_usdc = \"0.006250\"").await;
+    let process = Process::open(ledger, &chain, &time, "gas_ceiling_usdc = \"0.006250\"").await;
     chain.set_cost(2);
-    shop.until_offered(Some(2 * GAS)).await;
+    process.until_offered(Some(2 * GAS)).await;
     chain.set_cost_milli(2_001);
-    shop.until_offered(None).await;
-    assert_eq!(shop.retry_after_seconds(), Some(5));
+    process.until_offered(None).await;
+    assert_eq!(process.retry_after_seconds(), Some(5));
     // Held offers stay good: they were made, and cover the cost with the budget.
-    assert_eq!(shop.pay(SERVICE + 2 * GAS).await, Outcome::Unavailable, "but nothing is signed meanwhile");
+    assert_eq!(process.pay(SERVICE + 2 * GAS).await, Outcome::Unavailable, "but nothing is signed meanwhile");
     chain.set_cost(2);
     time.pass(1_000);
-    shop.until_offered(Some(2 * GAS)).await;
-    assert_eq!(shop.pay(SERVICE + 2 * GAS).await, Outcome::Granted);
+    process.until_offered(Some(2 * GAS)).await;
+    assert_eq!(process.pay(SERVICE + 2 * GAS).await, Outcome::Granted);
     // A node that is silent for longer than a tariff may live closes the network, and opens it again.
     chain.cut_off();
     time.pass(13_000);
-    shop.until_offered(None).await;
+    process.until_offered(None).await;
     chain.answer();
-    shop.until_offered(Some(2 * GAS)).await;
-    shop.close().await;
+    process.until_offered(Some(2 * GAS)).await;
+    process.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -198,19 +198,19 @@ async fn a_days_allowance_closes_the_network_until_costs_are_older() {
     let (time, chain) = (Time::default(), Chain::default());
     let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
     // Each settlement costs 2,500: the second one reaches the ceiling.
-    let shop = Shop::open(ledger, &chain, &time, "spent_network_day_usdc = \"0.005\"").await;
+    let process = Process::open(ledger, &chain, &time, "spent_network_day_usdc = \"0.005\"").await;
     for _ in 0..2 {
-        assert_eq!(shop.offered(), Some(GAS));
-        assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
+        assert_eq!(process.offered(), Some(GAS));
+        assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Granted);
     }
-    shop.until_offered(None).await;
-    assert_eq!(shop.retry_after_seconds(), Some(60));
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Unavailable);
+    process.until_offered(None).await;
+    assert_eq!(process.retry_after_seconds(), Some(60));
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Unavailable);
     time.pass(DAY_MS);
-    shop.until_offered(Some(GAS)).await;
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
+    process.until_offered(Some(GAS)).await;
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Granted);
     assert_eq!(Amount::new(GAS).to_usdc(), "0.003125");
-    shop.close().await;
+    process.close().await;
 }
 
 /// An offer is not made that would be refused: near the day's allowance there is
@@ -220,18 +220,18 @@ async fn p3_a_network_is_not_offered_once_the_next_settlement_would_pass_the_day
     let (time, chain) = (Time::default(), Chain::default());
     let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
     // Each settlement costs 2,500 at most: two are spent, a third would make 7,500.
-    let shop = Shop::open(ledger, &chain, &time, "spent_network_day_usdc = \"0.007499\"").await;
+    let process = Process::open(ledger, &chain, &time, "spent_network_day_usdc = \"0.007499\"").await;
     for _ in 0..2 {
-        assert_eq!(shop.offered(), Some(GAS));
-        assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
+        assert_eq!(process.offered(), Some(GAS));
+        assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Granted);
     }
-    shop.until_offered(None).await;
-    assert_eq!((shop.closed(), shop.retry_after_seconds()), (Some("spent_ceiling"), Some(60)));
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Unavailable);
+    process.until_offered(None).await;
+    assert_eq!((process.closed(), process.retry_after_seconds()), (Some("spent_ceiling"), Some(60)));
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Unavailable);
     time.pass(DAY_MS);
-    shop.until_offered(Some(GAS)).await;
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
-    shop.close().await;
+    process.until_offered(Some(GAS)).await;
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Granted);
+    process.close().await;
 }
 
 /// What is in flight takes the room of the day's allowance too, and gives it back.
@@ -239,20 +239,20 @@ async fn p3_a_network_is_not_offered_once_the_next_settlement_would_pass_the_day
 async fn p3_what_is_reserved_of_the_days_allowance_closes_a_network_until_it_is_released() {
     let (time, chain) = (Time::default(), Chain::default());
     let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
-    let shop = Shop::open(ledger, &chain, &time, "spent_network_day_usdc = \"0.005\"").await;
+    let process = Process::open(ledger, &chain, &time, "spent_network_day_usdc = \"0.005\"").await;
     chain.hold(true);
     for payer in ["one", "two"] {
-        assert_eq!(shop.pay_as(payer, SERVICE + GAS).await, Outcome::Pending);
+        assert_eq!(process.pay_as(payer, SERVICE + GAS).await, Outcome::Pending);
     }
-    shop.until_offered(None).await;
-    assert_eq!((shop.closed(), shop.retry_after_seconds()), (Some("in_flight_ceiling"), Some(5)));
-    assert_eq!(shop.pay_as("three", SERVICE + GAS).await, Outcome::Unavailable);
+    process.until_offered(None).await;
+    assert_eq!((process.closed(), process.retry_after_seconds()), (Some("in_flight_ceiling"), Some(5)));
+    assert_eq!(process.pay_as("three", SERVICE + GAS).await, Outcome::Unavailable);
     // The first lands for half of what was reserved for each.
     chain.set_landing_milli(500);
     chain.hold(false);
-    shop.until_offered(Some(GAS)).await;
-    assert_eq!(shop.pay_as("three", SERVICE + GAS).await, Outcome::Granted);
-    shop.close().await;
+    process.until_offered(Some(GAS)).await;
+    assert_eq!(process.pay_as("three", SERVICE + GAS).await, Outcome::Granted);
+    process.close().await;
 }
 
 /// Attempts that fill the in-flight ceiling close a network once none of them ends,
@@ -261,20 +261,20 @@ async fn p3_what_is_reserved_of_the_days_allowance_closes_a_network_until_it_is_
 async fn p3_a_full_in_flight_ceiling_closes_a_network_until_reservations_are_released() {
     let (time, chain) = (Time::default(), Chain::default());
     let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
-    let shop = Shop::open(ledger, &chain, &time, "in_flight_network_usdc = \"0.007\"").await;
+    let process = Process::open(ledger, &chain, &time, "in_flight_network_usdc = \"0.007\"").await;
     chain.hold(true);
     for payer in ["one", "two"] {
-        assert_eq!(shop.pay_as(payer, SERVICE + GAS).await, Outcome::Pending);
+        assert_eq!(process.pay_as(payer, SERVICE + GAS).await, Outcome::Pending);
     }
-    assert_eq!(shop.pay_as("three", SERVICE + GAS).await, Outcome::Unavailable, "it waited for a place");
-    assert_eq!(shop.offered(), Some(GAS), "who pays waits for a turn, and may get one");
+    assert_eq!(process.pay_as("three", SERVICE + GAS).await, Outcome::Unavailable, "it waited for a place");
+    assert_eq!(process.offered(), Some(GAS), "who pays waits for a turn, and may get one");
     time.pass(3_000);
-    shop.until_offered(None).await;
-    assert_eq!((shop.closed(), shop.retry_after_seconds()), (Some("in_flight_ceiling"), Some(5)));
+    process.until_offered(None).await;
+    assert_eq!((process.closed(), process.retry_after_seconds()), (Some("in_flight_ceiling"), Some(5)));
     chain.hold(false);
-    shop.until_offered(Some(GAS)).await;
-    assert_eq!(shop.pay_as("three", SERVICE + GAS).await, Outcome::Granted);
-    shop.close().await;
+    process.until_offered(Some(GAS)).await;
+    assert_eq!(process.pay_as("three", SERVICE + GAS).await, Outcome::Granted);
+    process.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -286,10 +286,10 @@ async fn p3_a_network_where_one_settlement_passes_a_ceiling_is_not_offered() {
     ] {
         let (time, chain) = (Time::default(), Chain::default());
         let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
-        let shop = Shop::open(ledger, &chain, &time, quote).await;
-        assert_eq!((shop.offered(), shop.closed()), (None, Some("bound_above_ceiling")), "{quote}");
-        assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Unavailable);
-        shop.close().await;
+        let process = Process::open(ledger, &chain, &time, quote).await;
+        assert_eq!((process.offered(), process.closed()), (None, Some("bound_above_ceiling")), "{quote}");
+        assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Unavailable);
+        process.close().await;
     }
 }
 
@@ -302,44 +302,44 @@ async fn p3_strangers_burn_the_limits_and_switch_nothing_off() {
     // A settlement's bound is 2,500, and so is what a reverted one burns.
     let quote = "uncollected_network_day_usdc = \"0.005\"\nprobe_network_day_usdc = \"0.0025\"\n\
                  payer_history_part = \"0.5\"";
-    let shop = Shop::open(ledger, &chain, &time, quote).await;
+    let process = Process::open(ledger, &chain, &time, quote).await;
     for _ in 0..2 {
-        assert_eq!(shop.pay_as("regular", SERVICE + GAS).await, Outcome::Granted);
+        assert_eq!(process.pay_as("regular", SERVICE + GAS).await, Outcome::Granted);
     }
     chain.revert(true);
     for stranger in ["one", "two", "three"] {
-        assert_eq!(shop.pay_as(stranger, SERVICE + GAS).await, Outcome::Pending, "{stranger}");
+        assert_eq!(process.pay_as(stranger, SERVICE + GAS).await, Outcome::Pending, "{stranger}");
     }
     assert_eq!(
-        shop.pay_as("four", SERVICE + GAS).await,
+        process.pay_as("four", SERVICE + GAS).await,
         Outcome::Unavailable,
         "soft limit and probe are gone"
     );
     chain.revert(false);
-    assert_eq!(shop.pay_as("four", SERVICE + GAS).await, Outcome::Unavailable);
+    assert_eq!(process.pay_as("four", SERVICE + GAS).await, Outcome::Unavailable);
     time.pass(A_WHILE_MS);
-    assert_eq!(shop.offered(), Some(GAS), "an offer does not know who reads it");
-    assert_eq!(shop.pay_as("regular", SERVICE + GAS).await, Outcome::Granted);
+    assert_eq!(process.offered(), Some(GAS), "an offer does not know who reads it");
+    assert_eq!(process.pay_as("regular", SERVICE + GAS).await, Outcome::Granted);
     time.pass(DAY_MS);
-    shop.until_offered(Some(GAS)).await;
-    assert_eq!(shop.pay_as("four", SERVICE + GAS).await, Outcome::Granted, "the window has rolled");
-    shop.close().await;
+    process.until_offered(Some(GAS)).await;
+    assert_eq!(process.pay_as("four", SERVICE + GAS).await, Outcome::Granted, "the window has rolled");
+    process.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p3_a_payer_who_burnt_its_allowance_is_shut_out_for_a_day() {
     let (time, chain) = (Time::default(), Chain::default());
     let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
-    let shop = Shop::open(ledger, &chain, &time, "uncollected_payer_day_usdc = \"0.0025\"").await;
+    let process = Process::open(ledger, &chain, &time, "uncollected_payer_day_usdc = \"0.0025\"").await;
     chain.revert(true);
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Pending);
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Pending);
     chain.revert(false);
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::PayerRefused);
-    assert_eq!(shop.pay_as("other", SERVICE + GAS).await, Outcome::Granted, "nobody else is shut out");
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::PayerRefused);
+    assert_eq!(process.pay_as("other", SERVICE + GAS).await, Outcome::Granted, "nobody else is shut out");
     time.pass(DAY_MS);
-    shop.until_offered(Some(GAS)).await;
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
-    shop.close().await;
+    process.until_offered(Some(GAS)).await;
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Granted);
+    process.close().await;
 }
 
 /// P3 over two processes on one ledger: a thousand strangers at once, each of
@@ -350,20 +350,20 @@ async fn p3_a_thousand_hostile_payers_at_two_processes() {
     let database = ModelDatabase::shared();
     let quote = "uncollected_network_day_usdc = \"0.1\"\nprobe_network_day_usdc = \"0.01\"\n\
                  payer_history_part = \"0.5\"";
-    let mut shops = Vec::new();
+    let mut processes = Vec::new();
     for name in ["one", "two"] {
         let options = LedgerOptions { lease_ms: 86_400_000, ..LedgerOptions::new(name) };
         let ledger = database.open(&options, time.now_ms()).unwrap();
-        shops.push(Arc::new(Shop::open(ledger, &chain, &time, quote).await));
+        processes.push(Arc::new(Process::open(ledger, &chain, &time, quote).await));
     }
     for _ in 0..4 {
-        assert_eq!(shops[0].pay_as("regular", SERVICE + GAS).await, Outcome::Granted);
+        assert_eq!(processes[0].pay_as("regular", SERVICE + GAS).await, Outcome::Granted);
     }
     chain.revert(true);
     let attacks: Vec<_> = (0..1_000)
         .map(|number| {
-            let shop = Arc::clone(&shops[number % 2]);
-            tokio::spawn(async move { shop.pay_as(&format!("hostile-{number}"), SERVICE + GAS).await })
+            let process = Arc::clone(&processes[number % 2]);
+            tokio::spawn(async move { process.pay_as(&format!("hostile-{number}"), SERVICE + GAS).await })
         })
         .collect();
     for attack in attacks {
@@ -374,9 +374,9 @@ async fn p3_a_thousand_hostile_payers_at_two_processes() {
     let burnt = chain.reverted() * 2_500;
     assert!((100_000..=110_000).contains(&burnt), "{burnt} burnt");
     chain.revert(false);
-    for shop in &shops {
-        assert_eq!(shop.pay_as("regular", SERVICE + GAS).await, Outcome::Granted);
-        assert_eq!(shop.pay_as("newcomer", SERVICE + GAS).await, Outcome::Unavailable);
+    for process in &processes {
+        assert_eq!(process.pay_as("regular", SERVICE + GAS).await, Outcome::Granted);
+        assert_eq!(process.pay_as("newcomer", SERVICE + GAS).await, Outcome::Unavailable);
     }
 }
 
@@ -386,18 +386,18 @@ async fn p3_a_thousand_hostile_payers_at_two_processes() {
 async fn a_network_whose_nodes_keep_no_history_is_sold_and_somebody_is_told() {
     let (time, chain) = (Time::default(), Chain::default());
     let ledger = ModelDatabase::embedded().open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
-    let shop = Shop::open(ledger, &chain, &time, "").await;
-    assert!(shop.facilitator.warnings().is_empty());
+    let process = Process::open(ledger, &chain, &time, "").await;
+    assert!(process.facilitator.warnings().is_empty());
     chain.keep_no_history();
     let told = tokio::time::Instant::now();
-    while shop.alerts("no_history") == 0 {
+    while process.alerts("no_history") == 0 {
         assert!(told.elapsed().as_secs() < 60, "within a minute");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let warnings = shop.facilitator.warnings();
+    let warnings = process.facilitator.warnings();
     assert_eq!(warnings.iter().map(|(_, reason)| *reason).collect::<Vec<_>>(), ["no_history"]);
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
-    shop.close().await;
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Granted);
+    process.close().await;
 }
 
 /// A payment that waits (for room, for a node) is checked again when it is claimed: by then its
@@ -406,18 +406,18 @@ async fn a_network_whose_nodes_keep_no_history_is_sold_and_somebody_is_told() {
 async fn p3_nothing_is_claimed_on_a_network_that_closed_while_it_was_checked() {
     let (database, time, chain) = (ModelDatabase::embedded(), Time::default(), Chain::default());
     let ledger = database.open(&LedgerOptions::new("one"), time.now_ms()).unwrap();
-    let shop = Shop::open(ledger, &chain, &time, "").await;
-    let (watched, paused) = (shop.clone(), chain.clone());
+    let process = Process::open(ledger, &chain, &time, "").await;
+    let (watched, paused) = (process.clone(), chain.clone());
     chain.at_check(move || {
         paused.pause_token();
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(watched.until_offered(None));
         });
     });
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Unavailable);
-    assert_eq!(shop.closed(), Some("token_paused"));
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Unavailable);
+    assert_eq!(process.closed(), Some("token_paused"));
     assert!(database.with(|rows| rows.payments().next().is_none()), "nothing was claimed");
-    shop.close().await;
+    process.close().await;
 }
 
 /// A copy at another replica waits for room that the payment itself takes, and may
@@ -429,7 +429,7 @@ async fn p5_nobody_is_refused_for_want_of_room_that_its_own_payment_takes() {
         let options = LedgerOptions { lease_ms: i64::MAX / 4, ..LedgerOptions::new(name) };
         let store = database.open(&options, time.now_ms()).unwrap();
         // Less than one attempt costs.
-        Shop::open(store, chain, &time, "uncollected_payer_day_usdc = \"0.001\"").await
+        Process::open(store, chain, &time, "uncollected_payer_day_usdc = \"0.001\"").await
     };
     let (near, far) = (Chain::default(), Chain::default());
     let (one, two) = (open("one", &near).await, open("two", &far).await);
@@ -446,8 +446,8 @@ async fn p5_nobody_is_refused_for_want_of_room_that_its_own_payment_takes() {
     });
     assert_eq!(two.send("payer", amount, 7).await, Outcome::Pending);
     assert_eq!(two.pay(amount).await, Outcome::PayerRefused, "what it burnt counts for the next one");
-    for shop in [one, two] {
-        shop.close().await;
+    for process in [one, two] {
+        process.close().await;
     }
 }
 
@@ -458,15 +458,15 @@ async fn p1_a_replay_window_begins_also_if_the_ledger_takes_it_down_later() {
     let (database, time, chain) = (ModelDatabase::shared(), Time::default(), Chain::default());
     let options = LedgerOptions { lease_ms: 10_000, ..LedgerOptions::new("one") };
     let store = database.open(&options, time.now_ms()).unwrap();
-    let shop = Shop::open(store, &chain, &time, "").await;
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted);
+    let process = Process::open(store, &chain, &time, "").await;
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Granted);
     let begun =
         || database.with(|rows| rows.payments().next().map(|one| (one.id.clone(), one.first_answer_at_ms)));
     let (payment, window) = begun().unwrap();
     assert_eq!(window, None);
     // The lease has passed by this process's clock, and is kept again a moment later.
     time.pass(20_000);
-    shop.answer_sent(&payment);
+    process.answer_sent(&payment);
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert_eq!(begun().unwrap().1, None);
     time.pass(-15_000);
@@ -477,5 +477,5 @@ async fn p1_a_replay_window_begins_also_if_the_ledger_takes_it_down_later() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert_eq!(begun().unwrap().1, Some(time.now_ms()));
-    shop.close().await;
+    process.close().await;
 }

@@ -1,4 +1,4 @@
-//! Which way a request goes, from its head alone. Pure but for the catalogue's look-up:
+//! What becomes of a request, from its head alone. Pure but for the catalogue's look-up:
 //! nothing is read, nothing is written, nobody is asked.
 
 use http::header::HeaderMap;
@@ -9,8 +9,8 @@ use crate::body::Body;
 use crate::shared::Shared;
 use crate::{GateError, answers, discovery, head};
 
-/// The ways.
-pub(crate) enum Way {
+/// What is decided.
+pub(crate) enum Decision {
     /// Answered from the head.
     Answered(Response<Body>),
     /// To the handler, unpaid.
@@ -22,18 +22,18 @@ pub(crate) enum Way {
 }
 
 /// Decides. `path` is the router's view of it; see [`crate::Arrival::path`].
-pub(crate) fn decide(shared: &Shared, method: &Method, path: Option<&str>, headers: &HeaderMap) -> Way {
+pub(crate) fn decide(shared: &Shared, method: &Method, path: Option<&str>, headers: &HeaderMap) -> Decision {
     if let Some(answer) = shared.cors.preflight(method, headers) {
-        return Way::Answered(answer);
+        return Decision::Answered(answer);
     }
-    let unknown = || Way::Answered(answers::trouble(&GateError::UnknownEndpoint));
+    let unknown = || Decision::Answered(answers::trouble(&GateError::UnknownEndpoint));
     let Some(path) = path.and_then(head::canonical_path) else { return unknown() };
     // Monitors and load balancers ask with HEAD what they would GET.
     let asked = if *method == Method::HEAD { &Method::GET } else { method };
     if *asked == Method::GET
         && let Some(document) = discovery::document_at(shared, path)
     {
-        return Way::Answered(discovery::answer(shared, document));
+        return Decision::Answered(discovery::answer(shared, document));
     }
     let route = match shared.pricer.route(method.as_str(), path) {
         Route::Unknown if method != asked => match shared.pricer.route(asked.as_str(), path) {
@@ -45,9 +45,9 @@ pub(crate) fn decide(shared: &Shared, method: &Method, path: Option<&str>, heade
     };
     let paying = head::has_payment(headers);
     match route {
-        Route::Unknown if paying => Way::Unserved { path: path.to_owned() },
+        Route::Unknown if paying => Decision::Unserved { path: path.to_owned() },
         Route::Unknown => unknown(),
-        Route::Free => Way::Free,
-        Route::Paid(endpoint) => Way::Paid { path: path.to_owned(), endpoint, paying },
+        Route::Free => Decision::Free,
+        Route::Paid(endpoint) => Decision::Paid { path: path.to_owned(), endpoint, paying },
     }
 }

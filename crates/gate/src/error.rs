@@ -71,7 +71,7 @@ pub enum GateError {
     /// This process lost its place in the ledger; another may run the handler now (P1).
     #[error("the service was interrupted; send the same payment again, it has not been used up")]
     RunRevoked,
-    /// The books did not take the answer, so it is not released.
+    /// The ledger did not take the answer, so it is not released.
     #[error("the answer could not be recorded; send the same payment again")]
     NotBooked(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A handler asked for [`crate::Paid`] in a request that no payment started.

@@ -1,6 +1,6 @@
 //! The few things the gate asks of a facilitator.
 //!
-//! The gate knows no other door to it, so that its tests can stand a
+//! The gate knows no other way to it, so that its tests can stand a
 //! fault-injecting double in the facilitator's place.
 
 use std::error::Error;
@@ -15,7 +15,7 @@ use quittance_facilitator::{
 };
 use quittance_protocol::{Amount, PaymentId, PaymentPayload, PaymentRequired, ResourceRef, v1};
 
-/// Why the books did not take an entry; only ever logged.
+/// Why the ledger did not take an entry; only ever logged.
 pub(crate) type NotBooked = Box<dyn Error + Send + Sync>;
 
 /// The gate's view of [`Facilitator`]; same names, same promises.

@@ -1,4 +1,4 @@
-//! What was bought before, whatever is sold now: the books come before the catalogue.
+//! What was bought before, whatever is sold now: the ledger comes before the catalogue.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::shared::Shared;
 use crate::visit::Visit;
 use crate::{answers, replay};
 
-/// What the books say of a payment whose request cannot be sold now. Runs nothing
+/// What the ledger says of a payment whose request cannot be sold now. Runs nothing
 /// and claims nothing.
 pub(crate) async fn recalled(
     shared: &Arc<Shared>,

@@ -1,4 +1,4 @@
-//! The head of an answer: held back until the books have all of it, or released
+//! The head of an answer: held back until the ledger has all of it, or released
 //! while the handler is still at work.
 
 use std::time::Duration;

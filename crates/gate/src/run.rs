@@ -200,7 +200,7 @@ impl Run {
         }
     }
 
-    /// The answer is complete: into the books, then to its reader.
+    /// The answer is complete: into the ledger, then to its reader.
     async fn book(self, sealed: Sealed, draft: Draft, mut head: Release, stored: (StatusCode, HeaderMap)) {
         let kept = !matches!(sealed, Sealed::NotKept { .. });
         let bytes = draft.bytes();
@@ -306,7 +306,7 @@ impl Run {
     }
 }
 
-/// An answer that is not in the books is not released: a crash would let the
+/// An answer that is not in the ledger is not released: a crash would let the
 /// payment buy a second one (P1).
 fn not_booked(
     shared: &Shared,

@@ -15,7 +15,7 @@ use crate::shared::Shared;
 use crate::shown::Several;
 use crate::visit::Visit;
 
-/// What the books say of them: of one that may still land that it is pending; of one
+/// What the ledger says of them: of one that may still land that it is pending; of one
 /// that bought this very request, what it bought; of another one that is settled, that
 /// it is to be sent alone. `None` where all of them are unknown, and so nothing was paid.
 ///

@@ -9,7 +9,7 @@ use crate::GateError;
 use crate::facilitate::Facilitate;
 use crate::head::{PAYMENT, X_PAYMENT};
 
-/// Different payments of one request that are looked up in the books: each is a read.
+/// Different payments of one request that are looked up in the ledger: each is a read.
 const PAYMENTS_MAX: usize = 4;
 
 /// What a request shows for its payment.

@@ -1,5 +1,5 @@
 //! Requests that are sold no more, for their size, path or price, and may have been
-//! paid: the books come before the configuration.
+//! paid: the ledger comes before the configuration.
 
 use std::pin::pin;
 use std::sync::Arc;

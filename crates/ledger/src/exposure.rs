@@ -172,7 +172,7 @@ impl NoRoom {
     }
 }
 
-/// What one network's books say, for operators.
+/// What the ledger says of one network, for operators.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExposureSums {
     /// Reserved by attempts in flight.

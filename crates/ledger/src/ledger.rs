@@ -1,4 +1,4 @@
-//! The door: leases, and the way every operation takes.
+//! The handle: leases, and the way every operation takes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

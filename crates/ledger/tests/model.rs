@@ -403,7 +403,7 @@ async fn compare_states(pair: &Pair, sides: &[Attempts; 2], context: &str) {
     }
 }
 
-/// What stands in the books about one payment.
+/// What stands in the ledger about one payment.
 async fn entries(store: &dyn Books, attempts: &Attempts, id: &PaymentId) -> String {
     let journal = renumbered(attempts, store.journal(id).await.unwrap());
     let (costs, usage) = (store.costs(id).await.unwrap(), store.usage(id).await.unwrap());

@@ -120,7 +120,7 @@ mod cases {
                 .unwrap();
             assert_eq!(signed.nonce(), Some(8), "schema {version}");
 
-            // It lands, is paid for in the books, and what was reserved for it is free.
+            // It lands, is paid for in the ledger, and what was reserved for it is free.
             let settled = ledger.settle(&Was::Recorded.id(), &landed("0xlanded3"), NOW).await.unwrap();
             assert_eq!(settled.state, PaymentState::Settled);
             let before = ledger.exposure(&base(), NOW).await.unwrap();

@@ -1,4 +1,4 @@
-//! Who may read the books: they hold answers, and the keys of kept ones.
+//! Who may read the ledger: it holds answers, and the keys of kept ones.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -27,7 +27,7 @@ async fn new_books_and_their_log_are_their_owners_alone() {
     let ledger = store.open().await;
     won(&ledger, new_claim(2, 0)).await;
     assert_eq!(mode(path), 0o640);
-    // The log may be the one that was there, or one with the mode of the books.
+    // The log may be the one that was there, or one with the mode of the ledger.
     let log = mode(&format!("{path}-wal"));
     assert!([0o600, 0o640].contains(&log), "{log:o}");
 }

@@ -104,7 +104,7 @@ mod tests {
         assert!(parse_json_strict(schema(30).as_bytes(), HEADER_JSON_DEPTH_MAX).is_ok());
         assert!(parse_json_strict(schema(95).as_bytes(), HEADER_JSON_DEPTH_MAX).is_ok());
         assert!(parse_json_strict(schema(96).as_bytes(), HEADER_JSON_DEPTH_MAX).is_err());
-        // Whatever is read strictly can be read again from the books (serde_json stops at 128).
+        // Whatever is read strictly can be read again from the ledger (serde_json stops at 128).
         assert!(serde_json::from_str::<Value>(&schema(127 - 8)).is_ok());
         let bomb = [b'['; 100_000];
         assert!(parse_json_strict(&bomb, 16).is_err());

@@ -220,7 +220,7 @@ macro_rules! random_id {
 }
 
 random_id!(
-    /// Our name for a payment, in logs, metrics exemplars and the books.
+    /// Our name for a payment, in logs, metrics exemplars and the ledger.
     PaymentId, "pay_"
 );
 random_id!(

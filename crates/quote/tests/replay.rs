@@ -7,13 +7,13 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
+#[path = "replay/facilitator.rs"]
+mod facilitator;
 #[path = "replay/market.rs"]
 mod market;
-#[path = "replay/shop.rs"]
-mod shop;
 
+use facilitator::{Facilitator, Ledger, Policy};
 use market::Market;
-use shop::{Ledger, Policy, Shop};
 
 /// At the default markup.
 const SURCHARGE_MEDIAN_MAX_PERCENT: i64 = 40;
@@ -21,7 +21,7 @@ const SURCHARGE_MEDIAN_MAX_PERCENT: i64 = 40;
 const SOLD_MIN_BPS: u64 = 9_500;
 
 fn replay(name: &'static str, market: &Market, policy: Policy) -> Ledger {
-    let ledger = Shop::new(market, policy).run();
+    let ledger = Facilitator::new(market, policy).run();
     eprintln!("{}", ledger.row(name));
     ledger
 }

@@ -56,7 +56,7 @@ enum Command {
     /// Check a price catalogue, or explain a price.
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
-    /// Look at the books, also while the program serves; only `erase` changes them.
+    /// Look at the ledger, also while the program serves; only `erase` changes it.
     #[command(subcommand)]
     Payments(payments::PaymentsCommand),
 }

@@ -1,4 +1,4 @@
-//! `quittance payments`: the books, for people. Opens the ledger for reading.
+//! `quittance payments`: the ledger, for people. Opens the ledger for reading.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -20,7 +20,7 @@ use crate::polled::Polled;
 use crate::status;
 use crate::success::{Success, watchful};
 
-/// The merchant's name in the books while merchants have no keys of their own.
+/// The merchant's name in the ledger while merchants have no keys of their own.
 const MERCHANT: &str = "default";
 
 /// What all workers share.

@@ -1,4 +1,4 @@
-//! `quittance status`: what is under way, by the books, and how the background work of
+//! `quittance status`: what is under way, by the ledger, and how the background work of
 //! the program goes, by its own word (`GET /status`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_does_not_answer_leaves_the_books() {
+    fn a_program_that_does_not_answer_leaves_the_ledger() {
         let shown =
             text(&json!({"payments": [], "without_verdict": 0}), &Value::Null, Some("cannot be reached"));
         assert!(shown.contains("without a verdict: 0") && shown.contains("cannot be reached"), "{shown}");

@@ -42,7 +42,7 @@ pub(crate) fn unavailable() -> LedgerError {
 }
 
 /// What the way to the database holds for one commit.
-struct Way {
+struct Transport {
     there_ms: u64,
     back_ms: u64,
     down_ms: Option<u64>,
@@ -51,13 +51,13 @@ struct Way {
 }
 
 impl World {
-    fn draw_way(&mut self) -> Way {
+    fn draw_transport(&mut self) -> Transport {
         let down = self.ledger_down_until > self.now();
         let slow = self.fault(self.plan.weather.slow / 4, Fault::Slow);
         let there_ms = if slow { self.random.range(100, 4_000) } else { self.random.range(1, 12) };
         let unknown =
             self.shared() && !down && self.fault(self.plan.weather.commit_unknown, Fault::CommitUnknown);
-        Way {
+        Transport {
             there_ms,
             back_ms: self.random.range(1, 8),
             down_ms: down.then(|| self.random.range(50, 2_000)),
@@ -89,13 +89,13 @@ impl Faults {
         let Kept { code, key, places, act, .. } = kept;
         let (code, key) = (*code, *key);
         let world = &self.link.world;
-        let way = world.with(|w| {
+        let transport = world.with(|w| {
             w.count_call(code, key);
-            let mut way = w.draw_way();
+            let mut transport = w.draw_transport();
             if matches!(code, 7 | 8) && w.loses_record(key) {
-                way = Way { down_ms: None, unknown: true, stored: true, ..way };
+                transport = Transport { down_ms: None, unknown: true, stored: true, ..transport };
             }
-            way
+            transport
         });
         if self.link.dies_at(places.0, key).await {
             // A shared database finishes what a dead client asked for; an
@@ -107,16 +107,16 @@ impl Faults {
             }
             return std::future::pending().await;
         }
-        if let Some(wait) = way.down_ms {
+        if let Some(wait) = transport.down_ms {
             world.sleep(wait, wait).await;
             self.link.alive().await;
             return Err(unavailable());
         }
-        world.sleep(way.there_ms, way.there_ms).await;
+        world.sleep(transport.there_ms, transport.there_ms).await;
         if self.link.is_dead() && world.with(|w| !w.shared()) {
             return std::future::pending().await;
         }
-        if !way.stored {
+        if !transport.stored {
             world.sleep(200, 3_000).await;
             self.link.alive().await;
             return Err(LedgerError::CommitUnknown("connection reset".into()));
@@ -134,9 +134,9 @@ impl Faults {
         if result.is_ok() && self.link.dies_at(places.1, key).await {
             return std::future::pending().await;
         }
-        world.sleep(way.back_ms, way.back_ms).await;
+        world.sleep(transport.back_ms, transport.back_ms).await;
         self.link.alive().await;
-        if way.unknown {
+        if transport.unknown {
             return Err(LedgerError::CommitUnknown("connection reset".into()));
         }
         result

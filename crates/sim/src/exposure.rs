@@ -127,7 +127,7 @@ impl World {
     }
 
     /// A reorganisation opens again what was included and settled up: what it costs in
-    /// the end is in the books, or was.
+    /// the end is in the ledger, or was.
     fn is_reopened(&self, attempt: &Attempt) -> bool {
         let named = attempt.signed.transaction.strip_prefix("0x").and_then(|id| id.parse().ok());
         let undone = named.is_some_and(|id: u32| self.audit.undone.contains(&id));

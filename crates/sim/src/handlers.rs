@@ -27,18 +27,18 @@ fn made(run: u32, bytes: usize) -> Vec<u8> {
 }
 
 /// The answer store as one process sees it.
-pub(crate) struct Shelf {
+pub(crate) struct ObjectStore {
     pub(crate) link: Arc<Link>,
     pub(crate) objects: Arc<dyn Objects>,
 }
 
-impl fmt::Debug for Shelf {
+impl fmt::Debug for ObjectStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shelf").finish_non_exhaustive()
+        f.debug_struct("ObjectStore").finish_non_exhaustive()
     }
 }
 
-impl Shelf {
+impl ObjectStore {
     /// Full, silent, or well. A dead process's calls go nowhere.
     async fn asked(&self) -> Result<(), StoreError> {
         self.link.alive().await;
@@ -55,7 +55,7 @@ impl Shelf {
 }
 
 #[async_trait]
-impl Objects for Shelf {
+impl Objects for ObjectStore {
     async fn put(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
         self.asked().await?;
         self.objects.put(path, bytes).await
@@ -318,7 +318,7 @@ impl World {
     }
 
     /// A new run may follow a completed one only if the process died, or lost its
-    /// lease, before the books had it.
+    /// lease, before the ledger had it.
     pub(crate) fn audit_no_run_completed(&mut self, key: usize, run: u32) {
         let now = self.now();
         let Some((link, completed)) = self.audit.completed.remove(&key) else { return };

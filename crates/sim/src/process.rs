@@ -11,7 +11,7 @@ use quittance_quote::Rate;
 use crate::canary::Canary;
 use crate::connection::Faults;
 use crate::evm::FakeBase;
-use crate::handlers::Shelf;
+use crate::handlers::ObjectStore;
 use crate::plan::{Crash, Net};
 use crate::settings::{config, name, name_of, network};
 use crate::svm::FakeSolana;
@@ -90,13 +90,13 @@ async fn boot(link: Arc<Link>) -> Option<Facilitator> {
         chains.remove(name_of(net));
     }
     let objects = world.with(|w| Arc::clone(&w.objects));
-    let shelf = Arc::new(Shelf { link: Arc::clone(&link), objects });
+    let object_store = Arc::new(ObjectStore { link: Arc::clone(&link), objects });
     let clock = Arc::clone(&link);
     let dice = world.clone();
     let parts = Parts {
         store,
         chains,
-        answers: AnswerStore::new(shelf, config.answer_limits()),
+        answers: AnswerStore::new(object_store, config.answer_limits()),
         rates: Arc::new(Rates::new(world.clone())?),
         clock: Clock::from_fn(move || clock.now_ms()),
         random: Random::from_fn(move || dice.with(|w| w.draw_name())),

@@ -189,7 +189,7 @@ impl World {
         }
     }
 
-    /// The end: the books and the chains agree.
+    /// The end: the ledger and the chains agree.
     pub(crate) fn audit_end(&mut self) {
         self.audit_askers();
         for key in 0..self.facts.len() {
@@ -250,7 +250,7 @@ impl World {
         }
     }
 
-    /// What our transactions cost is in the books, to the last unit and whatever
+    /// What our transactions cost is in the ledger, to the last unit and whatever
     /// died meanwhile; what a reorganisation took away may be there too.
     fn audit_costs(&mut self) {
         let booked: BTreeMap<String, u128> = self.database.with(|rows| {
@@ -273,7 +273,7 @@ impl World {
                         .row(included.tx.key)
                         .is_some_and(|p| p.transaction.as_deref() == Some(id.as_str()));
                     let key = included.tx.key;
-                    self.broken("P3", format!("{id} of key {key} is not in the books, earned {earned}"));
+                    self.broken("P3", format!("{id} of key {key} is not in the ledger, earned {earned}"));
                 }
             }
         }

@@ -1,5 +1,5 @@
 //! What a payload says of itself before anything of it is compared: enough to
-//! find it in the books.
+//! find it in the ledger.
 
 use quittance_protocol::{Amount, Network, PaymentKey, PaymentPayload, SvmExactPayload};
 use serde_json::Value;

@@ -7,7 +7,7 @@ use tokio::net::TcpSocket;
 use super::*;
 
 /// A listener on every loopback address, and who is counted there.
-struct Door {
+struct Server {
     listener: TcpListener,
     connections: Connections,
 }
@@ -19,7 +19,7 @@ struct Opened {
     data: Extensions,
 }
 
-impl Door {
+impl Server {
     async fn new(server: &ServerConfig) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap();
         Self { listener, connections: Connections::new(server).unwrap() }
@@ -62,44 +62,44 @@ fn config(address_max: usize) -> ServerConfig {
 /// each connection that ends makes room for another.
 #[actix_web::test]
 async fn one_address_has_its_number_and_others_come_in_beside_it() {
-    let door = Door::new(&config(3)).await;
+    let server = Server::new(&config(3)).await;
     let mut held = Vec::new();
     for _ in 0..3 {
-        held.push(door.open(1).await);
+        held.push(server.open(1).await);
     }
     for _ in 0..10 {
-        let mut refused = door.open(1).await;
+        let mut refused = server.open(1).await;
         assert!(refused.is_closed().await && !refused.data.contains::<Counted>());
     }
     for opened in &mut held {
         assert!(!opened.is_closed().await, "those that were there stay");
     }
-    let mut other = door.open(2).await;
+    let mut other = server.open(2).await;
     assert!(!other.is_closed().await);
-    assert_eq!(door.counted(), [3, 1]);
+    assert_eq!(server.counted(), [3, 1]);
     held.pop();
-    let mut next = door.open(1).await;
+    let mut next = server.open(1).await;
     assert!(!next.is_closed().await, "one ended");
-    assert!(door.open(1).await.is_closed().await);
+    assert!(server.open(1).await.is_closed().await);
     drop((held, other, next));
-    assert!(door.counted().is_empty(), "nothing is kept of who left");
+    assert!(server.counted().is_empty(), "nothing is kept of who left");
 }
 
 /// Many clients come through a proxy of ours; one that pretends to be none is counted.
 #[actix_web::test]
 async fn connections_of_trusted_proxies_are_not_counted() {
     let server = ServerConfig { trusted_proxies: vec!["127.0.0.7".to_owned()], ..config(1) };
-    let door = Door::new(&server).await;
+    let server = Server::new(&server).await;
     let mut held = Vec::new();
     for _ in 0..5 {
-        held.push(door.open(7).await);
+        held.push(server.open(7).await);
     }
     for opened in &mut held {
         assert!(!opened.is_closed().await && !opened.data.contains::<Counted>());
     }
-    let stranger = door.open(8).await;
-    assert!(door.open(8).await.is_closed().await);
-    assert_eq!(door.counted(), [1]);
+    let stranger = server.open(8).await;
+    assert!(server.open(8).await.is_closed().await);
+    assert_eq!(server.counted(), [1]);
     drop(stranger);
 }
 

@@ -23,8 +23,8 @@ fn routes(config: &mut web::ServiceConfig) {
     config.route("/gen", web::post().to(who)).route("/items/{id}", web::post().to(who));
 }
 
-fn hooked(till: &Arc<Double>) -> GateBuilder {
-    gate(till).authenticate("post", "/gen", |headers| async move {
+fn hooked(double: &Arc<Double>) -> GateBuilder {
+    gate(double).authenticate("post", "/gen", |headers| async move {
         let key = headers.get("x-api-key")?.to_str().ok()?.to_owned();
         (key == "good").then_some(Identity(key))
     })
@@ -32,19 +32,19 @@ fn hooked(till: &Arc<Double>) -> GateBuilder {
 
 #[actix_web::test]
 async fn a_hooked_route_serves_who_the_hook_recognises() {
-    let till = Arc::new(Double::default());
-    let app = app(hooked(&till), routes).await;
+    let double = Arc::new(Double::default());
+    let app = app(hooked(&double), routes).await;
     let answer = call(&app, TestRequest::post().uri("/gen").insert_header(("x-api-key", "good"))).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.json(), json!({"paid": null, "identity": "good"}));
     assert!(answer.header("payment-response").is_none());
-    assert!(till.log().is_empty());
+    assert!(double.log().is_empty());
 }
 
 #[actix_web::test]
 async fn junk_credentials_buy_nothing() {
-    let till = Arc::new(Double::default());
-    let app = app(hooked(&till), routes).await;
+    let double = Arc::new(Double::default());
+    let app = app(hooked(&double), routes).await;
     for (path, name, value) in [
         ("/gen", "x-api-key", "junk"),
         ("/gen", "authorization", "Bearer good:secret"),
@@ -59,8 +59,8 @@ async fn junk_credentials_buy_nothing() {
 
 #[actix_web::test]
 async fn without_a_hook_no_credentials_count() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), routes).await;
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), routes).await;
     for header in [("x-api-key", "good"), ("authorization", "Bearer good:secret"), ("payment-response", "x")]
     {
         let answer = call(&app, TestRequest::post().uri("/gen").insert_header(header)).await;
@@ -70,8 +70,8 @@ async fn without_a_hook_no_credentials_count() {
 
 #[actix_web::test]
 async fn a_payment_goes_before_credentials() {
-    let till = Arc::new(Double::default());
-    let app = app(hooked(&till), routes).await;
+    let double = Arc::new(Double::default());
+    let app = app(hooked(&double), routes).await;
     let answer = call(&app, paid("/gen").insert_header(("x-api-key", "good"))).await;
     assert_eq!(answer.json(), json!({"paid": "pay_1", "identity": null}));
     let broken = TestRequest::post().uri("/gen").insert_header(("payment-signature", "junk"));
@@ -81,7 +81,7 @@ async fn a_payment_goes_before_credentials() {
 
 #[actix_web::test]
 async fn no_header_makes_a_request_paid() {
-    let till = Arc::new(Double::default());
+    let double = Arc::new(Double::default());
     let open = actix_web::App::new()
         .route("/open", web::post().to(|paid: Paid| async move { paid.payer.clone() }))
         .route("/known", web::post().to(|identity: Identity| async move { identity.0 }));
@@ -92,5 +92,5 @@ async fn no_header_makes_a_request_paid() {
         assert_eq!(call(&open, request).await.status, 500, "{name}");
     }
     assert_eq!(call(&open, paid("/known")).await.status, 401);
-    assert!(till.log().is_empty());
+    assert!(double.log().is_empty());
 }

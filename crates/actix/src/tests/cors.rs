@@ -27,8 +27,8 @@ fn routes(config: &mut web::ServiceConfig) {
 
 #[actix_web::test]
 async fn a_preflight_allows_what_payers_send() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), routes).await;
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), routes).await;
     let answer = call(&app, preflight("/gen", "https://page.test")).await;
     assert_eq!(answer.status, 204);
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
@@ -51,13 +51,13 @@ async fn a_preflight_allows_what_payers_send() {
         assert!(allowed.split(", ").any(|allowed| allowed == name), "{name}");
     }
     assert!(!allowed.contains("no name"));
-    assert!(till.log().is_empty());
+    assert!(double.log().is_empty());
 }
 
 #[actix_web::test]
 async fn every_answer_shows_pages_its_payment_headers() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), routes).await;
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), routes).await;
     for (request, status) in [
         (TestRequest::post().uri("/gen"), 402),
         (paid("/gen"), 200),
@@ -70,14 +70,14 @@ async fn every_answer_shows_pages_its_payment_headers() {
         let exposed = answer.header("access-control-expose-headers").unwrap();
         assert!(exposed.starts_with("PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE"), "{exposed}");
     }
-    let stored = till.finished().unwrap().headers;
+    let stored = double.finished().unwrap().headers;
     assert!(stored.iter().all(|(name, _)| !name.starts_with("access-control")), "{stored:?}");
 }
 
 #[actix_web::test]
 async fn only_listed_origins_are_named() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till).cors(Cors::origins(["https://page.test"])), routes).await;
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double).cors(Cors::origins(["https://page.test"])), routes).await;
     let listed = call(&app, preflight("/gen", "https://page.test")).await;
     assert_eq!(listed.header("access-control-allow-origin"), Some("https://page.test"));
     assert_eq!(listed.header("vary"), Some("Origin"));
@@ -89,8 +89,8 @@ async fn only_listed_origins_are_named() {
 
 #[actix_web::test]
 async fn a_host_with_rules_of_its_own_switches_ours_off() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till).cors(Cors::off()), routes).await;
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double).cors(Cors::off()), routes).await;
     assert_eq!(call(&app, preflight("/gen", "https://page.test")).await.status, 404);
     let answer = call(&app, TestRequest::post().uri("/gen")).await;
     assert!(answer.header("access-control-allow-origin").is_none());

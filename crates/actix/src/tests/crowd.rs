@@ -19,18 +19,18 @@ fn serve(config: &mut web::ServiceConfig) {
 
 #[actix_web::test]
 async fn copies_of_a_pending_payment_take_one_place() {
-    let till = Double::waiting();
+    let double = Double::waiting();
     let few = Limits { concurrency_max: 3, copies_max: 5, ..limits() };
-    let app = app(gate(&till).limits(few), serve).await;
+    let app = app(gate(&double).limits(few), serve).await;
     let copies = async {
         let copies = join_all((0..200).map(|_| call(&app, paid("/gen")))).await;
         let told = |answer: &Answer| (answer.status, String::from_utf8_lossy(&answer.body).into_owned());
         copies.iter().map(told).collect::<Vec<_>>()
     };
     let others = async {
-        till.until(|entry| matches!(entry, Entry::Pay(_))).await;
+        double.until(|entry| matches!(entry, Entry::Pay(_))).await;
         let crowd = call(&app, paid("/gen")).await;
-        till.settlements.add_permits(8);
+        double.settlements.add_permits(8);
         (crowd, call(&app, TestRequest::post().uri("/gen").insert_header(signed(&another(1)))).await)
     };
     let (copies, (crowd, other)) = futures::join!(copies, others);
@@ -48,15 +48,15 @@ async fn copies_of_a_pending_payment_take_one_place() {
 
 #[actix_web::test]
 async fn places_are_for_payments_and_no_stranger_has_the_last() {
-    let till = Double::waiting();
+    let double = Double::waiting();
     let few = Limits { concurrency_max: 4, ..limits() };
-    let app = app(gate(&till).limits(few), serve).await;
+    let app = app(gate(&double).limits(few), serve).await;
     let pay = |number| call(&app, TestRequest::post().uri("/gen").insert_header(signed(&another(number))));
     let held = join_all((0..3).map(pay));
     let rest = async {
-        till.until_paid(3).await;
+        double.until_paid(3).await;
         let one_more = pay(3).await;
-        till.settlements.add_permits(9);
+        double.settlements.add_permits(9);
         one_more
     };
     let (_, one_more): (Vec<Answer>, _) = futures::join!(held, rest);
@@ -68,9 +68,9 @@ async fn places_are_for_payments_and_no_stranger_has_the_last() {
 #[actix_web::test]
 async fn long_bodies_without_a_payment_find_no_room_and_short_ones_do() {
     const MIB: usize = 1024 * 1024;
-    let till = Arc::new(Double::default());
+    let double = Arc::new(Double::default());
     let narrow = Limits { body_bytes_max: 8 * MIB, unpaid_bytes_max: MIB, ..limits() };
-    let app = app(gate(&till).limits(narrow), serve).await;
+    let app = app(gate(&double).limits(narrow), serve).await;
     // Bodies of which the end does not come: what arrived stays.
     let (sender, held) = futures::channel::mpsc::unbounded::<Result<bytes::Bytes, _>>();
     sender.unbounded_send(Ok(bytes::Bytes::from(vec![b' '; 8 * MIB]))).unwrap();
@@ -104,15 +104,15 @@ async fn the_till_hears_who_is_calling() {
         ("192.0.2.1:1", "10.0.0.1, 203.0.113.9", "203.0.113.9"),
         ("192.0.2.1:1", "", "192.0.2.1"),
     ] {
-        let till = Arc::new(Double::default());
-        let app = app(gate(&till).callers(Callers::new(&proxied).unwrap()), serve).await;
+        let double = Arc::new(Double::default());
+        let app = app(gate(&double).callers(Callers::new(&proxied).unwrap()), serve).await;
         let request = TestRequest::post().uri("/gen").peer_addr(peer.parse().unwrap());
         let header = encode_header(&payment()).unwrap();
         let request = request
             .insert_header(("payment-signature", header))
             .insert_header(("x-forwarded-for", forwarded));
         assert_eq!(call(&app, request).await.status, 200);
-        let callers: Vec<_> = till
+        let callers: Vec<_> = double
             .log()
             .iter()
             .filter_map(|entry| match entry {

@@ -25,11 +25,11 @@ fn count_all(runs: &Runs) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
 }
 
 async fn unpaid_answer(request: TestRequest) -> Answer {
-    let (till, runs) = (Arc::new(Double::default()), Runs::default());
-    let app = app(gate(&till), count_all(&runs)).await;
+    let (double, runs) = (Arc::new(Double::default()), Runs::default());
+    let app = app(gate(&double), count_all(&runs)).await;
     let answer = call(&app, request).await;
     assert_eq!(runs.get(), 0, "an unpaid request reached the handler");
-    assert!(till.log().is_empty(), "an unpaid request was taken to the till");
+    assert!(double.log().is_empty(), "an unpaid request was taken to the double");
     answer
 }
 
@@ -59,8 +59,8 @@ async fn a_402_carries_the_offer_in_header_and_body_and_pays_nothing() {
 
 #[actix_web::test]
 async fn without_a_public_url_the_connection_names_the_resource() {
-    let till = Arc::new(Double::default());
-    let gate = quittance_gate::testing::gate_of(&till, Arc::new(quittance_gate::testing::Menu));
+    let double = Arc::new(Double::default());
+    let gate = quittance_gate::testing::gate_of(&double, Arc::new(quittance_gate::testing::TestPricer));
     let app = app(gate, count_all(&Runs::default())).await;
     let request = TestRequest::post().uri("/gen").insert_header(("host", "here.test"));
     let answer = call(&app, request).await;
@@ -70,8 +70,9 @@ async fn without_a_public_url_the_connection_names_the_resource() {
 /// The URL in an offer must not name another host or scheme than actix does.
 #[actix_web::test]
 async fn the_url_is_the_one_that_the_connection_info_gives() {
-    let till = Arc::new(Double::default());
-    let gate = quittance_gate::testing::gate_of(&till, Arc::new(quittance_gate::testing::Menu)).build();
+    let double = Arc::new(Double::default());
+    let gate =
+        quittance_gate::testing::gate_of(&double, Arc::new(quittance_gate::testing::TestPricer)).build();
     let expected = std::rc::Rc::new(std::cell::RefCell::new(String::new()));
     let seen = std::rc::Rc::clone(&expected);
     let app =
@@ -108,24 +109,24 @@ async fn the_url_is_the_one_that_the_connection_info_gives() {
 
 #[actix_web::test]
 async fn nothing_to_offer_is_503_with_retry_after() {
-    let till = Arc::new(Double::default());
-    till.nothing_to_offer.store(true, Ordering::SeqCst);
-    let app = app(gate(&till), count_all(&Runs::default())).await;
+    let double = Arc::new(Double::default());
+    double.nothing_to_offer.store(true, Ordering::SeqCst);
+    let app = app(gate(&double), count_all(&Runs::default())).await;
     let answer = call(&app, TestRequest::post().uri("/gen")).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("7")));
     assert_eq!(answer.json()["error"], "network_unavailable");
     assert_eq!(answer.header("x-should-retry"), None, "nothing was signed: calling again costs nothing");
     assert_eq!(answer.json()["closed"]["eip155:8453"], "wallet_empty", "and says why");
     assert!(answer.json()["message"].as_str().unwrap().contains("wallet_empty"));
-    assert!(till.log().is_empty());
+    assert!(double.log().is_empty());
 }
 
 #[actix_web::test]
 async fn a_refused_payment_is_kept_while_there_is_nothing_to_offer() {
     let refusal = Rejection::new(ErrorCode::InvalidPayload, "no");
-    let till = Double::scripted(PayOutcome::Refused(refusal));
-    till.nothing_to_offer.store(true, Ordering::SeqCst);
-    let app = app(gate(&till), count_all(&Runs::default())).await;
+    let double = Double::scripted(PayOutcome::Refused(refusal));
+    double.nothing_to_offer.store(true, Ordering::SeqCst);
+    let app = app(gate(&double), count_all(&Runs::default())).await;
     let answer = call(&app, paid("/gen")).await;
     assert_eq!((answer.status, answer.header("x-should-retry")), (503, Some("false")));
     assert_eq!(answer.json()["error"], "network_unavailable");
@@ -169,12 +170,12 @@ async fn an_escaped_letter_is_the_same_route() {
 
 #[actix_web::test]
 async fn a_free_route_goes_straight_through() {
-    let (till, runs) = (Arc::new(Double::default()), Runs::default());
-    let app = app(gate(&till), count_all(&runs)).await;
+    let (double, runs) = (Arc::new(Double::default()), Runs::default());
+    let app = app(gate(&double), count_all(&runs)).await;
     let answer = call(&app, TestRequest::get().uri("/free").insert_header(signed(&payment()))).await;
     assert_eq!((answer.status, &answer.body[..]), (200, &b"served"[..]));
     assert_eq!(runs.get(), 1);
-    assert!(till.log().is_empty(), "a free route takes no payment");
+    assert!(double.log().is_empty(), "a free route takes no payment");
     assert!(answer.header("payment-response").is_none());
 }
 
@@ -250,13 +251,13 @@ async fn a_version_2_payment_in_version_1s_header_is_told_the_version() {
 
 #[actix_web::test]
 async fn discovery_lists_networks_and_endpoints_on_both_paths() {
-    let till = Arc::new(Double::default());
-    let built = gate(&till).build();
+    let double = Arc::new(Double::default());
+    let built = gate(&double).build();
     let nested = actix_web::App::new()
         .service(web::scope("/api").wrap(built.middleware()))
         .configure(built.discovery());
     let nested = actix_web::test::init_service(nested).await;
-    let whole = app(gate(&till), |_| {}).await;
+    let whole = app(gate(&double), |_| {}).await;
     let mut documents = Vec::new();
     for path in ["/v1/x402", "/.well-known/x402"] {
         documents.push(call(&nested, TestRequest::get().uri(path)).await);
@@ -278,8 +279,8 @@ async fn discovery_lists_networks_and_endpoints_on_both_paths() {
 
 #[actix_web::test]
 async fn handlers_behind_the_gate_read_the_body_the_price_was_made_from() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), |config| {
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), |config| {
         config.route(
             "/items/{id}",
             web::post().to(|id: web::Path<String>, body: web::Bytes, req: HttpRequest| async move {
@@ -312,19 +313,19 @@ fn big(bytes: usize) -> String {
 /// A limit that is lowered says nothing about what was paid before: told "too large",
 /// whoever holds the payment would make the request smaller and pay again.
 #[actix_web::test]
-async fn p5_a_paid_request_above_a_lowered_limit_is_answered_from_the_books() {
-    let till = Arc::new(Double::default());
+async fn p5_a_paid_request_above_a_lowered_limit_is_answered_from_the_ledger() {
+    let double = Arc::new(Double::default());
     let wide = Limits { body_bytes_max: 10_000, ..limits() };
-    let before = app(gate(&till).limits(wide), count_all(&Runs::default())).await;
+    let before = app(gate(&double).limits(wide), count_all(&Runs::default())).await;
     let body = big(5_000);
     let bought = call(&before, paid("/gen").set_payload(body.clone())).await;
     assert_eq!(bought.status, 200);
     let runs = Runs::default();
-    let after = app(gate(&till), count_all(&runs)).await;
-    till.recalls.store(true, Ordering::SeqCst);
+    let after = app(gate(&double), count_all(&runs)).await;
+    double.recalls.store(true, Ordering::SeqCst);
     let again = call(&after, paid("/gen").set_payload(body.clone())).await;
     assert_eq!((again.status, &again.body), (200, &bought.body), "its own answer");
-    let asked = *till.recalled.lock().unwrap();
+    let asked = *double.recalled.lock().unwrap();
     assert_eq!(
         asked,
         Some(Fingerprint::of_request("POST", "/gen", "", body.as_bytes())),
@@ -333,8 +334,8 @@ async fn p5_a_paid_request_above_a_lowered_limit_is_answered_from_the_books() {
     let query = format!("/gen?note={}", "y".repeat(5_000));
     let long = call(&after, paid(&query)).await;
     assert_eq!(long.status, 200, "and the same for a URL");
-    // Where the books cannot tell that it is this request, nothing invites a second payment.
-    till.recalls.store(false, Ordering::SeqCst);
+    // Where the ledger cannot tell that it is this request, nothing invites a second payment.
+    double.recalls.store(false, Ordering::SeqCst);
     let other = call(&after, paid("/gen").set_payload(body.clone())).await;
     assert_eq!((other.status, other.header("x-should-retry")), (413, Some("false")));
     assert_eq!(other.json()["retry_action"], "do_not_retry");
@@ -350,16 +351,16 @@ async fn p5_a_paid_request_above_a_lowered_limit_is_answered_from_the_books() {
 
 /// A path that is sold no more was sold: told "unknown", its buyer would lose what was paid for.
 #[actix_web::test]
-async fn what_left_the_catalogue_is_answered_from_the_books() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), count_all(&Runs::default())).await;
+async fn what_left_the_catalogue_is_answered_from_the_ledger() {
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), count_all(&Runs::default())).await;
     let unknown = call(&app, paid("/gone").set_payload("{}")).await;
     assert_eq!((unknown.status, unknown.json()["error"].as_str()), (404, Some("unknown_endpoint")));
     let bought = call(&app, paid("/gen").set_payload("{}")).await;
-    till.recalls.store(true, Ordering::SeqCst);
+    double.recalls.store(true, Ordering::SeqCst);
     let again = call(&app, paid("/gone").set_payload("{}")).await;
     assert_eq!((again.status, &again.body), (200, &bought.body), "its own answer");
-    till.recalls.store(false, Ordering::SeqCst);
+    double.recalls.store(false, Ordering::SeqCst);
     let credit = call(&app, paid("/gone").set_payload("{}")).await;
     assert_eq!((credit.status, credit.header("x-should-retry")), (404, Some("false")));
     assert_eq!(credit.json()["retry_action"], "do_not_retry");

@@ -52,8 +52,8 @@ impl Maker {
 }
 
 /// A server with one such handler.
-fn serve(till: &Arc<Double>, chunks: usize, limits: Limits) -> (SocketAddr, Arc<AtomicUsize>) {
-    let (gate, runs) = (gate(till).limits(limits).build(), Arc::new(AtomicUsize::new(0)));
+fn serve(double: &Arc<Double>, chunks: usize, limits: Limits) -> (SocketAddr, Arc<AtomicUsize>) {
+    let (gate, runs) = (gate(double).limits(limits).build(), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&runs);
     let server = HttpServer::new(move || {
         let maker = Arc::new(Maker { chunks, runs: Arc::clone(&counted) });
@@ -116,52 +116,52 @@ fn hang_up(stream: TcpStream) {
     stream.set_zero_linger().unwrap();
 }
 
-async fn finished(till: &Double) {
-    till.until(|entry| matches!(entry, Entry::Finish(_))).await;
+async fn finished(double: &Double) {
+    double.until(|entry| matches!(entry, Entry::Finish(_))).await;
 }
 
 /// An hour of the handler's time is none of the reader's, and the reverse.
 #[actix_web::test]
 async fn a_slow_reader_gets_one_run_and_the_whole_answer() {
-    let till = Arc::new(Double::default());
-    let (address, runs) = serve(&till, 200, Limits { run_seconds_max: 10, ..limits() });
+    let double = Arc::new(Double::default());
+    let (address, runs) = serve(&double, 200, Limits { run_seconds_max: 10, ..limits() });
     let slow = buy(address, "").await;
     // It reads nothing until the handler is through, let alone its time limit.
-    finished(&till).await;
-    assert_eq!(till.sent(), 0, "what nobody has got is not sent");
+    finished(&double).await;
+    assert_eq!(double.sent(), 0, "what nobody has got is not sent");
     let (head, body) = read(slow).await;
     assert!(head.starts_with("HTTP/1.1 200") && head.contains("payment-state: running"), "{head}");
     assert!(body.unwrap() == goods(0, 200 * CHUNK));
-    till.until(|entry| matches!(entry, Entry::Sent(_))).await;
-    assert_eq!((runs.load(Ordering::SeqCst), till.credited()), (1, None));
+    double.until(|entry| matches!(entry, Entry::Sent(_))).await;
+    assert_eq!((runs.load(Ordering::SeqCst), double.credited()), (1, None));
 }
 
 #[actix_web::test]
 async fn a_reader_that_hung_up_fetches_an_answer_of_20_mib_later() {
-    let till = Arc::new(Double::default());
-    let (address, runs) = serve(&till, 320, limits());
+    let double = Arc::new(Double::default());
+    let (address, runs) = serve(&double, 320, limits());
     hang_up(buy(address, "").await);
-    finished(&till).await;
-    assert_eq!(till.sent(), 0);
+    finished(&double).await;
+    assert_eq!(double.sent(), 0);
     let (head, body) = read(buy(address, "").await).await;
     assert!(head.starts_with("HTTP/1.1 200") && head.contains("payment-state: delivered"), "{head}");
     assert!(body.unwrap() == goods(0, 320 * CHUNK));
     assert_eq!(runs.load(Ordering::SeqCst), 1, "one run");
-    till.until(|entry| matches!(entry, Entry::Sent(_))).await;
+    double.until(|entry| matches!(entry, Entry::Sent(_))).await;
 }
 
 #[actix_web::test]
 async fn a_reader_that_was_cut_off_asks_for_the_rest() {
-    let till = Arc::new(Double::default());
+    let double = Arc::new(Double::default());
     // Longer than what the kernel takes from a server for a reader who reads nothing.
-    let (address, runs) = serve(&till, 320, limits());
+    let (address, runs) = serve(&double, 320, limits());
     let mut stream = buy(address, "").await;
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
     }
     hang_up(stream);
-    finished(&till).await;
+    finished(&double).await;
     let head = String::from_utf8_lossy(&head).into_owned();
     let tag =
         head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("a tag to resume by").to_owned();
@@ -174,7 +174,7 @@ async fn a_reader_that_was_cut_off_asks_for_the_rest() {
         "{head}"
     );
     assert!(rest.unwrap() == goods(got, 320 * CHUNK - got));
-    assert_eq!(till.sent(), 0, "a part is not the whole");
+    assert_eq!(double.sent(), 0, "a part is not the whole");
     assert_eq!(runs.load(Ordering::SeqCst), 1);
 }
 
@@ -185,19 +185,19 @@ async fn an_answer_that_cannot_be_kept_goes_to_its_reader_and_never_runs_again()
     for kind in ["too long", "store full", "store silent"] {
         let bound = if kind == "too long" { 1 << 20 } else { 32 << 20 };
         let timeout = std::time::Duration::from_millis(20);
-        let till = Double::default().with_answers(AnswerLimits {
+        let double = Double::default().with_answers(AnswerLimits {
             answer_bytes_max: bound,
             store_timeout: timeout,
             ..answer_limits()
         });
-        till.shelf.full.store(kind == "store full", Ordering::SeqCst);
-        till.shelf.stands_still.store(kind == "store silent", Ordering::SeqCst);
-        let till = Arc::new(till);
-        let (address, runs) = serve(&till, 30, limits());
+        double.object_store.full.store(kind == "store full", Ordering::SeqCst);
+        double.object_store.stands_still.store(kind == "store silent", Ordering::SeqCst);
+        let double = Arc::new(double);
+        let (address, runs) = serve(&double, 30, limits());
         let (head, body) = read(buy(address, "").await).await;
         assert!(head.starts_with("HTTP/1.1 200"), "{kind}: {head}");
         assert!(body.unwrap() == goods(0, 30 * CHUNK), "{kind}");
-        till.until(|entry| matches!(entry, Entry::Sent(_))).await;
+        double.until(|entry| matches!(entry, Entry::Sent(_))).await;
         let (head, body) = read(buy(address, "").await).await;
         let body = String::from_utf8(body.unwrap()).unwrap();
         assert!(
@@ -205,52 +205,53 @@ async fn an_answer_that_cannot_be_kept_goes_to_its_reader_and_never_runs_again()
             "{kind}: {head}"
         );
         assert!(body.contains("\"refundable\":false"), "{kind}: {body}");
-        assert_eq!((runs.load(Ordering::SeqCst), till.credited()), (1, None), "{kind}");
+        assert_eq!((runs.load(Ordering::SeqCst), double.credited()), (1, None), "{kind}");
     }
 }
 
 #[actix_web::test]
 async fn an_answer_beyond_the_bound_whose_reader_left_is_delivered_in_part() {
-    let till = Double::default().with_answers(AnswerLimits { answer_bytes_max: 1 << 20, ..answer_limits() });
-    let till = Arc::new(till);
-    let (address, runs) = serve(&till, 200, limits());
+    let double =
+        Double::default().with_answers(AnswerLimits { answer_bytes_max: 1 << 20, ..answer_limits() });
+    let double = Arc::new(double);
+    let (address, runs) = serve(&double, 200, limits());
     let mut stream = buy(address, "").await;
     stream.read_exact(&mut [0; 10_000]).await.unwrap();
     hang_up(stream);
-    finished(&till).await;
+    finished(&double).await;
     let (head, body) = read(buy(address, "").await).await;
     let body = String::from_utf8(body.unwrap()).unwrap();
     assert!(head.starts_with("HTTP/1.1 410"), "{head}");
     assert!(head.contains("payment-state: delivered_in_part"), "{head}");
     assert!(body.contains("\"refundable\":true") && !body.contains("delivered once"), "{body}");
-    assert_eq!((runs.load(Ordering::SeqCst), till.sent(), till.credited()), (1, 0, None));
+    assert_eq!((runs.load(Ordering::SeqCst), double.sent(), double.credited()), (1, 0, None));
 }
 
 #[actix_web::test]
 async fn a_replica_that_does_not_have_the_object_says_so() {
-    let till = Arc::new(Double::default());
-    let (address, _) = serve(&till, 40, limits());
+    let double = Arc::new(Double::default());
+    let (address, _) = serve(&double, 40, limits());
     hang_up(buy(address, "").await);
-    finished(&till).await;
-    till.shelf.elsewhere.store(true, Ordering::SeqCst);
+    finished(&double).await;
+    double.object_store.elsewhere.store(true, Ordering::SeqCst);
     let (head, body) = read(buy(address, "").await).await;
     let body = String::from_utf8(body.unwrap()).unwrap();
     assert!(head.starts_with("HTTP/1.1 503") && head.contains("retry-after: "), "{head}");
     assert!(body.contains("answer_unreachable") && body.contains("retry_same_payment"), "{body}");
-    till.shelf.elsewhere.store(false, Ordering::SeqCst);
+    double.object_store.elsewhere.store(false, Ordering::SeqCst);
     let (_, body) = read(buy(address, "").await).await;
     assert!(body.unwrap() == goods(0, 40 * CHUNK), "it was never gone");
 }
 
 #[actix_web::test]
 async fn a_replay_repeats_neither_cookies_nor_plain_text_in_the_store() {
-    let till = Arc::new(Double::default());
-    let (address, _) = serve(&till, 40, limits());
+    let double = Arc::new(Double::default());
+    let (address, _) = serve(&double, 40, limits());
     let (head, _) = read(buy(address, "").await).await;
     assert!(head.contains("set-cookie: session=first"), "the first one's own: {head}");
     let (head, _) = read(buy(address, "").await).await;
     assert!(!head.contains("set-cookie") && head.contains("accept-ranges: bytes"), "{head}");
-    for object in till.shelf.objects.lock().unwrap().values() {
+    for object in double.object_store.objects.lock().unwrap().values() {
         let plain = goods(0, 64);
         assert!(!object.windows(64).any(|window| window == plain));
     }
@@ -258,8 +259,8 @@ async fn a_replay_repeats_neither_cookies_nor_plain_text_in_the_store() {
 
 /// One paid call, and then replays of it with these headers.
 async fn replays(body: &'static str, status: u16) -> impl AsyncFn(&str, &str) -> Answer {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), move |config| {
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), move |config| {
         config.default_service(web::to(move || {
             let status = actix_web::http::StatusCode::from_u16(status).unwrap();
             std::future::ready(HttpResponse::build(status).insert_header(("etag", "\"e\"")).body(body))

@@ -1,4 +1,4 @@
-//! Behaviour of the gate over a fault-injecting till.
+//! Behaviour of the gate over a fault-injecting double.
 
 mod bypass;
 mod cors;

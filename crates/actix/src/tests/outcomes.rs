@@ -12,9 +12,9 @@ use quittance_gate::testing::{Double, Entry, receipt};
 
 /// The answer to one paid call with a scripted outcome; no handler may run.
 async fn answer_to(outcome: PayOutcome) -> Answer {
-    let (till, runs) = (Double::scripted(outcome), Runs::default());
+    let (double, runs) = (Double::scripted(outcome), Runs::default());
     let counted = runs.clone();
-    let app = app(gate(&till), |config| {
+    let app = app(gate(&double), |config| {
         config.default_service(web::to(move || {
             counted.count();
             std::future::ready(HttpResponse::Ok())
@@ -28,26 +28,26 @@ async fn answer_to(outcome: PayOutcome) -> Answer {
 
 #[actix_web::test]
 async fn the_payment_is_bound_to_method_path_query_and_body() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), |config| {
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), |config| {
         config.default_service(web::to(HttpResponse::Ok));
     })
     .await;
     call(&app, paid("/gen?b=2&a=1").set_payload("{\"x\": 1}")).await;
-    let Some(Entry::Pay(sale)) = till.log().into_iter().next() else { panic!("no payment") };
+    let Some(Entry::Pay(sale)) = double.log().into_iter().next() else { panic!("no payment") };
     assert_eq!(sale.fingerprint, Fingerprint::of_request("POST", "/gen", "b=2&a=1", b"{\"x\": 1}"));
     assert_eq!(sale.service.atomic(), 10_000);
     assert_eq!(sale.resource, "POST /gen");
     assert_eq!(sale.identifier, Some(IdentifierHash::of("pay_0123456789abcdef")));
 }
 
-/// The books come before the catalogue: what it sold once is replayed although it
+/// The ledger comes before the catalogue: what it sold once is replayed although it
 /// has no price any more, and nothing runs for it.
 #[actix_web::test]
-async fn a_request_without_a_price_any_more_is_answered_from_the_books() {
-    let (till, runs) = (Arc::new(Double::default()), Runs::default());
+async fn a_request_without_a_price_any_more_is_answered_from_the_ledger() {
+    let (double, runs) = (Arc::new(Double::default()), Runs::default());
     let counted = runs.clone();
-    let app = app(gate(&till), |config| {
+    let app = app(gate(&double), |config| {
         config.default_service(web::to(move || {
             counted.count();
             std::future::ready(HttpResponse::Ok().body("made"))
@@ -59,7 +59,7 @@ async fn a_request_without_a_price_any_more_is_answered_from_the_books() {
     let unpriced = || paid("/gen").set_payload(r#"{"model": "bad"}"#);
     let unknown = call(&app, unpriced()).await;
     assert_eq!((unknown.status, runs.get()), (400, 1), "not on record: the host's own refusal");
-    till.recalls.store(true, std::sync::atomic::Ordering::SeqCst);
+    double.recalls.store(true, std::sync::atomic::Ordering::SeqCst);
     let again = call(&app, unpriced()).await;
     assert_eq!((again.status, &again.body[..]), (200, &b"made"[..]));
     assert!(again.header("payment-response").is_some());
@@ -190,15 +190,15 @@ async fn a_stored_answer_that_sdks_would_repeat_says_that_they_must_not() {
     }
 }
 
-/// The sale that a call with these headers brings to the till.
+/// The sale that a call with these headers brings to the double.
 async fn sale_of(request: actix_web::test::TestRequest) -> quittance_facilitator::Sale {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), |config| {
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), |config| {
         config.default_service(web::to(HttpResponse::Ok));
     })
     .await;
     call(&app, request).await;
-    let Some(Entry::Pay(sale)) = till.log().into_iter().next() else { panic!("no payment") };
+    let Some(Entry::Pay(sale)) = double.log().into_iter().next() else { panic!("no payment") };
     sale
 }
 

@@ -20,8 +20,8 @@ use crate::{Limits, Paid};
 use quittance_gate::testing::{Double, Entry, another};
 
 /// One paid call to a handler that answers `response`.
-async fn answer_of(till: &Arc<Double>, response: impl Fn() -> HttpResponse + Clone + 'static) -> Answer {
-    let app = app(gate(till), |config| {
+async fn answer_of(double: &Arc<Double>, response: impl Fn() -> HttpResponse + Clone + 'static) -> Answer {
+    let app = app(gate(double), |config| {
         config.default_service(web::to(move || std::future::ready(response())));
     })
     .await;
@@ -30,8 +30,8 @@ async fn answer_of(till: &Arc<Double>, response: impl Fn() -> HttpResponse + Clo
 
 #[actix_web::test]
 async fn a_grant_runs_the_handler_once_with_the_facts() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), |config| {
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), |config| {
         config.default_service(web::to(|paid: Paid, req: HttpRequest| async move {
             HttpResponse::Created().insert_header(("x-model", "m")).json(json!({
                 "payment_id": paid.payment_id, "request_id": paid.request_id, "payer": paid.payer,
@@ -54,12 +54,12 @@ async fn a_grant_runs_the_handler_once_with_the_facts() {
     assert_eq!(answer.decoded("payment-response")["transaction"], "0xhash");
     assert_eq!(answer.header("payment-state"), Some("delivered"));
     assert_eq!(answer.header("cache-control"), Some("private"));
-    let log = till.log();
+    let log = double.log();
     assert!(
         matches!(&log[..], [Entry::Pay(_), Entry::Finish(_), Entry::Sent(id)] if id == "pay_1"),
         "{log:?}"
     );
-    let stored = till.finished().unwrap();
+    let stored = double.finished().unwrap();
     assert_eq!((stored.status, &stored.body[..]), (201, &answer.body[..]));
     assert!(!stored.truncated && !stored.refundable);
     assert!(stored.headers.contains(&("x-model".to_owned(), b"m".to_vec())));
@@ -71,9 +71,9 @@ async fn a_grant_runs_the_handler_once_with_the_facts() {
 
 #[actix_web::test]
 async fn fifty_copies_of_one_payment_run_one_handler() {
-    let (till, runs) = (Arc::new(Double::default()), Runs::default());
+    let (double, runs) = (Arc::new(Double::default()), Runs::default());
     let counted = runs.clone();
-    let app = app(gate(&till), |config| {
+    let app = app(gate(&double), |config| {
         config.default_service(web::to(move || {
             let counted = counted.clone();
             async move {
@@ -93,9 +93,9 @@ async fn fifty_copies_of_one_payment_run_one_handler() {
 
 #[actix_web::test]
 async fn an_answer_is_released_only_after_it_is_booked() {
-    let till = Arc::new(Double::default());
-    till.ledger_down.store(true, Ordering::SeqCst);
-    let answer = answer_of(&till, || HttpResponse::Ok().body("the goods")).await;
+    let double = Arc::new(Double::default());
+    double.ledger_down.store(true, Ordering::SeqCst);
+    let answer = answer_of(&double, || HttpResponse::Ok().body("the goods")).await;
     assert_eq!(answer.status, 503);
     assert!(!answer.body.windows(5).any(|word| word == b"goods"));
     assert_eq!(answer.json()["error"], "not_recorded");
@@ -103,26 +103,26 @@ async fn an_answer_is_released_only_after_it_is_booked() {
     assert_eq!(answer.header("payment-state"), Some("running"));
     assert!(answer.header("retry-after").is_some());
     assert_eq!(answer.decoded("payment-response")["transaction"], "0xhash");
-    assert_eq!(till.sent(), 0);
+    assert_eq!(double.sent(), 0);
 }
 
 #[actix_web::test]
 async fn a_4xx_of_the_handler_is_final_and_refundable() {
-    let till = Arc::new(Double::default());
-    let answer = answer_of(&till, || HttpResponse::UnprocessableEntity().body("unreadable image")).await;
+    let double = Arc::new(Double::default());
+    let answer = answer_of(&double, || HttpResponse::UnprocessableEntity().body("unreadable image")).await;
     assert_eq!((answer.status, &answer.body[..]), (422, &b"unreadable image"[..]));
     assert_eq!(answer.header("payment-state"), Some("refundable"));
     assert_eq!(answer.decoded("payment-response")["success"], true);
-    let stored = till.finished().unwrap();
+    let stored = double.finished().unwrap();
     assert!(stored.refundable);
-    assert_eq!(till.credited(), None);
+    assert_eq!(double.credited(), None);
 }
 
 #[actix_web::test]
 async fn a_5xx_leaves_a_credit_and_the_retry_runs_again_unpaid() {
-    let (till, runs) = (Arc::new(Double::default()), Runs::default());
+    let (double, runs) = (Arc::new(Double::default()), Runs::default());
     let counted = runs.clone();
-    let app = app(gate(&till), |config| {
+    let app = app(gate(&double), |config| {
         config.default_service(web::to(move |paid: Paid| {
             counted.count();
             let status = if paid.run == 1 { StatusCode::BAD_GATEWAY } else { StatusCode::OK };
@@ -137,15 +137,15 @@ async fn a_5xx_leaves_a_credit_and_the_retry_runs_again_unpaid() {
     assert_eq!(receipt["success"], true);
     assert_eq!(receipt["payment_state"], "credited");
     assert_eq!(receipt["retry_action"], "retry_same_payment");
-    assert_eq!(till.credited().unwrap(), "handler answered 502");
-    assert!(till.finished().is_none());
+    assert_eq!(double.credited().unwrap(), "handler answered 502");
+    assert!(double.finished().is_none());
 
     let again = call(&app, paid("/gen")).await;
     assert_eq!((again.status, &again.body[..]), (200, &b"run 2"[..]));
     assert_eq!(runs.get(), 2);
 }
 
-/// Errors, panics and broken bodies: the status, and the reason in the books.
+/// Errors, panics and broken bodies: the status, and the reason in the ledger.
 #[actix_web::test]
 async fn every_way_to_fail_leaves_a_credit() {
     type Make = fn() -> HttpResponse;
@@ -164,8 +164,8 @@ async fn every_way_to_fail_leaves_a_credit() {
         ("body longer than it said", lies, 500, "handler_failed"),
         ("error", error, 500, "handler answered 500"),
     ] {
-        let till = Arc::new(Double::default());
-        let app = app(gate(&till), |config| {
+        let double = Arc::new(Double::default());
+        let app = app(gate(&double), |config| {
             config.default_service(web::to(move || std::future::ready(make())));
         })
         .await;
@@ -184,9 +184,9 @@ async fn every_way_to_fail_leaves_a_credit() {
         assert!(exposed.contains("X-Should-Retry"), "{name}: pages may read it");
         assert!(headers.contains_key("payment-response"), "{name}");
         assert_eq!(headers.get("access-control-allow-origin").unwrap(), "*", "{name}");
-        assert_eq!(till.credited().as_deref(), Some(reason), "{name}");
-        assert!(till.finished().is_none(), "{name}");
-        assert_eq!(till.sent(), 0, "{name}");
+        assert_eq!(double.credited().as_deref(), Some(reason), "{name}");
+        assert!(double.finished().is_none(), "{name}");
+        assert_eq!(double.sent(), 0, "{name}");
     }
 }
 
@@ -203,17 +203,17 @@ where
 
 #[actix_web::test]
 async fn a_credit_that_cannot_be_booked_is_not_promised() {
-    let till = Arc::new(Double::default());
-    till.ledger_down.store(true, Ordering::SeqCst);
-    let answer = answer_of(&till, || HttpResponse::InternalServerError().finish()).await;
+    let double = Arc::new(Double::default());
+    double.ledger_down.store(true, Ordering::SeqCst);
+    let answer = answer_of(&double, || HttpResponse::InternalServerError().finish()).await;
     assert_eq!((answer.status, answer.header("payment-state")), (500, Some("running")));
     assert_eq!(answer.decoded("payment-response")["payment_state"], "running");
 }
 
 #[actix_web::test]
 async fn a_run_that_takes_too_long_is_stopped_and_credited() {
-    let till = Arc::new(Double::default());
-    let gate = gate(&till).limits(Limits { run_seconds_max: 0, ..limits() });
+    let double = Arc::new(Double::default());
+    let gate = gate(&double).limits(Limits { run_seconds_max: 0, ..limits() });
     let app = app(gate, |config| {
         config.default_service(web::to(std::future::pending::<HttpResponse>));
     })
@@ -221,13 +221,13 @@ async fn a_run_that_takes_too_long_is_stopped_and_credited() {
     let response = app_call(&app).await.unwrap_err().error_response();
     assert_eq!(response.status(), 504);
     assert_eq!(response.headers().get("payment-state").unwrap(), "credited");
-    assert_eq!(till.credited().as_deref(), Some("handler_too_slow"));
+    assert_eq!(double.credited().as_deref(), Some("handler_too_slow"));
 }
 
 #[actix_web::test]
 async fn handlers_cannot_speak_for_the_gate() {
-    let till = Arc::new(Double::default());
-    let answer = answer_of(&till, || {
+    let double = Arc::new(Double::default());
+    let answer = answer_of(&double, || {
         HttpResponse::Ok()
             .insert_header(("payment-response", "forged"))
             .append_header(("payment-response", "forged twice"))
@@ -242,7 +242,7 @@ async fn handlers_cannot_speak_for_the_gate() {
     assert!(answer.header("payment-required").is_none());
     assert!(answer.header("x-payment-response").is_none());
     assert_eq!(answer.header("payment-state"), Some("delivered"));
-    let stored = till.finished().unwrap().headers;
+    let stored = double.finished().unwrap().headers;
     assert!(stored.iter().all(|(name, _)| !name.contains("payment")), "{stored:?}");
 }
 
@@ -255,8 +255,8 @@ async fn paid_answers_stay_out_of_shared_caches() {
         (Some("no-store"), "no-store"),
         (Some("Private, max-age=1"), "private, max-age=1"),
     ] {
-        let till = Arc::new(Double::default());
-        let answer = answer_of(&till, move || {
+        let double = Arc::new(Double::default());
+        let answer = answer_of(&double, move || {
             let mut answer = HttpResponse::Ok();
             if let Some(said) = said {
                 answer.insert_header(("cache-control", said));
@@ -270,8 +270,8 @@ async fn paid_answers_stay_out_of_shared_caches() {
 
 #[actix_web::test]
 async fn headers_of_one_connection_and_cookies_are_not_stored() {
-    let till = Arc::new(Double::default());
-    answer_of(&till, || {
+    let double = Arc::new(Double::default());
+    answer_of(&double, || {
         HttpResponse::Ok()
             .insert_header(("date", "Thu, 01 Jan 1970 00:00:00 GMT"))
             .insert_header(("connection", "close, X-Hop"))
@@ -282,46 +282,46 @@ async fn headers_of_one_connection_and_cookies_are_not_stored() {
             .body("x")
     })
     .await;
-    let mut names: Vec<_> = till.finished().unwrap().headers.into_iter().map(|(name, _)| name).collect();
+    let mut names: Vec<_> = double.finished().unwrap().headers.into_iter().map(|(name, _)| name).collect();
     names.sort();
     assert_eq!(names, ["content-type", "etag"]);
 }
 
 #[actix_web::test]
 async fn the_replay_window_starts_with_the_last_byte() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), |config| {
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), |config| {
         config.default_service(web::to(|| std::future::ready(HttpResponse::Ok().body("x".repeat(900)))));
     })
     .await;
     let response = call_service(&app, paid("/gen").to_request()).await;
-    assert!(till.finished().is_some());
-    assert_eq!(till.sent(), 0, "not a byte has been taken yet");
+    assert!(double.finished().is_some());
+    assert_eq!(double.sent(), 0, "not a byte has been taken yet");
     drop(response);
-    assert_eq!(till.sent(), 0, "a client that went away has not received it");
+    assert_eq!(double.sent(), 0, "a client that went away has not received it");
 }
 
 #[actix_web::test]
 async fn an_empty_answer_counts_as_sent() {
-    let till = Arc::new(Double::default());
-    let answer = answer_of(&till, || HttpResponse::NoContent().finish()).await;
+    let double = Arc::new(Double::default());
+    let answer = answer_of(&double, || HttpResponse::NoContent().finish()).await;
     assert_eq!((answer.status, answer.body.len()), (204, 0));
-    assert_eq!(till.sent(), 1);
+    assert_eq!(double.sent(), 1);
 }
 
 #[actix_web::test]
 async fn paid_requests_in_flight_are_limited() {
-    let till = Double::waiting();
-    let gate = gate(&till).limits(Limits { concurrency_max: 1, ..limits() });
+    let double = Double::waiting();
+    let gate = gate(&double).limits(Limits { concurrency_max: 1, ..limits() });
     let app = app(gate, |config| {
         config.default_service(web::to(HttpResponse::Ok));
     })
     .await;
     let second = async {
-        till.until(|entry| matches!(entry, Entry::Pay(_))).await;
+        double.until(|entry| matches!(entry, Entry::Pay(_))).await;
         let other = TestRequest::post().uri("/gen").insert_header(signed(&another(1)));
         let refused = call(&app, other).await;
-        till.settlements.add_permits(2);
+        double.settlements.add_permits(2);
         refused
     };
     let (first, second) = futures::join!(call(&app, paid("/gen")), second);
@@ -374,9 +374,9 @@ impl MessageBody for Chunks {
 /// P1: this process may no longer act, and another may start the run at any moment.
 #[actix_web::test]
 async fn p1_a_run_without_a_lease_is_dropped_before_it_ends() {
-    let (till, runs, ended) = (Arc::new(Double::default()), Runs::default(), Runs::default());
-    let (counted, over, revoked) = (runs.clone(), ended.clone(), till.revoked.clone());
-    let app = app(gate(&till), |config| {
+    let (double, runs, ended) = (Arc::new(Double::default()), Runs::default(), Runs::default());
+    let (counted, over, revoked) = (runs.clone(), ended.clone(), double.revoked.clone());
+    let app = app(gate(&double), |config| {
         config.default_service(web::to(move || {
             let (counted, over, revoked) = (counted.clone(), over.clone(), revoked.clone());
             async move {
@@ -399,6 +399,6 @@ async fn p1_a_run_without_a_lease_is_dropped_before_it_ends() {
         (&json!("run_revoked"), &json!("retry_same_payment"))
     );
     assert_eq!((runs.get(), ended.get()), (1, 0));
-    assert_eq!(till.credited().as_deref(), Some("run_revoked"));
-    assert!(till.finished().is_none(), "nothing is released");
+    assert_eq!(double.credited().as_deref(), Some("run_revoked"));
+    assert!(double.finished().is_none(), "nothing is released");
 }

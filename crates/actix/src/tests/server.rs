@@ -158,15 +158,15 @@ fn hang_up(stream: TcpStream) {
 
 #[actix_web::test]
 async fn a_client_that_hangs_up_mid_handler_finds_its_answer() {
-    let (till, stage) = (Arc::new(Double::default()), Stage::default());
-    let address = serve(gate(&till), &stage);
+    let (double, stage) = (Arc::new(Double::default()), Stage::default());
+    let address = serve(gate(&double), &stage);
     let stream = connect(address, &paid_request("/gen")).await;
     reaches(&stage.started, 1).await;
     hang_up(stream);
     reaches(&stage.dropped, 1).await;
     stage.go.add_permits(1);
-    till.until(|entry| matches!(entry, Entry::Finish(_))).await;
-    assert_eq!(till.sent(), 0);
+    double.until(|entry| matches!(entry, Entry::Finish(_))).await;
+    assert_eq!(double.sent(), 0);
     let again = exchange(address, &paid_request("/gen")).await;
     assert!(again.starts_with("HTTP/1.1 200") && again.ends_with("the goods"), "{again}");
     assert_eq!(*stage.started.borrow(), 1, "one run");
@@ -174,26 +174,26 @@ async fn a_client_that_hangs_up_mid_handler_finds_its_answer() {
 
 #[actix_web::test]
 async fn a_client_that_hangs_up_mid_settlement_finds_its_answer() {
-    let (till, stage) = (Double::waiting(), Stage::default());
+    let (double, stage) = (Double::waiting(), Stage::default());
     stage.go.add_permits(1);
-    let address = serve(gate(&till), &stage);
+    let address = serve(gate(&double), &stage);
     let stream = connect(address, &paid_request("/gen")).await;
-    till.until(|entry| matches!(entry, Entry::Pay(_))).await;
+    double.until(|entry| matches!(entry, Entry::Pay(_))).await;
     hang_up(stream);
     reaches(&stage.dropped, 1).await;
     assert_eq!(*stage.started.borrow(), 0);
-    till.settlements.add_permits(2);
-    till.until(|entry| matches!(entry, Entry::Finish(_))).await;
+    double.settlements.add_permits(2);
+    double.until(|entry| matches!(entry, Entry::Finish(_))).await;
     let again = exchange(address, &paid_request("/gen")).await;
     assert!(again.starts_with("HTTP/1.1 200") && again.ends_with("the goods"), "{again}");
     assert_eq!(*stage.started.borrow(), 1, "one run");
 }
 
 /// Waits until the gate knows how the connection of the last caller ended.
-async fn left(till: &Double) -> bool {
+async fn left(double: &Double) -> bool {
     let ended = async {
         loop {
-            let left = till.callers.lock().unwrap().last().and_then(quittance_facilitator::Waiting::left);
+            let left = double.callers.lock().unwrap().last().and_then(quittance_facilitator::Waiting::left);
             match left {
                 Some(left) => return left,
                 None => rt::time::sleep(std::time::Duration::from_millis(5)).await,
@@ -209,20 +209,20 @@ const HANGING_UP: [fn(TcpStream); 2] = [hang_up, drop];
 #[actix_web::test]
 async fn who_hangs_up_before_the_answer_has_left() {
     for hang_up in HANGING_UP {
-        for (till, permits) in [(Arc::new(Double::default()), 0), (Double::waiting(), 2)] {
+        for (double, permits) in [(Arc::new(Double::default()), 0), (Double::waiting(), 2)] {
             let stage = Stage::default();
-            let address = serve(gate(&till), &stage);
+            let address = serve(gate(&double), &stage);
             let stream = connect(address, &paid_request("/gen")).await;
             // In the handler, or while the payment is checked.
-            till.until(|entry| matches!(entry, Entry::Pay(_))).await;
+            double.until(|entry| matches!(entry, Entry::Pay(_))).await;
             hang_up(stream);
-            assert!(left(&till).await, "nobody waits for the answer any more");
-            till.settlements.add_permits(permits);
+            assert!(left(&double).await, "nobody waits for the answer any more");
+            double.settlements.add_permits(permits);
             stage.go.add_permits(1);
-            till.until(|entry| matches!(entry, Entry::Finish(_))).await;
-            assert_eq!(till.sent(), 0);
+            double.until(|entry| matches!(entry, Entry::Finish(_))).await;
+            assert_eq!(double.sent(), 0);
             exchange(address, &paid_request("/gen")).await;
-            assert!(!left(&till).await, "this one took its answer");
+            assert!(!left(&double).await, "this one took its answer");
         }
     }
 }
@@ -230,48 +230,48 @@ async fn who_hangs_up_before_the_answer_has_left() {
 #[actix_web::test]
 async fn who_hangs_up_in_the_middle_of_a_stream_has_left() {
     for hang_up in HANGING_UP {
-        let (till, stage) = (Arc::new(Double::default()), Stage::default());
-        let address = serve(gate(&till), &stage);
+        let (double, stage) = (Arc::new(Double::default()), Stage::default());
+        let address = serve(gate(&double), &stage);
         let mut stream = connect(address, &paid_request("/items/1")).await;
         stage.go.add_permits(1);
         read_until(&mut stream, "data: 0").await;
-        assert_eq!(till.callers.lock().unwrap()[0].left(), None, "it is still reading");
+        assert_eq!(double.callers.lock().unwrap()[0].left(), None, "it is still reading");
         hang_up(stream);
-        assert!(left(&till).await);
+        assert!(left(&double).await);
         stage.go.add_permits(2);
-        till.until(|entry| matches!(entry, Entry::Finish(_))).await;
-        assert_eq!(till.sent(), 0, "and has no complete answer");
+        double.until(|entry| matches!(entry, Entry::Finish(_))).await;
+        assert_eq!(double.sent(), 0, "and has no complete answer");
     }
 }
 
 #[actix_web::test]
 async fn events_cross_the_wire_one_by_one() {
-    let (till, stage) = (Arc::new(Double::default()), Stage::default());
-    let address = serve(gate(&till), &stage);
+    let (double, stage) = (Arc::new(Double::default()), Stage::default());
+    let address = serve(gate(&double), &stage);
     let mut stream = connect(address, &paid_request("/items/1")).await;
     stage.go.add_permits(1);
     let head = read_until(&mut stream, "data: 0").await;
     assert!(head.starts_with("HTTP/1.1 200") && head.to_ascii_lowercase().contains("payment-response: "));
     stage.go.add_permits(2);
     read_until(&mut stream, "\r\n0\r\n\r\n").await;
-    assert_eq!(&till.finished().unwrap().body[..], b"data: 0\n\ndata: 1\n\n");
+    assert_eq!(&double.finished().unwrap().body[..], b"data: 0\n\ndata: 1\n\n");
 }
 
 #[actix_web::test]
 async fn a_broken_stream_ends_without_its_last_chunk() {
-    let (till, stage) = (Arc::new(Double::default()), Stage::default());
+    let (double, stage) = (Arc::new(Double::default()), Stage::default());
     stage.go.add_permits(3);
-    let address = serve(gate(&till), &stage);
+    let address = serve(gate(&double), &stage);
     let answer = exchange(address, &paid_request("/items/breaks")).await;
     assert!(answer.contains("data: 1"), "{answer}");
     assert!(!answer.contains("\r\n0\r\n\r\n"), "{answer}");
-    assert_eq!(till.credited().as_deref(), Some("handler_failed"));
+    assert_eq!(double.credited().as_deref(), Some("handler_failed"));
 }
 
 #[actix_web::test]
 async fn a_body_that_does_not_arrive_is_408() {
-    let (till, stage) = (Arc::new(Double::default()), Stage::default());
-    let address = serve(gate(&till).limits(Limits { body_read_ms: 1, ..limits() }), &stage);
+    let (double, stage) = (Arc::new(Double::default()), Stage::default());
+    let address = serve(gate(&double).limits(Limits { body_read_ms: 1, ..limits() }), &stage);
     // Half of it, or not a byte after the head.
     for sent in ["{}", ""] {
         let length = format!("content-length: {}", sent.len());
@@ -280,31 +280,31 @@ async fn a_body_that_does_not_arrive_is_408() {
         let answer = read_until(&mut stream, "body_too_slow").await;
         assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     }
-    assert!(till.log().is_empty());
+    assert!(double.log().is_empty());
 }
 
 #[actix_web::test]
 async fn a_body_without_a_length_is_counted() {
-    let (till, stage) = (Arc::new(Double::default()), Stage::default());
-    let address = serve(gate(&till), &stage);
+    let (double, stage) = (Arc::new(Double::default()), Stage::default());
+    let address = serve(gate(&double), &stage);
     let head = "POST /gen HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunk = format!("1f4\r\n{}\r\n", "x".repeat(500));
     let mut stream = connect(address, &format!("{head}{}", chunk.repeat(3))).await;
     let answer = read_until(&mut stream, "body_too_large").await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-    assert!(till.log().is_empty());
+    assert!(double.log().is_empty());
 }
 
 #[actix_web::test]
 async fn a_client_that_hangs_up_mid_body_costs_nothing() {
-    let (till, stage) = (Arc::new(Double::default()), Stage::default());
-    let address = serve(gate(&till), &stage);
+    let (double, stage) = (Arc::new(Double::default()), Stage::default());
+    let address = serve(gate(&double), &stage);
     let half = paid_request("/gen").replace("content-length: 2", "content-length: 9");
     let mut stream = connect(address, &half).await;
     stream.shutdown().await.unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
-    assert!(till.log().is_empty(), "an incomplete request was sold");
+    assert!(double.log().is_empty(), "an incomplete request was sold");
     assert_eq!(*stage.started.borrow(), 0);
 }
 
@@ -318,9 +318,9 @@ async fn a_payment_header_that_came_twice_is_one_and_a_different_one_is_none() {
             format!("payment-signature: {first}\r\nPayment-Signature: {second}\r\n"),
             format!("payment-signature: {first}, {second}\r\n"),
         ] {
-            let (till, stage) = (Arc::new(Double::default()), Stage::default());
+            let (double, stage) = (Arc::new(Double::default()), Stage::default());
             stage.go.add_permits(1);
-            let address = serve(gate(&till), &stage);
+            let address = serve(gate(&double), &stage);
             let answer = exchange(address, &request("/gen", &lines, "{}")).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
             assert_eq!(*stage.started.borrow(), usize::from(status == "200"));
@@ -330,12 +330,12 @@ async fn a_payment_header_that_came_twice_is_one_and_a_different_one_is_none() {
 
 #[actix_web::test]
 async fn a_panic_is_answered_over_the_wire() {
-    let (till, stage) = (Arc::new(Double::default()), Stage::default());
+    let (double, stage) = (Arc::new(Double::default()), Stage::default());
     stage.go.close();
-    let address = serve(gate(&till), &stage);
+    let address = serve(gate(&double), &stage);
     let answer = exchange(address, &paid_request("/gen")).await;
     assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
     assert!(answer.contains("payment-state: credited"), "{answer}");
     assert!(answer.contains("\"retry_action\":\"retry_same_payment\""), "{answer}");
-    assert_eq!(till.credited().as_deref(), Some("handler_failed"));
+    assert_eq!(double.credited().as_deref(), Some("handler_failed"));
 }

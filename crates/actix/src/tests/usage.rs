@@ -41,8 +41,8 @@ const CATALOGUE: &str = r#"
     price = { kind = "call", units = "1" }
 "#;
 
-fn gate(till: &Arc<Double>) -> GateBuilder {
-    quittance_gate::testing::gate_of(till, Arc::new(Catalogue::from_toml(CATALOGUE).unwrap()))
+fn gate(double: &Arc<Double>) -> GateBuilder {
+    quittance_gate::testing::gate_of(double, Arc::new(Catalogue::from_toml(CATALOGUE).unwrap()))
 }
 
 fn request(path: &str) -> actix_web::test::TestRequest {
@@ -68,8 +68,8 @@ fn expected(prompt_tokens: u64, completion_tokens: u64, metered: u64) -> Usage {
 
 #[actix_web::test]
 async fn the_last_report_is_booked_with_the_answer() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), |config| {
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), |config| {
         config.route(
             "/chat",
             web::post().to(async |paid: Paid| {
@@ -83,13 +83,13 @@ async fn the_last_report_is_booked_with_the_answer() {
     let answer = call(&app, request("/chat")).await;
     // 2,007 tokens at 0.0001 USD are 0.2007, rounded up to a tenth.
     assert_eq!(answer.json()["metered"], "300000");
-    assert_eq!(till.finished().unwrap().usage, Some(expected(7, 2_000, 300_000)));
+    assert_eq!(double.finished().unwrap().usage, Some(expected(7, 2_000, 300_000)));
 }
 
 #[actix_web::test]
 async fn a_stream_reports_before_its_last_chunk() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), |config| {
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), |config| {
         config.route(
             "/chat",
             web::post().to(async |paid: Paid| {
@@ -107,13 +107,13 @@ async fn a_stream_reports_before_its_last_chunk() {
     let answer = call(&app, request("/chat")).await;
     assert_eq!(&answer.body[..], b"data: hi\n\ndata: 1.3\n\n");
     // More than was reserved is booked as it is: that is what operators must see.
-    assert_eq!(till.finished().unwrap().usage, Some(expected(9, 12_000, 1_300_000)));
+    assert_eq!(double.finished().unwrap().usage, Some(expected(9, 12_000, 1_300_000)));
 }
 
 #[actix_web::test]
 async fn nothing_is_booked_without_a_reserve_or_for_a_failed_run() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), |config| {
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), |config| {
         config.route(
             "/flat",
             web::post().to(async |paid: Paid| {
@@ -124,7 +124,7 @@ async fn nothing_is_booked_without_a_reserve_or_for_a_failed_run() {
     })
     .await;
     assert_eq!(call(&app, request("/flat")).await.status, 200);
-    assert_eq!(till.finished().unwrap().usage, None);
+    assert_eq!(double.finished().unwrap().usage, None);
     let failing = Arc::new(Double::default());
     let app = super::app(gate(&failing), |config| {
         config.route(

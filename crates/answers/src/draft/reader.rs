@@ -16,7 +16,7 @@ use crate::read::Source;
 pub enum Taken {
     /// The next bytes.
     Piece(Bytes),
-    /// The answer is complete, and in the books.
+    /// The answer is complete, and in the ledger.
     End,
     /// It broke off, or the reader was given up.
     Broken,

@@ -7,12 +7,12 @@ use quittance_protocol::{ErrorCode, PaymentKey};
 use tokio::time::Instant;
 
 use crate::Inner;
-use crate::admission::news::News;
+use crate::admission::updates::Updates;
 use crate::api::receipts::{PENDING_RETRY_SECONDS, conflict, pending_receipt, unavailable};
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::chain::Verified;
-use crate::in_flight::notices::Notice;
-use crate::in_flight::seats::seat;
+use crate::in_flight::entries::PaymentEntry;
+use crate::in_flight::share_key::share_key;
 use crate::network::used;
 
 /// Said of a purchase whose transaction is, byte for byte, that of an earlier one.
@@ -25,7 +25,7 @@ const SAME_MESSAGE_UNPAID: &str = "your client made one and the same transaction
      an earlier one, and it did not land; nothing was paid. Sign again to buy this one (a memo makes each \
      transaction its own)";
 
-/// Whoever shows a payment that is on record: what an answer from the books needs to know.
+/// Whoever shows a payment that is on record: what an answer from the ledger needs to know.
 pub(crate) struct Holder {
     pub(crate) key: PaymentKey,
     pub(crate) payer: String,
@@ -48,7 +48,7 @@ impl Holder {
         }
     }
 
-    /// Of one that is known from the books alone.
+    /// Of one that is known from the ledger alone.
     pub(crate) fn on_record(key: PaymentKey, payer: String, signature_digest: [u8; 32]) -> Self {
         Self { key, payer, signature_digest, is_signed: true, verified: None }
     }
@@ -59,8 +59,8 @@ impl Holder {
     }
 
     /// What copies share places by.
-    pub(crate) fn seat(&self) -> PaymentKey {
-        seat(&self.key, &self.signature_digest, self.is_signed)
+    pub(crate) fn share_key(&self) -> PaymentKey {
+        share_key(&self.key, &self.signature_digest, self.is_signed)
     }
 }
 
@@ -78,15 +78,15 @@ impl Inner {
             return Some(other_holder(&known.payment));
         }
         // Where the driver of the payment itself announces.
-        let notice = self.in_flight.notice(known.payment.key);
+        let entry = self.in_flight.entry(known.payment.key);
         if known.payment.fingerprint != sale.fingerprint && self.may_coincide(holder, &known.payment) {
-            return Some(self.answer_coincidence(known.payment, &notice, until).await);
+            return Some(self.answer_coincidence(known.payment, &entry, until).await);
         }
         if known.payment.fingerprint != sale.fingerprint {
             let message = "this payment bought another request";
             return Some(conflict(ErrorCode::RequestMismatch, message, &known.payment));
         }
-        let mut news = News::of(&notice, until);
+        let mut updates = Updates::of(&entry, until);
         let mut is_last = false;
         loop {
             if known.is_free() {
@@ -98,8 +98,8 @@ impl Inner {
             if is_last {
                 return Some(self.pending(&known.payment).await);
             }
-            known.payment = news.next(self, known.payment).await;
-            is_last = news.is_over();
+            known.payment = updates.next(self, known.payment).await;
+            is_last = updates.is_over();
         }
     }
 
@@ -121,12 +121,12 @@ impl Inner {
     async fn answer_coincidence(
         &self,
         mut known: Payment,
-        notice: &Arc<Notice>,
+        entry: &Arc<PaymentEntry>,
         until: Instant,
     ) -> PayOutcome {
-        let mut news = News::of(notice, until);
-        while !known.state.is_final() && !news.is_over() {
-            known = news.next(self, known).await;
+        let mut updates = Updates::of(entry, until);
+        while !known.state.is_final() && !updates.is_over() {
+            known = updates.next(self, known).await;
         }
         if !known.state.is_final() {
             let receipt = pending_receipt(&known);

@@ -12,7 +12,7 @@ use crate::api::receipts::reject;
 use crate::chain::Verified;
 use crate::context::failpoint;
 use crate::in_flight::callers::Purchase;
-use crate::in_flight::notices::Notice;
+use crate::in_flight::entries::PaymentEntry;
 use crate::network::configured::ConfiguredNetwork;
 use crate::settle::Driver;
 
@@ -74,7 +74,7 @@ impl Inner {
         (net, verified): (&Arc<ConfiguredNetwork>, &Verified),
         mut new: NewClaim,
         reserve: Reserve,
-        notice: &Arc<Notice>,
+        entry: &Arc<PaymentEntry>,
     ) -> Result<Claimed, LedgerError> {
         failpoint::hit("before_claim").await;
         let (key, id) = (new.key, new.id.clone());
@@ -82,7 +82,7 @@ impl Inner {
         let now_ms = self.context.clock.now_ms();
         // Its caller left while it was checked, and may have called again since:
         // that call's payment, not served yet, is this one's.
-        let callers = self.in_flight.notice(Purchase::claimed(&new).seat());
+        let callers = self.in_flight.entry(Purchase::claimed(&new).share_key());
         if let Some(policy) = new.repeats.as_mut().filter(|_| callers.callers().are_gone()) {
             policy.waiting_since_ms = now_ms;
         }
@@ -93,7 +93,7 @@ impl Inner {
                 let Some(known) = self.context.ledger.known(&key).await? else { return Err(error) };
                 if known.payment.id == id {
                     return Ok(Claimed::Known(
-                        self.drive((net, verified), known.payment, reserved, notice).await,
+                        self.drive((net, verified), known.payment, reserved, entry).await,
                     ));
                 }
                 ClaimOutcome::Exists(Box::new(known))
@@ -103,7 +103,7 @@ impl Inner {
         match outcome {
             ClaimOutcome::Won(claim) => {
                 let driven = (net, verified);
-                Ok(Claimed::Known(self.drive(driven, claim.into_payment(), reserved, notice).await))
+                Ok(Claimed::Known(self.drive(driven, claim.into_payment(), reserved, entry).await))
             }
             other => Ok(self.not_won(other)),
         }
@@ -115,19 +115,19 @@ impl Inner {
         (net, verified): (&Arc<ConfiguredNetwork>, &Verified),
         payment: Payment,
         reserved: u128,
-        notice: &Arc<Notice>,
+        entry: &Arc<PaymentEntry>,
     ) -> Known {
         failpoint::hit("after_claim").await;
         // Whoever left before there was a claim could not be noted with it.
         let purchase = Purchase::of(&payment);
-        if self.in_flight.notice(purchase.seat()).callers().are_gone() {
+        if self.in_flight.entry(purchase.share_key()).callers().are_gone() {
             self.note_gone(purchase);
         }
         self.context.metrics.reached(&payment.network, "claimed");
         let (context, net) = (Arc::clone(&self.context), Arc::clone(net));
-        let (claimed, notice) = (payment.clone(), Arc::clone(notice));
+        let (claimed, entry) = (payment.clone(), Arc::clone(entry));
         let of = (Arc::clone(&net), self.dispatch(&net));
-        let driver = Driver::claimed(context, of, claimed, verified.clone(), reserved, notice);
+        let driver = Driver::claimed(context, of, claimed, verified.clone(), reserved, entry);
         self.drivers.spawn_on(driver.run(), &self.runtime);
         Known { payment, alias: None }
     }

@@ -11,11 +11,11 @@ use tokio::time::Instant;
 use crate::Inner;
 use crate::api::PayOutcome;
 use crate::api::receipts::{PENDING_RETRY_SECONDS, pending_receipt};
-use crate::in_flight::notices::{Glimpse, Notice};
+use crate::in_flight::entries::{PaymentEntry, Peek};
 use crate::in_flight::places::Presented;
-use crate::in_flight::seats::mixed;
+use crate::in_flight::share_key::mixed;
 
-/// How long what one copy read is news to the others, unless something is announced.
+/// How long what one copy read is shared with the others, unless something is announced.
 pub(crate) const SHARED_FOR: Duration = Duration::from_millis(250);
 
 impl Inner {
@@ -33,7 +33,7 @@ impl Inner {
     /// See [`crate::Facilitator::copy_too_many`].
     pub(crate) async fn copy_too_many(&self, payload: &PaymentPayload) -> PayOutcome {
         let receipt = match self.identify(payload) {
-            Some(identity) if identity.is_signed => self.glimpse(&identity.key).await,
+            Some(identity) if identity.is_signed => self.peek(&identity.key).await,
             _ => None,
         };
         PayOutcome::Pending {
@@ -44,14 +44,14 @@ impl Inner {
 
     /// What stands under a key, from one read that all copies share; whoever comes
     /// while it is made gets what was known before.
-    pub(crate) async fn glimpse(&self, key: &PaymentKey) -> Option<SettleResponse> {
-        let notice = self.in_flight.notice(*key);
+    pub(crate) async fn peek(&self, key: &PaymentKey) -> Option<SettleResponse> {
+        let entry = self.in_flight.entry(*key);
         {
-            let mut glimpse = lock(&notice);
-            if glimpse.at.is_some_and(|at| at.elapsed() < SHARED_FOR) {
-                return glimpse.receipt.clone();
+            let mut peek = lock(&entry);
+            if peek.at.is_some_and(|at| at.elapsed() < SHARED_FOR) {
+                return peek.receipt.clone();
             }
-            glimpse.at = Some(Instant::now());
+            peek.at = Some(Instant::now());
         }
         let known = self.context.ledger.known(key).await.ok().flatten().filter(|known| !known.is_free());
         let receipt = match known {
@@ -62,13 +62,13 @@ impl Inner {
             },
             None => None,
         };
-        lock(&notice).receipt.clone_from(&receipt);
+        lock(&entry).receipt.clone_from(&receipt);
         receipt
     }
 }
 
-fn lock(notice: &Arc<Notice>) -> std::sync::MutexGuard<'_, Glimpse> {
-    notice.glimpse.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn lock(entry: &Arc<PaymentEntry>) -> std::sync::MutexGuard<'_, Peek> {
+    entry.peek.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// `settlement_pending` of a payment that is not on record yet.

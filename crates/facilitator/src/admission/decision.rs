@@ -1,10 +1,10 @@
-//! What the way to a claim comes to.
+//! What an admission comes to.
 
 use quittance_ledger::{Known, LedgerError, Payment};
 
 use crate::api::Rejection;
 use crate::api::receipts::{LEDGER, UNAVAILABLE_RETRY_SECONDS};
-use crate::in_flight::turn::NotNow;
+use crate::in_flight::single_flight::NotNow;
 use crate::metrics::trouble::{self, Trouble};
 
 /// What a claim came to.

@@ -24,7 +24,7 @@ const BLOCK_PAUSE: Duration = Duration::from_millis(500);
 
 impl Inner {
     /// Waits until a payment's time has come, if that is near, but not past `until`.
-    /// Copies wait in the same turn; no place, claim or call is held meanwhile.
+    /// Copies wait in the same flight; no place, claim or call is held meanwhile.
     pub(crate) async fn wait_until_valid(&self, payment: &Verified, until: Instant) -> Result<(), Rejection> {
         let now_ms = self.context.clock.now_ms();
         let wait = match payment.valid_after.map_or(Ahead::No, |after| ahead(after, now_ms)) {

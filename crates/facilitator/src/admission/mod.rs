@@ -4,7 +4,7 @@
 //! May touch: `chain`, `metrics`, `api`, `context`, `config`, `in_flight`, `network`, `settle`,
 //! `delivery`.
 //! A new payment is stuck here only while something is waited for, and nothing of it is on record
-//! yet. For its turn, its time and room nobody waits past `gate.pending_wait_seconds`. A call to a
+//! yet. For its copies, its time and room nobody waits past `gate.pending_wait_seconds`. A call to a
 //! node, or to the ledger, may begin just before that and comes on top: it ends by its own time limit.
 
 pub(crate) mod answer;
@@ -14,12 +14,12 @@ pub(crate) mod copies;
 pub(crate) mod decision;
 pub(crate) mod early;
 pub(crate) mod merchant;
-pub(crate) mod news;
 pub(crate) mod pay;
+pub(crate) mod pipeline;
 pub(crate) mod price;
 pub(crate) mod recall;
 pub(crate) mod repeats;
 pub(crate) mod room;
+pub(crate) mod updates;
 pub(crate) mod version_1;
 pub(crate) mod waiting;
-pub(crate) mod way;

@@ -1,4 +1,4 @@
-//! The gate's way: from a payment header to a grant, an answer or a refusal.
+//! The gate's admission: from a payment header to a grant, an answer or a refusal.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use crate::admission::answer::Holder;
 use crate::admission::claim::Sold;
 use crate::admission::decision::{Claimed, NotTaken, Stop};
+use crate::admission::pipeline::{Admission, Asking};
 use crate::admission::repeats::{CROWDED_RETRY_SECONDS, NAMES_ANOTHER};
 use crate::admission::waiting::Waiting;
-use crate::admission::way::{Asking, Way};
 use crate::api::receipts::{LEDGER, not_now, pending_receipt, reject, unavailable};
 use crate::api::{PayOutcome, Rejection, Sale};
 use crate::chain::Verified;
@@ -37,7 +37,7 @@ impl Asking for AtGate {
     type Priced = NewClaim;
     type Taken = Claimed;
 
-    const TAKES_TURNS: bool = true;
+    const IS_SINGLE_FLIGHT: bool = true;
 
     fn caller(&self) -> Caller {
         self.0.caller
@@ -47,8 +47,8 @@ impl Asking for AtGate {
         self.0.malformed.map_or(Ok(()), |why| Err(reject(ErrorCode::InvalidPayload, why)))
     }
 
-    async fn price(way: &Way<Self>) -> Result<NewClaim, Stop> {
-        let Way { inner, net, payment, asking: Self(sale), .. } = way;
+    async fn price(admission: &Admission<Self>) -> Result<NewClaim, Stop> {
+        let Admission { inner, net, payment, asking: Self(sale), .. } = admission;
         let (gas, tariff) = inner.match_offer(net, payment, sale).await?;
         let sold = Sold {
             origin: Origin::Gate,
@@ -65,22 +65,30 @@ impl Asking for AtGate {
     }
 
     async fn from_earlier(
-        way: &Way<Self>,
+        admission: &Admission<Self>,
         draft: &NewClaim,
         refusal: Option<&Rejection>,
     ) -> Result<Option<Claimed>, Stop> {
-        way.inner.answer_from_earlier(&way.net, &way.payment, (draft, way.asking.caller()), refusal).await
+        admission
+            .inner
+            .answer_from_earlier(
+                &admission.net,
+                &admission.payment,
+                (draft, admission.asking.caller()),
+                refusal,
+            )
+            .await
     }
 
-    async fn take(way: &Way<Self>, draft: &NewClaim) -> Result<Claimed, NotTaken> {
-        match way.claim(draft, Instant::now()).await {
+    async fn take(admission: &Admission<Self>, draft: &NewClaim) -> Result<Claimed, NotTaken> {
+        match admission.claim(draft, Instant::now()).await {
             Err(NotTaken::NoRoom(_)) => {}
             ended => return ended,
         }
         // Whoever repeats a call that it has paid needs no room.
-        match Self::from_earlier(way, draft, None).await {
+        match Self::from_earlier(admission, draft, None).await {
             Ok(Some(known)) => Ok(known),
-            Ok(None) => way.claim(draft, way.until).await,
+            Ok(None) => admission.claim(draft, admission.until).await,
             Err(stop) => Err(NotTaken::Other(stop)),
         }
     }
@@ -117,12 +125,12 @@ impl Inner {
             Ok(checked) => checked,
             Err(rejection) => return self.pay_from_books(&payload, &sale, rejection, until, caller).await,
         };
-        let (inner, notice) = (Arc::clone(self), self.in_flight.notice(payment.key));
+        let (inner, entry) = (Arc::clone(self), self.in_flight.entry(payment.key));
         let holder = Holder::of(&payment);
         caller.into_iter().for_each(|caller| caller.bind(self, purchase(&holder, &sale)));
-        let way = Way { inner, net, payment, asking: AtGate(Arc::new(sale)), notice, until };
+        let admission = Admission { inner, net, payment, asking: AtGate(Arc::new(sale)), entry, until };
         for _ in 0..ROUNDS_MAX {
-            let known = match way.detached().await {
+            let known = match admission.detached().await {
                 Ok(Claimed::Known(known)) => known,
                 Ok(Claimed::Named) => {
                     let (code, message) = (ErrorCode::RequestMismatch, NAMES_ANOTHER.to_owned());
@@ -132,9 +140,9 @@ impl Inner {
                     let receipt = pending_receipt(&payment);
                     return PayOutcome::Pending { receipt, retry_after_seconds: CROWDED_RETRY_SECONDS };
                 }
-                Err(stop) => return self.say_stop(way.net.chain.network().as_str(), stop),
+                Err(stop) => return self.say_stop(admission.net.chain.network().as_str(), stop),
             };
-            if let Some(outcome) = self.answer_known(known, &holder, &way.asking.0, until).await {
+            if let Some(outcome) = self.answer_known(known, &holder, &admission.asking.0, until).await {
                 return outcome;
             }
         }

@@ -10,7 +10,7 @@ use crate::Inner;
 use crate::admission::decision::Stop;
 use crate::api::{Rejection, Sale};
 use crate::chain::Verified;
-use crate::in_flight::turn::NotNow;
+use crate::in_flight::single_flight::NotNow;
 use crate::metrics::trouble::{self, Trouble};
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::tariffs;

@@ -1,4 +1,4 @@
-//! The books come before the configuration.
+//! The ledger comes before the configuration.
 //!
 //! Whatever `pay_to`, asset, wallet or network is configured now, a payment that
 //! is on record is answered from the record: it was claimed under terms that
@@ -21,7 +21,7 @@ use crate::metrics::trouble::{self, Trouble};
 
 impl Inner {
     /// The payment on record that a payload carries although the local checks
-    /// refuse it, and the payload as an answer from the books wants it.
+    /// refuse it, and the payload as an answer from the ledger wants it.
     ///
     /// `None` where nothing is on record, and also for a known key under a
     /// signature that is neither the stored one nor the payer's: whoever made

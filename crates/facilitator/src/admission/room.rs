@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use crate::Inner;
 use crate::admission::chain_check::Checked;
 use crate::admission::decision::{Claimed, NotTaken, Stop};
-use crate::admission::way::{Asking, Way};
+use crate::admission::pipeline::{Admission, Asking};
 use crate::api::Rejection;
 use crate::chain::Verified;
-use crate::in_flight::turn::NotNow;
+use crate::in_flight::single_flight::NotNow;
 use crate::metrics::no_room_word;
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::tariffs;
@@ -61,10 +61,10 @@ impl Checked {
     }
 }
 
-impl<A: Asking> Way<A> {
+impl<A: Asking> Admission<A> {
     /// Checks the chain and claims, once there is room, for which nobody waits past `until`.
     pub(crate) async fn claim(&self, draft: &NewClaim, until: Instant) -> Result<Claimed, NotTaken> {
-        let Self { inner, net, payment, notice, .. } = self;
+        let Self { inner, net, payment, entry, .. } = self;
         let mut checks = 0;
         loop {
             let reserve = inner.wait_for_room(net, payment, draft.gas, until).await?;
@@ -78,7 +78,7 @@ impl<A: Asking> Way<A> {
             }
             let new =
                 NewClaim { deadline: checked.deadline, watch_from: checked.watch_from, ..draft.clone() };
-            match inner.claim((net, payment), new, checked.complete(reserve), notice).await {
+            match inner.claim((net, payment), new, checked.complete(reserve), entry).await {
                 Ok(claimed) => return Ok(claimed),
                 Err(LedgerError::NoRoom(why)) if checks >= CHECKS_MAX => {
                     return Err(NotTaken::NoRoom(inner.no_room(net, payment, why).await));

@@ -1,7 +1,7 @@
 //! Who came with a payment and is still connected (P7).
 //!
 //! A client whose connection ended before it took an answer repeats its call and
-//! signs anew. It was told nothing, so that it left is noted in the books like
+//! signs anew. It was told nothing, so that it left is noted in the ledger like
 //! any other word that sends a caller away; then what it signs next is answered
 //! from the payment it left behind.
 
@@ -14,7 +14,7 @@ use crate::Inner;
 use crate::api::PayOutcome;
 use crate::api::receipts::LEDGER;
 use crate::in_flight::callers::Purchase;
-use crate::in_flight::notices::Notice;
+use crate::in_flight::entries::PaymentEntry;
 use crate::metrics::trouble::{self, Trouble};
 
 /// How often it is tried to note that the callers are gone.
@@ -26,7 +26,7 @@ const NOTE_RETRY: Duration = Duration::from_millis(500);
 /// A caller's purchase, once it is known.
 struct Bound {
     inner: Arc<Inner>,
-    notice: Arc<Notice>,
+    entry: Arc<PaymentEntry>,
     purchase: Purchase,
 }
 
@@ -69,16 +69,16 @@ impl Drop for Connection {
 impl Waiting {
     /// What it came to buy is this.
     pub(crate) fn bind(&self, inner: &Arc<Inner>, purchase: Purchase) {
-        let notice = inner.in_flight.notice(purchase.seat());
+        let entry = inner.in_flight.entry(purchase.share_key());
         let mut state = lock(&self.0);
         match &mut *state {
             State::Connected { bound: bound @ None, .. } => {
-                notice.callers().arrive();
-                *bound = Some(Bound { inner: Arc::clone(inner), notice: Arc::clone(&notice), purchase });
+                entry.callers().arrive();
+                *bound = Some(Bound { inner: Arc::clone(inner), entry: Arc::clone(&entry), purchase });
             }
             State::Connected { .. } | State::Over(false) => {}
             State::Over(true) => {
-                let mut callers = notice.callers();
+                let mut callers = entry.callers();
                 callers.arrive();
                 callers.depart(true);
             }
@@ -93,7 +93,7 @@ impl Waiting {
         }
     }
 
-    /// Where the books cannot be read, what it is told says nothing of a payment that
+    /// Where the ledger cannot be read, what it is told says nothing of a payment that
     /// may stand in them. Whoever finds no room, or no chain, claimed nothing here: a
     /// copy of it may be waiting elsewhere, and is a caller of its own.
     pub(crate) fn note_outcome(&self, outcome: &PayOutcome) {
@@ -116,15 +116,15 @@ fn end(state: &Mutex<State>, left: bool) {
     let bound = bound.take();
     *state = State::Over(left);
     drop(state);
-    if let Some(Bound { inner, notice, purchase }) = bound {
-        let gone = notice.callers().depart(left);
+    if let Some(Bound { inner, entry, purchase }) = bound {
+        let gone = entry.callers().depart(left);
         if gone {
             inner.note_gone(purchase);
         }
     }
 }
 
-/// Whether its payer may still come for it, and the books do not say so yet.
+/// Whether its payer may still come for it, and the ledger does not say so yet.
 fn is_to_be_noted(payment: &Payment) -> bool {
     payment.origin == Origin::Gate
         && payment.pending_answer_at_ms.is_none()

@@ -1,6 +1,6 @@
 //! What the gate and the program may ask, and what they are told.
 //!
-//! Owns the values at the door and who holds a run of a handler.
+//! Owns the values that cross its boundary and who holds a run of a handler.
 //! May touch: `metrics`. A grant that is dropped asks `delivery` for its credit, through the handle.
 //! Nothing gets stuck here: a run that is dropped ends, and the ledger says what became of it.
 
@@ -30,7 +30,7 @@ pub struct Sale {
     pub service: Amount,
     /// What the payment is bound to.
     pub fingerprint: Fingerprint,
-    /// For the books: `POST /v1/chat/completions`.
+    /// For the ledger: `POST /v1/chat/completions`.
     pub resource: String,
     /// Hash of the client's `payment-identifier`, if it sent one.
     pub identifier: Option<IdentifierHash>,

@@ -1,4 +1,4 @@
-//! Receipts, and the words of answers that name no rule: they are said by every room that
+//! Receipts, and the words of answers that name no rule: they are said by every module that
 //! answers a payment.
 
 use quittance_ledger::{LedgerError, Payment, PaymentState};

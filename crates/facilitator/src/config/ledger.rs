@@ -59,7 +59,7 @@ impl LedgerConfig {
         let url = resolve("ledger.url", &self.url).unwrap_or_default().to_ascii_lowercase();
         if url.starts_with("sqlite") && (url.contains(":memory:") || url.contains("mode=memory")) {
             return Err(ConfigError::Invalid(
-                "ledger.url keeps the books in memory, where a restart forgets every payment; name a file"
+                "ledger.url keeps the ledger in memory, where a restart forgets every payment; name a file"
                     .to_owned(),
             ));
         }

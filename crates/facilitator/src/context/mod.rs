@@ -1,4 +1,4 @@
-//! What every room is handed: ledger, metrics, clock, randomness, the sign to stop.
+//! What every module is handed: ledger, metrics, clock, randomness, the sign to stop.
 //!
 //! Owns nothing of a payment.
 //! May touch: `chain`, `metrics`.
@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 /// the rest is for clocks that disagree and for a run that is slow to stop.
 pub(crate) const RUNS_END_AFTER_SIXTHS: u32 = 5;
 
-/// What all rooms of one process share.
+/// What all modules of one process share.
 pub(crate) struct Context {
     pub(crate) ledger: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,

@@ -102,9 +102,9 @@ impl Inner {
         tracing::error!(payment = %known.id, resource = known.resource, amount = %known.amount, failed, crashed, "this payment has used up its handler runs and bought nothing; refund it (quittance payments list --refundable)");
     }
 
-    /// The start's answer was lost: a run that the books show under way here,
+    /// The start's answer was lost: a run that the ledger shows under way here,
     /// while nobody else in this process may start one, is the one just begun.
-    /// If the books cannot be read either, the sweep turns it into a credit.
+    /// If the ledger cannot be read either, the sweep turns it into a credit.
     async fn recover_start(&self, known: &Payment, error: LedgerError) -> Result<DeliveryStart, LedgerError> {
         let running = self.context.ledger.running().await?;
         match running.into_iter().find(|(payment, _)| *payment == known.id) {
@@ -248,7 +248,7 @@ impl Inner {
     /// Wakes copies of a payment that wait for its delivery.
     pub(crate) async fn wake(&self, id: &PaymentId) {
         if let Ok(Some(payment)) = self.context.ledger.payment(id).await {
-            self.in_flight.notice(payment.key).announce();
+            self.in_flight.entry(payment.key).announce();
         }
     }
 }

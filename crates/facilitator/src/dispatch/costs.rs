@@ -1,9 +1,9 @@
-//! The accountant: what attempts of finished payments cost comes into the books,
+//! The cost meter: what attempts of finished payments cost comes into the ledger,
 //! and what is reserved for them is freed (P3, I10).
 //!
 //! A driver books what it saw. What it did not see, because its process died or a
-//! verdict came from elsewhere, leaves a reservation open; the accountant asks the
-//! chain what became of those attempts. So nothing burnt is missing in the books
+//! verdict came from elsewhere, leaves a reservation open; the cost meter asks the
+//! chain what became of those attempts. So nothing burnt is missing in the ledger
 //! for long, and until it is there it counts as reserved.
 
 use std::sync::Arc;
@@ -30,12 +30,12 @@ const PAYMENTS_MAX: usize = 64;
 /// the block that holds that one is final.
 const DEAD_MS: i64 = 3_600_000;
 
-pub(crate) struct Accountant {
+pub(crate) struct CostMeter {
     context: Arc<Context>,
     net: Arc<ConfiguredNetwork>,
 }
 
-impl Accountant {
+impl CostMeter {
     pub(crate) fn new(context: Arc<Context>, net: Arc<ConfiguredNetwork>) -> Self {
         Self { context, net }
     }
@@ -62,7 +62,7 @@ impl Accountant {
         Ok(())
     }
 
-    /// Whether the attempt's cost is in the books.
+    /// Whether the attempt's cost is in the ledger.
     async fn book(&self, payment: &Payment, attempt: &Recorded) -> Result<bool, LookFault> {
         let transaction = attempt.transaction();
         let landed = payment.landing.as_ref().filter(|landing| landing.transaction == transaction);

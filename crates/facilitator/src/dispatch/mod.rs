@@ -173,7 +173,7 @@ impl Ticket {
         self.dispatch.ask(Request::Unwell(self.payment.clone())).await;
     }
 
-    /// An attempt was included and failed, and what it burnt is in the books.
+    /// An attempt was included and failed, and what it burnt is in the ledger.
     pub(crate) async fn failed(&self, transaction: String) {
         self.dispatch.ask(Request::Failed(self.payment.clone(), transaction)).await;
     }

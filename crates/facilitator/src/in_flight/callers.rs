@@ -3,7 +3,7 @@
 use quittance_ledger::{NewClaim, Payment};
 use quittance_protocol::{Fingerprint, PaymentKey};
 
-use crate::in_flight::seats::mixed;
+use crate::in_flight::share_key::mixed;
 
 /// The callers of one payment in this process.
 #[derive(Default)]
@@ -53,8 +53,8 @@ impl Purchase {
         Self { key: payment.key, digest: payment.signature_digest, fingerprint: payment.fingerprint }
     }
 
-    /// The key of the notice that its callers share.
-    pub(crate) fn seat(&self) -> PaymentKey {
+    /// The key of the entry that its callers share.
+    pub(crate) fn share_key(&self) -> PaymentKey {
         mixed(&mixed(&self.key, &self.digest), self.fingerprint.as_bytes())
     }
 }

@@ -5,7 +5,7 @@
 //! Nothing gets stuck here: whatever is registered ends with the guard that was handed out for it.
 
 pub(crate) mod callers;
-pub(crate) mod notices;
+pub(crate) mod entries;
 pub(crate) mod places;
-pub(crate) mod seats;
-pub(crate) mod turn;
+pub(crate) mod share_key;
+pub(crate) mod single_flight;

@@ -161,7 +161,7 @@ impl Metrics {
     }
 
     /// One settled payment: what landing it cost, beside what it was charged.
-    /// A display value: the books hold both numbers exactly.
+    /// A display value: the ledger holds both numbers exactly.
     #[allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
     pub(crate) fn cost_share(&self, network: &Network, cost: Amount, charged: Amount) {
         if charged > Amount::ZERO {
@@ -281,7 +281,7 @@ impl Metrics {
     }
 }
 
-/// A display value: the books themselves never hold a float.
+/// A display value: the ledger itself never holds a float.
 #[allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
 fn whole_coins(native: u128, decimals: u32) -> f64 {
     native as f64 / 10_f64.powi(i32::try_from(decimals).unwrap_or(18))

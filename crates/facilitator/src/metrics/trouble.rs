@@ -68,7 +68,7 @@ troubles! {
     Attempts "attempts" error "attempts cannot be read; trying again";
     Verdict "verdict" error "verdict not committed; trying again";
     Reserved "reserved" warn "a cost is still reserved";
-    Cost "cost" error "a cost is not in the books yet; trying again";
+    Cost "cost" error "a cost is not in the ledger yet; trying again";
     Broadcast "broadcast" warn "a broadcast is missing in the journal";
     Credit "credit" warn "a credit is not stored";
     SentAway "sent_away" warn "cannot note that a caller was sent away";

@@ -3,8 +3,8 @@
 //! Owns the tariff and the poller of its network.
 //! May touch: `prices`, `chain`, `metrics`, `api`, `context`, `config`, `rates`.
 //! A network that cannot be sold is stuck, and says why ([`closed`]). What the next tariff finds
-//! gone opens it again; a ceiling also when a reservation ends; `lane_under_base_fee` when the lane
-//! keeper sees fees that have fallen; `retired` nothing but another configuration.
+//! gone opens it again; a ceiling also when a reservation ends; `lane_under_base_fee` when the
+//! wallet's lane sees fees that have fallen; `retired` nothing but another configuration.
 
 pub(crate) mod bounds;
 pub(crate) mod closed;

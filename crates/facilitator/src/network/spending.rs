@@ -53,7 +53,7 @@ impl Spending {
         self.state().bound = bound;
     }
 
-    /// Reads the books.
+    /// Reads the ledger.
     pub(crate) async fn refresh(
         &self,
         books: &dyn Books,

@@ -99,7 +99,7 @@ fn tell_exposure(net: &ConfiguredNetwork, metrics: &Metrics) {
     tell_strangers(net, metrics, strangers_wait(&sums, &net.limits));
 }
 
-/// Reads the books' sums alone: a network that its ceilings close opens as soon
+/// Reads the ledger's sums alone: a network that its ceilings close opens as soon
 /// as reservations end, and does not wait for the next tariff.
 pub(crate) async fn refresh_exposure(
     net: &ConfiguredNetwork,

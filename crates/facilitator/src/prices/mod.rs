@@ -1,7 +1,7 @@
 //! Coins and their prices, as sources give them and as the configuration writes them.
 //!
 //! Owns exact values, never through a float.
-//! May touch: no other room.
+//! May touch: no other module.
 //! Nothing gets stuck here.
 
 pub(crate) mod coin;

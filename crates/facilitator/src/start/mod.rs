@@ -34,7 +34,7 @@ use crate::dispatch::Dispatch;
 #[cfg(feature = "defects")]
 use crate::dispatch::defect::Defect;
 use crate::dispatch::defect::Defects;
-use crate::in_flight::notices::InFlight;
+use crate::in_flight::entries::InFlight;
 use crate::metrics::Metrics;
 use crate::metrics::trouble::{self, Trouble};
 use crate::network::closed::Obstructed;
@@ -63,11 +63,11 @@ const LEASE_SECONDS_MIN: u64 = 3;
 
 /// What a facilitator is made of: everything that touches the world.
 pub struct Parts {
-    /// The books.
+    /// The ledger.
     pub store: Arc<dyn Store>,
     /// The chain behind each of the configuration's networks, by its name there.
     pub chains: BTreeMap<String, Arc<Chain>>,
-    /// Kept answers that are too long for the books.
+    /// Kept answers that are too long for the ledger.
     pub answers: AnswerStore,
     /// Exchange rates.
     pub rates: Arc<dyn RateSource>,
@@ -176,9 +176,9 @@ impl Facilitator {
         inner.start_tariffs().await;
         lanes.into_iter().for_each(|lanes| inner.start_lanes(lanes));
         inner.resume().await?;
-        inner.start_accountants();
-        inner.start_finality_keepers();
-        inner.start_payout_keepers();
+        inner.start_cost_meters();
+        inner.start_finality_watches();
+        inner.start_payout_watches();
         inner.start_pruning(retention(config));
         inner.start_pruning_finished(Pruning::new(&config.ledger));
         inner.start_clearing();

@@ -13,7 +13,7 @@ use crate::start::error::StartError;
 /// be it as retired.
 ///
 /// A credit, and a run that died with its process, need neither: they are
-/// answered from the books.
+/// answered from the ledger.
 pub(crate) async fn check(
     config: &Config,
     networks: &[Arc<ConfiguredNetwork>],

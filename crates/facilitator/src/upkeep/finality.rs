@@ -1,4 +1,4 @@
-//! The finality keeper: the chain's evidence for a settled payment is watched
+//! The finality watch: the chain's evidence for a settled payment is watched
 //! until it is final (I6).
 //!
 //! A landing that vanishes is broadcast again with the bytes it landed with; one
@@ -30,8 +30,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// reaches further back, and what is older is looked at when it becomes final.
 const RECENT_SECONDS: u64 = 120;
 
-/// One chain's keeper.
-struct Keeper {
+/// One chain's watch.
+struct FinalityWatch {
     context: Arc<Context>,
     net: Arc<ConfiguredNetwork>,
     dispatch: Dispatch,
@@ -41,12 +41,12 @@ struct Keeper {
 }
 
 impl Inner {
-    /// One keeper for each network.
-    pub(crate) fn start_finality_keepers(self: &Arc<Self>) {
+    /// One watch for each network.
+    pub(crate) fn start_finality_watches(self: &Arc<Self>) {
         for net in &self.networks {
             let (context, net, dispatch) = (Arc::clone(&self.context), Arc::clone(net), self.dispatch(net));
             let kind = Kind::of("finality", net.chain.network(), PAUSE);
-            self.upkeep.start(kind, move || Keeper {
+            self.upkeep.start(kind, move || FinalityWatch {
                 context: Arc::clone(&context),
                 net: Arc::clone(&net),
                 dispatch: dispatch.clone(),
@@ -57,7 +57,7 @@ impl Inner {
     }
 }
 
-impl Task for Keeper {
+impl Task for FinalityWatch {
     fn turn(&mut self) -> BoxFuture<'_, Result<Next, TurnFailed>> {
         Box::pin(async move {
             self.look().await.map_err(|fault| TurnFailed::new(Trouble::Finality, &fault))?;
@@ -66,7 +66,7 @@ impl Task for Keeper {
     }
 }
 
-impl Keeper {
+impl FinalityWatch {
     /// One look: reads of the ledger, and calls only while something is not final.
     async fn look(&mut self) -> Result<(), LookFault> {
         let network = self.net.chain.network();

@@ -15,7 +15,7 @@ use crate::upkeep::registry::{Next, Task, TurnFailed};
 
 mod episodes;
 
-use episodes::{Episodes, News};
+use episodes::{EndpointChange, Episodes};
 
 /// See the module.
 pub(crate) struct EndpointWatch {
@@ -63,24 +63,26 @@ impl EndpointWatch {
         let metrics = self.metrics.endpoints();
         metrics.looked(network, report, age);
         let episodes = self.episodes.entry(endpoint).or_default();
-        for news in episodes.take(report, now_ms) {
-            match news {
-                News::LeftOut(state) => tracing::warn!(
+        for change in episodes.take(report, now_ms) {
+            match change {
+                EndpointChange::LeftOut(state) => tracing::warn!(
                     %network, endpoint, host, state = state.as_str(), head_age_seconds = age,
                     "an endpoint's head does not move with the others: it is asked only when no other answers"
                 ),
-                News::TakenBack => tracing::info!(%network, endpoint, host, "an endpoint is asked again"),
-                News::Paused { looks } => tracing::warn!(
+                EndpointChange::TakenBack => {
+                    tracing::info!(%network, endpoint, host, "an endpoint is asked again")
+                }
+                EndpointChange::Paused { looks } => tracing::warn!(
                     %network, endpoint, host, looks,
                     "an endpoint asks to be left alone (it was asked too much, or is unavailable): it is asked last"
                 ),
-                News::PauseOver { looks, seconds } => tracing::info!(
+                EndpointChange::PauseOver { looks, seconds } => tracing::info!(
                     %network, endpoint, host, looks, seconds, "an endpoint asks to be left alone no more"
                 ),
-                News::Fails { method, words } => {
+                EndpointChange::Fails { method, words } => {
                     tracing::warn!(%network, endpoint, host, method, words, "an endpoint fails at a method");
                 }
-                News::Answers { method, failures } => {
+                EndpointChange::Answers { method, failures } => {
                     tracing::info!(%network, endpoint, host, method, failures, "a method answers again");
                 }
             }

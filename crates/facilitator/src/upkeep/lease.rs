@@ -61,14 +61,14 @@ impl Inner {
             tracing::error!(payment = %payment.id, network = %payment.network, "unfinished payment on a network that is not configured");
             return Ok(());
         };
-        let notice = self.in_flight.notice(payment.key);
-        if notice.is_driven() {
+        let entry = self.in_flight.entry(payment.key);
+        if entry.is_driven() {
             return Ok(());
         }
         let Some(verified) = self.context.stored.revive(net.chain.decode(), &payment) else { return Ok(()) };
         tracing::info!(payment = %payment.id, state = %payment.state, "resuming");
         let of = (Arc::clone(&net), self.dispatch(&net));
-        let driver = Driver::resumed(Arc::clone(&self.context), of, payment, verified, notice).await?;
+        let driver = Driver::resumed(Arc::clone(&self.context), of, payment, verified, entry).await?;
         self.drivers.spawn(driver.run());
         Ok(())
     }

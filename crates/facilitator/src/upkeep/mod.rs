@@ -7,7 +7,7 @@
 //! [`registry`] runs them all and knows the last run of each. One that is stuck shows there, and
 //! nothing but a restart frees it.
 
-pub(crate) mod accounts;
+pub(crate) mod costs;
 pub(crate) mod endpoints;
 pub(crate) mod finality;
 pub(crate) mod health;

@@ -1,7 +1,7 @@
-//! The payout keeper: one ledger per payout address.
+//! The payout watch: one ledger per payout address.
 //!
 //! On Base nothing in an authorization says who may land it, so two ledgers that
-//! settle to one address can both grant the same payment. This keeper looks at
+//! settle to one address can both grant the same payment. This watch looks at
 //! the transfers to the address now and then; one that no row of this ledger
 //! explains was landed by somebody else.
 
@@ -24,7 +24,7 @@ const LOOKS_MAX: u32 = 5;
 /// in the log and not one by one.
 const JUDGED_MAX: usize = 256;
 
-/// One network's keeper.
+/// One network's watch.
 struct Payout {
     context: Arc<Context>,
     net: Arc<ConfiguredNetwork>,
@@ -62,8 +62,8 @@ fn take_on(arrived: &mut Vec<String>) {
 }
 
 impl Inner {
-    /// One keeper for each payout address that this ledger should have to itself.
-    pub(crate) fn start_payout_keepers(self: &Arc<Self>) {
+    /// One watch for each payout address that this ledger should have to itself.
+    pub(crate) fn start_payout_watches(self: &Arc<Self>) {
         for net in self.networks.iter().filter(|net| !net.shared_pay_to && !net.retired) {
             let (context, net) = (Arc::clone(&self.context), Arc::clone(net));
             let kind = Kind::of("payout", net.chain.network(), net.payout_look);

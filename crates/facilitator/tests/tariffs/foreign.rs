@@ -13,7 +13,7 @@ use quittance_protocol::{
 };
 use serde_json::{Value, json};
 
-use super::shop::{Chain, GAS, Shop, Time, unique};
+use super::harness::{Chain, GAS, Process, Time, unique};
 
 const PRICE: u64 = 10 * GAS;
 /// `merchants.verify_lease_seconds`.
@@ -38,13 +38,13 @@ impl Authorization {
     }
 }
 
-pub(super) async fn verify(shop: &Shop, authorization: &Authorization) -> VerifyResponse {
-    shop.facilitator.verify(authorization.request(), "all").await
+pub(super) async fn verify(process: &Process, authorization: &Authorization) -> VerifyResponse {
+    process.facilitator.verify(authorization.request(), "all").await
 }
 
-pub(super) async fn settle(shop: &Shop, authorization: &Authorization) -> SettleResponse {
+pub(super) async fn settle(process: &Process, authorization: &Authorization) -> SettleResponse {
     let request: SettleRequest = authorization.request();
-    shop.facilitator.settle(request, "all").await.response
+    process.facilitator.settle(request, "all").await.response
 }
 
 fn open(database: &ModelDatabase, name: &str, time: &Time) -> ModelLedger {
@@ -52,12 +52,12 @@ fn open(database: &ModelDatabase, name: &str, time: &Time) -> ModelLedger {
     database.open(&options, time.now_ms()).unwrap()
 }
 
-async fn replicas(chain: &Chain, time: &Time) -> [Shop; 2] {
+async fn replicas(chain: &Chain, time: &Time) -> [Process; 2] {
     let database = ModelDatabase::shared();
-    let one = Shop::open(open(&database, "one", time), chain, time, "").await;
-    let two = Shop::open(open(&database, "two", time), chain, time, "").await;
-    for shop in [&one, &two] {
-        shop.until_offered(Some(GAS)).await;
+    let one = Process::open(open(&database, "one", time), chain, time, "").await;
+    let two = Process::open(open(&database, "two", time), chain, time, "").await;
+    for process in [&one, &two] {
+        process.until_offered(Some(GAS)).await;
     }
     [one, two]
 }
@@ -73,10 +73,10 @@ fn assert_waits(answer: &VerifyResponse) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_authorizations_of_money_for_one_are_valid_once_over_two_replicas() {
     let (chain, time) = (Chain::default(), Time::default());
-    let shops = replicas(&chain, &time).await;
+    let processes = replicas(&chain, &time).await;
     chain.set_balance(PRICE);
     let signed: Vec<_> = (0..10).map(|_| Authorization::of("payer")).collect();
-    let asked = signed.iter().enumerate().map(|(at, one)| verify(&shops[at % 2], one));
+    let asked = signed.iter().enumerate().map(|(at, one)| verify(&processes[at % 2], one));
     let answers = futures::future::join_all(asked).await;
     let valid: Vec<_> = (0..10).filter(|at| answers[*at].is_valid).collect();
     assert_eq!(valid.len(), 1, "{answers:?}");
@@ -85,22 +85,22 @@ async fn ten_authorizations_of_money_for_one_are_valid_once_over_two_replicas() 
     }
     // Asked again it is valid again, and settles: its own lease is not in its way.
     let first = &signed[valid[0]];
-    assert!(verify(&shops[0], first).await.is_valid);
-    assert!(settle(&shops[1], first).await.success);
+    assert!(verify(&processes[0], first).await.is_valid);
+    assert!(settle(&processes[1], first).await.success);
     // Others' money is their own.
-    assert!(verify(&shops[0], &Authorization::of("another")).await.is_valid);
-    for shop in shops {
-        shop.close().await;
+    assert!(verify(&processes[0], &Authorization::of("another")).await.is_valid);
+    for process in processes {
+        process.close().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn verify_says_of_money_in_flight_what_settle_says() {
     let (chain, time) = (Chain::default(), Time::default());
-    let [shop, other] = replicas(&chain, &time).await;
+    let [process, other] = replicas(&chain, &time).await;
     chain.set_balance(PRICE + PRICE / 2);
     chain.hold(true);
-    let first = settle(&shop, &Authorization::of("payer")).await;
+    let first = settle(&process, &Authorization::of("payer")).await;
     assert_eq!(first.error_reason, Some(ErrorCode::SettlementPending));
     let second = Authorization::of("payer");
     assert_waits(&verify(&other, &second).await);
@@ -109,17 +109,17 @@ async fn verify_says_of_money_in_flight_what_settle_says() {
     assert_eq!(settled.retry_action, Some(RetryAction::RetrySamePayment));
     assert!(settled.retry_after_seconds.is_some() && settled.transaction.is_empty());
     chain.hold(false);
-    for shop in [shop, other] {
-        shop.close().await;
+    for process in [process, other] {
+        process.close().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn money_that_a_server_works_for_is_held_until_its_lease_ends() {
     let (chain, time) = (Chain::default(), Time::default());
-    let [shop, other] = replicas(&chain, &time).await;
+    let [process, other] = replicas(&chain, &time).await;
     chain.set_balance(PRICE);
-    assert!(verify(&shop, &Authorization::of("payer")).await.is_valid);
+    assert!(verify(&process, &Authorization::of("payer")).await.is_valid);
     let second = Authorization::of("payer");
     assert_waits(&verify(&other, &second).await);
     let early = settle(&other, &second).await;
@@ -128,8 +128,8 @@ async fn money_that_a_server_works_for_is_held_until_its_lease_ends() {
     // A price that is a minute old is none.
     other.until_offered(Some(GAS)).await;
     assert!(verify(&other, &second).await.is_valid, "the first server did not come");
-    for shop in [shop, other] {
-        shop.close().await;
+    for process in [process, other] {
+        process.close().await;
     }
 }
 
@@ -137,16 +137,16 @@ async fn money_that_a_server_works_for_is_held_until_its_lease_ends() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn made_up_signatures_hold_nobodys_money() {
     let (chain, time) = (Chain::default(), Time::default());
-    let [shop, other] = replicas(&chain, &time).await;
+    let [process, other] = replicas(&chain, &time).await;
     chain.set_balance(PRICE);
     for _ in 0..20 {
         let mut forged = Authorization::of("payer");
         (forged.0["contract"], forged.0["fault"]) = (json!(true), json!("made up"));
-        assert!(!verify(&shop, &forged).await.is_valid);
+        assert!(!verify(&process, &forged).await.is_valid);
     }
     assert!(verify(&other, &Authorization::of("payer")).await.is_valid);
-    for shop in [shop, other] {
-        shop.close().await;
+    for process in [process, other] {
+        process.close().await;
     }
 }
 
@@ -181,26 +181,26 @@ impl Hook for Sleeper {
 async fn p1_a_process_that_stood_still_for_longer_than_a_checks_lease_calls_nothing_valid() {
     let (chain, time, sleeper) = (Chain::default(), Time::default(), Sleeper::default());
     let store = Hooked::new(open(&ModelDatabase::shared(), "one", &time), sleeper.clone());
-    let shop = Shop::open(store, &chain, &time, "[merchants]\nverify_lease_seconds = 1").await;
-    shop.until_offered(Some(GAS)).await;
+    let process = Process::open(store, &chain, &time, "[merchants]\nverify_lease_seconds = 1").await;
+    process.until_offered(Some(GAS)).await;
     let sleeps = |sleeps: bool| sleeper.0.store(sleeps, Ordering::SeqCst);
     let (fresh, settled) = (Authorization::of("payer"), Authorization::of("another"));
     sleeps(true);
-    let answer = verify(&shop, &fresh).await;
+    let answer = verify(&process, &fresh).await;
     assert!(!answer.is_valid, "its money is held no more: {answer:?}");
     // A success that nobody took: the next server may work for it.
     sleeps(false);
-    assert!(settle(&shop, &settled).await.success);
+    assert!(settle(&process, &settled).await.success);
     let began = tokio::time::Instant::now();
-    while !verify(&shop, &settled).await.is_valid {
+    while !verify(&process, &settled).await.is_valid {
         assert!(began.elapsed() < Duration::from_secs(30), "never valid");
     }
     time.pass(1_000);
     sleeps(true);
-    let answer = verify(&shop, &settled).await;
+    let answer = verify(&process, &settled).await;
     assert_eq!((answer.is_valid, answer.invalid_reason), (false, Some(ErrorCode::SettlementPending)));
     time.pass(1_000);
     sleeps(false);
-    assert!(verify(&shop, &settled).await.is_valid, "and once it is awake it is valid again");
-    shop.close().await;
+    assert!(verify(&process, &settled).await.is_valid, "and once it is awake it is valid again");
+    process.close().await;
 }

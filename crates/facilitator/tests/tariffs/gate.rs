@@ -6,15 +6,15 @@ use quittance_ledger::model::ModelDatabase;
 use quittance_protocol::{Amount, ErrorCode, Fingerprint, Network, PaymentPayload};
 use serde_json::{Value, json};
 
-use super::shop::{Chain, GAS, SERVICE, Shop, Time, unique};
+use super::harness::{Chain, GAS, Process, SERVICE, Time, unique};
 /// What a request of the gate costs.
 pub(crate) const PRICE: u64 = SERVICE + GAS;
 
-pub(crate) async fn shop(database: &ModelDatabase, chain: &Chain, time: &Time) -> Shop {
+pub(crate) async fn process(database: &ModelDatabase, chain: &Chain, time: &Time) -> Process {
     let options = LedgerOptions { lease_ms: i64::MAX / 4, ..LedgerOptions::new("one") };
-    let shop = Shop::open(database.open(&options, time.now_ms()).unwrap(), chain, time, "").await;
-    shop.until_offered(Some(GAS)).await;
-    shop
+    let process = Process::open(database.open(&options, time.now_ms()).unwrap(), chain, time, "").await;
+    process.until_offered(Some(GAS)).await;
+    process
 }
 
 pub(crate) fn at(last: u8) -> Caller {

@@ -1,6 +1,6 @@
 //! Payments whose stored form cannot be read.
 
-use super::shop::{Chain, GAS, Outcome, SERVICE, Shop, Time};
+use super::harness::{Chain, GAS, Outcome, Process, SERVICE, Time};
 use super::sqlite;
 
 const NONCE: u64 = 77;
@@ -10,24 +10,24 @@ const ALERT: &str = "unreadable_payment";
 async fn a_payment_that_cannot_be_read_is_told_of_and_goes_on_once_it_can() {
     let (folder, time, chain) = (tempfile::tempdir().unwrap(), Time::default(), Chain::default());
     chain.hold(true);
-    let shop = Shop::open(sqlite(&folder, &time).await, &chain, &time, "").await;
-    assert_eq!(shop.send("payer", SERVICE + GAS, NONCE).await, Outcome::Pending);
-    assert_eq!(shop.alerts(ALERT), 0);
-    shop.close().await;
+    let process = Process::open(sqlite(&folder, &time).await, &chain, &time, "").await;
+    assert_eq!(process.send("payer", SERVICE + GAS, NONCE).await, Outcome::Pending);
+    assert_eq!(process.alerts(ALERT), 0);
+    process.close().await;
 
     chain.cannot_read(true);
     chain.hold(false);
-    let shop = Shop::open(sqlite(&folder, &time).await, &chain, &time, "").await;
-    assert_eq!(shop.alerts(ALERT), 1, "skipped in silence, it would be open for ever");
-    let again = shop.send("payer", SERVICE + GAS, NONCE).await;
+    let process = Process::open(sqlite(&folder, &time).await, &chain, &time, "").await;
+    assert_eq!(process.alerts(ALERT), 1, "skipped in silence, it would be open for ever");
+    let again = process.send("payer", SERVICE + GAS, NONCE).await;
     assert_eq!(again, Outcome::Pending, "nobody hears that it is not paid (P5)");
-    assert_eq!(shop.alerts(ALERT), 1, "once for each payment");
-    assert_eq!(shop.pay(SERVICE + GAS).await, Outcome::Granted, "the others sell on");
-    shop.close().await;
+    assert_eq!(process.alerts(ALERT), 1, "once for each payment");
+    assert_eq!(process.pay(SERVICE + GAS).await, Outcome::Granted, "the others sell on");
+    process.close().await;
 
     chain.cannot_read(false);
-    let shop = Shop::open(sqlite(&folder, &time).await, &chain, &time, "").await;
-    assert_eq!(shop.send("payer", SERVICE + GAS, NONCE).await, Outcome::Granted);
-    assert_eq!(shop.alerts(ALERT), 0);
-    shop.close().await;
+    let process = Process::open(sqlite(&folder, &time).await, &chain, &time, "").await;
+    assert_eq!(process.send("payer", SERVICE + GAS, NONCE).await, Outcome::Granted);
+    assert_eq!(process.alerts(ALERT), 0);
+    process.close().await;
 }

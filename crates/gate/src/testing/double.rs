@@ -1,4 +1,4 @@
-//! A facilitator that keeps its books in memory and fails on command.
+//! A facilitator that keeps its payments in memory and fails on command.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -35,7 +35,7 @@ pub enum Entry {
 }
 
 #[derive(Clone, Default)]
-enum Books {
+enum Record {
     #[default]
     Unpaid,
     Running,
@@ -43,12 +43,12 @@ enum Books {
     Credited,
 }
 
-/// One payment's books. `pay` hands out at most one grant at a time; copies
+/// One payment's record. `pay` hands out at most one grant at a time; copies
 /// wait for the run's end, as they do at the real facilitator.
 pub struct Double {
-    books: watch::Sender<(Books, u32)>,
+    record: watch::Sender<(Record, u32)>,
     log: watch::Sender<Vec<Entry>>,
-    /// Outcomes to give before the books are asked.
+    /// Outcomes to give before the ledger is asked.
     pub script: Mutex<VecDeque<PayOutcome>>,
     pub nothing_to_offer: AtomicBool,
     pub ledger_down: AtomicBool,
@@ -65,14 +65,14 @@ pub struct Double {
     /// `pay` takes one of these before it answers.
     pub settlements: Semaphore,
     /// Where long answers go, and how unkind it is.
-    pub shelf: Arc<Shelf>,
+    pub object_store: Arc<MemoryObjects>,
     answers: AnswerStore,
     names: AtomicU8,
 }
 
 /// An answer store in memory that is full, slow, or another machine's.
 #[derive(Debug, Default)]
-pub struct Shelf {
+pub struct MemoryObjects {
     pub objects: Mutex<BTreeMap<String, Bytes>>,
     pub full: AtomicBool,
     pub stands_still: AtomicBool,
@@ -80,7 +80,7 @@ pub struct Shelf {
 }
 
 #[async_trait]
-impl Objects for Shelf {
+impl Objects for MemoryObjects {
     async fn put(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
         if self.stands_still.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
@@ -117,9 +117,9 @@ pub const STUCK: Duration = Duration::from_secs(20);
 
 impl Default for Double {
     fn default() -> Self {
-        let shelf = Arc::<Shelf>::default();
+        let object_store = Arc::<MemoryObjects>::default();
         Self {
-            books: watch::Sender::new((Books::Unpaid, 0)),
+            record: watch::Sender::new((Record::Unpaid, 0)),
             log: watch::Sender::new(Vec::new()),
             script: Mutex::default(),
             nothing_to_offer: AtomicBool::default(),
@@ -130,8 +130,8 @@ impl Default for Double {
             revoked: CancellationToken::new(),
             callers: Mutex::default(),
             settlements: Semaphore::new(Semaphore::MAX_PERMITS),
-            answers: AnswerStore::new(Arc::clone(&shelf) as Arc<dyn Objects>, answer_limits()),
-            shelf,
+            answers: AnswerStore::new(Arc::clone(&object_store) as Arc<dyn Objects>, answer_limits()),
+            object_store,
             names: AtomicU8::new(0),
         }
     }
@@ -140,14 +140,14 @@ impl Default for Double {
 impl Double {
     /// The same with other limits of the answer store.
     pub fn with_answers(self, limits: AnswerLimits) -> Self {
-        let answers = AnswerStore::new(self.shelf.clone(), limits);
+        let answers = AnswerStore::new(self.object_store.clone(), limits);
         Self { answers, ..self }
     }
 
     pub fn scripted(outcome: PayOutcome) -> Arc<Self> {
-        let till = Self::default();
-        till.script.lock().unwrap().push_back(outcome);
-        Arc::new(till)
+        let double = Self::default();
+        double.script.lock().unwrap().push_back(outcome);
+        Arc::new(double)
     }
 
     /// Settles nothing until `settlements` gets permits.
@@ -207,18 +207,18 @@ impl Double {
     }
 
     async fn ask_books(&self) -> PayOutcome {
-        let mut books = self.books.subscribe();
+        let mut record = self.record.subscribe();
         loop {
             let mut outcome = None;
-            self.books.send_if_modified(|(books, runs)| match books {
-                Books::Unpaid | Books::Credited => {
-                    *books = Books::Running;
+            self.record.send_if_modified(|(record, runs)| match record {
+                Record::Unpaid | Record::Credited => {
+                    *record = Record::Running;
                     *runs += 1;
                     outcome = Some(PayOutcome::Granted(grant(*runs, self.revoked.clone())));
                     true
                 }
-                Books::Running => false,
-                Books::Delivered(answer) => {
+                Record::Running => false,
+                Record::Delivered(answer) => {
                     outcome = Some(PayOutcome::Answered {
                         payment: PaymentId::from_stored("pay_1"),
                         answer: answer.clone(),
@@ -229,7 +229,7 @@ impl Double {
             });
             match outcome {
                 Some(outcome) => return outcome,
-                None => books.changed().await.unwrap(),
+                None => record.changed().await.unwrap(),
             }
         }
     }
@@ -385,8 +385,8 @@ impl Payments for Double {
         async move {
             *self.recalled.lock().unwrap() = Some(sale.fingerprint);
             self.outcome_known(payload)?;
-            match &self.books.borrow().0 {
-                Books::Delivered(answer) if self.recalls.load(Ordering::SeqCst) => {
+            match &self.record.borrow().0 {
+                Record::Delivered(answer) if self.recalls.load(Ordering::SeqCst) => {
                     Some(PayOutcome::Answered {
                         payment: PaymentId::from_stored("pay_1"),
                         answer: answer.clone(),
@@ -404,10 +404,10 @@ impl Payments for Double {
             if !self.outcome_known(payload)? {
                 return Some(pending());
             }
-            match &self.books.borrow().0 {
-                Books::Unpaid => None,
-                Books::Running => Some(pending()),
-                Books::Credited | Books::Delivered(_) => Some(PayOutcome::Conflict {
+            match &self.record.borrow().0 {
+                Record::Unpaid => None,
+                Record::Running => Some(pending()),
+                Record::Credited | Record::Delivered(_) => Some(PayOutcome::Conflict {
                     code: ErrorCode::BodyTooLarge,
                     message: String::new(),
                     receipt: Some(receipt()),
@@ -445,7 +445,7 @@ impl Runs for Double {
             // As the ledger: in part until somebody has got all of it.
             let refundable = answer.refundable || answer.truncated;
             let booked = StoredAnswer { refundable, ..answer };
-            self.books.send_modify(|(books, _)| *books = Books::Delivered(booked));
+            self.record.send_modify(|(record, _)| *record = Record::Delivered(booked));
             Ok(())
         }
         .boxed()
@@ -455,15 +455,15 @@ impl Runs for Double {
         async move {
             self.check_ledger()?;
             self.note(Entry::Credit(reason.to_owned()));
-            self.books.send_modify(|(books, _)| *books = Books::Credited);
+            self.record.send_modify(|(record, _)| *record = Record::Credited);
             Ok(())
         }
         .boxed()
     }
 
     fn answer_sent(&self, payment: &PaymentId) {
-        self.books.send_modify(|(books, _)| {
-            if let Books::Delivered(answer) = books {
+        self.record.send_modify(|(record, _)| {
+            if let Record::Delivered(answer) = record {
                 answer.refundable &= !answer.truncated;
             }
         });

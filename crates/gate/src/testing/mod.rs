@@ -1,4 +1,4 @@
-//! A facilitator that keeps its books in memory and fails on command, for the tests of
+//! A facilitator that keeps its payments in memory and fails on command, for the tests of
 //! gates and of their mounts.
 #![allow(
     missing_docs,
@@ -10,12 +10,12 @@
 )]
 
 mod double;
-mod menu;
+mod pricer;
 
 use std::sync::Arc;
 
-pub use double::{Double, Entry, STUCK, Shelf, answer_limits, grant, receipt};
-pub use menu::Menu;
+pub use double::{Double, Entry, MemoryObjects, STUCK, answer_limits, grant, receipt};
+pub use pricer::TestPricer;
 use quittance_protocol::{PAYMENT_SIGNATURE, encode_header};
 use quittance_quote::Pricer;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use crate::{Gate, GateBuilder, Limits};
 
 /// A gate over a facilitator in memory, with small limits.
 pub fn gate(double: &Arc<Double>) -> GateBuilder {
-    gate_of(double, Arc::new(Menu)).public_url("https://api.test/")
+    gate_of(double, Arc::new(TestPricer)).public_url("https://api.test/")
 }
 
 /// The same that sells something else, and has no URL of its own.

@@ -19,8 +19,8 @@ fn who(gate: GateBuilder) -> App {
     })
 }
 
-fn hooked(till: &Arc<Double>) -> GateBuilder {
-    gate(till).authenticate("post", "/gen", |headers| async move {
+fn hooked(double: &Arc<Double>) -> GateBuilder {
+    gate(double).authenticate("post", "/gen", |headers| async move {
         let key = headers.get("x-api-key")?.to_str().ok()?.to_owned();
         (key == "good").then_some(Identity(key))
     })
@@ -28,19 +28,19 @@ fn hooked(till: &Arc<Double>) -> GateBuilder {
 
 #[tokio::test]
 async fn a_hooked_route_serves_who_the_hook_recognises() {
-    let till = Arc::new(Double::default());
-    let app = who(hooked(&till));
+    let double = Arc::new(Double::default());
+    let app = who(hooked(&double));
     let answer = call(&app, Ask::post("/gen").header(("x-api-key", "good"))).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.json(), json!({"paid": null, "identity": "good"}));
     assert!(answer.header("payment-response").is_none());
-    assert!(till.log().is_empty());
+    assert!(double.log().is_empty());
 }
 
 #[tokio::test]
 async fn junk_credentials_buy_nothing() {
-    let till = Arc::new(Double::default());
-    let app = who(hooked(&till));
+    let double = Arc::new(Double::default());
+    let app = who(hooked(&double));
     for (path, name, value) in [
         ("/gen", "x-api-key", "junk"),
         ("/gen", "authorization", "Bearer good:secret"),
@@ -55,8 +55,8 @@ async fn junk_credentials_buy_nothing() {
 
 #[tokio::test]
 async fn without_a_hook_no_credentials_count() {
-    let till = Arc::new(Double::default());
-    let app = who(gate(&till));
+    let double = Arc::new(Double::default());
+    let app = who(gate(&double));
     for header in [("x-api-key", "good"), ("authorization", "Bearer good:secret"), ("payment-response", "x")]
     {
         let answer = call(&app, Ask::post("/gen").header(header)).await;
@@ -66,8 +66,8 @@ async fn without_a_hook_no_credentials_count() {
 
 #[tokio::test]
 async fn a_payment_goes_before_credentials() {
-    let till = Arc::new(Double::default());
-    let app = who(hooked(&till));
+    let double = Arc::new(Double::default());
+    let app = who(hooked(&double));
     let answer = call(&app, paid("/gen").header(("x-api-key", "good"))).await;
     assert_eq!(answer.json(), json!({"paid": "pay_1", "identity": null}));
     let broken = Ask::post("/gen").header(("payment-signature", "junk"));

@@ -19,8 +19,8 @@ fn preflight(path: &str, origin: &str) -> Ask {
 
 #[tokio::test]
 async fn a_preflight_allows_what_payers_send() {
-    let till = Arc::new(Double::default());
-    let app = saying(gate(&till), || Reply::ok().body("free"));
+    let double = Arc::new(Double::default());
+    let app = saying(gate(&double), || Reply::ok().body("free"));
     let answer = call(&app, preflight("/gen", "https://page.test")).await;
     assert_eq!(answer.status, 204);
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
@@ -43,13 +43,13 @@ async fn a_preflight_allows_what_payers_send() {
         assert!(allowed.split(", ").any(|allowed| allowed == name), "{name}");
     }
     assert!(!allowed.contains("no name"));
-    assert!(till.log().is_empty());
+    assert!(double.log().is_empty());
 }
 
 #[tokio::test]
 async fn every_answer_shows_pages_its_payment_headers() {
-    let till = Arc::new(Double::default());
-    let app = saying(gate(&till), || Reply::ok().body("free"));
+    let double = Arc::new(Double::default());
+    let app = saying(gate(&double), || Reply::ok().body("free"));
     for (request, status) in
         [(Ask::post("/gen"), 402), (paid("/gen"), 200), (Ask::get("/free"), 200), (Ask::get("/nowhere"), 404)]
     {
@@ -59,14 +59,14 @@ async fn every_answer_shows_pages_its_payment_headers() {
         let exposed = answer.header("access-control-expose-headers").unwrap();
         assert!(exposed.starts_with("PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE"), "{exposed}");
     }
-    let stored = till.finished().unwrap().headers;
+    let stored = double.finished().unwrap().headers;
     assert!(stored.iter().all(|(name, _)| !name.starts_with("access-control")), "{stored:?}");
 }
 
 #[tokio::test]
 async fn only_listed_origins_are_named() {
-    let till = Arc::new(Double::default());
-    let app = saying(gate(&till).cors(Cors::origins(["https://page.test"])), || Reply::ok().empty());
+    let double = Arc::new(Double::default());
+    let app = saying(gate(&double).cors(Cors::origins(["https://page.test"])), || Reply::ok().empty());
     let listed = call(&app, preflight("/gen", "https://page.test")).await;
     assert_eq!(listed.header("access-control-allow-origin"), Some("https://page.test"));
     assert_eq!(listed.header("vary"), Some("Origin"));
@@ -78,8 +78,8 @@ async fn only_listed_origins_are_named() {
 
 #[tokio::test]
 async fn a_host_with_rules_of_its_own_switches_ours_off() {
-    let till = Arc::new(Double::default());
-    let app = saying(gate(&till).cors(Cors::off()), || Reply::ok().empty());
+    let double = Arc::new(Double::default());
+    let app = saying(gate(&double).cors(Cors::off()), || Reply::ok().empty());
     assert_eq!(call(&app, preflight("/gen", "https://page.test")).await.status, 404);
     let answer = call(&app, Ask::post("/gen")).await;
     assert!(answer.header("access-control-allow-origin").is_none());

@@ -21,18 +21,18 @@ fn served(gate: GateBuilder) -> App {
 
 #[tokio::test]
 async fn copies_of_a_pending_payment_take_one_place() {
-    let till = Double::waiting();
+    let double = Double::waiting();
     let few = Limits { concurrency_max: 3, copies_max: 5, ..limits() };
-    let app = served(gate(&till).limits(few));
+    let app = served(gate(&double).limits(few));
     let copies = async {
         let copies = join_all((0..200).map(|_| call(&app, paid("/gen")))).await;
         let told = |answer: &Answer| (answer.status, String::from_utf8_lossy(&answer.body).into_owned());
         copies.iter().map(told).collect::<Vec<_>>()
     };
     let others = async {
-        till.until(|entry| matches!(entry, Entry::Pay(_))).await;
+        double.until(|entry| matches!(entry, Entry::Pay(_))).await;
         let crowd = call(&app, paid("/gen")).await;
-        till.settlements.add_permits(8);
+        double.settlements.add_permits(8);
         (crowd, call(&app, Ask::post("/gen").header(signed(&another(1)))).await)
     };
     let (copies, (crowd, other)) = futures::join!(copies, others);
@@ -50,15 +50,15 @@ async fn copies_of_a_pending_payment_take_one_place() {
 
 #[tokio::test]
 async fn places_are_for_payments_and_no_stranger_has_the_last() {
-    let till = Double::waiting();
+    let double = Double::waiting();
     let few = Limits { concurrency_max: 4, ..limits() };
-    let app = served(gate(&till).limits(few));
+    let app = served(gate(&double).limits(few));
     let pay = |number| call(&app, Ask::post("/gen").header(signed(&another(number))));
     let held = join_all((0..3).map(pay));
     let rest = async {
-        till.until_paid(3).await;
+        double.until_paid(3).await;
         let one_more = pay(3).await;
-        till.settlements.add_permits(9);
+        double.settlements.add_permits(9);
         one_more
     };
     let (_, one_more): (Vec<Answer>, _) = futures::join!(held, rest);
@@ -70,9 +70,9 @@ async fn places_are_for_payments_and_no_stranger_has_the_last() {
 #[tokio::test]
 async fn long_bodies_without_a_payment_find_no_room_and_short_ones_do() {
     const MIB: usize = 1024 * 1024;
-    let till = Arc::new(Double::default());
+    let double = Arc::new(Double::default());
     let narrow = Limits { body_bytes_max: 8 * MIB, unpaid_bytes_max: MIB, ..limits() };
-    let app = served(gate(&till).limits(narrow));
+    let app = served(gate(&double).limits(narrow));
     // Bodies of which the end does not come: what arrived stays.
     let (sender, held) = futures::channel::mpsc::unbounded::<Result<bytes::Bytes, HandlerError>>();
     sender.unbounded_send(Ok(bytes::Bytes::from(vec![b' '; 8 * MIB]))).unwrap();
@@ -105,13 +105,13 @@ async fn the_till_hears_who_is_calling() {
         ("192.0.2.1", "10.0.0.1, 203.0.113.9", "203.0.113.9"),
         ("192.0.2.1", "", "192.0.2.1"),
     ] {
-        let till = Arc::new(Double::default());
-        let app = served(gate(&till).callers(Callers::new(&proxied).unwrap()));
+        let double = Arc::new(Double::default());
+        let app = served(gate(&double).callers(Callers::new(&proxied).unwrap()));
         let request = Ask::post("/gen").from(peer);
         let header = encode_header(&payment()).unwrap();
         let request = request.header(("payment-signature", header)).header(("x-forwarded-for", forwarded));
         assert_eq!(call(&app, request).await.status, 200);
-        let callers: Vec<_> = till
+        let callers: Vec<_> = double
             .log()
             .iter()
             .filter_map(|entry| match entry {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::reply::Reply;
 use super::{Answer, Ask, call, saying};
 use crate::GateBuilder;
-use crate::testing::{Double, Menu, gate, gate_of};
+use crate::testing::{Double, TestPricer, gate, gate_of};
 use crate::{AccountSecurity, Document, Identity};
 
 async fn ask(gate: GateBuilder, request: Ask) -> Answer {
@@ -29,14 +29,14 @@ fn blocks(page: &str) -> Vec<Value> {
 #[tokio::test]
 #[allow(clippy::too_many_lines, reason = "one document")]
 async fn documents_and_the_402_agree() {
-    let till = Arc::new(Double::default());
-    let shown = get(gate(&till), "/v1/x402").await.json();
-    assert_eq!(get(gate(&till), "/.well-known/x402").await.json(), shown);
-    let page = get(gate(&till), "/llms.txt").await;
+    let double = Arc::new(Double::default());
+    let shown = get(gate(&double), "/v1/x402").await.json();
+    assert_eq!(get(gate(&double), "/.well-known/x402").await.json(), shown);
+    let page = get(gate(&double), "/llms.txt").await;
     let page = String::from_utf8(page.body.to_vec()).unwrap();
     let blocks = blocks(&page);
     assert_eq!(blocks[0], shown, "the page's first block is the document itself");
-    let openapi = get(gate(&till), "/openapi.json").await.json();
+    let openapi = get(gate(&double), "/openapi.json").await.json();
     assert_eq!(openapi["openapi"], "3.1.0");
     assert_eq!(openapi["servers"][0]["url"], "https://api.test");
 
@@ -68,7 +68,7 @@ async fn documents_and_the_402_agree() {
         assert!(blocks.contains(&example["body"]), "{path}");
 
         let request = Ask::post(example["path"].as_str().unwrap());
-        let answer = ask(gate(&till), request.body(example["body"].to_string())).await;
+        let answer = ask(gate(&double), request.body(example["body"].to_string())).await;
         assert_eq!(answer.status, 402);
         let offer = answer.decoded("payment-required");
         let accepts = offer["accepts"].as_array().unwrap();
@@ -95,7 +95,7 @@ async fn documents_and_the_402_agree() {
     assert_eq!((&sample["x402Version"], &offer["x402Version"]), (&json!(1), &json!(2)));
     assert_eq!(sample["accepts"][0]["maxAmountRequired"], offer["accepts"][0]["amount"]);
     assert_eq!(offer["accepts"][0]["amount"], shown["endpoints"][0]["example"]["offers"][0]["amount"]);
-    assert!(till.log().is_empty(), "discovery went to the books");
+    assert!(double.log().is_empty(), "discovery went to the ledger");
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn documents_may_be_cached_for_seconds_and_read_by_pages() {
 #[tokio::test]
 async fn a_client_chooses_no_word_of_a_document() {
     for document in Document::ALL {
-        let built = gate_of(&Arc::default(), Arc::new(Menu));
+        let built = gate_of(&Arc::default(), Arc::new(TestPricer));
         let request = Ask::get(document.path()).header(("host", "evil.test"));
         let answer = ask(built, request).await;
         let text = String::from_utf8(answer.body.to_vec()).unwrap();
@@ -164,13 +164,13 @@ async fn a_client_chooses_no_word_of_a_document() {
 
 #[tokio::test]
 async fn while_nothing_can_be_paid_no_price_is_shown() {
-    let till = Arc::new(Double::default());
-    till.nothing_to_offer.store(true, Ordering::SeqCst);
-    let shown = get(gate(&till), "/v1/x402").await.json();
+    let double = Arc::new(Double::default());
+    double.nothing_to_offer.store(true, Ordering::SeqCst);
+    let shown = get(gate(&double), "/v1/x402").await.json();
     assert_eq!(shown["endpoints"][0]["example"]["offers"], json!([]));
     assert_eq!(shown["endpoints"][0]["example"]["service"], "10000", "the service's price stands");
-    assert_eq!(get(gate(&till), "/openapi.json").await.status, 200);
-    assert_eq!(get(gate(&till), "/llms.txt").await.status, 200);
+    assert_eq!(get(gate(&double), "/openapi.json").await.status, 200);
+    assert_eq!(get(gate(&double), "/llms.txt").await.status, 200);
 }
 
 #[tokio::test]
@@ -207,15 +207,15 @@ async fn accounts_are_shown_where_a_hook_is_set() {
 /// Load balancers and uptime monitors ask with HEAD.
 #[tokio::test]
 async fn head_is_answered_as_get_on_documents_and_free_routes_and_sells_nothing() {
-    let till = Arc::new(Double::default());
-    let app = saying(gate(&till), || Reply::ok().body("sold"));
+    let double = Arc::new(Double::default());
+    let app = saying(gate(&double), || Reply::ok().body("sold"));
     let head = |path: &str| Ask::new("HEAD", path);
     for path in ["/v1/x402", "/.well-known/x402", "/openapi.json", "/llms.txt", "/free"] {
         assert_eq!(call(&app, head(path)).await.status, 200, "{path}");
     }
     assert_eq!(call(&app, head("/gen")).await.status, 404);
     assert_eq!(call(&app, head("/nowhere")).await.status, 404);
-    assert!(till.log().is_empty());
+    assert!(double.log().is_empty());
 }
 
 /// A document as it was agreed, or written anew with `QUITTANCE_WRITE=1`: agents read these, and
@@ -237,8 +237,8 @@ fn stands(name: &str, made: &str) {
 
 #[tokio::test]
 async fn snapshots_of_what_agents_read() {
-    let till = Arc::new(Double::default());
-    let text = async |path| String::from_utf8(get(gate(&till), path).await.body.to_vec()).unwrap();
+    let double = Arc::new(Double::default());
+    let text = async |path| String::from_utf8(get(gate(&double), path).await.body.to_vec()).unwrap();
     for (path, name) in [("/openapi.json", "openapi.json"), ("/v1/x402", "x402.json")] {
         let document: Value = serde_json::from_str(&text(path).await).unwrap();
         stands(name, &format!("{}\n", serde_json::to_string_pretty(&document).unwrap()));

@@ -12,15 +12,15 @@ use serde_json::{Value, json};
 use super::reply::Reply;
 use super::{Answer, Ask, Runs, app, call, counting, paid};
 use crate::intake::read_body;
-use crate::testing::{Double, Menu, gate, gate_of, limits, payment, signed};
+use crate::testing::{Double, TestPricer, gate, gate_of, limits, payment, signed};
 use crate::{HandlerError, Limits};
 
 async fn unpaid_answer(request: Ask) -> Answer {
-    let (till, runs) = (Arc::new(Double::default()), Runs::default());
-    let app = counting(gate(&till), &runs);
+    let (double, runs) = (Arc::new(Double::default()), Runs::default());
+    let app = counting(gate(&double), &runs);
     let answer = call(&app, request).await;
     assert_eq!(runs.get(), 0, "an unpaid request reached the handler");
-    assert!(till.log().is_empty(), "an unpaid request was taken to the till");
+    assert!(double.log().is_empty(), "an unpaid request was taken to the double");
     answer
 }
 
@@ -82,7 +82,7 @@ async fn a_url_that_no_offer_has_room_for_is_414() {
         }
         answer.status == 402
     };
-    let gate = gate_of(&Arc::new(Double::default()), Arc::new(Menu));
+    let gate = gate_of(&Arc::new(Double::default()), Arc::new(TestPricer));
     let app = counting(gate, &Runs::default());
     for (length, offered) in [(10, true), (255, true), (1_500, true), (2_500, false), (4_000, false)] {
         let path = format!("/items/{}", "a".repeat(length));
@@ -98,8 +98,8 @@ async fn a_url_that_no_offer_has_room_for_is_414() {
 
 #[tokio::test]
 async fn without_a_public_url_the_connection_names_the_resource() {
-    let till = Arc::new(Double::default());
-    let gate = gate_of(&till, Arc::new(Menu));
+    let double = Arc::new(Double::default());
+    let gate = gate_of(&double, Arc::new(TestPricer));
     let app = counting(gate, &Runs::default());
     let request = Ask::post("/gen").header(("host", "here.test"));
     let answer = call(&app, request).await;
@@ -121,24 +121,24 @@ async fn a_body_in_pieces_is_the_same_body() {
 
 #[tokio::test]
 async fn nothing_to_offer_is_503_with_retry_after() {
-    let till = Arc::new(Double::default());
-    till.nothing_to_offer.store(true, Ordering::SeqCst);
-    let app = counting(gate(&till), &Runs::default());
+    let double = Arc::new(Double::default());
+    double.nothing_to_offer.store(true, Ordering::SeqCst);
+    let app = counting(gate(&double), &Runs::default());
     let answer = call(&app, Ask::post("/gen")).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("7")));
     assert_eq!(answer.json()["error"], "network_unavailable");
     assert_eq!(answer.header("x-should-retry"), None, "nothing was signed: calling again costs nothing");
     assert_eq!(answer.json()["closed"]["eip155:8453"], "wallet_empty", "and says why");
     assert!(answer.json()["message"].as_str().unwrap().contains("wallet_empty"));
-    assert!(till.log().is_empty());
+    assert!(double.log().is_empty());
 }
 
 #[tokio::test]
 async fn a_refused_payment_is_kept_while_there_is_nothing_to_offer() {
     let refusal = Rejection::new(ErrorCode::InvalidPayload, "no");
-    let till = Double::scripted(PayOutcome::Refused(refusal));
-    till.nothing_to_offer.store(true, Ordering::SeqCst);
-    let app = counting(gate(&till), &Runs::default());
+    let double = Double::scripted(PayOutcome::Refused(refusal));
+    double.nothing_to_offer.store(true, Ordering::SeqCst);
+    let app = counting(gate(&double), &Runs::default());
     let answer = call(&app, paid("/gen")).await;
     assert_eq!((answer.status, answer.header("x-should-retry")), (503, Some("false")));
     assert_eq!(answer.json()["error"], "network_unavailable");
@@ -147,12 +147,12 @@ async fn a_refused_payment_is_kept_while_there_is_nothing_to_offer() {
 
 #[tokio::test]
 async fn a_free_route_goes_straight_through() {
-    let (till, runs) = (Arc::new(Double::default()), Runs::default());
-    let app = counting(gate(&till), &runs);
+    let (double, runs) = (Arc::new(Double::default()), Runs::default());
+    let app = counting(gate(&double), &runs);
     let answer = call(&app, Ask::get("/free").header(signed(&payment()))).await;
     assert_eq!((answer.status, &answer.body[..]), (200, &b"served"[..]));
     assert_eq!(runs.get(), 1);
-    assert!(till.log().is_empty(), "a free route takes no payment");
+    assert!(double.log().is_empty(), "a free route takes no payment");
     assert!(answer.header("payment-response").is_none());
 }
 
@@ -227,8 +227,8 @@ async fn a_version_2_payment_in_version_1s_header_is_told_the_version() {
 
 #[tokio::test]
 async fn handlers_behind_the_gate_read_the_body_the_price_was_made_from() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), |request| async move {
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), |request| async move {
         let (path, query) = (request.uri().path(), request.uri().query().unwrap());
         Reply::ok().body(format!("{path} {query} {}", String::from_utf8_lossy(request.body())))
     });
@@ -255,19 +255,19 @@ fn big(bytes: usize) -> String {
 /// A limit that is lowered says nothing about what was paid before: told "too large",
 /// whoever holds the payment would make the request smaller and pay again.
 #[tokio::test]
-async fn p5_a_paid_request_above_a_lowered_limit_is_answered_from_the_books() {
-    let till = Arc::new(Double::default());
+async fn p5_a_paid_request_above_a_lowered_limit_is_answered_from_the_ledger() {
+    let double = Arc::new(Double::default());
     let wide = Limits { body_bytes_max: 10_000, ..limits() };
-    let before = counting(gate(&till).limits(wide), &Runs::default());
+    let before = counting(gate(&double).limits(wide), &Runs::default());
     let body = big(5_000);
     let bought = call(&before, paid("/gen").body(body.clone())).await;
     assert_eq!(bought.status, 200);
     let runs = Runs::default();
-    let after = counting(gate(&till), &runs);
-    till.recalls.store(true, Ordering::SeqCst);
+    let after = counting(gate(&double), &runs);
+    double.recalls.store(true, Ordering::SeqCst);
     let again = call(&after, paid("/gen").body(body.clone())).await;
     assert_eq!((again.status, &again.body), (200, &bought.body), "its own answer");
-    let asked = *till.recalled.lock().unwrap();
+    let asked = *double.recalled.lock().unwrap();
     assert_eq!(
         asked,
         Some(Fingerprint::of_request("POST", "/gen", "", body.as_bytes())),
@@ -276,8 +276,8 @@ async fn p5_a_paid_request_above_a_lowered_limit_is_answered_from_the_books() {
     let query = format!("/gen?note={}", "y".repeat(5_000));
     let long = call(&after, paid(&query)).await;
     assert_eq!(long.status, 200, "and the same for a URL");
-    // Where the books cannot tell that it is this request, nothing invites a second payment.
-    till.recalls.store(false, Ordering::SeqCst);
+    // Where the ledger cannot tell that it is this request, nothing invites a second payment.
+    double.recalls.store(false, Ordering::SeqCst);
     let other = call(&after, paid("/gen").body(body.clone())).await;
     assert_eq!((other.status, other.header("x-should-retry")), (413, Some("false")));
     assert_eq!(other.json()["retry_action"], "do_not_retry");
@@ -293,16 +293,16 @@ async fn p5_a_paid_request_above_a_lowered_limit_is_answered_from_the_books() {
 
 /// A path that is sold no more was sold: told "unknown", its buyer would lose what was paid for.
 #[tokio::test]
-async fn what_left_the_catalogue_is_answered_from_the_books() {
-    let till = Arc::new(Double::default());
-    let app = counting(gate(&till), &Runs::default());
+async fn what_left_the_catalogue_is_answered_from_the_ledger() {
+    let double = Arc::new(Double::default());
+    let app = counting(gate(&double), &Runs::default());
     let unknown = call(&app, paid("/gone").body("{}")).await;
     assert_eq!((unknown.status, unknown.json()["error"].as_str()), (404, Some("unknown_endpoint")));
     let bought = call(&app, paid("/gen").body("{}")).await;
-    till.recalls.store(true, Ordering::SeqCst);
+    double.recalls.store(true, Ordering::SeqCst);
     let again = call(&app, paid("/gone").body("{}")).await;
     assert_eq!((again.status, &again.body), (200, &bought.body), "its own answer");
-    till.recalls.store(false, Ordering::SeqCst);
+    double.recalls.store(false, Ordering::SeqCst);
     let credit = call(&app, paid("/gone").body("{}")).await;
     assert_eq!((credit.status, credit.header("x-should-retry")), (404, Some("false")));
     assert_eq!(credit.json()["retry_action"], "do_not_retry");

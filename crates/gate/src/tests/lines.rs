@@ -44,12 +44,12 @@ async fn a_crowd_before_a_handler_or_a_ledger_that_is_down_writes_a_few_lines() 
     let lines = Arc::new(AtomicUsize::new(0));
     let _guard = tracing::subscriber::set_default(Lines(Arc::clone(&lines)));
     for _ in 0..200 {
-        let till = Arc::new(Double::default());
-        let answer = call(&saying(gate(&till), || Reply::of(502).body("down")), paid("/gen")).await;
+        let double = Arc::new(Double::default());
+        let answer = call(&saying(gate(&double), || Reply::of(502).body("down")), paid("/gen")).await;
         assert_eq!(answer.header("payment-state"), Some("credited"));
-        let till = Arc::new(Double::default());
-        till.ledger_down.store(true, Ordering::SeqCst);
-        let answer = call(&saying(gate(&till), || Reply::ok().body("goods")), paid("/gen")).await;
+        let double = Arc::new(Double::default());
+        double.ledger_down.store(true, Ordering::SeqCst);
+        let answer = call(&saying(gate(&double), || Reply::ok().body("goods")), paid("/gen")).await;
         assert_eq!(answer.status, 503);
     }
     let written = lines.load(Ordering::SeqCst);

@@ -10,8 +10,8 @@ use crate::testing::{Double, gate};
 
 #[tokio::test]
 async fn routes_not_listed_are_404_whatever_is_mounted_behind() {
-    let (till, runs) = (Arc::new(Double::default()), Runs::default());
-    let app = counting(gate(&till), &runs);
+    let (double, runs) = (Arc::new(Double::default()), Runs::default());
+    let app = counting(gate(&double), &runs);
     for (method, path) in [
         ("POST", "/other"),
         ("GET", "/gen"),
@@ -41,7 +41,7 @@ async fn routes_not_listed_are_404_whatever_is_mounted_behind() {
     }
     assert_eq!(call(&app, Ask::post("/items/a%20b")).await.status, 402, "an escape that has to be one");
     assert_eq!(runs.get(), 0);
-    assert!(till.log().is_empty());
+    assert!(double.log().is_empty());
 }
 
 #[test]

@@ -14,16 +14,16 @@ use crate::{Limits, Paid};
 
 /// One paid call to a handler that answers `response`.
 async fn answer_of(
-    till: &Arc<Double>,
+    double: &Arc<Double>,
     reply: impl Fn() -> Response<Piped> + Send + Sync + 'static,
 ) -> Answer {
-    call(&saying(gate(till), reply), paid("/gen")).await
+    call(&saying(gate(double), reply), paid("/gen")).await
 }
 
 #[tokio::test]
 async fn a_grant_runs_the_handler_once_with_the_facts() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), |request| async move {
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), |request| async move {
         let paid = request.extensions().get::<Paid>().unwrap();
         Reply::of(201).header("x-model", "m").json(&json!({
                 "payment_id": paid.payment_id, "request_id": paid.request_id, "payer": paid.payer,
@@ -44,12 +44,12 @@ async fn a_grant_runs_the_handler_once_with_the_facts() {
     assert_eq!(answer.decoded("payment-response")["transaction"], "0xhash");
     assert_eq!(answer.header("payment-state"), Some("delivered"));
     assert_eq!(answer.header("cache-control"), Some("private"));
-    let log = till.log();
+    let log = double.log();
     assert!(
         matches!(&log[..], [Entry::Pay(_), Entry::Finish(_), Entry::Sent(id)] if id == "pay_1"),
         "{log:?}"
     );
-    let stored = till.finished().unwrap();
+    let stored = double.finished().unwrap();
     assert_eq!((stored.status, &stored.body[..]), (201, &answer.body[..]));
     assert!(!stored.truncated && !stored.refundable);
     assert!(stored.headers.contains(&("x-model".to_owned(), b"m".to_vec())));
@@ -61,9 +61,9 @@ async fn a_grant_runs_the_handler_once_with_the_facts() {
 
 #[tokio::test]
 async fn fifty_copies_of_one_payment_run_one_handler() {
-    let (till, runs) = (Arc::new(Double::default()), Runs::default());
+    let (double, runs) = (Arc::new(Double::default()), Runs::default());
     let counted = runs.clone();
-    let app = app(gate(&till), move |_| {
+    let app = app(gate(&double), move |_| {
         let counted = counted.clone();
         async move {
             counted.count();
@@ -80,9 +80,9 @@ async fn fifty_copies_of_one_payment_run_one_handler() {
 
 #[tokio::test]
 async fn an_answer_is_released_only_after_it_is_booked() {
-    let till = Arc::new(Double::default());
-    till.ledger_down.store(true, Ordering::SeqCst);
-    let answer = answer_of(&till, || Reply::ok().body("the goods")).await;
+    let double = Arc::new(Double::default());
+    double.ledger_down.store(true, Ordering::SeqCst);
+    let answer = answer_of(&double, || Reply::ok().body("the goods")).await;
     assert_eq!(answer.status, 503);
     assert!(!answer.body.windows(5).any(|word| word == b"goods"));
     assert_eq!(answer.json()["error"], "not_recorded");
@@ -90,26 +90,26 @@ async fn an_answer_is_released_only_after_it_is_booked() {
     assert_eq!(answer.header("payment-state"), Some("running"));
     assert!(answer.header("retry-after").is_some());
     assert_eq!(answer.decoded("payment-response")["transaction"], "0xhash");
-    assert_eq!(till.sent(), 0);
+    assert_eq!(double.sent(), 0);
 }
 
 #[tokio::test]
 async fn a_4xx_of_the_handler_is_final_and_refundable() {
-    let till = Arc::new(Double::default());
-    let answer = answer_of(&till, || Reply::of(422).body("unreadable image")).await;
+    let double = Arc::new(Double::default());
+    let answer = answer_of(&double, || Reply::of(422).body("unreadable image")).await;
     assert_eq!((answer.status, &answer.body[..]), (422, &b"unreadable image"[..]));
     assert_eq!(answer.header("payment-state"), Some("refundable"));
     assert_eq!(answer.decoded("payment-response")["success"], true);
-    let stored = till.finished().unwrap();
+    let stored = double.finished().unwrap();
     assert!(stored.refundable);
-    assert_eq!(till.credited(), None);
+    assert_eq!(double.credited(), None);
 }
 
 #[tokio::test]
 async fn a_5xx_leaves_a_credit_and_the_retry_runs_again_unpaid() {
-    let (till, runs) = (Arc::new(Double::default()), Runs::default());
+    let (double, runs) = (Arc::new(Double::default()), Runs::default());
     let counted = runs.clone();
-    let app = app(gate(&till), move |request| {
+    let app = app(gate(&double), move |request| {
         counted.count();
         let run = request.extensions().get::<Paid>().unwrap().run;
         let status = if run == 1 { 502 } else { 200 };
@@ -122,15 +122,15 @@ async fn a_5xx_leaves_a_credit_and_the_retry_runs_again_unpaid() {
     assert_eq!(receipt["success"], true);
     assert_eq!(receipt["payment_state"], "credited");
     assert_eq!(receipt["retry_action"], "retry_same_payment");
-    assert_eq!(till.credited().unwrap(), "handler answered 502");
-    assert!(till.finished().is_none());
+    assert_eq!(double.credited().unwrap(), "handler answered 502");
+    assert!(double.finished().is_none());
 
     let again = call(&app, paid("/gen")).await;
     assert_eq!((again.status, &again.body[..]), (200, &b"run 2"[..]));
     assert_eq!(runs.get(), 2);
 }
 
-/// Errors, panics and broken bodies: the status, and the reason in the books.
+/// Errors, panics and broken bodies: the status, and the reason in the ledger.
 #[tokio::test]
 async fn every_way_to_fail_leaves_a_credit() {
     type Make = fn() -> Response<Piped>;
@@ -149,8 +149,8 @@ async fn every_way_to_fail_leaves_a_credit() {
         ("body longer than it said", lies, "handler_failed"),
         ("error", error, "handler answered 500"),
     ] {
-        let till = Arc::new(Double::default());
-        let answer = answer_of(&till, make).await;
+        let double = Arc::new(Double::default());
+        let answer = answer_of(&double, make).await;
         assert_eq!(answer.status, 500, "{name}");
         assert_eq!(answer.header("payment-state"), Some("credited"), "{name}");
         assert_eq!(answer.header("x-should-retry"), Some("false"), "{name}: each call of an SDK's pays");
@@ -158,35 +158,35 @@ async fn every_way_to_fail_leaves_a_credit() {
         assert!(exposed.contains("X-Should-Retry"), "{name}: pages may read it");
         assert!(answer.header("payment-response").is_some(), "{name}");
         assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{name}");
-        assert_eq!(till.credited().as_deref(), Some(reason), "{name}");
-        assert!(till.finished().is_none(), "{name}");
-        assert_eq!(till.sent(), 0, "{name}");
+        assert_eq!(double.credited().as_deref(), Some(reason), "{name}");
+        assert!(double.finished().is_none(), "{name}");
+        assert_eq!(double.sent(), 0, "{name}");
     }
 }
 
 #[tokio::test]
 async fn a_credit_that_cannot_be_booked_is_not_promised() {
-    let till = Arc::new(Double::default());
-    till.ledger_down.store(true, Ordering::SeqCst);
-    let answer = answer_of(&till, || Reply::of(500).empty()).await;
+    let double = Arc::new(Double::default());
+    double.ledger_down.store(true, Ordering::SeqCst);
+    let answer = answer_of(&double, || Reply::of(500).empty()).await;
     assert_eq!((answer.status, answer.header("payment-state")), (500, Some("running")));
     assert_eq!(answer.decoded("payment-response")["payment_state"], "running");
 }
 
 #[tokio::test]
 async fn a_run_that_takes_too_long_is_stopped_and_credited() {
-    let till = Arc::new(Double::default());
-    let gate = gate(&till).limits(Limits { run_seconds_max: 0, ..limits() });
+    let double = Arc::new(Double::default());
+    let gate = gate(&double).limits(Limits { run_seconds_max: 0, ..limits() });
     let app = app(gate, |_| std::future::pending());
     let answer = call(&app, paid("/gen")).await;
     assert_eq!((answer.status, answer.header("payment-state")), (504, Some("credited")));
-    assert_eq!(till.credited().as_deref(), Some("handler_too_slow"));
+    assert_eq!(double.credited().as_deref(), Some("handler_too_slow"));
 }
 
 #[tokio::test]
 async fn handlers_cannot_speak_for_the_gate() {
-    let till = Arc::new(Double::default());
-    let answer = answer_of(&till, || {
+    let double = Arc::new(Double::default());
+    let answer = answer_of(&double, || {
         Reply::ok()
             .header("payment-response", "forged")
             .header("payment-response", "forged twice")
@@ -201,7 +201,7 @@ async fn handlers_cannot_speak_for_the_gate() {
     assert!(answer.header("payment-required").is_none());
     assert!(answer.header("x-payment-response").is_none());
     assert_eq!(answer.header("payment-state"), Some("delivered"));
-    let stored = till.finished().unwrap().headers;
+    let stored = double.finished().unwrap().headers;
     assert!(stored.iter().all(|(name, _)| !name.contains("payment")), "{stored:?}");
 }
 
@@ -214,8 +214,8 @@ async fn paid_answers_stay_out_of_shared_caches() {
         (Some("no-store"), "no-store"),
         (Some("Private, max-age=1"), "private, max-age=1"),
     ] {
-        let till = Arc::new(Double::default());
-        let answer = answer_of(&till, move || {
+        let double = Arc::new(Double::default());
+        let answer = answer_of(&double, move || {
             let reply = Reply::ok();
             match said {
                 Some(said) => reply.header("cache-control", said).empty(),
@@ -229,8 +229,8 @@ async fn paid_answers_stay_out_of_shared_caches() {
 
 #[tokio::test]
 async fn headers_of_one_connection_and_cookies_are_not_stored() {
-    let till = Arc::new(Double::default());
-    answer_of(&till, || {
+    let double = Arc::new(Double::default());
+    answer_of(&double, || {
         Reply::ok()
             .header("date", "Thu, 01 Jan 1970 00:00:00 GMT")
             .header("connection", "close, X-Hop")
@@ -241,40 +241,40 @@ async fn headers_of_one_connection_and_cookies_are_not_stored() {
             .body("x")
     })
     .await;
-    let mut names: Vec<_> = till.finished().unwrap().headers.into_iter().map(|(name, _)| name).collect();
+    let mut names: Vec<_> = double.finished().unwrap().headers.into_iter().map(|(name, _)| name).collect();
     names.sort();
     assert_eq!(names, ["content-type", "etag"]);
 }
 
 #[tokio::test]
 async fn the_replay_window_starts_with_the_last_byte() {
-    let till = Arc::new(Double::default());
-    let app = saying(gate(&till), || Reply::ok().body("x".repeat(900)));
+    let double = Arc::new(Double::default());
+    let app = saying(gate(&double), || Reply::ok().body("x".repeat(900)));
     let response = open(&app, paid("/gen")).await;
-    assert!(till.finished().is_some());
-    assert_eq!(till.sent(), 0, "not a byte has been taken yet");
+    assert!(double.finished().is_some());
+    assert_eq!(double.sent(), 0, "not a byte has been taken yet");
     drop(response);
-    assert_eq!(till.sent(), 0, "a client that went away has not received it");
+    assert_eq!(double.sent(), 0, "a client that went away has not received it");
 }
 
 #[tokio::test]
 async fn an_empty_answer_counts_as_sent() {
-    let till = Arc::new(Double::default());
-    let answer = answer_of(&till, || Reply::of(204).empty()).await;
+    let double = Arc::new(Double::default());
+    let answer = answer_of(&double, || Reply::of(204).empty()).await;
     assert_eq!((answer.status, answer.body.len()), (204, 0));
-    assert_eq!(till.sent(), 1);
+    assert_eq!(double.sent(), 1);
 }
 
 #[tokio::test]
 async fn paid_requests_in_flight_are_limited() {
-    let till = Double::waiting();
-    let gate = gate(&till).limits(Limits { concurrency_max: 1, ..limits() });
+    let double = Double::waiting();
+    let gate = gate(&double).limits(Limits { concurrency_max: 1, ..limits() });
     let app = counting(gate, &Runs::default());
     let second = async {
-        till.until(|entry| matches!(entry, Entry::Pay(_))).await;
+        double.until(|entry| matches!(entry, Entry::Pay(_))).await;
         let other = Ask::post("/gen").header(signed(&another(1)));
         let refused = call(&app, other).await;
-        till.settlements.add_permits(2);
+        double.settlements.add_permits(2);
         refused
     };
     let (first, second) = futures::join!(call(&app, paid("/gen")), second);
@@ -287,9 +287,9 @@ async fn paid_requests_in_flight_are_limited() {
 /// P1: this process may no longer act, and another may start the run at any moment.
 #[tokio::test]
 async fn p1_a_run_without_a_lease_is_dropped_before_it_ends() {
-    let (till, runs, ended) = (Arc::new(Double::default()), Runs::default(), Runs::default());
-    let (counted, over, revoked) = (runs.clone(), ended.clone(), till.revoked.clone());
-    let app = app(gate(&till), move |_| {
+    let (double, runs, ended) = (Arc::new(Double::default()), Runs::default(), Runs::default());
+    let (counted, over, revoked) = (runs.clone(), ended.clone(), double.revoked.clone());
+    let app = app(gate(&double), move |_| {
         let (counted, over, revoked) = (counted.clone(), over.clone(), revoked.clone());
         async move {
             counted.count();
@@ -305,6 +305,6 @@ async fn p1_a_run_without_a_lease_is_dropped_before_it_ends() {
     assert_eq!(answer.json()["error"], "run_revoked");
     assert_eq!(answer.json()["retry_action"], "retry_same_payment");
     assert_eq!((runs.get(), ended.get()), (1, 0));
-    assert_eq!(till.credited().as_deref(), Some("run_revoked"));
-    assert!(till.finished().is_none(), "nothing is released");
+    assert_eq!(double.credited().as_deref(), Some("run_revoked"));
+    assert!(double.finished().is_none(), "nothing is released");
 }

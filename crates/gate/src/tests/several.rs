@@ -20,9 +20,9 @@ fn both_ways(values: &[String]) -> [Ask; 2] {
     [lines, Ask::post("/gen").body("{}").header(("payment-signature", values.join(", ")))]
 }
 
-fn shop(till: &Arc<Double>) -> (App, Runs) {
+fn mounted(double: &Arc<Double>) -> (App, Runs) {
     let runs = Runs::default();
-    (counting(gate(till), &runs), runs)
+    (counting(gate(double), &runs), runs)
 }
 
 fn says(answer: &Answer, status: u16, code: &str, action: &str) {
@@ -38,8 +38,8 @@ async fn equal_values_are_one_payment() {
     let mine = header(&payment());
     for values in [vec![mine.clone(), mine.clone()], vec![mine.clone(), mine.clone(), mine]] {
         for ask in both_ways(&values) {
-            let till = Arc::new(Double::default());
-            let (app, runs) = shop(&till);
+            let double = Arc::new(Double::default());
+            let (app, runs) = mounted(&double);
             let answer = call(&app, ask).await;
             assert_eq!((answer.status, answer.header("payment-state")), (200, Some("delivered")));
             assert_eq!(runs.get(), 1);
@@ -60,11 +60,11 @@ async fn different_ones_that_nobody_knows_are_none() {
         vec![plain],
     ] {
         for ask in both_ways(&values) {
-            let till = Arc::new(Double::default());
-            let (app, runs) = shop(&till);
+            let double = Arc::new(Double::default());
+            let (app, runs) = mounted(&double);
             says(&call(&app, ask).await, 402, "invalid_payload", "pay");
             assert_eq!(runs.get(), 0);
-            assert!(till.log().is_empty(), "nothing is taken");
+            assert!(double.log().is_empty(), "nothing is taken");
         }
     }
 }
@@ -76,11 +76,11 @@ async fn p5_a_pending_one_among_different_ones_is_pending() {
     for others in
         [vec![header(&another(1))], vec![junk.clone()], vec![header(&another(1)), header(&another(2)), junk]]
     {
-        let till = Double::waiting();
-        let (app, runs) = shop(&till);
+        let double = Double::waiting();
+        let (app, runs) = mounted(&double);
         let buying = call(&app, paid("/gen"));
         let repeating = async {
-            till.until(|entry| matches!(entry, Entry::Pay(_))).await;
+            double.until(|entry| matches!(entry, Entry::Pay(_))).await;
             for first in [true, false] {
                 let mut values = others.clone();
                 values.insert(if first { 0 } else { values.len() }, header(&payment()));
@@ -91,7 +91,7 @@ async fn p5_a_pending_one_among_different_ones_is_pending() {
                     assert_eq!(answer.header("x-should-retry"), Some("false"));
                 }
             }
-            till.settlements.add_permits(1);
+            double.settlements.add_permits(1);
         };
         let (bought, ()) = futures::join!(buying, repeating);
         assert_eq!((bought.status, runs.get()), (200, 1));
@@ -100,8 +100,8 @@ async fn p5_a_pending_one_among_different_ones_is_pending() {
 
 #[tokio::test]
 async fn a_settled_one_among_different_ones_is_answered_or_to_be_sent_alone() {
-    let till = Arc::new(Double::default());
-    let (app, runs) = shop(&till);
+    let double = Arc::new(Double::default());
+    let (app, runs) = mounted(&double);
     assert_eq!(call(&app, paid("/gen")).await.status, 200);
     let values = [header(&another(1)), header(&payment())];
     for ask in both_ways(&values) {
@@ -110,26 +110,26 @@ async fn a_settled_one_among_different_ones_is_answered_or_to_be_sent_alone() {
         assert_eq!(answer.json()["transaction"], "0xhash");
         assert_eq!(answer.decoded("payment-response")["transaction"], "0xhash");
     }
-    till.recalls.store(true, Ordering::SeqCst);
+    double.recalls.store(true, Ordering::SeqCst);
     for ask in both_ways(&values) {
         let answer = call(&app, ask).await;
         assert_eq!((answer.status, &answer.body[..]), (200, &b"served"[..]), "it bought this request");
     }
     assert_eq!(runs.get(), 1);
     // Where it is sold no more, or refused by the host, nobody is asked to pay again, either.
-    till.recalls.store(false, Ordering::SeqCst);
+    double.recalls.store(false, Ordering::SeqCst);
     let gone = Ask::post("/gone").header(("payment-signature", values.join(",")));
     says(&call(&app, gone).await, 400, "invalid_payload", "retry_same_payment");
     let bad = Ask::post("/gen").body("a bad one").header(("payment-signature", values.join(",")));
     says(&call(&app, bad).await, 400, "invalid_payload", "retry_same_payment");
 }
 
-/// Each is a read of the books, so not all of many are looked at; and then nobody is
+/// Each is a read of the ledger, so not all of many are looked at; and then nobody is
 /// asked to pay for what may be paid.
 #[tokio::test]
 async fn too_many_different_ones_invite_no_payment() {
-    let till = Arc::new(Double::default());
-    let (app, _) = shop(&till);
+    let double = Arc::new(Double::default());
+    let (app, _) = mounted(&double);
     let values: Vec<_> = (0..9).map(|number| header(&another(number))).collect();
     for ask in both_ways(&values) {
         says(&call(&app, ask).await, 400, "invalid_payload", "retry_same_payment");

@@ -42,8 +42,8 @@ const CATALOGUE: &str = r#"
 "#;
 
 /// A handler that gets the payment.
-fn shop(till: &Arc<Double>, handler: fn(Paid) -> Response<Piped>) -> App {
-    let gate = gate_of(till, Arc::new(Catalogue::from_toml(CATALOGUE).unwrap()));
+fn mounted(double: &Arc<Double>, handler: fn(Paid) -> Response<Piped>) -> App {
+    let gate = gate_of(double, Arc::new(Catalogue::from_toml(CATALOGUE).unwrap()));
     app(gate, move |request: Request<Bytes>| {
         std::future::ready(handler(request.extensions().get::<Paid>().unwrap().clone()))
     })
@@ -71,8 +71,8 @@ fn expected(prompt_tokens: u64, completion_tokens: u64, metered: u64) -> Usage {
 
 #[tokio::test]
 async fn the_last_report_is_booked_with_the_answer() {
-    let till = Arc::new(Double::default());
-    let app = shop(&till, |paid| {
+    let double = Arc::new(Double::default());
+    let app = mounted(&double, |paid| {
         assert_eq!(paid.report_tokens(1, 1).unwrap().units, "0.1", "the least there is");
         let metered = paid.report_tokens(7, 2_000).unwrap();
         Reply::ok().json(&serde_json::json!({ "metered": metered.usdc }))
@@ -80,13 +80,13 @@ async fn the_last_report_is_booked_with_the_answer() {
     let answer = call(&app, request("/chat")).await;
     // 2,007 tokens at 0.0001 USD are 0.2007, rounded up to a tenth.
     assert_eq!(answer.json()["metered"], "300000");
-    assert_eq!(till.finished().unwrap().usage, Some(expected(7, 2_000, 300_000)));
+    assert_eq!(double.finished().unwrap().usage, Some(expected(7, 2_000, 300_000)));
 }
 
 #[tokio::test]
 async fn a_stream_reports_before_its_last_chunk() {
-    let till = Arc::new(Double::default());
-    let app = shop(&till, |paid| {
+    let double = Arc::new(Double::default());
+    let app = mounted(&double, |paid| {
         let words = futures::stream::iter([Bytes::from_static(b"data: hi\n\n")]);
         let bill = futures::stream::once(async move {
             let metered = paid.report_tokens(9, 12_000).unwrap();
@@ -98,20 +98,20 @@ async fn a_stream_reports_before_its_last_chunk() {
     let answer = call(&app, request("/chat")).await;
     assert_eq!(&answer.body[..], b"data: hi\n\ndata: 1.3\n\n");
     // More than was reserved is booked as it is: that is what operators must see.
-    assert_eq!(till.finished().unwrap().usage, Some(expected(9, 12_000, 1_300_000)));
+    assert_eq!(double.finished().unwrap().usage, Some(expected(9, 12_000, 1_300_000)));
 }
 
 #[tokio::test]
 async fn nothing_is_booked_without_a_reserve_or_for_a_failed_run() {
-    let till = Arc::new(Double::default());
-    let app = shop(&till, |paid| {
+    let double = Arc::new(Double::default());
+    let app = mounted(&double, |paid| {
         assert_eq!(paid.report_tokens(1, 1), Err(UsageError::NoReserve));
         Reply::ok().empty()
     });
     assert_eq!(call(&app, request("/flat")).await.status, 200);
-    assert_eq!(till.finished().unwrap().usage, None);
+    assert_eq!(double.finished().unwrap().usage, None);
     let failing = Arc::new(Double::default());
-    let app = shop(&failing, |paid| {
+    let app = mounted(&failing, |paid| {
         assert_eq!(paid.report_tokens(u64::MAX, u64::MAX), Err(UsageError::OutOfRange));
         assert_eq!(paid.report_tokens(u64::MAX >> 4, 0), Err(UsageError::OutOfRange));
         paid.report_tokens(1, 1).unwrap();

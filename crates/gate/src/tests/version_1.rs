@@ -28,9 +28,9 @@ fn in_version_1(payment: &Value) -> Ask {
     ask(&[("x-payment", encoded(&first(payment)))])
 }
 
-fn shop(till: &Arc<Double>) -> (App, Runs) {
+fn mounted(double: &Arc<Double>) -> (App, Runs) {
     let runs = Runs::default();
-    (counting(gate(till), &runs), runs)
+    (counting(gate(double), &runs), runs)
 }
 
 fn says(answer: &Answer, status: u16, code: &str) {
@@ -41,8 +41,8 @@ fn says(answer: &Answer, status: u16, code: &str) {
 
 #[tokio::test]
 async fn a_payment_of_version_1_is_served_and_its_receipt_is_in_version_1() {
-    let till = Arc::new(Double::default());
-    let app = app(gate(&till), |request| async move {
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), |request| async move {
         assert!(request.headers().get("x-payment").is_none(), "nobody behind the gate needs it");
         Reply::ok().header("x-payment-response", "forged").body("served")
     });
@@ -58,13 +58,13 @@ async fn a_payment_of_version_1_is_served_and_its_receipt_is_in_version_1() {
         assert_eq!(receipt[name], value, "{name}");
     }
     assert_eq!(answer.decoded("payment-response")["network"], "eip155:8453");
-    let [Entry::Pay(sale), ..] = &till.log()[..] else { panic!("{:?}", till.log()) };
+    let [Entry::Pay(sale), ..] = &double.log()[..] else { panic!("{:?}", double.log()) };
     assert_eq!((sale.identifier, sale.malformed), (None, None), "version 1 names no purchase");
 }
 
 #[tokio::test]
 async fn who_pays_in_version_2_reads_no_other_header() {
-    let (app, _) = shop(&Arc::new(Double::default()));
+    let (app, _) = mounted(&Arc::new(Double::default()));
     let answer = call(&app, paid("/gen")).await;
     assert_eq!((answer.status, answer.header("x-payment-response")), (200, None));
 }
@@ -72,8 +72,8 @@ async fn who_pays_in_version_2_reads_no_other_header() {
 /// P1: in whichever version it is sent, it is the payment that was brought before.
 #[tokio::test]
 async fn one_authorization_in_both_versions_runs_once() {
-    let till = Arc::new(Double::default());
-    let (app, runs) = shop(&till);
+    let double = Arc::new(Double::default());
+    let (app, runs) = mounted(&double);
     let (one, other) = futures::join!(call(&app, in_version_1(&payment())), call(&app, paid("/gen")));
     assert_eq!((one.status, other.status, runs.get()), (200, 200, 1));
     assert_eq!(one.body, other.body);
@@ -83,8 +83,8 @@ async fn one_authorization_in_both_versions_runs_once() {
 async fn one_payment_in_both_headers_is_one() {
     let (old, new) = (encoded(&first(&payment())), signed(&payment()).1);
     for (signature, x_payment) in [(&new, &old), (&new, &new), (&old, &old)] {
-        let till = Arc::new(Double::default());
-        let (app, runs) = shop(&till);
+        let double = Arc::new(Double::default());
+        let (app, runs) = mounted(&double);
         let both = ask(&[("payment-signature", signature.clone()), ("x-payment", x_payment.clone())]);
         let answer = call(&app, both).await;
         assert_eq!((answer.status, runs.get()), (200, 1), "{:?}", answer.body);
@@ -97,8 +97,8 @@ async fn one_payment_in_both_headers_is_one() {
 #[tokio::test]
 async fn junk_in_version_1s_header_says_nothing() {
     for junk in ["", "token", "a b, c", "e30=", &encoded(&json!({"x402Version": 1}))] {
-        let till = Arc::new(Double::default());
-        let (app, runs) = shop(&till);
+        let double = Arc::new(Double::default());
+        let (app, runs) = mounted(&double);
         let both = ask(&[("payment-signature", signed(&payment()).1), ("x-payment", junk.to_owned())]);
         assert_eq!((call(&app, both).await.status, runs.get()), (200, 1), "{junk:?}");
     }
@@ -107,8 +107,8 @@ async fn junk_in_version_1s_header_says_nothing() {
 /// A proxy, or a server behind another gate, could each read another one.
 #[tokio::test]
 async fn different_payments_in_both_headers_are_none() {
-    let till = Arc::new(Double::default());
-    let (app, runs) = shop(&till);
+    let double = Arc::new(Double::default());
+    let (app, runs) = mounted(&double);
     let cases = [
         [("payment-signature", signed(&payment()).1), ("x-payment", encoded(&first(&another(1))))],
         [("payment-signature", signed(&payment()).1), ("x-payment", signed(&another(1)).1)],
@@ -116,7 +116,7 @@ async fn different_payments_in_both_headers_are_none() {
     ];
     for lines in &cases {
         says(&call(&app, ask(lines)).await, 402, "invalid_payload");
-        assert!(till.log().is_empty() && runs.get() == 0, "nothing is taken");
+        assert!(double.log().is_empty() && runs.get() == 0, "nothing is taken");
     }
     // P5: one of them is on record, and is settled.
     assert_eq!(call(&app, paid("/gen")).await.status, 200);
@@ -139,18 +139,18 @@ async fn p5_a_payment_in_the_other_versions_header_is_refused_unless_it_is_on_re
             ask(&[("x-payment", signed(&payment()).1)]),
         ]
     };
-    let till = Double::waiting();
-    let (app, runs) = shop(&till);
+    let double = Double::waiting();
+    let (app, runs) = mounted(&double);
     for request in misplaced() {
         says(&call(&app, request).await, 402, "invalid_x402_version");
     }
     let buying = call(&app, in_version_1(&payment()));
     let repeating = async {
-        till.until(|entry| matches!(entry, Entry::Pay(_))).await;
+        double.until(|entry| matches!(entry, Entry::Pay(_))).await;
         for request in misplaced() {
             says(&call(&app, request).await, 503, "settlement_pending");
         }
-        till.settlements.add_permits(1);
+        double.settlements.add_permits(1);
     };
     let (bought, ()) = futures::join!(buying, repeating);
     assert_eq!((bought.status, runs.get()), (200, 1));
@@ -172,25 +172,25 @@ async fn what_is_no_payment_of_version_1_gets_a_fresh_offer() {
         ("A".repeat(HEADER_BYTES_MAX + 4), "invalid_payload"),
         ("not base64!".to_owned(), "invalid_payload"),
     ] {
-        let till = Arc::new(Double::default());
-        let (app, _) = shop(&till);
+        let double = Arc::new(Double::default());
+        let (app, _) = mounted(&double);
         let answer = call(&app, ask(&[("x-payment", header)])).await;
         says(&answer, 402, code);
         let body = answer.json();
         assert_eq!((&body["x402Version"], &body["error"]), (&json!(1), &json!(code)));
         assert_eq!(answer.decoded("payment-required")["accepts"][0]["amount"], "12000");
-        assert!(till.log().is_empty());
+        assert!(double.log().is_empty());
     }
 }
 
 /// P5, as version 1 reads it.
 #[tokio::test]
 async fn who_paid_in_version_1_hears_in_it_that_the_outcome_is_open() {
-    let till = Double::waiting();
-    let (app, _) = shop(&till);
+    let double = Double::waiting();
+    let (app, _) = mounted(&double);
     let buying = call(&app, in_version_1(&payment()));
     let repeating = async {
-        till.until(|entry| matches!(entry, Entry::Pay(_))).await;
+        double.until(|entry| matches!(entry, Entry::Pay(_))).await;
         let large = ask(&[("x-payment", encoded(&first(&payment())))]).body("x".repeat(2_000));
         let answer = call(&app, large).await;
         says(&answer, 503, "settlement_pending");
@@ -201,10 +201,10 @@ async fn who_paid_in_version_1_hears_in_it_that_the_outcome_is_open() {
         );
         assert_eq!(receipt["transaction"], "0xfeed");
         assert!(answer.header("payment-required").is_none());
-        till.settlements.add_permits(2);
+        double.settlements.add_permits(2);
     };
     futures::join!(buying, repeating);
-    till.recalls.store(true, Ordering::SeqCst);
+    double.recalls.store(true, Ordering::SeqCst);
     let again = call(&app, in_version_1(&payment())).await;
     assert_eq!((again.status, &again.body[..]), (200, &b"served"[..]));
 }

@@ -107,7 +107,7 @@ pub(crate) struct SqliteBackend {
     connect: Option<Box<SqliteConnectOptions>>,
 }
 
-/// The books hold answers and the keys of kept ones: nobody else on this machine may read them,
+/// The ledger holds answers and the keys of kept ones: nobody else on this machine may read them,
 /// whatever the umask. SQLite gives its log the mode of the database. A file that is there keeps its
 /// own: its mode is the operator's.
 fn create_private(path: &Path) -> Result<(), LedgerError> {

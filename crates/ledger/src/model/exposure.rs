@@ -278,7 +278,7 @@ impl Database {
         funding
     }
 
-    /// After the cost is in the books.
+    /// After the cost is in the ledger.
     pub(super) fn settle_up(&mut self, id: &PaymentId) {
         let over = self.get(id).is_ok_and(|row| row.payment.state.is_final());
         if !self.all_booked(id) {

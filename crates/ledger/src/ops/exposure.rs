@@ -352,7 +352,7 @@ pub(crate) fn native(value: u64) -> i64 {
     i64::try_from(value.min(NATIVE_MAX)).unwrap_or(i64::MAX)
 }
 
-/// A reservation of whose payment every attempt's cost is in the books.
+/// A reservation of whose payment every attempt's cost is in the ledger.
 const DELETE_BOOKED: &str = "DELETE FROM reservations WHERE payment = $1 AND ($2 OR NOT EXISTS \
     (SELECT 1 FROM attempt_payments l JOIN attempts a ON a.id = l.attempt \
      LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx WHERE l.payment = $1 AND c.tx IS NULL))";

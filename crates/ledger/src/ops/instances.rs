@@ -32,7 +32,7 @@ impl Ledger {
         .await
     }
 
-    /// Handler runs that this instance has under way, by the books: a run that
+    /// Handler runs that this instance has under way, by the ledger: a run that
     /// nobody in the process works on became nobody's when a commit's answer was lost.
     pub async fn running(&self) -> Result<Vec<(PaymentId, u32)>, LedgerError> {
         let me = self.me();

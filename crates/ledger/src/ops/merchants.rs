@@ -157,7 +157,7 @@ impl Ledger {
         .await
     }
 
-    /// Tellings that this instance has under way, by the books: one that nobody
+    /// Tellings that this instance has under way, by the ledger: one that nobody
     /// in the process holds got lost with a commit's answer.
     pub async fn merchant_answers_begun(&self) -> Result<Vec<(PaymentId, String)>, LedgerError> {
         let me = self.me();

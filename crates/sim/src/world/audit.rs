@@ -89,7 +89,7 @@ pub(crate) struct Auditor {
     pub(crate) granted: u64,
     /// Solana payments whose transaction failed because earlier ones took the money.
     pub(crate) uncovered: Vec<usize>,
-    /// When each transaction's cost got into the books.
+    /// When each transaction's cost got into the ledger.
     pub(crate) booked: BTreeMap<String, u64>,
     verdicts: BTreeMap<usize, PaymentState>,
     runs_begun: u64,

@@ -29,7 +29,7 @@ pub(crate) struct Told {
 pub(crate) struct Asked {
     calls: u64,
     at_ms: u64,
-    /// Whether the books said that a merchant was told.
+    /// Whether the ledger said that a merchant was told.
     told: bool,
 }
 
@@ -95,7 +95,7 @@ impl World {
     }
 
     /// A server heard `success: true`, and runs a handler: once, and once more if
-    /// the process died, or lost its lease, before the books said so.
+    /// the process died, or lost its lease, before the ledger said so.
     pub(crate) fn audit_heard(&mut self, link: &Arc<Link>, sale: &Sale<'_>) {
         let key = sale.client.key;
         let Some(payment) = self.row(key) else {

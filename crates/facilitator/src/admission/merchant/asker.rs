@@ -10,7 +10,7 @@ use crate::in_flight::places::Places;
 /// A foreign server and whom it sells for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asker {
-    /// The merchant's name in the books.
+    /// The merchant's name in the ledger.
     pub merchant: String,
     /// Where the server calls from.
     pub caller: Caller,

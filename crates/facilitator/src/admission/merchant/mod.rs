@@ -26,15 +26,15 @@ use tokio::time::Instant;
 use crate::admission::answer::Holder;
 use crate::admission::claim::Sold;
 use crate::admission::decision::{Claimed, NotTaken, Stop};
-use crate::admission::news::News;
+use crate::admission::pipeline::{Admission, Asking};
 use crate::admission::repeats::NAMES_ANOTHER;
-use crate::admission::way::{Asking, Way};
+use crate::admission::updates::Updates;
 use crate::api::receipts::{pending_receipt, receipt, reject};
 use crate::api::{PayOutcome, Rejection};
 use crate::chain::Verified;
-use crate::in_flight::notices::Notice;
+use crate::in_flight::entries::PaymentEntry;
 use crate::in_flight::places::{NoPlace, Place, Presented};
-use crate::in_flight::turn::NotNow;
+use crate::in_flight::single_flight::NotNow;
 use crate::network::configured::ConfiguredNetwork;
 use crate::{Caller, Inner};
 
@@ -42,7 +42,7 @@ use answers::{copy_too_many, crowded, duplicate_of, ended_of, ledger_trouble, of
 pub use asker::Asker;
 pub(crate) use asker::Merchants;
 pub use telling::Telling;
-use telling::Turn;
+use telling::TellingOutcome;
 use terms::Bound;
 
 /// The answer to `/settle`.
@@ -68,7 +68,7 @@ struct Question {
     holder: Holder,
     bound: Bound,
     identifier: Result<Option<IdentifierHash>, Rejection>,
-    notice: Arc<Notice>,
+    entry: Arc<PaymentEntry>,
     until: Instant,
 }
 
@@ -78,7 +78,7 @@ impl Question {
         Self {
             caller: *caller,
             bound: Bound::of(merchant, &request.payment_requirements, &holder.key),
-            notice: inner.in_flight.notice(holder.key),
+            entry: inner.in_flight.entry(holder.key),
             identifier: identifier_of(request),
             until: Instant::now() + inner.limits.pending_wait,
             merchant: merchant.clone(),
@@ -86,20 +86,20 @@ impl Question {
         }
     }
 
-    /// The way of its payment, which nothing is known of yet.
-    fn way<A: Asking>(
+    /// The admission of its payment, which nothing is known of yet.
+    fn admission<A: Asking>(
         &self,
         inner: &Arc<Inner>,
         net: Arc<ConfiguredNetwork>,
         payment: Verified,
         asking: A,
-    ) -> Way<A> {
-        let (inner, notice) = (Arc::clone(inner), Arc::clone(&self.notice));
-        Way { inner, net, payment, asking, notice, until: self.until }
+    ) -> Admission<A> {
+        let (inner, entry) = (Arc::clone(inner), Arc::clone(&self.entry));
+        Admission { inner, net, payment, asking, entry, until: self.until }
     }
 
-    fn news(&self) -> News {
-        News::of(&self.notice, self.until)
+    fn updates(&self) -> Updates {
+        Updates::of(&self.entry, self.until)
     }
 
     /// Whether what is on record is this payment, of this merchant, for this sale.
@@ -119,7 +119,7 @@ impl Asking for Settling {
     type Priced = NewClaim;
     type Taken = Claimed;
 
-    const TAKES_TURNS: bool = true;
+    const IS_SINGLE_FLIGHT: bool = true;
 
     fn caller(&self) -> Caller {
         self.0.caller
@@ -129,8 +129,8 @@ impl Asking for Settling {
         self.0.identifier.clone().map(|_| ())
     }
 
-    async fn price(way: &Way<Self>) -> Result<NewClaim, Stop> {
-        let Way { inner, net, payment, asking: Self(question), .. } = way;
+    async fn price(admission: &Admission<Self>) -> Result<NewClaim, Stop> {
+        let Admission { inner, net, payment, asking: Self(question), .. } = admission;
         let gas = inner.covers_cost(net, payment)?;
         let sold = Sold {
             origin: Origin::Merchant(question.merchant.clone()),
@@ -148,15 +148,15 @@ impl Asking for Settling {
 
     /// Who sends no request body repeats no call.
     async fn from_earlier(
-        _: &Way<Self>,
+        _: &Admission<Self>,
         _: &NewClaim,
         _: Option<&Rejection>,
     ) -> Result<Option<Claimed>, Stop> {
         Ok(None)
     }
 
-    async fn take(way: &Way<Self>, draft: &NewClaim) -> Result<Claimed, NotTaken> {
-        way.claim(draft, way.until).await
+    async fn take(admission: &Admission<Self>, draft: &NewClaim) -> Result<Claimed, NotTaken> {
+        admission.claim(draft, admission.until).await
     }
 
     /// Whatever is no payment is said with `success: false`, which servers hand on as 402.
@@ -189,9 +189,9 @@ impl Inner {
             Ok(place) => place,
             Err(none) => return self.no_place(&network, &question, none).await.into(),
         };
-        let way = question.way(self, net, payment, Settling(Arc::clone(&question)));
+        let admission = question.admission(self, net, payment, Settling(Arc::clone(&question)));
         // Detached, so that a server that hangs up cannot strand a claim.
-        let rejection = match way.detached().await {
+        let rejection = match admission.detached().await {
             Ok(Claimed::Known(known)) => return self.settle_known(known.payment, &question).await,
             Ok(Claimed::Named | Claimed::Crowded(_)) => {
                 reject(ErrorCode::RequestMismatch, NAMES_ANOTHER).of(question.holder.payer.clone())
@@ -213,7 +213,7 @@ impl Inner {
     fn place_of(&self, question: &Question) -> Result<Place, NoPlace> {
         let holder = &question.holder;
         let has_history = self.strangers.has_history(holder.signer());
-        let presented = Presented { key: holder.seat(), has_history, is_signed: holder.is_signed };
+        let presented = Presented { key: holder.share_key(), has_history, is_signed: holder.is_signed };
         self.merchants.places(&question.merchant).enter(&presented, question.caller)
     }
 
@@ -222,7 +222,7 @@ impl Inner {
             NoPlace::Copies => {
                 let holder = &question.holder;
                 let receipt = match holder.is_signed {
-                    true => self.glimpse(&holder.key).await,
+                    true => self.peek(&holder.key).await,
                     false => None,
                 };
                 receipt.unwrap_or_else(|| self.refused(network, &copy_too_many(&holder.payer)))
@@ -233,7 +233,7 @@ impl Inner {
 
     /// Waits for a verdict, and for whoever is being told of it just now.
     async fn answer_merchant(self: &Arc<Self>, mut known: Payment, question: &Question) -> SettleAnswer {
-        let mut news = question.news();
+        let mut updates = question.updates();
         loop {
             if known.state == PaymentState::Settled {
                 self.strangers.settled(&known.payer);
@@ -244,21 +244,21 @@ impl Inner {
                     return owed_of(&known).into();
                 }
                 PaymentState::Settled => match self.ask_to_tell(&known).await {
-                    Turn::Tell(telling) => {
+                    TellingOutcome::Tell(telling) => {
                         return SettleAnswer { response: receipt(&known), telling: Some(telling) };
                     }
-                    Turn::Told => return duplicate_of(&known).into(),
-                    Turn::Wait => {}
+                    TellingOutcome::Told => return duplicate_of(&known).into(),
+                    TellingOutcome::Wait => {}
                 },
                 PaymentState::Refused | PaymentState::Expired => return ended_of(&known).into(),
             }
-            if news.is_over() {
+            if updates.is_over() {
                 return match self.pending(&known).await {
                     PayOutcome::Pending { receipt, .. } => receipt.into(),
                     _ => pending_receipt(&known).into(),
                 };
             }
-            known = news.next(self, known).await;
+            known = updates.next(self, known).await;
         }
     }
 }

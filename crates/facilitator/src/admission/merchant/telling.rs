@@ -72,7 +72,7 @@ impl std::fmt::Debug for Telling {
 }
 
 /// What becomes of an asker who found the payment settled.
-pub(super) enum Turn {
+pub(super) enum TellingOutcome {
     /// It may be told.
     Tell(Telling),
     /// Somebody else is told just now, or the ledger does not answer.
@@ -84,22 +84,22 @@ pub(super) enum Turn {
 impl Inner {
     /// Detached: an asker that hangs up while the ledger commits drops the
     /// right, and must not leave it with nobody.
-    pub(super) async fn ask_to_tell(self: &Arc<Self>, known: &Payment) -> Turn {
+    pub(super) async fn ask_to_tell(self: &Arc<Self>, known: &Payment) -> TellingOutcome {
         if known.merchant_answer_at_ms.is_some() {
-            return Turn::Told;
+            return TellingOutcome::Told;
         }
         let (inner, id) = (Arc::clone(self), known.id.clone());
         let asked = self.drivers.spawn_on(async move { inner.begin_telling(&id).await }, &self.runtime);
         asked.await.unwrap_or_else(|error| {
             tracing::error!(%error, "telling task failed");
-            Turn::Wait
+            TellingOutcome::Wait
         })
     }
 
-    async fn begin_telling(self: &Arc<Self>, id: &PaymentId) -> Turn {
+    async fn begin_telling(self: &Arc<Self>, id: &PaymentId) -> TellingOutcome {
         // Registered before the ledger is asked, so that the sweep can tell a
         // telling that somebody holds from one that got lost.
-        let Some(running) = self.tellings.begin(id) else { return Turn::Wait };
+        let Some(running) = self.tellings.begin(id) else { return TellingOutcome::Wait };
         let holder = hex::encode(self.context.random.draw());
         let until = self.context.lease_left().map(|left| Instant::now() + left);
         failpoint::hit("before_merchant_answer").await;
@@ -110,21 +110,21 @@ impl Inner {
         let home = Some((Arc::clone(self), running));
         let telling = Telling { payment: id.clone(), holder, given: false, revoked, until, home };
         match begun {
-            Ok(MerchantAnswer::Begun { .. }) => Turn::Tell(telling),
-            Ok(MerchantAnswer::Busy) => telling.never(Turn::Wait),
-            Ok(MerchantAnswer::Told) => telling.never(Turn::Told),
+            Ok(MerchantAnswer::Begun { .. }) => TellingOutcome::Tell(telling),
+            Ok(MerchantAnswer::Busy) => telling.never(TellingOutcome::Wait),
+            Ok(MerchantAnswer::Told) => telling.never(TellingOutcome::Told),
             // It may stand there: dropping it takes it back.
-            Err(LedgerError::CommitUnknown(_)) => Turn::Wait,
+            Err(LedgerError::CommitUnknown(_)) => TellingOutcome::Wait,
             Err(error) => {
                 trouble::note(Trouble::Ledger, "", &error);
-                telling.never(Turn::Wait)
+                telling.never(TellingOutcome::Wait)
             }
         }
     }
 
     /// In the background, on the runtime that ends last: the answer need not
-    /// wait for the books. Tried until the ledger answers; a process that dies
-    /// before has told nobody, as far as the books know.
+    /// wait for the ledger. Tried until the ledger answers; a process that dies
+    /// before has told nobody, as far as the ledger knows.
     fn end_telling(self: Arc<Self>, id: PaymentId, holder: String, end: MerchantAnswerEnd, running: Running) {
         let (drivers, runtime) = (self.drivers.clone(), self.runtime.clone());
         drivers.spawn_on(
@@ -157,7 +157,7 @@ impl Inner {
         }
     }
 
-    /// Ends tellings that the books show under way here and nobody holds: their
+    /// Ends tellings that the ledger shows under way here and nobody holds: their
     /// begin's answer was lost, and nothing was said.
     pub(crate) async fn sweep_tellings(self: &Arc<Self>) -> Result<(), LedgerError> {
         for (id, holder) in self.context.ledger.merchant_answers_begun().await? {
@@ -172,8 +172,8 @@ impl Inner {
 
 impl Telling {
     /// There is nothing to end.
-    fn never(mut self, turn: Turn) -> Turn {
+    fn never(mut self, outcome: TellingOutcome) -> TellingOutcome {
         self.home = None;
-        turn
+        outcome
     }
 }

@@ -18,7 +18,7 @@ use super::answers::{copy_too_many, crowded, duplicate, ended, owed, pending, un
 use super::{Asker, Question, refusal_in};
 use crate::admission::answer::Holder;
 use crate::admission::decision::{Held, NotTaken, Stop};
-use crate::admission::way::{Asking, Way};
+use crate::admission::pipeline::{Admission, Asking};
 use crate::api::Rejection;
 use crate::chain::{CheckError, Verified};
 use crate::in_flight::places::{NoPlace, Place};
@@ -26,7 +26,7 @@ use crate::metrics::trouble::{self, Trouble};
 use crate::network::configured::ConfiguredNetwork;
 use crate::{Caller, Inner};
 
-/// `/verify` of one payment: the way of `/settle` without the claim.
+/// `/verify` of one payment: the order of `/settle` without the claim.
 #[derive(Clone)]
 struct Checking(Arc<Question>);
 
@@ -37,7 +37,7 @@ impl Asking for Checking {
     type Taken = Held;
 
     /// Each asker gets a lease of its own, or none.
-    const TAKES_TURNS: bool = false;
+    const IS_SINGLE_FLIGHT: bool = false;
 
     fn caller(&self) -> Caller {
         self.0.caller
@@ -47,18 +47,22 @@ impl Asking for Checking {
         self.0.identifier.clone().map(|_| ())
     }
 
-    async fn price(way: &Way<Self>) -> Result<Amount, Stop> {
-        Ok(way.inner.covers_cost(&way.net, &way.payment)?)
+    async fn price(admission: &Admission<Self>) -> Result<Amount, Stop> {
+        Ok(admission.inner.covers_cost(&admission.net, &admission.payment)?)
     }
 
-    async fn from_earlier(_: &Way<Self>, _: &Amount, _: Option<&Rejection>) -> Result<Option<Held>, Stop> {
+    async fn from_earlier(
+        _: &Admission<Self>,
+        _: &Amount,
+        _: Option<&Rejection>,
+    ) -> Result<Option<Held>, Stop> {
         Ok(None)
     }
 
     /// The chain's check, and one commit: nothing is claimed, so no deadline is read, and
     /// nobody waits for room.
-    async fn take(way: &Way<Self>, gas: &Amount) -> Result<Held, NotTaken> {
-        let Way { inner, net, payment, asking: Self(question), .. } = way;
+    async fn take(admission: &Admission<Self>, gas: &Amount) -> Result<Held, NotTaken> {
+        let Admission { inner, net, payment, asking: Self(question), .. } = admission;
         let reserve = inner.has_room(net, payment, *gas).await?;
         match inner.view_in_time(net, payment, question.caller).await {
             Ok(view) => {
@@ -104,8 +108,8 @@ impl Inner {
         };
         let question = Arc::new(Question::new(self, request, Holder::of(&payment), asker));
         let _place = self.place_to_verify(&question)?;
-        let way = question.way(self, net, payment, Checking(Arc::clone(&question)));
-        match way.decide().await {
+        let admission = question.admission(self, net, payment, Checking(Arc::clone(&question)));
+        match admission.decide().await {
             Ok(Held::Known(known)) => self.verify_known(known.payment, &question).await,
             Ok(Held::Held) => Ok(question.holder.payer.clone()),
             Err(stop) => Err(refusal_in(stop, ErrorCode::UnexpectedVerifyError)),
@@ -163,7 +167,7 @@ impl Inner {
     /// is a verdict it waits, as `/settle` does.
     async fn verify_known(&self, mut known: Payment, question: &Question) -> Result<String, Rejection> {
         let mine = question.is_about(&known);
-        let mut news = question.news();
+        let mut updates = question.updates();
         loop {
             match known.state {
                 PaymentState::Claimed | PaymentState::Recorded if !mine => return Err(pending(&known.payer)),
@@ -177,10 +181,10 @@ impl Inner {
                 },
                 PaymentState::Refused | PaymentState::Expired => return Err(ended(&known)),
             }
-            if news.is_over() {
+            if updates.is_over() {
                 return Err(pending(&known.payer));
             }
-            known = news.next(self, known).await;
+            known = updates.next(self, known).await;
         }
     }
 

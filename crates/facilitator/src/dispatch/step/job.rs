@@ -175,7 +175,7 @@ impl State {
         }
     }
 
-    /// Its reservation went into the books with what it burnt.
+    /// Its reservation went into the ledger with what it burnt.
     pub(super) fn failed(&mut self, payment: &PaymentId, transaction: String) {
         let Some(job) = self.jobs.get_mut(payment) else { return };
         job.failed.insert(transaction);

@@ -145,7 +145,7 @@ pub(crate) enum Event {
     Unwell {
         payment: PaymentId,
     },
-    /// An attempt was included and failed, and what it burnt is in the books.
+    /// An attempt was included and failed, and what it burnt is in the ledger.
     Failed {
         payment: PaymentId,
         transaction: String,

@@ -57,7 +57,7 @@ fn shut(retry_after_seconds: u64, reason: &'static str) -> NothingToOffer {
     NothingToOffer { retry_after_seconds, closed: closed.to_vec() }
 }
 
-struct Shop {
+struct Fixture {
     networks: Vec<Arc<ConfiguredNetwork>>,
     rates: Arc<Rates>,
 }
@@ -120,17 +120,17 @@ fn limits() -> ExposureLimits {
     }
 }
 
-impl Shop {
+impl Fixture {
     fn open() -> Self {
         let rates = Arc::<Rates>::default();
         let networks = vec![
             net(Network::BASE, json!({"name": "USD Coin", "version": "2"}), &rates),
             net(Network::SOLANA, json!({"feePayer": "2wKupLR9q6wXYppw8Gr2NvWxKBUqm4PPJKkQfoxHDBg4"}), &rates),
         ];
-        let shop = Self { networks, rates };
-        shop.tariff(0, 1, 3_938, NOW);
-        shop.tariff(1, 1, 1_500, NOW);
-        shop
+        let fixture = Self { networks, rates };
+        fixture.tariff(0, 1, 3_938, NOW);
+        fixture.tariff(1, 1, 1_500, NOW);
+        fixture
     }
 
     fn tariff(&self, net: usize, number: i64, gas: u64, created_at_ms: i64) {
@@ -215,10 +215,10 @@ fn solana(amount: u64) -> (String, u64) {
 
 #[tokio::test]
 async fn p6_an_offer_carries_a_word_that_comes_back_as_an_identifier() {
-    let shop = Shop::open();
+    let fixture = Fixture::open();
     let resource = ResourceRef { url: "https://api.test/gen", description: None, mime_type: None };
     let mut out = Vec::new();
-    write_offer(&shop.networks, NOW, Amount::new(10_000), resource, "pay", WORD, &mut out).unwrap();
+    write_offer(&fixture.networks, NOW, Amount::new(10_000), resource, "pay", WORD, &mut out).unwrap();
     let required: PaymentRequired = serde_json::from_slice(&out).unwrap();
     // As an official client: one of `accepts`, and the extensions whole.
     let payment = PaymentPayload {
@@ -237,64 +237,68 @@ async fn p6_an_offer_carries_a_word_that_comes_back_as_an_identifier() {
 
 #[tokio::test]
 async fn the_next_402_shows_a_changed_tariff_and_no_other() {
-    let shop = Shop::open();
-    assert_eq!(shop.amounts(NOW), [base(13_938), solana(11_500)]);
-    assert_eq!(shop.amounts(NOW), [base(13_938), solana(11_500)], "prepared once, the same again");
-    shop.tariff(0, 2, 5_000, NOW + 1_000);
-    assert_eq!(shop.amounts(NOW + 1_000), [base(15_000), solana(11_500)]);
-    shop.tariff(1, 2, 1_400, NOW + 2_000);
-    assert_eq!(shop.amounts(NOW + 2_000), [base(15_000), solana(11_400)]);
-    shop.tariff(0, 3, 3_938, NOW + 3_000);
-    assert_eq!(shop.amounts(NOW + 3_000), [base(13_938), solana(11_400)], "back to an earlier surcharge");
+    let fixture = Fixture::open();
+    assert_eq!(fixture.amounts(NOW), [base(13_938), solana(11_500)]);
+    assert_eq!(fixture.amounts(NOW), [base(13_938), solana(11_500)], "prepared once, the same again");
+    fixture.tariff(0, 2, 5_000, NOW + 1_000);
+    assert_eq!(fixture.amounts(NOW + 1_000), [base(15_000), solana(11_500)]);
+    fixture.tariff(1, 2, 1_400, NOW + 2_000);
+    assert_eq!(fixture.amounts(NOW + 2_000), [base(15_000), solana(11_400)]);
+    fixture.tariff(0, 3, 3_938, NOW + 3_000);
+    assert_eq!(fixture.amounts(NOW + 3_000), [base(13_938), solana(11_400)], "back to an earlier surcharge");
 }
 
 #[tokio::test]
 async fn a_stale_tariff_is_not_offered_however_well_prepared() {
-    let shop = Shop::open();
+    let fixture = Fixture::open();
     let stale = NOW + i64::try_from(AGE_MAX_SECONDS).unwrap() * 1_000 + 1;
-    assert_eq!(shop.amounts(stale - 1), [base(13_938), solana(11_500)]);
-    shop.tariff(1, 2, 1_500, stale);
-    assert_eq!(shop.amounts(stale), [solana(11_500)], "the same surcharge under a fresh tariff is offered");
-    let shop = Shop::open();
-    assert_eq!(shop.amounts(NOW).len(), 2);
-    assert_eq!(shop.text(10_000, "/", stale), Err(shut(5, "no_tariff")));
+    assert_eq!(fixture.amounts(stale - 1), [base(13_938), solana(11_500)]);
+    fixture.tariff(1, 2, 1_500, stale);
+    assert_eq!(
+        fixture.amounts(stale),
+        [solana(11_500)],
+        "the same surcharge under a fresh tariff is offered"
+    );
+    let fixture = Fixture::open();
+    assert_eq!(fixture.amounts(NOW).len(), 2);
+    assert_eq!(fixture.text(10_000, "/", stale), Err(shut(5, "no_tariff")));
 }
 
 #[tokio::test]
 async fn a_network_that_closes_is_not_offered_and_comes_back() {
-    let shop = Shop::open();
-    assert_eq!(shop.amounts(NOW).len(), 2);
-    shop.rates.missing.store(true, Ordering::SeqCst);
-    assert_eq!(shop.text(10_000, "/", NOW), Err(shut(5, "no_rate")));
-    shop.rates.missing.store(false, Ordering::SeqCst);
-    assert_eq!(shop.amounts(NOW), [base(13_938), solana(11_500)]);
-    shop.tariff(0, 2, 1_000_001, NOW + 1);
-    assert_eq!(shop.amounts(NOW + 1), [solana(11_500)], "above the ceiling");
-    shop.tariff(0, 3, 3_938, NOW + 2);
-    shop.networks[1].spending.add(Amount::new(1_000_000));
-    assert_eq!(shop.amounts(NOW + 2), [base(13_938)], "the day's costs are at their ceiling");
-    shop.networks[0].spending.add(Amount::new(1_000_000));
-    assert_eq!(shop.text(10_000, "/", NOW + 2), Err(shut(60, "spent_ceiling")));
+    let fixture = Fixture::open();
+    assert_eq!(fixture.amounts(NOW).len(), 2);
+    fixture.rates.missing.store(true, Ordering::SeqCst);
+    assert_eq!(fixture.text(10_000, "/", NOW), Err(shut(5, "no_rate")));
+    fixture.rates.missing.store(false, Ordering::SeqCst);
+    assert_eq!(fixture.amounts(NOW), [base(13_938), solana(11_500)]);
+    fixture.tariff(0, 2, 1_000_001, NOW + 1);
+    assert_eq!(fixture.amounts(NOW + 1), [solana(11_500)], "above the ceiling");
+    fixture.tariff(0, 3, 3_938, NOW + 2);
+    fixture.networks[1].spending.add(Amount::new(1_000_000));
+    assert_eq!(fixture.amounts(NOW + 2), [base(13_938)], "the day's costs are at their ceiling");
+    fixture.networks[0].spending.add(Amount::new(1_000_000));
+    assert_eq!(fixture.text(10_000, "/", NOW + 2), Err(shut(60, "spent_ceiling")));
 }
 
 /// Who is new finds the network that takes them first, and who is not finds both.
 #[tokio::test]
 async fn a_network_where_strangers_wait_is_offered_behind_the_others() {
-    let shop = Shop::open();
-    shop.networks[0].strangers_wait.store(true, Ordering::SeqCst);
-    assert_eq!(shop.amounts(NOW), [solana(11_500), base(13_938)]);
-    shop.networks[1].strangers_wait.store(true, Ordering::SeqCst);
-    assert_eq!(shop.amounts(NOW), [base(13_938), solana(11_500)]);
-    shop.networks[0].strangers_wait.store(false, Ordering::SeqCst);
-    assert_eq!(shop.amounts(NOW), [base(13_938), solana(11_500)]);
+    let fixture = Fixture::open();
+    fixture.networks[0].strangers_wait.store(true, Ordering::SeqCst);
+    assert_eq!(fixture.amounts(NOW), [solana(11_500), base(13_938)]);
+    fixture.networks[1].strangers_wait.store(true, Ordering::SeqCst);
+    assert_eq!(fixture.amounts(NOW), [base(13_938), solana(11_500)]);
+    fixture.networks[0].strangers_wait.store(false, Ordering::SeqCst);
+    assert_eq!(fixture.amounts(NOW), [base(13_938), solana(11_500)]);
 }
 
 #[tokio::test]
 async fn a_price_that_overflows_on_every_network_is_no_offer() {
-    let shop = Shop::open();
-    assert!(shop.text(u64::MAX, "/", NOW).is_err());
+    let fixture = Fixture::open();
+    assert!(fixture.text(u64::MAX, "/", NOW).is_err());
     // 1,500 fits, 3,938 does not.
-    let text = shop.text(u64::MAX - 2_000, "/", NOW).unwrap();
+    let text = fixture.text(u64::MAX - 2_000, "/", NOW).unwrap();
     assert!(!text.contains(Network::BASE) && text.contains(Network::SOLANA), "{text}");
 }
 
@@ -305,11 +309,11 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let _inside = runtime.enter();
-        let shop = Shop::open();
+        let fixture = Fixture::open();
         for (number, (service, gas)) in prices.into_iter().enumerate() {
             let number = i64::try_from(number).unwrap() + 2;
-            shop.tariff(0, number, gas, NOW + number);
-            prop_assert!(shop.text(service, &url, NOW + number).is_ok());
+            fixture.tariff(0, number, gas, NOW + number);
+            prop_assert!(fixture.text(service, &url, NOW + number).is_ok());
         }
     }
 }
@@ -317,15 +321,15 @@ proptest! {
 /// Solana's offers carry a fresh blockhash, in both forms alike, and drop it when it is old.
 #[tokio::test]
 async fn an_offer_says_what_the_chain_says_of_the_moment_and_no_longer() {
-    let shop = Shop::open();
-    let solana = &shop.networks[1];
+    let fixture = Fixture::open();
+    let solana = &fixture.networks[1];
     let said = |hash: &str, now_ms: i64| {
         let extra = json!({"recentBlockhash": hash, "lastValidBlockHeight": 7});
         solana.moment.say(&solana.terms, extra.as_object().unwrap().clone(), now_ms);
     };
     let offered = |now_ms: i64| {
         let offer: PaymentRequired =
-            serde_json::from_str(&shop.text(10_000, "https://api.test/gen", now_ms).unwrap()).unwrap();
+            serde_json::from_str(&fixture.text(10_000, "https://api.test/gen", now_ms).unwrap()).unwrap();
         assert_eq!(offer.accepts[0].extra.get("recentBlockhash"), None, "Base has none");
         let extra = offer.accepts[1].extra.clone();
         assert_eq!(extra["feePayer"], solana.terms.extra["feePayer"]);

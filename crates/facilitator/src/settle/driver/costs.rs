@@ -1,4 +1,4 @@
-//! What attempts really cost comes into the books (P3, I10).
+//! What attempts really cost comes into the ledger (P3, I10).
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::metrics::trouble::{self, Trouble};
 
 impl Driver {
     /// In the background: whoever waits for the verdict need not wait for the
-    /// books. What is lost here, the accountant finds by its reservation.
+    /// books. What is lost here, the cost meter finds by its reservation.
     pub(super) fn book_earned(&self, landing: Landing) {
         let entry = self.cost(landing, true);
         if let Some(usdc) = entry.usdc {

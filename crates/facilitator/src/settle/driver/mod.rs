@@ -23,7 +23,7 @@ use crate::chain::{Verified, Watched};
 use crate::context::Context;
 use crate::dispatch::step::Seen;
 use crate::dispatch::{Dispatch, Heard, Ticket};
-use crate::in_flight::notices::Notice;
+use crate::in_flight::entries::PaymentEntry;
 use crate::metrics::Metrics;
 use crate::network::configured::ConfiguredNetwork;
 use crate::settle::engine::{Alert, Effect, Event, State, step};
@@ -39,7 +39,7 @@ pub(crate) struct Driver {
     payment: Payment,
     /// The same as its chain verified it.
     verified: Verified,
-    notice: Arc<Notice>,
+    entry: Arc<PaymentEntry>,
     state: State,
     /// What the claim reserved for the first signature.
     reserved: u128,
@@ -66,7 +66,7 @@ impl Driver {
         payment: Payment,
         verified: Verified,
         reserved: u128,
-        notice: Arc<Notice>,
+        entry: Arc<PaymentEntry>,
     ) -> Self {
         Self {
             context,
@@ -74,7 +74,7 @@ impl Driver {
             dispatch,
             payment,
             verified,
-            notice,
+            entry,
             state: State::claimed(),
             reserved,
             found: None,
@@ -94,9 +94,9 @@ impl Driver {
         of: (Arc<ConfiguredNetwork>, Dispatch),
         payment: Payment,
         verified: Verified,
-        notice: Arc<Notice>,
+        entry: Arc<PaymentEntry>,
     ) -> Result<Self, LedgerError> {
-        let mut driver = Self::claimed(context, of, payment, verified, 0, notice);
+        let mut driver = Self::claimed(context, of, payment, verified, 0, entry);
         driver.found = Some(driver.load_attempts().await?);
         driver.first = Event::Found;
         if driver.payment.state == PaymentState::Recorded {
@@ -108,7 +108,7 @@ impl Driver {
 
     /// Runs until there is a verdict, or the process stops.
     pub(crate) async fn run(mut self) {
-        let Some(_driving) = self.notice.drive() else { return };
+        let Some(_driving) = self.entry.drive() else { return };
         let _open = Open::count(&self.context.metrics, &self.payment.network);
         let (verified, found) = (self.verified.clone(), self.found.take());
         let mut ticket = self.dispatch.clone().take(&self.payment, verified, self.reserved, found).await;
@@ -174,7 +174,7 @@ impl Driver {
                 None
             }
             Effect::Announce => {
-                self.notice.announce();
+                self.entry.announce();
                 None
             }
             Effect::Alert(alert) => {
@@ -195,7 +195,7 @@ impl Driver {
             Some(Heard::Waiting { retry, reason }) => Some(Event::Waiting { retry, reason }),
             Some(Heard::Refused) => {
                 self.ended = true;
-                self.notice.announce();
+                self.entry.announce();
                 None
             }
             None => {

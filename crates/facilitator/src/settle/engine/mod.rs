@@ -116,7 +116,7 @@ pub enum Effect {
     Recheck,
     /// Make the verdict durable.
     Commit(Verdict),
-    /// Enter what a transaction cost into the books.
+    /// Enter what a transaction cost into the ledger.
     BookCost {
         /// Where it landed and what it cost.
         landing: Landing,
@@ -177,7 +177,7 @@ pub enum Aftermath {
     Keep,
     /// It vanished and may land again: the same bytes once more.
     Rebroadcast,
-    /// It vanished for good: a loss for the books and an alert.
+    /// It vanished for good: a loss for the ledger and an alert.
     BookLoss(Evidence),
 }
 
@@ -255,7 +255,7 @@ fn seen(state: &mut State, evidence: Evidence) -> Vec<Effect> {
             } else {
                 effects.push(Effect::Alert(Alert::ForeignLanding(landing.transaction.clone())));
             }
-            // The verdict first: somebody waits for it; the books can follow.
+            // The verdict first: somebody waits for it; the ledger can follow.
             let mut decided = decide(state, Verdict::Settled(landing));
             decided.append(&mut effects);
             decided

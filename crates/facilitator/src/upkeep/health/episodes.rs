@@ -10,7 +10,7 @@ const QUIET_MS: i64 = 15_000;
 
 /// What somebody should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum EndpointChange {
     /// It is asked only when no other answers from now on.
     LeftOut(EndpointState),
     /// It is asked again.
@@ -51,37 +51,38 @@ struct Method {
 
 impl Episodes {
     /// Takes in a look, and says what is new.
-    pub(crate) fn take(&mut self, report: &EndpointReport, now_ms: i64) -> Vec<News> {
-        let mut news = Vec::new();
+    pub(crate) fn take(&mut self, report: &EndpointReport, now_ms: i64) -> Vec<EndpointChange> {
+        let mut changes = Vec::new();
         match report.state {
             // For seconds, and again a moment later: what is known of its head stays.
-            EndpointState::Paused => news.extend(self.pauses(now_ms)),
+            EndpointState::Paused => changes.extend(self.pauses(now_ms)),
             state => {
                 let is_left_out = !state.serves();
                 match (std::mem::replace(&mut self.is_left_out, is_left_out), is_left_out) {
-                    (false, true) => news.push(News::LeftOut(state)),
-                    (true, false) => news.push(News::TakenBack),
+                    (false, true) => changes.push(EndpointChange::LeftOut(state)),
+                    (true, false) => changes.push(EndpointChange::TakenBack),
                     _ => {}
                 }
-                news.extend(
-                    self.paused.take_if(|episode| episode.is_over(clock(now_ms))).map(|episode| {
-                        News::PauseOver { looks: episode.times(), seconds: episode.seconds() }
-                    }),
-                );
+                changes.extend(self.paused.take_if(|episode| episode.is_over(clock(now_ms))).map(
+                    |episode| EndpointChange::PauseOver {
+                        looks: episode.times(),
+                        seconds: episode.seconds(),
+                    },
+                ));
             }
         }
         for count in &report.methods {
-            news.extend(self.methods.entry(count.method.clone()).or_default().take(count, now_ms));
+            changes.extend(self.methods.entry(count.method.clone()).or_default().take(count, now_ms));
         }
-        news
+        changes
     }
 
-    fn pauses(&mut self, now_ms: i64) -> Option<News> {
+    fn pauses(&mut self, now_ms: i64) -> Option<EndpointChange> {
         let looks = match &mut self.paused {
             Some(episode) => episode.again(clock(now_ms))?,
             none => none.insert(Episode::new(clock(now_ms))).times(),
         };
-        Some(News::Paused { looks })
+        Some(EndpointChange::Paused { looks })
     }
 
     /// Whether each method fails now.
@@ -95,7 +96,7 @@ fn clock(now_ms: i64) -> u64 {
 }
 
 impl Method {
-    fn take(&mut self, count: &MethodCount, now_ms: i64) -> Option<News> {
+    fn take(&mut self, count: &MethodCount, now_ms: i64) -> Option<EndpointChange> {
         let failed = count.failed > self.failed;
         let answered = count.answered > self.answered;
         let before = std::mem::replace(&mut self.failed, count.failed);
@@ -107,13 +108,16 @@ impl Method {
             // Some answers between are the weather of any provider.
             None if failed && !answered => {
                 self.began = Some(before);
-                Some(News::Fails { method: count.method.clone(), words: count.last_failure.clone() })
+                Some(EndpointChange::Fails {
+                    method: count.method.clone(),
+                    words: count.last_failure.clone(),
+                })
             }
             Some(began)
                 if count.failed_in_a_row == 0 && now_ms.saturating_sub(self.failed_at_ms) >= QUIET_MS =>
             {
                 self.began = None;
-                Some(News::Answers {
+                Some(EndpointChange::Answers {
                     method: count.method.clone(),
                     failures: count.failed.saturating_sub(began),
                 })
@@ -149,7 +153,7 @@ mod tests {
     fn an_episode_is_told_twice_however_long_it_lasts() {
         use EndpointState::Healthy;
         let mut episodes = Episodes::default();
-        let fails = News::Fails { method: "eth_getLogs".into(), words: "HTTP status 403".into() };
+        let fails = EndpointChange::Fails { method: "eth_getLogs".into(), words: "HTTP status 403".into() };
         assert_eq!(episodes.take(&report(Healthy, 5, 0, 0), 0), []);
         assert_eq!(episodes.take(&report(Healthy, 9, 1, 0), 1), [], "some answers between");
         let told = episodes.take(&report(Healthy, 9, 3, 2), 2);
@@ -161,7 +165,7 @@ mod tests {
         assert_eq!(episodes.take(&report(Healthy, 10, 1_003, 0), 4), [], "an answer is no end yet");
         assert_eq!(episodes.take(&report(Healthy, 10, 1_004, 1), 5), [], "it goes on");
         assert_eq!(episodes.take(&report(Healthy, 11, 1_004, 0), QUIET_MS), []);
-        let answers = News::Answers { method: "eth_getLogs".into(), failures: 1_003 };
+        let answers = EndpointChange::Answers { method: "eth_getLogs".into(), failures: 1_003 };
         assert_eq!(episodes.take(&report(Healthy, 12, 1_004, 0), QUIET_MS + 5), [answers]);
         assert_eq!(episodes.take(&report(Healthy, 12, 1_005, 1), QUIET_MS + 6), [fails], "the next one");
     }
@@ -175,10 +179,10 @@ mod tests {
         let told: Vec<_> = (0..3_600)
             .flat_map(|second| episodes.take(&report(look(second), 0, 0, 0), second * 1_000))
             .collect();
-        assert_eq!(told.first(), Some(&News::Paused { looks: 1 }));
+        assert_eq!(told.first(), Some(&EndpointChange::Paused { looks: 1 }));
         assert_eq!(told.len(), 12);
         let over = episodes.take(&report(Healthy, 0, 0, 0), 3_700_000);
-        assert_eq!(over, [News::PauseOver { looks: 1_800, seconds: 3_598 }]);
+        assert_eq!(over, [EndpointChange::PauseOver { looks: 1_800, seconds: 3_598 }]);
     }
 
     #[test]
@@ -188,6 +192,6 @@ mod tests {
         let mut states = [Unknown, Healthy, Behind, Silent, Behind, Healthy, Healthy].into_iter();
         let told: Vec<_> =
             states.by_ref().flat_map(|state| episodes.take(&report(state, 0, 0, 0), 0)).collect();
-        assert_eq!(told, [News::LeftOut(Behind), News::TakenBack]);
+        assert_eq!(told, [EndpointChange::LeftOut(Behind), EndpointChange::TakenBack]);
     }
 }

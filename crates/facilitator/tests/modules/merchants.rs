@@ -6,7 +6,7 @@ use quittance_ledger::model::ModelDatabase;
 use quittance_protocol::{ErrorCode, RetryAction, VerifyRequest};
 use serde_json::json;
 
-use super::shop::{Authorization, Chain, GAS, Shop, Time, settle, shop, verify};
+use super::harness::{Authorization, Chain, GAS, Process, Time, process, settle, verify};
 
 /// The server takes the whole answer.
 fn take(answer: SettleAnswer) {
@@ -15,24 +15,24 @@ fn take(answer: SettleAnswer) {
     telling.taken();
 }
 
-async fn ask(shop: &Shop, sold: &Authorization) -> SettleAnswer {
-    shop.facilitator.settle(sold.request(), "all").await
+async fn ask(process: &Process, sold: &Authorization) -> SettleAnswer {
+    process.facilitator.settle(sold.request(), "all").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_success_is_told_once_and_named_from_then_on() {
     let (chain, time) = (Chain::default(), Time::default());
-    let shop = shop(&ModelDatabase::shared(), &chain, &time).await;
+    let process = process(&ModelDatabase::shared(), &chain, &time).await;
     let sold = Authorization::of("payer");
-    take(ask(&shop, &sold).await);
+    take(ask(&process, &sold).await);
     for _ in 0..3 {
-        let later = settle(&shop, &sold).await;
+        let later = settle(&process, &sold).await;
         assert_eq!(later.error_reason, Some(ErrorCode::DuplicateSettlement));
         assert_eq!(later.retry_action, Some(RetryAction::DoNotRetry));
         assert_eq!(later.transaction, format!("tx-{}", sold.0["nonce"]));
     }
-    assert_eq!(verify(&shop, &sold).await.invalid_reason, Some(ErrorCode::DuplicateSettlement));
-    shop.close().await;
+    assert_eq!(verify(&process, &sold).await.invalid_reason, Some(ErrorCode::DuplicateSettlement));
+    process.close().await;
 }
 
 /// A connection that closed before the first byte heard nothing; one that closed behind it
@@ -40,27 +40,27 @@ async fn a_success_is_told_once_and_named_from_then_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_heard_is_told_again_and_what_somebody_may_have_heard_once_more() {
     let (chain, time) = (Chain::default(), Time::default());
-    let shop = shop(&ModelDatabase::shared(), &chain, &time).await;
+    let process = process(&ModelDatabase::shared(), &chain, &time).await;
     let sold = Authorization::of("payer");
     for _ in 0..4 {
-        let unsaid = ask(&shop, &sold).await;
+        let unsaid = ask(&process, &sold).await;
         assert!(unsaid.response.success, "nothing was said: {:?}", unsaid.response);
     }
     for _ in 0..2 {
-        let mut lost = ask(&shop, &sold).await;
+        let mut lost = ask(&process, &sold).await;
         assert!(lost.telling.as_mut().is_some_and(|telling| telling.give()), "{:?}", lost.response);
     }
-    let late = ask(&shop, &sold).await;
+    let late = ask(&process, &sold).await;
     assert_eq!(late.response.error_reason, Some(ErrorCode::DuplicateSettlement));
-    shop.close().await;
+    process.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_askers_at_once_one_is_told() {
     let (chain, time) = (Chain::default(), Time::default());
-    let shop = shop(&ModelDatabase::shared(), &chain, &time).await;
+    let process = process(&ModelDatabase::shared(), &chain, &time).await;
     let sold = Authorization::of("payer");
-    let answers = join_all((0..20).map(|_| ask(&shop, &sold))).await;
+    let answers = join_all((0..20).map(|_| ask(&process, &sold))).await;
     let (told, others): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.response.success);
     assert_eq!(told.len(), 1);
     for other in others {
@@ -69,7 +69,7 @@ async fn of_many_askers_at_once_one_is_told() {
     }
     told.into_iter().for_each(take);
     assert_eq!(chain.checks().0, 1, "and the chain was asked once");
-    shop.close().await;
+    process.close().await;
 }
 
 /// P1: a customer who pays one server in version 1 and another in version 2 with one
@@ -77,10 +77,10 @@ async fn of_many_askers_at_once_one_is_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_authorization_in_both_versions_at_once_is_told_once() {
     let (chain, time) = (Chain::default(), Time::default());
-    let shop = shop(&ModelDatabase::shared(), &chain, &time).await;
+    let process = process(&ModelDatabase::shared(), &chain, &time).await;
     let sold = Authorization::of("payer");
     let request = |number| if number % 2 == 0 { sold.request() } else { sold.in_version_1() };
-    let answers = join_all((0..20).map(|number| shop.facilitator.settle(request(number), "all"))).await;
+    let answers = join_all((0..20).map(|number| process.facilitator.settle(request(number), "all"))).await;
     let (told, others): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.response.success);
     assert_eq!(told.len(), 1);
     for other in others {
@@ -88,23 +88,23 @@ async fn one_authorization_in_both_versions_at_once_is_told_once() {
     }
     told.into_iter().for_each(take);
     for number in 0..2 {
-        let later = shop.facilitator.settle(request(number), "all").await.response;
+        let later = process.facilitator.settle(request(number), "all").await.response;
         assert_eq!(later.error_reason, Some(ErrorCode::DuplicateSettlement), "{number}");
         assert_eq!(later.transaction, format!("tx-{}", sold.0["nonce"]));
-        let valid = shop.facilitator.verify(request(number), "all").await;
+        let valid = process.facilitator.verify(request(number), "all").await;
         assert_eq!(valid.invalid_reason, Some(ErrorCode::DuplicateSettlement), "{number}");
     }
     assert_eq!(chain.checks().0, 1, "and the chain was asked once");
-    shop.close().await;
+    process.close().await;
 }
 
 /// A payment buys from the merchant, on the terms, under the signature it was claimed with.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_payment_is_told_to_nobody_but_whom_it_was_claimed_for() {
     let (chain, time) = (Chain::default(), Time::default());
-    let shop = shop(&ModelDatabase::shared(), &chain, &time).await;
+    let process = process(&ModelDatabase::shared(), &chain, &time).await;
     let sold = Authorization::of("payer");
-    assert!(ask(&shop, &sold).await.response.success, "told to nobody yet");
+    assert!(ask(&process, &sold).await.response.success, "told to nobody yet");
     let with_memo = |mut request: VerifyRequest| {
         request.payment_requirements.extra.insert("memo".to_owned(), json!("another order"));
         request.payment_payload.accepted = request.payment_requirements.clone();
@@ -118,53 +118,53 @@ async fn a_payment_is_told_to_nobody_but_whom_it_was_claimed_for() {
         ("another signature", other_signature.request(), "all"),
     ];
     for (what, request, merchant) in foreign {
-        let answer = shop.facilitator.settle(request.clone(), merchant).await;
+        let answer = process.facilitator.settle(request.clone(), merchant).await;
         assert_eq!(answer.response.error_reason, Some(ErrorCode::DuplicateSettlement), "{what}");
-        let answer = shop.facilitator.verify(request, merchant).await;
+        let answer = process.facilitator.verify(request, merchant).await;
         assert_eq!(answer.invalid_reason, Some(ErrorCode::DuplicateSettlement), "{what}");
     }
-    take(ask(&shop, &sold).await);
-    shop.close().await;
+    take(ask(&process, &sold).await);
+    process.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_customer_accepted_must_be_what_the_server_sells() {
     let (chain, time) = (Chain::default(), Time::default());
-    let shop = shop(&ModelDatabase::shared(), &chain, &time).await;
+    let process = process(&ModelDatabase::shared(), &chain, &time).await;
     let mut request = Authorization::of("payer").request();
     request.payment_payload.accepted.amount = "1".to_owned();
-    let answer = shop.facilitator.settle(request.clone(), "all").await.response;
+    let answer = process.facilitator.settle(request.clone(), "all").await.response;
     assert_eq!(answer.error_reason, Some(ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch));
-    assert!(!shop.facilitator.verify(request, "all").await.is_valid);
+    assert!(!process.facilitator.verify(request, "all").await.is_valid);
     assert_eq!(chain.checks().0, 0);
-    shop.close().await;
+    process.close().await;
 }
 
 /// No payment costs more to settle than it brings.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_amount_below_the_cost_of_settling_is_refused() {
     let (chain, time) = (Chain::default(), Time::default());
-    let shop = shop(&ModelDatabase::shared(), &chain, &time).await;
+    let process = process(&ModelDatabase::shared(), &chain, &time).await;
     for (amount, is_taken) in [(GAS - 1, false), (GAS, true)] {
         let mut sold = Authorization::of("payer");
         sold.0["amount"] = json!(amount);
-        let answer = settle(&shop, &sold).await;
+        let answer = settle(&process, &sold).await;
         assert_eq!(answer.success, is_taken, "{amount}: {answer:?}");
     }
-    shop.close().await;
+    process.close().await;
 }
 
 /// Of a settled payment that nobody was told of, one server at a time gets past `/verify`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_settled_payment_is_valid_for_one_server_at_a_time() {
     let (chain, time) = (Chain::default(), Time::default());
-    let shop = shop(&ModelDatabase::shared(), &chain, &time).await;
+    let process = process(&ModelDatabase::shared(), &chain, &time).await;
     let sold = Authorization::of("payer");
-    assert!(ask(&shop, &sold).await.response.success);
-    let answers = join_all((0..5).map(|_| verify(&shop, &sold))).await;
+    assert!(ask(&process, &sold).await.response.success);
+    let answers = join_all((0..5).map(|_| verify(&process, &sold))).await;
     assert_eq!(answers.iter().filter(|answer| answer.is_valid).count(), 1);
     for answer in answers.iter().filter(|answer| !answer.is_valid) {
         assert_eq!(answer.invalid_reason, Some(ErrorCode::SettlementPending));
     }
-    shop.close().await;
+    process.close().await;
 }

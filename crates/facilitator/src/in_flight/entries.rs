@@ -1,4 +1,4 @@
-//! Notices: who works on which payment in this process.
+//! Entries: who works on which payment in this process.
 //!
 //! They save work and wake waiters; they decide nothing. The ledger alone says
 //! what is claimed, settled or delivered, so losing all of them loses nothing.
@@ -13,21 +13,21 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::in_flight::callers::Present;
-use crate::in_flight::turn::Turn;
+use crate::in_flight::single_flight::SingleFlight;
 
-/// All notices of this process.
+/// All entries of this process.
 #[derive(Default)]
 pub(crate) struct InFlight {
-    notices: Arc<Mutex<BTreeMap<PaymentKey, Weak<Notice>>>>,
+    entries: Arc<Mutex<BTreeMap<PaymentKey, Weak<PaymentEntry>>>>,
 }
 
-/// One payment's notice; lives as long as somebody holds it.
-pub(crate) struct Notice {
+/// One payment's entry; lives as long as somebody holds it.
+pub(crate) struct PaymentEntry {
     key: PaymentKey,
-    home: Arc<Mutex<BTreeMap<PaymentKey, Weak<Notice>>>>,
+    home: Arc<Mutex<BTreeMap<PaymentKey, Weak<PaymentEntry>>>>,
     /// Taken for look-up, chain check and claim, so that copies of one payment
     /// cost one chain check (single flight).
-    pub(crate) turn: tokio::sync::Mutex<Turn>,
+    pub(crate) flight: tokio::sync::Mutex<SingleFlight>,
     /// Announcements so far.
     announced: AtomicU64,
     /// Wakes in the order in which they came: a `watch` channel draws one of
@@ -40,7 +40,7 @@ pub(crate) struct Notice {
     /// What was read last, for copies that ask at the same time.
     pub(crate) reading: tokio::sync::Mutex<Option<Reading>>,
     /// What one copy too many is told.
-    pub(crate) glimpse: Mutex<Glimpse>,
+    pub(crate) peek: Mutex<Peek>,
 }
 
 /// A payment as the ledger had it a moment ago.
@@ -53,13 +53,13 @@ pub(crate) struct Reading {
 
 /// What is known of a payment without waiting.
 #[derive(Default)]
-pub(crate) struct Glimpse {
+pub(crate) struct Peek {
     pub(crate) at: Option<Instant>,
     pub(crate) receipt: Option<SettleResponse>,
 }
 
 /// The right to drive a payment in this process; ends when dropped.
-pub(crate) struct Driving(Arc<Notice>);
+pub(crate) struct Driving(Arc<PaymentEntry>);
 
 impl Drop for Driving {
     fn drop(&mut self) {
@@ -68,34 +68,34 @@ impl Drop for Driving {
 }
 
 impl InFlight {
-    /// The payment's notice, made when there is none.
-    pub(crate) fn notice(&self, key: PaymentKey) -> Arc<Notice> {
-        let mut notices = self.notices.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(notice) = notices.get(&key).and_then(Weak::upgrade) {
-            return notice;
+    /// The payment's entry, made when there is none.
+    pub(crate) fn entry(&self, key: PaymentKey) -> Arc<PaymentEntry> {
+        let mut entries = self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(entry) = entries.get(&key).and_then(Weak::upgrade) {
+            return entry;
         }
-        let notice = Arc::new(Notice {
+        let entry = Arc::new(PaymentEntry {
             key,
-            home: Arc::clone(&self.notices),
-            turn: tokio::sync::Mutex::default(),
+            home: Arc::clone(&self.entries),
+            flight: tokio::sync::Mutex::default(),
             announced: AtomicU64::new(0),
             waiters: Notify::new(),
             driven: AtomicBool::new(false),
             reading: tokio::sync::Mutex::default(),
-            glimpse: Mutex::default(),
+            peek: Mutex::default(),
             callers: Mutex::default(),
         });
-        notices.insert(key, Arc::downgrade(&notice));
-        notice
+        entries.insert(key, Arc::downgrade(&entry));
+        entry
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.notices.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len()
+        self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len()
     }
 }
 
-impl Notice {
+impl PaymentEntry {
     /// Wakes everyone who waits for this payment.
     pub(crate) fn announce(&self) {
         self.announced.fetch_add(1, Ordering::AcqRel);
@@ -127,13 +127,13 @@ impl Notice {
 
     /// Changes from now on.
     pub(crate) fn subscribe(self: &Arc<Self>) -> Changes {
-        Changes { seen: self.announced.load(Ordering::Acquire), notice: Arc::clone(self) }
+        Changes { seen: self.announced.load(Ordering::Acquire), entry: Arc::clone(self) }
     }
 }
 
 /// What one waiter has not seen yet.
 pub(crate) struct Changes {
-    notice: Arc<Notice>,
+    entry: Arc<PaymentEntry>,
     seen: u64,
 }
 
@@ -141,10 +141,10 @@ impl Changes {
     /// Returns at the next announcement, or at once if there was one already.
     pub(crate) async fn changed(&mut self) {
         loop {
-            let mut woken = std::pin::pin!(self.notice.waiters.notified());
+            let mut woken = std::pin::pin!(self.entry.waiters.notified());
             // Listens before it looks, so that nothing falls in between.
             woken.as_mut().enable();
-            let announced = self.notice.announced.load(Ordering::Acquire);
+            let announced = self.entry.announced.load(Ordering::Acquire);
             if announced != self.seen {
                 self.seen = announced;
                 return;
@@ -154,12 +154,12 @@ impl Changes {
     }
 }
 
-impl Drop for Notice {
+impl Drop for PaymentEntry {
     fn drop(&mut self) {
-        let mut notices = self.home.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // A new notice may stand there already: its maker found ours dying.
-        if notices.get(&self.key).is_some_and(|weak| weak.strong_count() == 0) {
-            notices.remove(&self.key);
+        let mut entries = self.home.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // A new entry may stand there already: its maker found ours dying.
+        if entries.get(&self.key).is_some_and(|weak| weak.strong_count() == 0) {
+            entries.remove(&self.key);
         }
     }
 }
@@ -172,8 +172,8 @@ mod tests {
     fn copies_share_a_notice_and_the_last_holder_takes_it_down() {
         let in_flight = InFlight::default();
         let key = PaymentKey::from_bytes([1; 32]);
-        let first = in_flight.notice(key);
-        let second = in_flight.notice(key);
+        let first = in_flight.entry(key);
+        let second = in_flight.entry(key);
         assert!(Arc::ptr_eq(&first, &second));
         drop(first);
         assert_eq!(in_flight.len(), 1);
@@ -184,20 +184,20 @@ mod tests {
     #[test]
     fn one_driver_at_a_time_in_this_process() {
         let in_flight = InFlight::default();
-        let notice = in_flight.notice(PaymentKey::from_bytes([3; 32]));
-        let driving = notice.drive();
+        let entry = in_flight.entry(PaymentKey::from_bytes([3; 32]));
+        let driving = entry.drive();
         assert!(driving.is_some());
-        assert!(in_flight.notice(PaymentKey::from_bytes([3; 32])).drive().is_none());
+        assert!(in_flight.entry(PaymentKey::from_bytes([3; 32])).drive().is_none());
         drop(driving);
-        assert!(notice.drive().is_some());
+        assert!(entry.drive().is_some());
     }
 
     #[tokio::test]
     async fn an_announcement_before_waiting_is_not_lost() {
         let in_flight = InFlight::default();
-        let notice = in_flight.notice(PaymentKey::from_bytes([2; 32]));
-        let mut changes = notice.subscribe();
-        notice.announce();
+        let entry = in_flight.entry(PaymentKey::from_bytes([2; 32]));
+        let mut changes = entry.subscribe();
+        entry.announce();
         tokio::time::timeout(std::time::Duration::from_secs(5), changes.changed()).await.unwrap();
     }
 }

@@ -73,11 +73,11 @@ pub(crate) enum Outcome {
 
 /// One process.
 #[derive(Clone)]
-pub(crate) struct Shop {
+pub(crate) struct Process {
     pub(crate) facilitator: Facilitator,
 }
 
-impl Shop {
+impl Process {
     /// Starts one over `store`; `quote` is added to `[quote]`.
     pub(crate) async fn open(store: impl Store, chain: &Chain, time: &Time, quote: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();

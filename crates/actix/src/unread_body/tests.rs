@@ -15,16 +15,20 @@ const PIECE: usize = 32 * 1024;
 const STUCK: Duration = Duration::from_secs(30);
 
 /// A request with a body of which nothing was read yet, and the answer that is there already.
-async fn early(length: Option<usize>, body: Payload, pace: &Rc<Pace>) -> (ServiceResponse<BoxBody>, Rest) {
+async fn early(
+    length: Option<usize>,
+    body: Payload,
+    budget: &Rc<DrainBudget>,
+) -> (ServiceResponse<BoxBody>, UnreadBody) {
     let mut req = TestRequest::post();
     if let Some(length) = length {
         req = req.insert_header((CONTENT_LENGTH, length));
     }
     let mut req = req.to_srv_request();
     req.set_payload(body);
-    let rest = Rest::watch(&mut req).unwrap();
+    let unread = UnreadBody::watch(&mut req).unwrap();
     let answer = req.into_response(HttpResponse::PayloadTooLarge().body("no"));
-    (behind(Some(rest.clone()), Ok(answer), pace).await.unwrap(), rest)
+    (drain_behind(Some(unread.clone()), Ok(answer), budget).await.unwrap(), unread)
 }
 
 fn endless() -> Payload {
@@ -45,21 +49,21 @@ async fn ended(answer: ServiceResponse<BoxBody>) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn what_never_ends_is_read_at_the_pace_and_no_longer_than_may_be() {
-    let pace = Rc::default();
+    let budget = Rc::default();
     let mut answers = Vec::new();
-    let mut rests = Vec::new();
+    let mut unread_bodies = Vec::new();
     for _ in 0..50 {
-        let (answer, rest) = early(None, endless(), &pace).await;
+        let (answer, unread) = early(None, endless(), &budget).await;
         answers.push(ended(answer));
-        rests.push(rest);
+        unread_bodies.push(unread);
     }
     let took = futures::future::join_all(answers).await;
-    let read: usize = rests.iter().map(|rest| rest.0.borrow().arrived).sum();
+    let read: usize = unread_bodies.iter().map(|unread| unread.0.borrow().arrived).sum();
     let seconds = READ_MAX + BURST + TURN_MAX;
     let most = usize::try_from(BYTES_PER_SECOND * seconds.as_secs()).unwrap() + 50 * PIECE;
     assert!(read <= most, "{read} bytes of {most}");
     assert!(took.iter().all(|took| *took <= READ_MAX + Duration::from_millis(10)), "{took:?}");
-    assert_eq!(pace.connections.get(), 0);
+    assert_eq!(budget.connections.get(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,12 +75,12 @@ async fn who_is_silent_is_waited_for_a_second() {
 
 #[tokio::test(start_paused = true)]
 async fn the_answer_comes_before_the_rest_is_read() {
-    let (answer, rest) = early(Some(8 << 20), endless(), &Rc::default()).await;
+    let (answer, unread) = early(Some(8 << 20), endless(), &Rc::default()).await;
     assert_eq!(answer.response().body().size(), BodySize::Sized(2), "its length is the answer's own");
     let mut body = answer.into_body();
     let piece = std::future::poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await;
     assert_eq!(piece.unwrap().unwrap(), "no");
-    assert_eq!(rest.0.borrow().arrived, 0);
+    assert_eq!(unread.0.borrow().arrived, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,9 +88,10 @@ async fn an_answer_without_a_body_waits_for_the_rest() {
     let mut req = TestRequest::post().insert_header((CONTENT_LENGTH, 10)).to_srv_request();
     let (sender, body) = futures::channel::mpsc::unbounded();
     req.set_payload(Payload::Stream { payload: Box::pin(body) });
-    let rest = Rest::watch(&mut req).unwrap();
-    let (pace, begun) = (Rc::<Pace>::default(), Instant::now());
-    let answered = behind(Some(rest), Ok(req.into_response(HttpResponse::NoContent().finish())), &pace);
+    let unread = UnreadBody::watch(&mut req).unwrap();
+    let (budget, begun) = (Rc::<DrainBudget>::default(), Instant::now());
+    let answered =
+        drain_behind(Some(unread), Ok(req.into_response(HttpResponse::NoContent().finish())), &budget);
     let sends = async {
         tokio::time::sleep(SILENCE_MAX / 2).await;
         sender.unbounded_send(Ok(Bytes::from_static(b"0123456789"))).unwrap();
@@ -94,59 +99,60 @@ async fn an_answer_without_a_body_waits_for_the_rest() {
     };
     futures::join!(answered, sends).0.unwrap();
     assert_eq!(begun.elapsed(), SILENCE_MAX / 2);
-    assert_eq!(pace.connections.get(), 0);
+    assert_eq!(budget.connections.get(), 0);
 }
 
 /// A crowd that is refused at once sends its next megabytes at once.
 #[tokio::test(start_paused = true)]
 async fn refusals_of_long_bodies_wait_for_their_turn_and_others_do_not() {
-    let pace = Rc::default();
+    let budget = Rc::default();
     let begun = Instant::now();
     let turns = usize::try_from(BYTES_PER_SECOND).unwrap() / SHORT_BYTES;
     for _ in 0..turns {
-        early(Some(8 << 20), silent(), &pace).await;
+        early(Some(8 << 20), silent(), &budget).await;
     }
     assert_eq!(begun.elapsed(), Duration::ZERO, "a few are answered at once");
     for _ in 0..turns {
-        early(Some(8 << 20), silent(), &pace).await;
+        early(Some(8 << 20), silent(), &budget).await;
     }
     assert!(begun.elapsed() > Duration::from_millis(900), "{:?}", begun.elapsed());
     let begun = Instant::now();
-    early(Some(SHORT_BYTES), silent(), &pace).await;
+    early(Some(SHORT_BYTES), silent(), &budget).await;
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
 async fn so_many_are_waited_for_and_one_more_is_not() {
-    let pace = Rc::default();
+    let budget = Rc::default();
     let mut waiting = Vec::new();
     for _ in 0..CONNECTIONS_MAX {
-        waiting.push(early(Some(10), silent(), &pace).await);
+        waiting.push(early(Some(10), silent(), &budget).await);
     }
     let one_more = async {
-        let (answer, _) = early(Some(10), silent(), &pace).await;
+        let (answer, _) = early(Some(10), silent(), &budget).await;
         assert_eq!(ended(answer).await, Duration::ZERO);
     };
     tokio::task::LocalSet::new().run_until(one_more).await;
     drop(waiting);
-    let (answer, _) = early(Some(10), silent(), &pace).await;
+    let (answer, _) = early(Some(10), silent(), &budget).await;
     assert!(ended(answer).await >= SILENCE_MAX, "places are given back");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_was_read_leaves_its_answer_as_it_is() {
     let mut req = TestRequest::post().set_payload("all of it").to_srv_request();
-    let rest = Rest::watch(&mut req).unwrap();
+    let unread = UnreadBody::watch(&mut req).unwrap();
     let body: Vec<_> = req.take_payload().map(Result::unwrap).collect().await;
     assert_eq!(body.concat(), b"all of it");
-    let (pace, begun) = (Rc::<Pace>::default(), Instant::now());
-    let answer =
-        behind(Some(rest), Ok(req.into_response(HttpResponse::Ok().body("no"))), &pace).await.unwrap();
-    assert_eq!(pace.connections.get(), 0);
+    let (budget, begun) = (Rc::<DrainBudget>::default(), Instant::now());
+    let answer = drain_behind(Some(unread), Ok(req.into_response(HttpResponse::Ok().body("no"))), &budget)
+        .await
+        .unwrap();
+    assert_eq!(budget.connections.get(), 0);
     assert_eq!((ended(answer).await, begun.elapsed()), (Duration::ZERO, Duration::ZERO));
     let mut bare = TestRequest::get().to_srv_request();
     bare.set_payload(Payload::None);
-    assert!(Rest::watch(&mut bare).is_none());
+    assert!(UnreadBody::watch(&mut bare).is_none());
 }
 
 /// Refuses whatever comes without reading it; `/empty` says nothing, and `/fails` fails.

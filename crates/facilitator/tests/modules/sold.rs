@@ -3,7 +3,7 @@
 use quittance_protocol::{Dialect, Network, SettleRequest, SettleResponse, VerifyRequest, VerifyResponse};
 use serde_json::{Value, json};
 
-use super::shop::{GAS, Shop, unique};
+use super::harness::{GAS, Process, unique};
 
 /// What a foreign server sells for.
 pub(crate) const SOLD_FOR: u64 = 10 * GAS;
@@ -39,11 +39,11 @@ impl Authorization {
     }
 }
 
-pub(crate) async fn verify(shop: &Shop, authorization: &Authorization) -> VerifyResponse {
-    shop.facilitator.verify(authorization.request(), "all").await
+pub(crate) async fn verify(process: &Process, authorization: &Authorization) -> VerifyResponse {
+    process.facilitator.verify(authorization.request(), "all").await
 }
 
-pub(crate) async fn settle(shop: &Shop, authorization: &Authorization) -> SettleResponse {
+pub(crate) async fn settle(process: &Process, authorization: &Authorization) -> SettleResponse {
     let request: SettleRequest = authorization.request();
-    shop.facilitator.settle(request, "all").await.response
+    process.facilitator.settle(request, "all").await.response
 }

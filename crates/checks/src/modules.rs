@@ -6,34 +6,34 @@ use crate::files::{below, exists, quoted, read, table};
 use crate::imports::Imports;
 
 const PAGE: &str = "docs/architecture.md";
-const ROOMS: &str = "Which room of the facilitator may use which";
+const MODULES: &str = "Which module of the facilitator may use which";
 const FOLDER: &str = "crates/facilitator";
 
 /// The first part of a module's path; empty for the crate's root.
-fn room(path: &str) -> &str {
+fn top(path: &str) -> &str {
     path.split("::").next().unwrap_or_default()
 }
 
 fn allowed() -> BTreeMap<String, BTreeSet<String>> {
-    let rows = table(PAGE, &read(PAGE), ROOMS);
+    let rows = table(PAGE, &read(PAGE), MODULES);
     rows.iter().map(|row| (quoted(&row[0]).concat(), quoted(&row[1]).into_iter().collect())).collect()
 }
 
 #[test]
-fn every_arrow_between_rooms_is_in_the_table() {
+fn every_arrow_between_modules_is_in_the_table() {
     let allowed = allowed();
     let mut wrong = Vec::new();
     let mut there = BTreeSet::new();
     for (from, to) in Imports::of(FOLDER).arrows() {
-        let here = room(&from);
-        // The root is the handle, and a part of every room.
+        let here = top(&from);
+        // The root is the handle, and a part of every module.
         if here.is_empty() {
             continue;
         }
         there.insert(here.to_owned());
         for used in to {
-            let is_allowed = allowed.get(here).is_some_and(|may| may.contains(room(&used)));
-            if !room(&used).is_empty() && room(&used) != here && !is_allowed {
+            let is_allowed = allowed.get(here).is_some_and(|may| may.contains(top(&used)));
+            if !top(&used).is_empty() && top(&used) != here && !is_allowed {
                 wrong.push(format!(
                     "`{from}` imports from `{used}`, which the row of `{here}` does not allow"
                 ));
@@ -41,30 +41,32 @@ fn every_arrow_between_rooms_is_in_the_table() {
         }
     }
     let named: BTreeSet<_> = allowed.into_keys().collect();
-    wrong.extend(there.symmetric_difference(&named).map(|room| format!("`{room}` needs a folder and a row")));
+    wrong.extend(
+        there.symmetric_difference(&named).map(|module| format!("`{module}` needs a folder and a row")),
+    );
     assert!(
         wrong.is_empty(),
-        "{PAGE}, table \"{ROOMS}\":\n  {}\nMove what is shared into a room below both.",
+        "{PAGE}, table \"{MODULES}\":\n  {}\nMove what is shared into a module below both.",
         wrong.join("\n  ")
     );
 }
 
 #[test]
-fn a_room_may_use_only_what_stands_above_it_in_the_table() {
+fn a_module_may_use_only_what_stands_above_it_in_the_table() {
     let mut above = BTreeSet::new();
-    for row in table(PAGE, &read(PAGE), ROOMS) {
+    for row in table(PAGE, &read(PAGE), MODULES) {
         let name = quoted(&row[0]).concat();
         for used in quoted(&row[1]) {
             assert!(
                 above.contains(&used),
-                "{PAGE}, table \"{ROOMS}\": `{name}` uses `{used}`, which is not above it"
+                "{PAGE}, table \"{MODULES}\": `{name}` uses `{used}`, which is not above it"
             );
         }
         above.insert(name);
     }
 }
 
-/// The words in which a room says what it may touch.
+/// The words in which a module says what it may touch.
 const MAY_TOUCH: &str = "May touch: ";
 
 /// What stands at the head of a module, in one line.
@@ -74,7 +76,7 @@ fn head(path: &str) -> String {
     lines.map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
-/// The rooms in the sentence that says what a room may touch; `None` without one.
+/// The modules in the sentence that says what a module may touch; `None` without one.
 fn may_touch(head: &str) -> Option<BTreeSet<String>> {
     let (_, rest) = head.split_once(MAY_TOUCH)?;
     let sentence = rest.split_once(". ").map_or(rest, |(sentence, _)| sentence);
@@ -85,18 +87,18 @@ fn may_touch(head: &str) -> Option<BTreeSet<String>> {
 fn lacks(head: &str) -> Vec<&'static str> {
     let said = [
         ("Owns ", "what it owns (\"Owns …\")"),
-        (MAY_TOUCH, "which rooms it may touch (\"May touch: `…`, `…`.\", or \"no other room\")"),
+        (MAY_TOUCH, "which modules it may touch (\"May touch: `…`, `…`.\", or \"no other module\")"),
         ("stuck", "what frees what is stuck in it, or that nothing gets stuck"),
     ];
     said.into_iter().filter(|(words, _)| !head.contains(words)).map(|(_, what)| what).collect()
 }
 
 #[test]
-fn each_room_says_what_it_owns_what_it_may_touch_and_what_frees_what_is_stuck() {
+fn each_module_says_what_it_owns_what_it_may_touch_and_what_frees_what_is_stuck() {
     let mut wrong = Vec::new();
-    for (room, row) in allowed() {
-        let folder = format!("{FOLDER}/src/{room}/mod.rs");
-        let path = if exists(&folder) { folder } else { format!("{FOLDER}/src/{room}.rs") };
+    for (module, row) in allowed() {
+        let folder = format!("{FOLDER}/src/{module}/mod.rs");
+        let path = if exists(&folder) { folder } else { format!("{FOLDER}/src/{module}.rs") };
         let head = head(&path);
         wrong.extend(lacks(&head).into_iter().map(|what| format!("{path} does not say {what}")));
         let said = may_touch(&head).unwrap_or_default();
@@ -104,14 +106,14 @@ fn each_room_says_what_it_owns_what_it_may_touch_and_what_frees_what_is_stuck() 
             wrong.push(format!("{path} says that it may touch {said:?}; its row says {row:?}"));
         }
     }
-    assert!(wrong.is_empty(), "{PAGE}, table \"{ROOMS}\":\n  {}", wrong.join("\n  "));
+    assert!(wrong.is_empty(), "{PAGE}, table \"{MODULES}\":\n  {}", wrong.join("\n  "));
 }
 
 #[test]
-fn a_folder_inside_a_room_says_so_too_and_may_touch_no_more() {
+fn a_folder_inside_a_module_says_so_too_and_may_touch_no_more() {
     let mut wrong = Vec::new();
-    for (room, row) in allowed() {
-        let src = format!("{FOLDER}/src/{room}/");
+    for (module, row) in allowed() {
+        let src = format!("{FOLDER}/src/{module}/");
         if !exists(&src) {
             continue;
         }
@@ -124,21 +126,21 @@ fn a_folder_inside_a_room_says_so_too_and_may_touch_no_more() {
             wrong.extend(lacks(&head).into_iter().map(|what| format!("{path} does not say {what}")));
             let more: Vec<_> = may_touch(&head).unwrap_or_default().difference(&row).cloned().collect();
             if !more.is_empty() {
-                wrong.push(format!("{path} may touch {more:?}, which the row of `{room}` does not allow"));
+                wrong.push(format!("{path} may touch {more:?}, which the row of `{module}` does not allow"));
             }
         }
     }
-    assert!(wrong.is_empty(), "{PAGE}, table \"{ROOMS}\":\n  {}", wrong.join("\n  "));
+    assert!(wrong.is_empty(), "{PAGE}, table \"{MODULES}\":\n  {}", wrong.join("\n  "));
 }
 
 #[test]
 fn a_head_is_read_as_it_is_written() {
-    let said = |head| may_touch(head).map(|rooms| rooms.into_iter().collect::<Vec<_>>());
+    let said = |head| may_touch(head).map(|modules| modules.into_iter().collect::<Vec<_>>());
     assert_eq!(
         said("Owns it. May touch: `b`, `a`. `c` frees what is stuck."),
         Some(vec!["a".into(), "b".into()])
     );
-    assert_eq!(said("May touch: no other room."), Some(Vec::new()));
+    assert_eq!(said("May touch: no other module."), Some(Vec::new()));
     assert_eq!(said("Owns it; may touch `a`."), None);
     assert_eq!(lacks("Owns it. May touch: `a`. Nothing gets stuck here."), Vec::<&str>::new());
     assert_eq!(lacks("From a payment to a claim.").len(), 3);

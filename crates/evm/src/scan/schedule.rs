@@ -16,7 +16,7 @@ use crate::header::Block;
 
 /// When everything was looked at last, and for how long each attempt has been watched.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct Schedule {
     last: Option<Thorough>,
     /// Block time at which an attempt was first looked for.
     since: HashMap<String, UnixSeconds>,
@@ -31,7 +31,7 @@ struct Thorough {
     at: Instant,
 }
 
-impl Pace {
+impl Schedule {
     /// Whether it is time to look at everything again.
     pub(super) fn is_due(&self, head: &Block) -> bool {
         self.last.is_none_or(|last| {
@@ -72,6 +72,6 @@ impl ScanCursor {
     /// Whether all that was known at the last look at everything was searched for a payment.
     pub(super) fn has_caught_up(&self, watched: &Watched<'_>) -> bool {
         let next = self.progress.get(&watched.key).map(|progress| progress.next);
-        next.is_some_and(|next| self.pace.block().is_some_and(|block| next > block))
+        next.is_some_and(|next| self.schedule.block().is_some_and(|block| next > block))
     }
 }

@@ -47,13 +47,13 @@ const CONNECTIONS_MAX: usize = 128;
 
 /// What one worker spends on rests.
 #[derive(Default)]
-pub(crate) struct Pace {
+pub(crate) struct DrainBudget {
     /// When all that was read is paid for.
     even: Cell<Option<Instant>>,
     connections: Cell<usize>,
 }
 
-impl Pace {
+impl DrainBudget {
     /// Counts bytes; how long they are in debt.
     fn spend(&self, bytes: usize) -> Option<Instant> {
         let now = Instant::now();
@@ -74,7 +74,7 @@ impl Pace {
 }
 
 /// A connection on which a rest is waited for.
-struct Counted(Rc<Pace>);
+struct Counted(Rc<DrainBudget>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -84,7 +84,7 @@ impl Drop for Counted {
 
 /// The body of a request, whoever reads it.
 #[derive(Clone)]
-pub(crate) struct Rest(Rc<RefCell<Source>>);
+pub(crate) struct UnreadBody(Rc<RefCell<Source>>);
 
 struct Source {
     payload: Payload,
@@ -94,7 +94,7 @@ struct Source {
     is_over: bool,
 }
 
-impl Rest {
+impl UnreadBody {
     /// Of a request that has a body.
     pub(crate) fn watch(req: &mut ServiceRequest) -> Option<Self> {
         let payload = match req.take_payload() {
@@ -104,9 +104,9 @@ impl Rest {
         let length = req.headers().get(CONTENT_LENGTH);
         let announced = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let source = Source { payload, announced, arrived: 0, is_over: false };
-        let rest = Self(Rc::new(RefCell::new(source)));
-        req.set_payload(Payload::Stream { payload: Box::pin(Shared(rest.clone())) });
-        Some(rest)
+        let unread = Self(Rc::new(RefCell::new(source)));
+        req.set_payload(Payload::Stream { payload: Box::pin(Shared(unread.clone())) });
+        Some(unread)
     }
 
     fn left(&self) -> usize {
@@ -129,16 +129,16 @@ impl Rest {
 }
 
 /// The answer, with what is left of its request's body behind it.
-pub(crate) async fn behind(
-    rest: Option<Rest>,
+pub(crate) async fn drain_behind(
+    unread: Option<UnreadBody>,
     answer: Result<ServiceResponse<BoxBody>, Error>,
-    pace: &Rc<Pace>,
+    budget: &Rc<DrainBudget>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let Some(rest) = rest.filter(|rest| !rest.0.borrow().is_over) else { return answer };
+    let Some(unread) = unread.filter(|unread| !unread.0.borrow().is_over) else { return answer };
     match answer {
-        Ok(answer) => Ok(read_on(rest, answer, pace).await),
+        Ok(answer) => Ok(read_on(unread, answer, budget).await),
         Err(error) => {
-            close_behind(rest);
+            close_behind(unread);
             Err(error)
         }
     }
@@ -148,37 +148,42 @@ pub(crate) async fn behind(
 /// unless the body came in chunks and its reader is gone: those it then reads for ever, however
 /// fast they come (actix-http 3.20, `should_close_for_unread_payload`). So the reader stays
 /// until the answer has begun.
-fn close_behind(rest: Rest) {
+fn close_behind(unread: UnreadBody) {
     rt::spawn(async move {
         sleep(SILENCE_MAX).await;
-        drop(rest);
+        drop(unread);
     });
 }
 
-async fn read_on(rest: Rest, answer: ServiceResponse<BoxBody>, pace: &Rc<Pace>) -> ServiceResponse<BoxBody> {
-    let Some(counted) = pace.connection() else {
-        close_behind(rest);
+async fn read_on(
+    unread: UnreadBody,
+    answer: ServiceResponse<BoxBody>,
+    budget: &Rc<DrainBudget>,
+) -> ServiceResponse<BoxBody> {
+    let Some(counted) = budget.connection() else {
+        close_behind(unread);
         return answer;
     };
-    if rest.left() > SHORT_BYTES
-        && let Some(even) = pace.spend(SHORT_BYTES)
+    if unread.left() > SHORT_BYTES
+        && let Some(even) = budget.spend(SHORT_BYTES)
     {
         sleep_until(even.min(Instant::now() + TURN_MAX)).await;
     }
     // The server asks no such body for its end.
     if matches!(answer.response().body().size(), BodySize::None | BodySize::Sized(0)) {
         let mut reading = Reading::begin();
-        poll_fn(|cx| reading.poll(&rest, pace, cx)).await;
-        if !rest.0.borrow().is_over {
-            close_behind(rest);
+        poll_fn(|cx| reading.poll(&unread, budget, cx)).await;
+        if !unread.0.borrow().is_over {
+            close_behind(unread);
         }
         return answer;
     }
-    answer.map_body(|_, answer| BoxBody::new(Answered { answer: Some(answer), rest, counted, reading: None }))
+    answer
+        .map_body(|_, answer| BoxBody::new(Answered { answer: Some(answer), unread, counted, reading: None }))
 }
 
 /// The body as its handler has it.
-struct Shared(Rest);
+struct Shared(UnreadBody);
 
 impl Stream for Shared {
     type Item = Result<Bytes, PayloadError>;
@@ -192,7 +197,7 @@ impl Stream for Shared {
 struct Answered {
     /// `None` once all of it was given.
     answer: Option<BoxBody>,
-    rest: Rest,
+    unread: UnreadBody,
     counted: Counted,
     reading: Option<Reading>,
 }
@@ -212,7 +217,7 @@ impl Reading {
     }
 
     /// Ready when nothing more is read.
-    fn poll(&mut self, rest: &Rest, pace: &Pace, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, unread: &UnreadBody, budget: &DrainBudget, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if self.ends.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
@@ -222,10 +227,10 @@ impl Reading {
                 self.pause = None;
                 self.silence.as_mut().reset(Instant::now() + SILENCE_MAX);
             }
-            match rest.poll(cx) {
+            match unread.poll(cx) {
                 Poll::Ready(Some(Ok(piece))) => {
                     self.silence.as_mut().reset(Instant::now() + SILENCE_MAX);
-                    self.pause = pace.spend(piece.len()).map(|even| Box::pin(sleep_until(even)));
+                    self.pause = budget.spend(piece.len()).map(|even| Box::pin(sleep_until(even)));
                 }
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                 Poll::Pending => return self.silence.as_mut().poll(cx),
@@ -250,7 +255,7 @@ impl MessageBody for Answered {
             this.answer = None;
         }
         let reading = this.reading.get_or_insert_with(Reading::begin);
-        reading.poll(&this.rest, &this.counted.0, cx).map(|()| None)
+        reading.poll(&this.unread, &this.counted.0, cx).map(|()| None)
     }
 }
 

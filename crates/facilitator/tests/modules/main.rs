@@ -1,6 +1,6 @@
-//! The rules of the rooms between a request and the chain, each as a test that fails in
+//! The rules of the modules between a request and the chain, each as a test that fails in
 //! seconds when its rule is broken: whole facilitators over the ledger's model and a chain
-//! that does what the test says. `./scripts/test --only admission` runs those of one room.
+//! that does what the test says. `./scripts/test --only admission` runs those of one module.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail tests")]
 
@@ -15,24 +15,24 @@ mod gate;
 mod lanes;
 mod merchants;
 #[allow(dead_code, reason = "each program of tests uses what it needs")]
-#[path = "../tariffs/shop.rs"]
+#[path = "../tariffs/process.rs"]
 mod process;
 mod sold;
 
-/// What the tests of all rooms share.
-mod shop {
+/// What the tests of all modules share.
+mod harness {
     pub(crate) use super::chain::{Chain, Fate, Pool, Signer};
     pub(crate) use super::gate::*;
-    pub(crate) use super::process::{GAS, Outcome, PATIENCE, SERVICE, Shop, Time, unique};
+    pub(crate) use super::process::{GAS, Outcome, PATIENCE, Process, SERVICE, Time, unique};
     pub(crate) use super::sold::*;
 }
 
 use std::time::Duration;
 
+use harness::{Chain, GAS, PATIENCE, Process, Time};
 use quittance_facilitator::{Grant, PayOutcome, StoredAnswer};
 use quittance_ledger::LedgerOptions;
 use quittance_ledger::model::{ModelDatabase, ModelLedger};
-use shop::{Chain, GAS, PATIENCE, Shop, Time};
 
 fn open(database: &ModelDatabase, name: &str, time: &Time) -> ModelLedger {
     let options = LedgerOptions { lease_ms: i64::MAX / 4, ..LedgerOptions::new(name) };
@@ -40,11 +40,11 @@ fn open(database: &ModelDatabase, name: &str, time: &Time) -> ModelLedger {
 }
 
 /// Two processes on one ledger, each with its own node.
-async fn replicas(database: &ModelDatabase, chains: [&Chain; 2], time: &Time) -> [Shop; 2] {
-    let one = Shop::open(open(database, "one", time), chains[0], time, "").await;
-    let two = Shop::open(open(database, "two", time), chains[1], time, "").await;
-    for shop in [&one, &two] {
-        shop.until_offered(Some(GAS)).await;
+async fn replicas(database: &ModelDatabase, chains: [&Chain; 2], time: &Time) -> [Process; 2] {
+    let one = Process::open(open(database, "one", time), chains[0], time, "").await;
+    let two = Process::open(open(database, "two", time), chains[1], time, "").await;
+    for process in [&one, &two] {
+        process.until_offered(Some(GAS)).await;
     }
     [one, two]
 }

@@ -1,4 +1,4 @@
-//! What lower rooms know how to do once, done again and again: costs come into the
+//! What lower modules know how to do once, done again and again: costs come into the
 //! books, and objects that nobody needs go.
 
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use futures::future::BoxFuture;
 
 use crate::Inner;
 use crate::delivery::answers::LEFTOVER_PAUSE;
-use crate::dispatch::costs::{self, Accountant};
+use crate::dispatch::costs::{self, CostMeter};
 use crate::metrics::trouble::Trouble;
 use crate::upkeep::registry::{Kind, Next, Task, TurnFailed};
 
-struct Accounts(Accountant);
+struct Costs(CostMeter);
 
-impl Task for Accounts {
+impl Task for Costs {
     fn turn(&mut self) -> BoxFuture<'_, Result<Next, TurnFailed>> {
         Box::pin(async move {
             self.0.look().await.map_err(|fault| TurnFailed::new(Trouble::Accounts, &fault))?;
@@ -35,12 +35,12 @@ impl Task for Leftovers {
 }
 
 impl Inner {
-    /// One accountant for each network.
-    pub(crate) fn start_accountants(self: &Arc<Self>) {
+    /// One cost meter for each network.
+    pub(crate) fn start_cost_meters(self: &Arc<Self>) {
         for net in &self.networks {
             let (context, net) = (Arc::clone(&self.context), Arc::clone(net));
             let kind = Kind::of("accounts", net.chain.network(), costs::PAUSE);
-            let make = move || Accounts(Accountant::new(Arc::clone(&context), Arc::clone(&net)));
+            let make = move || Costs(CostMeter::new(Arc::clone(&context), Arc::clone(&net)));
             self.upkeep.start(kind, make);
         }
     }

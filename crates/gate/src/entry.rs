@@ -1,4 +1,4 @@
-//! The gate's door, for whoever mounts it in a server: three steps with the host's own
+//! The gate's steps, for whoever mounts it in a server: three, with the host's own
 //! handler between the second and the third, or [`Gate::call`] for all of them.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::body::{Body, HandlerError};
 use crate::bytes::SharedBody;
 use crate::cors::Verdict;
-use crate::decide::{Way, decide};
+use crate::decide::{Decision, decide};
 use crate::discovery::listed::Document;
 use crate::error::GateError;
 use crate::gate::Gate;
@@ -44,11 +44,11 @@ pub enum Entry {
         cors: Verdict,
     },
     /// Something is sold here: the body comes next.
-    Toll(Box<Toll>),
+    Unpriced(Box<UnpricedRequest>),
 }
 
 /// A request whose price its body makes.
-pub struct Toll {
+pub struct UnpricedRequest {
     shared: Arc<Shared>,
     visit: Visit,
     sold: Option<Resource>,
@@ -57,7 +57,7 @@ pub struct Toll {
 }
 
 /// A request that carries a payment for its price. Nothing has been taken yet.
-pub struct Bargain {
+pub struct PricedRequest {
     shared: Arc<Shared>,
     visit: Visit,
     asked: Asked,
@@ -78,10 +78,10 @@ impl Gate {
             }
         };
         let (path, sold, paying) = match decide(shared, &head.method, path, &head.headers) {
-            Way::Answered(answer) => return Entry::Answered(with(cors, answer)),
-            Way::Free => return Entry::Pass { head: Box::new(head), identity: None, cors },
-            Way::Unserved { path } => (path, None, true),
-            Way::Paid { path, endpoint, paying } => {
+            Decision::Answered(answer) => return Entry::Answered(with(cors, answer)),
+            Decision::Free => return Entry::Pass { head: Box::new(head), identity: None, cors },
+            Decision::Unserved { path } => (path, None, true),
+            Decision::Paid { path, endpoint, paying } => {
                 if !paying {
                     let asked = shared.hooks.authenticate(head.method.as_str(), &path, &head.headers);
                     if let Some(identity) = asked.await {
@@ -94,7 +94,7 @@ impl Gate {
         };
         let caller = head::caller(&head.headers, arrival.peer, &shared.callers);
         let visit = Visit { head, path, caller };
-        Entry::Toll(Box::new(Toll { shared: Arc::clone(shared), visit, sold, paying, cors }))
+        Entry::Unpriced(Box::new(UnpricedRequest { shared: Arc::clone(shared), visit, sold, paying, cors }))
     }
 
     /// One of the documents that [`Gate::enter`] answers, for a host whose gated scope
@@ -108,7 +108,7 @@ impl Gate {
         &self.shared.documents
     }
 
-    /// The whole way of a request, for servers whose handlers can be sent between
+    /// All steps of a request, for servers whose handlers can be sent between
     /// threads: `pass` gets what goes through unpaid, `run` what is paid.
     ///
     /// Drop the future when the client hangs up: what is paid goes on without it.
@@ -138,9 +138,9 @@ impl Gate {
                 let answer = pass(Request::from_parts(*head, body)).await?;
                 Ok(with(cors, answer.map(boxed)))
             }
-            Entry::Toll(toll) => match toll.quote(body).await {
+            Entry::Unpriced(unpriced) => match unpriced.quote(body).await {
                 Err(answer) => Ok(answer),
-                Ok(bargain) => Ok(bargain.close(run).await),
+                Ok(priced) => Ok(priced.settle_and_run(run).await),
             },
         }
     }
@@ -166,13 +166,13 @@ fn spoken(in_version_1: bool, mut answer: Response<Body>) -> Response<Body> {
     answer
 }
 
-impl Toll {
-    /// Reads the body and prices it: the bargain, or what a request hears that is
+impl UnpricedRequest {
+    /// Reads the body and prices it: the request with its price, or what a request hears that is
     /// refused or does not pay. Without a payment it does no I/O besides (P4).
     pub async fn quote<B: HttpBody<Data = Bytes>>(
         self: Box<Self>,
         body: B,
-    ) -> Result<Box<Bargain>, Response<Body>> {
+    ) -> Result<Box<PricedRequest>, Response<Body>> {
         let Self { shared, visit, sold, paying, cors } = *self;
         let in_version_1 = head::pays_in_version_1(&visit.head.headers);
         let asked = match sold {
@@ -184,13 +184,13 @@ impl Toll {
             }
         };
         match asked {
-            Ok(asked) => Ok(Box::new(Bargain { shared, visit, asked, cors })),
+            Ok(asked) => Ok(Box::new(PricedRequest { shared, visit, asked, cors })),
             Err(answer) => Err(with(cors, spoken(in_version_1, answer))),
         }
     }
 }
 
-impl Bargain {
+impl PricedRequest {
     /// Takes the payment and runs the handler in a task of its own: servers drop
     /// this future when the client hangs up, and neither a settlement under way nor
     /// a paid generation may end with it.
@@ -198,7 +198,7 @@ impl Bargain {
     /// `handler` is called once, or dropped before this returns. What it answers is
     /// drained whatever becomes of the client; one that fails, or panics, leaves the
     /// payment as a credit. Its future is dropped where the run ends before it does.
-    pub async fn close<H, F, R>(self: Box<Self>, handler: H) -> Response<Body>
+    pub async fn settle_and_run<H, F, R>(self: Box<Self>, handler: H) -> Response<Body>
     where
         H: FnOnce(Request<Bytes>) -> F + Send + 'static,
         F: Future<Output = Result<Response<R>, HandlerError>> + Send + 'static,

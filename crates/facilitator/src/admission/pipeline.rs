@@ -1,4 +1,4 @@
-//! The way of a payment to its claim: one order for the gate, `/settle` and `/verify`.
+//! A payment from its local checks to its claim: one order for the gate, `/settle` and `/verify`.
 //!
 //! known → window → identifier → price → payer → chain → claim. The ledger comes first, so
 //! whatever is on record is answered from it; what costs nothing comes before what costs
@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use crate::admission::decision::{NotTaken, Stop};
 use crate::api::Rejection;
 use crate::chain::Verified;
-use crate::in_flight::notices::Notice;
-use crate::in_flight::seats::seat;
-use crate::in_flight::turn::Turn;
+use crate::in_flight::entries::PaymentEntry;
+use crate::in_flight::share_key::share_key;
+use crate::in_flight::single_flight::SingleFlight;
 use crate::network::configured::ConfiguredNetwork;
 use crate::{Caller, Inner};
 
@@ -27,11 +27,11 @@ use crate::{Caller, Inner};
 pub(crate) trait Asking: Clone + Send + Sync + Sized + 'static {
     /// What is known of the sale once it has a price.
     type Priced: Send + Sync;
-    /// What the way ends in.
+    /// What it ends in.
     type Taken: From<Known> + Send + 'static;
 
     /// Whether copies wait for each other, so that all cost one check.
-    const TAKES_TURNS: bool;
+    const IS_SINGLE_FLIGHT: bool;
 
     /// Where the request came from.
     fn caller(&self) -> Caller;
@@ -40,43 +40,43 @@ pub(crate) trait Asking: Clone + Send + Sync + Sized + 'static {
     fn identifier(&self) -> Result<(), Rejection>;
 
     /// Whether the payment pays for its sale, and for being settled.
-    async fn price(way: &Way<Self>) -> Result<Self::Priced, Stop>;
+    async fn price(admission: &Admission<Self>) -> Result<Self::Priced, Stop>;
 
     /// What its payer paid before for the same, if it is answered from that (P7).
     /// `refusal` is what the chain said, if it was asked.
     async fn from_earlier(
-        way: &Way<Self>,
+        admission: &Admission<Self>,
         priced: &Self::Priced,
         refusal: Option<&Rejection>,
     ) -> Result<Option<Self::Taken>, Stop>;
 
     /// Room, chain, and what is written when both are there.
-    async fn take(way: &Way<Self>, priced: &Self::Priced) -> Result<Self::Taken, NotTaken>;
+    async fn take(admission: &Admission<Self>, priced: &Self::Priced) -> Result<Self::Taken, NotTaken>;
 
     /// Whether what is said for this makes somebody give the payment up.
     fn turns_away(found: &Result<Self::Taken, Stop>) -> bool;
 }
 
-/// A payment that passed the local checks, on its way.
+/// A payment that passed the local checks, on its way to a claim.
 #[derive(Clone)]
-pub(crate) struct Way<A> {
+pub(crate) struct Admission<A> {
     pub(crate) inner: Arc<Inner>,
     pub(crate) net: Arc<ConfiguredNetwork>,
     pub(crate) payment: Verified,
     pub(crate) asking: A,
     /// Of the payment's key, for its driver.
-    pub(crate) notice: Arc<Notice>,
+    pub(crate) entry: Arc<PaymentEntry>,
     /// Nobody waits longer.
     pub(crate) until: Instant,
 }
 
-impl<A: Asking> Way<A> {
+impl<A: Asking> Admission<A> {
     /// Detached: a client that hangs up between the claim's commit and the
     /// driver's start must not leave a claim that nobody works on.
     pub(crate) async fn detached(&self) -> Result<A::Taken, Stop> {
-        let way = self.clone();
+        let admission = self.clone();
         // On the runtime of the background tasks: a server's workers are strangers' to fill.
-        let found = self.inner.drivers.spawn_on(async move { way.decide().await }, &self.inner.runtime);
+        let found = self.inner.drivers.spawn_on(async move { admission.decide().await }, &self.inner.runtime);
         found.await.unwrap_or_else(|error| {
             tracing::error!(%error, "claiming task failed");
             Err(Stop::Unread)
@@ -100,17 +100,17 @@ impl<A: Asking> Way<A> {
     /// The order.
     async fn steps(&self) -> Result<A::Taken, Stop> {
         let arrived = Instant::now();
-        let turns = self.turns();
-        let mut turn = self.turn(turns.as_deref()).await?;
+        let shared = self.shared_entry();
+        let mut flight = self.flight(shared.as_deref()).await?;
         if let Some(known) = self.known().await? {
             return Ok(known.into());
         }
-        if let Some(trouble) = turn.as_ref().and_then(|turn| turn.trouble_since(arrived)) {
+        if let Some(trouble) = flight.as_ref().and_then(|flight| flight.trouble_since(arrived)) {
             return Err(Stop::NotNow(trouble));
         }
         self.window().await?;
         let digest = &self.payment.signature_digest;
-        if let Some(rejection) = turn.as_ref().and_then(|turn| turn.refusal_of(digest)) {
+        if let Some(rejection) = flight.as_ref().and_then(|flight| flight.refusal_of(digest)) {
             return Err(rejection.into());
         }
         self.asking.identifier()?;
@@ -120,27 +120,30 @@ impl<A: Asking> Way<A> {
         }
         match A::take(self, &priced).await {
             Ok(taken) => Ok(taken),
-            Err(NotTaken::Chain(rejection)) => self.refused(&priced, rejection, turn.as_deref_mut()).await,
+            Err(NotTaken::Chain(rejection)) => self.refused(&priced, rejection, flight.as_deref_mut()).await,
             Err(NotTaken::NoRoom(stop) | NotTaken::Other(stop)) => {
-                if let (Some(turn), Stop::NotNow(trouble)) = (&mut turn, &stop) {
-                    turn.note_trouble(*trouble);
+                if let (Some(flight), Stop::NotNow(trouble)) = (&mut flight, &stop) {
+                    flight.note_trouble(*trouble);
                 }
                 Err(stop)
             }
         }
     }
 
-    /// Copies take turns, so they cost one chain check.
-    fn turns(&self) -> Option<Arc<Notice>> {
+    /// The entry that copies share, if they are checked once for all.
+    fn shared_entry(&self) -> Option<Arc<PaymentEntry>> {
         let payment = &self.payment;
-        let seat = || seat(&payment.key, &payment.signature_digest, payment.is_signed);
-        A::TAKES_TURNS.then(|| self.inner.in_flight.notice(seat()))
+        let share_key = || share_key(&payment.key, &payment.signature_digest, payment.is_signed);
+        A::IS_SINGLE_FLIGHT.then(|| self.inner.in_flight.entry(share_key()))
     }
 
-    async fn turn<'a>(&self, turns: Option<&'a Notice>) -> Result<Option<MutexGuard<'a, Turn>>, Stop> {
-        let Some(turns) = turns else { return Ok(None) };
-        let turn = tokio::time::timeout_at(self.until, turns.turn.lock()).await;
-        turn.map(Some).map_err(|_| Stop::for_now("chain"))
+    async fn flight<'a>(
+        &self,
+        shared: Option<&'a PaymentEntry>,
+    ) -> Result<Option<MutexGuard<'a, SingleFlight>>, Stop> {
+        let Some(shared) = shared else { return Ok(None) };
+        let flight = tokio::time::timeout_at(self.until, shared.flight.lock()).await;
+        flight.map(Some).map_err(|_| Stop::for_now("chain"))
     }
 
     /// What stands under a key that cannot be claimed.
@@ -174,7 +177,7 @@ impl<A: Asking> Way<A> {
         &self,
         priced: &A::Priced,
         rejection: Rejection,
-        turn: Option<&mut Turn>,
+        flight: Option<&mut SingleFlight>,
     ) -> Result<A::Taken, Stop> {
         if let Some(known) = self.known().await? {
             return Ok(known.into());
@@ -183,10 +186,10 @@ impl<A: Asking> Way<A> {
             return Ok(taken);
         }
         let rejection = self.inner.name_use(&self.net, &self.payment, rejection).await;
-        if let Some(turn) = turn
+        if let Some(flight) = flight
             && rejection.retry_action != RetryAction::RetrySamePayment
         {
-            turn.note_refusal(self.payment.signature_digest, &rejection);
+            flight.note_refusal(self.payment.signature_digest, &rejection);
         }
         Err(rejection.into())
     }

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use quittance_ledger::LedgerOptions;
 use quittance_ledger::model::{ModelDatabase, ModelLedger};
 
-use super::shop::{Chain, GAS, Outcome, PRICE, Pool, Shop, Signer, Time, nonce, shop};
+use super::harness::{Chain, GAS, Outcome, PRICE, Pool, Process, Signer, Time, nonce, process};
 use super::until;
 
 const LEASE_MS: i64 = 60_000;
@@ -17,10 +17,10 @@ fn leased(database: &ModelDatabase, name: &str, time: &Time) -> ModelLedger {
     database.open(&options, time.now_ms()).unwrap()
 }
 
-async fn replica(database: &ModelDatabase, name: &str, chain: &Chain, time: &Time) -> Shop {
-    let shop = Shop::open(leased(database, name, time), chain, time, "").await;
-    shop.until_offered(Some(GAS)).await;
-    shop
+async fn replica(database: &ModelDatabase, name: &str, chain: &Chain, time: &Time) -> Process {
+    let process = Process::open(leased(database, name, time), chain, time, "").await;
+    process.until_offered(Some(GAS)).await;
+    process
 }
 
 fn nonces(pool: &Pool) -> Vec<u64> {
@@ -30,14 +30,14 @@ fn nonces(pool: &Pool) -> Vec<u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lane_never_signs_two_transactions_for_one_slot() {
     let (database, pool, time) = (ModelDatabase::shared(), Pool::default(), Time::default());
-    let shop = shop(&database, &Chain::numbered(&pool), &time).await;
+    let process = process(&database, &Chain::numbered(&pool), &time).await;
     let payers: Vec<_> = (0..16).map(|number| format!("payer-{number}")).collect();
-    let paid = join_all(payers.iter().map(|payer| shop.send(payer, PRICE, nonce()))).await;
+    let paid = join_all(payers.iter().map(|payer| process.send(payer, PRICE, nonce()))).await;
     assert!(paid.iter().all(|outcome| *outcome == Outcome::Granted), "{paid:?}");
     let mut signed = nonces(&pool);
     signed.sort_unstable();
     assert_eq!(signed, (0..16).collect::<Vec<_>>(), "one transaction for each slot");
-    shop.close().await;
+    process.close().await;
 }
 
 /// Its bytes never reached a node, and its payment is over: later ones would wait for ever.
@@ -45,18 +45,18 @@ async fn a_lane_never_signs_two_transactions_for_one_slot() {
 async fn a_slot_whose_payment_is_over_is_used_up() {
     let (database, pool, time) = (ModelDatabase::shared(), Pool::default(), Time::default());
     let chain = Chain::numbered(&pool);
-    let shop = shop(&database, &chain, &time).await;
+    let process = process(&database, &chain, &time).await;
     pool.is_deaf(true);
     pool.strangers_land(true);
-    assert_eq!(shop.send("payer", PRICE, nonce()).await, Outcome::Granted);
+    assert_eq!(process.send("payer", PRICE, nonce()).await, Outcome::Granted);
     pool.strangers_land(false);
     let before = chain.broadcasts();
     pool.is_deaf(false);
     until("its bytes go out again", || pool.used() == 1).await;
     assert!(chain.broadcasts() > before);
-    assert_eq!(shop.send("payer", PRICE, nonce()).await, Outcome::Granted);
+    assert_eq!(process.send("payer", PRICE, nonce()).await, Outcome::Granted);
     assert_eq!(nonces(&pool), [0, 1]);
-    shop.close().await;
+    process.close().await;
 }
 
 /// What it was about to sign may be somebody else's by now, and what was reserved for it given
@@ -107,20 +107,20 @@ async fn a_lease_that_is_taken_over_goes_on_with_the_same_bytes_and_the_next_slo
 async fn a_panic_while_signing_is_seen_and_stops_nothing() {
     let (database, pool, time) = (ModelDatabase::shared(), Pool::default(), Time::default());
     let chain = Chain::numbered(&pool);
-    let shop = Arc::new(shop(&database, &chain, &time).await);
+    let process = Arc::new(process(&database, &chain, &time).await);
     chain.set_signer(Signer::Panics);
     let number = nonce();
-    let first = shop.send("payer", PRICE, number).await;
+    let first = process.send("payer", PRICE, number).await;
     assert!(matches!(first, Outcome::Granted | Outcome::Pending), "{first:?}");
     let failures = || {
-        let runs = shop.facilitator.upkeep();
+        let runs = process.facilitator.upkeep();
         let lane = runs.into_iter().find(|run| run.task == "lane").unwrap();
         (lane.failures, lane.panics)
     };
     until("the run of the lane says so", || failures().0 > 0).await;
-    assert_eq!(failures(), (1, 0), "{:?}", shop.facilitator.upkeep());
+    assert_eq!(failures(), (1, 0), "{:?}", process.facilitator.upkeep());
     until("it is signed all the same", || pool.used() == 1).await;
-    assert_eq!(shop.send("another", PRICE, nonce()).await, Outcome::Granted);
+    assert_eq!(process.send("another", PRICE, nonce()).await, Outcome::Granted);
     assert_eq!(nonces(&pool), [0, 1]);
-    Arc::into_inner(shop).unwrap().close().await;
+    Arc::into_inner(process).unwrap().close().await;
 }

@@ -1,4 +1,4 @@
-//! The turn in which copies of one payment are looked up, checked and claimed: one check
+//! One flight in which copies of one payment are looked up, checked and claimed: one check
 //! for all of them.
 
 use tokio::time::Instant;
@@ -14,9 +14,9 @@ pub(crate) struct NotNow {
     pub(crate) retry_after_seconds: u64,
 }
 
-/// What the last holder of the turn learned.
+/// What the last holder of the flight learned.
 #[derive(Default)]
-pub(crate) struct Turn {
+pub(crate) struct SingleFlight {
     /// The chain's refusal of this very signature, shared with copies that
     /// waited behind the one that asked.
     refused: Option<([u8; 32], Rejection)>,
@@ -24,7 +24,7 @@ pub(crate) struct Turn {
     trouble: Option<(Instant, NotNow)>,
 }
 
-impl Turn {
+impl SingleFlight {
     /// Notes what the chain says of a signature.
     pub(crate) fn note_refusal(&mut self, digest: [u8; 32], rejection: &Rejection) {
         self.refused = Some((digest, rejection.clone()));
@@ -57,21 +57,21 @@ mod tests {
     /// Ten copies behind a node that hangs take as long as one.
     #[test]
     fn whoever_queued_before_trouble_was_heard_hears_it_too_and_who_came_later_asks() {
-        let mut turn = Turn::default();
+        let mut flight = SingleFlight::default();
         let queued = Instant::now();
-        assert!(turn.trouble_since(queued).is_none());
+        assert!(flight.trouble_since(queued).is_none());
         let trouble = NotNow { reason: "chain", retry_after_seconds: 5 };
-        turn.note_trouble(trouble);
-        assert_eq!(turn.trouble_since(queued), Some(trouble));
+        flight.note_trouble(trouble);
+        assert_eq!(flight.trouble_since(queued), Some(trouble));
         let later = Instant::now() + std::time::Duration::from_secs(1);
-        assert!(turn.trouble_since(later).is_none(), "another look may find it gone");
+        assert!(flight.trouble_since(later).is_none(), "another look may find it gone");
     }
 
     #[test]
     fn a_refusal_is_of_one_signature() {
-        let mut turn = Turn::default();
-        turn.note_refusal([1; 32], &Rejection::new(ErrorCode::InvalidExactEvmSignature, "made up"));
-        assert!(turn.refusal_of(&[1; 32]).is_some());
-        assert!(turn.refusal_of(&[2; 32]).is_none(), "the payer's own is asked about");
+        let mut flight = SingleFlight::default();
+        flight.note_refusal([1; 32], &Rejection::new(ErrorCode::InvalidExactEvmSignature, "made up"));
+        assert!(flight.refusal_of(&[1; 32]).is_some());
+        assert!(flight.refusal_of(&[2; 32]).is_none(), "the payer's own is asked about");
     }
 }

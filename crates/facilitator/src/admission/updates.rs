@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::Inner;
 use crate::admission::copies::SHARED_FOR;
-use crate::in_flight::notices::{Changes, Notice, Reading};
+use crate::in_flight::entries::{Changes, PaymentEntry, Reading};
 use crate::metrics::trouble::{self, Trouble};
 
 /// How often a waiter rereads the ledger when nobody in this process announces
@@ -16,16 +16,16 @@ use crate::metrics::trouble::{self, Trouble};
 const REREAD_PAUSE: Duration = Duration::from_millis(500);
 
 /// What one waiter has not heard yet of a payment.
-pub(crate) struct News {
-    notice: Arc<Notice>,
+pub(crate) struct Updates {
+    entry: Arc<PaymentEntry>,
     changes: Changes,
     until: Instant,
 }
 
-impl News {
+impl Updates {
     /// From now on, until then.
-    pub(crate) fn of(notice: &Arc<Notice>, until: Instant) -> Self {
-        Self { notice: Arc::clone(notice), changes: notice.subscribe(), until }
+    pub(crate) fn of(entry: &Arc<PaymentEntry>, until: Instant) -> Self {
+        Self { entry: Arc::clone(entry), changes: entry.subscribe(), until }
     }
 
     /// Whether nobody waits any longer.
@@ -41,7 +41,7 @@ impl News {
             _ = self.changes.changed() => {}
             () = pause => {}
         }
-        match inner.reread(&self.notice, &known, self.until).await {
+        match inner.reread(&self.entry, &known, self.until).await {
             Ok(Some(fresh)) => fresh,
             Ok(None) => known,
             Err(error) => {
@@ -57,15 +57,15 @@ impl Inner {
     /// until then.
     async fn reread(
         &self,
-        notice: &Notice,
+        entry: &PaymentEntry,
         known: &Payment,
         until: Instant,
     ) -> Result<Option<Payment>, LedgerError> {
         // A ledger that hangs is waited for together, and no longer than anybody waits.
-        let Ok(mut reading) = tokio::time::timeout_at(until, notice.reading.lock()).await else {
+        let Ok(mut reading) = tokio::time::timeout_at(until, entry.reading.lock()).await else {
             return Ok(None);
         };
-        let announced = notice.announced();
+        let announced = entry.announced();
         if let Some(last) = &*reading
             && last.announced == announced
             && last.payment.id == known.id

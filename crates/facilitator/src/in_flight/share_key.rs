@@ -1,10 +1,10 @@
-//! By what copies of a payment share places and turns.
+//! By what copies of a payment share places and checks.
 
 use quittance_protocol::PaymentKey;
 
-/// What a payment's copies share places and turns by. A signature that may be made up
+/// What a payment's copies share places and checks by. A signature that may be made up
 /// has them for itself.
-pub(crate) fn seat(key: &PaymentKey, digest: &[u8; 32], is_signed: bool) -> PaymentKey {
+pub(crate) fn share_key(key: &PaymentKey, digest: &[u8; 32], is_signed: bool) -> PaymentKey {
     if is_signed { *key } else { mixed(key, digest) }
 }
 

@@ -1,5 +1,5 @@
 //! What a facilitator with one network does through a market: tariffs, offers,
-//! payments by the most favourable rule for the payer, and the books.
+//! payments by the most favourable rule for the payer, and the ledger.
 
 use std::collections::BTreeMap;
 
@@ -155,7 +155,7 @@ struct Now {
 }
 
 /// A facilitator with one network.
-pub(crate) struct Shop<'a> {
+pub(crate) struct Facilitator<'a> {
     market: &'a Market,
     policy: Policy,
     window: TariffWindow,
@@ -164,7 +164,7 @@ pub(crate) struct Shop<'a> {
     ledger: Ledger,
 }
 
-impl<'a> Shop<'a> {
+impl<'a> Facilitator<'a> {
     pub(crate) fn new(market: &'a Market, policy: Policy) -> Self {
         let network =
             if policy.is_base() { "eip155:8453" } else { "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp" };
@@ -324,7 +324,7 @@ impl<'a> Shop<'a> {
         let books = &mut self.ledger.days[day];
         books.charged += u128::from(charged) * u128::from(weight) * EARNING_PERCENT / 100;
         books.spent += u128::from(spent) * u128::from(weight);
-        // What payers see: the failures of others are in the books, not in it.
+        // What payers see: the failures of others are in the ledger, not in it.
         let percent = i64::try_from(u128::from(charged) * 100 / u128::from(spent.max(1))).unwrap() - 100;
         *self.ledger.surcharges.entry(percent).or_default() += weight;
     }

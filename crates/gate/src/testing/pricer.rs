@@ -6,9 +6,9 @@ use serde_json::json;
 
 /// Sells `POST /gen` and `POST /items/{id}` at 0.01 USDC; `GET /free` is free.
 /// A body with the letters `bad` is refused in the host's own words.
-pub struct Menu;
+pub struct TestPricer;
 
-impl Pricer for Menu {
+impl Pricer for TestPricer {
     fn route(&self, method: &str, path: &str) -> Route {
         match (method, path) {
             ("POST", "/gen") => Route::Paid(0),

@@ -6,7 +6,7 @@ use quittance_ledger::model::ModelDatabase;
 use quittance_protocol::{ErrorCode, IdentifierHash, PaymentPayload};
 use serde_json::json;
 
-use super::shop::{Chain, Shop, Time, at, nonce, payment, sale, shop};
+use super::harness::{Chain, Process, Time, at, nonce, payment, process, sale};
 use super::{answer, granted, until};
 
 /// `gate.runs_max` and `gate.replay_seconds`.
@@ -17,8 +17,8 @@ fn signed() -> PaymentPayload {
     payment("payer", nonce(), &json!({}))
 }
 
-async fn pay(shop: &Shop, signed: &PaymentPayload, sale: &Sale) -> PayOutcome {
-    shop.facilitator.pay(signed.clone(), sale.clone()).await
+async fn pay(process: &Process, signed: &PaymentPayload, sale: &Sale) -> PayOutcome {
+    process.facilitator.pay(signed.clone(), sale.clone()).await
 }
 
 fn conflict(outcome: &PayOutcome) -> ErrorCode {
@@ -31,63 +31,66 @@ fn conflict(outcome: &PayOutcome) -> ErrorCode {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_copies_get_one_run_and_then_its_answer() {
     let (chain, time) = (Chain::default(), Time::default());
-    let shop = shop(&ModelDatabase::shared(), &chain, &time).await;
+    let process = process(&ModelDatabase::shared(), &chain, &time).await;
     let (signed, call) = (signed(), sale(at(1), "call"));
-    let outcomes = join_all((0..10).map(|_| pay(&shop, &signed, &call))).await;
+    let outcomes = join_all((0..10).map(|_| pay(&process, &signed, &call))).await;
     let (mut grants, others): (Vec<_>, Vec<_>) =
         outcomes.into_iter().partition(|outcome| matches!(outcome, PayOutcome::Granted(_)));
     assert_eq!(grants.len(), 1);
     assert!(others.iter().all(|outcome| matches!(outcome, PayOutcome::Pending { .. })), "{others:?}");
-    shop.facilitator.finish(granted(grants.remove(0)), answer(200)).await.unwrap();
-    match pay(&shop, &signed, &call).await {
+    process.facilitator.finish(granted(grants.remove(0)), answer(200)).await.unwrap();
+    match pay(&process, &signed, &call).await {
         PayOutcome::Answered { answer, receipt, .. } => {
             assert_eq!((answer.status, answer.body.as_slice()), (200, b"served".as_slice()));
             assert!(receipt.success);
         }
         other => panic!("{other:?}"),
     }
-    shop.close().await;
+    process.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p6_a_failed_run_leaves_a_credit_for_the_same_request_until_its_runs_are_used_up() {
     let (chain, time) = (Chain::default(), Time::default());
-    let shop = shop(&ModelDatabase::shared(), &chain, &time).await;
+    let process = process(&ModelDatabase::shared(), &chain, &time).await;
     let (signed, call) = (signed(), sale(at(1), "call"));
     for run in 1..=RUNS_MAX {
-        let grant = granted(pay(&shop, &signed, &call).await);
+        let grant = granted(pay(&process, &signed, &call).await);
         assert_eq!(grant.paid().run, run);
-        shop.facilitator.credit(grant, "it failed").await.unwrap();
-        assert_eq!(conflict(&pay(&shop, &signed, &sale(at(1), "another")).await), ErrorCode::RequestMismatch);
+        process.facilitator.credit(grant, "it failed").await.unwrap();
+        assert_eq!(
+            conflict(&pay(&process, &signed, &sale(at(1), "another")).await),
+            ErrorCode::RequestMismatch
+        );
     }
-    assert_eq!(conflict(&pay(&shop, &signed, &call).await), ErrorCode::CreditExhausted);
-    assert_eq!(shop.alerts("credit_exhausted"), 1);
+    assert_eq!(conflict(&pay(&process, &signed, &call).await), ErrorCode::CreditExhausted);
+    assert_eq!(process.alerts("credit_exhausted"), 1);
     assert_eq!(chain.broadcasts(), 1, "paid once");
-    shop.close().await;
+    process.close().await;
 }
 
 /// A handler that panicked, or whose client left: its grant is dropped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p6_a_grant_that_is_dropped_becomes_a_credit() {
     let (chain, time) = (Chain::default(), Time::default());
-    let shop = shop(&ModelDatabase::shared(), &chain, &time).await;
+    let process = process(&ModelDatabase::shared(), &chain, &time).await;
     let (signed, call) = (signed(), sale(at(1), "call"));
-    drop(granted(pay(&shop, &signed, &call).await));
-    let again = granted(pay(&shop, &signed, &call).await);
+    drop(granted(pay(&process, &signed, &call).await));
+    let again = granted(pay(&process, &signed, &call).await);
     assert_eq!(again.paid().run, 2);
-    shop.facilitator.finish(again, answer(200)).await.unwrap();
-    shop.close().await;
+    process.facilitator.finish(again, answer(200)).await.unwrap();
+    process.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_payment_buys_the_request_it_was_made_for() {
     let (chain, time) = (Chain::default(), Time::default());
-    let shop = shop(&ModelDatabase::shared(), &chain, &time).await;
+    let process = process(&ModelDatabase::shared(), &chain, &time).await;
     let signed = signed();
-    let grant = granted(pay(&shop, &signed, &sale(at(1), "call")).await);
-    shop.facilitator.finish(grant, answer(200)).await.unwrap();
-    assert_eq!(conflict(&pay(&shop, &signed, &sale(at(1), "another")).await), ErrorCode::RequestMismatch);
-    shop.close().await;
+    let grant = granted(pay(&process, &signed, &sale(at(1), "call")).await);
+    process.facilitator.finish(grant, answer(200)).await.unwrap();
+    assert_eq!(conflict(&pay(&process, &signed, &sale(at(1), "another")).await), ErrorCode::RequestMismatch);
+    process.close().await;
 }
 
 /// Landed bytes are public: without the buyer's own word an answer is replayed for a while
@@ -95,15 +98,15 @@ async fn a_payment_buys_the_request_it_was_made_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_is_replayed_within_its_window_or_to_who_knows_the_word() {
     let (database, chain, time) = (ModelDatabase::shared(), Chain::default(), Time::default());
-    let shop = shop(&database, &chain, &time).await;
+    let process = process(&database, &chain, &time).await;
     let named = Sale { identifier: Some(IdentifierHash::of("a word of my own")), ..sale(at(1), "named") };
     let mut sold = Vec::new();
     for call in [sale(at(1), "unnamed"), named] {
         let signed = signed();
-        let grant = granted(pay(&shop, &signed, &call).await);
+        let grant = granted(pay(&process, &signed, &call).await);
         let id = grant.paid().payment_id.clone();
-        shop.facilitator.finish(grant, answer(200)).await.unwrap();
-        shop.answer_sent(&id);
+        process.facilitator.finish(grant, answer(200)).await.unwrap();
+        process.answer_sent(&id);
         sold.push((signed, call));
     }
     until("both windows begin", || {
@@ -112,28 +115,28 @@ async fn an_answer_is_replayed_within_its_window_or_to_who_knows_the_word() {
     .await;
     time.pass(REPLAY_MS);
     for (signed, call) in &sold {
-        let within = pay(&shop, signed, call).await;
+        let within = pay(&process, signed, call).await;
         assert!(matches!(within, PayOutcome::Answered { .. }), "{within:?}");
     }
     let (with_word, call) = &sold[1];
     let thief = Sale { identifier: None, ..call.clone() };
-    assert_eq!(conflict(&pay(&shop, with_word, &thief).await), ErrorCode::ReplayWindowClosed);
+    assert_eq!(conflict(&pay(&process, with_word, &thief).await), ErrorCode::ReplayWindowClosed);
     time.pass(1);
     let (without, plain) = &sold[0];
-    assert_eq!(conflict(&pay(&shop, without, plain).await), ErrorCode::ReplayWindowClosed);
-    let owner = pay(&shop, with_word, call).await;
+    assert_eq!(conflict(&pay(&process, without, plain).await), ErrorCode::ReplayWindowClosed);
+    let owner = pay(&process, with_word, call).await;
     assert!(matches!(owner, PayOutcome::Answered { .. }), "{owner:?}");
-    shop.close().await;
+    process.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_of_the_handler_is_final_whatever_its_status() {
     let (chain, time) = (Chain::default(), Time::default());
-    let shop = shop(&ModelDatabase::shared(), &chain, &time).await;
+    let process = process(&ModelDatabase::shared(), &chain, &time).await;
     let (signed, call) = (signed(), sale(at(1), "call"));
-    let grant = granted(pay(&shop, &signed, &call).await);
-    shop.facilitator.finish(grant, answer(422)).await.unwrap();
-    let again = pay(&shop, &signed, &call).await;
+    let grant = granted(pay(&process, &signed, &call).await);
+    process.facilitator.finish(grant, answer(422)).await.unwrap();
+    let again = pay(&process, &signed, &call).await;
     assert!(matches!(&again, PayOutcome::Answered { answer, .. } if answer.status == 422), "{again:?}");
-    shop.close().await;
+    process.close().await;
 }

@@ -47,7 +47,7 @@ function serve(res) {
 async function pay(url, ...more) {
   const args = ['pay', url, '--json', '--evm-key', 'env:PAYER', '--wait-seconds', '15', ...more];
   try {
-    return { code: 0, text: await stack.run(join(stack.BIN, 'quittance'), args, { PAYER: KEY }) };
+    return { code: 0, text: await stack.run(join(stack.BIN, 'quittance'), args, { PAYER: KEY, QUITTANCE_PAYMENTS: stack.PAYMENTS }) };
   } catch (error) {
     return { code: 1, text: error.message };
   }
@@ -102,6 +102,38 @@ await test('a payment whose outcome is unknown is sent again, the same, and neve
     assert.equal(new Set(here.signed().map(one => one.payload.signature)).size, 1, `${status}`);
     here.close();
   }
+});
+
+await test('a run that gave up leaves its payment to the next one, which signs no other', async () => {
+  const here = await shop([offer()], {
+    paid: (res, count) => count < 2 && (res.writeHead(503, { 'Retry-After': '30' }), res.end(), true),
+  });
+  assert.notEqual((await pay(here.url)).code, 0);
+  assert.equal((await pay(here.url)).code, 0);
+  const [first, second] = here.signed();
+  assert.equal(here.signed().length, 2);
+  assert.deepEqual(second, first);
+  // What was answered is over.
+  assert.equal((await pay(here.url)).code, 0);
+  assert.notEqual(here.signed()[2].payload.signature, first.payload.signature);
+  here.close();
+});
+
+await test('limits by day count what was signed, and an authorization lives no longer than the limit', async () => {
+  const here = await shop([offer({ maxTimeoutSeconds: 604_800 })]);
+  const limited = ['--max-usdc-per-host-and-day', '0.03'];
+  assert.equal((await pay(here.url, ...limited)).code, 0);
+  const { code, text } = await pay(here.url, ...limited);
+  assert.notEqual(code, 0);
+  assert.match(text, /0\.030000 USDC would be signed today/);
+  const [{ payload: { authorization } }] = here.signed();
+  assert.equal(here.signed().length, 1);
+  assert.ok(Number(authorization.validBefore) <= Date.now() / 1000 + 600, 'a week was asked for');
+  const other = await shop([offer()]);
+  assert.notEqual((await pay(other.url, '--allow-host', 'api.example')).code, 0);
+  assert.deepEqual(other.seen, []);
+  here.close();
+  other.close();
 });
 
 await test('a payment follows no redirect, to whatever place', async () => {

@@ -303,6 +303,12 @@ await stack.withStack(async folder => {
       await sells(net, network, shop, fetch);
       shop.close();
     });
+    await test(`${network}: quittance pay buys from x402-express`, async () => {
+      const shop = await v1.shopOnExpress(program.url, network, recipient);
+      const bought = await stack.quittancePay(net, shop.url, network);
+      assert.deepEqual([bought.status, bought.body, bought.receipt.network], [200, { thing: 1 }, network], JSON.stringify(bought));
+      shop.close();
+    });
     await test(`${network}: x402-hono sells`, () => {
       const shop = v1.shopOnHono(program.url, network, recipient);
       return sells(net, network, shop, shop.fetch);

@@ -226,13 +226,17 @@ function keys(net) {
   return ['--evm-key', net.base.payer_key, '--svm-key', net.solana.payer_key, '--solana-rpc', net.solana.rpc_url];
 }
 
+/** Where `quittance pay` keeps payments that are open; gone with this process. */
+export const PAYMENTS = mkdtempSync(join(tmpdir(), 'quittance-payments-'));
+process.on('exit', () => rmSync(PAYMENTS, { recursive: true, force: true }));
+
 /** Buys with `quittance pay`. */
 export async function quittancePay(net, url, network, body) {
   const args = [
     'pay', url, '--network', network, ...(body === undefined ? [] : ['--data', body]), '--json', '--max-usdc', '5',
     '--evm-key', 'env:BASE_PAYER', '--solana-key', 'env:SOLANA_PAYER', '--solana-rpc', net.solana.rpc_url,
   ];
-  const env = { BASE_PAYER: net.base.payer_key, SOLANA_PAYER: net.solana.payer_key };
+  const env = { BASE_PAYER: net.base.payer_key, SOLANA_PAYER: net.solana.payer_key, QUITTANCE_PAYMENTS: PAYMENTS };
   return JSON.parse(await run(join(BIN, 'quittance'), args, env));
 }
 

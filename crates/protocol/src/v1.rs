@@ -69,7 +69,8 @@ impl PaymentRequirements {
         })
     }
 
-    fn into_v2(self) -> Result<v2::PaymentRequirements, UnknownName> {
+    /// The same offer in version 2.
+    pub fn into_v2(self) -> Result<v2::PaymentRequirements, UnknownName> {
         Ok(v2::PaymentRequirements {
             network: network_of(&self.network).ok_or(UnknownName)?.to_owned(),
             scheme: self.scheme,

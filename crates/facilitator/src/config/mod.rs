@@ -37,7 +37,6 @@ use serde::Deserialize;
 
 pub use answers::AnswersConfig;
 pub use callers::CallersConfig;
-pub use dollars::is_known_dollar;
 pub use gate::GateConfig;
 pub use ledger::LedgerConfig;
 pub use merchants::MerchantsConfig;

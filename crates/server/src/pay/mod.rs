@@ -1,34 +1,19 @@
-//! `quittance pay URL`: pays any x402 v2 endpoint.
-//!
-//! It signs only for tokens that are known to be dollars, under a cap in dollars;
-//! echoes the chosen offer whole, as official servers compare it; always sends a
-//! `payment-identifier`, so that only who ran it can have the answer replayed; and
-//! sends the same payment again for as long as its outcome is unknown. The payment
-//! goes to the URL it was asked for and nowhere else.
+//! `quittance pay URL`: the command line of `quittance-payer`.
 
-mod offers;
-mod request;
 mod show;
-mod sign;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
-use quittance_protocol::{PAYMENT_REQUIRED, PaymentRequired, decode_header, encode_header};
-use reqwest::{Client, StatusCode, redirect};
-use serde_json::json;
+use quittance_facilitator::config::read_secret;
+use quittance_payer::{
+    AUTHORIZATION_SECONDS_MAX, Keys, Limits, Outcome, Payer, Request, SOLANA_RPC_DEFAULT, State, Token,
+    WAIT_SECONDS, dollars, network_named,
+};
+use quittance_protocol::Amount;
 
 use crate::CommandError;
-use offers::Wanted;
-use request::{Request, body_of};
-
-/// Public mainnet endpoint, used when `--solana-rpc` is not given.
-const SOLANA_RPC_DEFAULT: &str = "https://api.mainnet-beta.solana.com";
-
-/// Shortest time limit of one HTTP request: a settlement takes its time.
-const REQUEST_SECONDS_MIN: u64 = 30;
 
 /// What to buy and how to pay.
 #[derive(Args)]
@@ -60,15 +45,32 @@ pub(crate) struct PayArgs {
     /// Refuse to pay more than this many US dollars; only tokens known to be dollars are signed for.
     #[arg(long, default_value = "1.00")]
     max_usdc: String,
+    /// Refuse to sign for more than this many US dollars for one host within a day (UTC).
+    #[arg(long)]
+    max_usdc_per_host_and_day: Option<String>,
+    /// Refuse to sign for more than this many US dollars for all hosts within a day (UTC).
+    #[arg(long)]
+    max_usdc_per_day: Option<String>,
+    /// Pay this host only, `api.example` or `api.example:8443`; may be repeated.
+    #[arg(long)]
+    allow_host: Vec<String>,
     /// Pay in this token (contract or mint) instead of a known dollar; needs --max-units.
     #[arg(long, requires = "max_units")]
     asset: Option<String>,
     /// With --asset: refuse to pay more than this many of its smallest units.
     #[arg(long, requires = "asset")]
     max_units: Option<u64>,
+    /// Longest life of a signed authorization, whatever the endpoint asks for.
+    #[arg(long, default_value_t = AUTHORIZATION_SECONDS_MAX)]
+    max_authorization_seconds: u64,
     /// How long to keep asking while the outcome is unknown.
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = WAIT_SECONDS)]
     wait_seconds: u64,
+    /// Folder for payments whose outcome is still unknown (sent again by the next run of the
+    /// same request) and for what was signed today; default: `quittance/payments` under
+    /// $XDG_STATE_HOME or ~/.local/state.
+    #[arg(long, env = "QUITTANCE_PAYMENTS")]
+    state: Option<PathBuf>,
     /// Write the answer's body to this file instead of into the receipt.
     #[arg(long, short = 'o')]
     output: Option<PathBuf>,
@@ -83,40 +85,75 @@ pub(crate) fn run(args: PayArgs) -> Result<ExitCode, CommandError> {
 }
 
 async fn buy(args: PayArgs) -> Result<ExitCode, CommandError> {
-    let client = Client::builder()
-        .timeout(Duration::from_secs(args.wait_seconds.max(REQUEST_SECONDS_MIN)))
-        // Another place could take the payment and serve something else.
-        .redirect(redirect::Policy::none())
-        .build()?;
-    let wanted = Wanted::from_args(&args)?;
-    let request = Request::from_args(&args)?;
-    let unpaid = request.send(&client, None).await?;
-    let status = unpaid.status();
-    if status.is_redirection() {
-        return Err(request::moved(&unpaid).into());
-    }
-    if status != StatusCode::PAYMENT_REQUIRED {
-        if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) && args.method.is_none() {
-            tracing::warn!("asked with {}; -X METHOD asks with another", request.method());
+    let request = request(&args)?;
+    let payer = Payer::new(keys(&args)?, limits(&args)?)?.with_wait(args.wait_seconds)?;
+    let payer = match state_folder(&args) {
+        Some(folder) => payer.with_state(State::open(folder)?),
+        None => {
+            tracing::warn!("no --state and no home folder: a payment that stays open is forgotten");
+            payer
         }
-        let body = body_of(unpaid).await?;
-        return show::finish(&args, status, None, &serde_json::Map::new(), &body);
+    };
+    let answer = payer.buy(&request).await?;
+    if answer.outcome == Outcome::Free && matches!(answer.status, 404 | 405) && args.method.is_none() {
+        tracing::warn!("asked with {}; -X METHOD asks with another", request.method());
     }
-    let required = offers::read(unpaid).await?;
-    let offer = wanted.choose(&required)?;
-    let mut bill = wanted.check_price(offer)?;
-    let payload = sign::sign(&required, offer, &args).await?;
-    let header = encode_header(&payload)?;
-    let paid = request.send_until_known(&client, &header, args.wait_seconds).await?;
-    let (status, receipt) = (paid.status(), request::receipt_of(&paid));
-    if status.is_redirection() {
-        return Err(request::moved(&paid).into());
+    show::finish(&args, &answer)
+}
+
+fn request(args: &PayArgs) -> Result<Request, CommandError> {
+    let body = match &args.data {
+        None => Vec::new(),
+        Some(data) => match data.strip_prefix('@') {
+            Some(path) => std::fs::read(path).map_err(|error| format!("{path}: {error}"))?,
+            None => data.clone().into_bytes(),
+        },
+    };
+    let method = match (&args.method, &args.data) {
+        (Some(method), _) => method,
+        (None, Some(_)) => "POST",
+        (None, None) => "GET",
+    };
+    let mut request = Request::new(method, &args.url, body)?;
+    for header in &args.header {
+        let (name, value) = header.split_once(':').ok_or("write headers as 'Name: value'")?;
+        request = request.header(name, value)?;
     }
-    let refusal = paid.headers().get(PAYMENT_REQUIRED).and_then(|value| value.to_str().ok());
-    let refusal = refusal.and_then(|text| decode_header::<PaymentRequired>(text).ok()?.error);
-    let body = body_of(paid).await?;
-    if let Some(reason) = refusal {
-        bill.insert("refused".to_owned(), json!(reason));
+    Ok(request)
+}
+
+fn keys(args: &PayArgs) -> Result<Keys, CommandError> {
+    let mut keys = Keys::default();
+    if let Some(reference) = &args.evm_key {
+        keys = keys.evm(&read_secret(reference)?)?;
     }
-    show::finish(&args, status, receipt, &bill, &body)
+    if let Some(reference) = &args.solana_key {
+        keys = keys.solana(&read_secret(reference)?, &args.solana_rpc)?;
+    }
+    Ok(keys)
+}
+
+fn limits(args: &PayArgs) -> Result<Limits, CommandError> {
+    let usdc = |name: &str, text: &str| -> Result<Amount, CommandError> {
+        Ok(dollars(text).ok_or_else(|| format!("{name} must be a decimal such as 1.00"))?)
+    };
+    let by_day = |name: &str, text: &Option<String>| text.as_deref().map(|text| usdc(name, text)).transpose();
+    let token = args.asset.clone().zip(args.max_units);
+    Ok(Limits {
+        per_call: usdc("--max-usdc", &args.max_usdc)?,
+        host_day: by_day("--max-usdc-per-host-and-day", &args.max_usdc_per_host_and_day)?,
+        day: by_day("--max-usdc-per-day", &args.max_usdc_per_day)?,
+        hosts: (!args.allow_host.is_empty()).then(|| args.allow_host.iter().cloned().collect()),
+        network: args.network.as_deref().map(network_named).transpose()?,
+        token: token.map(|(asset, per_call)| Token { asset, per_call }),
+        authorization_seconds_max: args.max_authorization_seconds,
+    })
+}
+
+fn state_folder(args: &PayArgs) -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    args.state.clone().or_else(|| {
+        let home = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+        Some(home.join("quittance/payments"))
+    })
 }

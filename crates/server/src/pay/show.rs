@@ -2,52 +2,57 @@
 
 use std::process::ExitCode;
 
-use quittance_protocol::Amount;
-use reqwest::StatusCode;
+use quittance_payer::{Answer, Outcome};
 use serde_json::{Map, Value, json};
 
 use super::PayArgs;
 use crate::{CommandError, print};
 
-pub(super) fn finish(
-    args: &PayArgs,
-    status: StatusCode,
-    receipt: Option<Value>,
-    bill: &Map<String, Value>,
-    body: &[u8],
-) -> Result<ExitCode, CommandError> {
+pub(super) fn finish(args: &PayArgs, answer: &Answer) -> Result<ExitCode, CommandError> {
     if let Some(path) = &args.output {
-        std::fs::write(path, body).map_err(|error| format!("{}: {error}", path.display()))?;
+        std::fs::write(path, &answer.body).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    let text = String::from_utf8_lossy(body);
+    let text = String::from_utf8_lossy(&answer.body);
     if args.json {
-        let shown = match (&args.output, serde_json::from_slice::<Value>(body)) {
+        let shown = match (&args.output, serde_json::from_slice::<Value>(&answer.body)) {
             (Some(path), _) => json!(path.display().to_string()),
             (None, Ok(value)) => value,
             (None, Err(_)) => json!(text),
         };
         let document = json!({
-            "status": status.as_u16(), "payment": bill, "receipt": receipt, "body": shown,
+            "status": answer.status, "payment": bill(answer)?, "receipt": answer.receipt, "body": shown,
         });
         print(&document.to_string())?;
     } else {
-        if let Some(receipt) = &receipt {
+        if let Some(receipt) = &answer.receipt {
             let field = |name: &str| receipt.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
             print(&format!("network      {}", field("network")))?;
             print(&format!("transaction  {}", field("transaction")))?;
             print(&format!("payer        {}", field("payer")))?;
-            let amount = bill.get("amount").and_then(Value::as_str).and_then(|a| a.parse::<Amount>().ok());
-            let paid = match (amount, &args.asset) {
+            let paid = match (&answer.bill, &args.asset) {
                 (None, _) => "-".to_owned(),
-                (Some(amount), None) => format!("{} USDC", amount.to_usdc()),
-                (Some(amount), Some(asset)) => format!("{amount} units of {asset}"),
+                (Some(bill), None) => format!("{} USDC", bill.amount.to_usdc()),
+                (Some(bill), Some(asset)) => format!("{} units of {asset}", bill.amount),
             };
             print(&format!("paid         {paid}"))?;
         }
-        print(&format!("status       {status}"))?;
+        print(&format!("status       {}", answer.status))?;
         if args.output.is_none() {
             print(&text)?;
         }
     }
-    Ok(if status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let good = (200..300).contains(&answer.status);
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What was signed; empty where nothing was.
+fn bill(answer: &Answer) -> Result<Map<String, Value>, CommandError> {
+    let mut bill = match &answer.bill {
+        Some(bill) => serde_json::to_value(bill)?.as_object().cloned().unwrap_or_default(),
+        None => Map::new(),
+    };
+    if let Outcome::Refused(Some(reason)) = &answer.outcome {
+        bill.insert("refused".to_owned(), json!(reason));
+    }
+    Ok(bill)
 }

@@ -1,0 +1,233 @@
+//! One call, from the unpaid request to an answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quittance_protocol::UnixSeconds;
+use reqwest::{Client, Response, StatusCode, redirect};
+
+use crate::answer::{
+    Answer, Bill, Outcome, RETRY_SECONDS, body_of, leaves_it_open, moved, receipt_of, retry_after,
+    says_settled,
+};
+use crate::required::Required;
+use crate::sign::{Signed, sign};
+use crate::state::{Held, Pending};
+use crate::{Keys, Limits, PayError, Request, State};
+
+/// How long the same payment is sent again while its outcome is unknown, unless told otherwise.
+pub const WAIT_SECONDS: u64 = 120;
+
+/// Shortest time limit of one HTTP request: a settlement takes its time.
+const REQUEST_SECONDS_MIN: u64 = 30;
+
+/// What a host is asked about before anything is signed.
+#[derive(Clone, Debug)]
+pub struct Quote {
+    /// Where it would go.
+    pub url: String,
+    /// What would be signed.
+    pub bill: Bill,
+}
+
+/// The host's own word on a price that the limits let through.
+pub type Approve = Arc<dyn Fn(&Quote) -> bool + Send + Sync>;
+
+/// Calls endpoints and pays them.
+pub struct Payer {
+    keys: Keys,
+    limits: Limits,
+    state: Option<State>,
+    approve: Option<Approve>,
+    wait: Duration,
+    client: Client,
+}
+
+impl Payer {
+    /// A payer that remembers nothing: a payment whose outcome is unknown when the time is
+    /// over is for its host to look after.
+    pub fn new(keys: Keys, limits: Limits) -> Result<Self, PayError> {
+        let payer = Self {
+            keys,
+            limits,
+            state: None,
+            approve: None,
+            wait: Duration::from_secs(WAIT_SECONDS),
+            client: client(WAIT_SECONDS)?,
+        };
+        Ok(payer)
+    }
+
+    /// Keeps payments under way and the day's spending in files.
+    pub fn with_state(self, state: State) -> Self {
+        Self { state: Some(state), ..self }
+    }
+
+    /// Asks the host before anything is signed.
+    pub fn with_approval(self, approve: Approve) -> Self {
+        Self { approve: Some(approve), ..self }
+    }
+
+    /// How long to keep asking while the outcome is unknown.
+    pub fn with_wait(self, seconds: u64) -> Result<Self, PayError> {
+        Ok(Self { wait: Duration::from_secs(seconds), client: client(seconds)?, ..self })
+    }
+
+    /// Calls, and pays if the endpoint asks. A payment that an earlier call of the same
+    /// request left open is sent again first, and answers this one.
+    pub async fn buy(&self, request: &Request) -> Result<Answer, PayError> {
+        self.limits.check_host(&request.host())?;
+        let fingerprint = request.fingerprint();
+        if let Some(state) = &self.state
+            && let Some(held) = state.find(&fingerprint, &self.keys.addresses(), now())?
+        {
+            tracing::info!(
+                url = request.url(),
+                "an earlier payment for this request is open; sending it again"
+            );
+            return self.send_paid(request, held.pending.clone(), Some(held)).await;
+        }
+        let unpaid = request.send(&self.client, None).await?;
+        if unpaid.status().is_redirection() {
+            return Err(moved(&unpaid));
+        }
+        let (status, headers) = (unpaid.status(), unpaid.headers().clone());
+        let body = body_of(unpaid).await?;
+        if status != StatusCode::PAYMENT_REQUIRED {
+            let (status, receipt) = (status.as_u16(), receipt_of(&headers));
+            return Ok(Answer { status, headers, body, bill: None, receipt, outcome: Outcome::Free });
+        }
+        let required = Required::read(&headers, &body)?;
+        let (pending, held) = self.sign(request, &required, &fingerprint).await?;
+        self.send_paid(request, pending, held).await
+    }
+
+    /// Chooses, asks, signs, and keeps what was signed before anybody is shown it.
+    async fn sign(
+        &self,
+        request: &Request,
+        required: &Required,
+        fingerprint: &str,
+    ) -> Result<(Pending, Option<Held>), PayError> {
+        let offer = self.limits.choose(required, &self.keys)?;
+        let bill = Bill::of(offer, self.limits.price(offer)?);
+        if self.state.is_none() && (self.limits.day.is_some() || self.limits.host_day.is_some()) {
+            return Err(PayError::Limit("limits by day need a state to be counted in".to_owned()));
+        }
+        let quote = Quote { url: request.url().to_owned(), bill };
+        if self.approve.as_ref().is_some_and(|approve| !approve(&quote)) {
+            return Err(PayError::NotApproved(quote.url));
+        }
+        let signed_at = now();
+        let life = (signed_at, self.limits.authorization_seconds_max);
+        let Signed { header_name, header, payer, valid_until } =
+            sign(required, offer, &self.keys, life).await?;
+        let Quote { url, bill } = quote;
+        let pending = Pending { url, payer, header_name, header, bill, signed_at, valid_until };
+        let held = match &self.state {
+            None => None,
+            Some(state) => {
+                Some(state.record(fingerprint, pending.clone(), (&request.host(), &self.limits))?)
+            }
+        };
+        Ok((pending, held))
+    }
+
+    async fn send_paid(
+        &self,
+        request: &Request,
+        pending: Pending,
+        mut held: Option<Held>,
+    ) -> Result<Answer, PayError> {
+        // A file that was made for another place is not sent here, however it got its name.
+        if pending.url != request.url() {
+            return Err(PayError::Request("the payment on file was signed for another URL".to_owned()));
+        }
+        let paid = match self.send_until_known(request, &pending).await {
+            Ok(paid) => paid,
+            Err(error) => return Err(PayError::Unknown(error.to_string())),
+        };
+        if paid.status().is_redirection() {
+            return Err(moved(&paid));
+        }
+        let (status, headers) = (paid.status(), paid.headers().clone());
+        let receipt = receipt_of(&headers);
+        let open = leaves_it_open(status, &headers);
+        if says_settled(receipt.as_ref())
+            && let Some(held) = &mut held
+        {
+            held.settled()?;
+        }
+        // A body that breaks leaves the payment on file: the next call asks for it again.
+        let body = body_of(paid).await.map_err(|error| match error {
+            PayError::Http(error) => PayError::Unknown(format!("the answer broke off: {error}")),
+            other => other,
+        })?;
+        let outcome = match open {
+            true => Outcome::Open,
+            false if status == StatusCode::PAYMENT_REQUIRED => Outcome::Refused(reason(&headers, &body)),
+            false if status.is_success() => Outcome::Paid,
+            false if says_settled(receipt.as_ref()) => Outcome::Paid,
+            false => Outcome::Refused(None),
+        };
+        if !open && let Some(held) = held {
+            held.done()?;
+        }
+        Ok(Answer { status: status.as_u16(), headers, body, bill: Some(pending.bill), receipt, outcome })
+    }
+
+    /// Sends the same payment until somebody knows how it ended. Neither a broken
+    /// connection nor a gateway's error says anything about the payment: giving up
+    /// and paying anew could pay twice.
+    async fn send_until_known(
+        &self,
+        request: &Request,
+        pending: &Pending,
+    ) -> Result<Response, reqwest::Error> {
+        let until = tokio::time::Instant::now() + self.wait;
+        loop {
+            let payment = (pending.header_name.as_str(), pending.header.as_str());
+            let answer = request.send(&self.client, Some(payment)).await;
+            let pause = match &answer {
+                Ok(response) if leaves_it_open(response.status(), response.headers()) => {
+                    tracing::info!(status = %response.status(), "not decided; sending the same payment again");
+                    retry_after(response.headers())
+                }
+                Ok(_) => return answer,
+                Err(error) => {
+                    tracing::warn!(%error, "no answer; sending the same payment again");
+                    Duration::from_secs(RETRY_SECONDS)
+                }
+            };
+            if tokio::time::Instant::now() + pause >= until {
+                tracing::warn!(
+                    "the outcome is still unknown: the payment may have been taken, so look before you pay again"
+                );
+                return answer;
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Why a payment was answered with another offer.
+fn reason(headers: &reqwest::header::HeaderMap, body: &[u8]) -> Option<String> {
+    Required::read(headers, body).ok()?.error
+}
+
+fn client(wait_seconds: u64) -> Result<Client, PayError> {
+    let client = Client::builder()
+        .timeout(Duration::from_secs(wait_seconds.max(REQUEST_SECONDS_MIN)))
+        // Another place could take the payment and serve something else.
+        .redirect(redirect::Policy::none())
+        .build()?;
+    Ok(client)
+}
+
+#[allow(clippy::disallowed_methods, reason = "a payer's own clock")]
+fn now() -> UnixSeconds {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+mod answer;
+mod buy;
+mod error;
+mod keys;
+mod limits;
+mod request;
+mod required;
+mod sign;
+mod state;
+
+pub use answer::{ANSWER_BYTES_MAX, Answer, Bill, Outcome};
+pub use buy::{Approve, Payer, Quote, WAIT_SECONDS};
+pub use error::PayError;
+pub use keys::{Keys, SOLANA_RPC_DEFAULT};
+pub use limits::{AUTHORIZATION_SECONDS_MAX, Limits, Token, dollars, network_named};
+pub use request::Request;
+pub use state::{FINALITY_SECONDS, PAID_KEPT_SECONDS, State};

@@ -88,7 +88,7 @@ pub(crate) async fn body_of(mut response: Response) -> Result<Vec<u8>, PayError>
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if body.len().saturating_add(chunk.len()) > ANSWER_BYTES_MAX {
-            return Err(PayError::TooLong);
+            return Err(PayError::TooLong(ANSWER_BYTES_MAX));
         }
         body.extend_from_slice(&chunk);
     }

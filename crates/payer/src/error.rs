@@ -56,6 +56,6 @@ pub enum PayError {
         problem: String,
     },
     /// The answer is longer than is read; it was paid for.
-    #[error("the answer is longer than {} bytes", crate::ANSWER_BYTES_MAX)]
-    TooLong,
+    #[error("the answer is longer than {0} bytes")]
+    TooLong(usize),
 }

@@ -209,7 +209,7 @@ async fn one_payer_has_one_item_in_a_call() {
     assert_eq!(asked[2..], [(vec![11], false), (vec![12], false)]);
 }
 
-/// A shop's best customer does not wait for a call for each of its purchases.
+/// Who buys much does not wait for a call for each of its purchases.
 #[tokio::test(start_paused = true)]
 async fn of_a_payer_with_many_few_wait_and_the_others_are_asked_at_once() {
     let world = world(3);

@@ -39,8 +39,9 @@ pub trait Verify: Send + Sync + 'static {
     /// asked: its window closing says nothing about its outcome (P5).
     fn check_window(&self, payment: &Verified, now: UnixSeconds) -> Result<(), Rejection>;
 
-    /// Asks the chain whether the payment would land: one RPC call where the node can, a few
-    /// more where it has no call that reads all at once, or where code of the payer's decides.
+    /// Asks the chain whether the payment would land: one RPC call, or a share of one with others that are
+    /// asked about at the same moment, where the node can; a few more where it has no call that reads all
+    /// at once, or where code of the payer's decides. The answer is that of the payment alone.
     async fn check_chain(&self, payment: &Verified) -> Result<ChainView, CheckError>;
 
     /// When the payment can no longer land (I5): no RPC call where the payment says so, else at

@@ -112,6 +112,18 @@ pub(crate) fn is_execution_failure(error: &RpcError) -> bool {
         .any(|phrase| words.contains(phrase))
 }
 
+/// Whether an `eth_call` was refused for our own wallet, or for the gas that we gave it, before anything
+/// of the payer's ran. A revert is never that: its words may be the payer's.
+pub(crate) fn is_ours(error: &RpcError) -> bool {
+    let RpcError::JsonRpc { code, message, data: None } = error else { return false };
+    let words = message.to_ascii_lowercase();
+    // "insufficient funds for gas * price + value" and "intrinsic gas too low" of geth, reth, erigon and
+    // anvil; "exceeds block gas limit" of those that bound a call's gas.
+    let phrases =
+        ["insufficient funds", "insufficientfunds", "intrinsic gas", "intrinsicgas", "block gas limit"];
+    *code != 3 && !words.contains("revert") && phrases.iter().any(|phrase| words.contains(phrase))
+}
+
 /// Whether a refusal of `eth_getLogs` may be about how many blocks were asked for. Providers word it in
 /// as many ways as there are providers, so everything may be, except what certainly is not: an unknown
 /// method, a provider that was asked too much, an endpoint that is closed or out of order.

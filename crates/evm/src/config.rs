@@ -100,6 +100,8 @@ pub struct EvmConfig {
     pub settle_gas_limit: u64,
     /// Gas that a settlement is expected to use: what a tariff charges for.
     pub settle_gas_expected: u64,
+    /// Gas limit of a call in which several payments are checked: it bounds how many share one.
+    pub check_gas_max: u64,
     /// How much above the newest base fee a tariff reckons with, in basis points of it.
     pub base_fee_headroom_bps: u128,
     /// No signature leaves with a higher `maxFeePerGas` (I8).
@@ -145,6 +147,8 @@ impl EvmConfig {
             second_opinion_value: 10_000_000,
             settle_gas_limit: 150_000,
             settle_gas_expected: 88_000,
+            // Below what a transaction may use on Base, to which some nodes hold calls too.
+            check_gas_max: 16_000_000,
             base_fee_headroom_bps: 11_250,
             max_fee_per_gas_wei: 2_000_000_000,
             priority_fee_wei: 1_000_000,

@@ -266,6 +266,14 @@ impl State {
         })
     }
 
+    fn block_receipts(&self, number: &Value) -> Value {
+        let number = text::quantity64(number).unwrap();
+        let Some(block) = self.blocks.get(number as usize).filter(|_| !self.hide_receipts) else {
+            return Value::Null;
+        };
+        block.transactions.iter().map(|tx| self.receipt(&json!(tx.hash))).collect()
+    }
+
     fn call(&self, request: &Value, at: &Value) -> Result<Value, RpcError> {
         let input = text::data(&request["data"]).unwrap();
         let word = |value: B256| Ok(json!(value));
@@ -345,6 +353,7 @@ impl State {
                 Err(RpcError::JsonRpc { code: -32000, message, data: None })
             }
             "eth_getTransactionReceipt" => Ok(self.receipt(&params[0])),
+            "eth_getBlockReceipts" => Ok(self.block_receipts(&params[0])),
             "eth_getTransactionByHash" => {
                 let hash = text::word(params[0].as_str().unwrap()).unwrap();
                 let from = self.receipts().find(|(_, _, tx)| tx.hash == hash).map(|(_, _, tx)| tx.from);

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::classify;
 use crate::failure::RpcError;
 use crate::logs;
-use crate::node::Node;
+use crate::node::{BLOCK_RECEIPTS, Node};
 use crate::rpc::{LogRange, Rpc};
 
 const CHAIN_ID: &str = "eth_chainId";
@@ -83,6 +83,8 @@ impl Rpc for Identified {
         let answer = self.inner.call(method, params).await;
         match &answer {
             Err(error) if in_pieces && classify::may_be_a_range(error) => {}
+            // What not every provider has is no failure, and nobody is to be woken for it.
+            Err(_) if method == BLOCK_RECEIPTS => {}
             Err(error) if is_failure(method, error) => self.tally.failed(method, error),
             _ => self.tally.answered(method),
         }

@@ -7,8 +7,9 @@
 //! parsers of `proof` and `scan` read stays JSON, because they skip a part that they cannot read where a
 //! typed list would be lost as a whole.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use alloy::eips::BlockNumberOrTag;
 use alloy::primitives::{Address, B256};
@@ -20,6 +21,7 @@ use alloy::transports::{TransportError, TransportErrorKind, TransportFut};
 use quittance_rpc::{Endpoint, Pause, Tally};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
+use tokio::time::Instant;
 use tower::Service;
 
 use crate::failure::RpcError;
@@ -27,17 +29,24 @@ use crate::header::Block;
 use crate::rpc::{LogRange, Rpc};
 use crate::text::{Data, Quantity};
 
+/// The receipts of a whole block. Not every provider has it, and nothing depends on it.
+pub(crate) const BLOCK_RECEIPTS: &str = "eth_getBlockReceipts";
+
+/// How long an endpoint that did not answer that is not asked for it again.
+const WITHOUT_BLOCK_RECEIPTS_FOR: Duration = Duration::from_secs(600);
+
 /// See the module.
 pub(crate) struct Node {
     rpc: Arc<dyn Rpc>,
     provider: RootProvider,
+    without_block_receipts: Mutex<Option<Instant>>,
 }
 
 impl Node {
     pub(crate) fn new(rpc: Arc<dyn Rpc>) -> Self {
         // Whether it is local decides how often alloy's pollers would ask, and none is started.
         let provider = RootProvider::new(RpcClient::new(Wire(Arc::clone(&rpc)), false));
-        Self { rpc, provider }
+        Self { rpc, provider, without_block_receipts: Mutex::default() }
     }
 
     /// One request. `what` says what an answer of another shape is not.
@@ -108,6 +117,18 @@ impl Node {
     /// What a transaction did, or `null` while it is in no block.
     pub(crate) async fn receipt(&self, transaction: impl RpcSend) -> Result<Value, RpcError> {
         self.ask("eth_getTransactionReceipt", [transaction]).await
+    }
+
+    /// Whether it may be asked for the receipts of a block.
+    pub(crate) fn has_block_receipts(&self) -> bool {
+        let until = *self.without_block_receipts.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_none_or(|until| until <= Instant::now())
+    }
+
+    /// It did not answer for one.
+    pub(crate) fn refuses_block_receipts(&self) {
+        let until = Instant::now().checked_add(WITHOUT_BLOCK_RECEIPTS_FOR);
+        *self.without_block_receipts.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
     pub(crate) fn log_range(&self) -> &LogRange {

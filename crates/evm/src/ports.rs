@@ -12,6 +12,7 @@ use quittance_chain::{
     ChainFault, ChainView, CheckError, Facts, GasCoin, Ports, Rejection, Use, Verified, Verify,
 };
 use quittance_protocol::{Amount, Deadline, ErrorCode, PaymentPayload, Secret, UnixSeconds};
+use quittance_rpc::Coalescer;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
@@ -21,6 +22,7 @@ use crate::config::EvmConfig;
 use crate::error::EvmError;
 use crate::payment::EvmPayment;
 use crate::scan::ScanCursor;
+use crate::shared::Checks;
 
 pub use decode::EvmDecode;
 
@@ -42,7 +44,8 @@ pub fn facts(config: &EvmConfig, coin: GasCoin, wallet_key: &Secret) -> Result<F
 
 /// A connected network, and how far looks at it have come.
 struct EvmPorts {
-    chain: EvmChain,
+    chain: Arc<EvmChain>,
+    checks: Coalescer<Checks>,
     scan: Mutex<ScanCursor>,
     arrivals: Mutex<ArrivalCursor>,
     depth_told: OnceLock<()>,
@@ -50,7 +53,10 @@ struct EvmPorts {
 
 impl EvmPorts {
     fn new(chain: EvmChain) -> Self {
-        Self { chain, scan: Mutex::default(), arrivals: Mutex::default(), depth_told: OnceLock::new() }
+        let chain = Arc::new(chain);
+        let checks = Coalescer::new(Checks(Arc::clone(&chain)));
+        let (scan, arrivals) = (Mutex::default(), Mutex::default());
+        Self { chain, checks, scan, arrivals, depth_told: OnceLock::new() }
     }
 }
 
@@ -100,7 +106,8 @@ impl Verify for EvmPorts {
 
     async fn check_chain(&self, payment: &Verified) -> Result<ChainView, CheckError> {
         let ours = ours(payment).map_err(|why| CheckError::Unreachable(why.to_owned()))?;
-        match self.chain.check_chain(ours).await {
+        let broke_off = || CheckError::Unreachable("the check broke off".to_owned());
+        match self.checks.ask(ours.clone()).await.ok_or_else(broke_off)? {
             Ok(seen) => Ok(ChainView {
                 watch_from: seen.block,
                 endpoint: 0,

@@ -1,8 +1,9 @@
 //! The shared poller: what the chain shows about every watched payment, in few calls.
 //!
 //! A scan of an unchanged chain is one call. A new block costs one header, the wallet's nonce, the
-//! receipts of our own transactions in it, and one log query for what others may have landed; nothing
-//! is asked per pending transaction. Our own hash comes first: a receipt is kept by nodes that bound,
+//! receipts of our own transactions in it (one call for all where there are many and the node shows
+//! whole blocks), and one log query for what others may have landed; nothing is asked per pending
+//! transaction. Our own hash comes first: a receipt is kept by nodes that bound,
 //! delay or refuse logs. What one question cannot answer fails neither the others nor the look.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -23,6 +24,7 @@ use crate::proof::{Expected, Finding, Receipt, find};
 
 mod by_logs;
 mod finality;
+mod in_blocks;
 mod own;
 mod progress;
 mod schedule;

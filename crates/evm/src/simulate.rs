@@ -37,7 +37,7 @@ impl Simulation {
     ///
     /// The transfer runs before the reads, so it meets the same cold storage as a settlement; if
     /// it fails, its effects are undone and the reads show why. `None` where Multicall3 has no code,
-    /// or a node does not run code that is not deployed.
+    /// or a node does not run code that is not deployed, or not with so much gas.
     pub(crate) async fn by_multicall(
         &self,
         rpc: &Node,
@@ -53,7 +53,10 @@ impl Simulation {
         let answer = match run(rpc, self.wallet, None, gas, &code, None).await {
             Ok(bytes) if bytes.is_empty() => return Ok(None),
             Ok(bytes) => bytes,
-            Err(error) => return Err(failure(error)),
+            // Whatever runs inside, the call around it does not fail: the node does not run it, or
+            // gives it less gas. Neither is the payer's.
+            Err(error) if classify::is_execution_failure(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
         };
         let seen = probe::read(&answer).ok_or(RpcError::BadAnswer("code that is not deployed"))?;
         if !seen.success {
@@ -130,19 +133,19 @@ const READ_GAS: u64 = 1_000_000;
 const TOO_LITTLE_GAS: &str = "needs more gas than a settlement is given";
 
 /// A balance beyond 64 bits pays for anything.
-fn clamped(balance: U256) -> u64 {
+pub(crate) fn clamped(balance: U256) -> u64 {
     u64::try_from(balance).unwrap_or(u64::MAX)
 }
 
 /// What a transaction offers per gas.
 #[derive(Clone, Copy)]
-struct Price {
+pub(crate) struct Price {
     max_fee_wei: u128,
     tip_wei: u128,
 }
 
 /// `eth_call` of a contract, or of code that is not deployed, at the newest block.
-async fn run(
+pub(crate) async fn run(
     rpc: &Node,
     from: Address,
     to: Option<Address>,
@@ -183,7 +186,7 @@ fn request(from: Address, gas: u64, input: &[u8]) -> TransactionRequest {
 
 /// An `eth_call` error: the transfer's own failure, or the node's.
 fn failure(error: RpcError) -> EvmError {
-    if !classify::is_execution_failure(&error) {
+    if !classify::is_execution_failure(&error) || classify::is_ours(&error) {
         return EvmError::Rpc(error);
     }
     let RpcError::JsonRpc { message, data, .. } = &error else { return EvmError::Rpc(error) };

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail tests")]
 
+#[path = "anvil/shared.rs"]
+mod shared;
 mod support;
 #[path = "anvil/trust.rs"]
 mod trust;
@@ -258,8 +260,10 @@ async fn one_block_of_sixteen_payments_is_one_log_query() {
         assert!(matches!(found, Evidence::Settled(_)), "{found:?}");
     }
     let calls = counting.take();
-    let receipts = calls.iter().filter(|c| *c == "eth_getTransactionReceipt").count();
-    assert_eq!(receipts, 16, "one receipt per landed payment and none per poll");
+    let count = |method: &str| calls.iter().filter(|c| *c == method).count();
+    // At least eight are in one block.
+    assert!((1..=2).contains(&count("eth_getBlockReceipts")), "{calls:?}");
+    assert!(count("eth_getTransactionReceipt") <= 8, "and none per poll: {calls:?}");
     assert_eq!(net.tokens_of(PAY_TO).await, 1_600);
 }
 

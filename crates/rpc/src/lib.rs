@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod budget;
+mod coalesce;
 mod endpoints;
 mod heads;
 mod http;
@@ -14,6 +15,7 @@ mod tally;
 mod told;
 
 pub use budget::Budget;
+pub use coalesce::{CallFailed, Coalescer, Query};
 pub use endpoints::{Endpoint, Endpoints, HEAD_WAIT, Opinion};
 pub use heads::{Fleet, SeenHead};
 pub use http::{HttpEndpoint, HttpFailure, HttpLimits, Reply, Said};

@@ -29,6 +29,7 @@ mod read;
 mod recipient;
 mod rpc;
 mod scan;
+mod shared;
 mod simulate;
 mod standing;
 mod status;

@@ -13,6 +13,7 @@ use quittance_chain::{
     ChainFault, ChainView, CheckError, Facts, GasCoin, Ports, Rejection, Use, Verified, Verify,
 };
 use quittance_protocol::{Amount, BlockTime, Deadline, ErrorCode, PaymentPayload, Secret, UnixSeconds};
+use quittance_rpc::Coalescer;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
@@ -21,6 +22,7 @@ use crate::chain::{SolanaChain, SolanaConfig, SolanaView};
 use crate::error::SolanaError;
 use crate::key::wallet_address;
 use crate::payment::SolanaPayment;
+use crate::shared::Checks;
 
 pub use decode::SolanaDecode;
 
@@ -47,7 +49,8 @@ pub fn facts(
 
 /// A connected cluster, and how far looks at it have come.
 struct SolanaPorts {
-    chain: SolanaChain,
+    chain: Arc<SolanaChain>,
+    checks: Coalescer<Checks>,
     /// Slots have no time of their own: by the caller's clock.
     slot_time: RwLock<BlockTime>,
     arrivals: Mutex<ArrivalCursor>,
@@ -55,7 +58,9 @@ struct SolanaPorts {
 
 impl SolanaPorts {
     fn new(chain: SolanaChain) -> Self {
-        Self { chain, slot_time: RwLock::default(), arrivals: Mutex::default() }
+        let chain = Arc::new(chain);
+        let checks = Coalescer::new(Checks(Arc::clone(&chain)));
+        Self { chain, checks, slot_time: RwLock::default(), arrivals: Mutex::default() }
     }
 }
 
@@ -108,7 +113,8 @@ impl Verify for SolanaPorts {
 
     async fn check_chain(&self, payment: &Verified) -> Result<ChainView, CheckError> {
         let ours = ours(payment).map_err(|why| CheckError::Unreachable(why.to_owned()))?;
-        match self.chain.check_chain(ours).await {
+        let broke_off = || CheckError::Unreachable("the check broke off".to_owned());
+        match self.checks.ask(ours.clone()).await.ok_or_else(broke_off)? {
             Ok(view) => Ok(ChainView {
                 watch_from: view.slot,
                 endpoint: view.endpoint,

@@ -148,3 +148,25 @@ fn a_nodes_own_trouble_is_not_the_payments() {
         assert!(!is_execution_failure(&failure), "{failure:?}");
     }
 }
+
+#[test]
+fn what_our_wallet_or_our_gas_lacks_is_ours_and_a_reverts_words_never_are() {
+    let rpc = |code, message: &str, data| RpcError::JsonRpc { code, message: message.into(), data };
+    for failure in [
+        rpc(-32000, "insufficient funds for gas * price + value: address 0xab have 1 want 2", None),
+        rpc(-32003, "Insufficient funds for gas * price + value", None),
+        rpc(-32000, "intrinsic gas too low: have 100, want 21000", None),
+        rpc(-32000, "exceeds block gas limit", None),
+    ] {
+        assert!(is_ours(&failure), "{failure:?}");
+    }
+    for failure in [
+        rpc(3, "execution reverted: insufficient funds for gas", None),
+        rpc(-32000, "execution reverted: insufficient funds for gas", None),
+        rpc(-32015, "insufficient funds", Some(json!("0x08c379a0"))),
+        rpc(-32000, "out of gas", None),
+        RpcError::Timeout,
+    ] {
+        assert!(!is_ours(&failure), "{failure:?}");
+    }
+}

@@ -61,7 +61,7 @@ async fn an_unchanged_chain_costs_one_call() {
 
 /// Our own transactions are found by their hashes, however the logs fare; nothing is searched for them.
 #[tokio::test]
-async fn a_block_of_sixteen_costs_their_receipts_and_no_log_query() {
+async fn a_block_of_sixteen_costs_one_call_for_their_receipts_and_no_log_query() {
     let rpc = FakeRpc::new(10);
     let chain = connect(&[&rpc], |_| {}).await;
     let payments: Vec<EvmPayment> = (1..=16).map(|n| payment(n, n, FAR)).collect();
@@ -76,9 +76,46 @@ async fn a_block_of_sixteen_costs_their_receipts_and_no_log_query() {
     let calls = rpc.take_calls();
     let count = |method: &str| calls.iter().filter(|c| *c == method).count();
     assert_eq!(count("eth_getLogs"), 0);
-    assert_eq!(count("eth_getTransactionReceipt"), 16);
-    assert_eq!(count("eth_getTransactionCount"), 1);
-    assert_eq!(calls.len(), 18);
+    assert_eq!(calls, ["eth_getBlockByNumber", "eth_getTransactionCount", "eth_getBlockReceipts"]);
+    assert_eq!(count("eth_getTransactionReceipt"), 0);
+}
+
+/// Where a provider does not show whole blocks, or hides a transaction in one, each is asked for by its hash.
+#[tokio::test]
+async fn without_receipts_of_whole_blocks_each_is_asked_for() {
+    for words in [
+        RpcError::JsonRpc { code: -32601, message: "the method does not exist".into(), data: None },
+        RpcError::Http(403),
+        RpcError::Timeout,
+    ] {
+        let rpc = FakeRpc::new(10);
+        let chain = connect(&[&rpc], |_| {}).await;
+        let mut cursor = ScanCursor::default();
+        scan(&chain, &[], &mut cursor).await;
+        rpc.state().refused = vec![("eth_getBlockReceipts", words)];
+        for round in 0..3_u8 {
+            let of = |n: u8| payment(round * 32 + n, round * 32 + n, FAR);
+            let payments: Vec<EvmPayment> = (1..=16).map(of).collect();
+            let watched: Vec<EvmWatch> =
+                payments.iter().zip(round * 32..).map(|(p, id)| attempted(p, 10, id)).collect();
+            rpc.take_calls();
+            rpc.mine(
+                payments.iter().zip(round * 32..).map(|(p, id)| settlement(id, wallet(), &[p])).collect(),
+            );
+            assert_eq!(settled(&scan(&chain, &watched, &mut cursor).await).len(), 16);
+            let calls = rpc.take_calls();
+            let count = |method: &str| calls.iter().filter(|c| *c == method).count();
+            assert_eq!(count("eth_getTransactionReceipt"), 16);
+            assert_eq!(
+                count("eth_getBlockReceipts"),
+                usize::from(round == 0),
+                "asked once, not at each look"
+            );
+        }
+        let reports = chain.look_at_endpoints(0).await;
+        let failing = reports[0].methods.iter().find(|method| method.failed > 0);
+        assert_eq!(failing, None, "nobody is woken for it");
+    }
 }
 
 #[tokio::test]

@@ -237,11 +237,7 @@ impl Devnet {
 
     /// A chain whose calls are counted and, if asked for, delayed.
     pub(crate) async fn connect(&self, key: &str, delay_ms: u64) -> (EvmChain, Arc<Counting>) {
-        let counting = Arc::new(Counting {
-            rpc: HttpRpc::new(&self.url, 10_000).unwrap(),
-            delay_ms: AtomicU64::new(delay_ms),
-            calls: Mutex::default(),
-        });
+        let counting = Counting::new(self, delay_ms, usize::MAX);
         let network: Network = Network::BASE.parse().unwrap();
         let mut config = EvmConfig::new(network, vec![], self.token.to_string(), PAY_TO);
         // anvil starts with a base fee of one gwei.
@@ -286,9 +282,25 @@ pub(crate) struct Counting {
     rpc: HttpRpc,
     delay_ms: AtomicU64,
     calls: Mutex<Vec<String>>,
+    /// Longest parameters that are passed on, in bytes.
+    params_max: usize,
 }
 
 impl Counting {
+    fn new(net: &Devnet, delay_ms: u64, params_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            rpc: HttpRpc::new(&net.url, 10_000).unwrap(),
+            delay_ms: AtomicU64::new(delay_ms),
+            calls: Mutex::default(),
+            params_max,
+        })
+    }
+
+    /// A node behind a gateway that passes no longer question on.
+    pub(crate) fn refusing_longer_than(net: &Devnet, params_max: usize) -> Arc<Self> {
+        Self::new(net, 0, params_max)
+    }
+
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.calls.lock().unwrap())
     }
@@ -301,6 +313,9 @@ impl Rpc for Counting {
         let delay_ms = self.delay_ms.load(Ordering::Relaxed);
         if delay_ms > 0 {
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        }
+        if params.get().len() > self.params_max {
+            return Err(RpcError::Http(413));
         }
         self.rpc.call(method, params).await
     }

@@ -98,6 +98,9 @@ pub struct NetworkConfig {
     /// EVM: gas a settlement is expected to use, what the tariff charges for.
     #[serde(default)]
     pub settle_gas_expected: Option<u64>,
+    /// EVM: gas limit of a call in which several payments are checked, which bounds how many share one.
+    #[serde(default)]
+    pub check_gas_max: Option<u64>,
     /// EVM: cap on the fee per gas of anything we sign (I8).
     #[serde(default)]
     pub max_fee_per_gas_wei: Option<u64>,

@@ -28,6 +28,7 @@ impl NetworkConfig {
             ("confirmations", self.confirmations.is_some()),
             ("settle_gas_limit", self.settle_gas_limit.is_some()),
             ("settle_gas_expected", self.settle_gas_expected.is_some()),
+            ("check_gas_max", self.check_gas_max.is_some()),
             ("max_fee_per_gas_wei", self.max_fee_per_gas_wei.is_some()),
             ("priority_fee_wei", self.priority_fee_wei.is_some()),
             ("authorization_seconds_max", self.authorization_seconds_max.is_some()),

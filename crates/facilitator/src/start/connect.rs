@@ -167,6 +167,7 @@ impl Link {
         evm.confirmations = section.confirmations;
         evm.settle_gas_limit = section.settle_gas_limit;
         evm.settle_gas_expected = section.settle_gas_expected;
+        evm.check_gas_max = section.check_gas_max;
         evm.base_fee_headroom_bps = self.headroom_bps;
         evm.max_fee_per_gas_wei = u128::from(section.max_fee_per_gas_wei);
         evm.priority_fee_wei = u128::from(section.priority_fee_wei);

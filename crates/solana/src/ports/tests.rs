@@ -4,6 +4,7 @@ use quittance_chain::{
 use quittance_protocol::Network;
 
 use super::*;
+use crate::instructions as layout;
 use crate::testing::{FakeRpc, chain, official, payload, rules, transaction, wallet};
 use solana_sdk::signature::Signer as _;
 
@@ -76,4 +77,28 @@ async fn a_payment_of_another_family_is_never_signed_or_skipped() {
         deadline: Deadline::BlockHeight(1),
     };
     assert!(quittance_chain::Watch::scan(&chain, &[watched], 0).await.is_err(), "it is no look at all");
+}
+
+/// Copies share a simulation; what one message says is no word about another.
+#[tokio::test]
+async fn copies_share_a_simulation_and_different_payments_do_not() {
+    let node = FakeRpc::new();
+    let ports = SolanaPorts::new(chain(&[&node]).await);
+    node.set("simulateTransaction", Ok(json!({"context": {"slot": 77}, "value": {"err": null}})));
+    node.take_calls();
+    let simulations =
+        || node.take_calls().into_iter().filter(|method| *method == "simulateTransaction").count();
+    let copy = Verified::new(payment());
+    let found = futures::future::join_all((0..200).map(|_| ports.check_chain(&copy))).await;
+    assert!(found.iter().all(|view| view.as_ref().is_ok_and(|view| view.watch_from == 77)));
+    assert_eq!(simulations(), 2, "the first, and all that came meanwhile");
+    let limits = |units| {
+        let mut instructions = official();
+        instructions[0] = layout::set_unit_limit(units);
+        Verified::new(rules().check(&payload(&transaction(&instructions))).unwrap())
+    };
+    let different: Vec<Verified> = (0..5).map(|n| limits(20_000 + n)).collect();
+    let found = futures::future::join_all(different.iter().map(|one| ports.check_chain(one))).await;
+    assert!(found.iter().all(Result::is_ok));
+    assert_eq!(simulations(), 5);
 }

@@ -43,6 +43,7 @@ pub(super) fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Rang
         confirmations: _,
         settle_gas_limit: _,
         settle_gas_expected: _,
+        check_gas_max: _,
         max_fee_per_gas_wei: _,
         priority_fee_wei: _,
         authorization_seconds_max: _,
@@ -105,6 +106,8 @@ fn of_evm<'a>(network: &'a NetworkConfig, key: impl Fn(&str) -> String) -> Vec<R
         Range::whole(key("confirmations"), evm.confirmations, 0, 3_600),
         Range::whole(key("settle_gas_limit"), evm.settle_gas_limit, 60_000, TRANSACTION_GAS_MAX),
         Range::whole(key("settle_gas_expected"), evm.settle_gas_expected, 21_000, TRANSACTION_GAS_MAX),
+        // Some nodes bound calls like transactions, others at a multiple of a block.
+        Range::whole(key("check_gas_max"), evm.check_gas_max, 100_000, 500_000_000),
         Range::whole(key("max_fee_per_gas_wei"), evm.max_fee_per_gas_wei, 1, 10_000_000_000_000),
         Range::whole(key("priority_fee_wei"), evm.priority_fee_wei, 0, 1_000_000_000_000),
         Range::whole(key("authorization_seconds_max"), evm.authorization_seconds_max, 5, DAY_SECONDS),

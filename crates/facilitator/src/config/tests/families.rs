@@ -29,7 +29,7 @@ const POLYGON: &str = r#"
 
 const POL_RATE: &str = "\n[rates.fixed]\npol_usd = \"0.25\"\n";
 
-const EVM_KEYS: [(&str, &str); 13] = [
+const EVM_KEYS: [(&str, &str); 14] = [
     ("asset_name", "\"USD Coin\""),
     ("asset_version", "\"2\""),
     ("gas_coin", "\"SOL\""),
@@ -38,6 +38,7 @@ const EVM_KEYS: [(&str, &str); 13] = [
     ("confirmations", "1"),
     ("settle_gas_limit", "150000"),
     ("settle_gas_expected", "88000"),
+    ("check_gas_max", "16000000"),
     ("max_fee_per_gas_wei", "1"),
     ("priority_fee_wei", "1"),
     ("authorization_seconds_max", "900"),

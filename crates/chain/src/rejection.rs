@@ -68,7 +68,7 @@ pub enum CheckError {
 impl From<NotConnected> for Rejection {
     /// Says nothing about the payment, which may be on record (P5).
     fn from(_: NotConnected) -> Self {
-        Self::new(ErrorCode::NetworkUnavailable, "the chain cannot be reached now; try again")
+        Self::new(ErrorCode::NetworkUnavailable, "the chain cannot be reached now; try again").retry_same()
     }
 }
 

@@ -55,6 +55,24 @@ impl Imports {
         self.texts.values()
     }
 
+    /// The modules whose code names a package, each as the path of its file below `src`.
+    pub(crate) fn naming(&self, package: &str) -> BTreeSet<String> {
+        let word = package.replace('-', "_");
+        let names = |text: &&String| {
+            text.match_indices(&word).any(|(index, _)| {
+                let letter = |c: char| c.is_alphanumeric() || c == '_';
+                let before = text[..index].chars().next_back().is_some_and(letter);
+                !before && !text[index + word.len()..].starts_with(letter)
+            })
+        };
+        let users = self.texts.iter().filter(|(_, text)| names(text));
+        users
+            .map(|(path, _)| {
+                format!("{}.rs", if path.is_empty() { "lib".to_owned() } else { path.join("/") })
+            })
+            .collect()
+    }
+
     /// The text of each file as it stands.
     pub(crate) fn with_strings(&self) -> impl Iterator<Item = String> {
         self.files.iter().map(|file| read(file))

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod arrows;
+mod chain_crates;
 mod circles;
 mod errors;
 mod files;

@@ -48,6 +48,31 @@ fn every_migration_exists_for_both_databases() {
     assert_eq!(distinct.len(), numbers.len(), "two migrations have one number: {numbers:?}");
 }
 
+/// A file that no list names is run by no database.
+#[test]
+fn every_migration_is_in_the_list_of_its_database() {
+    for database in ["sqlite", "postgres"] {
+        let (list, folder) =
+            (format!("crates/ledger/src/backend/{database}.rs"), format!("migrations/{database}"));
+        let code = read(&list);
+        let code = code.split_once("const MIGRATIONS: ").unwrap_or_else(|| panic!("{list}: no MIGRATIONS")).1;
+        let parts: Vec<_> = code.split("];").next().unwrap_or_default().split("include_str!(").collect();
+        let row = |two: &[&str]| {
+            let number = two[0].rsplit('(').next().unwrap_or_default().trim().split(',').next();
+            let file = two[1].split(&format!("{folder}/")).nth(1).and_then(|rest| rest.split('"').next());
+            let file = file.unwrap_or_else(|| panic!("{list}: a file of another folder: {}", two[1]));
+            (number.and_then(|number| number.parse::<u32>().ok()).unwrap_or_default(), file.to_owned())
+        };
+        let rows: Vec<_> = parts.windows(2).map(row).collect();
+        for (number, file) in &rows {
+            assert_eq!(format!("{number:04}"), file[..4], "{list}: the number of {file}");
+        }
+        assert!(rows.is_sorted(), "{list}: oldest first");
+        let listed: Vec<_> = rows.into_iter().map(|(_, file)| file).collect();
+        assert_eq!(listed, names(&folder), "{list}, MIGRATIONS: every file of {folder}, once");
+    }
+}
+
 #[test]
 fn every_end_to_end_file_is_run_by_exactly_one_step() {
     let listed = Command::new("bash").arg(root().join("scripts/test")).arg("--list").output().unwrap();

@@ -1,4 +1,7 @@
 //! What one payment costs of a transaction that several share. Pure.
+//!
+//! Each settles alone today: the tariff asks for the share of one, which is the whole. What a batch
+//! would be charged by is held to a real chain before any is made.
 
 /// Gas that the payments of a batch pay together: the transaction itself,
 /// Multicall3, and what only the first of them meets cold (the token's code, its

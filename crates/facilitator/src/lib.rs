@@ -145,8 +145,9 @@ impl Inner {
 }
 
 impl Facilitator {
-    /// The offer of `service` on every network that can be offered now, Base
-    /// first. Pure: no I/O (P4). `error` says why payment is asked for.
+    /// The offer of `service` on every network that can be offered now, EVM networks
+    /// first; those where strangers have to wait come last. Pure: no I/O (P4). `error`
+    /// says why payment is asked for.
     pub fn offer(
         &self,
         service: Amount,
@@ -263,7 +264,7 @@ impl Facilitator {
         self.inner.answer_sent(payment);
     }
 
-    /// The networks that are sold, Base first, for discovery.
+    /// The networks that are sold, EVM networks first, for discovery.
     pub fn networks(&self) -> Vec<NetworkInfo> {
         let now_ms = self.inner.context.clock.now_ms();
         self.inner.networks.iter().filter(|net| !net.retired).map(|net| net.info(now_ms)).collect()

@@ -68,3 +68,14 @@ pub enum Deadline {
     /// Solana: the last valid block height of the payer's blockhash.
     BlockHeight(u64),
 }
+
+impl Deadline {
+    /// Whether no attempt of a payment that expired can be included, and cost, any more: one over a
+    /// blockhash cannot, one at a wallet's nonce fails at our cost.
+    pub const fn ends_attempts(self) -> bool {
+        match self {
+            Self::UnixSeconds(_) => false,
+            Self::BlockHeight(_) => true,
+        }
+    }
+}

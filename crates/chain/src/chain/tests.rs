@@ -2,8 +2,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use quittance_protocol::{
-    Amount, Deadline, DurableAttempt, ErrorCode, Evidence, PaymentKey, PaymentPayload, SendOutcome,
-    SignedBytes, Standing, UnixSeconds,
+    Amount, Deadline, DurableAttempt, ErrorCode, Evidence, PaymentKey, PaymentPayload, RetryAction,
+    SendOutcome, SignedBytes, Standing, UnixSeconds,
 };
 use serde_json::{Map, Value};
 
@@ -119,6 +119,7 @@ async fn what_is_not_connected_says_nothing_about_any_payment() {
     let chain = Chain::later(facts(false), Arc::new(Empty), answers_late(&asked));
     let rejection = Rejection::from(chain.verify().err().unwrap());
     assert_eq!(rejection.code, ErrorCode::NetworkUnavailable, "it may be on record (P5)");
+    assert_eq!(rejection.retry_action, RetryAction::RetrySamePayment, "nobody is asked to sign anew for it");
     assert!(matches!(CheckError::from(NotConnected), CheckError::Unreachable(_)));
     assert!(SignRefused::from(chain.sign().err().unwrap()).retry, "it may work later");
     let sent = Sent::from(chain.broadcast().err().unwrap());

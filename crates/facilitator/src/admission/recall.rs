@@ -48,11 +48,13 @@ impl Inner {
     }
 
     /// The payment on record that a request is about although its terms are not
-    /// what is configured, or the reason for which the terms were refused.
+    /// what is configured, or the reason for which the terms were refused; `unread`
+    /// where the ledger was not read.
     pub(crate) async fn recall_for(
         &self,
         request: &VerifyRequest,
         rejection: Rejection,
+        unread: ErrorCode,
     ) -> Result<(Payment, Holder), Rejection> {
         let asked = &request.payment_payload;
         // The server's terms name the token and network; the customer's echo may be empty.
@@ -72,11 +74,8 @@ impl Inner {
                 Ok(None) => {}
                 Err(error) => {
                     trouble::note(Trouble::Ledger, "", &error);
-                    return Err(reject(
-                        ErrorCode::UnexpectedSettleError,
-                        "the ledger cannot be read now; send the same payment again",
-                    )
-                    .retry_same());
+                    let message = "the ledger cannot be read now; send the same payment again";
+                    return Err(reject(unread, message).retry_same());
                 }
             }
         }

@@ -70,7 +70,8 @@ pub enum PayOutcome {
     Refused(Rejection),
     /// The payment buys another request, or nothing any more: 409.
     Conflict {
-        /// `request_mismatch`, `credit_exhausted` or `replay_window_closed`.
+        /// `request_mismatch`, `credit_exhausted`, `replay_window_closed` or `refund_owed`; of
+        /// [`crate::Facilitator::on_record`] `body_too_large`.
         code: ErrorCode,
         /// What to do about it.
         message: String,

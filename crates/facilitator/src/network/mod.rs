@@ -4,7 +4,8 @@
 //! May touch: `prices`, `chain`, `metrics`, `api`, `context`, `config`, `rates`.
 //! A network that cannot be sold is stuck, and says why ([`closed`]). What the next tariff finds
 //! gone opens it again; a ceiling also when a reservation ends; `lane_under_base_fee` when the
-//! wallet's lane sees fees that have fallen; `retired` nothing but another configuration.
+//! wallet's lane, at its next look, sees that fees have fallen; `retired` nothing but another
+//! configuration.
 
 pub(crate) mod bounds;
 pub(crate) mod closed;

@@ -101,8 +101,9 @@ impl Inner {
     }
 
     /// A process that slept longer than its lease comes back with nothing of
-    /// its own: another finishes what it had, and its drivers learn the verdict
-    /// from the ledger when they report theirs.
+    /// its own: another finishes what it had. A driver of its own ends when what
+    /// it reserves or records is refused for that, or learns the verdict from the
+    /// ledger when it reports its own.
     async fn keep_lease(&self, now_ms: i64) -> Result<(), LedgerError> {
         match self.context.ledger.heartbeat(now_ms).await {
             Err(LedgerError::LeaseLost) => {

@@ -1,12 +1,18 @@
 //! What foreign servers are told: a success once, of the sale that was claimed.
 
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures::future::join_all;
 use quittance_facilitator::SettleAnswer;
 use quittance_ledger::model::ModelDatabase;
+use quittance_ledger::{Call, Hook, Hooked, LedgerError, Operation};
 use quittance_protocol::{ErrorCode, RetryAction, VerifyRequest};
 use serde_json::json;
 
 use super::harness::{Authorization, Chain, GAS, Process, Time, process, settle, verify};
+use super::open;
 
 /// The server takes the whole answer.
 fn take(answer: SettleAnswer) {
@@ -165,6 +171,85 @@ async fn a_settled_payment_is_valid_for_one_server_at_a_time() {
     assert_eq!(answers.iter().filter(|answer| answer.is_valid).count(), 1);
     for answer in answers.iter().filter(|answer| !answer.is_valid) {
         assert_eq!(answer.invalid_reason, Some(ErrorCode::SettlementPending));
+    }
+    process.close().await;
+}
+
+/// A ledger that finds no payment while it is away.
+#[derive(Clone, Default)]
+struct Away(Arc<AtomicBool>);
+
+impl Hook for Away {
+    type Kept = ();
+
+    fn before(&self, call: Call<'_, '_>) -> Result<(), LedgerError> {
+        match call.operation() == Operation::Known && self.0.load(Ordering::SeqCst) {
+            true => Err(LedgerError::Unavailable("it is away".into())),
+            false => Ok(()),
+        }
+    }
+
+    async fn around<T: Send + 'static>(
+        &self,
+        (): (),
+        run: impl Future<Output = Result<T, LedgerError>> + Send,
+    ) -> Result<T, LedgerError> {
+        run.await
+    }
+}
+
+/// P5: nothing is known of the payment then, whether its terms are today's or not, and each of the two
+/// questions has a word of its own for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p5_while_the_ledger_is_away_each_question_hears_its_own_word() {
+    let (chain, time, away) = (Chain::default(), Time::default(), Away::default());
+    let store = Hooked::new(open(&ModelDatabase::shared(), "one", &time), away.clone());
+    let process = Process::open(store, &chain, &time, "").await;
+    process.until_offered(Some(GAS)).await;
+    away.0.store(true, Ordering::SeqCst);
+    let todays = Authorization::of("payer").request();
+    let mut others = todays.clone();
+    others.payment_requirements.pay_to = "0xc".to_owned();
+    others.payment_payload.accepted = others.payment_requirements.clone();
+    for (terms, request) in [("today's", todays), ("other", others)] {
+        let verified = process.facilitator.verify(request.clone(), "all").await;
+        assert_eq!(verified.invalid_reason, Some(ErrorCode::UnexpectedVerifyError), "{terms}");
+        assert_eq!(verified.other["retry_action"], json!(RetryAction::RetrySamePayment), "{terms}");
+        let settled = process.facilitator.settle(request, "all").await.response;
+        assert_eq!(settled.error_reason, Some(ErrorCode::UnexpectedSettleError), "{terms}");
+        assert_eq!(
+            (settled.retry_action, settled.payment_state),
+            (Some(RetryAction::RetrySamePayment), None)
+        );
+    }
+    process.close().await;
+}
+
+/// Scheme and network are compared before the chain looks, so its own words for another scheme are said at
+/// a gate only, and those for another network here only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_scheme_or_network_is_found_before_the_chain_looks() {
+    let (chain, time) = (Chain::default(), Time::default());
+    let process = process(&ModelDatabase::shared(), &chain, &time).await;
+    let request = |change: fn(&mut VerifyRequest)| {
+        let mut request = Authorization::of("payer").request();
+        change(&mut request);
+        request
+    };
+    let cases = [
+        (request(|r| r.payment_requirements.scheme = "upto".into()), ErrorCode::UnsupportedScheme),
+        (request(|r| r.payment_payload.accepted.scheme = "upto".into()), ErrorCode::UnsupportedScheme),
+        (request(|r| r.payment_requirements.network = "eip155:1".into()), ErrorCode::InvalidNetwork),
+        (
+            request(|r| r.payment_payload.accepted.network = "eip155:1".into()),
+            ErrorCode::InvalidExactEvmNetworkMismatch,
+        ),
+    ];
+    for (request, code) in cases {
+        let verified = process.facilitator.verify(request.clone(), "all").await;
+        assert_eq!(verified.invalid_reason, Some(code));
+        let settled = process.facilitator.settle(request, "all").await.response;
+        assert_eq!(settled.error_reason, Some(code));
     }
     process.close().await;
 }

@@ -262,8 +262,13 @@ impl CheckedPayment for Paid {
 }
 
 impl Decode for State {
-    fn identify(&self, _: &PaymentPayload) -> Option<Identity> {
-        None
+    fn identify(&self, payload: &PaymentPayload) -> Option<Identity> {
+        let paid = &payload.payload;
+        if !(paid["nonce"].is_u64() && paid["payer"].is_string() && paid["amount"].is_u64()) {
+            return None;
+        }
+        let PaymentFacts { key, payer, signature_digest, is_signed, .. } = Paid(paid.clone()).facts();
+        Some(Identity { key, payer, digests: vec![signature_digest], is_signed })
     }
 
     fn amount(&self, payload: &Value) -> Option<Amount> {

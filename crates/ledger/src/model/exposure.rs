@@ -1,6 +1,6 @@
 //! Reservations and totals: as `ops::exposure`.
 
-use quittance_protocol::{Amount, Deadline, Network, PaymentId, PaymentKey};
+use quittance_protocol::{Amount, Network, PaymentId, PaymentKey};
 use serde_json::json;
 
 use super::rows::{Cost, Database, Defect, Reservation};
@@ -298,8 +298,7 @@ impl Database {
 
     pub(super) fn verdict_frees(&mut self, id: &PaymentId) {
         let Ok(payment) = self.get(id).map(|row| row.payment.clone()) else { return };
-        let closed =
-            payment.state == PaymentState::Expired && matches!(payment.deadline, Deadline::BlockHeight(_));
+        let closed = payment.state == PaymentState::Expired && payment.deadline.ends_attempts();
         if closed || self.all_booked(id) || self.has(Defect::ReleasedEarly) {
             self.reservations.remove(id);
         } else if let Some(reservation) = self.reservations.get_mut(id) {

@@ -1,7 +1,7 @@
 //! Reservations (P3, I10): what attempts in flight may cost, and what of a
 //! payer's balance its payments in flight need.
 
-use quittance_protocol::{Amount, Deadline, Network, PaymentId, PaymentKey};
+use quittance_protocol::{Amount, Network, PaymentId, PaymentKey};
 use serde_json::json;
 
 use super::{check_leases, claims, lease_clock, rows};
@@ -363,11 +363,9 @@ const FREE_BOOKED: &str = "UPDATE reservations SET usdc = 0, native = 0 WHERE pa
      LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx WHERE l.payment = $1 AND c.tx IS NULL)";
 
 /// The payment's verdict is being written: its money is free, and what its
-/// attempts may cost unless the fate of one is open. On Solana nothing lands
-/// after an expiry.
+/// attempts may cost unless the fate of one is open.
 pub(crate) async fn verdict(tx: &mut Tx, payment: &Payment) -> Result<(), LedgerError> {
-    let closed = payment.state == crate::types::PaymentState::Expired
-        && matches!(payment.deadline, Deadline::BlockHeight(_));
+    let closed = payment.state == crate::types::PaymentState::Expired && payment.deadline.ends_attempts();
     let gone = tx.execute(DELETE_BOOKED, params![payment.id.as_str(), closed]).await?;
     if gone == 0 {
         tx.later("UPDATE reservations SET amount = 0 WHERE payment = $1", params![payment.id.as_str()])

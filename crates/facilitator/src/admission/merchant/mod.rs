@@ -172,7 +172,8 @@ impl Inner {
         let (net, payment) = match self.check_terms(&request) {
             Ok(checked) => checked,
             Err(rejection) => {
-                return match self.recall_for(&request, rejection).await {
+                let unread = ErrorCode::UnexpectedSettleError;
+                return match self.recall_for(&request, rejection, unread).await {
                     Ok((known, holder)) => {
                         let question = Question::new(self, &request, holder, asker);
                         match self.place_of(&question) {

@@ -100,7 +100,8 @@ impl Inner {
             Ok(checked) => checked,
             // It may have been claimed when other terms were configured.
             Err(rejection) => {
-                let (known, holder) = self.recall_for(request, rejection).await?;
+                let unread = ErrorCode::UnexpectedVerifyError;
+                let (known, holder) = self.recall_for(request, rejection, unread).await?;
                 let question = Question::new(self, request, holder, asker);
                 let _place = self.place_to_verify(&question)?;
                 return self.verify_known(known, &question).await;

@@ -23,8 +23,8 @@ use self::job::Job;
 use self::slots::Slots;
 use crate::chain::{CostAllowed, SignRefused};
 
-/// How often a payment may be signed again after a transaction of ours was
-/// included and failed. Each costs gas that earns nothing (I10).
+/// How often a payment is signed in all: once, and once more after a transaction of ours was
+/// included and failed. Each that fails costs gas that earns nothing (I10).
 pub const ATTEMPTS_MAX: u32 = 2;
 
 /// First pause before the same bytes are broadcast again.

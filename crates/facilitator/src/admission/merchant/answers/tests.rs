@@ -78,6 +78,17 @@ fn on_record(state: PaymentState, refusal: Option<ErrorCode>) -> Payment {
     }
 }
 
+/// Codes that somebody makes and that neither `/verify` nor `/settle` says.
+const NEVER_SAID: [ErrorCode; 5] = [
+    // The terms are looked at first, and another scheme is `unsupported_scheme` there.
+    ErrorCode::InvalidExactEvmScheme,
+    ErrorCode::InvalidExactSvmUnsupportedScheme,
+    // Of a request at a gate, or of a run.
+    ErrorCode::PaymentRequired,
+    ErrorCode::CreditExhausted,
+    ErrorCode::ReplayWindowClosed,
+];
+
 /// Everything that `/settle` says with a code: of new payments, and of those on record.
 fn answers_with(code: ErrorCode) -> Vec<SettleResponse> {
     let refused = |rejection: Rejection| failure("eip155:8453", &rejection);
@@ -122,6 +133,8 @@ fn every_code_is_answered_as_the_page_says() {
         let row = page.lines().find(|line| line.starts_with(&start));
         let cells: Vec<_> =
             row.unwrap_or_else(|| panic!("docs/errors.md lacks {code}")).split(" | ").collect();
+        let is_said = !NEVER_SAID.contains(code) && cells[3] != "*nobody*";
+        assert_eq!(cells[2] != "–", is_said, "docs/errors.md, {code}, `/settle`");
         // A status alone is the server's answer to what is no request of the API.
         let listed: BTreeSet<_> =
             cells[2].split("; ").filter_map(|answer| Some(answer.split_once(' ')?.1.to_owned())).collect();

@@ -101,8 +101,16 @@ impl<A: Asking> Admission<A> {
     async fn steps(&self) -> Result<A::Taken, Stop> {
         let arrived = Instant::now();
         let shared = self.shared_entry();
+        let ticket = shared.as_ref().map_or(0, |entry| entry.tickets.draw());
         let mut flight = self.flight(shared.as_deref()).await?;
+        if let Some(known) = flight.as_ref().and_then(|flight| flight.delivered_since(ticket)) {
+            return Ok(known.into());
+        }
+        let newest = shared.as_ref().map_or(0, |entry| entry.tickets.newest());
         if let Some(known) = self.known().await? {
+            if let Some(flight) = &mut flight {
+                flight.note_known(newest, &known);
+            }
             return Ok(known.into());
         }
         if let Some(trouble) = flight.as_ref().and_then(|flight| flight.trouble_since(arrived)) {

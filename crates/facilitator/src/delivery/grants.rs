@@ -125,13 +125,14 @@ impl Inner {
 
     /// The answer again, if it is kept.
     async fn replay_kept(&self, known: &Payment) -> Option<PayOutcome> {
-        match self.context.ledger.answer(&known.id).await {
+        let entry = self.in_flight.entry(known.key);
+        match entry.answer.ask(self.context.ledger.answer(&known.id)).await {
             Ok(Some(answer)) => {
                 self.context.metrics.delivery("replayed");
                 Some(PayOutcome::Answered { payment: known.id.clone(), answer, receipt: receipt(known) })
             }
             Ok(None) => None,
-            Err(error) => Some(unavailable(&error)),
+            Err(error) => Some(error.map_or_else(|| not_now("ledger"), |error| unavailable(&error))),
         }
     }
 

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
-use quittance_ledger::Payment;
+use quittance_ledger::{Payment, StoredAnswer};
 use quittance_protocol::{PaymentKey, SettleResponse};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::in_flight::callers::Present;
+use crate::in_flight::shared_read::{SharedRead, Tickets};
 use crate::in_flight::single_flight::SingleFlight;
 
 /// All entries of this process.
@@ -28,6 +29,10 @@ pub(crate) struct PaymentEntry {
     /// Taken for look-up, chain check and claim, so that copies of one payment
     /// cost one chain check (single flight).
     pub(crate) flight: tokio::sync::Mutex<SingleFlight>,
+    /// Drawn before the flight is taken.
+    pub(crate) tickets: Tickets,
+    /// The kept answer, for copies that are answered from it at the same time.
+    pub(crate) answer: SharedRead<Option<StoredAnswer>>,
     /// Announcements so far.
     announced: AtomicU64,
     /// Wakes in the order in which they came: a `watch` channel draws one of
@@ -78,6 +83,8 @@ impl InFlight {
             key,
             home: Arc::clone(&self.entries),
             flight: tokio::sync::Mutex::default(),
+            tickets: Tickets::default(),
+            answer: SharedRead::default(),
             announced: AtomicU64::new(0),
             waiters: Notify::new(),
             driven: AtomicBool::new(false),

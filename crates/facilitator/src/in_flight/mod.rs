@@ -8,4 +8,5 @@ pub(crate) mod callers;
 pub(crate) mod entries;
 pub(crate) mod places;
 pub(crate) mod share_key;
+pub(crate) mod shared_read;
 pub(crate) mod single_flight;

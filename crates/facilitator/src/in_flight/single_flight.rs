@@ -1,6 +1,7 @@
 //! One flight in which copies of one payment are looked up, checked and claimed: one check
 //! for all of them.
 
+use quittance_ledger::{DeliveryState, Known};
 use tokio::time::Instant;
 
 use crate::chain::Rejection;
@@ -22,6 +23,8 @@ pub(crate) struct SingleFlight {
     refused: Option<([u8; 32], Rejection)>,
     /// When nobody could be asked or there was no room, and what was said then.
     trouble: Option<(Instant, NotNow)>,
+    /// A payment that is delivered, with the newest ticket when its row was read.
+    delivered: Option<(u64, Known)>,
 }
 
 impl SingleFlight {
@@ -34,6 +37,20 @@ impl SingleFlight {
     /// a signature that was made up says nothing of the payer's own.
     pub(crate) fn refusal_of(&self, digest: &[u8; 32]) -> Option<Rejection> {
         self.refused.as_ref().filter(|(refused, _)| refused == digest).map(|(_, why)| why.clone())
+    }
+
+    /// Notes what the ledger said, read when `newest` was the newest ticket, if it is the last
+    /// that will be said: whatever is still under way is read for each copy.
+    pub(crate) fn note_known(&mut self, newest: u64, known: &Known) {
+        if known.payment.delivery == DeliveryState::Delivered {
+            self.delivered = Some((newest, known.clone()));
+        }
+    }
+
+    /// What was read of a delivered payment after `ticket` was drawn: as good as a read of
+    /// the copy's own.
+    pub(crate) fn delivered_since(&self, ticket: u64) -> Option<Known> {
+        self.delivered.as_ref().filter(|(newest, _)| ticket <= *newest).map(|(_, known)| known.clone())
     }
 
     /// Notes what one who waited out a node or a ceiling is told, for those behind.

@@ -49,6 +49,35 @@ async fn p1_copies_get_one_run_and_then_its_answer() {
     process.close().await;
 }
 
+/// What copies at the same time share was read after each of them came.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_copies_of_an_answered_payment_hear_it_until_its_window_closes_and_not_once_more() {
+    let (chain, time) = (Chain::default(), Time::default());
+    let database = ModelDatabase::shared();
+    let process = process(&database, &chain, &time).await;
+    let (signed, call) = (signed(), sale(at(1), "call"));
+    let grant = granted(pay(&process, &signed, &call).await);
+    let id = grant.paid().payment_id.clone();
+    process.facilitator.finish(grant, answer(200)).await.unwrap();
+    process.facilitator.answer_sent(&id);
+    until("the window begins", || {
+        database.with(|rows| rows.payments().all(|payment| payment.first_answer_at_ms.is_some()))
+    })
+    .await;
+    let copies = || join_all((0..50).map(|_| pay(&process, &signed, &call)));
+    for outcome in copies().await {
+        assert!(
+            matches!(&outcome, PayOutcome::Answered { answer, .. } if answer.body == b"served"),
+            "{outcome:?}"
+        );
+    }
+    time.pass(REPLAY_MS + 1);
+    for outcome in copies().await {
+        assert_eq!(conflict(&outcome), ErrorCode::ReplayWindowClosed);
+    }
+    process.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p6_a_failed_run_leaves_a_credit_for_the_same_request_until_its_runs_are_used_up() {
     let (chain, time) = (Chain::default(), Time::default());

@@ -186,6 +186,15 @@ export async function facilitator(net, config, { wallets, env = {}, bin = BIN } 
   return { child, url };
 }
 
+/** `quittance gateway` in front of an upstream; `args` are further flags. */
+export async function gateway(net, config, { args = [], wallets, env = {}, bin = BIN } = {}) {
+  const child = start(join(bin, 'quittance'), ['gateway', '--config', config, ...args], {
+    env: { ...secrets(net, wallets), NO_COLOR: '1', ...env },
+  });
+  const [, url] = await firstLine(child, 'stderr', / listening on (http:\/\/[0-9.:]+)/);
+  return { child, url };
+}
+
 /**
  * `quittance serve` beside a sample API: it needs a wallet of its own on Base,
  * because two processes with two ledgers would spend the same nonces.

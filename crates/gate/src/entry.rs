@@ -71,6 +71,7 @@ impl Gate {
         let cors = shared.cors.verdict(&head.headers);
         let decoded;
         let path = match arrival.path {
+            _ if shared.exact_paths && head.uri.path().contains('%') => None,
             Some(path) => Some(path),
             None => {
                 decoded = head::decoded_path(head.uri.path());

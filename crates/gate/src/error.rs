@@ -62,6 +62,12 @@ pub enum GateError {
     /// `Limits::concurrency_max` payments are in flight.
     #[error("too many paid requests are in flight")]
     TooManyInFlight,
+    /// What serves this endpoint is down ([`crate::GateBuilder::closed_for`]).
+    #[error("the service behind this endpoint is down; {}", down_advice(*paying))]
+    ServiceDown {
+        /// Whether the request carried a payment.
+        paying: bool,
+    },
     /// The handler panicked, or its body ended in an error. The payment is a credit.
     #[error("the service failed; send the same payment again, it has not been used up")]
     HandlerFailed,
@@ -85,6 +91,10 @@ pub enum GateError {
     Gate,
 }
 
+fn down_advice(paying: bool) -> &'static str {
+    if paying { "send the same payment again later" } else { "nothing was charged, try again later" }
+}
+
 impl GateError {
     /// The HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
@@ -100,9 +110,11 @@ impl GateError {
             | Self::PaymentVersion
             | Self::PaymentNetwork(_) => StatusCode::PAYMENT_REQUIRED,
             Self::NotAuthenticated => StatusCode::UNAUTHORIZED,
-            Self::TooManyInFlight | Self::TooManyBytes { .. } | Self::NotBooked(_) | Self::RunRevoked => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::TooManyInFlight
+            | Self::TooManyBytes { .. }
+            | Self::ServiceDown { .. }
+            | Self::NotBooked(_)
+            | Self::RunRevoked => StatusCode::SERVICE_UNAVAILABLE,
             Self::HandlerFailed | Self::NotPaid | Self::Gate => StatusCode::INTERNAL_SERVER_ERROR,
             Self::HandlerTooSlow => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -118,6 +130,7 @@ impl GateError {
             Self::BodyBroken => "body_broken",
             Self::TooManyInFlight => "too_many_in_flight",
             Self::TooManyBytes { .. } => "too_many_bytes_in_flight",
+            Self::ServiceDown { .. } => "service_down",
             Self::HandlerFailed => "handler_failed",
             Self::HandlerTooSlow => "handler_too_slow",
             Self::RunRevoked => "run_revoked",
@@ -152,6 +165,7 @@ impl GateError {
                 | Self::BodyBroken
                 | Self::TooManyInFlight
                 | Self::TooManyBytes { .. }
+                | Self::ServiceDown { .. }
                 | Self::HandlerFailed
                 | Self::HandlerTooSlow
                 | Self::RunRevoked
@@ -169,6 +183,7 @@ impl GateError {
             | Self::PaymentNetwork(_) => Some(RetryAction::Pay),
             Self::TooManyInFlight
             | Self::TooManyBytes { paying: true }
+            | Self::ServiceDown { paying: true }
             | Self::HandlerFailed
             | Self::HandlerTooSlow
             | Self::RunRevoked

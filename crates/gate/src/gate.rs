@@ -13,7 +13,7 @@ use crate::bytes::Budgets;
 use crate::cors::Cors;
 use crate::discovery::listed::{self, AccountSecurity, Document};
 use crate::facilitate::Facilitate;
-use crate::hooks::{Hook, Hooks};
+use crate::hooks::{ClosedFor, Hook, Hooks};
 use crate::limits::Limits;
 use crate::paid::Identity;
 use crate::pricing::Pricing;
@@ -44,6 +44,8 @@ impl Gate {
             hooks: Hooks::default(),
             documents: Document::ALL.to_vec(),
             account_security: Vec::new(),
+            closed: None,
+            exact_paths: false,
         }
     }
 }
@@ -59,6 +61,8 @@ pub struct GateBuilder {
     hooks: Hooks,
     documents: Vec<Document>,
     account_security: Vec<AccountSecurity>,
+    closed: Option<Box<ClosedFor>>,
+    exact_paths: bool,
 }
 
 impl GateBuilder {
@@ -136,6 +140,27 @@ impl GateBuilder {
         self
     }
 
+    /// Says for which methods and paths nothing is sold now, and for how many seconds:
+    /// what serves them is down. Unpaid requests that have a price are 503 then instead
+    /// of 402, and so are payments that are not on record; those that are get what
+    /// they bought. It is asked for each request and must be quick.
+    #[must_use]
+    pub fn closed_for<F>(mut self, ask: F) -> Self
+    where
+        F: Fn(&str, &str) -> Option<u64> + Send + Sync + 'static,
+    {
+        self.closed = Some(Box::new(ask));
+        self
+    }
+
+    /// Makes every path with a percent escape unknown (404), for a host that hands the request's
+    /// own bytes to another server: that one would decode what was matched decoded here.
+    #[must_use]
+    pub fn exact_paths(mut self) -> Self {
+        self.exact_paths = true;
+        self
+    }
+
     /// The gate.
     ///
     /// Prices the pricer's examples once, for the discovery documents.
@@ -157,6 +182,8 @@ impl GateBuilder {
                 listed,
                 documents: self.documents,
                 account_security: self.account_security,
+                closed: self.closed,
+                exact_paths: self.exact_paths,
             }),
         }
     }

@@ -7,6 +7,9 @@ use crate::Identity;
 
 type Authenticate = dyn Fn(HeaderMap) -> BoxFuture<'static, Option<Identity>> + Send + Sync;
 
+/// How long it is before a method and path may be sold again; `None` while they are.
+pub(crate) type ClosedFor = dyn Fn(&str, &str) -> Option<u64> + Send + Sync;
+
 /// All of a gate's.
 #[derive(Default)]
 pub(crate) struct Hooks(Vec<Hook>);

@@ -3,6 +3,7 @@
 mod answers;
 mod body;
 mod bytes;
+mod closed;
 mod cors;
 mod decide;
 mod discovery;

@@ -19,7 +19,7 @@ use crate::recall::recalled;
 use crate::shared::Shared;
 use crate::shown::{Shown, shown};
 use crate::visit::Visit;
-use crate::{intake, several, unserved};
+use crate::{closed, intake, several, unserved};
 
 /// Room for an offer on two networks and its reason; a longer one grows.
 const OFFER_BYTES: usize = 2_048;
@@ -89,12 +89,7 @@ pub(crate) async fn quote<B: HttpBody<Data = Bytes>>(
     };
     let held = Arc::new(held);
     if !paying {
-        // Without a payment only the sum is of use.
-        let service = shared.pricing.ask(&shared.pricer, visit, &body, (sender, &held), |pricer, request| {
-            pricer.service(request).map_err(NoPrice::from)
-        });
-        let service = service.await.map_err(NoPrice::answer)?;
-        return Err(unpaid_as_shown(shared, service, &resource, &shown));
+        return Err(offered(shared, visit, &resource, &shown, &body, (sender, &held)).await);
     }
     // The price comes first even when a payment is there: a request that would
     // be refused must get the host's 400 before anything is claimed.
@@ -113,13 +108,41 @@ pub(crate) async fn quote<B: HttpBody<Data = Bytes>>(
             if let Some(known) = several::answer(shared, visit, &all, Some(fingerprint)).await {
                 return Err(known);
             }
-            return Err(unpaid_because(shared, price.service, &resource, &all.error));
+            let offer = || unpaid_because(shared, price.service, &resource, &all.error);
+            return Err(closed::unpaid(shared, visit).unwrap_or_else(offer));
         }
-        shown => return Err(unpaid_as_shown(shared, price.service, &resource, &shown)),
+        shown => {
+            let offer = || unpaid_as_shown(shared, price.service, &resource, &shown);
+            return Err(closed::unpaid(shared, visit).unwrap_or_else(offer));
+        }
     };
+    if let Some(closed) = closed::paying(shared, visit, &payment, &body).await {
+        return Err(closed);
+    }
     let sale = visit.sale(visit.fingerprint(&body), price.service, &payment);
     let body = SharedBody::new(sale.fingerprint, body, held);
     Ok(Asked { job: Job { payment, sale, price, resource }, presented, body })
+}
+
+/// What a request without a payment hears of its price.
+async fn offered(
+    shared: &Shared,
+    visit: &Visit,
+    resource: &Resource,
+    shown: &Shown,
+    body: &Bytes,
+    held: (Sender, &Arc<Held>),
+) -> Response<Body> {
+    // Only the sum is of use.
+    let service = shared.pricing.ask(&shared.pricer, visit, body, held, |pricer, request| {
+        pricer.service(request).map_err(NoPrice::from)
+    });
+    match service.await {
+        Err(none) => none.answer(),
+        Ok(service) => {
+            closed::unpaid(shared, visit).unwrap_or_else(|| unpaid_as_shown(shared, service, resource, shown))
+        }
+    }
 }
 
 /// What is said where nothing is known of the body. `shown` is what came with a

@@ -9,7 +9,7 @@ use crate::bytes::{Budgets, SharedBody};
 use crate::cors::Cors;
 use crate::discovery::listed::{AccountSecurity, Document, Listed};
 use crate::facilitate::Facilitate;
-use crate::hooks::Hooks;
+use crate::hooks::{ClosedFor, Hooks};
 use crate::limits::Limits;
 use crate::pricing::Pricing;
 
@@ -28,4 +28,6 @@ pub(crate) struct Shared {
     pub(crate) documents: Vec<Document>,
     pub(crate) account_security: Vec<AccountSecurity>,
     pub(crate) hooks: Hooks,
+    pub(crate) closed: Option<Box<ClosedFor>>,
+    pub(crate) exact_paths: bool,
 }

@@ -4,10 +4,13 @@ mod bodies;
 mod catalog;
 mod columns;
 mod erase;
+mod gateway;
+mod init;
 mod intake;
 mod ledger_url;
 mod logs;
 mod margin;
+mod monitor;
 mod pay;
 mod payments;
 mod polled;
@@ -41,6 +44,10 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Sell an API in any language: the payment gate as a reverse proxy in front of it.
+    Gateway(Box<gateway::GatewayArgs>),
+    /// Write a configuration that is checked, a catalogue to fill in, and a compose file.
+    Init(Box<init::InitArgs>),
     /// Show what is under way and how the background work of the program goes; exits with 1
     /// when the program does not answer or some of that work is late.
     Status {
@@ -69,6 +76,8 @@ fn main() -> ExitCode {
     logs::start(&cli.log);
     let result = match cli.command {
         Command::Serve { config } => serve::run(&config),
+        Command::Gateway(args) => gateway::run(*args),
+        Command::Init(args) => init::run(*args),
         Command::Status { config, json } => status::run(&config, json),
         Command::Pay(args) => pay::run(*args),
         Command::Catalog(command) => return catalog::run(&command),

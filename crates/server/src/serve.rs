@@ -4,19 +4,19 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ContentType, RETRY_AFTER};
+use actix_web::http::header::{CACHE_CONTROL, ContentType, RETRY_AFTER};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer};
 use quittance_actix::{Connections, ReadOn};
 use quittance_facilitator::config::{Config, Warning};
 use quittance_facilitator::{Asker, Callers, Facilitator};
-use quittance_protocol::{ErrorCode, Network};
+use quittance_protocol::ErrorCode;
 use serde_json::json;
 
 use crate::CommandError;
 use crate::bodies::Bodies;
 use crate::intake::{self, BODY_BYTES_MAX};
-use crate::polled::Polled;
+use crate::monitor::Monitor;
 use crate::status;
 use crate::success::{Success, watchful};
 
@@ -29,7 +29,7 @@ struct Shared {
     callers: Callers,
     body_max: Duration,
     bodies: Bodies,
-    polled: Polled,
+    monitor: Monitor,
 }
 
 /// Runs until SIGINT or SIGTERM.
@@ -42,7 +42,7 @@ pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
             callers: Callers::new(&config.server)?,
             body_max: Duration::from_secs(config.merchants.body_seconds_max),
             bodies: Bodies::default(),
-            polled: Polled::default(),
+            monitor: Monitor::new(facilitator.clone()),
         };
         let shared = Data::new(shared);
         let connections = Connections::new(&config.server)?;
@@ -158,18 +158,13 @@ async fn supported(shared: Data<Shared>) -> HttpResponse {
 }
 
 async fn metrics(shared: Data<Shared>) -> HttpResponse {
-    match shared.polled.metrics(&shared.facilitator) {
-        Ok((format, text)) => HttpResponse::Ok().insert_header((CONTENT_TYPE, format)).body(text),
-        Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
-    }
+    shared.monitor.metrics()
 }
 
 /// How the background work goes, for `quittance status` on this host; others find nothing.
 async fn status(shared: Data<Shared>, req: HttpRequest) -> HttpResponse {
     match status::is_of_this_host(&req) {
-        true => HttpResponse::Ok()
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .json(status::of_program(&shared.facilitator)),
+        true => shared.monitor.status(),
         false => not_found().await,
     }
 }
@@ -178,27 +173,12 @@ async fn not_found() -> HttpResponse {
     HttpResponse::NotFound().json(json!({ "error": "not found; see GET /supported" }))
 }
 
-/// The process answers.
-async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "status": "ok" }))
+async fn healthz(shared: Data<Shared>) -> HttpResponse {
+    shared.monitor.healthz()
 }
 
-/// Payments can be taken.
 async fn readyz(shared: Data<Shared>) -> HttpResponse {
-    // Which networks are not offered, and why: the others may still sell.
-    let by_network = |named: Vec<(Network, &'static str)>| -> serde_json::Map<_, _> {
-        named.into_iter().map(|(network, reason)| (network.to_string(), json!(reason))).collect()
-    };
-    let closed = by_network(shared.facilitator.closed());
-    let warnings = by_network(shared.facilitator.warnings());
-    match shared.polled.ready(&shared.facilitator).await {
-        Ok(()) => {
-            HttpResponse::Ok().json(json!({ "status": "ready", "closed": closed, "warnings": warnings }))
-        }
-        Err(reason) => HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, "5")).json(json!({
-            "status": "not ready", "reason": reason, "closed": closed, "warnings": warnings,
-        })),
-    }
+    shared.monitor.readyz().await
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ impl Config {
         }
         self.check_ranges()?;
         self.server.check()?;
+        self.gateway.check()?;
         self.ledger.check()?;
         let mut seen = std::collections::BTreeSet::new();
         for (name, network) in &self.networks {

@@ -15,6 +15,7 @@ mod dollars;
 mod evm;
 mod exposure;
 mod gate;
+mod gateway;
 mod ledger;
 mod merchants;
 mod network;
@@ -38,6 +39,7 @@ use serde::Deserialize;
 pub use answers::AnswersConfig;
 pub use callers::CallersConfig;
 pub use gate::GateConfig;
+pub use gateway::{CredentialConfig, GatewayConfig, UpstreamConfig};
 pub use ledger::LedgerConfig;
 pub use merchants::MerchantsConfig;
 pub use network::NetworkConfig;
@@ -69,6 +71,9 @@ pub struct Config {
     /// The payment gate.
     #[serde(default)]
     pub gate: GateConfig,
+    /// The gate in front of APIs in any language.
+    #[serde(default)]
+    pub gateway: GatewayConfig,
     /// Foreign servers.
     #[serde(default)]
     pub merchants: MerchantsConfig,

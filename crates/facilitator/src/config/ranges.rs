@@ -18,7 +18,7 @@ use crate::prices::Coin;
 const RATE_DIGITS: usize = 8;
 
 /// A day, for times that nothing should wait longer than.
-const DAY_SECONDS: u64 = 86_400;
+pub(super) const DAY_SECONDS: u64 = 86_400;
 /// As good as no limit, in whole USDC.
 const MUCH_USDC: u64 = 1_000_000_000;
 /// One GiB.
@@ -39,12 +39,12 @@ pub(super) struct Range<'a> {
 }
 
 impl<'a> Range<'a> {
-    fn whole(key: impl Into<String>, value: u64, low: u64, high: u64) -> Self {
+    pub(super) fn whole(key: impl Into<String>, value: u64, low: u64, high: u64) -> Self {
         Self { key: key.into(), number: Number::Whole(value), low, high }
     }
 
     /// A length or count of this machine.
-    fn size(key: impl Into<String>, value: usize, low: u64, high: u64) -> Self {
+    pub(super) fn size(key: impl Into<String>, value: usize, low: u64, high: u64) -> Self {
         Self::whole(key, u64::try_from(value).unwrap_or(u64::MAX), low, high)
     }
 
@@ -124,7 +124,8 @@ impl Config {
 
     /// Every number there is.
     pub(super) fn ranges(&self) -> Vec<Range<'_>> {
-        let Self { server, ledger, networks, rates, quote, gate, merchants, callers, answers } = self;
+        let Self { server, ledger, networks, rates, quote, gate, gateway, merchants, callers, answers } =
+            self;
         let mut all = Vec::new();
         all.extend(of_server(server));
         all.extend(of_ledger(ledger));
@@ -137,6 +138,7 @@ impl Config {
         }
         all.extend(of_quote(quote));
         all.extend(of_gate(gate));
+        all.extend(gateway.ranges());
         all.extend(of_merchants(merchants));
         all.extend(of_callers(callers));
         all.extend(of_answers(answers));

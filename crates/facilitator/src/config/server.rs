@@ -84,7 +84,7 @@ impl Callers {
 }
 
 /// An address, or a host's name, and a port.
-fn is_listenable(listen: &str) -> bool {
+pub(super) fn is_listenable(listen: &str) -> bool {
     let is_name = |host: &str| {
         let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-');
         (1..=253).contains(&host.len()) && host.bytes().all(letter)

@@ -1,6 +1,7 @@
 //! Behaviour of the gate over a facilitator that fails on command, without any server.
 
 mod bypass;
+mod closed;
 mod cors;
 mod crowd;
 mod discovery;

@@ -164,6 +164,8 @@ async fn the_gates_own_words_are_said_as_the_page_says() {
         GateError::TooManyInFlight,
         GateError::TooManyBytes { paying: false },
         GateError::TooManyBytes { paying: true },
+        GateError::ServiceDown { paying: false },
+        GateError::ServiceDown { paying: true },
         GateError::HandlerFailed,
         GateError::HandlerTooSlow,
         GateError::RunRevoked,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Request;
 
 use super::{Ask, Runs, call, counting};
+use crate::Entry;
 use crate::head::{Arrival, canonical_path, decoded_path, resource_url};
 use crate::testing::{Double, gate};
 
@@ -42,6 +43,25 @@ async fn routes_not_listed_are_404_whatever_is_mounted_behind() {
     assert_eq!(call(&app, Ask::post("/items/a%20b")).await.status, 402, "an escape that has to be one");
     assert_eq!(runs.get(), 0);
     assert!(double.log().is_empty());
+}
+
+/// A host that hands the request's own bytes to another server matches nothing that is
+/// decoded first: that one would decode it anew.
+#[tokio::test]
+async fn with_exact_paths_no_escape_is_matched() {
+    let (double, runs) = (Arc::new(Double::default()), Runs::default());
+    let app = counting(gate(&double).exact_paths(), &runs);
+    for (method, path) in [("POST", "/items/a%20b"), ("POST", "/%67en"), ("GET", "/fre%65")] {
+        let decoded = path.replace("%20", " ").replace("%67", "g").replace("%65", "e");
+        // As a router decodes it, and as it stands.
+        for path_seen in [Some(decoded.as_str()), None] {
+            let arrival = Arrival { path: path_seen, ..Arrival::default() };
+            let head = Request::builder().method(method).uri(path).body(()).unwrap().into_parts().0;
+            let Entry::Answered(answer) = app.gate.enter(head, &arrival).await else { panic!("{path}") };
+            assert_eq!(answer.status(), 404, "{method} {path}");
+        }
+    }
+    assert_eq!(call(&app, Ask::post("/gen").body("{}")).await.status, 402);
 }
 
 #[test]

@@ -33,6 +33,8 @@ const WHOLE: &str = r#"
     pointer = "/price"
     [quote]
     [gate]
+    [gateway.upstreams.api]
+    url = "http://127.0.0.1:1"
     [merchants]
     [callers]
     [answers]

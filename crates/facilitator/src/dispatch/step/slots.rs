@@ -22,7 +22,7 @@ const IDLE_LOOKS_MAX: u32 = 3;
 
 /// How long after the last open slot a reorganisation is looked for: above the
 /// time that Base takes to finalize a block.
-const REORG_MS_MAX: u64 = 3_600_000;
+pub(super) const REORG_MS_MAX: u64 = 3_600_000;
 
 /// A transaction that is next and does not move for so long is looked at: blocks come
 /// every two seconds at most.

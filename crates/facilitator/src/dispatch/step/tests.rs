@@ -1,4 +1,5 @@
 mod any_order;
+mod holds;
 mod slots;
 
 use super::*;

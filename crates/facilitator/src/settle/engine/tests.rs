@@ -82,6 +82,37 @@ fn a_verdict_is_final() {
     assert_eq!(state, before);
 }
 
+/// What the poller says again of a settled payment, and a second transaction that failed, contradict nothing.
+#[test]
+fn a_landing_that_is_seen_again_alerts_nobody() {
+    let mut state = State::recorded(1);
+    step(&mut state, Event::Seen(Evidence::Settled(landing(true))));
+    step(&mut state, Event::Committed);
+    for evidence in [Evidence::Settled(landing(true)), Evidence::Reverted(landing(true))] {
+        assert_eq!(step(&mut state, Event::Seen(evidence)), []);
+    }
+    let canceled = step(&mut state, Event::Seen(Evidence::Canceled(landing(false))));
+    assert!(matches!(canceled[..], [Effect::Alert(Alert::Contradiction(_))]), "{canceled:?}");
+}
+
+/// I2: what is found recorded may be with a node: it is watched and sent on, never signed first.
+#[test]
+fn what_is_found_recorded_is_sent_on() {
+    assert_eq!(step(&mut State::recorded(1), Event::Found), [Effect::Watch, Effect::Resume]);
+}
+
+/// A claim is looked at again while it waits; what is recorded waits for evidence alone, or each look
+/// would ask for another signature.
+#[test]
+fn only_a_claim_is_woken_from_its_wait() {
+    for (retry, pause) in [(true, WAIT_MS), (false, WAIT_IN_VAIN_MS)] {
+        let wait = || Event::Waiting { retry, reason: "fees".into() };
+        let alert = Effect::Alert(Alert::Waiting("fees".into()));
+        assert_eq!(step(&mut State::claimed(), wait()), [alert.clone(), Effect::Wake(pause)]);
+        assert_eq!(step(&mut State::recorded(1), wait()), [alert]);
+    }
+}
+
 #[test]
 fn a_failed_commit_is_tried_again() {
     let mut state = State::recorded(1);

@@ -1,6 +1,7 @@
 //! Slots that are left, and landings that vanish.
 
 use super::*;
+use crate::dispatch::step::slots::REORG_MS_MAX;
 
 fn slot(number: i64, nonce: u64) -> OpenSlot {
     OpenSlot { attempt: id(number), nonce }
@@ -111,4 +112,50 @@ fn landings_that_vanish_go_out_again_and_not_all_at_once() {
     assert_eq!(step(&mut state, Event::SentAgain(id(0)), 0), []);
     step(&mut state, Event::Stop, 0);
     assert_eq!(step(&mut state, Event::Vanished(id(0)), 0), [], "a stop begins nothing");
+}
+
+/// The next transaction's age is its own: one that moved up is not old because the one before it was.
+#[test]
+fn a_head_is_as_old_as_it_has_been_the_head() {
+    let mut state = base();
+    step(&mut state, Event::Tick, 0);
+    step(&mut state, Event::Used(5), 0);
+    let mut look = |now, used, open| {
+        step(&mut state, Event::Tick, now);
+        step(&mut state, Event::SlotsRead { open }, now);
+        let effects = step(&mut state, Event::Used(used), now);
+        step(&mut state, Event::HeadSeen { is_stuck: false }, now);
+        step(&mut state, Event::Judged { over: Vec::new() }, now);
+        effects
+    };
+    assert_eq!(look(2_000, 5, vec![slot(1, 5), slot(2, 6)])[0], Effect::SetStuck(false));
+    assert_eq!(look(6_000, 6, vec![slot(1, 5), slot(2, 6)])[0], Effect::SetStuck(false), "it is new");
+    assert_eq!(look(10_000, 6, vec![slot(2, 6)]), [Effect::LookAtHead { attempt: id(2) }]);
+}
+
+/// A reorganisation opens used slots for an hour at most: after it nobody is asked any more.
+#[test]
+fn an_hour_after_the_last_open_slot_the_chain_is_left_alone() {
+    for (last, asks) in [(REORG_MS_MAX - 1, true), (REORG_MS_MAX, false)] {
+        let mut state = base();
+        step(&mut state, Event::Tick, 0);
+        step(&mut state, Event::Used(5), 0);
+        let mut effects = Vec::new();
+        for now in [2_000, 4_000, last] {
+            assert_eq!(step(&mut state, Event::Tick, now), [Effect::ReadSlots { from: 5 }]);
+            effects = step(&mut state, Event::SlotsRead { open: Vec::new() }, now);
+        }
+        assert_eq!(effects.contains(&Effect::AskUsed), asks, "{last}: {effects:?}");
+    }
+}
+
+/// A stop ends a look where it is: what it would find is the next process's.
+#[test]
+fn a_look_goes_no_further_once_the_lane_stops() {
+    let mut state = base();
+    step(&mut state, Event::Tick, 0);
+    step(&mut state, Event::Used(5), 0);
+    assert_eq!(step(&mut state, Event::Tick, 2_000), [Effect::ReadSlots { from: 5 }]);
+    step(&mut state, Event::Stop, 2_000);
+    assert_eq!(step(&mut state, Event::SlotsRead { open: vec![slot(1, 5)] }, 2_000), []);
 }

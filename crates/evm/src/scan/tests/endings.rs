@@ -251,3 +251,41 @@ async fn i7_a_large_landing_needs_two_endpoints_a_small_one_does_not() {
     second.mine(vec![settlement(5, wallet(), &[&p])]);
     assert_eq!(settled(&scan(&chain, &[watch(&p, 10)], &mut cursor).await), [(hash(5), 11, true)]);
 }
+
+/// One of ours that failed may be landed by somebody else: the look that finds the one finds the other.
+#[tokio::test]
+async fn a_strangers_landing_is_found_beside_our_own_failure() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[&rpc], |_| {}).await;
+    let p = payment(1, 1, FAR);
+    rpc.mine(vec![reverted(5, wallet()), settlement(6, STRANGER, &[&p])]);
+    let found = scan(&chain, &[attempted(&p, 10, 5)], &mut ScanCursor::default()).await;
+    assert!(
+        found.iter().any(|e| matches!(e, Evidence::Reverted(l) if l.transaction == hash(5))),
+        "{found:?}"
+    );
+    assert!(found.iter().any(|e| matches!(e, Evidence::Settled(l) if l.transaction == hash(6))), "{found:?}");
+}
+
+/// I4: what a look took for burned may be paid after all (its logs were not all there, or it landed
+/// again): then it is no earlier use, and the next look finds that it settled.
+#[tokio::test]
+async fn what_is_paid_after_its_claim_never_ends_as_earlier() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[&rpc], |_| {}).await;
+    let p = payment(1, 1, FAR);
+    let watched = [watch(&p, 10)];
+    rpc.mine(vec![settlement(5, STRANGER, &[&p])]);
+    let found = scan(&chain, &watched, &mut ScanCursor::default()).await;
+    let [Evidence::Settled(landing)] = found.as_slice() else { panic!("{found:?}") };
+    rpc.state().finalized = Some(11);
+    let mut cursor = ScanCursor::default();
+    cursor.burned.insert(p.key(), landing.clone());
+    let mut found = Vec::new();
+    for _ in 0..8 {
+        rpc.mine(vec![]);
+        found.extend(scan(&chain, &watched, &mut cursor).await);
+    }
+    assert!(found.iter().all(|e| matches!(e, Evidence::Settled(at) if at == landing)), "{found:?}");
+    assert!(!found.is_empty() && cursor.burned.is_empty());
+}

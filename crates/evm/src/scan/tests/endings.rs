@@ -145,6 +145,33 @@ async fn i7_expired_needs_two_endpoints_that_agree() {
     assert!(two_endpoints(knows_better).await.is_empty());
 }
 
+/// What the second shows in the block of a cancellation, up to which block it is final there, and
+/// whether that agrees.
+#[tokio::test]
+async fn i7_a_cancellation_needs_two_endpoints_that_agree() {
+    let p = payment(1, 1, FAR);
+    let cancelled = || cancellation(5, &p);
+    let rows = [
+        (cancelled(), 11, true),
+        (cancelled(), 12, true),
+        (cancelled(), 10, false),
+        (settlement(5, STRANGER, &[&p]), 12, false),
+    ];
+    for (shown, finalized, agrees) in rows {
+        let (first, second) = (FakeRpc::new(10), FakeRpc::new(10));
+        let chain = connect(&[&first, &second], |_| {}).await;
+        first.mine(vec![cancelled()]);
+        second.mine(vec![shown]);
+        for (rpc, finalized) in [(&first, 12), (&second, finalized)] {
+            rpc.mine(vec![]);
+            rpc.state().finalized = Some(finalized);
+        }
+        let found = scan(&chain, &[watch(&p, 10)], &mut ScanCursor::default()).await;
+        let ended = found.iter().any(|e| matches!(e, Evidence::Canceled(l) if l.transaction == hash(5)));
+        assert_eq!(ended, agrees, "final at {finalized}: {found:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_silent_second_endpoint_agrees_to_nothing() {
     let (first, second) = (FakeRpc::new(20), FakeRpc::new(20));

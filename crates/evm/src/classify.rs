@@ -124,6 +124,14 @@ pub(crate) fn is_ours(error: &RpcError) -> bool {
     *code != 3 && !words.contains("revert") && phrases.iter().any(|phrase| words.contains(phrase))
 }
 
+/// Whether an `eth_call` ran out of gas, and nobody reverted.
+pub(crate) fn is_out_of_gas(error: &RpcError) -> bool {
+    let RpcError::JsonRpc { message, .. } = error else { return false };
+    let words = message.to_ascii_lowercase();
+    ["out of gas", "outofgas", "out-of-gas", "gas exhausted"].iter().any(|phrase| words.contains(phrase))
+        && !words.contains("revert")
+}
+
 /// Whether a refusal of `eth_getLogs` may be about how many blocks were asked for. Providers word it in
 /// as many ways as there are providers, so everything may be, except what certainly is not: an unknown
 /// method, a provider that was asked too much, an endpoint that is closed or out of order.

@@ -13,7 +13,6 @@ use crate::text;
 pub(crate) struct Receipt {
     pub(crate) transaction: B256,
     pub(crate) from: Address,
-    pub(crate) success: bool,
     pub(crate) block: u64,
     pub(crate) block_hash: B256,
     /// Gas used × effective price + L1 fee, in wei.
@@ -103,12 +102,13 @@ pub(crate) fn parse_receipt(value: &Value, token: Address) -> Result<Option<Rece
     let logs = value["logs"].as_array().ok_or_else(bad)?;
     let gas = text::quantity(&value["gasUsed"])?;
     let price = text::quantity(&value["effectiveGasPrice"])?;
+    // Only its logs prove anything (I4), and one that failed has none; but what has no status is no receipt.
+    text::quantity(&value["status"])?;
     let l1 = if value["l1Fee"].is_null() { 0 } else { text::quantity(&value["l1Fee"])? };
     let cost_wei = gas.checked_mul(price).and_then(|l2| l2.checked_add(l1)).ok_or_else(bad)?;
     Ok(Some(Receipt {
         transaction: word("transactionHash")?,
         from: value["from"].as_str().and_then(text::address).ok_or_else(bad)?,
-        success: text::quantity(&value["status"])? == 1,
         block: text::quantity64(&value["blockNumber"])?,
         block_hash: word("blockHash")?,
         cost_wei,

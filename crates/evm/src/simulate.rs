@@ -37,7 +37,8 @@ impl Simulation {
     ///
     /// The transfer runs before the reads, so it meets the same cold storage as a settlement; if
     /// it fails, its effects are undone and the reads show why. `None` where Multicall3 has no code,
-    /// or a node does not run code that is not deployed, or not with so much gas.
+    /// or a node does not run code that is not deployed, or not with so much gas; and where a payer
+    /// without code ran out of the gas of which Multicall3 and the reads took a part.
     pub(crate) async fn by_multicall(
         &self,
         rpc: &Node,
@@ -60,14 +61,14 @@ impl Simulation {
         };
         let seen = probe::read(&answer).ok_or(RpcError::BadAnswer("code that is not deployed"))?;
         if !seen.success {
-            return Err(EvmError::Simulation { reason: TOO_LITTLE_GAS.to_owned() });
+            return too_little_gas(seen.has_code);
         }
         if seen.returned.is_empty() {
             return Ok(None);
         }
         let results = IMulticall3::aggregate3Call::abi_decode_returns(seen.returned)
             .map_err(|_| RpcError::BadAnswer("aggregate3 result"))?;
-        judge(payment, &results, seen.has_code).map(Some)
+        judge(payment, &results, seen.has_code)
     }
 
     /// The settlement itself, at the gas and the gas price that it will carry: code of the payer's
@@ -111,9 +112,16 @@ impl Simulation {
             return Err(EvmError::AssetNotDeployed);
         }
         let input = payment.transfer_call();
-        call(rpc, self.wallet, payment.token, self.settle_gas_limit, &input, Latest)
-            .await
-            .map_err(failure)?;
+        match call(rpc, self.wallet, payment.token, self.settle_gas_limit, &input, Latest).await {
+            Ok(_) => {}
+            // Without code there is nothing of the payer's that could burn it: our limit is too low.
+            Err(error)
+                if classify::is_out_of_gas(&error) && rpc.code(payment.from, Latest).await?.is_empty() =>
+            {
+                return Err(error.into());
+            }
+            Err(error) => return Err(failure(error)),
+        }
         let head = rpc.header(Latest).await?.ok_or(RpcError::BadAnswer("block"))?;
         let at = head.number.into();
         let ask = IToken::balanceOfCall { account: payment.from }.abi_encode();
@@ -199,11 +207,16 @@ fn revert_words(data: &[u8]) -> Option<String> {
     Revert::abi_decode(data).ok().map(|revert| revert.reason)
 }
 
+/// Code of the payer's burnt it, or it was too little to begin with.
+fn too_little_gas(has_code: bool) -> Result<Option<ChainCheck>, EvmError> {
+    if has_code { Err(EvmError::Simulation { reason: TOO_LITTLE_GAS.to_owned() }) } else { Ok(None) }
+}
+
 fn judge(
     payment: &EvmPayment,
     results: &[IMulticall3::Result],
     has_code: bool,
-) -> Result<ChainCheck, EvmError> {
+) -> Result<Option<ChainCheck>, EvmError> {
     let [block, time, transfer, state, balance] = results else {
         return Err(RpcError::BadAnswer("aggregate3 result").into());
     };
@@ -223,6 +236,9 @@ fn judge(
         if held.is_some_and(|held| held < U256::from(payment.value)) {
             return Err(EvmError::InsufficientBalance);
         }
+        if transfer.returnData.is_empty() && !has_code {
+            return Ok(None);
+        }
         let words = revert_words(&transfer.returnData).unwrap_or_else(|| "no reason given".to_owned());
         return Err(classify::transfer_failure(&words));
     }
@@ -233,12 +249,12 @@ fn judge(
             // Read after the transfer.
             let left = held.ok_or(RpcError::BadAnswer("balance"))?;
             let balance = clamped(left.saturating_add(U256::from(payment.value)));
-            Ok(ChainCheck { block, block_time, balance, has_code })
+            Ok(Some(ChainCheck { block, block_time, balance, has_code }))
         }
         Some(false) => {
             Err(EvmError::Simulation { reason: "the token did not use the authorization".to_owned() })
         }
         None if state.success => Err(EvmError::AssetNotDeployed),
-        None => Err(EvmError::Simulation { reason: TOO_LITTLE_GAS.to_owned() }),
+        None => too_little_gas(has_code),
     }
 }

@@ -170,3 +170,14 @@ fn what_our_wallet_or_our_gas_lacks_is_ours_and_a_reverts_words_never_are() {
         assert!(!is_ours(&failure), "{failure:?}");
     }
 }
+
+#[test]
+fn gas_that_ran_out_is_told_from_a_revert() {
+    let rpc = |message: &str| RpcError::JsonRpc { code: -32000, message: message.into(), data: None };
+    for words in ["out of gas", "EVM error: OutOfGas", "Out of gas: gas required exceeds allowance: 60000"] {
+        assert!(is_out_of_gas(&rpc(words)), "{words}");
+    }
+    for words in ["execution reverted: out of gas", "header not found"] {
+        assert!(!is_out_of_gas(&rpc(words)), "{words}");
+    }
+}

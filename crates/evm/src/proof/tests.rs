@@ -38,6 +38,8 @@ fn i4_settled_needs_the_event_and_its_own_transfer() {
         ("another nonce", vec![used(A, 2), transfer(A, US, 100)], Finding::Nothing),
         ("another payer", vec![used(B, 1), transfer(B, US, 100)], Finding::Nothing),
         ("cancelled", vec![canceled(A, 1)], Finding::Burned),
+        ("another's cancellation", vec![canceled(B, 1)], Finding::Nothing),
+        ("the cancellation of another", vec![canceled(A, 2)], Finding::Nothing),
         ("cancelled beside a plain transfer", vec![canceled(A, 1), transfer(A, US, 100)], Finding::Burned),
         (
             "another's transfer is not borrowed",

@@ -49,7 +49,6 @@ impl Search<'_> {
             receipts.push(Receipt {
                 transaction: *transaction,
                 from: sender.from,
-                success: true,
                 block: text::quantity64(&first["blockNumber"])?,
                 block_hash: *block_hash,
                 cost_wei: sender.cost_wei,

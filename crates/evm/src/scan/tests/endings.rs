@@ -145,6 +145,33 @@ async fn i7_expired_needs_two_endpoints_that_agree() {
     assert!(two_endpoints(knows_better).await.is_empty());
 }
 
+/// What the second shows in the block of a cancellation, up to which block it is final there, and
+/// whether that agrees.
+#[tokio::test]
+async fn i7_a_cancellation_needs_two_endpoints_that_agree() {
+    let p = payment(1, 1, FAR);
+    let cancelled = || cancellation(5, &p);
+    let rows = [
+        (cancelled(), 11, true),
+        (cancelled(), 12, true),
+        (cancelled(), 10, false),
+        (settlement(5, STRANGER, &[&p]), 12, false),
+    ];
+    for (shown, finalized, agrees) in rows {
+        let (first, second) = (FakeRpc::new(10), FakeRpc::new(10));
+        let chain = connect(&[&first, &second], |_| {}).await;
+        first.mine(vec![cancelled()]);
+        second.mine(vec![shown]);
+        for (rpc, finalized) in [(&first, 12), (&second, finalized)] {
+            rpc.mine(vec![]);
+            rpc.state().finalized = Some(finalized);
+        }
+        let found = scan(&chain, &[watch(&p, 10)], &mut ScanCursor::default()).await;
+        let ended = found.iter().any(|e| matches!(e, Evidence::Canceled(l) if l.transaction == hash(5)));
+        assert_eq!(ended, agrees, "final at {finalized}: {found:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_silent_second_endpoint_agrees_to_nothing() {
     let (first, second) = (FakeRpc::new(20), FakeRpc::new(20));
@@ -250,4 +277,42 @@ async fn i7_a_large_landing_needs_two_endpoints_a_small_one_does_not() {
     assert!(scan(&chain, &[watch(&p, 10)], &mut cursor).await.is_empty());
     second.mine(vec![settlement(5, wallet(), &[&p])]);
     assert_eq!(settled(&scan(&chain, &[watch(&p, 10)], &mut cursor).await), [(hash(5), 11, true)]);
+}
+
+/// One of ours that failed may be landed by somebody else: the look that finds the one finds the other.
+#[tokio::test]
+async fn a_strangers_landing_is_found_beside_our_own_failure() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[&rpc], |_| {}).await;
+    let p = payment(1, 1, FAR);
+    rpc.mine(vec![reverted(5, wallet()), settlement(6, STRANGER, &[&p])]);
+    let found = scan(&chain, &[attempted(&p, 10, 5)], &mut ScanCursor::default()).await;
+    assert!(
+        found.iter().any(|e| matches!(e, Evidence::Reverted(l) if l.transaction == hash(5))),
+        "{found:?}"
+    );
+    assert!(found.iter().any(|e| matches!(e, Evidence::Settled(l) if l.transaction == hash(6))), "{found:?}");
+}
+
+/// I4: what a look took for burned may be paid after all (its logs were not all there, or it landed
+/// again): then it is no earlier use, and the next look finds that it settled.
+#[tokio::test]
+async fn what_is_paid_after_its_claim_never_ends_as_earlier() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[&rpc], |_| {}).await;
+    let p = payment(1, 1, FAR);
+    let watched = [watch(&p, 10)];
+    rpc.mine(vec![settlement(5, STRANGER, &[&p])]);
+    let found = scan(&chain, &watched, &mut ScanCursor::default()).await;
+    let [Evidence::Settled(landing)] = found.as_slice() else { panic!("{found:?}") };
+    rpc.state().finalized = Some(11);
+    let mut cursor = ScanCursor::default();
+    cursor.burned.insert(p.key(), landing.clone());
+    let mut found = Vec::new();
+    for _ in 0..8 {
+        rpc.mine(vec![]);
+        found.extend(scan(&chain, &watched, &mut cursor).await);
+    }
+    assert!(found.iter().all(|e| matches!(e, Evidence::Settled(at) if at == landing)), "{found:?}");
+    assert!(!found.is_empty() && cursor.burned.is_empty());
 }

@@ -239,3 +239,28 @@ async fn i7_a_second_opinion_needs_no_receipt() {
     }
     assert_eq!(settled(&scan(&chain, &watched, &mut cursor).await), [(hash(5), 11, true)]);
 }
+
+/// An endpoint that fell behind what was searched says nothing: the next one is asked in the same look.
+#[tokio::test]
+async fn who_fell_behind_hides_no_landing_from_the_next() {
+    for confirmations in [0, 2] {
+        let (first, second) = (FakeRpc::new(10), FakeRpc::new(10));
+        let chain = connect(&[&first, &second], |config| config.confirmations = confirmations).await;
+        let p = payment(1, 1, FAR);
+        let watched = [attempted(&p, 10, 5)];
+        let mut cursor = ScanCursor::default();
+        let mine = |blocks: u64, transactions: &dyn Fn() -> Vec<_>| {
+            for rpc in [&first, &second] {
+                (0..blocks).for_each(|_| rpc.mine(transactions()));
+            }
+        };
+        mine(2, &Vec::new);
+        assert!(scan(&chain, &watched, &mut cursor).await.is_empty());
+        assert_eq!(cursor.block(), Some(12 - confirmations));
+        mine(1, &|| vec![settlement(5, wallet(), &[&p])]);
+        mine(confirmations, &Vec::new);
+        first.state().head_shown = Some(11);
+        let found = scan(&chain, &watched, &mut cursor).await;
+        assert_eq!(settled(&found), [(hash(5), 13, true)], "confirmations: {confirmations}");
+    }
+}

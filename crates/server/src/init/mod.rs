@@ -126,6 +126,12 @@ fn answers(args: &InitArgs, ask: &mut Ask) -> Result<Answers, CommandError> {
     if base.is_none() && solana.is_none() {
         return Err("nobody could be paid: pass --base-pay-to or --solana-pay-to".into());
     }
+    if !base.as_deref().is_none_or(is_base) {
+        return Err("--base-pay-to (pay_to) is no address on Base: 0x and 40 hex digits".into());
+    }
+    if !solana.as_deref().is_none_or(is_solana) {
+        return Err("--solana-pay-to (pay_to) is no address on Solana: 32 to 44 letters of base58".into());
+    }
     Ok(Answers {
         upstream,
         bearer: args.upstream_bearer.clone(),
@@ -142,6 +148,17 @@ fn answers(args: &InitArgs, ask: &mut Ask) -> Result<Answers, CommandError> {
         eth_usd: args.eth_usd.clone(),
         sol_usd: args.sol_usd.clone(),
     })
+}
+
+/// The shape only: checksums, and what the chain says of it, are checked at the start.
+fn is_base(address: &str) -> bool {
+    let digits = address.strip_prefix("0x");
+    digits.is_some_and(|digits| digits.len() == 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+fn is_solana(address: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphanumeric() && !"0OIl".contains(c);
+    (32..=44).contains(&address.len()) && address.chars().all(letter)
 }
 
 /// The API's own description. One that was named must be there; one that was not may be missing.

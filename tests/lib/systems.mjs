@@ -123,7 +123,7 @@ export async function chainGptContracts({ key }) {
     }],
     ['GET /chat/chatHistory', (_, response, { query }) => json(response, 200, { statusCode: 200, data: { rows: history.slice(0, Number(query.get('limit') ?? 10)), count: history.length } })],
   ]);
-  system.go = () => waiting.splice(0).forEach(resolve => resolve());
+  system.go = () => { for (const resolve of waiting.splice(0)) resolve(); };
   return system;
 }
 

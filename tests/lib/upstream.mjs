@@ -103,7 +103,7 @@ export async function upstream({ key, authorize = () => true, port = 0, modes = 
   const self = {
     seen: [],
     next: () => new Promise(resolve => waiting.push(resolve)),
-    go: () => waiting.splice(0).forEach(resolve => resolve()),
+    go: () => { for (const resolve of waiting.splice(0)) resolve(); },
   };
   const sockets = new Set();
   const answer = async (request, response) => {

@@ -65,7 +65,9 @@ impl EvmChain {
             "topics": [[IToken::Transfer::SIGNATURE_HASH], null, [pay_to.into_word()]],
         });
         let mut found = Vec::new();
-        for log in read_logs(rpc, &filter, first, last).await? {
+        let calls = usize::try_from(ARRIVAL_CALLS_MAX).unwrap_or(usize::MAX);
+        let (logs, last) = read_logs(rpc, &filter, (first, last), calls).await?;
+        for log in logs {
             let Some(TokenEvent::Transfer { to, value, .. }) = parse_event(&log, token) else { continue };
             // Anybody moves nothing from anybody to anybody, and spammers do, all day.
             if value.is_zero() {

@@ -24,6 +24,9 @@ pub const LOG_BLOCKS_MAX: u64 = quittance_rpc::RANGE_BLOCKS_MAX;
 /// Most `eth_getLogs` that one look plans. What is left of a long gap comes with the next looks, so
 /// that the newest blocks never wait for the oldest.
 pub const LOG_CALLS_MAX: usize = 64;
+/// Most answers that one planned `eth_getLogs` becomes at an endpoint that allows fewer blocks than it
+/// was planned for; the next look plans with what was learnt.
+pub(crate) const LOG_ANSWERS_MAX: usize = 8;
 /// Most payers (and nonces) one `eth_getLogs` filters for.
 pub const WATCH_CHUNK_MAX: usize = 200;
 /// How far a search starts before a payment's first block, in time of the chain: a reorganisation may

@@ -20,16 +20,16 @@ pub(crate) fn is_divisible(params: &RawValue) -> bool {
     bound("fromBlock").zip(bound("toBlock")).is_some_and(|(first, last)| first < last)
 }
 
-/// All logs of `first..=last` that match the filter's address and topics, in as many calls as the
-/// endpoint wants.
+/// Logs of `first..=last` that match the filter's address and topics, oldest blocks first, in as many
+/// calls as the endpoint wants and as `answers_max` allows; with the last block that was searched.
 pub(crate) async fn read_logs(
     rpc: &Node,
     filter: &Value,
-    first: u64,
-    last: u64,
-) -> Result<Vec<Value>, RpcError> {
+    (first, last): (u64, u64),
+    answers_max: usize,
+) -> Result<(Vec<Value>, u64), RpcError> {
     let ask = |first, last| read_range(rpc, filter, first, last);
-    rpc.log_range().read((first, last), ask, refusal).await
+    rpc.log_range().read((first, last), answers_max, ask, refusal).await
 }
 
 fn refusal(error: &RpcError) -> Refusal {

@@ -174,15 +174,16 @@ async fn transfers(rpc: &Node, group: &[&EvmLanded], latest: u64) -> Result<Tran
         "address": token,
         "topics": [[IToken::Transfer::SIGNATURE_HASH], null, [pay_to.into_word()]],
     });
-    // Landings that are near each other share a query; never more queries than landings.
-    let near = rpc.log_range().blocks();
+    // Landings that are near each other share a query; never more queries than landings, also at an
+    // endpoint that turns out to allow fewer blocks than were asked for.
     let mut rest = blocks.as_slice();
     while let Some(&first) = rest.first() {
+        let near = rpc.log_range().blocks();
         let many = rest.partition_point(|block| block.saturating_sub(first) < near).max(1);
-        let (group, others) = rest.split_at(many);
-        rest = others;
-        let last = group.last().copied().unwrap_or(first);
-        for log in read_logs(rpc, &filter, first, last).await? {
+        let last = rest.get(many.saturating_sub(1)).copied().unwrap_or(first);
+        let (logs, reached) = read_logs(rpc, &filter, (first, last), 1).await?;
+        rest = rest.get(rest.partition_point(|block| *block <= reached)..).unwrap_or_default();
+        for log in logs {
             let Some(TokenEvent::Transfer { from, value, .. }) = parse_event(&log, token) else {
                 continue;
             };

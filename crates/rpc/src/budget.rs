@@ -19,6 +19,11 @@ impl Budget {
         self.left = self.left.saturating_sub(1);
         had
     }
+
+    /// What was taken turned out to be none.
+    pub fn give_back(&mut self) {
+        self.left = self.left.saturating_add(1);
+    }
 }
 
 #[cfg(test)]
@@ -30,5 +35,9 @@ mod tests {
         let mut budget = Budget::new(2);
         assert_eq!([budget.take(), budget.take(), budget.take(), budget.take()], [true, true, false, false]);
         assert!(!Budget::new(0).take());
+        let mut budget = Budget::new(1);
+        assert!(budget.take());
+        budget.give_back();
+        assert_eq!([budget.take(), budget.take()], [true, false]);
     }
 }

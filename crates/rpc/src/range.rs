@@ -7,6 +7,8 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::budget::Budget;
+
 /// Most blocks that one request asks for; an endpoint that allows fewer is asked for fewer.
 pub const RANGE_BLOCKS_MAX: u64 = 2_000;
 
@@ -83,22 +85,27 @@ impl AdaptiveRange {
         }
     }
 
-    /// Everything about `first..=last`, in as many requests as the endpoint wants. `ask` is one request
-    /// for one range; `means` reads its refusal.
+    /// About `first..=last`, oldest first, in as many requests as the endpoint wants and as
+    /// `answers_max` allows; with the last block that was answered for. One that turns out to allow a
+    /// few blocks would be asked thousands of times, one after the other, for what was planned as a
+    /// handful of requests: the caller plans the rest anew, with the range that was learnt. `ask` is
+    /// one request for one range; `means` reads its refusal.
     pub async fn read<T, E, Fut>(
         &self,
         (first, last): (u64, u64),
+        answers_max: usize,
         ask: impl Fn(u64, u64) -> Fut,
         means: impl Fn(&E) -> Refusal,
-    ) -> Result<Vec<T>, E>
+    ) -> Result<(Vec<T>, u64), E>
     where
         Fut: Future<Output = Result<Vec<T>, E>>,
     {
+        let mut budget = Budget::new(answers_max);
         let mut all = Vec::new();
         let (mut at, mut range) = (first, self.blocks());
         // Learnt only from an answer: an endpoint that refuses every range refuses the method.
         let mut refused = None;
-        while at <= last {
+        while at <= last && budget.take() {
             let to = at.saturating_add(range.saturating_sub(1)).min(last);
             match ask(at, to).await {
                 Ok(mut found) => {
@@ -114,6 +121,8 @@ impl AdaptiveRange {
                     let fewer = self.smaller(asked);
                     match (means(&error), fewer) {
                         (Refusal::Width, Some(fewer)) => {
+                            // A refusal is no answer; the ladder bounds how many there are.
+                            budget.give_back();
                             range = fewer;
                             refused.get_or_insert(error);
                         }
@@ -130,7 +139,7 @@ impl AdaptiveRange {
                 }
             }
         }
-        Ok(all)
+        Ok((all, at.saturating_sub(1)))
     }
 }
 

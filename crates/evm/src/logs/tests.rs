@@ -52,7 +52,8 @@ async fn read_all(
     first: u64,
     last: u64,
 ) -> Result<Vec<Value>, RpcError> {
-    read_logs(&Node::new(Arc::clone(node) as Arc<dyn Rpc>), filter, first, last).await
+    let node = Node::new(Arc::clone(node) as Arc<dyn Rpc>);
+    read_logs(&node, filter, (first, last), usize::MAX).await.map(|(logs, _)| logs)
 }
 
 fn says(code: i64, message: &str) -> RpcError {

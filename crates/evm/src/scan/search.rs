@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{SHOWN, Watched};
 use crate::abi::IToken;
-use crate::config::PARALLEL_CALLS_MAX;
+use crate::config::{LOG_ANSWERS_MAX, LOG_CALLS_MAX, PARALLEL_CALLS_MAX};
 use crate::error::EvmError;
 use crate::failure::RpcError;
 use crate::header::Block;
@@ -20,11 +20,27 @@ use crate::proof::{Receipt, parse_event, parse_receipt};
 use crate::text;
 
 /// One question for logs: these watches (by index), these blocks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct LogQuery {
     pub(super) watches: Vec<usize>,
     pub(super) first: u64,
     pub(super) last: u64,
+}
+
+impl LogQuery {
+    /// In blocks.
+    fn width(&self) -> u64 {
+        self.last.saturating_sub(self.first).saturating_add(1)
+    }
+
+    /// The same in pieces of so many blocks.
+    fn pieces(self, blocks: u64) -> impl Iterator<Item = Self> {
+        let step = usize::try_from(blocks.max(1)).unwrap_or(usize::MAX);
+        (self.first..=self.last).step_by(step).map(move |first| {
+            let last = first.saturating_add(blocks.max(1).saturating_sub(1)).min(self.last);
+            Self { watches: self.watches.clone(), first, last }
+        })
+    }
 }
 
 /// A query and what it found; one that failed fails alone.
@@ -47,27 +63,64 @@ pub(super) struct Search<'a> {
 
 impl Search<'_> {
     /// For each query, oldest blocks first, the receipts of all transactions in which a watched nonce
-    /// was used or cancelled.
+    /// was used or cancelled, up to the block that the query says then. Where a wide one shows that the
+    /// endpoint allows fewer blocks than were planned, what is left is asked in pieces of those.
     pub(super) async fn run(&self, queries: Vec<LogQuery>, watched: &[Watched<'_>]) -> Vec<Answered> {
-        let runs: Vec<_> = queries
-            .into_iter()
-            .map(|query| async move {
-                let answer = self.landings(&query, watched).await;
-                (query, answer)
-            })
-            .collect();
-        let mut answers: Vec<Answered> =
-            stream::iter(runs).buffer_unordered(PARALLEL_CALLS_MAX).collect().await;
+        let planned = self.rpc.log_range().blocks();
+        let mut rest: Vec<(usize, LogQuery)> = queries.into_iter().enumerate().collect();
+        let widest = rest.iter().max_by_key(|(_, query)| query.width()).map(|(at, _)| *at);
+        // The newest block alone beside it need not wait.
+        let begins = |at: &usize, all: usize| all <= 2 || Some(*at) == widest;
+        let all = rest.len();
+        let first: Vec<(usize, LogQuery)> = rest.extract_if(.., |(at, _)| begins(at, all)).collect();
+        let asked = first.iter().map(|(_, query)| query.clone()).collect();
+        let mut answers = self.answer_all(asked, watched).await;
+        let allowed = self.rpc.log_range().blocks();
+        let cost = |query: &LogQuery| match allowed < planned {
+            true => usize::try_from(query.width().div_ceil(allowed)).unwrap_or(LOG_ANSWERS_MAX),
+            false => 1,
+        };
+        let spent: usize = answers.iter().map(|(answered, _)| cost(answered).min(LOG_ANSWERS_MAX)).sum();
+        for ((at, query), (answered, answer)) in first.into_iter().zip(&answers) {
+            if answer.is_ok() && answered.last < query.last {
+                rest.push((at, LogQuery { first: answered.last.saturating_add(1), ..query }));
+            }
+        }
+        rest.sort_by_key(|(at, _)| *at);
+        let pieces = rest.into_iter().flat_map(|(_, query)| query.pieces(allowed));
+        let pieces = pieces.take(LOG_CALLS_MAX.saturating_sub(spent)).collect();
+        answers.extend(self.answer_all(pieces, watched).await);
         answers.sort_by_key(|(query, _)| query.first);
         answers
     }
 
-    async fn landings(&self, query: &LogQuery, watched: &[Watched<'_>]) -> Result<Vec<Receipt>, EvmError> {
-        let mut places = self.logs(query, watched).await?;
+    /// In their order.
+    async fn answer_all(&self, queries: Vec<LogQuery>, watched: &[Watched<'_>]) -> Vec<Answered> {
+        let runs: Vec<_> = queries.into_iter().map(|query| self.answer(query, watched)).collect();
+        stream::iter(runs).buffered(PARALLEL_CALLS_MAX).collect().await
+    }
+
+    async fn answer(&self, mut query: LogQuery, watched: &[Watched<'_>]) -> Answered {
+        let answer = match self.landings(&query, watched).await {
+            Ok((receipts, reached)) => {
+                query.last = reached;
+                Ok(receipts)
+            }
+            Err(error) => Err(error),
+        };
+        (query, answer)
+    }
+
+    async fn landings(
+        &self,
+        query: &LogQuery,
+        watched: &[Watched<'_>],
+    ) -> Result<(Vec<Receipt>, u64), EvmError> {
+        let (mut places, reached) = self.logs(query, watched).await?;
         places.sort_unstable();
         places.dedup();
         if self.by_logs {
-            return self.receipts_from_logs(&places, watched).await;
+            return Ok((self.receipts_from_logs(&places, watched).await?, reached));
         }
         let hashes: Vec<B256> = places.iter().map(|(transaction, _)| *transaction).collect();
         let mut receipts = Vec::with_capacity(hashes.len());
@@ -92,14 +145,18 @@ impl Search<'_> {
         // two answers, and the next scan sees it settled.
         let found: HashSet<(B256, B256)> = receipts.iter().map(|r| (r.transaction, r.block_hash)).collect();
         if places.iter().all(|place| found.contains(place)) {
-            Ok(receipts)
+            Ok((receipts, reached))
         } else {
             Err(RpcError::BadAnswer("receipt of a transaction that it has logs of").into())
         }
     }
 
-    /// `(transaction, block hash)` of every log about a watched nonce.
-    async fn logs(&self, query: &LogQuery, watched: &[Watched<'_>]) -> Result<Vec<(B256, B256)>, EvmError> {
+    /// `(transaction, block hash)` of every log about a watched nonce, and the last block searched.
+    async fn logs(
+        &self,
+        query: &LogQuery,
+        watched: &[Watched<'_>],
+    ) -> Result<(Vec<(B256, B256)>, u64), EvmError> {
         let chosen: Vec<&Watched<'_>> =
             query.watches.iter().filter_map(|index| watched.get(*index)).collect();
         let payers: HashSet<B256> = chosen.iter().map(|w| w.expected.from.into_word()).collect();
@@ -113,12 +170,12 @@ impl Search<'_> {
                 payers, nonces,
             ],
         });
-        let logs = if query.first == self.target.number && query.last == self.target.number {
+        let (logs, reached) = if query.first == self.target.number && query.last == self.target.number {
             // By hash, so that a node that does not have the block says so instead of "no logs".
             filter["blockHash"] = json!(self.target.hash);
-            list(self.rpc.ask("eth_getLogs", [&filter]).await?)?
+            (list(self.rpc.ask("eth_getLogs", [&filter]).await?)?, query.last)
         } else {
-            read_logs(self.rpc, &filter, query.first, query.last).await?
+            read_logs(self.rpc, &filter, (query.first, query.last), LOG_ANSWERS_MAX).await?
         };
         let mut out = Vec::new();
         for log in &logs {
@@ -128,7 +185,7 @@ impl Search<'_> {
                 out.push((log_word(log, "transactionHash")?, log_word(log, "blockHash")?));
             }
         }
-        Ok(out)
+        Ok((out, reached))
     }
 
     /// By its hash, or by its number where an endpoint does not answer to hashes.

@@ -18,6 +18,13 @@ impl Limited {
     }
 
     async fn read(&self, first: u64, last: u64) -> Result<Vec<u64>, usize> {
+        self.read_some(first, last, usize::MAX).await.map(|(all, reached)| {
+            assert_eq!(reached, last);
+            all
+        })
+    }
+
+    async fn read_some(&self, first: u64, last: u64, answers: usize) -> Result<(Vec<u64>, u64), usize> {
         let ask = |first: u64, last: u64| {
             let mut asked = self.asked.lock().unwrap();
             asked.push((first, last));
@@ -25,7 +32,7 @@ impl Limited {
             let answer = (last - first < self.max).then(|| (first..=last).collect());
             async move { answer.ok_or(number) }
         };
-        self.range.read((first, last), ask, |_| self.refusal).await
+        self.range.read((first, last), answers, ask, |_| self.refusal).await
     }
 
     fn take_asked(&self) -> Vec<(u64, u64)> {
@@ -83,4 +90,20 @@ async fn a_larger_range_is_tried_again_in_time() {
         }
     }
     assert_eq!(seen, [10, 50, 100, 500, 2_000]);
+}
+
+/// What was planned as one request is not made thousands of, one after the other.
+#[tokio::test]
+async fn so_many_answers_end_a_question_and_the_range_is_learnt() {
+    for max in [1, 2, 10, 3_000] {
+        let node = Limited::new(max, Refusal::Width);
+        let (all, reached) = node.read_some(1_000, 2_999, 8).await.unwrap();
+        assert_eq!(all, (1_000..=reached).collect::<Vec<_>>(), "{max}");
+        assert!(node.take_asked().len() <= 8 + LADDER.len(), "{max}");
+        assert!(node.range.blocks() <= max.max(1));
+        assert_eq!(reached, 2_999.min(999 + 8 * node.range.blocks()), "{max}");
+        let (rest, end) = node.read_some(reached + 1, 2_999, 1).await.unwrap();
+        assert_eq!(rest.len() as u64, end - reached, "{max}: it goes on where it ended");
+    }
+    assert_eq!(Limited::new(1, Refusal::Width).read_some(5, 9, 0).await.unwrap(), (Vec::new(), 4));
 }

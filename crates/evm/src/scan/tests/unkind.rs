@@ -37,6 +37,41 @@ async fn a_long_gap_at_a_narrow_endpoint_is_searched_in_bounded_looks() {
     assert!(found.contains(&(hash(5), 2_011, false)));
 }
 
+/// One that allows a block or two, met with a gap that was planned as one request: it was asked
+/// thousands of times for it, one after the other, and what had landed of ours waited for the end.
+#[tokio::test]
+async fn a_look_at_an_endpoint_that_allows_a_block_or_two_is_bounded_while_it_learns() {
+    for allowed in [1, 2] {
+        let rpc = FakeRpc::new(10);
+        let (ours, theirs) = (payment(1, 1, FAR), payment(2, 2, FAR));
+        for _ in 0..1_500 {
+            rpc.mine(vec![]);
+        }
+        rpc.mine(vec![settlement(5, wallet(), &[&ours]), settlement(6, STRANGER, &[&theirs])]);
+        let landed = 1_511;
+        for _ in 0..1_500 {
+            rpc.mine(vec![]);
+        }
+        rpc.state().log_blocks_max = Some(allowed);
+        let chain = connect(&[&rpc], |_| {}).await;
+        let mut cursor = ScanCursor::default();
+        let watched = [attempted(&ours, 1_500, 5), watch(&theirs, 1_500)];
+        let (mut looks, mut found) = (0, Vec::new());
+        while found.len() < 2 {
+            rpc.take_calls();
+            found.extend(settled(&scan(&chain, &watched, &mut cursor).await));
+            looks += 1;
+            assert!(found.contains(&(hash(5), landed, true)), "our own in the first look");
+            found.sort();
+            found.dedup();
+            let logs = rpc.take_calls().iter().filter(|call| *call == "eth_getLogs").count();
+            assert!(logs <= crate::config::LOG_CALLS_MAX + 6, "{logs} calls in look {looks}");
+            assert!(looks < 100, "a stranger's landing is never found");
+        }
+        assert!(found.contains(&(hash(6), landed, false)), "{found:?}");
+    }
+}
+
 /// One receipt that the node cannot show holds up its own payment and no other.
 #[tokio::test]
 async fn one_receipt_that_a_node_cannot_show_fails_no_other_payment() {

@@ -87,6 +87,26 @@ pub enum LedgerError {
         /// The payment as it is.
         payment: Box<Payment>,
     },
+    /// A further attempt was refused (I10): another one has been recorded since the newest that
+    /// its caller knows, or what became of an earlier one is not in the books. Read its attempts.
+    #[error("payment {} is not signed again beside attempt {newest}", payment.id)]
+    AttemptBeside {
+        /// The payment as it is.
+        payment: Box<Payment>,
+        /// Its newest attempt.
+        newest: AttemptId,
+    },
+    /// What the attempt may cost is not reserved for its payments, or not any more (P3): nothing
+    /// was signed.
+    #[error("payment {} has {reserved} reserved and its attempt may cost {cost}", payment.id)]
+    NotReserved {
+        /// The payment as it is; of several, the first.
+        payment: Box<Payment>,
+        /// What is reserved, in wei or lamports.
+        reserved: u64,
+        /// What the attempt may cost.
+        cost: u64,
+    },
     /// What the operation may cost has no room under a ceiling (P3).
     #[error("no room: {0}")]
     NoRoom(NoRoom),
@@ -124,6 +144,8 @@ impl LedgerError {
             Self::Transition { payment, .. }
             | Self::DeliveryTransition { payment, .. }
             | Self::NotOwner { payment }
+            | Self::AttemptBeside { payment, .. }
+            | Self::NotReserved { payment, .. }
             | Self::WrongOrigin { payment } => Some(payment),
             _ => None,
         }

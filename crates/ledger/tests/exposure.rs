@@ -235,6 +235,12 @@ mod cases {
         ledger.record(NewAttempt::numbered(&id, WALLET, signer("t1".to_owned())), NOW).await.unwrap();
         assert!(!ledger.return_cost(&id, NOW).await.unwrap());
         assert_eq!(reserved().await, BOUND);
+        // It failed and is booked; the next one is reserved for, and not signed.
+        let made = ledger.recorded_attempts(&id).await.unwrap().remove(0);
+        ledger.book_cost(burnt(made.transaction(), &id), NOW).await.unwrap();
+        ledger.reserve(&id, reserve(None), NOW).await.unwrap();
+        assert!(ledger.return_cost(&id, NOW).await.unwrap());
+        assert_eq!(reserved().await, 0);
     }
 
     pub(super) async fn p3_few_attempts_of_one_stranger_are_in_flight(store: Store) {
@@ -294,6 +300,7 @@ mod cases {
 
         // Reverted, and signed again.
         let (id, transaction) = open_attempt(&ledger, 2).await;
+        let newest = ledger.recorded_attempts(&id).await.unwrap()[0].attempt();
         ledger.book_cost(burnt(&transaction, &id), NOW).await.unwrap();
         assert_eq!(reserved().await, 0);
         ledger.reserve(&id, reserve(None), NOW).await.unwrap();
@@ -301,7 +308,7 @@ mod cases {
         assert_eq!(reserved().await, BOUND, "once");
         let slot = quittance_ledger::Slot::Fresh { wallet: WALLET.to_owned() };
         ledger
-            .record(NewAttempt::again(std::slice::from_ref(&id), slot, signer("t2b".to_owned())), NOW)
+            .record(NewAttempt::again(&[(id.clone(), newest)], slot, signer("t2b".to_owned())), NOW)
             .await
             .unwrap();
         // A stranger lands the authorization: ours will revert.

@@ -20,7 +20,9 @@ use quittance_ledger::{
     MerchantAnswerEnd, NewAttempt, NewCheck, NewCheckLease, NewClaim, Origin, Recorded, RepeatPolicy,
     Reserve, Retention, RunEnd, SignFn, Slot, Store as Port, StoredAnswer,
 };
-use quittance_protocol::{Amount, ErrorCode, Evidence, Fingerprint, IdentifierHash, PaymentId, SendOutcome};
+use quittance_protocol::{
+    Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, PaymentId, SendOutcome,
+};
 use serde_json::{Value, json};
 use show::{all, said, show, show_known, show_outcome, show_recorded};
 
@@ -113,6 +115,10 @@ fn wanted(pick: u64) -> Reserve {
     }
 }
 
+fn hash_of(recorded: &Recorded) -> String {
+    recorded.transaction().to_owned()
+}
+
 /// The step on one side, in words that are equal when the answers are.
 #[allow(clippy::too_many_lines, reason = "one arm an operation")]
 async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
@@ -178,9 +184,12 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
         }),
         25 => said(store.note_pending_answer(&id, now_ms).await, |()| "ok".to_owned()),
         26 => {
+            // Now and then of an attempt, so that its payment may be signed again.
+            let made = store.recorded_attempts(&id).await.ok().and_then(|all| all.last().map(hash_of));
+            let made = made.filter(|_| pick % 4 != 0);
             let entry = CostEntry {
                 network: base(),
-                transaction: format!("tx{}", pick % 20),
+                transaction: made.unwrap_or_else(|| format!("tx{}", pick % 20)),
                 payment: (pick % 3 > 0).then(|| id.clone()),
                 native: if pick % 97 == 0 { u128::MAX } else { u128::from(number % 40) },
                 usdc: (pick % 4 > 0).then(|| Amount::new(pick)),
@@ -261,27 +270,27 @@ async fn record(store: &dyn Port, attempts: &Attempts, id: &PaymentId, step: Ste
     let known = attempts.lock().unwrap().clone();
     let old = known.get((pick % 7) as usize).copied();
     let wallet = if pick % 17 == 0 { "0xunknown" } else { WALLET };
-    let result = match (kind, old) {
-        (4..=6, _) => store.record(NewAttempt::numbered(id, wallet, sign), now_ms).await,
-        (7, _) => store.record(NewAttempt::unnumbered(id, signed(label)), now_ms).await,
-        (8, Some(attempt)) if pick % 2 == 0 => {
-            store.record(NewAttempt::again(&[], Slot::Same { attempt }, sign), now_ms).await
-        }
-        (8, Some(attempt)) => {
-            store
-                .record(NewAttempt::again(std::slice::from_ref(id), Slot::Same { attempt }, sign), now_ms)
-                .await
-        }
-        (8, None) => store.record(NewAttempt::again(&[], Slot::Unnumbered, sign), now_ms).await,
+    // What its caller knows: the newest, none at all, or what was the newest once.
+    let newest = store.recorded_attempts(id).await.ok().and_then(|all| all.last().map(Recorded::attempt));
+    let newest = if pick % 4 == 3 { old } else { newest.or(old) };
+    let of_it: Vec<_> = newest.map(|newest| (id.clone(), newest)).into_iter().collect();
+    let new = match (kind, old) {
+        (4..=6, _) => NewAttempt::numbered(id, wallet, sign),
+        (7, _) => NewAttempt::unnumbered(id, signed(label)),
+        (8, Some(attempt)) if pick % 2 == 0 => NewAttempt::again(&[], Slot::Same { attempt }, sign),
+        (8, Some(attempt)) => NewAttempt::again(&of_it, Slot::Same { attempt }, sign),
+        (8, None) => NewAttempt::again(&[], Slot::Unnumbered, sign),
         (_, Some(attempt)) if pick % 2 == 0 => {
             let outcome = SendOutcome::Refused { reason: "no\0 funds".to_owned() };
             return said(store.journal_send(attempt, &outcome, now_ms).await, |()| "ok".to_owned());
         }
-        _ => {
-            let slot = Slot::Fresh { wallet: wallet.to_owned() };
-            store.record(NewAttempt::again(std::slice::from_ref(id), slot, sign), now_ms).await
-        }
+        _ => NewAttempt::again(&of_it, Slot::Fresh { wallet: wallet.to_owned() }, sign),
     };
+    let cost = if pick % 3 == 0 { u128::from(pick % 60) } else { 0 };
+    let result = store.record(new.costing(cost), now_ms).await;
+    if let Err(LedgerError::AttemptBeside { payment, newest }) = &result {
+        return format!("beside {} {}", show::place(attempts, *newest), show(payment));
+    }
     if let Ok(recorded) = &result {
         attempts.lock().unwrap().push(recorded.attempt());
     }

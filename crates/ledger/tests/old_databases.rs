@@ -113,7 +113,8 @@ mod cases {
             assert_eq!(ledger.attempts_from_nonce(&base(), WALLET, 5).await.unwrap().len(), 3);
             assert_eq!(ledger.ensure_wallet(&base(), WALLET, 5, NOW).await.unwrap(), 8);
             let bump = Slot::Same { attempt: attempts[1].attempt() };
-            ledger.record(NewAttempt::again(&[Was::Recorded.id()], bump, signer("bump")), NOW).await.unwrap();
+            let known = [(Was::Recorded.id(), attempts[1].attempt())];
+            ledger.record(NewAttempt::again(&known, bump, signer("bump")), NOW).await.unwrap();
             let signed = ledger
                 .record(NewAttempt::numbered(&Was::Claimed.id(), WALLET, signer("new")), NOW)
                 .await

@@ -24,8 +24,8 @@ mod cases {
     use futures::future::join_all;
     use quittance_ledger::Ledger;
     use quittance_ledger::{
-        ClaimOutcome, DeliveryStart, DeliveryState, LedgerError, LedgerOptions, NewAttempt, NewClaim,
-        PaymentState, Retention, RunEnd, Slot,
+        ClaimOutcome, CostEntry, DeliveryStart, DeliveryState, LedgerError, LedgerOptions, NewAttempt,
+        NewClaim, PaymentState, Recorded, Retention, RunEnd, Slot,
     };
     use quittance_protocol::{
         Amount, Deadline, DurableAttempt as _, ErrorCode, Evidence, IdentifierHash, PaymentId, SendOutcome,
@@ -230,12 +230,25 @@ mod cases {
         let batch = ledger.record(NewAttempt::batch(&ids, WALLET, signer("batch")), NOW).await.unwrap();
         assert_eq!((batch.nonce(), batch.payments()), (Some(0), &ids[..]));
         let same = Slot::Same { attempt: batch.attempt() };
-        let bump = ledger.record(NewAttempt::again(&ids, same.clone(), signer("bump")), NOW).await.unwrap();
+        let known =
+            |newest: &Recorded| ids.iter().map(|id| (id.clone(), newest.attempt())).collect::<Vec<_>>();
+        let bump = NewAttempt::again(&known(&batch), same.clone(), signer("bump"));
+        let bump = ledger.record(bump, NOW).await.unwrap();
         assert_eq!((bump.nonce(), bump.replaces()), (Some(0), Some(batch.attempt())));
         let noop = ledger.record(NewAttempt::again(&[], same, signer("noop")), NOW).await.unwrap();
         assert_eq!((noop.nonce(), noop.payments().len()), (Some(0), 0));
         let fresh = Slot::Fresh { wallet: WALLET.to_owned() };
-        let alone = ledger.record(NewAttempt::again(&ids[1..2], fresh, signer("alone")), NOW).await.unwrap();
+        let failed = CostEntry {
+            network: base(),
+            transaction: bump.transaction().to_owned(),
+            payment: None,
+            native: 1,
+            usdc: None,
+            earned: true,
+        };
+        ledger.book_cost(failed, NOW).await.unwrap();
+        let alone = NewAttempt::again(&known(&bump)[1..2], fresh, signer("alone"));
+        let alone = ledger.record(alone, NOW).await.unwrap();
         assert_eq!(alone.nonce(), Some(1));
         let attempts = ledger.recorded_attempts(&ids[1]).await.unwrap();
         let hashes: Vec<_> = attempts.iter().map(|a| a.transaction().to_owned()).collect();

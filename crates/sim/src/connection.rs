@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use quittance_ledger::{LedgerError, Operation};
+use quittance_ledger::model::ModelLedger;
+use quittance_ledger::{Attempts as _, LedgerError, NewAttempt, Operation, Slot};
 use quittance_protocol::{PaymentId, PaymentKey};
 
 use crate::plan::Crash;
@@ -14,9 +15,17 @@ use crate::world::World;
 use crate::world::audit::Act;
 use crate::world::link::Link;
 
+/// A commit whose answer was lost comes so much later at most.
+const LATE_MS_MAX: u64 = 8_000;
+
+/// So many times likelier for a further attempt, of which there are few.
+const LATE_FURTHER: u64 = 6;
+
 /// The hook of one life of one process.
 pub(crate) struct Faults {
     pub(crate) link: Arc<Link>,
+    /// For what comes late.
+    pub(crate) ledger: ModelLedger,
     /// When this life last asked for a key, which it does before it asks what
     /// the payer has burnt.
     pub(crate) asked: Mutex<BTreeMap<PaymentKey, u64>>,
@@ -67,6 +76,20 @@ impl World {
         }
     }
 
+    /// When a recording comes whose client hears at once that its answer is lost: it may have
+    /// read by then that there is none. What has one writer has no such thing.
+    fn draw_late(&mut self, is_first: bool) -> Option<u64> {
+        if !self.shared() || self.calm || self.plan.forced.is_some() {
+            return None;
+        }
+        let times = if is_first { 1 } else { LATE_FURTHER };
+        let comes = self.lateness.chance(self.plan.weather.commit_unknown.saturating_mul(times));
+        comes.then(|| {
+            self.report.count(Fault::CommitLate);
+            self.lateness.range(1, LATE_MS_MAX)
+        })
+    }
+
     /// Whether this seed wants the recording of this payment to be lost sight of.
     pub(crate) fn loses_record(&self, key: Option<usize>) -> bool {
         let aims = key == Some(0) && !self.calm && self.plan.aim.is_some_and(|aim| aim.lost_record);
@@ -80,6 +103,24 @@ impl World {
 }
 
 impl Faults {
+    /// The client's connection broke while it committed, and the database commits all the same.
+    pub(crate) fn comes_late(&self, attempt: &mut NewAttempt, now_ms: i64) -> Answer<()> {
+        let Some(in_ms) = self.link.world.with(|w| w.draw_late(attempt.is_first())) else { return Ok(()) };
+        let nothing = NewAttempt::again(&[], Slot::Unnumbered, Box::new(|_| Err(String::new())));
+        let attempt = std::mem::replace(attempt, nothing);
+        let (ledger, world) = (self.ledger.as_it_is(), self.link.world.clone());
+        tokio::spawn(async move {
+            world.sleep(in_ms, in_ms).await;
+            let came = ledger.record(attempt, now_ms).await;
+            world.with(|w| {
+                w.say(|| format!("late commit: {:?}", came.as_ref().map(|made| made.attempt())));
+                w.audit_rows();
+                w.tell_change();
+            });
+        });
+        Err(LedgerError::CommitUnknown("connection reset".into()))
+    }
+
     /// One commit, with a place to die before it and one after it.
     pub(crate) async fn write<T: Send>(
         &self,

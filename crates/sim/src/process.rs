@@ -79,8 +79,8 @@ async fn boot(link: Arc<Link>) -> Option<Facilitator> {
         w.note_lease(link.process);
         w.tell_change();
     });
-    let store: Arc<dyn Store> =
-        Arc::new(Hooked::new(inner, Faults { link: Arc::clone(&link), asked: Mutex::default() }));
+    let faults = Faults { link: Arc::clone(&link), ledger: inner.clone(), asked: Mutex::default() };
+    let store: Arc<dyn Store> = Arc::new(Hooked::new(inner, faults));
     let mut chains: BTreeMap<String, Arc<Chain>> = BTreeMap::new();
     let base = FakeBase::new(Arc::clone(&link), network(Net::Base).parse().ok()?, pay_to);
     chains.insert(name_of(Net::Base).to_owned(), Arc::new(base.into_chain()));

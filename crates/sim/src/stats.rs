@@ -52,6 +52,7 @@ faults! {
     FalselyUnused "endpoint denies a landing",
     LedgerDown "ledger down",
     CommitUnknown "commit with lost answer",
+    CommitLate "commit that comes after its answer was lost",
     Forgotten "mempool forgot a transaction",
     Reorganisation "reorganisation",
     FeeSpike "fee spike",

@@ -243,7 +243,10 @@ impl Faults {
                 let now = self.link.world.with(|w| w.now());
                 self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(***key, now);
             }
-            Call::Record { attempt, .. } => return self.sign_too_soon(attempt),
+            Call::Record { attempt, now_ms } => {
+                self.sign_too_soon(attempt)?;
+                return self.comes_late(attempt, **now_ms);
+            }
             Call::StartDelivery { limits, .. } if self.has(Canary::CrashesFree) => {
                 **limits = RunLimits { crashed_max: u32::MAX, ..**limits };
             }

@@ -32,6 +32,9 @@ const CALLS_MAX: u64 = 200_000;
 /// Added to a seed for what a node forgets: other draws are the same without it.
 const OBLIVION: u64 = 0x0b11_0b11;
 
+/// The same for commits that come late.
+const LATENESS: u64 = 0x1a7e_1a7e;
+
 /// Unix time of a world that began then.
 fn unix_ms(begun: Instant) -> i64 {
     BEGIN_MS.saturating_add(i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX))
@@ -120,6 +123,8 @@ pub(crate) struct World {
     pub(crate) no_history_until: [u64; 2],
     /// Draws that, and nothing else.
     pub(crate) oblivion: Random,
+    /// Draws which recordings come late, and nothing else.
+    pub(crate) lateness: Random,
     /// Until when each endpoint of each chain does not answer.
     pub(crate) down_until: BTreeMap<(Net, usize), u64>,
     /// The newest answer to a broadcast, per key.
@@ -180,6 +185,7 @@ impl Handle {
             lies_until: 0,
             no_history_until: [0; 2],
             oblivion: Random::new(plan.seed.wrapping_add(OBLIVION)),
+            lateness: Random::new(plan.seed.wrapping_add(LATENESS)),
             down_until: BTreeMap::new(),
             last_send: BTreeMap::new(),
             struck_ms: BTreeMap::new(),

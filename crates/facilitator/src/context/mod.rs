@@ -12,6 +12,7 @@ pub(crate) mod random;
 pub(crate) mod stored;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use quittance_ledger::Store;
@@ -35,6 +36,9 @@ pub(crate) struct Context {
     pub(crate) stop: CancellationToken,
     /// Payments as the ledger kept them, typed again.
     pub(crate) stored: Stored,
+    /// How often this process lost its lease and joined again: what it knew of a payment may have
+    /// changed in other hands.
+    pub(crate) rejoined: AtomicU64,
 }
 
 impl Context {

@@ -71,19 +71,20 @@ impl Defects {
         self.effects = self.effects.saturating_add(1);
         match (self.which, &effect) {
             (Some(Defect::NeverSent), Effect::Send { attempt, .. }) if attempt.get() % 3 == 0 => Vec::new(),
+            (Some(Defect::NeverSent), Effect::Fill { attempt }) if attempt.get() % 3 == 0 => Vec::new(),
             (Some(Defect::SlotLeftOpen), Effect::Fill { .. }) => Vec::new(),
             (Some(Defect::FreedInFlight), Effect::Send { payment, .. }) => {
                 let freed = Effect::Return { payment: payment.clone() };
                 vec![effect, freed]
             }
-            (Some(Defect::TwoAlive), Effect::Record { payments, is_first: true, .. }) => {
+            (Some(Defect::TwoAlive), Effect::Record { payments, newest: None, .. }) => {
                 if let Some(payment) = payments.first() {
                     self.signed.insert(payment.clone(), effect.clone());
                 }
                 vec![effect]
             }
-            (Some(Defect::TwoAlive), Effect::Send { payment, .. }) => {
-                let again = self.signed.remove(payment).and_then(again);
+            (Some(Defect::TwoAlive), Effect::Send { payment, attempt }) => {
+                let again = self.signed.remove(payment).and_then(|first| again(first, *attempt));
                 std::iter::once(effect).chain(again).collect()
             }
             (Some(Defect::Breaks), _) => {
@@ -97,10 +98,10 @@ impl Defects {
 
 /// The same once more, at a nonce of its own.
 #[cfg(feature = "defects")]
-fn again(first: Effect) -> Option<Effect> {
+fn again(first: Effect, newest: quittance_ledger::AttemptId) -> Option<Effect> {
     match first {
         Effect::Record { payments, slot: slot @ quittance_ledger::Slot::Fresh { .. }, allowed, .. } => {
-            Some(Effect::Record { payments, slot, is_first: false, allowed })
+            Some(Effect::Record { payments, slot, newest: Some(newest), allowed })
         }
         _ => None,
     }

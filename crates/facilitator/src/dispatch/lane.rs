@@ -72,6 +72,7 @@ impl LaneParts {
             vanished: BTreeMap::new(),
             tasks: JoinSet::new(),
             began: Instant::now(),
+            rejoined: self.shared.context.rejoined.load(Ordering::SeqCst),
             fault: None,
         }
     }
@@ -91,6 +92,8 @@ pub(crate) struct Lane {
     vanished: BTreeMap<AttemptId, Arc<Recorded>>,
     tasks: JoinSet<Done>,
     began: Instant,
+    /// How often the process had lost its lease when this was looked at last.
+    rejoined: u64,
     /// What went wrong in this turn first.
     fault: Option<LaneFault>,
 }
@@ -190,24 +193,32 @@ impl Lane {
         }
         match &event {
             Event::SlotsRead { .. } => {
+                self.keep(&recorded);
                 self.open = recorded.into_iter().map(|one| (one.attempt(), one)).collect();
             }
             Event::SentAgain(attempt) => drop(self.vanished.remove(attempt)),
-            _ => {
-                for one in recorded {
-                    for payment in one.payments() {
-                        if let Some(known) = self.known.get_mut(payment) {
-                            known.add(vec![Arc::clone(&one)]);
-                        }
-                    }
-                }
-            }
+            _ => self.keep(&recorded),
         }
         event
     }
 
+    /// With what is known of their payments.
+    fn keep(&mut self, recorded: &[Arc<Recorded>]) {
+        for one in recorded {
+            for payment in one.payments() {
+                if let Some(known) = self.known.get_mut(payment) {
+                    known.add(vec![Arc::clone(one)]);
+                }
+            }
+        }
+    }
+
     async fn advance(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
+        let rejoined = self.shared.context.rejoined.load(Ordering::SeqCst);
+        if std::mem::replace(&mut self.rejoined, rejoined) != rejoined {
+            events.push_front(Event::Rejoined);
+        }
         while let Some(event) = events.pop_front() {
             tracing::trace!(wallet = %self.shared.wallet, ?event, "step");
             let now_ms = self.now_ms();
@@ -228,6 +239,7 @@ impl Lane {
                 return Some(Event::Fees { payment, fees });
             }
             Effect::Reply { payment, reply } => self.reply(&payment, reply),
+            Effect::Tell { payment } => self.reply(&payment, Reply::Recorded),
             Effect::Alert { payment, reason } => self.alert(&payment, "send_refused", &reason),
             Effect::Broken { payment, rule } => {
                 self.alert(&payment, "lane_broke", rule);
@@ -263,7 +275,7 @@ impl Lane {
             Effect::Record { payments, .. } => payments.first().cloned(),
             Effect::Reserve { payment, .. }
             | Effect::Read { payment }
-            | Effect::GiveBack { payment }
+            | Effect::GiveBack { payment, .. }
             | Effect::Return { payment }
             | Effect::Send { payment, .. } => Some(payment.clone()),
             _ => None,
@@ -279,11 +291,11 @@ impl Lane {
             Effect::Reserve { bound, seen, .. } => {
                 self.beside(broke, perform::reserve(shared, paid, bound, seen))
             }
-            Effect::Record { payments, slot, is_first, allowed } => {
-                self.beside(broke, perform::record(shared, paid, payments, (slot, is_first), allowed));
+            Effect::Record { payments, slot, newest, allowed } => {
+                self.beside(broke, perform::record(shared, paid, payments, (slot, newest), allowed));
             }
             Effect::Read { .. } => self.beside(broke, perform::read(shared, paid)),
-            Effect::GiveBack { .. } => self.beside(broke, perform::give_back(shared, paid)),
+            Effect::GiveBack { known, .. } => self.beside(broke, perform::give_back(shared, paid, known)),
             Effect::Return { .. } => self.beside(broke, perform::return_cost(shared, paid)),
             Effect::Send { attempt, .. } => {
                 let bytes = known.recorded.iter().find(|one| one.attempt() == attempt).cloned();
@@ -332,7 +344,7 @@ impl Lane {
             Reply::Waiting(refusal) => Heard::Waiting { retry: refusal.retry, reason: refusal.reason },
             Reply::Refused(_) => Heard::Refused,
         };
-        // A driver that is gone needs none, and one that asked once hears once.
+        // A driver that is gone needs none; one that asked once hears once, and of what was found.
         let _ = known.replies.try_send(heard);
     }
 

@@ -31,7 +31,8 @@ use crate::network::configured::ConfiguredNetwork;
 /// Requests that may queue up before their drivers wait for a place.
 const REQUESTS_MAX: usize = 4_096;
 
-/// Replies that a driver may leave unread; it waits for each before it asks again.
+/// Replies that a driver may leave unread: one to what it asked, and what was found of its
+/// attempts meanwhile.
 const REPLIES_MAX: usize = 4;
 
 /// The way to the lane of a network's wallet. Clones are one.
@@ -60,7 +61,8 @@ pub(crate) enum Request {
 
 /// What a driver hears.
 pub(crate) enum Heard {
-    /// All attempts of the payment, oldest first; they are sent as well.
+    /// All attempts of the payment, oldest first; they are sent as well. Said unasked where one
+    /// was found that nobody was told of.
     Recorded(Vec<Arc<Recorded>>),
     /// Nothing is signed for now.
     Waiting { retry: bool, reason: String },
@@ -153,9 +155,16 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     /// Has the payment signed, recorded and sent, and sent again until it is over. `None`: the
-    /// process stops, or the lane broke; whoever drives the payment next asks again.
+    /// process stops, or the lane broke; whoever drives the payment next asks again. What comes
+    /// first may have been found before this was asked; the reply is heard then.
     pub(crate) async fn want(&mut self, seen: Seen) -> Option<Heard> {
         self.dispatch.ask(Request::Want(self.payment.clone(), seen)).await;
+        self.heard().await
+    }
+
+    /// What is said next, unasked too. `None` as for [`Ticket::want`]: nobody sends for this
+    /// payment any more.
+    pub(crate) async fn heard(&mut self) -> Option<Heard> {
         tokio::select! {
             biased;
             () = self.dispatch.stop.cancelled() => None,
@@ -181,12 +190,6 @@ impl Ticket {
     /// The payment has its verdict.
     pub(crate) async fn over(&self) {
         self.dispatch.ask(Request::Over(self.payment.clone())).await;
-    }
-
-    /// Returns when the lane broke: nobody sends for this payment any more.
-    pub(crate) async fn broken(&mut self) {
-        // Nothing is said that was not asked for.
-        while self.heard.recv().await.is_some() {}
     }
 }
 

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use quittance_ledger::{LedgerError, NewAttempt, Recorded, Reserve, SignFn, Slot};
+use quittance_ledger::{AttemptId, LedgerError, NewAttempt, Recorded, Reserve, SignFn, Slot};
 use quittance_protocol::{DurableAttempt, PaymentId};
 
 use super::step::{Event, FILLS_MAX, Fees, OpenSlot, Returned, Seen};
@@ -93,7 +93,7 @@ pub(super) async fn record(
     shared: Shared,
     paid: Arc<Paid>,
     payments: Vec<PaymentId>,
-    (slot, is_first): (Slot, bool),
+    (slot, newest): (Slot, Option<AttemptId>),
     allowed: CostAllowed,
 ) -> Done {
     let Shared { context, net, .. } = shared;
@@ -111,13 +111,16 @@ pub(super) async fn record(
             reason
         })
     });
-    let attempt = match slot {
-        Slot::Unnumbered => sign(0).map(|signed| NewAttempt::unnumbered(&paid.id, signed)),
-        Slot::Fresh { wallet } if is_first => Ok(NewAttempt::batch(&payments, &wallet, sign)),
+    let attempt = match (slot, newest) {
+        (Slot::Fresh { wallet }, None) => Ok(NewAttempt::batch(&payments, &wallet, sign)),
+        (_, None) => sign(0).map(|signed| NewAttempt::unnumbered(&paid.id, signed)),
         // The earlier attempt was included and failed: its nonce is gone.
-        slot => Ok(NewAttempt::again(&payments, slot, sign)),
+        (slot, Some(newest)) => {
+            let known: Vec<_> = payments.into_iter().map(|payment| (payment, newest)).collect();
+            Ok(NewAttempt::again(&known, slot, sign))
+        }
     };
-    let result = match attempt {
+    let result = match attempt.map(|attempt| attempt.costing(allowed.reserved_native)) {
         Ok(attempt) => context.ledger.record(attempt, context.clock.now_ms()).await,
         Err(reason) => Err(LedgerError::Sign(reason)),
     };
@@ -131,6 +134,10 @@ pub(super) async fn record(
         Err(LedgerError::Sign(reason)) => {
             let told = refused.lock().unwrap_or_else(PoisonError::into_inner).take();
             Event::NotSigned { payment, refusal: told.unwrap_or_else(|| SignRefused::later(reason)) }
+        }
+        Err(error @ LedgerError::NotReserved { .. }) => {
+            trouble::note(Trouble::Recording, paid.network.as_str(), &error);
+            Event::NotReserved { payment, reason: error.to_string() }
         }
         Err(error) => {
             trouble::note(Trouble::Recording, paid.network.as_str(), &error);
@@ -159,12 +166,17 @@ pub(super) async fn read(shared: Shared, paid: Arc<Paid>) -> Done {
     }
 }
 
-/// A commit whose answer was lost may have recorded something.
-pub(super) async fn give_back(shared: Shared, paid: Arc<Paid>) -> Done {
-    let recorded = shared.context.ledger.recorded_attempts(&paid.id).await;
-    match recorded.is_ok_and(|attempts| attempts.is_empty()) {
-        true => return_cost(shared, paid).await,
-        false => Done::of(Event::Returned { payment: paid.id.clone(), returned: Returned::Kept }),
+/// A commit whose answer was lost may have recorded something beside the attempts that are known.
+pub(super) async fn give_back(shared: Shared, paid: Arc<Paid>, known: usize) -> Done {
+    let found = read(shared.clone(), Arc::clone(&paid)).await;
+    match &found.event {
+        Event::Read { attempts: Some(attempts), .. } if attempts.len() <= known => {
+            return_cost(shared, paid).await
+        }
+        Event::Read { attempts: None, .. } => {
+            Done::of(Event::Returned { payment: paid.id.clone(), returned: Returned::Kept })
+        }
+        _ => found,
     }
 }
 
@@ -230,8 +242,9 @@ pub(super) async fn slots(shared: Shared, from: u64) -> Done {
     let done = read.map(|attempts| {
         let slot = |one: &Recorded| Some(OpenSlot { attempt: one.attempt(), nonce: one.nonce()? });
         let open = attempts.iter().filter_map(slot).collect();
+        let event = Event::SlotsRead { open, attempts: attempts.iter().map(attempt_of).collect() };
         let recorded = attempts.into_iter().map(Arc::new).collect();
-        Done { recorded, ..Done::of(Event::SlotsRead { open }) }
+        Done { recorded, ..Done::of(event) }
     });
     looked(done.map_err(LookFault::from))
 }

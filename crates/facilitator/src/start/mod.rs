@@ -12,7 +12,7 @@ pub(crate) mod open_work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use quittance_answers::AnswerStore;
@@ -143,7 +143,8 @@ impl Facilitator {
         }
         networks.sort_by_key(|net| order_of(net.chain.network()));
         let stored = Stored::new(Arc::clone(&metrics));
-        let context = Context { ledger: store, metrics, clock, random, stop, stored };
+        let rejoined = AtomicU64::new(0);
+        let context = Context { ledger: store, metrics, clock, random, stop, stored, rejoined };
         open_work::check(config, &networks, &context).await?;
         let context = Arc::new(context);
         let drivers = TaskTracker::new();

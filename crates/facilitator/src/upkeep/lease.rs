@@ -2,6 +2,7 @@
 //! dead ones left, and finds what nobody here works on.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -110,6 +111,8 @@ impl Inner {
                 tracing::warn!("the lease on the ledger was lost; joining again");
                 // Somebody else may have started them again by now (P1).
                 self.revoke_all();
+                // Before a payment can be this process's again.
+                self.context.rejoined.fetch_add(1, Ordering::SeqCst);
                 self.context.ledger.rejoin(now_ms).await
             }
             other => other,

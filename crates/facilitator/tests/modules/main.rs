@@ -13,6 +13,7 @@ mod finality;
 #[path = "../tariffs/gate.rs"]
 mod gate;
 mod lanes;
+mod lost;
 mod merchants;
 #[allow(dead_code, reason = "each program of tests uses what it needs")]
 #[path = "../tariffs/process.rs"]

@@ -1,6 +1,6 @@
 //! A wallet's transactions as the nodes have them: one for each nonce, included in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -28,8 +28,13 @@ struct Pooled {
     signed: Vec<(u64, String)>,
     /// What nodes took, by nonce.
     taken: BTreeMap<u64, String>,
+    /// Those of them that move nothing.
+    failed: BTreeSet<String>,
     is_deaf: bool,
+    are_failing: bool,
     strangers_land: bool,
+    refuses_further: bool,
+    refused: usize,
 }
 
 impl Pooled {
@@ -55,6 +60,21 @@ impl Pool {
         self.with(|pool| pool.is_deaf = deaf);
     }
 
+    /// What nodes take from now on is included and moves nothing.
+    pub(crate) fn are_failing(&self, failing: bool) {
+        self.with(|pool| pool.are_failing = failing);
+    }
+
+    /// Nothing is signed beyond the first nonce.
+    pub(crate) fn refuses_further(&self, refuses: bool) {
+        self.with(|pool| pool.refuses_further = refuses);
+    }
+
+    /// Signatures that were refused for that.
+    pub(crate) fn refused(&self) -> usize {
+        self.with(|pool| pool.refused)
+    }
+
     /// Strangers land whatever authorization is open, by transactions of their own.
     pub(crate) fn strangers_land(&self, land: bool) {
         self.with(|pool| pool.strangers_land = land);
@@ -71,6 +91,14 @@ impl Pool {
             Signer::Refuses => return Err(SignRefused::later("the base fee is above the cap")),
             Signer::Panics => panic!("a signer that panics"),
         }
+        let is_refused = self.with(|pool| {
+            let is_refused = pool.refuses_further && nonce > 0;
+            pool.refused += usize::from(is_refused);
+            is_refused
+        });
+        if is_refused {
+            return Err(SignRefused::later("the base fee is above the cap"));
+        }
         let transaction = format!("tx-{authorization}-at-{nonce}");
         self.with(|pool| pool.signed.push((nonce, transaction.clone())));
         Ok(SignedBytes { raw: transaction.as_bytes().to_vec(), transaction, detail: json!({}) })
@@ -83,6 +111,9 @@ impl Pool {
                 return SendOutcome::Unknown { reason: "no answer".to_owned() };
             }
             pool.taken.entry(nonce).or_insert_with(|| transaction.to_owned());
+            if pool.are_failing {
+                pool.failed.insert(transaction.to_owned());
+            }
             SendOutcome::Accepted
         })
     }
@@ -100,7 +131,10 @@ impl Pool {
             cost_native,
             paid_by_us,
         };
-        let ours = watched.transactions.iter().find(|one| self.is_included(one));
+        let ours = watched.transactions.iter().rfind(|one| self.is_included(one));
+        if let Some(failed) = ours.filter(|one| self.with(|pool| pool.failed.contains(*one))) {
+            return Some(Evidence::Reverted(landing(failed.clone(), true)));
+        }
         let landed = match ours {
             Some(ours) => landing(ours.clone(), true),
             None if self.with(|pool| pool.strangers_land) => {

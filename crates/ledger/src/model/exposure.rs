@@ -3,7 +3,7 @@
 use quittance_protocol::{Amount, Network, PaymentId, PaymentKey};
 use serde_json::json;
 
-use super::rows::{Cost, Database, Defect, Reservation};
+use super::rows::{Attempt, Cost, Database, Defect, Reservation};
 use crate::conn::{amount, plain};
 use crate::error::LedgerError;
 use crate::exposure::{
@@ -181,7 +181,11 @@ impl Database {
         if !me.owns(&payment) {
             return Err(LedgerError::NotOwner { payment: Box::new(payment) });
         }
-        if self.attempts.iter().any(|attempt| attempt.nonce.is_some() && attempt.payments.contains(id)) {
+        let may_land = |attempt: &Attempt| {
+            let of = (attempt.network.clone(), attempt.signed.transaction.clone());
+            attempt.nonce.is_some() && attempt.payments.contains(id) && !self.costs.contains_key(&of)
+        };
+        if self.attempts.iter().any(may_land) {
             return Ok(false);
         }
         let Some(held) = self.reservations.get_mut(id).filter(|held| held.native > 0) else {

@@ -84,11 +84,11 @@ impl ModelDatabase {
         Ok(ModelLedger {
             database: self.clone(),
             instance,
-            epoch: AtomicI64::new(epoch),
-            lease_until_ms: AtomicI64::new(if self.shared { lease_until_ms } else { i64::MAX }),
+            epoch: Arc::new(AtomicI64::new(epoch)),
+            lease_until_ms: Arc::new(AtomicI64::new(if self.shared { lease_until_ms } else { i64::MAX })),
             lease_ms: options.lease_ms,
             answer_body_bytes_max: options.answer_body_bytes_max,
-            closed: AtomicBool::new(false),
+            closed: Arc::default(),
         })
     }
 
@@ -98,19 +98,27 @@ impl ModelDatabase {
     }
 }
 
-/// One instance's access to a [`ModelDatabase`]; a [`Store`](crate::Store).
-#[derive(Debug)]
+/// One instance's access to a [`ModelDatabase`]; a [`Store`](crate::Store). Clones are one.
+#[derive(Clone, Debug)]
 pub struct ModelLedger {
     database: ModelDatabase,
     instance: Arc<str>,
-    epoch: AtomicI64,
-    lease_until_ms: AtomicI64,
+    epoch: Arc<AtomicI64>,
+    lease_until_ms: Arc<AtomicI64>,
     lease_ms: i64,
     answer_body_bytes_max: usize,
-    closed: AtomicBool,
+    closed: Arc<AtomicBool>,
 }
 
 impl ModelLedger {
+    /// As it is now, for ever: what a client sent and the database carries out later, whether
+    /// that client still waits or has joined again since.
+    #[must_use]
+    pub fn as_it_is(&self) -> Self {
+        let now = |value: &AtomicI64| Arc::new(AtomicI64::new(value.load(Ordering::Relaxed)));
+        Self { epoch: now(&self.epoch), lease_until_ms: now(&self.lease_until_ms), ..self.clone() }
+    }
+
     fn me(&self) -> Me {
         Me { instance: Arc::clone(&self.instance), epoch: self.epoch.load(Ordering::Relaxed) }
     }

@@ -7,12 +7,13 @@ use quittance_protocol::{ErrorCode, Evidence, Landing, Network, PaymentId, SendO
 use serde_json::json;
 
 use super::rows::{Attempt, Database, Defect, Row};
-use crate::attempt::NewAttempt;
+use crate::attempt::{NewAttempt, Terms};
 use crate::conn::{plain, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::Me;
 use crate::ops::aliases::Before;
 use crate::ops::claims::ROUNDS_MAX;
+use crate::ops::exposure::counted;
 use crate::ops::rows::check;
 use crate::token::{Claim, ClaimOutcome, Recorded};
 use crate::types::{AttemptId, DeliveryState, NewClaim, Payment, PaymentState, Slot};
@@ -85,8 +86,9 @@ impl Database {
         attempt: NewAttempt,
         now_ms: i64,
     ) -> Result<Recorded, LedgerError> {
-        let NewAttempt { payments, from, slot, sign } = attempt;
-        let network = self.may_record(me, &payments, from)?;
+        let NewAttempt { terms, sign } = attempt;
+        let network = self.may_record(me, &terms)?;
+        let Terms { payments, slot, .. } = terms;
         let fresh = matches!(slot, Slot::Fresh { .. });
         let place = self.reserve(network, slot)?;
         let signed = catch_unwind(AssertUnwindSafe(|| sign(place.nonce.unwrap_or(0))))
@@ -126,29 +128,57 @@ impl Database {
     }
 
     /// Whether each payment may take this step, in the order in which the SQL asks.
-    fn may_record(
-        &self,
-        me: &Me,
-        payments: &[PaymentId],
-        from: PaymentState,
-    ) -> Result<Option<Network>, LedgerError> {
-        let mut network: Option<Network> = None;
-        let ordered: BTreeSet<&PaymentId> = payments.iter().collect();
+    fn may_record(&self, me: &Me, terms: &Terms) -> Result<Option<Network>, LedgerError> {
+        let mut first: Option<&Payment> = None;
+        let mut reserved = 0_u64;
+        let ordered: BTreeSet<&PaymentId> = terms.payments.iter().collect();
         for id in ordered {
             let payment = &self.get(id)?.payment;
-            if payment.state != from {
+            if payment.state != terms.from {
                 let (from, to) = (payment.state, PaymentState::Recorded);
                 return Err(LedgerError::Transition { from, to, payment: Box::new(payment.clone()) });
             }
             if !me.owns(payment) && !self.has(Defect::NotFenced) {
                 return Err(LedgerError::NotOwner { payment: Box::new(payment.clone()) });
             }
-            if network.as_ref().is_some_and(|network| *network != payment.network) {
+            if first.is_some_and(|first| first.network != payment.network) {
                 return Err(LedgerError::OutOfRange { field: "network of a batch" });
             }
-            network = Some(payment.network.clone());
+            if let Some(known) = terms.newest.get(id) {
+                self.check_beside(payment, *known, &terms.slot)?;
+            }
+            let held = self.reservations.get(id).map_or(0, |held| held.native);
+            reserved = reserved.saturating_add(held);
+            first = first.or(Some(payment));
         }
-        Ok(network)
+        let cost = counted(terms.cost);
+        let careless = self.has(Defect::NothingReserved) || self.has(Defect::SignedUnreserved);
+        match first {
+            Some(payment) if reserved < cost && !careless => {
+                Err(LedgerError::NotReserved { payment: Box::new(payment.clone()), reserved, cost })
+            }
+            first => Ok(first.map(|payment| payment.network.clone())),
+        }
+    }
+
+    fn check_beside(&self, payment: &Payment, known: AttemptId, slot: &Slot) -> Result<(), LedgerError> {
+        let mine = || self.kept_attempts().filter(|attempt| attempt.payments.contains(&payment.id));
+        let newest =
+            mine().map(|attempt| attempt.id).max().ok_or(LedgerError::Corrupt { field: "attempts" })?;
+        let is_booked =
+            |one: &Attempt| self.costs.contains_key(&(one.network.clone(), one.signed.transaction.clone()));
+        let is_open = |of: &Attempt| {
+            let same = |one: &Attempt| {
+                of.nonce.is_some()
+                    && (&one.network, &one.wallet, one.nonce) == (&of.network, &of.wallet, of.nonce)
+            };
+            !is_booked(of) && !self.kept_attempts().any(|one| same(one) && is_booked(one))
+        };
+        let may_land = !matches!(slot, Slot::Same { .. }) && mine().any(is_open);
+        if (newest == known && !may_land) || self.has(Defect::SignedBeside) {
+            return Ok(());
+        }
+        Err(LedgerError::AttemptBeside { payment: Box::new(payment.clone()), newest })
     }
 
     fn reserve(&self, network: Option<Network>, slot: Slot) -> Result<Place, LedgerError> {

@@ -190,6 +190,10 @@ pub enum Defect {
     NotFenced,
     /// Claims reserve nothing (P3).
     NothingReserved,
+    /// Attempts are recorded whatever is reserved for them (P3).
+    SignedUnreserved,
+    /// Further attempts are recorded beside whatever else may land (I10).
+    SignedBeside,
     /// A verdict frees what attempts in flight may still burn (P3).
     ReleasedEarly,
     /// A payer's money may be spent more than once (P3).

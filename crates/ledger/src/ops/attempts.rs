@@ -3,15 +3,15 @@
 use quittance_protocol::{Network, PaymentId, SendOutcome};
 use serde_json::json;
 
-use super::rows;
+use super::{exposure, rows};
 use crate::SignedBytes;
-use crate::attempt::NewAttempt;
+use crate::attempt::{NewAttempt, Terms};
 use crate::codec;
 use crate::conn::{Row, Tx, params, plain, reason, unsigned};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Me, journal};
 use crate::token::Recorded;
-use crate::types::{AttemptId, PaymentState, Slot};
+use crate::types::{AttemptId, Payment, PaymentState, Slot};
 
 /// Most attempts that one call reads back.
 const ATTEMPTS_MAX: i64 = 1_000;
@@ -50,7 +50,9 @@ impl Ledger {
 
     /// Reserves the attempt's slot, calls its signer with the nonce, stores slot,
     /// bytes and hash and moves its payments to recorded: all in one commit. If
-    /// signing fails nothing is reserved.
+    /// signing fails nothing is reserved. A further attempt is refused beside one that its
+    /// caller does not know or that may still land (I10), and any beyond what is reserved
+    /// for its payments (P3): see [`NewAttempt::again`] and [`NewAttempt::costing`].
     pub async fn record(&self, attempt: NewAttempt, now_ms: i64) -> Result<Recorded, LedgerError> {
         attempt.check()?;
         let me = self.me();
@@ -146,8 +148,9 @@ fn unknown_wallet(network: &Network, wallet: &str) -> LedgerError {
 }
 
 async fn record(tx: &mut Tx, me: Me, attempt: NewAttempt, now_ms: i64) -> Result<Recorded, LedgerError> {
-    let NewAttempt { payments, from, slot, sign } = attempt;
-    let network = lock_payments(tx, &me, &payments, from).await?;
+    let NewAttempt { terms, sign } = attempt;
+    let network = lock_payments(tx, &me, &terms).await?;
+    let Terms { payments, from, slot, .. } = terms;
     let place = reserve(tx, network, slot, now_ms).await?;
     let signed = sign(place.nonce.unwrap_or(0)).map_err(LedgerError::Sign)?;
     let nonce = place.nonce.map(|nonce| unsigned(nonce, "nonce")).transpose()?;
@@ -198,31 +201,67 @@ async fn record(tx: &mut Tx, me: Me, attempt: NewAttempt, now_ms: i64) -> Result
 }
 
 /// Locks the payments in one order, so that two batches cannot deadlock, and
-/// checks that each may take this step.
-async fn lock_payments(
-    tx: &mut Tx,
-    me: &Me,
-    payments: &[PaymentId],
-    from: PaymentState,
-) -> Result<Option<Network>, LedgerError> {
-    let mut ordered: Vec<&PaymentId> = payments.iter().collect();
+/// checks that each may take this step, and that what it may cost is reserved.
+async fn lock_payments(tx: &mut Tx, me: &Me, terms: &Terms) -> Result<Option<Network>, LedgerError> {
+    let mut ordered: Vec<&PaymentId> = terms.payments.iter().collect();
     ordered.sort();
-    let mut network: Option<Network> = None;
+    let mut first: Option<Payment> = None;
+    let mut reserved = 0_u64;
     for id in ordered {
         let payment = rows::lock(tx, id).await?;
-        if payment.state != from {
+        if payment.state != terms.from {
             let to = PaymentState::Recorded;
             return Err(LedgerError::Transition { from: payment.state, to, payment: Box::new(payment) });
         }
         if !me.owns(&payment) {
             return Err(LedgerError::NotOwner { payment: Box::new(payment) });
         }
-        if network.as_ref().is_some_and(|network| *network != payment.network) {
+        if first.as_ref().is_some_and(|first| first.network != payment.network) {
             return Err(LedgerError::OutOfRange { field: "network of a batch" });
         }
-        network = Some(payment.network);
+        if let Some(known) = terms.newest.get(id) {
+            check_beside(tx, &payment, *known, &terms.slot).await?;
+        }
+        if terms.cost > 0 {
+            reserved = reserved.saturating_add(exposure::reserved(tx, id).await?);
+        }
+        first.get_or_insert(payment);
     }
-    Ok(network)
+    let cost = exposure::counted(terms.cost);
+    match first {
+        Some(payment) if reserved < cost => {
+            Err(LedgerError::NotReserved { payment: Box::new(payment), reserved, cost })
+        }
+        first => Ok(first.map(|payment| payment.network)),
+    }
+}
+
+/// A payment's newest attempt, and how many of its attempts may still land: nothing at their
+/// slot is in the books.
+const BESIDE: &str = "SELECT MAX(l.attempt) AS newest, \
+    CAST(COALESCE(SUM(CASE WHEN c.tx IS NULL AND NOT EXISTS (SELECT 1 FROM attempts s \
+     JOIN costs b ON b.network = s.network AND b.tx = s.tx \
+     WHERE s.network = a.network AND s.wallet = a.wallet AND s.nonce = a.nonce) \
+     THEN 1 ELSE 0 END), 0) AS BIGINT) AS open \
+    FROM attempt_payments l JOIN attempts a ON a.id = l.attempt \
+    LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx WHERE l.payment = $1";
+
+/// I10, under the payment's lock, beneath which alone its attempts are recorded: nobody has
+/// recorded another one since, and beside a fresh nonce none may still land.
+async fn check_beside(
+    tx: &mut Tx,
+    payment: &Payment,
+    known: AttemptId,
+    slot: &Slot,
+) -> Result<(), LedgerError> {
+    let none = LedgerError::Corrupt { field: "attempts" };
+    let Some(row) = tx.one(BESIDE, params![payment.id.as_str()]).await? else { return Err(none) };
+    let newest = row.int_opt("newest")?.map(AttemptId).ok_or(none)?;
+    let may_land = row.unsigned("open")? > 0 && !matches!(slot, Slot::Same { .. });
+    match newest == known && !may_land {
+        true => Ok(()),
+        false => Err(LedgerError::AttemptBeside { payment: Box::new(payment.clone()), newest }),
+    }
 }
 
 /// Where the bytes will go.
@@ -339,7 +378,7 @@ async fn recorded_rows(tx: &mut Tx, rows: &[Row]) -> Result<Vec<Recorded>, Ledge
 }
 
 impl Me {
-    pub(crate) fn owns(&self, payment: &crate::types::Payment) -> bool {
+    pub(crate) fn owns(&self, payment: &Payment) -> bool {
         payment.owner == *self.instance && payment.owner_epoch == self.epoch
     }
 }
@@ -359,6 +398,6 @@ pub(crate) async fn refused(
     })
 }
 
-pub(crate) fn changed(row: Option<Row>) -> Result<Option<crate::types::Payment>, LedgerError> {
+pub(crate) fn changed(row: Option<Row>) -> Result<Option<Payment>, LedgerError> {
     row.as_ref().map(codec::payment).transpose()
 }

@@ -348,6 +348,17 @@ async fn landed_after(tx: &mut Tx, network: &Network, payer: &str, at: u64) -> R
     .amount("amount")
 }
 
+/// What may still be burnt on this payment is reserved up to here, in wei or lamports.
+pub(super) async fn reserved(tx: &mut Tx, id: &PaymentId) -> Result<u64, LedgerError> {
+    let row = tx.one("SELECT native FROM reservations WHERE payment = $1", params![id.as_str()]).await?;
+    row.map_or(Ok(0), |row| row.unsigned("native"))
+}
+
+/// A cost as reservations count it.
+pub(crate) fn counted(native: u128) -> u64 {
+    u64::try_from(native).unwrap_or(NATIVE_MAX).min(NATIVE_MAX)
+}
+
 pub(crate) fn native(value: u64) -> i64 {
     i64::try_from(value.min(NATIVE_MAX)).unwrap_or(i64::MAX)
 }

@@ -12,8 +12,9 @@ impl Ledger {
     /// Nothing of this unfinished payment is signed, or nobody who was sent its bytes passed
     /// them on, so unless they are sent again they cost nothing: their cost is reserved no
     /// more, the payer's money is. Before they are sent, or signed, it is reserved anew
-    /// ([`Ledger::reserve`]). Whether anything was. Bytes that take a wallet's nonce never give
-    /// it back: whatever a node said, that nonce is used up some time.
+    /// ([`Ledger::reserve`]). Whether anything was. Bytes that take a wallet's nonce give it back
+    /// only once what they burnt is in the books: whatever a node said, that nonce is used up
+    /// some time.
     pub async fn return_cost(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
         let (me, id) = (self.me(), payment.clone());
         self.write(now_ms, move |tx| {
@@ -29,7 +30,8 @@ impl Ledger {
                     .execute(
                         "UPDATE reservations SET usdc = 0, native = 0 WHERE payment = $1 AND native > 0 \
                          AND NOT EXISTS (SELECT 1 FROM attempt_payments l JOIN attempts a ON a.id = l.attempt \
-                         WHERE l.payment = $1 AND a.nonce IS NOT NULL)",
+                         LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx \
+                         WHERE l.payment = $1 AND a.nonce IS NOT NULL AND c.tx IS NULL)",
                         params![id.as_str()],
                     )
                     .await?;

@@ -86,7 +86,8 @@ async fn sell(ledger: &Ledger, key: u64) {
     let ClaimOutcome::Won(claimed) = outcome else { panic!("not claimed") };
     let id = claimed.into_payment().id;
     assert!(ledger.payment_by_key(&new.key).await.unwrap().is_some());
-    ledger.record(NewAttempt::numbered(&id, WALLET, signer(format!("tx{key}"))), NOW).await.unwrap();
+    let signed = NewAttempt::numbered(&id, WALLET, signer(format!("tx{key}"))).costing(10);
+    ledger.record(signed, NOW).await.unwrap();
     let attempts = ledger.recorded_attempts(&id).await.unwrap();
     ledger.journal_send(attempts[0].attempt(), &SendOutcome::Accepted, NOW).await.unwrap();
     ledger.note_pending_answer(&id, NOW).await.unwrap();
@@ -128,7 +129,8 @@ async fn fail(ledger: &Ledger, key: u64) {
         ledger.record(NewAttempt::numbered(&lost, WALLET, signer(format!("tx{key}"))), NOW).await.unwrap();
     let bumped = Slot::Same { attempt: recorded.attempt() };
     let again = signer(format!("bump{key}"));
-    ledger.record(NewAttempt::again(std::slice::from_ref(&lost), bumped.clone(), again), NOW).await.unwrap();
+    let known = [(lost.clone(), recorded.attempt())];
+    ledger.record(NewAttempt::again(&known, bumped.clone(), again), NOW).await.unwrap();
     let filler =
         ledger.record(NewAttempt::again(&[], bumped, signer(format!("noop{key}"))), NOW).await.unwrap();
     let unknown = SendOutcome::Unknown { reason: "no answer".to_owned() };

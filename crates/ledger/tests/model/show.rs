@@ -49,7 +49,7 @@ pub(crate) fn show_outcome(outcome: ClaimOutcome) -> String {
     }
 }
 
-fn place(attempts: &Attempts, id: AttemptId) -> usize {
+pub(crate) fn place(attempts: &Attempts, id: AttemptId) -> usize {
     attempts.lock().unwrap().iter().position(|known| *known == id).unwrap()
 }
 

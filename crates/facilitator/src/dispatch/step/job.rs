@@ -1,5 +1,6 @@
 //! One payment in its wallet's lane: reserved, signed, recorded, sent, sent again.
 
+mod found;
 mod send;
 
 use std::collections::BTreeSet;
@@ -30,7 +31,8 @@ enum Phase {
     Reading {
         why: Option<SignRefused>,
     },
-    /// What it holds is freed; who asked hears why afterwards.
+    /// What it holds is freed, unless more of it is signed than is known here; who asked hears why
+    /// afterwards.
     GivingBack {
         then: Option<SignRefused>,
     },
@@ -105,7 +107,7 @@ impl Job {
     }
 
     /// The bytes cost nothing that is not reserved: it is, or nothing more can be burnt.
-    /// Bytes that take a nonce never give it back: a node may keep them.
+    /// Bytes that take a nonce give it back only once they failed: a node may keep them.
     fn is_covered(&self, takes_nonce: bool) -> bool {
         self.may_send || (takes_nonce && self.holds_cost) || !self.failed.is_empty()
     }
@@ -162,16 +164,6 @@ impl State {
         let idle = self.jobs.get(payment).is_some_and(|job| job.phase == Phase::Idle);
         if idle {
             self.leave(payment);
-        }
-    }
-
-    /// Nothing of it is signed, and nothing will be for now: it can cost nothing, and its
-    /// deadline may be far. What it would cost is reserved again before it is signed.
-    pub(super) fn unwell(&mut self, payment: &PaymentId) {
-        let Some(job) = self.jobs.get_mut(payment) else { return };
-        if job.phase == Phase::Idle && job.holds_cost && job.attempts.is_empty() {
-            job.phase = Phase::GivingBack { then: None };
-            self.effects.push(Effect::GiveBack { payment: payment.clone() });
         }
     }
 
@@ -252,8 +244,10 @@ impl State {
             Ok((charged, bound)) => {
                 job.phase = match is_send {
                     true => Phase::ReservingSend { bound },
+                    // Whatever is heard of it, something may be reserved from now on.
                     false => Phase::Reserving { charged, bound },
                 };
+                job.holds_cost |= !is_send;
                 let (payment, seen) = (payment.clone(), job.seen);
                 self.effects.push(Effect::Reserve { payment, bound, seen });
             }
@@ -308,9 +302,9 @@ impl State {
             true => Slot::Fresh { wallet: self.wallet.address.clone() },
             false => Slot::Unnumbered,
         };
-        let (payments, is_first) = (vec![payment.clone()], job.attempts.is_empty());
+        let (payments, newest) = (vec![payment.clone()], job.attempts.last().map(|newest| newest.id));
         let allowed = CostAllowed { charged_native: charged, reserved_native: job.reserved };
-        self.effects.push(Effect::Record { payments, slot, is_first, allowed });
+        self.effects.push(Effect::Record { payments, slot, newest, allowed });
     }
 
     /// A rule of ours does not hold for this payment, which is a defect: nothing is signed or
@@ -337,10 +331,12 @@ impl State {
         if let Some(job) = self.jobs.get_mut(payment) {
             (job.phase, job.sends, job.is_taken) = (Phase::Idle, 0, false);
         }
-        self.reply(payment, Reply::Recorded);
         match self.jobs.get(payment).is_some_and(|job| job.is_over) {
             true => self.forget(payment),
-            false => self.leave(payment),
+            false => {
+                self.tell(payment);
+                self.leave(payment);
+            }
         }
     }
 
@@ -356,6 +352,14 @@ impl State {
         self.effects.push(Effect::Read { payment: payment.clone() });
     }
 
+    /// What this lane knew of its reservation is not true any more: it is made again before the
+    /// next signature, after its driver has looked at the chain again.
+    pub(super) fn not_reserved(&mut self, payment: &PaymentId, reason: String) {
+        let Some(job) = self.jobs.get_mut(payment).filter(|job| job.phase == Phase::Signing) else { return };
+        (job.reserved, job.may_send) = (0, false);
+        self.answer(payment, SignRefused::later(reason));
+    }
+
     /// Trying again would go on for ever, and whoever owns it now sends what is recorded.
     pub(super) fn lost(&mut self, payment: &PaymentId, reason: String) {
         match self.jobs.get(payment).map(|job| &job.phase) {
@@ -369,37 +373,14 @@ impl State {
         self.forget(payment);
     }
 
-    /// While it is not known what is durable, nothing is signed.
-    pub(super) fn read(&mut self, payment: &PaymentId, attempts: Option<Vec<Attempt>>) {
-        let Some(job) = self.jobs.get_mut(payment) else { return };
-        let Phase::Reading { why } = job.phase.clone() else { return };
-        job.is_unsure = attempts.is_none();
-        match attempts.filter(|attempts| attempts.len() > job.attempts.len()) {
-            Some(attempts) => {
-                job.attempts = attempts;
-                self.signed(payment);
-            }
-            None if job.is_unsure => {
-                let unread = || SignRefused::later("the ledger cannot be read");
-                self.answer(payment, why.unwrap_or_else(unread));
-            }
-            None => match why {
-                Some(refusal) => self.answer(payment, refusal),
-                None => {
-                    job.phase = Phase::Pricing;
-                    self.effects.push(Effect::Price { payment: payment.clone() });
-                }
-            },
-        }
-    }
-
     fn give_back(&mut self, payment: &PaymentId, refusal: SignRefused) {
         let Some(job) = self.jobs.get_mut(payment) else { return };
-        if !job.holds_cost || !job.attempts.is_empty() {
+        if !job.holds_cost || job.is_alive() {
             return self.answer(payment, refusal);
         }
         job.phase = Phase::GivingBack { then: Some(refusal) };
-        self.effects.push(Effect::GiveBack { payment: payment.clone() });
+        let known = job.attempts.len();
+        self.effects.push(Effect::GiveBack { payment: payment.clone(), known });
     }
 
     /// Nothing was written; its place is free for the next one.
@@ -419,7 +400,11 @@ impl State {
         let Some(job) = self.jobs.get_mut(payment) else { return };
         match returned {
             Returned::Kept => {}
-            Returned::Freed => (job.reserved, job.holds_cost, job.may_send) = (0, false, false),
+            // What was read before it shows no more than is known, and a commit that comes later is
+            // refused for want of a reservation.
+            Returned::Freed => {
+                (job.reserved, job.holds_cost, job.may_send, job.is_unsure) = (0, false, false, false);
+            }
             // It may be freed all the same.
             Returned::Unsure => (job.reserved, job.may_send) = (0, false),
         }

@@ -180,13 +180,19 @@ pub(crate) enum Event {
         payment: PaymentId,
         reason: String,
     },
+    /// What it may cost is not reserved any more: whoever had the payment meanwhile gave it back.
+    /// Nothing was recorded.
+    NotReserved {
+        payment: PaymentId,
+        reason: String,
+    },
     /// The payment is somebody else's now, or may be while the lease is lost, or has its verdict:
     /// nothing was reserved or recorded.
     Lost {
         payment: PaymentId,
         reason: String,
     },
-    /// What is durable of a payment; `None`: it cannot be read.
+    /// What is durable of a payment, also where it was to be given back; `None`: it cannot be read.
     Read {
         payment: PaymentId,
         attempts: Option<Vec<Attempt>>,
@@ -201,13 +207,17 @@ pub(crate) enum Event {
         outcome: SendOutcome,
         withheld: bool,
     },
+    /// The process lost its lease and joined again: what its payments' reservations have become in
+    /// other hands is not known, nor what was sent there.
+    Rejoined,
     /// What was done for the payment ended in a panic.
     Broke {
         payment: PaymentId,
     },
-    /// Newest bytes last; by nonce.
+    /// Newest bytes last; by nonce. With the attempts that have them.
     SlotsRead {
         open: Vec<OpenSlot>,
+        attempts: Vec<Attempt>,
     },
     /// Nonces that the chain has used.
     Used(u64),
@@ -259,11 +269,12 @@ pub(crate) enum Effect {
         seen: Seen,
     },
     /// Sign for these payments and make slot, bytes and hash durable in one commit (I2).
-    /// One payment each, until several share a slot.
+    /// One payment each, until several share a slot. The ledger refuses a further attempt beside
+    /// one that is not `newest`, and any beyond what is reserved.
     Record {
         payments: Vec<PaymentId>,
         slot: Slot,
-        is_first: bool,
+        newest: Option<AttemptId>,
         allowed: CostAllowed,
     },
     /// A commit may have worked although its answer was lost: read before anything else,
@@ -271,9 +282,11 @@ pub(crate) enum Effect {
     Read {
         payment: PaymentId,
     },
-    /// Free what is reserved if nothing is signed.
+    /// Free what is reserved if nothing is signed beyond so many attempts; else report
+    /// [`Event::Read`].
     GiveBack {
         payment: PaymentId,
+        known: usize,
     },
     /// Free what is reserved: nobody has the bytes.
     Return {
@@ -287,6 +300,10 @@ pub(crate) enum Effect {
     Reply {
         payment: PaymentId,
         reply: Reply,
+    },
+    /// Its driver did not ask, and must know of all its attempts: one was found.
+    Tell {
+        payment: PaymentId,
     },
     /// No node takes the bytes.
     Alert {
@@ -318,7 +335,8 @@ pub(crate) enum Effect {
     Judge {
         attempts: Vec<AttemptId>,
     },
-    /// Broadcast durable bytes of payments that are over, so that their nonce is used.
+    /// Broadcast durable bytes of payments that are over, or that hold up all others, so that their
+    /// nonce is used.
     Fill {
         attempt: AttemptId,
     },
@@ -423,10 +441,12 @@ pub(crate) fn step(state: &mut State, event: Event, now_ms: u64) -> Vec<Effect> 
         Event::Recorded { attempt } => state.recorded(&attempt),
         Event::NotSigned { payment, refusal } => state.not_signed(&payment, refusal),
         Event::NotRecorded { payment, reason } => state.not_recorded(&payment, reason),
+        Event::NotReserved { payment, reason } => state.not_reserved(&payment, reason),
         Event::Lost { payment, reason } => state.lost(&payment, reason),
         Event::Read { payment, attempts } => state.read(&payment, attempts),
         Event::Returned { payment, returned } => state.returned(&payment, returned),
         Event::Sent { payment, outcome, withheld } => state.sent(&payment, outcome, withheld),
+        Event::Rejoined => state.rejoined(),
         Event::Broke { payment } => state.broke(&payment),
         Event::Tick if state.stopping => {}
         Event::Tick => {
@@ -440,6 +460,11 @@ pub(crate) fn step(state: &mut State, event: Event, now_ms: u64) -> Vec<Effect> 
         Event::Stop => state.stop(),
         // A look that is under way goes no further.
         _ if state.stopping => {}
+        Event::SlotsRead { open, attempts } => {
+            state.found(&attempts);
+            let read = Event::SlotsRead { open, attempts };
+            state.slots.step(read, state.now_ms, &mut state.effects);
+        }
         about_slots => state.slots.step(about_slots, state.now_ms, &mut state.effects),
     }
     state.fill_places();

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use quittance_ledger::AttemptId;
 
-use super::{Effect, Event, FILLS_MAX, OpenSlot, Wallet};
+use super::{Effect, Event, FILLS_MAX, OpenSlot, REBROADCAST_MS_MAX, Wallet};
 
 /// Pause between two looks at a wallet's open slots.
 pub(super) const LOOK_MS: u64 = 2_000;
@@ -27,6 +27,11 @@ pub(super) const REORG_MS_MAX: u64 = 3_600_000;
 /// A transaction that is next and does not move for so long is looked at: blocks come
 /// every two seconds at most.
 const HEAD_AGE_MS_MAX: u64 = 4_000;
+
+/// One that has not moved for so long is broadcast from here as well, and after as long again: its
+/// payment may have nobody who sends it, whoever is to (a stored form that this release cannot
+/// read, a process that hangs), and all others wait behind it.
+const HEAD_SEND_MS: u64 = REBROADCAST_MS_MAX;
 
 /// How far a look has come.
 #[derive(Debug)]
@@ -62,6 +67,8 @@ pub(super) struct Slots {
     idle_looks: u32,
     /// The nonce that is next in the chain's eyes, and since when nothing moved it.
     head: Option<(u64, u64)>,
+    /// When its bytes went out from here last.
+    head_sent_ms: u64,
     look: Look,
     next_look_ms: u64,
     /// Bytes that are on their way.
@@ -77,6 +84,7 @@ impl Slots {
             active_ms: 0,
             idle_looks: 0,
             head: None,
+            head_sent_ms: 0,
             look: Look::Resting,
             next_look_ms: 0,
             filling: BTreeSet::new(),
@@ -111,7 +119,7 @@ impl Slots {
                 self.filling.remove(&attempt);
                 self.look = look;
             }
-            (Event::SlotsRead { open }, Look::Reading) => {
+            (Event::SlotsRead { open, .. }, Look::Reading) => {
                 if self.is_due(!open.is_empty(), now_ms) {
                     self.look = Look::Asking(open);
                     effects.push(Effect::AskUsed);
@@ -119,7 +127,7 @@ impl Slots {
                     self.rest(now_ms);
                 }
             }
-            (Event::SlotsRead { open }, Look::Rereading { used }) => {
+            (Event::SlotsRead { open, .. }, Look::Rereading { used }) => {
                 self.look_at_head(open, used, now_ms, effects);
             }
             (Event::Used(used), Look::Beginning) => {
@@ -185,15 +193,15 @@ impl Slots {
     /// for and does not move: whatever is sold meanwhile would wait behind it. Only the
     /// wallet that signs counts; another one's lane holds up nothing new.
     fn look_at_head(&mut self, open: Vec<OpenSlot>, used: u64, now_ms: u64, effects: &mut Vec<Effect>) {
-        if !self.signs {
-            return self.judge(&open, used, now_ms, effects);
-        }
         let first = open.first().map(|slot| slot.nonce);
         self.head = match (first, self.head) {
             (Some(first), Some((known, since))) if first == known => Some((known, since)),
             (Some(first), _) => Some((first, now_ms)),
             (None, _) => None,
         };
+        if !self.signs {
+            return self.judge(&open, used, now_ms, effects);
+        }
         let old = self.head.filter(|(_, since)| now_ms.saturating_sub(*since) >= HEAD_AGE_MS_MAX);
         // The newest bytes of a nonce are the last of it.
         let head = old.and_then(|(nonce, _)| open.iter().rfind(|slot| slot.nonce == nonce));
@@ -209,8 +217,22 @@ impl Slots {
         }
     }
 
+    /// Durable bytes may go out at any time, whoever else sends them.
+    fn send_head(&mut self, open: &[OpenSlot], now_ms: u64, effects: &mut Vec<Effect>) {
+        let Some((nonce, since)) = self.head else { return };
+        if now_ms.saturating_sub(self.head_sent_ms.max(since)) < HEAD_SEND_MS {
+            return;
+        }
+        let Some(newest) = open.iter().rfind(|slot| slot.nonce == nonce) else { return };
+        if self.filling.insert(newest.attempt) {
+            self.head_sent_ms = now_ms;
+            effects.push(Effect::Fill { attempt: newest.attempt });
+        }
+    }
+
     /// The newest bytes of every open slot, if they are not just on their way.
     fn judge(&mut self, open: &[OpenSlot], used: u64, now_ms: u64, effects: &mut Vec<Effect>) {
+        self.send_head(open, now_ms, effects);
         let is_newest = |at: usize, slot: &OpenSlot| {
             open.get(at.saturating_add(1)).is_none_or(|next| next.nonce != slot.nonce)
         };

@@ -1,4 +1,5 @@
 mod any_order;
+mod found;
 mod holds;
 mod slots;
 
@@ -45,7 +46,7 @@ fn wanted(state: &mut State, number: u32) -> PaymentId {
 fn signing(state: &mut State, number: u32) -> PaymentId {
     let payment = wanted(state, number);
     let effects = step(state, Event::Fees { payment: payment.clone(), fees: fees(10) }, 0);
-    assert!(matches!(effects[..], [Effect::Record { is_first: true, .. }]), "{effects:?}");
+    assert!(matches!(effects[..], [Effect::Record { newest: None, .. }]), "{effects:?}");
     payment
 }
 
@@ -106,7 +107,7 @@ fn a_refused_signature_blocks_nobody() {
     let (one, two) = (signing(&mut state, 1), signing(&mut state, 2));
     let refusal = SignRefused::later("the base fee is above the cap");
     let effects = step(&mut state, Event::NotSigned { payment: one.clone(), refusal: refusal.clone() }, 0);
-    assert_eq!(effects, [Effect::GiveBack { payment: one.clone() }]);
+    assert_eq!(effects, [Effect::GiveBack { payment: one.clone(), known: 0 }]);
     assert!(recorded(&mut state, &two, 7).contains(&Effect::Send { payment: two, attempt: id(7) }));
     let effects = step(&mut state, Event::Returned { payment: one.clone(), returned: Returned::Freed }, 0);
     assert_eq!(waiting(&effects), Some(&refusal));
@@ -136,7 +137,7 @@ fn what_a_signature_may_cost_is_reserved_first() {
     step(&mut state, Event::Fees { payment: two.clone(), fees: fees(25) }, 0);
     let effects =
         step(&mut state, Event::Reserved { payment: two.clone(), result: Err("no room".into()) }, 0);
-    assert_eq!(effects, [Effect::GiveBack { payment: two }]);
+    assert_eq!(effects, [Effect::GiveBack { payment: two, known: 0 }]);
 }
 
 #[test]
@@ -151,7 +152,7 @@ fn nothing_is_signed_before_the_counter_is_known_or_without_a_rate() {
     let two = wanted(&mut state, 2);
     let effects =
         step(&mut state, Event::Fees { payment: two.clone(), fees: Fees { charged: None, ..fees(10) } }, 0);
-    assert_eq!(effects, [Effect::GiveBack { payment: two }]);
+    assert_eq!(effects, [Effect::GiveBack { payment: two, known: 0 }]);
 }
 
 /// I10: a second attempt only beside one that was included and failed.
@@ -176,7 +177,8 @@ fn one_attempt_is_alive_at_a_time() {
         "what was burnt is not reserved any more"
     );
     let effects = step(&mut state, Event::Reserved { payment: one.clone(), result: Ok(()) }, 0);
-    assert!(matches!(effects[..], [Effect::Record { is_first: false, .. }]), "{effects:?}");
+    let [Effect::Record { newest, .. }] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(*newest, Some(id(7)), "the ledger refuses it beside another one");
     let effects = recorded(&mut state, &one, 8);
     assert!(effects.contains(&Effect::Send { payment: one, attempt: id(8) }), "{effects:?}");
 }

@@ -99,11 +99,15 @@ impl Driver {
         let mut driver = Self::claimed(context, of, payment, verified, 0, entry);
         driver.found = Some(driver.load_attempts().await?);
         driver.first = Event::Found;
-        if driver.payment.state == PaymentState::Recorded {
-            let attempts = u32::try_from(driver.transactions.len()).unwrap_or(u32::MAX);
-            driver.state = State::recorded(attempts);
+        // A commit may have come after the payment was read: what is signed is sent.
+        if driver.payment.state == PaymentState::Recorded || driver.newest.is_some() {
+            driver.state = State::recorded(driver.attempts());
         }
         Ok(driver)
+    }
+
+    fn attempts(&self) -> u32 {
+        u32::try_from(self.transactions.len()).unwrap_or(u32::MAX)
     }
 
     /// Runs until there is a verdict, or the process stops.
@@ -115,7 +119,7 @@ impl Driver {
         let mut events = VecDeque::from([self.first.clone()]);
         while !self.state.is_done() && !self.ended {
             let event = match events.pop_front() {
-                Some(event) => event,
+                Some(event) => Some(event),
                 None => tokio::select! {
                     biased;
                     () = self.context.stop.cancelled() => break,
@@ -123,12 +127,12 @@ impl Driver {
                         if matches!(event, Event::Due) {
                             self.wake_at = None;
                         }
-                        event
+                        Some(event)
                     }
-                    // Nobody sends for it any more; the sweep finds it.
-                    () = ticket.broken() => break,
+                    heard = ticket.heard() => self.hear(heard).await,
                 },
             };
+            let Some(event) = event else { continue };
             // The ledger may be away for longer than anybody waits for a process to
             // end; the verdict is found again at the next start.
             if matches!(event, Event::CommitFailed) && self.context.stop.is_cancelled() {
@@ -148,7 +152,10 @@ impl Driver {
 
     async fn perform(&mut self, effect: Effect, ticket: &mut Ticket) -> Option<Event> {
         match effect {
-            Effect::Dispatch => self.dispatch(ticket).await,
+            Effect::Dispatch => {
+                let heard = ticket.want(self.seen).await;
+                self.hear(heard).await
+            }
             Effect::Resume => {
                 ticket.resume().await;
                 None
@@ -184,13 +191,14 @@ impl Driver {
         }
     }
 
-    /// `None`: the process stops, or the lane broke; whoever drives the payment next asks again.
-    async fn dispatch(&mut self, ticket: &mut Ticket) -> Option<Event> {
-        match ticket.want(self.seen).await {
+    /// What the lane says, asked or not. After `None` the driver has ended: the process stops, the
+    /// lane broke, or the payment is another's; the sweep finds whose it is.
+    async fn hear(&mut self, heard: Option<Heard>) -> Option<Event> {
+        match heard {
             Some(Heard::Recorded(attempts)) => {
                 self.keep(&attempts);
                 self.watch().await;
-                Some(Event::Recorded)
+                Some(Event::Recorded { attempts: self.attempts() })
             }
             Some(Heard::Waiting { retry, reason }) => Some(Event::Waiting { retry, reason }),
             Some(Heard::Refused) => {

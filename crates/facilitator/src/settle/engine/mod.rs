@@ -25,6 +25,10 @@ pub const WAIT_IN_VAIN_MS: u64 = 16_000;
 /// Pause before the chain is asked again about a claim it did not like.
 pub const RECHECK_MS: u64 = 2_000;
 
+/// Longest pause before a payment whose attempt failed is asked for again: each pause is twice
+/// the one before.
+pub const AGAIN_MS_MAX: u64 = 16_000;
+
 /// Where a payment stands, as far as settlement is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
@@ -35,6 +39,8 @@ pub struct State {
     /// Our transactions that were included and failed, each counted once
     /// however often a poller reports it.
     pub reverted: Vec<String>,
+    /// How often a further attempt was looked for in vain.
+    pub looks: u32,
     /// A verdict whose commit is under way; nothing else may be decided meanwhile.
     pub committing: Option<Verdict>,
 }
@@ -76,7 +82,10 @@ pub enum Event {
     /// The payment was found unfinished: at boot, or left behind by another process.
     Found,
     /// Signed bytes are durable, and are sent.
-    Recorded,
+    Recorded {
+        /// How many attempts there are.
+        attempts: u32,
+    },
     /// Nothing was signed: fees are above the cap (I8) or what was charged (I10), there is
     /// no room for what it may cost (P3), a wallet has no funds.
     Waiting {
@@ -144,12 +153,29 @@ pub enum Alert {
 impl State {
     /// A payment that was just claimed.
     pub fn claimed() -> Self {
-        Self { phase: Phase::Claimed, attempts: 0, reverted: Vec::new(), committing: None }
+        Self { phase: Phase::Claimed, attempts: 0, reverted: Vec::new(), looks: 0, committing: None }
     }
 
     /// A payment found in the ledger with `attempts` recorded attempts.
     pub fn recorded(attempts: u32) -> Self {
         Self { phase: Phase::Recorded, attempts, ..Self::claimed() }
+    }
+
+    /// Whether its transactions failed and another one may be signed (I10).
+    fn wants_another(&self) -> bool {
+        let failed = u32::try_from(self.reverted.len()).unwrap_or(u32::MAX);
+        self.phase == Phase::Recorded && failed >= self.attempts && self.attempts < ATTEMPTS_MAX
+    }
+
+    /// When a further attempt is looked for again. Never not at all: a commit whose answer was
+    /// lost may have worked, and a refusal may pass.
+    fn look_again(&mut self, first_ms: u64) -> Vec<Effect> {
+        if !self.wants_another() {
+            return Vec::new();
+        }
+        let pause = first_ms.saturating_mul(1_u64.checked_shl(self.looks).unwrap_or(u64::MAX));
+        self.looks = self.looks.saturating_add(1);
+        vec![Effect::Wake(pause.min(AGAIN_MS_MAX))]
     }
 
     /// Whether nothing more can happen.
@@ -216,34 +242,39 @@ pub fn step(state: &mut State, event: Event) -> Vec<Effect> {
         // by now, and signing it then would only burn gas (I10).
         (Phase::Claimed, Event::Found) => vec![Effect::Watch, Effect::Recheck],
         (Phase::Recorded, Event::Started | Event::Found) => vec![Effect::Watch, Effect::Resume],
-        (_, Event::Recorded) => recorded(state),
+        (_, Event::Recorded { attempts }) => recorded(state, attempts),
         (_, Event::Waiting { retry, reason }) => waiting(state, retry, reason),
-        (Phase::Recorded, Event::Due) => Vec::new(),
         (Phase::Claimed, Event::Due) => vec![Effect::Recheck],
+        (Phase::Recorded, Event::Due) => match state.wants_another() {
+            true => vec![Effect::Recheck],
+            false => Vec::new(),
+        },
         (Phase::Claimed, Event::Rechecked { still_good: true }) => vec![Effect::Dispatch],
         // Or no node answered. Evidence ends it (I5); until then it is asked again.
         (Phase::Claimed, Event::Rechecked { still_good: false }) => vec![Effect::Wake(RECHECK_MS)],
         (Phase::Recorded, Event::Rechecked { still_good: true }) => vec![Effect::Dispatch],
-        // It can no longer land now; only its deadline ends it (I5).
-        (Phase::Recorded, Event::Rechecked { still_good: false }) => Vec::new(),
+        // It can no longer land now, or no node answered; only its deadline ends it (I5).
+        (Phase::Recorded, Event::Rechecked { still_good: false }) => state.look_again(RECHECK_MS),
     }
 }
 
-fn recorded(state: &mut State) -> Vec<Effect> {
+/// Also of what is known already, and of what was found: it says how many there are.
+fn recorded(state: &mut State, attempts: u32) -> Vec<Effect> {
     state.phase = Phase::Recorded;
-    state.attempts = state.attempts.saturating_add(1);
+    (state.attempts, state.looks) = (state.attempts.max(attempts), 0);
     vec![Effect::Announce]
 }
 
 fn waiting(state: &mut State, retry: bool, reason: String) -> Vec<Effect> {
-    if state.phase == Phase::Recorded {
-        // An earlier attempt may still land: never a verdict from here.
-        return vec![Effect::Alert(Alert::Waiting(reason))];
-    }
+    let pause = if retry { WAIT_MS } else { WAIT_IN_VAIN_MS };
+    let alert = Effect::Alert(Alert::Waiting(reason));
     // Not a refusal, even when waiting cannot help: a third party may submit the
     // authorization until its deadline, and then it is paid (I5). Evidence ends it.
-    let pause = if retry { WAIT_MS } else { WAIT_IN_VAIN_MS };
-    vec![Effect::Alert(Alert::Waiting(reason)), Effect::Wake(pause)]
+    let again = match state.phase {
+        Phase::Recorded => state.look_again(pause),
+        _ => vec![Effect::Wake(pause)],
+    };
+    std::iter::once(alert).chain(again).collect()
 }
 
 fn seen(state: &mut State, evidence: Evidence) -> Vec<Effect> {
@@ -266,7 +297,7 @@ fn seen(state: &mut State, evidence: Evidence) -> Vec<Effect> {
             }
             state.reverted.push(landing.transaction.clone());
             let mut effects = vec![Effect::BookCost { landing, earned: false }];
-            if state.attempts < ATTEMPTS_MAX {
+            if state.wants_another() {
                 effects.push(Effect::Recheck);
             }
             effects

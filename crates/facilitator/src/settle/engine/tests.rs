@@ -19,7 +19,7 @@ fn expired() -> Evidence {
 fn the_straight_way() {
     let mut state = State::claimed();
     assert_eq!(step(&mut state, Event::Started), [Effect::Watch, Effect::Dispatch]);
-    assert_eq!(step(&mut state, Event::Recorded), [Effect::Announce]);
+    assert_eq!(step(&mut state, Event::Recorded { attempts: 1 }), [Effect::Announce]);
     let effects = step(&mut state, Event::Seen(Evidence::Settled(landing(true))));
     assert_eq!(effects[0], Effect::Commit(Verdict::Settled(landing(true))));
     assert_eq!(effects[1], Effect::BookCost { landing: landing(true), earned: true });
@@ -57,7 +57,7 @@ fn a_revert_costs_but_does_not_end_the_payment() {
     let effects = step(&mut state, Event::Seen(Evidence::Reverted(landing(true))));
     assert_eq!(effects, [Effect::BookCost { landing: landing(true), earned: false }, Effect::Recheck]);
     assert_eq!(step(&mut state, Event::Rechecked { still_good: true }), [Effect::Dispatch]);
-    assert_eq!(step(&mut state, Event::Recorded), [Effect::Announce]);
+    assert_eq!(step(&mut state, Event::Recorded { attempts: 2 }), [Effect::Announce]);
     // The poller sees the same failure at every look; it costs once.
     assert_eq!(step(&mut state, Event::Seen(Evidence::Reverted(landing(true)))), []);
     // I10: attempts that earn nothing are bounded.
@@ -191,4 +191,57 @@ fn a_claim_found_again_is_checked_before_it_is_signed() {
     let mut state = State::claimed();
     step(&mut state, Event::Found);
     assert!(matches!(step(&mut state, Event::Seen(expired()))[0], Effect::Commit(Verdict::Expired(_))));
+}
+
+/// I2: a further attempt was asked for once: where it was refused, or its commit's answer was lost
+/// and could not be read, the payment waited for its deadline, and others behind its nonce.
+#[test]
+fn a_further_attempt_is_asked_for_until_there_is_one() {
+    let reverted = || Event::Seen(Evidence::Reverted(landing(true)));
+    let mut state = State::recorded(1);
+    assert!(step(&mut state, reverted()).contains(&Effect::Recheck));
+    let mut pauses = Vec::new();
+    let mut paused = |effects: &[Effect]| match effects.last() {
+        Some(Effect::Wake(ms)) => pauses.push(*ms),
+        _ => panic!("{effects:?}"),
+    };
+    for _ in 0..4 {
+        paused(&step(&mut state, Event::Rechecked { still_good: false }));
+        assert_eq!(step(&mut state, Event::Due), [Effect::Recheck]);
+        assert_eq!(step(&mut state, Event::Rechecked { still_good: true }), [Effect::Dispatch]);
+        let effects = step(&mut state, Event::Waiting { retry: true, reason: "fees".into() });
+        assert!(matches!(effects[0], Effect::Alert(Alert::Waiting(_))), "{effects:?}");
+        paused(&effects);
+        assert_eq!(step(&mut state, Event::Due), [Effect::Recheck]);
+    }
+    assert!(pauses.iter().all(|ms| (WAIT_MS..=AGAIN_MS_MAX).contains(ms)), "{pauses:?}");
+    assert_eq!(pauses.last(), Some(&AGAIN_MS_MAX), "it slows down to a bound: {pauses:?}");
+    // Found or signed: nothing more is asked for, and it is said once or twice alike.
+    for _ in 0..2 {
+        assert_eq!(step(&mut state, Event::Recorded { attempts: 2 }), [Effect::Announce]);
+    }
+    assert_eq!(state.attempts, 2);
+    assert_eq!(step(&mut state, Event::Due), []);
+    assert_eq!(step(&mut state, Event::Rechecked { still_good: false }), []);
+}
+
+/// While its bytes may land nothing is asked for beside them (I10).
+#[test]
+fn no_further_attempt_is_asked_for_beside_one_that_may_land() {
+    let mut state = State::recorded(1);
+    assert_eq!(step(&mut state, Event::Due), []);
+    assert_eq!(step(&mut state, Event::Rechecked { still_good: false }), []);
+    let effects = step(&mut state, Event::Waiting { retry: true, reason: "fees".into() });
+    assert!(matches!(effects[..], [Effect::Alert(_)]), "{effects:?}");
+}
+
+/// What is found of a claim that was thought unsigned makes it a recorded one.
+#[test]
+fn what_is_found_of_a_claim_is_known() {
+    let mut state = State::claimed();
+    step(&mut state, Event::Started);
+    step(&mut state, Event::Waiting { retry: true, reason: "no answer".into() });
+    assert_eq!(step(&mut state, Event::Recorded { attempts: 1 }), [Effect::Announce]);
+    assert_eq!((&state.phase, state.attempts), (&Phase::Recorded, 1));
+    assert_eq!(step(&mut state, Event::Due), []);
 }

@@ -13,8 +13,11 @@ struct World {
     failed: BTreeSet<String>,
     asked: BTreeMap<PaymentId, u32>,
     heard: BTreeMap<PaymentId, u32>,
-    /// What the ledger holds, as far as the lane was told.
+    /// What the ledger holds.
     held: BTreeMap<PaymentId, u128>,
+    /// Commits whose answers were lost, and that come when they like.
+    late: Vec<(PaymentId, Option<AttemptId>, u128)>,
+    sent: BTreeSet<AttemptId>,
     attempts: i64,
     now: u64,
     takes_nonce: bool,
@@ -33,6 +36,11 @@ impl World {
             self.check(&effect);
             match &effect {
                 Effect::Reply { payment, .. } => *self.heard.entry(payment.clone()).or_default() += 1,
+                Effect::Tell { payment } => assert!(self.durable.contains_key(payment)),
+                Effect::Send { attempt, .. } => {
+                    self.sent.insert(*attempt);
+                    self.waiting.push_back(effect);
+                }
                 _ => self.waiting.push_back(effect),
             }
         }
@@ -50,15 +58,9 @@ impl World {
                 let spent = durable.iter().any(|one| self.failed.contains(&one.transaction));
                 assert!(spent || self.held[payment] > 0, "P3: bytes whose cost is not reserved");
             }
-            Effect::Record { payments, is_first, allowed, .. } => {
-                let durable = self.durable.get(&payments[0]).map_or(&[][..], Vec::as_slice);
-                let spent = durable.iter().all(|one| self.failed.contains(&one.transaction));
-                assert!(*is_first || spent, "two attempts alive");
-                assert!(*is_first || durable.len() < ATTEMPTS_MAX as usize);
-                assert!(
-                    self.held[&payments[0]] >= allowed.reserved_native,
-                    "P3: signed beyond what is reserved"
-                );
+            Effect::Record { payments, allowed, .. } => {
+                let held = self.held[&payments[0]];
+                assert!(held >= allowed.reserved_native, "P3: signed beyond what is reserved");
             }
             Effect::Broken { rule, .. } => panic!("{rule}"),
             _ => {}
@@ -79,28 +81,33 @@ impl World {
                 Event::Fees { payment, fees: Fees { ready, charged, bound } }
             }
             Effect::Reserve { payment, bound, .. } => {
-                let result = if luck < 4 { Err("no room".to_owned()) } else { Ok(()) };
-                if result.is_ok() {
-                    self.held.insert(payment.clone(), bound);
+                let result = if luck < 4 { Err("no room, or no answer".to_owned()) } else { Ok(()) };
+                if result.is_ok() || luck == 3 {
+                    let held = self.held.entry(payment.clone()).or_default();
+                    *held = bound.max(*held);
                 }
                 Event::Reserved { payment, result }
             }
-            Effect::Record { payments, is_first, .. } => {
-                return self.record(payments[0].clone(), is_first, luck);
+            Effect::Record { payments, newest, allowed, .. } => {
+                return self.record((payments[0].clone(), newest, allowed.reserved_native), luck);
             }
             Effect::Read { payment } => {
                 let attempts = self.durable.get(&payment).cloned().unwrap_or_default();
                 Event::Read { payment, attempts: (luck > 1).then_some(attempts) }
             }
-            Effect::GiveBack { payment } if self.durable.contains_key(&payment) => {
+            Effect::GiveBack { payment, .. } if luck == 9 && !kindly => {
                 Event::Returned { payment, returned: Returned::Kept }
             }
-            Effect::GiveBack { payment } | Effect::Return { payment } if luck < 3 => {
+            Effect::GiveBack { payment, known } if self.durable.get(&payment).map_or(0, Vec::len) > known => {
+                let attempts = self.durable.get(&payment).cloned();
+                Event::Read { payment, attempts }
+            }
+            Effect::GiveBack { payment, .. } | Effect::Return { payment } if luck < 3 => {
                 Event::Returned { payment, returned: Returned::Unsure }
             }
-            Effect::GiveBack { payment } | Effect::Return { payment } => {
-                // What takes a nonce never gives it back.
-                if !self.takes_nonce || !self.durable.contains_key(&payment) {
+            Effect::GiveBack { payment, .. } | Effect::Return { payment } => {
+                // What takes a nonce gives it back once it failed.
+                if !self.takes_nonce || self.alive(&payment).is_none() {
                     self.held.insert(payment.clone(), 0);
                 }
                 Event::Returned { payment, returned: Returned::Freed }
@@ -123,9 +130,10 @@ impl World {
             Effect::AskUsed => Event::Used(0),
             Effect::ReadSlots { .. } => {
                 let slot = |one: &Attempt| OpenSlot { attempt: one.id, nonce: one.id.get().unsigned_abs() };
-                let mut open: Vec<_> = self.durable.values().flatten().map(slot).collect();
+                let attempts: Vec<_> = self.durable.values().flatten().cloned().collect();
+                let mut open: Vec<_> = attempts.iter().map(slot).collect();
                 open.sort_by_key(|slot| slot.nonce);
-                Event::SlotsRead { open }
+                Event::SlotsRead { open, attempts }
             }
             Effect::LookAtHead { .. } => Event::HeadSeen { is_stuck: luck < 5 },
             Effect::Judge { attempts } => Event::Judged { over: attempts },
@@ -135,24 +143,65 @@ impl World {
         })
     }
 
-    /// The ledger knows of bytes that the lane was never told of, and takes a first attempt for
-    /// what was claimed and nothing else.
-    fn record(&mut self, payment: PaymentId, is_first: bool, luck: u64) {
-        let knows_better = is_first && self.durable.contains_key(&payment);
-        let is_stored = !knows_better && !matches!(luck, 0 | 1 | 3);
-        if is_stored {
-            self.attempts += 1;
-            let made = attempt(self.attempts, &payment);
-            self.durable.entry(payment.clone()).or_default().push(made.clone());
-            if luck != 2 {
-                return self.happens(Event::Recorded { attempt: made });
-            }
-        }
-        self.happens(match luck {
-            0 if !knows_better => Event::NotSigned { payment, refusal: SignRefused::later("fees") },
+    /// As the ledger does it: a first attempt for what was claimed and nothing else, a further one
+    /// beside none that its caller does not know or that may land, and nothing beyond what is
+    /// reserved (I10, P3). Bytes that the lane was never told of are durable all the same.
+    fn record(&mut self, new: (PaymentId, Option<AttemptId>, u128), luck: u64) {
+        let payment = new.0.clone();
+        let answer_lost = || Event::NotRecorded { payment: payment.clone(), reason: "reset".to_owned() };
+        let event = match luck {
+            0 => Event::NotSigned { payment, refusal: SignRefused::later("fees") },
             1 => Event::Broke { payment },
-            _ => Event::NotRecorded { payment, reason: "reset".to_owned() },
-        });
+            2 => {
+                let _ = self.store(&new);
+                answer_lost()
+            }
+            3 => {
+                let lost = answer_lost();
+                self.late.push(new);
+                lost
+            }
+            _ => match self.store(&new) {
+                Ok(attempt) => Event::Recorded { attempt },
+                Err(true) => Event::NotReserved { payment, reason: "not reserved".to_owned() },
+                Err(false) => answer_lost(),
+            },
+        };
+        self.happens(event);
+    }
+
+    /// `Err`: whether it is for want of a reservation.
+    fn store(
+        &mut self,
+        (payment, newest, cost): &(PaymentId, Option<AttemptId>, u128),
+    ) -> Result<Attempt, bool> {
+        let durable = self.durable.entry(payment.clone()).or_default();
+        let may_land = durable.iter().any(|one| !self.failed.contains(&one.transaction));
+        let allowed = durable.last().map(|one| one.id) == *newest && !may_land;
+        if durable.is_empty() {
+            self.durable.remove(payment);
+        }
+        if !allowed || self.held[payment] < *cost {
+            return Err(allowed);
+        }
+        self.attempts += 1;
+        let made = attempt(self.attempts, payment);
+        let durable = self.durable.entry(payment.clone()).or_default();
+        durable.push(made.clone());
+        assert!(durable.len() <= ATTEMPTS_MAX as usize, "one attempt more than a payment may cost");
+        Ok(made)
+    }
+
+    fn commits_late(&mut self) {
+        for new in std::mem::take(&mut self.late) {
+            let _ = self.store(&new);
+        }
+    }
+
+    fn settles(&mut self) {
+        while let Some(effect) = self.waiting.pop_front() {
+            self.answer(effect, true);
+        }
     }
 
     fn heard_all(&self) -> BTreeMap<PaymentId, u32> {
@@ -179,6 +228,9 @@ impl World {
             return;
         }
         let signed = self.durable.get(&payment).map_or(0, Vec::len);
+        if self.draw(5) == 0 {
+            return self.happens(Event::Unwell { payment });
+        }
         match self.alive(&payment) {
             Some(newest) if self.takes_nonce && self.draw(4) == 0 => {
                 self.failed.insert(newest.transaction.clone());
@@ -216,13 +268,16 @@ fn play(seed: u64) {
         asked: BTreeMap::new(),
         heard: BTreeMap::new(),
         held: BTreeMap::new(),
+        late: Vec::new(),
+        sent: BTreeSet::new(),
         attempts: 0,
         now: 0,
         takes_nonce,
     };
     for _ in 0..150 {
         world.now += world.draw(700);
-        match world.draw(4) {
+        match world.draw(5) {
+            4 => world.commits_late(),
             0 => {
                 let number = u32::try_from(world.draw(5)).unwrap();
                 world.drive(number);
@@ -237,11 +292,18 @@ fn play(seed: u64) {
             }
         }
     }
-    while let Some(effect) = world.waiting.pop_front() {
-        world.answer(effect, true);
-    }
+    world.settles();
     assert_eq!(world.heard_all(), world.asked, "who asks hears once");
     assert!(world.state.is_quiet(), "a place was lost");
+    world.commits_late();
+    for _ in 0..12 {
+        world.now += 2_500;
+        world.happens(Event::Tick);
+        world.settles();
+    }
+    let left: Vec<_> = world.asked.keys().filter_map(|payment| world.alive(payment)).collect();
+    let unsent = left.iter().find(|one| world.takes_nonce && !world.sent.contains(&one.id));
+    assert_eq!(unsent, None, "I2: bytes that are durable, and that nobody sends");
     world.happens(Event::Stop);
     world.happens(Event::Tick);
     assert!(world.waiting.is_empty(), "a stop begins nothing");

@@ -16,7 +16,7 @@ fn a_slot_whose_payments_are_over_is_filled() {
     assert_eq!(step(&mut state, Event::Tick, 1_000), [], "not before the pause is over");
     assert_eq!(step(&mut state, Event::Tick, 2_000), [Effect::ReadSlots { from: 5 }]);
     let open = vec![slot(1, 5), slot(2, 6), slot(3, 6), slot(4, 7)];
-    assert_eq!(step(&mut state, Event::SlotsRead { open }, 2_000), [Effect::AskUsed]);
+    assert_eq!(step(&mut state, Event::SlotsRead { open, attempts: Vec::new() }, 2_000), [Effect::AskUsed]);
     let effects = step(&mut state, Event::Used(6), 2_000);
     assert_eq!(effects, [Effect::SetStuck(false), Effect::Judge { attempts: vec![id(3), id(4)] }]);
     assert_eq!(
@@ -25,7 +25,7 @@ fn a_slot_whose_payments_are_over_is_filled() {
     );
     // While its bytes are on their way they do not go out twice.
     assert_eq!(step(&mut state, Event::Tick, 4_000), [Effect::ReadSlots { from: 6 }]);
-    step(&mut state, Event::SlotsRead { open: vec![slot(3, 6), slot(4, 7)] }, 4_000);
+    step(&mut state, Event::SlotsRead { open: vec![slot(3, 6), slot(4, 7)], attempts: Vec::new() }, 4_000);
     let effects = step(&mut state, Event::Used(6), 4_000);
     assert_eq!(effects, [Effect::SetStuck(false), Effect::Judge { attempts: vec![id(4)] }]);
     step(&mut state, Event::Judged { over: Vec::new() }, 4_000);
@@ -40,10 +40,10 @@ fn slots_that_a_reorganisation_opened_are_read_again() {
     step(&mut state, Event::Tick, 0);
     step(&mut state, Event::Used(5), 0);
     step(&mut state, Event::Tick, 2_000);
-    step(&mut state, Event::SlotsRead { open: vec![slot(9, 5)] }, 2_000);
+    step(&mut state, Event::SlotsRead { open: vec![slot(9, 5)], attempts: Vec::new() }, 2_000);
     assert_eq!(step(&mut state, Event::Used(3), 2_000), [Effect::ReadSlots { from: 3 }]);
     let open = vec![slot(7, 3), slot(8, 4), slot(9, 5)];
-    let effects = step(&mut state, Event::SlotsRead { open }, 2_000);
+    let effects = step(&mut state, Event::SlotsRead { open, attempts: Vec::new() }, 2_000);
     assert_eq!(effects, [Effect::SetStuck(false), Effect::Judge { attempts: vec![id(7), id(8), id(9)] }]);
 }
 
@@ -54,7 +54,7 @@ fn a_head_that_hangs_is_looked_at_and_its_bytes_go_out_all_the_same() {
     step(&mut state, Event::Used(5), 0);
     for now in [2_000, 6_000] {
         step(&mut state, Event::Tick, now);
-        step(&mut state, Event::SlotsRead { open: vec![slot(1, 5)] }, now);
+        step(&mut state, Event::SlotsRead { open: vec![slot(1, 5)], attempts: Vec::new() }, now);
         let effects = step(&mut state, Event::Used(5), now);
         if now == 2_000 {
             assert_eq!(effects[0], Effect::SetStuck(false));
@@ -65,6 +65,37 @@ fn a_head_that_hangs_is_looked_at_and_its_bytes_go_out_all_the_same() {
     }
     let effects = step(&mut state, Event::HeadSeen { is_stuck: true }, 6_000);
     assert_eq!(effects, [Effect::SetStuck(true), Effect::Judge { attempts: vec![id(1)] }]);
+}
+
+/// I2: whoever is to send it: a payment that this release cannot read, or whose process hangs, has
+/// nobody, and what comes after its nonce waits behind it. A wallet that was replaced waits, too.
+#[test]
+fn a_head_that_hangs_goes_out_whoever_is_to_send_it() {
+    for signs in [true, false] {
+        let mut state = State::of(Wallet { address: "0xwallet".to_owned(), takes_nonce: true, signs });
+        step(&mut state, Event::Tick, 0);
+        step(&mut state, Event::Used(5), 0);
+        let mut sent = Vec::new();
+        for now in (2_000..60_000).step_by(2_000) {
+            step(&mut state, Event::Tick, now);
+            let open = vec![slot(1, 5), slot(2, 5), slot(3, 6)];
+            let mut effects = step(&mut state, Event::SlotsRead { open, attempts: Vec::new() }, now);
+            effects.extend(step(&mut state, Event::Used(5), now));
+            effects.extend(step(&mut state, Event::HeadSeen { is_stuck: false }, now));
+            effects.extend(step(&mut state, Event::Judged { over: Vec::new() }, now));
+            for effect in effects {
+                if let Effect::Fill { attempt } = effect {
+                    sent.push((now, attempt));
+                    step(&mut state, Event::Filled(attempt), now);
+                }
+            }
+        }
+        assert_eq!(
+            sent,
+            [(18_000, id(2)), (34_000, id(2)), (50_000, id(2))],
+            "its newest bytes, now and then"
+        );
+    }
 }
 
 #[test]
@@ -82,7 +113,9 @@ fn a_look_that_fails_starts_again_and_asks_rarely_while_nothing_is_open() {
     for look in 0..9 {
         let now = 4_000 + look * 2_000;
         assert_eq!(step(&mut state, Event::Tick, now), [Effect::ReadSlots { from: 5 }]);
-        if step(&mut state, Event::SlotsRead { open: Vec::new() }, now) == [Effect::AskUsed] {
+        if step(&mut state, Event::SlotsRead { open: Vec::new(), attempts: Vec::new() }, now)
+            == [Effect::AskUsed]
+        {
             asked += 1;
             assert_eq!(step(&mut state, Event::Used(5), now), [Effect::SetStuck(false)]);
         }
@@ -122,7 +155,7 @@ fn a_head_is_as_old_as_it_has_been_the_head() {
     step(&mut state, Event::Used(5), 0);
     let mut look = |now, used, open| {
         step(&mut state, Event::Tick, now);
-        step(&mut state, Event::SlotsRead { open }, now);
+        step(&mut state, Event::SlotsRead { open, attempts: Vec::new() }, now);
         let effects = step(&mut state, Event::Used(used), now);
         step(&mut state, Event::HeadSeen { is_stuck: false }, now);
         step(&mut state, Event::Judged { over: Vec::new() }, now);
@@ -143,7 +176,7 @@ fn an_hour_after_the_last_open_slot_the_chain_is_left_alone() {
         let mut effects = Vec::new();
         for now in [2_000, 4_000, last] {
             assert_eq!(step(&mut state, Event::Tick, now), [Effect::ReadSlots { from: 5 }]);
-            effects = step(&mut state, Event::SlotsRead { open: Vec::new() }, now);
+            effects = step(&mut state, Event::SlotsRead { open: Vec::new(), attempts: Vec::new() }, now);
         }
         assert_eq!(effects.contains(&Effect::AskUsed), asks, "{last}: {effects:?}");
     }
@@ -157,5 +190,8 @@ fn a_look_goes_no_further_once_the_lane_stops() {
     step(&mut state, Event::Used(5), 0);
     assert_eq!(step(&mut state, Event::Tick, 2_000), [Effect::ReadSlots { from: 5 }]);
     step(&mut state, Event::Stop, 2_000);
-    assert_eq!(step(&mut state, Event::SlotsRead { open: vec![slot(1, 5)] }, 2_000), []);
+    assert_eq!(
+        step(&mut state, Event::SlotsRead { open: vec![slot(1, 5)], attempts: Vec::new() }, 2_000),
+        []
+    );
 }

@@ -44,6 +44,12 @@ pub trait Verify: Send + Sync + 'static {
     /// at once, or where code of the payer's decides. The answer is that of the payment alone.
     async fn check_chain(&self, payment: &Verified) -> Result<ChainView, CheckError>;
 
+    /// The same of a payment whose payer has no history here. A call that several share holds either
+    /// those or the others: nothing that a stranger causes delays or fails the check of a customer.
+    async fn check_stranger(&self, payment: &Verified) -> Result<ChainView, CheckError> {
+        self.check_chain(payment).await
+    }
+
     /// When the payment can no longer land (I5): no RPC call where the payment says so, else at
     /// most two.
     async fn deadline(&self, payment: &Verified, view: &ChainView) -> Result<Deadline, CheckError>;

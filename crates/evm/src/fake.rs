@@ -80,6 +80,8 @@ pub(crate) struct State {
     pub(crate) refused_method: Option<&'static str>,
     /// The same, in its own words.
     pub(crate) refused: Vec<(&'static str, RpcError)>,
+    /// A method that it never answers.
+    pub(crate) hangs: Option<&'static str>,
     /// A receipt that the node answers with an error for.
     pub(crate) refused_receipt: Option<B256>,
     /// Most blocks that one `eth_getLogs` may ask for.
@@ -370,6 +372,9 @@ impl State {
 impl Rpc for FakeRpc {
     async fn call(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError> {
         let params = serde_json::from_str(params.get()).unwrap();
+        if self.state().hangs == Some(method) {
+            std::future::pending::<()>().await;
+        }
         let answer = self.state().answer(method, &params)?;
         Ok(to_raw_value(&answer).unwrap())
     }

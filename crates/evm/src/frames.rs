@@ -37,9 +37,11 @@ const LOOKED_AT_GAS: u64 = 2_500;
 const READ_GAS: u32 = 50_000;
 /// For the instructions of a frame, and what a call keeps back.
 const FRAME_GAS: u64 = 20_000;
-/// What a transfer is reckoned with: its input, its frame, itself and its record. One that finds less
-/// than it needs is asked alone.
-const TRANSFER_GAS: u64 = 190_000;
+/// What a transfer is reckoned with at least: its input, its frame, itself and its record. One that finds
+/// less than it needs is asked alone.
+const TRANSFER_GAS_MIN: u64 = 190_000;
+/// The same beside what a settlement is expected to use, for tokens that use more than most.
+const BESIDE_SETTLEMENT_GAS: u64 = 110_000;
 /// What the call costs however many there are.
 const CALL_GAS: u64 = 200_000;
 
@@ -228,26 +230,43 @@ pub(crate) struct Call {
     pub(crate) gas: u64,
 }
 
-/// Most transfers in a call whose gas limit is at most this.
-pub(crate) fn transfers_max(gas_max: u64, settle_gas_limit: u64) -> usize {
-    let for_all = gas_max.saturating_sub(CALL_GAS).saturating_sub(given(settle_gas_limit));
-    usize::try_from(for_all / TRANSFER_GAS).unwrap_or(TRANSFERS_MAX).min(TRANSFERS_MAX)
+/// What settlements take, as configured.
+#[derive(Clone, Copy)]
+pub(crate) struct SettleGas {
+    /// The limit of one.
+    pub(crate) limit: u64,
+    /// What one is expected to use.
+    pub(crate) expected: u64,
 }
 
-/// Gas of a call with as many.
-fn call_gas(transfers: usize, settle_gas_limit: u64) -> u64 {
-    let each = u64::try_from(transfers).unwrap_or(u64::MAX).saturating_mul(TRANSFER_GAS);
-    // The last one must find as much as the first.
-    each.saturating_add(given(settle_gas_limit)).saturating_add(CALL_GAS)
+impl SettleGas {
+    /// What each transfer adds to a call.
+    fn each(self) -> u64 {
+        self.expected.saturating_add(BESIDE_SETTLEMENT_GAS).max(TRANSFER_GAS_MIN)
+    }
+
+    /// Most transfers in a call whose gas limit is at most this.
+    pub(crate) fn transfers_max(self, gas_max: u64) -> usize {
+        let for_all = gas_max.saturating_sub(CALL_GAS).saturating_sub(given(self.limit));
+        let transfers = for_all.checked_div(self.each()).unwrap_or(0);
+        usize::try_from(transfers).unwrap_or(TRANSFERS_MAX).min(TRANSFERS_MAX)
+    }
+
+    /// Gas of a call with as many.
+    fn call(self, transfers: usize) -> u64 {
+        let all = u64::try_from(transfers).unwrap_or(u64::MAX).saturating_mul(self.each());
+        // The last one must find as much as the first.
+        all.saturating_add(given(self.limit)).saturating_add(CALL_GAS)
+    }
 }
 
 /// One call for all of them, all of one token and with a key's signature; `None` for others.
 pub(crate) fn call<'a>(
     payments: impl ExactSizeIterator<Item = &'a EvmPayment> + Clone,
-    settle_gas_limit: u64,
+    gas: SettleGas,
 ) -> Option<Call> {
     let token = payments.clone().next()?.token;
-    let frame = Frame { token, given: given(settle_gas_limit) }.code();
+    let frame = Frame { token, given: given(gas.limit) }.code();
     let inputs: Vec<Vec<u8>> = payments.clone().map(EvmPayment::transfer_call).collect();
     let fits = |input: &Vec<u8>| input.len() == usize::from(TRANSFER_BYTES);
     if !inputs.iter().all(fits) || !payments.clone().all(|payment| payment.token == token) {
@@ -257,7 +276,7 @@ pub(crate) fn call<'a>(
     let mut code = outer(&frame, inputs.len(), behind)?;
     code.extend_from_slice(&frame);
     code.extend(inputs.into_iter().flatten());
-    Some(Call { code, gas: call_gas(payments.len(), settle_gas_limit) })
+    Some(Call { code, gas: gas.call(payments.len()) })
 }
 
 /// The instructions around the frames: the frame's code stands `behind` them, the inputs behind it.

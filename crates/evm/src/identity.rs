@@ -47,6 +47,12 @@ impl Identified {
         if is_silent && !is_send(method) { Err(RpcError::Paused) } else { Ok(()) }
     }
 
+    /// Before anything is asked of it but its name.
+    async fn admit(&self, method: &str) -> Result<(), RpcError> {
+        self.may_ask(method)?;
+        self.identity.admit(self.name()).await.map_err(|misplaced| self.error(misplaced))
+    }
+
     async fn name(&self) -> Result<Name<u64>, RpcError> {
         let found = self.named.chain_id().await;
         match &found {
@@ -76,8 +82,7 @@ impl Identified {
 #[async_trait::async_trait]
 impl Rpc for Identified {
     async fn call(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError> {
-        self.may_ask(method)?;
-        self.identity.admit(self.name()).await.map_err(|misplaced| self.error(misplaced))?;
+        self.admit(method).await?;
         // A range that is refused is asked for in pieces: no failure of the method.
         let in_pieces = method == logs::METHOD && logs::is_divisible(params);
         let answer = self.inner.call(method, params).await;
@@ -90,6 +95,19 @@ impl Rpc for Identified {
         }
         if matches!(answer, Err(RpcError::Transport(_) | RpcError::Timeout | RpcError::Http(500..))) {
             self.identity.doubt();
+        }
+        answer
+    }
+
+    async fn call_optional(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError> {
+        self.admit(method).await?;
+        let answer = self.inner.call_optional(method, params).await;
+        match &answer {
+            Ok(_) => self.tally.answered(method),
+            // Behind a connection that broke may stand another node, whatever broke it.
+            Err(RpcError::Transport(_)) => self.identity.doubt(),
+            // A gateway that refuses what is large or slow says nothing of the endpoint.
+            Err(_) => {}
         }
         answer
     }

@@ -39,14 +39,20 @@ const WITHOUT_BLOCK_RECEIPTS_FOR: Duration = Duration::from_secs(600);
 pub(crate) struct Node {
     rpc: Arc<dyn Rpc>,
     provider: RootProvider,
+    /// The same, for what an endpoint need not take.
+    optional: RootProvider,
     without_block_receipts: Mutex<Option<Instant>>,
 }
 
 impl Node {
     pub(crate) fn new(rpc: Arc<dyn Rpc>) -> Self {
         // Whether it is local decides how often alloy's pollers would ask, and none is started.
-        let provider = RootProvider::new(RpcClient::new(Wire(Arc::clone(&rpc)), false));
-        Self { rpc, provider, without_block_receipts: Mutex::default() }
+        let provider = |is_optional| {
+            let wire = Wire { rpc: Arc::clone(&rpc), is_optional };
+            RootProvider::new(RpcClient::new(wire, false))
+        };
+        let (provider, optional) = (provider(false), provider(true));
+        Self { rpc, provider, optional, without_block_receipts: Mutex::default() }
     }
 
     /// One request. `what` says what an answer of another shape is not.
@@ -103,6 +109,17 @@ impl Node {
         Ok(returned)
     }
 
+    /// The same of a call that an endpoint need not take: that it does not is no failure of it.
+    pub(crate) async fn call_optional(
+        &self,
+        transaction: &TransactionRequest,
+        at: BlockNumberOrTag,
+    ) -> Result<Vec<u8>, RpcError> {
+        let answer = self.optional.client().request("eth_call", (transaction, at)).await;
+        let Data(returned) = answer.map_err(|error| failure(error, "data"))?;
+        Ok(returned)
+    }
+
     /// A header by tag or number, or `None` if the node has no such block. alloy's own header would want
     /// a dozen fields that some nodes leave out and we do not read.
     pub(crate) async fn header(&self, which: BlockNumberOrTag) -> Result<Option<Block>, RpcError> {
@@ -156,7 +173,11 @@ impl Endpoint for Node {
 
 /// Our transport under alloy's client.
 #[derive(Clone)]
-struct Wire(Arc<dyn Rpc>);
+struct Wire {
+    rpc: Arc<dyn Rpc>,
+    /// See [`Rpc::call_optional`].
+    is_optional: bool,
+}
 
 impl Service<RequestPacket> for Wire {
     type Response = ResponsePacket;
@@ -168,7 +189,7 @@ impl Service<RequestPacket> for Wire {
     }
 
     fn call(&mut self, packet: RequestPacket) -> Self::Future {
-        let rpc = Arc::clone(&self.0);
+        let Self { rpc, is_optional } = self.clone();
         Box::pin(async move {
             let RequestPacket::Single(request) = packet else {
                 return Err(TransportErrorKind::non_retryable_str("batches are not sent"));
@@ -177,8 +198,11 @@ impl Service<RequestPacket> for Wire {
             let none = to_raw_value::<[(); 0]>(&[]).map_err(TransportErrorKind::non_retryable)?;
             let params = request.params().unwrap_or(&none);
             // Of the kind that a layer which retries would not retry: none is here, and none may come.
-            let result =
-                rpc.call(request.method(), params).await.map_err(TransportErrorKind::non_retryable)?;
+            let answer = match is_optional {
+                true => rpc.call_optional(request.method(), params).await,
+                false => rpc.call(request.method(), params).await,
+            };
+            let result = answer.map_err(TransportErrorKind::non_retryable)?;
             let payload = ResponsePayload::Success(result);
             Ok(ResponsePacket::Single(Response { id: request.id().clone(), payload }))
         })

@@ -45,7 +45,10 @@ pub fn facts(config: &EvmConfig, coin: GasCoin, wallet_key: &Secret) -> Result<F
 /// A connected network, and how far looks at it have come.
 struct EvmPorts {
     chain: Arc<EvmChain>,
+    /// Of payers with history, and of what is claimed already …
     checks: Coalescer<Checks>,
+    /// … and of strangers.
+    strangers: Coalescer<Checks>,
     scan: Mutex<ScanCursor>,
     arrivals: Mutex<ArrivalCursor>,
     depth_told: OnceLock<()>,
@@ -54,9 +57,10 @@ struct EvmPorts {
 impl EvmPorts {
     fn new(chain: EvmChain) -> Self {
         let chain = Arc::new(chain);
-        let checks = Coalescer::new(Checks(Arc::clone(&chain)));
+        let checks = || Coalescer::new(Checks(Arc::clone(&chain)));
+        let (checks, strangers) = (checks(), checks());
         let (scan, arrivals) = (Mutex::default(), Mutex::default());
-        Self { chain, checks, scan, arrivals, depth_told: OnceLock::new() }
+        Self { chain, checks, strangers, scan, arrivals, depth_told: OnceLock::new() }
     }
 }
 
@@ -92,6 +96,21 @@ fn fault(error: EvmError) -> ChainFault {
     ChainFault(error.to_string())
 }
 
+async fn check(checks: &Coalescer<Checks>, payment: &Verified) -> Result<ChainView, CheckError> {
+    let ours = ours(payment).map_err(|why| CheckError::Unreachable(why.to_owned()))?;
+    let broke_off = || CheckError::Unreachable("the check broke off".to_owned());
+    match checks.ask(ours.clone()).await.ok_or_else(broke_off)? {
+        Ok(seen) => Ok(ChainView {
+            watch_from: seen.block,
+            endpoint: 0,
+            balance: Some(Amount::new(seen.balance)),
+            by_code: seen.has_code,
+        }),
+        Err(error) if error.retry() => Err(CheckError::Unreachable(error.to_string())),
+        Err(error) => Err(CheckError::Rejected(reject(&error, Some(&payment.payer)))),
+    }
+}
+
 #[async_trait]
 impl Verify for EvmPorts {
     fn check_local(&self, payload: &PaymentPayload) -> Result<Verified, Rejection> {
@@ -105,18 +124,11 @@ impl Verify for EvmPorts {
     }
 
     async fn check_chain(&self, payment: &Verified) -> Result<ChainView, CheckError> {
-        let ours = ours(payment).map_err(|why| CheckError::Unreachable(why.to_owned()))?;
-        let broke_off = || CheckError::Unreachable("the check broke off".to_owned());
-        match self.checks.ask(ours.clone()).await.ok_or_else(broke_off)? {
-            Ok(seen) => Ok(ChainView {
-                watch_from: seen.block,
-                endpoint: 0,
-                balance: Some(Amount::new(seen.balance)),
-                by_code: seen.has_code,
-            }),
-            Err(error) if error.retry() => Err(CheckError::Unreachable(error.to_string())),
-            Err(error) => Err(CheckError::Rejected(reject(&error, Some(&payment.payer)))),
-        }
+        check(&self.checks, payment).await
+    }
+
+    async fn check_stranger(&self, payment: &Verified) -> Result<ChainView, CheckError> {
+        check(&self.strangers, payment).await
     }
 
     async fn deadline(&self, payment: &Verified, _view: &ChainView) -> Result<Deadline, CheckError> {

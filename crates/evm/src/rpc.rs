@@ -21,6 +21,12 @@ pub trait Rpc: Send + Sync {
     /// One request, one answer, no retry. `params` and the result are JSON text.
     async fn call(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError>;
 
+    /// The same of a call that not every provider takes, and that is made otherwise where one does not:
+    /// who counts failures leaves out this one's.
+    async fn call_optional(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError> {
+        self.call(method, params).await
+    }
+
     /// The same with the texts taken apart.
     async fn ask(&self, method: &str, params: Value) -> Result<Value, RpcError> {
         let params = to_raw_value(&params).map_err(|_| RpcError::BadAnswer("request"))?;

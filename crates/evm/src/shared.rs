@@ -1,20 +1,27 @@
 //! Several payments' chain checks in one call, judged one by one: each as it would be alone, or not at all.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use alloy::primitives::U256;
 use alloy::sol_types::{Revert, SolError};
 use futures::future::BoxFuture;
-use quittance_rpc::{CallFailed, Query};
+use quittance_rpc::{CallFailed, Query, Shared};
+use tokio::time::timeout;
 
 use crate::chain::EvmChain;
 use crate::classify;
 use crate::error::EvmError;
 use crate::failure::RpcError;
-use crate::frames::{self, Record};
+use crate::frames::{self, Record, SettleGas};
+use crate::node::Node;
 use crate::payment::{EvmPayment, SignatureKind};
-use crate::simulate::{clamped, run};
+use crate::simulate::{clamped, run_optional};
 use crate::view::ChainCheck;
+
+/// The part of the longest wait for an answer that an endpoint has for a shared call, one in so many: one
+/// that hangs keeps as many waiting as there are in it, and each is asked alone after that.
+const SHARED_TIMEOUT_PART: u64 = 4;
 
 /// What the chain says of one payment.
 type Checked = Result<ChainCheck, EvmError>;
@@ -42,26 +49,20 @@ impl Query for Checks {
     }
 
     fn items_max(&self) -> usize {
-        let config = self.0.config();
-        frames::transfers_max(config.check_gas_max, config.settle_gas_limit)
+        self.0.settle_gas().transfers_max(self.0.config().check_gas_max)
     }
 
-    fn together<'a>(
-        &'a self,
-        items: &'a [Arc<EvmPayment>],
-    ) -> BoxFuture<'a, Result<Vec<Option<Checked>>, CallFailed>> {
+    fn together<'a>(&'a self, items: &'a [Arc<EvmPayment>]) -> BoxFuture<'a, Shared<Checked>> {
         Box::pin(async move {
-            match self.0.check_together(items).await {
-                Ok(found) => Ok(found),
-                // Who asked to be left alone is not asked once more for each of them.
-                Err(error) if wants_to_be_left_alone(&error) => {
-                    Ok(items.iter().map(|_| Some(Err(error.clone()))).collect())
+            self.0.check_together(items).await.map_err(|error| {
+                tracing::debug!(%error, payments = items.len(), "a shared check failed");
+                match error {
+                    // Who asked to be left alone is not asked once more for each of them.
+                    EvmError::Rpc(RpcError::Limited(_)) => CallFailed::TooMuch(Err(error)),
+                    error if wants_to_be_left_alone(&error) => CallFailed::NotAsked(Err(error)),
+                    _ => CallFailed::AskAlone,
                 }
-                Err(error) => {
-                    tracing::debug!(%error, payments = items.len(), "a shared check failed; each is asked alone");
-                    Err(CallFailed)
-                }
-            }
+            })
         })
     }
 
@@ -78,22 +79,50 @@ impl EvmChain {
     /// What [`Self::check_chain`] says of each of these, in one call to one endpoint at one block; `None`
     /// where the call cannot tell: code at the payer, a failure without the token's words, gas that ran
     /// out. All are of one token and signed by keys.
+    ///
+    /// An error says that every endpoint wants to be left alone only if all that were asked said so: one
+    /// that refused this form of the question may answer for each payment alone.
     pub async fn check_together(
         &self,
         payments: &[Arc<EvmPayment>],
     ) -> Result<Vec<Option<Result<ChainCheck, EvmError>>>, EvmError> {
-        let call = frames::call(payments.iter().map(Arc::as_ref), self.config().settle_gas_limit);
+        let call = frames::call(payments.iter().map(Arc::as_ref), self.settle_gas());
         let call = &call.ok_or(RpcError::BadAnswer("request"))?;
-        self.read(|rpc| async move {
-            let answer = run(rpc, self.simulation().wallet, None, call.gas, &call.code, None).await?;
-            let seen = frames::read(&answer, payments.len());
-            let seen = seen.ok_or(RpcError::BadAnswer("code that is not deployed"))?;
-            let judged = payments.iter().zip(&seen.records);
-            Ok(judged
-                .map(|(payment, record)| judge(payment, record, (seen.block, seen.block_time)))
-                .collect())
-        })
-        .await
+        let refused = &OnceLock::new();
+        let found = self.read(|rpc| async move {
+            let found = self.try_together(rpc, call, payments).await;
+            if let Err(error) = &found
+                && !wants_to_be_left_alone(error)
+            {
+                // The first is told; a second one adds nothing.
+                let _ = refused.set(error.clone());
+            }
+            found
+        });
+        found.await.map_err(|last| refused.get().cloned().unwrap_or(last))
+    }
+
+    async fn try_together(
+        &self,
+        rpc: &Node,
+        call: &frames::Call,
+        payments: &[Arc<EvmPayment>],
+    ) -> Result<Vec<Option<Checked>>, EvmError> {
+        let answer = run_optional(rpc, self.simulation().wallet, call.gas, &call.code);
+        let answer = timeout(self.shared_timeout(), answer).await.map_err(|_| RpcError::Timeout)??;
+        let seen = frames::read(&answer, payments.len());
+        let seen = seen.ok_or(RpcError::BadAnswer("code that is not deployed"))?;
+        let judged = payments.iter().zip(&seen.records);
+        Ok(judged.map(|(payment, record)| judge(payment, record, (seen.block, seen.block_time))).collect())
+    }
+
+    fn settle_gas(&self) -> SettleGas {
+        let config = self.config();
+        SettleGas { limit: config.settle_gas_limit, expected: config.settle_gas_expected }
+    }
+
+    fn shared_timeout(&self) -> Duration {
+        Duration::from_millis((self.config().rpc_timeout_ms / SHARED_TIMEOUT_PART).max(1))
     }
 }
 

@@ -168,6 +168,16 @@ pub(crate) async fn run(
     rpc.call(&request, Latest).await
 }
 
+/// `eth_call` of code that is not deployed, which an endpoint need not take.
+pub(crate) async fn run_optional(
+    rpc: &Node,
+    from: Address,
+    gas: u64,
+    code: &[u8],
+) -> Result<Vec<u8>, RpcError> {
+    rpc.call_optional(&request(from, gas, code), Latest).await
+}
+
 /// `eth_call`, as bytes.
 pub(crate) async fn call(
     rpc: &Node,

@@ -2,9 +2,12 @@
 //! next ones gather.
 //!
 //! No answer comes from a call that set out before it was asked for: a copy joins what still waits, and
-//! never what a node may have read already. Whoever asked may go away: the call belongs to nobody who asks,
-//! and a question that nobody waits for any more is not asked. What a call cannot answer is asked
+//! never what a node may have read already. Whoever asked may go away: the call belongs to nobody who asks.
+//! What nobody waits for any more is not asked, and ends where it is under way: who hangs up gives
+//! a share of the calls back to others, and must not have one in use. What a call cannot answer is asked
 //! alone, and holds up no answer of those beside it.
+
+mod size;
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -17,6 +20,8 @@ use futures::future::{BoxFuture, join_all};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+
+use self::size::{Fate, Sent, Size};
 
 /// Questions that wait for a call; one more is asked alone at once, as if nothing were shared.
 const WAITING_MAX: usize = 1_024;
@@ -38,15 +43,20 @@ const CALL_INTERVAL_MAX: Duration = Duration::from_millis(20);
 /// The part of the last call's time after which the next one sets out: one in so many.
 const CALL_INTERVAL_PART: u32 = 5;
 
-/// After a call that failed as a whole, no call has more than a quarter of its questions for so long.
-const SMALLER_FOR: Duration = Duration::from_secs(60);
-
-/// One in so many.
-const SMALLER_PART: usize = 4;
-
-/// A call failed as a whole, and says nothing of what it asked.
+/// A call failed as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallFailed;
+pub enum CallFailed<A> {
+    /// It says nothing of what it asked: each is asked alone, and for a while calls are smaller.
+    AskAlone,
+    /// It was too much. None is asked once more, this is the answer to each, and for a while calls are
+    /// smaller, but are shared on: who is asked too much is not to be asked more often.
+    TooMuch(A),
+    /// It was not asked at all. This is the answer to each.
+    NotAsked(A),
+}
+
+/// What a shared call found: an answer for each, in order, or `None` for what has to be asked alone.
+pub type Shared<A> = Result<Vec<Option<A>>, CallFailed<A>>;
 
 /// What is asked, of whom, and which of it may be asked together.
 pub trait Query: Send + Sync + 'static {
@@ -65,13 +75,10 @@ pub trait Query: Send + Sync + 'static {
     /// Most questions in one call.
     fn items_max(&self) -> usize;
 
-    /// One call for all of them: an answer for each, in order, or `None` for what has to be asked alone.
-    fn together<'a>(
-        &'a self,
-        items: &'a [Arc<Self::Item>],
-    ) -> BoxFuture<'a, Result<Vec<Option<Self::Answer>>, CallFailed>>;
+    /// One call for all of them. It may be dropped before it has answered.
+    fn together<'a>(&'a self, items: &'a [Arc<Self::Item>]) -> BoxFuture<'a, Shared<Self::Answer>>;
 
-    /// One question by itself.
+    /// One question by itself. It may be dropped before it has answered.
     fn alone<'a>(&'a self, item: &'a Self::Item) -> BoxFuture<'a, Self::Answer>;
 }
 
@@ -95,6 +102,13 @@ impl<I, A> Group<I, A> {
     fn is_abandoned(&self) -> bool {
         self.askers.iter().all(oneshot::Sender::is_closed)
     }
+
+    /// Waits until nobody waits. Nobody joins what has set out.
+    async fn abandoned(&mut self) {
+        for asker in &mut self.askers {
+            asker.closed().await;
+        }
+    }
 }
 
 struct State<I, A> {
@@ -109,18 +123,10 @@ struct State<I, A> {
     took: Duration,
     /// Whether somebody will look again when the interval allows another call.
     is_watched: bool,
-    /// After a call that failed as a whole: most questions in one, and until when.
-    smaller: Option<(usize, Instant)>,
+    size: Size,
 }
 
 impl<I, A> State<I, A> {
-    fn items_max(&self, most: usize) -> usize {
-        match self.smaller {
-            Some((items, until)) if Instant::now() < until => items.min(most),
-            _ => most,
-        }
-    }
-
     /// When the next call may set out beside those under way; `None`: now.
     fn next_call(&self) -> Option<Instant> {
         let set_out = self.set_out.filter(|_| self.under_way > 0)?;
@@ -145,7 +151,7 @@ impl<Q: Query> Coalescer<Q> {
             // Until one has ended, all may be as far away as that.
             took: CALL_INTERVAL_MAX.saturating_mul(CALL_INTERVAL_PART),
             is_watched: false,
-            smaller: None,
+            size: Size::default(),
         };
         Self(Arc::new(Inner { question, state: Mutex::new(state), runtime: Handle::try_current().ok() }))
     }
@@ -164,7 +170,7 @@ impl<Q: Query> Coalescer<Q> {
 /// What is to be begun once nobody holds the state.
 enum Task<I, A> {
     /// A call for which others wait.
-    Call(Vec<Group<I, A>>),
+    Call(Vec<Group<I, A>>, Sent),
     /// One by itself, for which its copies wait.
     Alone(Group<I, A>),
     /// Another look at who waits.
@@ -179,14 +185,12 @@ impl<Q: Query> Inner<Q> {
     fn enter(self: &Arc<Self>, item: Q::Item) -> oneshot::Receiver<Q::Answer> {
         let (asker, answer) = oneshot::channel();
         let mut state = self.lock();
-        let copies = state.waiting.iter_mut().find(|group| self.question.is_copy(&group.item, &item));
-        let group = match copies {
-            Some(group) if group.askers.len() < COPIES_MAX => {
-                group.askers.push(asker);
-                return answer;
-            }
-            _ => Group { item: Arc::new(item), askers: vec![asker] },
-        };
+        let mut waiting = state.waiting.iter_mut().filter(|group| group.askers.len() < COPIES_MAX);
+        if let Some(group) = waiting.find(|group| self.question.is_copy(&group.item, &item)) {
+            group.askers.push(asker);
+            return answer;
+        }
+        let group = Group { item: Arc::new(item), askers: vec![asker] };
         if state.waiting.len() >= WAITING_MAX || self.are_many_apart(&state, &group.item) {
             drop(state);
             let inner = Arc::clone(self);
@@ -209,9 +213,14 @@ impl<Q: Query> Inner<Q> {
 
     /// Begins what may go now, and sees to it that somebody looks again when the rest may.
     fn set_out(self: &Arc<Self>, mut state: MutexGuard<'_, State<Q::Item, Q::Answer>>) {
-        let items_max = state.items_max(self.question.items_max());
-        let mut tasks = self.unshared(&mut state, items_max);
-        while state.waiting.iter().any(|group| self.may_share(group, items_max)) {
+        let most = self.question.items_max();
+        let mut tasks = Vec::new();
+        loop {
+            let items_max = state.size.items_max(most);
+            tasks.append(&mut self.unshared(&mut state, items_max));
+            if !state.waiting.iter().any(|group| self.may_share(group, items_max)) {
+                break;
+            }
             if let Some(next) = state.next_call() {
                 if !std::mem::replace(&mut state.is_watched, true) {
                     tasks.push(Task::Look(next));
@@ -223,8 +232,9 @@ impl<Q: Query> Inner<Q> {
                 let is_full = call.len() >= items_max;
                 state.under_way = state.under_way.saturating_add(1);
                 state.set_out = Some(Instant::now());
-                tasks.push(Task::Call(call));
-                if !is_full {
+                let sent = state.size.set_out(call.len());
+                tasks.push(Task::Call(call, sent));
+                if !is_full || state.size.items_max(most) != items_max {
                     break;
                 }
             }
@@ -284,8 +294,9 @@ impl<Q: Query> Inner<Q> {
     fn begin(self: &Arc<Self>, task: Task<Q::Item, Q::Answer>) {
         let inner = Arc::clone(self);
         match task {
-            Task::Call(call) => {
-                let under_way = UnderWay { inner: Arc::clone(self), began: Instant::now() };
+            Task::Call(call, sent) => {
+                let (inner_too, began) = (Arc::clone(self), Instant::now());
+                let under_way = UnderWay { inner: inner_too, began, sent, fate: Fate::Unknown };
                 self.spawn(async move { inner.call(call, under_way).await });
             }
             Task::Alone(group) => {
@@ -312,7 +323,7 @@ impl<Q: Query> Inner<Q> {
     }
 
     /// What the call leaves open is asked alone once it is over: nobody waits for that.
-    async fn call(&self, mut call: Vec<Group<Q::Item, Q::Answer>>, under_way: UnderWay<Q>) {
+    async fn call(&self, mut call: Vec<Group<Q::Item, Q::Answer>>, mut under_way: UnderWay<Q>) {
         if call.len() == 1 {
             if let Some(group) = call.pop() {
                 self.ask_alone(group).await;
@@ -320,17 +331,32 @@ impl<Q: Query> Inner<Q> {
             return;
         }
         let items: Vec<_> = call.iter().map(|group| Arc::clone(&group.item)).collect();
-        let answers = AssertUnwindSafe(self.question.together(&items)).catch_unwind().await;
-        let answers = answers.unwrap_or_else(|panic| Err(broke(&*panic)));
-        if answers.is_err() {
-            let fewer = call.len().checked_div(SMALLER_PART).unwrap_or(0);
-            self.lock().smaller = Some((fewer, Instant::now() + SMALLER_FOR));
-        }
+        let together = AssertUnwindSafe(self.question.together(&items)).catch_unwind();
+        let nobody = async {
+            for group in &mut call {
+                group.abandoned().await;
+            }
+        };
+        let found = tokio::select! {
+            biased;
+            () = nobody => return,
+            found = together => found.unwrap_or_else(|panic| {
+                broke(&*panic);
+                Err(CallFailed::AskAlone)
+            }),
+        };
+        let (fate, answers, other) = match found {
+            Ok(answers) => (Fate::Answered, answers, None),
+            Err(CallFailed::AskAlone) => (Fate::Failed, Vec::new(), None),
+            Err(CallFailed::TooMuch(answer)) => (Fate::TooMuch, Vec::new(), Some(answer)),
+            Err(CallFailed::NotAsked(answer)) => (Fate::Unknown, Vec::new(), Some(answer)),
+        };
+        under_way.fate = fate;
         drop(under_way);
-        let mut answers = answers.unwrap_or_default().into_iter();
+        let mut answers = answers.into_iter();
         let mut left = Vec::new();
         for group in call {
-            match answers.next().flatten() {
+            match answers.next().flatten().or_else(|| other.clone()) {
                 Some(answer) => tell(group, &answer),
                 None => left.push(group),
             }
@@ -338,14 +364,20 @@ impl<Q: Query> Inner<Q> {
         join_all(left.into_iter().map(|group| self.ask_alone(group))).await;
     }
 
-    async fn ask_alone(&self, group: Group<Q::Item, Q::Answer>) {
+    async fn ask_alone(&self, mut group: Group<Q::Item, Q::Answer>) {
         if group.is_abandoned() {
             return;
         }
-        let answer = AssertUnwindSafe(self.question.alone(&group.item)).catch_unwind().await;
+        let item = Arc::clone(&group.item);
+        let alone = AssertUnwindSafe(self.question.alone(&item)).catch_unwind();
+        let answer = tokio::select! {
+            biased;
+            () = group.abandoned() => return,
+            answer = alone => answer,
+        };
         match answer {
             Ok(answer) => tell(group, &answer),
-            Err(panic) => drop(broke(&*panic)),
+            Err(panic) => broke(&*panic),
         }
     }
 }
@@ -357,17 +389,18 @@ fn tell<I, A: Clone>(group: Group<I, A>, answer: &A) {
     }
 }
 
-fn broke(panic: &(dyn Any + Send)) -> CallFailed {
+fn broke(panic: &(dyn Any + Send)) {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = text.unwrap_or_default(), "a call to a node broke off");
-    CallFailed
 }
 
 /// A call for which others may wait.
 struct UnderWay<Q: Query> {
     inner: Arc<Inner<Q>>,
     began: Instant,
+    sent: Sent,
+    fate: Fate,
 }
 
 impl<Q: Query> Drop for UnderWay<Q> {
@@ -375,6 +408,7 @@ impl<Q: Query> Drop for UnderWay<Q> {
         let mut state = self.inner.lock();
         state.under_way = state.under_way.saturating_sub(1);
         state.took = self.began.elapsed();
+        state.size.ended(self.sent, self.fate);
         self.inner.set_out(state);
     }
 }

@@ -15,7 +15,7 @@ mod tally;
 mod told;
 
 pub use budget::Budget;
-pub use coalesce::{CallFailed, Coalescer, Query};
+pub use coalesce::{CallFailed, Coalescer, Query, Shared};
 pub use endpoints::{Endpoint, Endpoints, HEAD_WAIT, Opinion};
 pub use heads::{Fleet, SeenHead};
 pub use http::{HttpEndpoint, HttpFailure, HttpLimits, Reply, Said};

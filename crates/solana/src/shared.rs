@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use quittance_rpc::{CallFailed, Query};
+use quittance_rpc::{CallFailed, Query, Shared};
 
 use crate::chain::{SolanaChain, SolanaView};
 use crate::error::SolanaError;
@@ -35,11 +35,8 @@ impl Query for Checks {
         1
     }
 
-    fn together<'a>(
-        &'a self,
-        _: &'a [Arc<SolanaPayment>],
-    ) -> BoxFuture<'a, Result<Vec<Option<Checked>>, CallFailed>> {
-        Box::pin(async { Err(CallFailed) })
+    fn together<'a>(&'a self, _: &'a [Arc<SolanaPayment>]) -> BoxFuture<'a, Shared<Checked>> {
+        Box::pin(async { Err(CallFailed::AskAlone) })
     }
 
     fn alone<'a>(&'a self, item: &'a SolanaPayment) -> BoxFuture<'a, Checked> {

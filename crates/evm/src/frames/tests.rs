@@ -3,6 +3,11 @@ use alloy::primitives::hex;
 use super::*;
 use crate::fake;
 
+/// With as much as most tokens use.
+fn gas(limit: u64) -> SettleGas {
+    SettleGas { limit, expected: 88_000 }
+}
+
 const WORD_ONE: [u8; 32] = {
     let mut word = [0; 32];
     word[31] = 1;
@@ -64,7 +69,7 @@ fn what_is_no_record_is_none() {
 #[test]
 fn the_inputs_stand_behind_the_frame_and_that_behind_the_instructions() {
     let payments: Vec<EvmPayment> = (1..=3).map(|n| fake::payment(n, n, 1_800_000_900)).collect();
-    let call = call(payments.iter(), 150_000).unwrap();
+    let call = call(payments.iter(), gas(150_000)).unwrap();
     let frame = Frame { token: fake::TOKEN, given: given(150_000) };
     let inputs: Vec<u8> = payments.iter().flat_map(EvmPayment::transfer_call).collect();
     assert_eq!(inputs.len(), 3 * usize::from(TRANSFER_BYTES));
@@ -81,31 +86,44 @@ fn the_inputs_stand_behind_the_frame_and_that_behind_the_instructions() {
 fn what_is_of_another_token_or_a_contracts_is_in_no_call() {
     let one = fake::payment(1, 1, 1_800_000_900);
     let mut other = fake::payment(2, 2, 1_800_000_900);
-    assert!(call([&one, &other].into_iter(), 150_000).is_some());
+    assert!(call([&one, &other].into_iter(), gas(150_000)).is_some());
     other.token = fake::PAY_TO;
-    assert!(call([&one, &other].into_iter(), 150_000).is_none());
+    assert!(call([&one, &other].into_iter(), gas(150_000)).is_none());
     let signed = crate::signature::PayerSignature::Contract(vec![1; 65].into());
     let contract = EvmPayment { signature: signed, ..fake::payment(3, 3, 1_800_000_900) };
-    assert!(call([&one, &contract].into_iter(), 150_000).is_none());
-    assert!(call([].into_iter(), 150_000).is_none());
+    assert!(call([&one, &contract].into_iter(), gas(150_000)).is_none());
+    assert!(call([].into_iter(), gas(150_000)).is_none());
+}
+
+/// A token that uses more than most needs more for each: the last one must not find too little.
+#[test]
+fn a_dear_token_has_fewer_in_a_call() {
+    let dear = SettleGas { limit: 400_000, expected: 300_000 };
+    assert_eq!(dear.each(), 410_000);
+    assert_eq!(SettleGas { expected: 80_000, ..dear }.each(), 190_000);
+    let most = dear.transfers_max(16_000_000);
+    assert_eq!(most, 37);
+    // Each of them may use what a settlement does, and the last one is still given its limit.
+    let used = (most as u64 - 1) * (dear.expected + u64::from(READ_GAS));
+    assert!(dear.call(most) - CALL_GAS - used >= given(dear.limit));
 }
 
 #[test]
 fn as_many_as_the_gas_and_the_answer_have_room_for() {
-    assert_eq!(transfers_max(16_000_000, 150_000), 82);
-    assert_eq!(transfers_max(500_000_000, 150_000), TRANSFERS_MAX);
-    assert_eq!(transfers_max(600_000, 150_000), 1);
-    assert_eq!(transfers_max(0, 150_000), 0);
-    assert_eq!(transfers_max(16_000_000, 16_777_216), 0, "one would take it all");
+    assert_eq!(gas(150_000).transfers_max(16_000_000), 79);
+    assert_eq!(gas(150_000).transfers_max(500_000_000), TRANSFERS_MAX);
+    assert_eq!(gas(150_000).transfers_max(600_000), 1);
+    assert_eq!(gas(150_000).transfers_max(0), 0);
+    assert_eq!(gas(16_777_216).transfers_max(16_000_000), 0, "one would take it all");
     for settle_gas_limit in [0, 60_000, 150_000, 1_000_000] {
         for gas_max in [1_000_000, 7_654_321, 16_000_000] {
-            let most = transfers_max(gas_max, settle_gas_limit);
-            assert!(most == 0 || call_gas(most, settle_gas_limit) <= gas_max);
+            let most = gas(settle_gas_limit).transfers_max(gas_max);
+            assert!(most == 0 || gas(settle_gas_limit).call(most) <= gas_max);
         }
     }
     // The answer is stored like code (EIP-170), and what makes it is bounded too (EIP-3860).
     let all: Vec<EvmPayment> = (0..TRANSFERS_MAX).map(|_| fake::payment(1, 1, 1_800_000_900)).collect();
-    assert!(call(all.iter(), 150_000).unwrap().code.len() <= 49_152);
+    assert!(call(all.iter(), gas(150_000)).unwrap().code.len() <= 49_152);
     let record = tried(0, 0, 0, &[0; WORDS_BYTES_MAX as usize]);
     assert!(answer(&vec![record; TRANSFERS_MAX]).len() <= 24_576);
 }

@@ -108,3 +108,25 @@ async fn the_ports_of_a_chain_are_all_there() {
     let heights = chain.watch().unwrap().heights(0).await.unwrap();
     assert_eq!(heights.latest, 3);
 }
+
+/// What a stranger's check waits for, a customer's does not: they share no call, and no turn.
+#[tokio::test(start_paused = true)]
+async fn a_customers_check_waits_for_no_strangers() {
+    let rpc = FakeRpc::new(3);
+    let ports = Arc::new(EvmPorts::new(fake::connect(&[&rpc], |_| {}).await));
+    let asked = |payer| Verified::new(fake::payment(payer, 2, 1_800_000_900));
+    rpc.state().hangs = Some("eth_call");
+    let hanging: Vec<_> = (1..4)
+        .map(|payer| {
+            let (ports, asked) = (Arc::clone(&ports), asked(payer));
+            tokio::spawn(async move { ports.check_stranger(&asked).await.is_ok() })
+        })
+        .collect();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    rpc.state().hangs = None;
+    rpc.state().refused = vec![("eth_call", crate::failure::RpcError::Http(403))];
+    let began = tokio::time::Instant::now();
+    assert!(matches!(ports.check_chain(&asked(9)).await, Err(CheckError::Unreachable(_))));
+    assert!(began.elapsed().is_zero(), "{:?}", began.elapsed());
+    hanging.iter().for_each(tokio::task::JoinHandle::abort);
+}

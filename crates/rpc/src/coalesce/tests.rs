@@ -36,12 +36,34 @@ struct Node {
     /// Numbers that break off when they are asked alone.
     panics_alone: Mutex<Vec<u32>>,
     items_max: AtomicUsize,
+    /// What a shared call hears for all of them instead of an answer; 0: nothing.
+    says_of_all: std::sync::atomic::AtomicU32,
+    /// Calls under way now, and the most there were at once.
+    under_way: Mutex<(usize, usize)>,
+}
+
+/// Counts a call while it is under way.
+struct Counted<'a>(&'a Node);
+
+impl<'a> Counted<'a> {
+    fn new(node: &'a Node) -> Self {
+        let mut count = node.under_way.lock().unwrap();
+        *count = (count.0 + 1, count.1.max(count.0 + 1));
+        Self(node)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.lock().unwrap().0 -= 1;
+    }
 }
 
 struct Script(Arc<Node>);
 
 impl Script {
     async fn take(&self, items: &[u32], together: bool) {
+        let _counted = Counted::new(&self.0);
         self.0.asked.lock().unwrap().push((items.to_vec(), together));
         let slow = self.0.slow.lock().unwrap().clone();
         let takes_ms = self.0.takes_ms.load(Ordering::Relaxed);
@@ -68,13 +90,17 @@ impl Query for Script {
         self.0.items_max.load(Ordering::Relaxed)
     }
 
-    fn together<'a>(&'a self, items: &'a [Arc<Pay>]) -> BoxFuture<'a, Result<Vec<Option<u32>>, CallFailed>> {
+    fn together<'a>(&'a self, items: &'a [Arc<Pay>]) -> BoxFuture<'a, Shared<u32>> {
         Box::pin(async move {
             let numbers: Vec<u32> = items.iter().map(|item| item.number).collect();
             self.take(&numbers, true).await;
             assert!(!self.0.panics_together.load(Ordering::Relaxed), "the node's answer breaks the reader");
             if self.0.fails_together.load(Ordering::Relaxed) {
-                return Err(CallFailed);
+                return Err(CallFailed::AskAlone);
+            }
+            match self.0.says_of_all.load(Ordering::Relaxed) {
+                0 => {}
+                said => return Err(CallFailed::TooMuch(said)),
             }
             let untold = self.0.untold.lock().unwrap();
             Ok(numbers.iter().map(|number| (!untold.contains(number)).then_some(number * 10)).collect())
@@ -297,7 +323,7 @@ async fn after_a_call_that_failed_calls_are_smaller_for_a_while() {
     world.all((900..964).map(pay)).await;
     assert_eq!(began.elapsed(), ms(3), "without sharing nobody waits");
     world.node.fails_together.store(false, Ordering::Relaxed);
-    tokio::time::sleep(SMALLER_FOR).await;
+    tokio::time::sleep(size::SMALLER_FOR).await;
     world.asked();
     world.all((1_000..1_064).map(pay)).await;
     assert_eq!(world.asked().len(), 2, "and then it is tried anew");
@@ -352,4 +378,106 @@ async fn calls_are_bounded_and_so_is_who_waits() {
     let alone = asked.iter().filter(|(_, together)| !together).count();
     // The first, and the five beyond what may wait; all others share.
     assert_eq!(alone, 6, "{alone}");
+}
+
+/// A stranger who hangs up gives its share of the checks back: its call must not go on.
+#[tokio::test(start_paused = true)]
+async fn who_hangs_up_leaves_no_call_under_way() {
+    const AT_ONCE: usize = 8;
+    const HOUR_MS: u64 = 3_600_000;
+    for shares in [true, false] {
+        let world = world(HOUR_MS);
+        let mut asked = VecDeque::new();
+        for number in 0..1_000 {
+            asked.push_back(world.ask(Pay { shares, ..pay(number) }).await);
+            if asked.len() == AT_ONCE {
+                let gone = asked.pop_front().unwrap();
+                gone.abort();
+                // Its share is free from here on.
+                assert!(gone.await.unwrap_err().is_cancelled());
+                tokio::time::sleep(ms(3)).await;
+            }
+            assert!(world.node.under_way.lock().unwrap().0 <= AT_ONCE);
+        }
+        let (left, most) = *world.node.under_way.lock().unwrap();
+        assert!(left > 0 && most <= AT_ONCE, "{shares}: {left} of {most}");
+        asked.iter().for_each(JoinHandle::abort);
+        tokio::time::sleep(ms(1)).await;
+        assert_eq!(world.node.under_way.lock().unwrap().0, 0, "{shares}");
+        // And who comes then is asked about as if nothing had been.
+        world.node.takes_ms.store(3, Ordering::Relaxed);
+        assert_eq!(world.all([Pay { shares, ..pay(9_999) }]).await, [Some(99_990)]);
+    }
+}
+
+/// Also what a call could not tell, and what its copies wait for.
+#[tokio::test(start_paused = true)]
+async fn one_who_stays_keeps_a_shared_call_and_the_last_to_go_ends_it() {
+    let world = world(1_000);
+    *world.node.untold.lock().unwrap() = vec![2];
+    let first = world.ask(pay(0)).await;
+    let (gone, stays, copy) = (world.ask(pay(1)).await, world.ask(pay(2)).await, world.ask(pay(2)).await);
+    tokio::time::sleep(ms(25)).await;
+    assert_eq!(world.asked(), [(vec![0], false), (vec![1, 2], true)]);
+    for one in [&first, &gone, &stays] {
+        one.abort();
+    }
+    tokio::time::sleep(ms(1)).await;
+    assert_eq!(world.node.under_way.lock().unwrap().0, 1, "somebody waits for the second one");
+    tokio::time::sleep(ms(1_000)).await;
+    assert_eq!((world.asked(), world.node.under_way.lock().unwrap().0), (vec![(vec![2], false)], 1));
+    copy.abort();
+    tokio::time::sleep(ms(1)).await;
+    assert_eq!(world.node.under_way.lock().unwrap().0, 0);
+}
+
+/// A node that hangs on shared calls keeps one of them waiting once in a while, and not everybody.
+#[tokio::test(start_paused = true)]
+async fn a_larger_call_is_tried_by_one_call_at_a_time() {
+    let world = world(3);
+    world.node.fails_together.store(true, Ordering::Relaxed);
+    for round in 0..3 {
+        world.all((0..33).map(|number| pay(round * 100 + number))).await;
+    }
+    world.asked();
+    tokio::time::sleep(size::SMALLER_FOR).await;
+    let mut asked = Vec::new();
+    for number in 1_000..1_004 {
+        asked.push(world.ask(pay(number)).await);
+    }
+    // The first goes alone, and the call of the three behind it is the one that tries: it hangs.
+    world.node.takes_ms.store(1_000, Ordering::Relaxed);
+    tokio::time::sleep(ms(4)).await;
+    world.node.takes_ms.store(3, Ordering::Relaxed);
+    assert_eq!(world.asked(), [(vec![1_000], false), (vec![1_001, 1_002, 1_003], true)]);
+    let began = Instant::now();
+    world.all((2_000..2_064).map(pay)).await;
+    assert_eq!(began.elapsed(), ms(3));
+    assert!(world.asked().iter().all(|(_, together)| !together));
+    for one in asked {
+        assert!(one.await.unwrap().is_some());
+    }
+}
+
+/// The first that waits may be full.
+#[tokio::test(start_paused = true)]
+async fn copies_beyond_one_question_share_the_next() {
+    let world = world(3);
+    let copies = COPIES_MAX * 2 + 1;
+    let answers = world.all((0..copies).map(|_| pay(7))).await;
+    assert!(answers.iter().all(|answer| *answer == Some(70)));
+    assert_eq!(world.asked().len(), 3);
+}
+
+/// A provider that was asked too much is not asked once more for each, and gets smaller calls.
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_all_is_asked_no_more_and_makes_calls_smaller() {
+    let world = world(3);
+    world.node.says_of_all.store(7, Ordering::Relaxed);
+    let answers = world.all((0..33).map(pay)).await;
+    assert_eq!((answers[0], &answers[1..]), (Some(0), &[Some(7); 32][..]));
+    assert_eq!(world.asked().len(), 2);
+    world.node.says_of_all.store(0, Ordering::Relaxed);
+    world.all((100..133).map(pay)).await;
+    assert!(world.asked().iter().all(|(numbers, _)| numbers.len() <= 8));
 }

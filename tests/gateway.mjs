@@ -40,7 +40,7 @@ async function buy(net, api, network, mode, headers = {}) {
 }
 
 async function runsWithItsBuyer(net, gate, api, network) {
-  const forged = { 'X-Quittance-Payer': 'me', 'X_Quittance_Payer': 'me', 'X-Forwarded-For': '203.0.113.9', Authorization: 'Bearer theirs', Cookie: 'a=b', 'X-PAYMENT-ID': 'x' };
+  const forged = { 'X-Quittance-Payer': 'me', 'X_Quittance_Payer': 'me', 'X-Forwarded-For': '203.0.113.9', Authorization: 'Bearer theirs', Cookie: 'a=b', 'X-PAYMENT-ID': 'x', 'X-Idempotency-Key': 'k-of-another', 'Idempotency_Key': 'k-of-another' };
   const { answer, again, body } = await buy(net, gate, network, 'ok', forged);
   assert.equal(answer.status, 200, answer.text);
   assert.equal(answer.json.thing, 'made');
@@ -55,7 +55,8 @@ async function runsWithItsBuyer(net, gate, api, network) {
   assert.match(headers['x-quittance-payment-id'], /^pay_/);
   assert.equal(headers['x-quittance-run'], '1');
   assert.equal(headers['x-forwarded-for'], '127.0.0.1');
-  assert.equal(headers['x-forwarded-host'], new URL(gate.url).host);
+  assert.equal(headers['x-forwarded-host'], undefined, 'a Host is its client\'s word');
+  for (const name of ['cookie', 'idempotency-key', 'x-idempotency-key', 'idempotency_key']) assert.equal(headers[name], undefined, name);
   assert.equal(headers.host, new URL(api.url).host);
   assert.ok(!JSON.stringify(raw).match(/203\.0\.113|theirs|"me"|payment-signature/i), JSON.stringify(raw));
   const runs = api.seen.length;
@@ -121,6 +122,17 @@ async function refusals(net, gate, network) {
   assert.equal(answer.status, 422);
   assert.equal(answer.headers['payment-state'], 'refundable');
   assert.equal((await again()).text, answer.text);
+}
+
+/** What was priced as JSON is JSON there, too: without a type some read a form, and a charset makes other letters of it. */
+async function typesAreSaid(net, gate, api, network) {
+  const types = [[undefined, 'application/json'], ['application/json; charset=utf-16', 'application/json'], ['application/vnd.api+json; charset=utf-7', 'application/vnd.api+json']];
+  for (const [said, expected] of types) {
+    const body = order('ok', `typed ${said}`);
+    const payment = await sign(net, gate, network, '/v1/things', { body });
+    const answer = await http.send(gate.url, { method: 'POST', path: '/v1/things', headers: { ...(said && { 'Content-Type': said }), ...payment }, body });
+    assert.deepEqual([answer.status, last(api).headers['content-type'], last(api).body], [200, expected, body], said);
+  }
 }
 
 async function headsOfAnswers(net, gate, network) {
@@ -192,7 +204,20 @@ async function badBodies(gate, api) {
   }
   const typed = await send(gate, '/v1/things', { body: order(), headers: { 'Content-Type': 'application/x-www-form-urlencoded' } });
   assert.equal(typed.status, 400);
-  for (const query of ['limit=99', 'limit=1&limit=10', 'l%69mit=99', 'limit=1&%6cimit=1']) {
+  const obscure = [
+    ['Content-Type: application/x-www-form-urlencoded; x=\xff'],
+    ['Content-Type: application/json', 'Content-Type: application/x-www-form-urlencoded'],
+    ['Content-Type: application/x-www-form-urlencoded,+json'],
+  ];
+  for (const lines of obscure) {
+    const body = order();
+    const status = await http.sendRaw(gate.url, `POST /v1/things HTTP/1.1\r\nhost: x\r\n${lines.join('\r\n')}\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+    assert.equal(status, 400, lines.join());
+  }
+  for (const query of ['mode=large', 'Prompt=x', 'prompt[]=x', 'a=1;prompt=x']) {
+    assert.equal((await send(gate, `/v1/things?${query}`, { body: order() })).status, 400, query);
+  }
+  for (const query of ['Limit=9', 'limit[]=9', 'limit%5B%5D=9', 'x=1;limit=9', 'limit=3&utm_source=x', 'limit=99', 'limit=1&limit=10', 'l%69mit=99', 'limit=1&%6cimit=1']) {
     assert.equal((await send(gate, `/v1/list?${query}`)).status, 400, query);
   }
   assert.equal((await send(gate, '/v1/list?limit=3')).status, 402);
@@ -347,6 +372,7 @@ await stack.withStack(async folder => {
     await test(`a refusal of the upstream is final and refundable on ${network}`, () => refusals(net, gate, network));
   }
   await test('heads of answers bring no session and no address of the operator\'s', () => headsOfAnswers(net, gate, 'base'));
+  await test('what was priced as JSON goes out as JSON', () => typesAreSaid(net, gate, api, 'base'));
   await test('free routes pass both ways as they come', () => freeRoutes(gate, api));
   await test('a stream goes both ways at once', () => bothWaysAtOnce(gate));
   await test('accounts of the upstream pass untouched', () => accounts(gate, api));

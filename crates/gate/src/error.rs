@@ -26,6 +26,9 @@ pub enum GateError {
     /// The price is read from the body's bytes, so they must be the body.
     #[error("send the body of a paid request without Content-Encoding")]
     EncodedBody,
+    /// Two servers could take the body for two things.
+    #[error("send one Content-Type of visible ASCII letters with a paid request")]
+    UnclearType,
     /// Longer than `Limits::body_bytes_max`.
     #[error("the body of a paid request is at most {max} bytes")]
     BodyTooLarge {
@@ -104,7 +107,7 @@ impl GateError {
             Self::EncodedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::BodyBroken | Self::UnclearType => StatusCode::BAD_REQUEST,
             Self::PaymentRepeated
             | Self::PaymentUnreadable(_)
             | Self::PaymentVersion
@@ -126,6 +129,7 @@ impl GateError {
             Self::UnknownEndpoint => "unknown_endpoint",
             Self::UrlTooLong { .. } | Self::UrlNotNamed { .. } => "url_too_long",
             Self::EncodedBody => "encoded_body",
+            Self::UnclearType => "unclear_content_type",
             Self::BodyTooSlow => "body_too_slow",
             Self::BodyBroken => "body_broken",
             Self::TooManyInFlight => "too_many_in_flight",

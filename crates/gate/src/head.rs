@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, HOST, HeaderMap, HeaderName};
 use http::request::Parts;
 use quittance_facilitator::{Caller, Callers};
 use quittance_protocol::{IdentifierHash, MalformedIdentifier, PAYMENT_SIGNATURE, PaymentPayload, v1};
@@ -101,6 +101,12 @@ pub(crate) fn check_head(head: &Parts, limits: &Limits) -> Result<(), GateError>
     let mut encodings = head.headers.get_all(CONTENT_ENCODING).iter();
     if encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(GateError::EncodedBody);
+    }
+    // What cannot be read would be priced as if it was not there, and of two another server may
+    // read the other one.
+    let mut types = head.headers.get_all(CONTENT_TYPE).iter();
+    if types.next().is_some_and(|first| first.to_str().is_err()) || types.next().is_some() {
+        return Err(GateError::UnclearType);
     }
     if announced(&head.headers).is_some_and(|n| n > limits.body_bytes_max) {
         return Err(GateError::BodyTooLarge { max: limits.body_bytes_max });

@@ -19,6 +19,7 @@ mod field;
 mod file;
 mod generation;
 mod media;
+mod query;
 mod refusal;
 mod route;
 mod schema;
@@ -51,6 +52,7 @@ pub struct Catalogue {
     models: HashMap<String, Model>,
     endpoints: Vec<Endpoint>,
     templates: Vec<Template>,
+    declared_queries_only: bool,
 }
 
 impl Catalogue {
@@ -73,9 +75,19 @@ impl Catalogue {
             models: file.models.into_iter().collect(),
             endpoints: file.endpoints,
             templates,
+            declared_queries_only: false,
         };
         catalogue.check_examples()?;
         Ok(catalogue)
+    }
+
+    /// Refuses (400) paid requests with query parameters that their endpoint does not declare: for
+    /// whoever hands requests to a server that it does not know. Without it such names reach the
+    /// host, whose code says what they mean.
+    #[must_use]
+    pub fn declared_queries_only(mut self) -> Self {
+        self.declared_queries_only = true;
+        self
     }
 
     /// An example that is refused, or priced differently than its endpoint,
@@ -230,9 +242,18 @@ impl Catalogue {
         let Some((_, endpoint)) = self.find(request.method, request.path) else {
             return Err(Fault::not_found("no such endpoint"));
         };
+        if let Some(declared) = endpoint.price.query() {
+            query::check(declared, request.query)?;
+            if self.declared_queries_only {
+                query::refuse_undeclared(declared, request.query)?;
+            }
+        }
         match &endpoint.price {
             Rule::Free(_) => Err(Fault::not_found("this endpoint is free and has no price")),
-            Rule::Call(rule) => self.price_call(rule, request, body, bill),
+            Rule::Call(rule) => {
+                let price = self.price_call(rule, request, body, bill)?;
+                Ok(Price { reads_json: rule.reads_body(), ..price })
+            }
             Rule::Generation(rule) => self.price_generation(rule, request, body, bill),
             Rule::Text(rule) => self.price_text(rule, request, body, bill),
         }

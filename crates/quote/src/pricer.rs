@@ -31,6 +31,10 @@ pub struct Price {
     /// For text: what the price reserves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reserve: Option<TextReserve>,
+    /// Whether it was read from the body, as JSON. Whoever hands the body on says so of it: a
+    /// server that reads a form where JSON was priced would do something else.
+    #[serde(skip)]
+    pub reads_json: bool,
 }
 
 /// One line of a price; decimals as exact strings.
@@ -109,7 +113,7 @@ pub struct EndpointInfo {
     /// nobody described them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_schema: Option<Value>,
-    /// Query parameters that are checked. Others reach the host.
+    /// Query parameters that are checked. Others reach a host of its own; a gateway refuses them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub query: Vec<QueryParameter>,
     /// A price of the service that no request is below, where that is known.

@@ -24,6 +24,60 @@ fn ask(catalogue: &Catalogue, method: &str, path: &str, query: &str, body: &Valu
     }
 }
 
+/// Rails, Laravel and PHP lay the query over the body, ASP.NET ignores letter case, others split at
+/// `;` or take `limit[]` for a list.
+#[test]
+fn a_gateway_refuses_query_names_that_are_not_declared() {
+    let of = |text| Catalogue::from_toml(text).unwrap();
+    let good = json!({"requests": [{"type": "image", "model": "gen", "prompt": "a", "aspect_ratio": "1:1"}]});
+    let chat = json!({"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "a"}]});
+    let (generate, chat_path) = ("/v1/generation-requests", "/v1/chat/completions");
+    let imgnai = include_str!("../../../catalogs/imgnai.toml");
+    for (text, method, path, body, query, named) in [
+        (imgnai, "POST", generate, &good, "", None),
+        (imgnai, "POST", generate, &good, "wait=true&wait_timeout_seconds=9", None),
+        (imgnai, "POST", generate, &good, "Wait=true", Some("Wait")),
+        (imgnai, "POST", generate, &good, "requests[0][model]=ani", Some("requests[0][model]")),
+        (imgnai, "POST", generate, &good, "wait=true&size=large", Some("size")),
+        (imgnai, "POST", chat_path, &chat, "max_tokens=9999", Some("max_tokens")),
+        (imgnai, "POST", chat_path, &chat, "", None),
+        (CONTRACTS, "GET", "/chat/chatHistory", &Value::Null, "limit=5&sortOrder=DESC", None),
+        (CONTRACTS, "GET", "/chat/chatHistory", &Value::Null, "l%69mit=5", None),
+        (CONTRACTS, "GET", "/chat/chatHistory", &Value::Null, "Limit=9999", Some("Limit")),
+        (CONTRACTS, "GET", "/chat/chatHistory", &Value::Null, "limit[]=9999", Some("limit[]")),
+        (CONTRACTS, "GET", "/chat/chatHistory", &Value::Null, "limit%5B%5D=9999", Some("limit[]")),
+        (CONTRACTS, "GET", "/chat/chatHistory", &Value::Null, "offset=1;limit=9999", Some("offset")),
+        (CONTRACTS, "GET", "/chat/chatHistory", &Value::Null, "sortOrder=ASC&%20limit=9999", Some(" limit")),
+        (CONTRACTS, "GET", "/chat/chatHistory", &Value::Null, "limit%00=9999", Some("limit\0")),
+    ] {
+        let asked = ask(&of(text).declared_queries_only(), method, path, query, body);
+        assert_eq!(asked.as_ref().err().map(String::as_str), named, "{query}");
+    }
+    let split = json!({"question": "a"});
+    let contracts = of(CONTRACTS).declared_queries_only();
+    assert_eq!(
+        ask(&contracts, "GET", "/chat/chatHistory", "x=1;limit=9999", &split),
+        Err("limit".to_owned())
+    );
+    // A host that prices its own paths knows what they read.
+    assert!(ask(&of(imgnai), "POST", generate, "wait=true&utm_source=a", &good).is_ok());
+    assert_eq!(ask(&of(imgnai), "POST", generate, "wait=maybe", &good), Err("wait".to_owned()));
+}
+
+/// What a host hands on is said to be JSON where JSON was priced, and only there.
+#[test]
+fn a_price_says_whether_the_body_was_read() {
+    let catalogue = Catalogue::from_toml(CONTRACTS).unwrap();
+    let price = |method, path, body: &[u8]| {
+        let request = PriceRequest { method, path, query: "", content_type: None, body };
+        catalogue.price(&request).unwrap().reads_json
+    };
+    assert!(!price("GET", "/chat/chatHistory", b""));
+    let endpoints = catalogue.endpoints();
+    let sold = endpoints.iter().find(|one| one.method == "POST" && one.example.is_some()).unwrap();
+    assert!(price("POST", &sold.path, sold.example.as_ref().unwrap().as_bytes()));
+}
+
 fn merged(base: &Value, changes: &Value) -> Value {
     let mut body = base.as_object().unwrap().clone();
     for (key, value) in changes.as_object().unwrap() {

@@ -31,7 +31,7 @@ impl Pricer for TestPricer {
                 body: json!({"detail": "the host's own words"}),
             });
         }
-        Ok(Price { service: Amount::new(10_000), lines: Vec::new(), reserve: None })
+        Ok(Price { service: Amount::new(10_000), lines: Vec::new(), reserve: None, reads_json: false })
     }
 
     fn endpoints(&self) -> Vec<EndpointInfo> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use http::HeaderValue;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use quittance_facilitator::{PayOutcome, Rejection};
@@ -168,6 +169,26 @@ async fn a_body_above_the_limit_is_413_before_anything_else() {
     }
     let fits = Ask::post("/gen").body("x".repeat(1_000));
     assert_eq!(unpaid_answer(fits).await.status, 402);
+}
+
+#[tokio::test]
+async fn a_type_that_could_be_two_is_refused_before_any_price() {
+    let double = Arc::new(Double::default());
+    let runs = Runs::default();
+    let app = counting(gate(&double), &runs);
+    let obscure = HeaderValue::from_bytes(b"application/x-www-form-urlencoded; x=\xff").unwrap();
+    let json = HeaderValue::from_static("application/json");
+    for lines in [vec![obscure.clone()], vec![json.clone(), obscure], vec![json.clone(), json]] {
+        for mut ask in [Ask::post("/gen").body("{}"), paid("/gen")] {
+            for line in &lines {
+                ask.request.headers_mut().append("content-type", line.clone());
+            }
+            let answer = call(&app, ask).await;
+            assert_eq!((answer.status, answer.json()["error"].as_str()), (400, Some("unclear_content_type")));
+        }
+    }
+    assert_eq!(runs.get(), 0);
+    assert!(double.log().is_empty());
 }
 
 #[tokio::test]

@@ -159,6 +159,7 @@ async fn the_gates_own_words_are_said_as_the_page_says() {
         GateError::UnknownEndpoint,
         GateError::UrlTooLong { max: 1 },
         GateError::EncodedBody,
+        GateError::UnclearType,
         GateError::BodyTooSlow,
         GateError::BodyBroken,
         GateError::TooManyInFlight,

@@ -53,7 +53,7 @@ impl<'a> Bill<'a> {
             usdc: plain(&(units * BigDecimal::from(quantity) * usd_per_unit)),
         };
         let lines = self.lines.unwrap_or_default().into_iter().map(line).collect();
-        Ok(Price { service, lines, reserve })
+        Ok(Price { service, lines, reserve, reads_json: true })
     }
 }
 

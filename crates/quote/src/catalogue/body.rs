@@ -38,12 +38,19 @@ pub(super) fn object<'b, 'a>(
 /// A host that reads a form where we read JSON would sell something else.
 fn check_content_type(content_type: Option<&str>) -> Result<(), Fault> {
     let Some(content_type) = content_type else { return Ok(()) };
-    let essence = content_type.split(';').next().unwrap_or("").trim();
-    let json = essence.eq_ignore_ascii_case("application/json")
-        || essence
-            .get(essence.len().saturating_sub(5)..)
-            .is_some_and(|tail| tail.eq_ignore_ascii_case("+json"));
-    if json {
+    let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    // PHP ends a type at a comma: `application/x-www-form-urlencoded,+json` is a form there.
+    let is_token = |text: &str| {
+        let letter = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
+        !text.is_empty() && text.bytes().all(letter)
+    };
+    let is_json = |kind: &str, subtype: &str| {
+        // Servers that look for the beginning of a type find a form.
+        let looks_like_a_form = kind == "multipart" || subtype.contains("form-");
+        subtype.ends_with("+json") && !looks_like_a_form && is_token(kind) && is_token(subtype)
+    };
+    let suffixed = || essence.split_once('/').is_some_and(|(kind, subtype)| is_json(kind, subtype));
+    if essence == "application/json" || suffixed() {
         return Ok(());
     }
     Err(Fault::new("unsupported_content_type", "Content-Type", "send the body as application/json")
@@ -115,5 +122,37 @@ pub(super) fn truthy(value: &Json<'_>) -> Option<bool> {
             is(&YES).then_some(true).or(is(&NO).then_some(false))
         }
         Json::Array(_) | Json::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_content_type;
+
+    #[test]
+    fn a_type_that_some_server_reads_as_a_form_is_not_json() {
+        for form in [
+            "application/x-www-form-urlencoded,+json",
+            "application/x-www-form-urlencoded +json",
+            "application/x-www-form-urlencoded+json",
+            "multipart/form-data+json",
+            "multipart/x+json",
+            "application/json, application/x-www-form-urlencoded",
+            "application/x-www-form-urlencoded, application/json",
+            "application/x/y+json",
+            "/a+json",
+            "+json",
+            "",
+        ] {
+            assert!(check_content_type(Some(form)).is_err(), "{form:?}");
+        }
+        for json in [
+            "application/json;x=\"a,b\"",
+            "Application/JSON",
+            "application/vnd.api+json; charset=utf-7",
+            "application/ld+json",
+        ] {
+            assert!(check_content_type(Some(json)).is_ok(), "{json:?}");
+        }
     }
 }

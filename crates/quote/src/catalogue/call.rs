@@ -11,6 +11,13 @@ use super::file::{CallRule, Model, PlainModel};
 use super::refusal::{Fault, echo};
 use crate::{Body, Price, PriceRequest};
 
+impl CallRule {
+    /// Whether anything of the body is priced.
+    pub(super) fn reads_body(&self) -> bool {
+        !self.fields.is_empty() || self.model_field.is_some()
+    }
+}
+
 impl Catalogue {
     pub(super) fn price_call(
         &self,
@@ -19,10 +26,8 @@ impl Catalogue {
         body: &Body<'_>,
         bill: Bill<'_>,
     ) -> Result<Price, Fault> {
-        Values::check_query(&rule.query, request.query)?;
-        let reads_body = !rule.fields.is_empty() || rule.model_field.is_some();
         let nothing = JsonObject::default();
-        let body = if reads_body { body::object(request, body)? } else { &nothing };
+        let body = if rule.reads_body() { body::object(request, body)? } else { &nothing };
         let known = known_fields(rule);
         refuse_unknown(body, &[&known], &rule.passthrough)?;
         let (name, model) = self.call_model(rule, body)?;

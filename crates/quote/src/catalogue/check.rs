@@ -77,11 +77,13 @@ fn check_endpoints(file: &File) -> Result<Vec<Template>, CatalogueError> {
                     file.models.values().any(|model| matches!(model, Model::Image(_) | Model::Video(_)));
                 need(any, &place, "kind = \"generation\" needs an image or video model")?;
                 need(rule.items_max != Some(0), &place, "items_max must be at least 1")?;
+                check_fields(&rule.query, &place)?;
             }
             Rule::Text(rule) => {
                 let any = file.models.values().any(|model| matches!(model, Model::Text(_)));
                 need(any, &place, "kind = \"text\" needs a text model")?;
                 check_text_rule(rule, &place)?;
+                check_fields(&rule.query, &place)?;
             }
         }
     }
@@ -168,9 +170,8 @@ fn check_call(rule: &CallRule, models: &BTreeMap<String, Model>, place: &str) ->
     }
     let by_model = rule.model_field.is_some() || (rule.models.is_none() && rule.default_model.is_none());
     need(by_model, place, "models and default_model need model_field")?;
-    for (name, field) in rule.fields.iter().chain(&rule.query) {
-        check_field(name, field, place)?;
-    }
+    check_fields(&rule.fields, place)?;
+    check_fields(&rule.query, place)?;
     check_names(rule, place)?;
     check_count(rule, place)?;
     for surcharge in &rule.surcharges {
@@ -254,6 +255,10 @@ fn check_when(when: &When, rule: &CallRule, place: &str) -> Checked {
         check_scalars(name, field.kind, accepted.as_slice(), place)?;
     }
     Ok(())
+}
+
+fn check_fields(fields: &BTreeMap<String, Field>, place: &str) -> Checked {
+    fields.iter().try_for_each(|(name, field)| check_field(name, field, place))
 }
 
 fn check_field(name: &str, field: &Field, place: &str) -> Checked {

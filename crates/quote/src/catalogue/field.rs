@@ -72,44 +72,6 @@ impl<'a> Values<'a> {
         Ok(values)
     }
 
-    /// Reads and checks every declared query parameter. Others pass: they
-    /// reach the host, but a catalogue that prices by them must declare them.
-    pub(super) fn check_query(fields: &BTreeMap<String, Field>, query: &str) -> Result<(), Fault> {
-        for (name, field) in fields {
-            let mut found = None;
-            // Decoded as hosts do it: `l%69mit` is `limit`.
-            for (_, value) in form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name) {
-                if found.replace(value).is_some() {
-                    return Err(Fault::new(
-                        "conflicting_fields",
-                        name,
-                        format!("`{name}` stands twice in the query"),
-                    ));
-                }
-            }
-            let Some(text) = found else {
-                if field.required {
-                    return Err(Fault::missing(name));
-                }
-                continue;
-            };
-            let bad = || {
-                let message = format!("query parameter `{name}` must be {}", describe(field.kind));
-                Fault::new("invalid_type", name, message)
-            };
-            let resolved = match field.kind {
-                FieldType::Integer => Resolved::Int(text.parse().map_err(|_| bad())?),
-                FieldType::Boolean => Resolved::Bool(text.parse().map_err(|_| bad())?),
-                _ => Resolved::Text(&text),
-            };
-            if let Resolved::Int(value) = resolved {
-                check_bounds(name, value, field.min, field.max)?;
-            }
-            check_choices(name, &resolved, field.choices.as_deref())?;
-        }
-        Ok(())
-    }
-
     fn check(&mut self, name: &str, field: &Field, value: &'a Json<'a>) -> Result<Resolved<'a>, Fault> {
         let wrong = || Fault::new("invalid_type", name, format!("`{name}` must be {}", describe(field.kind)));
         let resolved = match (field.kind, value) {
@@ -196,7 +158,7 @@ fn resolve_scalar(scalar: &Scalar) -> Resolved<'_> {
     }
 }
 
-fn describe(kind: FieldType) -> &'static str {
+pub(super) fn describe(kind: FieldType) -> &'static str {
     match kind {
         FieldType::String => "a string",
         FieldType::Integer => "an integer",
@@ -253,7 +215,7 @@ fn range(min: Option<i64>, max: Option<i64>) -> String {
     }
 }
 
-fn check_bounds(name: &str, value: i64, min: Option<i64>, max: Option<i64>) -> Result<(), Fault> {
+pub(super) fn check_bounds(name: &str, value: i64, min: Option<i64>, max: Option<i64>) -> Result<(), Fault> {
     if min.is_none_or(|min| value >= min) && max.is_none_or(|max| value <= max) {
         return Ok(());
     }
@@ -273,7 +235,11 @@ fn check_number(name: &str, value: f64, field: &Field) -> Result<(), Fault> {
     Err(Fault::new("out_of_range", name, message).choices([range(field.min, field.max)]))
 }
 
-fn check_choices(name: &str, value: &Resolved<'_>, choices: Option<&[Scalar]>) -> Result<(), Fault> {
+pub(super) fn check_choices(
+    name: &str,
+    value: &Resolved<'_>,
+    choices: Option<&[Scalar]>,
+) -> Result<(), Fault> {
     let Some(choices) = choices else { return Ok(()) };
     if choices.iter().any(|choice| value.equals(choice)) {
         return Ok(());

@@ -354,7 +354,7 @@ pub(crate) struct CallRule {
     /// Body fields. Others are refused.
     #[serde(default)]
     pub(crate) fields: BTreeMap<String, Field>,
-    /// Query parameters. Others pass.
+    /// Query parameters. Others pass in a host of its own, and are refused by a gateway.
     #[serde(default)]
     pub(crate) query: BTreeMap<String, Field>,
     /// Body fields that are neither read nor priced.
@@ -445,6 +445,9 @@ pub(crate) struct GenerationRule {
     /// Item fields that are neither read nor priced.
     #[serde(default)]
     pub(crate) item_passthrough: Vec<String>,
+    /// Query parameters. Others pass in a host of its own, and are refused by a gateway.
+    #[serde(default)]
+    pub(crate) query: BTreeMap<String, Field>,
 }
 
 /// Chat completions.
@@ -468,4 +471,7 @@ pub(crate) struct TextRule {
     /// Fields that are neither read nor priced.
     #[serde(default)]
     pub(crate) passthrough: Vec<String>,
+    /// Query parameters. Others pass in a host of its own, and are refused by a gateway.
+    #[serde(default)]
+    pub(crate) query: BTreeMap<String, Field>,
 }

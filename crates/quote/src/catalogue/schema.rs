@@ -26,7 +26,7 @@ impl Catalogue {
     }
 
     fn call_schema(&self, rule: &CallRule, example: Option<&Value>) -> Option<Value> {
-        if rule.fields.is_empty() && rule.model_field.is_none() {
+        if !rule.reads_body() {
             return None;
         }
         let mut object = Object::new(example);
@@ -171,13 +171,12 @@ impl Catalogue {
 
 /// The query parameters that a rule checks.
 pub(super) fn query(rule: &Rule) -> Vec<QueryParameter> {
-    let Rule::Call(rule) = rule else { return Vec::new() };
     let parameter = |(name, field): (&String, &Field)| QueryParameter {
         name: name.clone(),
         required: field.required,
         schema: field_schema(field),
     };
-    rule.query.iter().map(parameter).collect()
+    rule.query().into_iter().flatten().map(parameter).collect()
 }
 
 /// An object's schema as it grows.

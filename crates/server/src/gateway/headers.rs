@@ -1,12 +1,15 @@
 //! Heads on their way through: what belongs to one connection stays there (RFC 9110, section
 //! 7.6.1), and what a client writes in the gateway's place goes no further.
 
+use http::Uri;
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap,
-    HeaderName, HeaderValue, LOCATION, SET_COOKIE, VIA,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap, HeaderName,
+    HeaderValue, LOCATION, SET_COOKIE, VIA,
 };
-use quittance_actix::PaidFacts;
+use quittance_actix::{Paid, PaidFacts};
 use quittance_protocol::{PAYMENT_SIGNATURE, v1};
+
+mod location;
 
 /// Headers of one connection.
 const OF_A_CONNECTION: [&str; 10] = [
@@ -22,7 +25,8 @@ const OF_A_CONNECTION: [&str; 10] = [
     "upgrade",
 ];
 
-/// Words about who is calling, and how, that only proxies of the operator's may say.
+/// Words about who is calling, and how. Proxies hand on what they do not know themselves, so these
+/// may be a client's whoever sent them.
 const OF_PROXIES: [&str; 7] = [
     "cf-connecting-ip",
     "fastly-client-ip",
@@ -44,6 +48,40 @@ const OF_ROUTING: [&str; 7] = [
     "x-original-host",
 ];
 
+/// What a proxy of the operator's may say of who is calling.
+const OF_TRUSTED_PROXIES: [&str; 4] =
+    ["x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"];
+
+/// What of a customer's head goes on beside the gateway's credentials. An upstream believes what
+/// stands there of whoever holds the account, and all customers share that: an idempotency key would
+/// show one the answer of another, a project or a beta function another price.
+const BESIDE_OURS: [&str; 24] = [
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "content-encoding",
+    "content-language",
+    "content-type",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "last-event-id",
+    "range",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "via",
+    "x-correlation-id",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+
 /// A paid answer is whole: one that says "unchanged" would be nothing for the money.
 const CONDITIONS: [&str; 6] =
     ["if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "range"];
@@ -54,6 +92,7 @@ const X_FORWARDED: &str = "x-forwarded-";
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Who is at the other end of the connection.
@@ -78,18 +117,21 @@ pub(crate) fn outgoing(incoming: &HeaderMap, peer: Peer<'_>, shows: &Shows<'_>) 
     let mut headers = HeaderMap::with_capacity(incoming.len().saturating_add(12));
     for (name, value) in incoming {
         let plain = plain(name);
+        let is_plain = plain == name.as_str();
+        let believed = is_plain && peer.is_trusted && OF_TRUSTED_PROXIES.contains(&plain.as_str());
         let dropped = OF_A_CONNECTION.contains(&plain.as_str())
             || (named.contains(&plain) && !is_end_to_end(&plain))
             || is_ours(&plain)
             || OF_ROUTING.contains(&plain.as_str())
-            || (is_of_proxies(&plain) && !(peer.is_trusted && plain == name.as_str()))
-            || shows.replaces(&plain)
-            || [HOST, CONTENT_LENGTH, EXPECT].contains(name);
+            || (is_of_proxies(&plain) && !believed)
+            || (!is_plain && says_what_the_body_is(&plain))
+            || shows.keeps_back(&plain, is_plain)
+            || [HOST, CONTENT_LENGTH, EXPECT].iter().any(|name| name.as_str() == plain);
         if !dropped {
             headers.append(name, value.clone());
         }
     }
-    forwarded(&mut headers, incoming.get(HOST), peer);
+    forwarded_for(&mut headers, peer);
     headers.append(VIA, HeaderValue::from_static("1.1 quittance"));
     if let Shows::Ours { credentials, .. } = shows {
         for (name, value) in *credentials {
@@ -102,8 +144,12 @@ pub(crate) fn outgoing(incoming: &HeaderMap, peer: Peer<'_>, shows: &Shows<'_>) 
 /// A name as servers read it that hand headers on as variables: `X_Quittance_Payer` and
 /// `X-Quittance-Payer` are one there.
 fn plain(name: &HeaderName) -> String {
-    let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    name.as_str().chars().map(letter).collect()
+    plain_text(name.as_str())
+}
+
+fn plain_text(name: &str) -> String {
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    name.chars().map(letter).collect()
 }
 
 fn is_ours(plain: &str) -> bool {
@@ -114,6 +160,11 @@ fn is_of_proxies(plain: &str) -> bool {
     plain.starts_with(X_FORWARDED) || OF_PROXIES.contains(&plain)
 }
 
+/// A second spelling of these would be believed before the one that was read here.
+fn says_what_the_body_is(plain: &str) -> bool {
+    plain.starts_with("content-") || CONDITIONS.contains(&plain)
+}
+
 /// Whether a `Connection` that names it is not believed: without these the body would be read as
 /// another one than was priced, or by somebody else.
 fn is_end_to_end(plain: &str) -> bool {
@@ -122,53 +173,82 @@ fn is_end_to_end(plain: &str) -> bool {
 
 impl Shows<'_> {
     /// Credentials beside a payment do not count, and beside the gateway's there are no others.
-    fn replaces(&self, plain: &str) -> bool {
+    fn keeps_back(&self, name: &str, is_plain: bool) -> bool {
         let Self::Ours { credentials, account_headers } = self else { return false };
-        plain == AUTHORIZATION.as_str()
-            || credentials.iter().any(|(name, _)| name.as_str() == plain)
-            || account_headers.iter().any(|name| name.eq_ignore_ascii_case(plain))
+        !(is_plain && BESIDE_OURS.contains(&name))
+            || credentials.iter().any(|(credential, _)| plain(credential) == name)
+            || account_headers.iter().any(|account| plain_text(account) == name)
     }
 }
 
 fn named_in_connection(headers: &HeaderMap) -> Vec<String> {
     let said = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    said.flat_map(|line| line.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect()
+    said.flat_map(|line| line.split(',')).map(|name| plain_text(name.trim())).collect()
 }
 
 /// Says who was calling, honestly: behind what trusted proxies say stands who told us so.
-fn forwarded(headers: &mut HeaderMap, host: Option<&HeaderValue>, peer: Peer<'_>) {
-    if let Some(address) = peer.address {
-        let before: Vec<&[u8]> =
-            headers.get_all(&X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
-        let mut line = before.join(&b", "[..]);
-        if !line.is_empty() {
-            line.extend_from_slice(b", ");
-        }
-        line.extend_from_slice(address.as_bytes());
-        if let Ok(line) = HeaderValue::from_bytes(&line) {
-            headers.insert(X_FORWARDED_FOR, line);
-        }
+fn forwarded_for(headers: &mut HeaderMap, peer: Peer<'_>) {
+    let Some(address) = peer.address else { return };
+    let before: Vec<&[u8]> = headers.get_all(&X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+    let mut line = before.join(&b", "[..]);
+    if !line.is_empty() {
+        line.extend_from_slice(b", ");
     }
-    if !headers.contains_key(&X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    line.extend_from_slice(address.as_bytes());
+    if let Ok(line) = HeaderValue::from_bytes(&line) {
+        headers.insert(X_FORWARDED_FOR, line);
     }
-    if let Some(host) = host
-        && !headers.contains_key(&X_FORWARDED_HOST)
-    {
-        headers.insert(X_FORWARDED_HOST, host.clone());
+}
+
+/// How the outside world reaches the gateway (`server.public_url`). The `Host` of a request is its
+/// client's word: an API that makes links of it would send others where that client wants.
+pub(crate) struct Public {
+    proto: HeaderValue,
+    host: HeaderValue,
+}
+
+impl Public {
+    pub(crate) fn of(url: &str) -> Option<Self> {
+        let uri: Uri = url.parse().ok()?;
+        let authority = uri.authority()?.as_str();
+        let host = authority.rsplit('@').next()?;
+        Some(Self {
+            proto: HeaderValue::from_str(uri.scheme_str()?).ok()?,
+            host: HeaderValue::from_str(host).ok()?,
+        })
+    }
+
+    /// In place of what any proxy says.
+    pub(crate) fn say(&self, headers: &mut HeaderMap) {
+        headers.remove(X_FORWARDED_PORT);
+        headers.insert(X_FORWARDED_PROTO, self.proto.clone());
+        headers.insert(X_FORWARDED_HOST, self.host.clone());
     }
 }
 
 /// Makes the head of a run's request: what was paid, and the body as it was priced.
-pub(crate) fn say_paid(headers: &mut HeaderMap, paid: &PaidFacts, has_reserve: bool) {
-    for name in CONDITIONS {
+pub(crate) fn say_paid(headers: &mut HeaderMap, paid: &Paid, has_reserve: bool) {
+    make_whole(headers, paid.price().reads_json, has_reserve);
+    say_facts(headers, paid);
+}
+
+/// Takes conditions off, and says of a body that was priced as JSON that it is.
+fn make_whole(headers: &mut HeaderMap, reads_json: bool, has_reserve: bool) {
+    let names: Vec<HeaderName> =
+        headers.keys().filter(|name| CONDITIONS.contains(&plain(name).as_str())).cloned().collect();
+    for name in names {
         headers.remove(name);
     }
-    one_content_type(headers);
+    if reads_json {
+        one_content_type(headers);
+    }
     if has_reserve {
         // What was used is read from the answer.
         headers.remove(ACCEPT_ENCODING);
     }
+}
+
+fn say_facts(headers: &mut HeaderMap, paid: &PaidFacts) {
     let run = paid.run.to_string();
     let (amount, service) = (paid.amount.atomic().to_string(), paid.service.atomic().to_string());
     let network = paid.network.to_string();
@@ -190,13 +270,13 @@ pub(crate) fn say_paid(headers: &mut HeaderMap, paid: &PaidFacts, has_reserve: b
     }
 }
 
-/// What was priced as JSON is read as JSON: of two types a server may read the other, and a
-/// charset makes other letters of the same bytes.
+/// What was priced as JSON is read as JSON: of two types a server may read the other, without one it
+/// may read a form, and a charset makes other letters of the same bytes.
 fn one_content_type(headers: &mut HeaderMap) {
-    let Some(first) = headers.get(CONTENT_TYPE).cloned() else { return };
-    let essence = first.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    let is_json = essence.eq_ignore_ascii_case("application/json");
-    headers.insert(CONTENT_TYPE, if is_json { HeaderValue::from_static("application/json") } else { first });
+    let said = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = HeaderValue::from_str(&essence).ok().filter(|essence| !essence.is_empty());
+    headers.insert(CONTENT_TYPE, essence.unwrap_or(HeaderValue::from_static("application/json")));
 }
 
 /// The head that the client gets. `origin` is the upstream's, `shown` what the gateway showed to it.
@@ -208,7 +288,8 @@ pub(crate) fn returning(
     let named = named_in_connection(headers);
     let names: Vec<HeaderName> = headers.keys().cloned().collect();
     for name in names {
-        let plain = name.as_str();
+        let plain = plain(&name);
+        let plain = plain.as_str();
         // The length is said anew, and another way to the upstream is none past the gate.
         let gone = OF_A_CONNECTION.contains(&plain)
             || (named.iter().any(|named| named == plain) && !is_end_to_end(plain))
@@ -232,16 +313,7 @@ pub(crate) fn returning(
             headers.remove(name);
         }
     }
-    // Its own address is none that a client can reach.
-    let here = |value: &HeaderValue| {
-        let rest = value.to_str().ok()?.strip_prefix(origin)?;
-        // Another port begins with the same digits.
-        (rest.is_empty() || rest.starts_with(['/', '?'])).then_some(())?;
-        let path = rest.strip_prefix(base).unwrap_or(rest);
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        HeaderValue::from_str(&path).ok()
-    };
-    if let Some(path) = headers.get(LOCATION).and_then(here) {
+    if let Some(path) = headers.get(LOCATION).and_then(|value| location::here(value, (origin, base))) {
         headers.insert(LOCATION, path);
     }
 }

@@ -131,8 +131,10 @@ fn catalogues(config: &Config) -> Result<Catalogues, CommandError> {
     if upstreams.is_empty() {
         return Err("no upstream: pass --upstream URL, or write [gateway.upstreams.NAME]".into());
     }
-    let made =
-        upstreams.iter().map(|(name, upstream)| Ok((name.clone(), Arc::new(Upstream::new(name, upstream)?))));
+    let public_url = config.server.public_url.as_deref();
+    let made = upstreams.iter().map(|(name, upstream)| {
+        Ok((name.clone(), Arc::new(Upstream::new(name, upstream)?.behind(public_url))))
+    });
     let made: BTreeMap<_, _> = made.collect::<Result<_, CommandError>>()?;
     pricer::read(made, config.gate.catalogue.as_deref())
 }

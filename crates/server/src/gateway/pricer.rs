@@ -139,6 +139,8 @@ pub(crate) fn read(
             .map_err(|error| format!("the catalogue {} cannot be read: {}", path.display(), error.kind()))?;
         let catalogue =
             Catalogue::from_toml(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        // How the upstream reads a name that nobody declared is not known here.
+        let catalogue = catalogue.declared_queries_only();
         if !catalogue.endpoints().iter().any(|endpoint| endpoint.pricing == Pricing::Paid) {
             tracing::warn!("{} sells nothing", path.display());
         }

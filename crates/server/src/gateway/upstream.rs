@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::CommandError;
 use crate::gateway::circuit::{self, Circuit};
+use crate::gateway::headers::Public;
 use crate::gateway::upload::Upload;
 use crate::gateway::words::Trouble;
 
@@ -41,6 +42,8 @@ pub(crate) struct Upstream {
     pub(crate) base: String,
     scheme: Scheme,
     authority: Authority,
+    /// Under which name the gateway is known outside.
+    public: Option<Public>,
     client: Client<HttpsConnector<HttpConnector>, Upload>,
 }
 
@@ -78,7 +81,15 @@ impl Upstream {
             config: config.clone(),
             scheme,
             authority,
+            public: None,
         })
+    }
+
+    /// Tells it how the outside world reaches the gateway.
+    #[must_use]
+    pub(crate) fn behind(mut self, public_url: Option<&str>) -> Self {
+        self.public = public_url.and_then(Public::of);
+        self
     }
 
     /// The URL of a path and query there; `None` where no URL can be written so.
@@ -93,9 +104,12 @@ impl Upstream {
     /// Sends a request; waits for the head of its answer for so long.
     pub(crate) async fn send(
         &self,
-        request: Request<Upload>,
+        mut request: Request<Upload>,
         wait: Duration,
     ) -> Result<Response<Incoming>, Failed> {
+        if let Some(public) = &self.public {
+            public.say(request.headers_mut());
+        }
         match timeout(wait, self.client.request(request)).await {
             Err(_elapsed) => Err(Failed { trouble: Trouble::TooSlow, why: "no answer in time".to_owned() }),
             Ok(Ok(answer)) => {

@@ -1,3 +1,5 @@
+use http::header::AUTHORIZATION;
+
 use super::*;
 
 const KEY: &str = "Bearer the-key-of-the-gateway";
@@ -55,7 +57,7 @@ fn what_belongs_to_a_connection_stays_there() {
     let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
     assert_eq!(
         names,
-        ["content-type", "accept", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "via"],
+        ["content-type", "accept", "x-forwarded-for", "via"],
         "a Connection takes away nothing that says what the body is"
     );
 }
@@ -77,10 +79,22 @@ fn nobody_writes_in_the_gateways_place() {
         "x-real-ip",
         "x-original-url",
         "x-http-method-override",
+        "content_length",
+        "content_type",
+        "content_encoding",
+        "if_none_match",
     ] {
-        let headers = theirs(&[(name, "forged")], STRANGER);
+        for headers in [theirs(&[(name, "forged")], STRANGER), ours(&[(name, "forged")])] {
+            assert!(!headers.values().any(|value| value == "forged"), "{name}");
+        }
+    }
+    // Proxies hand these on as they came from anybody.
+    for name in ["x-forwarded-prefix", "x-forwarded-user", "forwarded", "x-real-ip", "x_forwarded_host"] {
+        let headers = theirs(&[(name, "forged")], PROXY);
         assert!(!headers.values().any(|value| value == "forged"), "{name}");
     }
+    let sneaking = theirs(&[("connection", "X_Only-Here"), ("x-only-here", "1")], STRANGER);
+    assert!(!sneaking.contains_key("x-only-here"));
 }
 
 #[test]
@@ -88,14 +102,26 @@ fn who_called_is_said_honestly() {
     let line = |headers: &HeaderMap| headers[&X_FORWARDED_FOR].to_str().unwrap().to_owned();
     let said = [("x-forwarded-for", "203.0.113.9"), ("x-forwarded-proto", "https"), ("host", "a.example")];
     let stranger = theirs(&said, STRANGER);
-    assert_eq!(
-        (line(&stranger).as_str(), &stranger[&X_FORWARDED_PROTO]),
-        ("192.0.2.7", &"http".parse().unwrap())
-    );
+    assert_eq!(line(&stranger), "192.0.2.7");
+    // The client's own word for where it is.
+    for name in [X_FORWARDED_PROTO, X_FORWARDED_HOST] {
+        assert!(!stranger.contains_key(&name), "{name}");
+    }
     let proxied = theirs(&said, PROXY);
     assert_eq!(line(&proxied), "203.0.113.9, 10.0.0.1");
     assert_eq!(proxied[&X_FORWARDED_PROTO], "https");
-    assert_eq!(proxied[&X_FORWARDED_HOST], "a.example");
+    assert!(!proxied.contains_key(X_FORWARDED_HOST), "a Host is a client's");
+    let mut told = theirs(&[("x-forwarded-host", "a.example"), ("x-forwarded-port", "8443"), said[1]], PROXY);
+    assert_eq!(
+        (&told[X_FORWARDED_HOST], &told[X_FORWARDED_PORT]),
+        (&"a.example".parse().unwrap(), &"8443".parse().unwrap())
+    );
+    Public::of("https://api.example.com:8443/x").unwrap().say(&mut told);
+    assert_eq!(
+        (&told[X_FORWARDED_HOST], &told[X_FORWARDED_PROTO]),
+        (&"api.example.com:8443".parse().unwrap(), &"https".parse().unwrap())
+    );
+    assert!(!told.contains_key(X_FORWARDED_PORT));
     let two = theirs(&[said[0], ("x-forwarded-for", "203.0.113.10")], PROXY);
     assert_eq!(line(&two), "203.0.113.9, 203.0.113.10, 10.0.0.1");
     let forged = theirs(&[("x_forwarded_for", "203.0.113.9")], PROXY);
@@ -110,6 +136,64 @@ fn credentials_are_the_customers_or_the_gateways_and_never_both() {
     let paid = ours(&shown);
     assert!(!paid.values().any(|value| value.as_bytes().ends_with(b"theirs")), "{paid:?}");
     assert_eq!(paid.get_all(AUTHORIZATION).iter().collect::<Vec<_>>(), [KEY]);
+}
+
+/// Upstreams scope keys by account, and read sessions, projects and betas as the account's.
+#[test]
+fn nothing_of_a_customers_speaks_for_the_operators_account() {
+    for name in [
+        "idempotency-key",
+        "idempotency_key",
+        "x-idempotency-key",
+        "X_Idempotency-Key",
+        "cookie",
+        "proxy-authorization",
+        "openai-organization",
+        "openai-project",
+        "anthropic-beta",
+        "x-goog-user-project",
+        "x-envoy-original-path",
+        "prefer",
+        "x-model",
+        "user_agent",
+    ] {
+        let headers = ours(&[(name, "theirs")]);
+        assert!(!headers.values().any(|value| value == "theirs"), "{name}");
+    }
+    let account = theirs(&[("idempotency-key", "theirs"), ("cookie", "theirs")], STRANGER);
+    assert_eq!(account.values().filter(|value| *value == "theirs").count(), 2);
+    for name in ["accept", "accept-language", "content-type", "user-agent", "traceparent", "last-event-id"] {
+        assert_eq!(ours(&[(name, "theirs")])[name], "theirs");
+    }
+    // A credential's name has other spellings, too.
+    let credentials = vec![(HeaderName::from_static("x_key"), HeaderValue::from_static("ours"))];
+    let shows = Shows::Ours { credentials: &credentials, account_headers: &[] };
+    let headers = outgoing(&map(&[("x-key", "theirs"), ("x_key", "theirs")]), STRANGER, &shows);
+    assert!(!headers.values().any(|value| value == "theirs"));
+}
+
+#[test]
+fn what_was_priced_as_json_goes_out_as_json() {
+    let typed = |lines: &[(&str, &str)], reads_json| {
+        let mut headers = ours(lines);
+        make_whole(&mut headers, reads_json, false);
+        headers
+            .get_all(CONTENT_TYPE)
+            .iter()
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    for (said, expected) in [
+        ("application/json; charset=utf-16", "application/json"),
+        ("application/vnd.api+json; charset=utf-7", "application/vnd.api+json"),
+        ("Application/JSON", "application/json"),
+    ] {
+        assert_eq!(typed(&[("content-type", said)], true), [expected]);
+        assert_eq!(typed(&[("content-type", said)], false), [said], "nothing was read of it");
+    }
+    // Rack reads a form where there is no type.
+    assert_eq!(typed(&[], true), ["application/json"]);
+    assert!(typed(&[], false).is_empty());
 }
 
 fn facts() -> PaidFacts {
@@ -135,7 +219,8 @@ fn a_run_learns_who_paid_and_reads_what_was_priced() {
         ("accept-encoding", "gzip"),
         ("x-quittance-payer", "forged"),
     ]);
-    say_paid(&mut headers, &facts(), true);
+    make_whole(&mut headers, true, true);
+    say_facts(&mut headers, &facts());
     assert_eq!(headers.get_all(CONTENT_TYPE).iter().collect::<Vec<_>>(), ["application/json"]);
     for (name, value) in [
         ("x-quittance-payment-id", "pay_1"),

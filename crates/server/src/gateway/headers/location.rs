@@ -39,11 +39,15 @@ fn readable(value: &HeaderValue) -> String {
     for byte in value.as_bytes() {
         match byte {
             0..0x20 | 0x7f => {}
-            0x80.. => text.push_str(&format!("%{byte:02X}")),
+            0x80.. => text.extend(['%', digit(byte >> 4), digit(byte & 15)]),
             byte => text.push(char::from(*byte)),
         }
     }
     text.trim().to_owned()
+}
+
+fn digit(value: u8) -> char {
+    char::from_digit(value.into(), 16).unwrap_or('0').to_ascii_uppercase()
 }
 
 /// What stands behind the upstream's own authority.

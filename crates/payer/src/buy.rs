@@ -12,11 +12,17 @@ use crate::answer::{
 };
 use crate::required::Required;
 use crate::sign::{Signed, sign};
-use crate::state::{Held, Pending};
+use crate::state::{Found, Held, Pending};
 use crate::{Keys, Limits, PayError, Request, State};
 
 /// How long the same payment is sent again while its outcome is unknown, unless told otherwise.
 pub const WAIT_SECONDS: u64 = 120;
+
+/// Longest time that may be asked for.
+const WAIT_SECONDS_MAX: u64 = 86_400;
+
+/// Pause between two looks whether another call of the same request has ended.
+const BUSY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Shortest time limit of one HTTP request: a settlement takes its time.
 const REQUEST_SECONDS_MIN: u64 = 30;
@@ -40,6 +46,7 @@ pub struct Payer {
     state: Option<State>,
     approve: Option<Approve>,
     wait: Duration,
+    in_parallel: bool,
     client: Client,
 }
 
@@ -53,6 +60,7 @@ impl Payer {
             state: None,
             approve: None,
             wait: Duration::from_secs(WAIT_SECONDS),
+            in_parallel: false,
             client: client(WAIT_SECONDS)?,
         };
         Ok(payer)
@@ -68,8 +76,15 @@ impl Payer {
         Self { approve: Some(approve), ..self }
     }
 
-    /// How long to keep asking while the outcome is unknown.
+    /// Buys beside another call of the same request that is under way, instead of waiting for
+    /// its end: for whoever means to buy twice.
+    pub fn in_parallel(self) -> Self {
+        Self { in_parallel: true, ..self }
+    }
+
+    /// How long to keep asking while the outcome is unknown; a day at most.
     pub fn with_wait(self, seconds: u64) -> Result<Self, PayError> {
+        let seconds = seconds.min(WAIT_SECONDS_MAX);
         Ok(Self { wait: Duration::from_secs(seconds), client: client(seconds)?, ..self })
     }
 
@@ -78,14 +93,12 @@ impl Payer {
     pub async fn buy(&self, request: &Request) -> Result<Answer, PayError> {
         self.limits.check_host(&request.host())?;
         let fingerprint = request.fingerprint();
-        if let Some(state) = &self.state
-            && let Some(held) = state.find(&fingerprint, &self.keys.addresses(), now())?
-        {
+        if let Some(held) = self.open(&fingerprint).await? {
             tracing::info!(
                 url = request.url(),
                 "an earlier payment for this request is open; sending it again"
             );
-            return self.send_paid(request, held.pending.clone(), Some(held)).await;
+            return self.send_paid(request, (*held.pending).clone(), Some(held)).await;
         }
         let unpaid = request.send(&self.client, None).await?;
         if unpaid.status().is_redirection() {
@@ -100,6 +113,27 @@ impl Payer {
         let required = Required::read(&headers, &body)?;
         let (pending, held) = self.sign(request, &required, &fingerprint).await?;
         self.send_paid(request, pending, held).await
+    }
+
+    /// What an earlier call of the same request left open. While one is under way this call
+    /// waits: it may be of somebody who gave up on that one, and would pay again.
+    async fn open(&self, fingerprint: &str) -> Result<Option<Held>, PayError> {
+        let Some(state) = &self.state else { return Ok(None) };
+        let begun = tokio::time::Instant::now();
+        loop {
+            match state.find(fingerprint, &self.keys.addresses(), now())? {
+                Found::Open(held) => return Ok(Some(held)),
+                Found::Nothing => return Ok(None),
+                Found::Busy if self.in_parallel => return Ok(None),
+                Found::Busy if begun.elapsed() >= self.wait => {
+                    return Err(PayError::Limit(
+                        "another call of the same request is still under way; to buy beside it, say so"
+                            .to_owned(),
+                    ));
+                }
+                Found::Busy => tokio::time::sleep(BUSY_PAUSE).await,
+            }
+        }
     }
 
     /// Chooses, asks, signs, and keeps what was signed before anybody is shown it.
@@ -127,7 +161,7 @@ impl Payer {
         let held = match &self.state {
             None => None,
             Some(state) => {
-                Some(state.record(fingerprint, pending.clone(), (&request.host(), &self.limits))?)
+                Some(state.record(fingerprint, pending.clone(), (request.host_name(), &self.limits))?)
             }
         };
         Ok((pending, held))
@@ -170,8 +204,11 @@ impl Payer {
             false if says_settled(receipt.as_ref()) => Outcome::Paid,
             false => Outcome::Refused(None),
         };
-        if !open && let Some(held) = held {
-            held.done()?;
+        let is_told = status.is_success() || status == StatusCode::PAYMENT_REQUIRED || receipt.is_some();
+        match held {
+            Some(held) if !open && is_told => held.done()?,
+            Some(mut held) if !open => held.refused()?,
+            _ => {}
         }
         Ok(Answer { status: status.as_u16(), headers, body, bill: Some(pending.bill), receipt, outcome })
     }

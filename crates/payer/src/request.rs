@@ -62,18 +62,24 @@ impl Request {
         self.url.as_str()
     }
 
-    /// Host, with the port where it is not the scheme's own: what limits are kept by.
+    /// Host, with the port where it is not the scheme's own.
     pub fn host(&self) -> String {
-        let host = self.url.host_str().unwrap_or_default();
-        self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        let name = self.host_name();
+        self.url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
     }
 
-    /// What makes two calls the same: method, URL, type and body. Other headers may carry
-    /// time or a trace, and buy nothing else.
+    /// Whose limit by day it is: one host has many ports, and a name with a dot at its end is the same.
+    pub(crate) fn host_name(&self) -> &str {
+        self.url.host_str().unwrap_or_default().trim_end_matches('.')
+    }
+
+    /// What makes two calls the same: method, URL, type, body, and the name that the client
+    /// gives its purchase. Other headers may carry time or a trace, and buy nothing else.
     pub(crate) fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
-        let kind = self.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-        for part in [self.method.as_str().as_bytes(), self.url.as_str().as_bytes(), kind, &self.body] {
+        let header = |name: HeaderName| self.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
+        let (kind, key) = (header(CONTENT_TYPE), header(HeaderName::from_static("idempotency-key")));
+        for part in [self.method.as_str().as_bytes(), self.url.as_str().as_bytes(), kind, key, &self.body] {
             hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             hash.update(part);
         }
@@ -115,6 +121,7 @@ mod tests {
             Request::post("https://a.example/x?y=1", b"{}".to_vec()).unwrap(),
             Request::post("https://a.example/x", b"{ }".to_vec()).unwrap(),
             one.clone().header("content-type", "text/plain").unwrap(),
+            one.clone().header("Idempotency-Key", "order-2").unwrap(),
         ] {
             assert_ne!(one.fingerprint(), other.fingerprint(), "{other:?}");
         }
@@ -125,6 +132,8 @@ mod tests {
         let host = |url: &str| Request::get(url).unwrap().host();
         assert_eq!(host("https://Api.Example:443/x"), "api.example");
         assert_eq!(host("http://127.0.0.1:8080/x"), "127.0.0.1:8080");
+        assert_eq!(host("https://api.example./x"), "api.example");
+        assert_eq!(Request::get("https://api.example:8443/x").unwrap().host_name(), "api.example");
     }
 
     #[test]

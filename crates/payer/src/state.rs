@@ -20,8 +20,13 @@ pub const FINALITY_SECONDS: u64 = 3_600;
 pub const PAID_KEPT_SECONDS: u64 = 7 * 86_400;
 
 const DAY_SECONDS: u64 = 86_400;
+/// How a payment's file ends: nobody said what became of it;
 const PENDING: &str = "pending";
+/// a server said that it is settled, and its answer is missing;
 const SETTLED: &str = "settled";
+/// a server refused it without a receipt: whoever stands before it may have answered, so it is
+/// sent again while it could still be landed.
+const REFUSED: &str = "refused";
 
 /// A folder for one or several payers, of one or several processes on this host.
 #[derive(Clone, Debug)]
@@ -42,10 +47,21 @@ pub(crate) struct Pending {
     pub(crate) valid_until: UnixSeconds,
 }
 
+/// What is on file of a request.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Nothing is open.
+    Nothing,
+    /// Another call of the same request is under way.
+    Busy,
+    /// This is, and it is this call's now.
+    Open(Held),
+}
+
 /// A payment that this call works on; locked until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Held {
-    pub(crate) pending: Pending,
+    pub(crate) pending: Box<Pending>,
     place: PathBuf,
     _lock: File,
 }
@@ -58,33 +74,32 @@ impl State {
         Ok(Self { folder })
     }
 
-    /// What is still open of the same request of one of these payers and nobody else works on.
-    pub(crate) fn find(
-        &self,
-        request: &str,
-        payers: &[String],
-        now: UnixSeconds,
-    ) -> Result<Option<Held>, PayError> {
+    /// What is still open of the same request of one of these payers.
+    pub(crate) fn find(&self, request: &str, payers: &[String], now: UnixSeconds) -> Result<Found, PayError> {
         let _alone = self.alone()?;
+        let mut found = Found::Nothing;
         for place in self.payments()? {
             let Some(name) = place.file_name().and_then(|name| name.to_str()) else { continue };
-            let settled = name.ends_with(SETTLED);
-            let Some(held) = lock(&place)? else { continue };
-            let kept_until = match settled {
-                true => held.pending.signed_at.saturating_add(PAID_KEPT_SECONDS),
-                false => held.pending.valid_until.saturating_add(FINALITY_SECONDS),
+            let ours = name.starts_with(request);
+            let held = match lock(&place)? {
+                Locked::Held(held) => held,
+                Locked::ByAnother if ours => {
+                    found = Found::Busy;
+                    continue;
+                }
+                Locked::ByAnother | Locked::Gone => continue,
             };
-            if now > kept_until {
+            if now > held.kept_until() {
                 tracing::warn!(
                     url = held.pending.url, amount = %held.pending.bill.amount,
                     "a payment is dropped: nobody ever said what became of it, or its answer never came"
                 );
                 held.done()?;
-            } else if name.starts_with(request) && payers.contains(&held.pending.payer) {
-                return Ok(Some(held));
+            } else if ours && payers.contains(&held.pending.payer) {
+                return Ok(Found::Open(held));
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// Counts what was signed against the day and keeps the payment, in this order: a process
@@ -112,7 +127,7 @@ impl State {
             Ok(file)
         };
         let file = write().map_err(|error| at(&place, &error))?;
-        Ok(Held { pending, place, _lock: file })
+        Ok(Held { pending: Box::new(pending), place, _lock: file })
     }
 
     fn spend(&self, host: &str, amount: Amount, limits: &Limits, now: UnixSeconds) -> Result<(), PayError> {
@@ -123,7 +138,8 @@ impl State {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Spent::default(),
             Err(error) => return Err(at(&place, &error)),
         };
-        if spent.day != today {
+        // A clock that goes back begins no new day.
+        if today > spent.day {
             spent = Spent { day: today, ..Spent::default() };
         }
         let all = spent.hosts.values().try_fold(amount, |sum, one| sum.checked_add(*one));
@@ -165,7 +181,8 @@ impl State {
             fs::read_dir(&self.folder)?.map(|entry| entry.map(|entry| entry.path())).collect()
         };
         let mut places = list().map_err(|error| at(&self.folder, &error))?;
-        places.retain(|place| place.extension().is_some_and(|end| end == PENDING || end == SETTLED));
+        let ends = [PENDING, SETTLED, REFUSED];
+        places.retain(|place| place.extension().is_some_and(|end| ends.iter().any(|one| end == *one)));
         places.sort();
         Ok(places)
     }
@@ -174,10 +191,29 @@ impl State {
 impl Held {
     /// A server says that it is settled; what is missing is its answer.
     pub(crate) fn settled(&mut self) -> Result<(), PayError> {
-        let place = self.place.with_extension(SETTLED);
+        self.becomes(SETTLED)
+    }
+
+    /// Somebody refused it, and showed no receipt.
+    pub(crate) fn refused(&mut self) -> Result<(), PayError> {
+        self.becomes(REFUSED)
+    }
+
+    fn becomes(&mut self, end: &str) -> Result<(), PayError> {
+        let place = self.place.with_extension(end);
         fs::rename(&self.place, &place).map_err(|error| at(&place, &error))?;
         self.place = place;
         Ok(())
+    }
+
+    /// The last moment at which it is sent again.
+    fn kept_until(&self) -> UnixSeconds {
+        let Pending { signed_at, valid_until, .. } = *self.pending;
+        match self.place.extension().and_then(|end| end.to_str()) {
+            Some(SETTLED) => signed_at.saturating_add(PAID_KEPT_SECONDS),
+            Some(REFUSED) => valid_until,
+            _ => valid_until.saturating_add(FINALITY_SECONDS),
+        }
     }
 
     /// Nothing is open any more.
@@ -194,26 +230,32 @@ struct Spent {
     hosts: BTreeMap<String, Amount>,
 }
 
-/// `None` where another call works on it, or has just ended it.
-fn lock(place: &Path) -> Result<Option<Held>, PayError> {
+enum Locked {
+    Held(Held),
+    ByAnother,
+    /// Another call has just ended it.
+    Gone,
+}
+
+fn lock(place: &Path) -> Result<Locked, PayError> {
     let mut file = match File::open(place) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Locked::Gone),
         Err(error) => return Err(at(place, &error)),
     };
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::WouldBlock) => return Ok(Locked::ByAnother),
         Err(TryLockError::Error(error)) => return Err(at(place, &error)),
     }
     if !place.exists() {
-        return Ok(None);
+        return Ok(Locked::Gone);
     }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(|error| at(place, &error))?;
     // Whoever cannot read it must not sign again for what it may be.
     let pending = serde_json::from_slice(&bytes).map_err(|error| at(place, &error.into()))?;
-    Ok(Some(Held { pending, place: place.to_owned(), _lock: file }))
+    Ok(Locked::Held(Held { pending, place: place.to_owned(), _lock: file }))
 }
 
 fn private() -> OpenOptions {

@@ -238,3 +238,50 @@ async fn a_payment_follows_no_redirect_before_or_after_it_is_signed() {
         assert!(matches!(payer(Limits::default()).buy(&after.request()).await, Err(PayError::Moved { .. })));
     }
 }
+
+/// The defect: an agent that gave up on a call that still ran, and called again, paid twice.
+#[tokio::test]
+async fn a_call_beside_another_of_the_same_request_waits_for_its_end() {
+    let server = server(vec![
+        asks(&offer(json!({}))),
+        answer("503 Service Unavailable", &[("retry-after", "1".to_owned())], ""),
+        serves(),
+        asks(&offer(json!({}))),
+        serves(),
+    ])
+    .await;
+    let (_folder, payer) = with_state(Limits::default());
+    let payer = payer.with_wait(20).unwrap();
+    let request = server.request();
+    let first = payer.buy(&request);
+    let second = async {
+        while server.payments().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        payer.buy(&request).await
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!((first.unwrap().outcome, second.unwrap().outcome), (Outcome::Paid, Outcome::Paid));
+    let payments = server.payments();
+    assert_eq!((payments.len(), payments[0] == payments[1]), (3, true), "the second waited for its answer");
+    assert_ne!(payments[2], payments[0]);
+}
+
+/// The defect: a proxy's 404 for a payment that the server behind it settled ended it, and the
+/// next call paid again.
+#[tokio::test]
+async fn what_is_refused_without_a_receipt_is_not_paid_again_while_it_could_land() {
+    let server = server(vec![asks(&offer(json!({}))), answer("404 Not Found", &[], ""), serves()]).await;
+    let (_folder, payer) = with_state(Limits::default());
+    assert_eq!(payer.buy(&server.request()).await.unwrap().outcome, Outcome::Refused(None));
+    assert_eq!(payer.buy(&server.request()).await.unwrap().outcome, Outcome::Paid);
+    let payments = server.payments();
+    assert_eq!((payments.len(), payments[0] == payments[1]), (2, true));
+}
+
+#[tokio::test]
+async fn a_wait_beyond_all_measure_is_a_day() {
+    let server = server(vec![asks(&offer(json!({}))), serves()]).await;
+    let payer = payer(Limits::default()).with_wait(u64::MAX).unwrap();
+    assert_eq!(payer.buy(&server.request()).await.unwrap().outcome, Outcome::Paid);
+}

@@ -37,7 +37,14 @@ fn record(state: &State, request: &str, amount: u64) -> Result<Held, PayError> {
 }
 
 fn find(state: &State, request: &str, now: UnixSeconds) -> Option<Pending> {
-    state.find(request, &[PAYER.to_owned()], now).unwrap().map(|held| held.pending.clone())
+    match state.find(request, &[PAYER.to_owned()], now).unwrap() {
+        Found::Open(held) => Some(*held.pending.clone()),
+        Found::Nothing | Found::Busy => None,
+    }
+}
+
+fn is_busy(state: &State, request: &str) -> bool {
+    matches!(state.find(request, &[PAYER.to_owned()], NOW), Ok(Found::Busy))
 }
 
 #[test]
@@ -46,21 +53,32 @@ fn what_a_dead_process_left_is_found_by_the_same_request_and_payer_alone() {
     drop(record(&state, "aa", 5).unwrap());
     assert_eq!(find(&state, "aa", NOW + 1), Some(pending(5)));
     assert_eq!(find(&state, "ab", NOW + 1), None);
-    assert!(state.find("aa", &["0xAnother".to_owned()], NOW + 1).unwrap().is_none());
+    assert!(matches!(state.find("aa", &["0xAnother".to_owned()], NOW + 1), Ok(Found::Nothing)));
     assert_eq!(find(&state, "aa", NOW + 60 + FINALITY_SECONDS), Some(pending(5)), "it may still have landed");
 }
 
-/// Calls at one time are purchases of their own (two tasks, or two processes).
+/// Two tasks, or two processes: one that asks again meanwhile knows that it is not alone.
 #[test]
 fn a_payment_that_a_call_works_on_is_not_anothers() {
     let (_folder, state) = state();
     let held = record(&state, "aa", 5).unwrap();
-    assert_eq!(find(&state, "aa", NOW), None);
+    assert!(is_busy(&state, "aa"));
+    assert!(!is_busy(&state, "bb"));
     drop(held);
-    let found = state.find("aa", &[PAYER.to_owned()], NOW).unwrap().unwrap();
-    assert_eq!(find(&state, "aa", NOW), None);
+    let Ok(Found::Open(found)) = state.find("aa", &[PAYER.to_owned()], NOW) else { panic!() };
+    assert!(is_busy(&state, "aa"));
     found.done().unwrap();
+    assert!(!is_busy(&state, "aa"));
     assert_eq!(find(&state, "aa", NOW), None);
+}
+
+/// A proxy's 404 says nothing of what the server behind it took.
+#[test]
+fn what_was_refused_without_a_receipt_is_sent_again_while_it_could_be_landed() {
+    let (_folder, state) = state();
+    record(&state, "aa", 5).unwrap().refused().unwrap();
+    assert_eq!(find(&state, "aa", NOW + 60), Some(pending(5)));
+    assert_eq!(find(&state, "aa", NOW + 61), None);
 }
 
 #[test]
@@ -96,6 +114,10 @@ fn days_and_hosts_have_limits_of_what_was_signed() {
     assert!(matches!(sign("c.example", 1, NOW), Err(PayError::Limit(_))));
     assert!(matches!(sign("c.example", u64::MAX, NOW), Err(PayError::Limit(_))), "no sum overflows");
     assert!(sign("a.example", 6, NOW + 86_400).is_ok(), "the next day");
+    assert!(
+        matches!(sign("a.example", 6, NOW), Err(PayError::Limit(_))),
+        "a clock that goes back begins no day"
+    );
     assert!(state.payments().unwrap().is_empty(), "what was refused left nothing to send");
 }
 

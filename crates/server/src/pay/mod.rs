@@ -66,6 +66,9 @@ pub(crate) struct PayArgs {
     /// How long to keep asking while the outcome is unknown.
     #[arg(long, default_value_t = WAIT_SECONDS)]
     wait_seconds: u64,
+    /// Buy beside a call of the same request that is under way, instead of waiting for its end.
+    #[arg(long)]
+    parallel: bool,
     /// Folder for payments whose outcome is still unknown (sent again by the next run of the
     /// same request) and for what was signed today; default: `quittance/payments` under
     /// $XDG_STATE_HOME or ~/.local/state.
@@ -94,6 +97,7 @@ async fn buy(args: PayArgs) -> Result<ExitCode, CommandError> {
             payer
         }
     };
+    let payer = if args.parallel { payer.in_parallel() } else { payer };
     let answer = payer.buy(&request).await?;
     if answer.outcome == Outcome::Free && matches!(answer.status, 404 | 405) && args.method.is_none() {
         tracing::warn!("asked with {}; -X METHOD asks with another", request.method());

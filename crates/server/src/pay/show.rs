@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use quittance_payer::{Answer, Outcome};
+use quittance_protocol::plain_words;
 use serde_json::{Map, Value, json};
 
 use super::PayArgs;
@@ -25,7 +26,8 @@ pub(super) fn finish(args: &PayArgs, answer: &Answer) -> Result<ExitCode, Comman
         print(&document.to_string())?;
     } else {
         if let Some(receipt) = &answer.receipt {
-            let field = |name: &str| receipt.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
+            // A stranger's words, on a terminal.
+            let field = |name: &str| plain_words(receipt.get(name).and_then(Value::as_str).unwrap_or("-"));
             print(&format!("network      {}", field("network")))?;
             print(&format!("transaction  {}", field("transaction")))?;
             print(&format!("payer        {}", field("payer")))?;

@@ -89,8 +89,8 @@ async function configuration(folder, net) {
     for (const [, name, body] of structs) {
       const keys = [...body.matchAll(/^ {4}pub (\w+):/gm)].map(match => match[1]);
       assert.ok(keys.length > 0, name);
-      // What an operator names is a section.
-      for (const key of keys) assert.match(shipped, new RegExp(`^(# +)?(${key} = |\\[[a-z_.]*${key}\\.)`, 'm'), `${name}.${key}`);
+      // What an operator names is a section; what is listed stands in braces.
+      for (const key of keys) assert.match(shipped, new RegExp(`^(# +)?(${key} = |\\[[a-z_.]*${key}\\.)|[{,] ${key} = `, 'm'), `${name}.${key}`);
     }
     // Every commented default taken at its word; further indented lines are examples.
     const all = join(folder, 'all.toml');

@@ -126,7 +126,8 @@ impl Inner {
     /// The answer again, if it is kept.
     async fn replay_kept(&self, known: &Payment) -> Option<PayOutcome> {
         let entry = self.in_flight.entry(known.key);
-        match entry.answer.ask(self.context.ledger.answer(&known.id)).await {
+        let found = entry.answer.ask(self.context.ledger.answer(&known.id)).await;
+        match found.map(Arc::unwrap_or_clone) {
             Ok(Some(answer)) => {
                 self.context.metrics.delivery("replayed");
                 Some(PayOutcome::Answered { payment: known.id.clone(), answer, receipt: receipt(known) })

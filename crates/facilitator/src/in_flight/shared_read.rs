@@ -1,6 +1,7 @@
 //! One read for everybody who asks the same at the same time: copies of an answered payment
 //! cost their sender nothing, and each would read the ledger for itself.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts who asks, so that nobody is told what was read before they came.
@@ -19,11 +20,11 @@ impl Tickets {
     }
 }
 
-/// What was read last.
+/// What was read last, while others wait for it.
 pub(crate) struct SharedRead<T> {
     tickets: Tickets,
     /// The newest ticket when the read began, and what it found; `None` if it failed.
-    last: tokio::sync::Mutex<Option<(u64, Option<T>)>>,
+    last: tokio::sync::Mutex<Option<(u64, Option<Arc<T>>)>>,
 }
 
 impl<T> Default for SharedRead<T> {
@@ -32,11 +33,11 @@ impl<T> Default for SharedRead<T> {
     }
 }
 
-impl<T: Clone> SharedRead<T> {
+impl<T> SharedRead<T> {
     /// What `read` finds, or what a read found that began after this one was asked for. Who
     /// waited for one that failed hears `None`: each would wait as long again, one behind the
-    /// other.
-    pub(crate) async fn ask<E>(&self, read: impl Future<Output = Result<T, E>>) -> Result<T, Option<E>> {
+    /// other. Whoever is alone has the only copy: an answer may be large, and is kept for nobody.
+    pub(crate) async fn ask<E>(&self, read: impl Future<Output = Result<T, E>>) -> Result<Arc<T>, Option<E>> {
         let ticket = self.tickets.draw();
         let mut last = self.last.lock().await;
         if let Some((begun, found)) = &*last
@@ -45,15 +46,16 @@ impl<T: Clone> SharedRead<T> {
             return found.clone().ok_or(None);
         }
         let begun = self.tickets.newest();
-        let found = read.await;
-        *last = Some((begun, found.as_ref().ok().cloned()));
+        let found = read.await.map(Arc::new);
+        // Those who drew after this one and before the read began; whoever was overtaken on the way to
+        // the lock reads once more.
+        *last = (begun > ticket).then(|| (begun, found.as_ref().ok().cloned()));
         found.map_err(Some)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::AtomicU32;
 
     use tokio::sync::Semaphore;
@@ -75,12 +77,22 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn who_is_alone_has_the_only_copy() {
+        let shared = SharedRead::default();
+        for _ in 0..3 {
+            let found = shared.ask(async { Ok::<_, ()>(7) }).await.unwrap();
+            assert_eq!(Arc::try_unwrap(found), Ok(7));
+            assert!(shared.last.lock().await.is_none());
+        }
+    }
+
     async fn heard(fails: bool) -> (Vec<Result<u32, Option<&'static str>>>, u32) {
         let ledger = Arc::new(Ledger { reads: AtomicU32::new(0), may_end: Semaphore::new(0), fails });
         let shared = Arc::new(SharedRead::default());
         let ask = || {
             let (ledger, shared) = (Arc::clone(&ledger), Arc::clone(&shared));
-            tokio::spawn(async move { shared.ask(ledger.read()).await })
+            tokio::spawn(async move { shared.ask(ledger.read()).await.map(|found| *found) })
         };
         let first = ask();
         while ledger.reads.load(Ordering::SeqCst) == 0 {

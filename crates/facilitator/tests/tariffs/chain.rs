@@ -71,6 +71,7 @@ struct State {
 #[derive(Default)]
 struct Checks {
     made: AtomicUsize,
+    of_strangers: AtomicUsize,
     running: AtomicUsize,
     running_max: AtomicUsize,
 }
@@ -200,6 +201,11 @@ impl Chain {
         (checks.made.load(Ordering::SeqCst), checks.running_max.swap(0, Ordering::SeqCst))
     }
 
+    /// How many of them were asked for as a stranger's.
+    pub(crate) fn stranger_checks(&self) -> usize {
+        self.0.checks.of_strangers.load(Ordering::SeqCst)
+    }
+
     /// What happens elsewhere, once, between a payment's look-up and its checks.
     pub(crate) fn meanwhile(&self, happens: impl FnOnce() + Send + 'static) {
         *self.0.meanwhile.lock().unwrap() = Some(Box::new(happens));
@@ -319,6 +325,11 @@ impl Verify for State {
             happens();
         }
         Ok(())
+    }
+
+    async fn check_stranger(&self, payment: &Verified) -> Result<ChainView, CheckError> {
+        self.checks.of_strangers.fetch_add(1, Ordering::SeqCst);
+        self.check_chain(payment).await
     }
 
     async fn check_chain(&self, payment: &Verified) -> Result<ChainView, CheckError> {

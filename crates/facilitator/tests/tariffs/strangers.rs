@@ -52,6 +52,22 @@ async fn a_payer_whose_payments_come_to_nothing_is_told_to_come_back_and_nobody_
     process.close().await;
 }
 
+/// Checks of payers with history share no call with those of strangers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_paid_before_is_checked_apart_from_strangers() {
+    let (chain, time) = (Chain::default(), Time::default());
+    let process = process(&chain, &time).await;
+    assert_eq!(process.pay_from(at(1), "customer", PRICE).await, Outcome::Granted);
+    let (checks, strangers) = (chain.checks().0, chain.stranger_checks());
+    assert_eq!(strangers, 1, "its first one is a stranger's");
+    assert_eq!(process.pay_from(at(1), "customer", PRICE).await, Outcome::Granted);
+    assert!(chain.checks().0 > checks);
+    assert_eq!(chain.stranger_checks(), strangers);
+    assert_eq!(process.pay_from(at(1), "poor", PRICE).await, Outcome::Poor);
+    assert_eq!(chain.stranger_checks(), strangers + 1);
+    process.close().await;
+}
+
 /// All nodes asked to be left alone: what they still answer belongs to customers and to what settles.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_wait_first_where_every_node_asks_for_a_pause() {

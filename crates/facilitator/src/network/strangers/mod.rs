@@ -13,7 +13,8 @@
 //!
 //! Owns the shares of strangers and what is remembered of payers and addresses.
 //! May touch: `chain`, `api`, `config`.
-//! A check that is stuck holds its share until the node's time limit ends it.
+//! A check that is stuck holds its share until the node's time limit ends it, or until its request is
+//! dropped: the call to the node ends with that.
 
 mod budget;
 mod recent;
@@ -358,7 +359,11 @@ impl Inner {
         caller: Caller,
     ) -> Result<ChainView, CheckError> {
         let leave = self.strangers.leave(net, payment, caller).await?;
-        let seen = net.chain.verify()?.check_chain(payment).await;
+        let chain = net.chain.verify()?;
+        let seen = match &leave {
+            Some(_) => chain.check_stranger(payment).await,
+            None => chain.check_chain(payment).await,
+        };
         // A block that is a moment old is nobody's failure.
         if let Err(CheckError::Rejected(rejection)) = &seen
             && !is_early(payment, rejection, self.context.clock.now())

@@ -2,7 +2,7 @@
 // `quittance gateway` sells with it as it is written; `--demo` needs nothing at all.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 
@@ -63,6 +63,8 @@ await stack.withStack(async folder => {
     for (const words of ['path = "/v1/pictures"', 'units = "0.02"', 'path = "/v1/pictures/{picture_id}"', 'choices = ["small", "large"]']) {
       assert.ok(catalogue.includes(words), `${words} in ${catalogue}`);
     }
+    for (const name of ['# path = "/v1/pictures/{picture_id}"', '# price = { kind = "free" }']) assert.ok(catalogue.includes(name), `${name}: what only reads is free when the operator says so`);
+    assert.equal(statSync(join(dir, 'quittance.toml')).mode & 0o777, 0o600);
     assert.match(readFileSync(join(dir, 'compose.yaml'), 'utf8'), /host\.docker\.internal/);
     assert.match(await stack.program('catalog', 'check', join(dir, 'catalog.toml')), /paid {2}POST/);
   });
@@ -71,12 +73,14 @@ await stack.withStack(async folder => {
     const nobody = ['init', '--dir', join(folder, 'other'), '--upstream', api.url];
     await assert.rejects(stack.program(...nobody), /--base-pay-to/);
     await assert.rejects(stack.program(...nobody, '--base-pay-to', 'nobody'), /pay_to/);
+    const pasted = stack.program(...nobody, '--base-pay-to', net.base.pay_to, '--upstream-bearer', 'sk-live-abcdef');
+    await assert.rejects(pasted, error => /--upstream-bearer: write env:NAME/.test(error.message));
   });
   await test('the gateway sells with it as it is written', async () => {
     const gate = await stack.gateway(net, join(dir, 'quittance.toml'), { args: ['--listen', `127.0.0.1:${port}`] });
     await until('both networks', async () => (await stack.json(`${gate.url}/v1/x402`)).networks.length === 2);
     for (const network of ['base', 'solana']) await sells(net, gate, network);
-    assert.equal((await stack.json(`${gate.url}/v1/pictures/7`)).picture, '/v1/pictures/7');
+    assert.equal((await http.send(gate.url, { method: 'GET', path: '/v1/pictures/7' })).status, 404, 'nothing is free that nobody chose');
     assert.equal((await http.send(gate.url, { path: '/v1/pictures', headers: { 'Content-Type': 'application/json' }, body: '{"prompt":"a","size":"huge"}' })).status, 400);
     await stack.stop(gate.child);
   });

@@ -65,7 +65,8 @@ async function runsWithItsBuyer(net, gate, api, network) {
 }
 
 async function failuresAreCredits(net, gate, api, network) {
-  const expected = { fail: [500, 'oops'], gone: [502, 'upstream_broke_off'], short: [500, 'handler_failed'], broke: [502, 'upstream_refused_gateway'], busy: [503, 'upstream_asked_to_pause'], hang: [504, 'upstream_too_slow'] };
+  const elsewhere = [502, 'upstream_redirected'];
+  const expected = { moved: elsewhere, signin: elsewhere, unchanged: elsewhere, nowhere: elsewhere, away: elsewhere, forbidden: [502, 'upstream_refused_gateway'], fail: [500, 'oops'], gone: [502, 'upstream_broke_off'], short: [500, 'handler_failed'], broke: [502, 'upstream_refused_gateway'], hang: [504, 'upstream_too_slow'] };
   for (const [mode, [status, words]] of Object.entries(expected)) {
     const { answer, again } = await buy(net, gate, network, mode);
     assert.equal(answer.status, status, `${mode}: ${answer.text}`);
@@ -73,13 +74,47 @@ async function failuresAreCredits(net, gate, api, network) {
     assert.equal(answer.headers['payment-state'], 'credited', mode);
     assert.equal(answer.headers['x-should-retry'], 'false');
     assert.equal(receipt(answer).success, true);
-    if (mode === 'busy') assert.equal(answer.headers['retry-after'], '9');
     const runs = api.seen.length;
     assert.equal((await again()).headers['payment-state'], 'credited', `${mode}: it runs again for the same payment`);
     assert.equal(api.seen.length, runs + 1);
     assert.equal(last(api).headers['x-quittance-run'], '2');
     await wellAgain(net, gate);
   }
+}
+
+/** An upstream that asks for a pause gets it, for a bounded time and once for each payment. */
+async function pauses(net, gate, api) {
+  const { answer, again } = await buy(net, gate, 'base', 'busy');
+  assert.deepEqual([answer.status, answer.json.error, answer.headers['payment-state']], [503, 'upstream_asked_to_pause', 'credited']);
+  assert.equal(answer.headers['retry-after'], '9', "the upstream's own word");
+  const paused = await send(gate, '/v1/things', { body: order() });
+  assert.deepEqual([paused.status, paused.json.error], [503, 'service_down'], paused.text);
+  assert.ok(Number(paused.headers['retry-after']) <= 2, 'pause_seconds_max');
+  const runs = api.seen.length;
+  assert.deepEqual([(await again()).json.error, api.seen.length], ['service_down', runs], 'a credit keeps its runs');
+  await until('an offer again', async () => (await send(gate, '/v1/things', { body: order() })).status === 402);
+  assert.equal((await again()).json.error, 'upstream_asked_to_pause');
+  await wellAgain(net, gate);
+}
+
+/** A restart of the API: who meets it first loses no run, and nobody else pays meanwhile. */
+async function restarts(net, gate, api) {
+  const body = order('ok', 'over restarts');
+  const payment = await sign(net, gate, 'base', '/v1/things', { body });
+  const pay = () => send(gate, '/v1/things', { body, headers: payment });
+  for (let restart = 1; restart <= 4; restart += 1) {
+    await api.close();
+    const met = await pay();
+    assert.deepEqual([met.status, met.json.error, met.headers['payment-state']], [502, 'upstream_unreachable', 'credited'], `${restart}: ${met.text}`);
+    assert.ok(Number(met.headers['retry-after']) >= 1);
+    const next = await send(gate, '/v1/things', { body: order() });
+    assert.deepEqual([next.status, next.json.error], [503, 'service_down'], 'one is enough');
+    await api.listen(api.port);
+    await until('an offer again', async () => (await send(gate, '/v1/things', { body: order() })).status === 402);
+  }
+  const served = await pay();
+  assert.equal(served.status, 200, served.text);
+  assert.equal(last(api).headers['x-quittance-run'], '5', 'more than runs_max');
 }
 
 /** A run that succeeds: those that failed before it close nothing any more. */
@@ -323,17 +358,32 @@ async function circuit(net, gate, api) {
   assert.equal(served.status, 200, served.text);
 }
 
-/** Runs that fail close it, each payment once. */
+/** How many paid runs ended so. */
+async function counted(gate, outcome) {
+  const metrics = await fetch(`${gate.admin}/metrics`).then(answer => answer.text());
+  return Number(new RegExp(`quittance_upstream_requests_total\\{kind="paid",outcome="${outcome}",upstream="things"\\} (\\d+)`).exec(metrics)?.[1] ?? 0);
+}
+
+/** Runs that fail close it, each payer once, and no payment does so twice. */
 async function failingRuns(net, gate, api) {
-  const failed = [];
-  for (let at = 0; at < 3; at += 1) failed.push(await buy(net, gate, 'base', 'fail'));
+  const open = async () => (await send(gate, '/v1/things', { body: order() })).status === 402;
+  const [answered, wrong] = [await counted(gate, 'answered'), await counted(gate, 'failed')];
+  const failed = [await buy(net, gate, 'base', 'fail')];
+  await until('the count', async () => await counted(gate, 'failed') === wrong + 1);
+  assert.equal(await counted(gate, 'answered'), answered, 'a run that failed is counted once');
+  assert.equal((await failed[0].again()).status, 500);
+  failed.push(await buy(net, gate, 'base', 'fail'));
+  assert.ok(await open(), 'one payer is no switch');
+  assert.equal((await buy(net, gate, 'base', 'refuse')).answer.status, 422, 'and a refusal no success');
+  failed.push(await buy(net, gate, 'solana', 'fail'));
   const closed = await send(gate, '/v1/things', { body: order() });
   assert.deepEqual([closed.status, closed.json.error], [503, 'service_down'], closed.text);
   const runs = api.seen.length;
   const credit = await failed[0].again();
   assert.deepEqual([credit.status, credit.json?.error, api.seen.length], [503, 'service_down', runs], 'a credit keeps its runs');
   await until('an offer again', async () => (await send(gate, '/v1/things', { body: order() })).status === 402);
-  assert.equal((await failed[0].again()).status, 500, 'and runs when it is open');
+  for (const credit of failed) assert.equal((await credit.again()).status, 500, 'and runs when it is open');
+  assert.ok(await open(), 'what closed it once does not close it again');
   assert.equal((await buy(net, gate, 'base', 'ok')).answer.status, 200);
 }
 
@@ -350,7 +400,8 @@ catalogue = "${catalogue}"
 account_headers = ["X-API-Key"]
 answer_seconds_max = 1
 closed_seconds = 3
-failures_max = 3
+pause_seconds_max = 2
+failures_max = 2
 credentials = [{ header = "Authorization", scheme = "Bearer", secret = "env:THINGS_KEY" }]
 `);
   return config;
@@ -380,7 +431,9 @@ await stack.withStack(async folder => {
   await test('no spelling of a path reaches the upstream unpaid', () => spellings(gate, api));
   await test('no request hides in another', () => smuggling(gate, api));
   await test('a WebSocket is refused with a reason', () => websockets(gate, api));
-  await test('failed runs close what they meet, each payment once', () => failingRuns(net, gate, api));
+  await test('an upstream that asks for a pause gets it', () => pauses(net, gate, api));
+  await test('a restart of the API costs no run', () => restarts(net, gate, api));
+  await test('failed runs close what they meet, each payer once', () => failingRuns(net, gate, api));
   await test('nothing is sold while nobody answers', () => circuit(net, gate, api));
   for (const network of ['base', 'solana']) {
     await test(`a stream that breaks off is a credit on ${network}`, () => tornStreams(net, gate, network));

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::{LedgerError, RunLimits};
+use quittance_ledger::{LedgerError, RunEnd, RunLimits};
 use quittance_protocol::{
     Amount, Family, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceRef, SettleRequest,
     SupportedResponse, VerifyRequest, VerifyResponse, v1,
@@ -242,6 +242,17 @@ impl Facilitator {
     /// The run counts, unless this process had revoked it or is stopping.
     pub async fn credit(&self, grant: Grant, reason: &str) -> Result<(), FacilitatorError> {
         let end = self.inner.end_of_run(grant.revocation());
+        self.credit_ended(grant, end, reason).await
+    }
+
+    /// Nothing of the run began: whoever would have done the work was not reached. The payment
+    /// becomes a credit, and the run counts like one that this process ended (P6), not like one
+    /// that failed.
+    pub async fn credit_unbegun(&self, grant: Grant, reason: &str) -> Result<(), FacilitatorError> {
+        self.credit_ended(grant, RunEnd::Interrupted, reason).await
+    }
+
+    async fn credit_ended(&self, grant: Grant, end: RunEnd, reason: &str) -> Result<(), FacilitatorError> {
         let (inner, reason) = (Arc::clone(&self.inner), reason.to_owned());
         let (facts, running) = grant.redeem();
         // Not where the handler ran: a server that stops takes its workers' tasks along.

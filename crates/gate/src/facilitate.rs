@@ -70,6 +70,7 @@ pub(crate) trait Runs: Send + Sync {
     ) -> BoxFuture<'a, Result<StoredAnswerReader, StoreError>>;
     fn finish(&self, grant: Grant, answer: StoredAnswer) -> BoxFuture<'_, Result<(), NotBooked>>;
     fn credit<'a>(&'a self, grant: Grant, reason: &'a str) -> BoxFuture<'a, Result<(), NotBooked>>;
+    fn credit_unbegun<'a>(&'a self, grant: Grant, reason: &'a str) -> BoxFuture<'a, Result<(), NotBooked>>;
     fn answer_sent(&self, payment: &PaymentId);
 }
 
@@ -161,6 +162,10 @@ impl Runs for Facilitator {
 
     fn credit<'a>(&'a self, grant: Grant, reason: &'a str) -> BoxFuture<'a, Result<(), NotBooked>> {
         async move { Facilitator::credit(self, grant, reason).await.map_err(Into::into) }.boxed()
+    }
+
+    fn credit_unbegun<'a>(&'a self, grant: Grant, reason: &'a str) -> BoxFuture<'a, Result<(), NotBooked>> {
+        async move { Facilitator::credit_unbegun(self, grant, reason).await.map_err(Into::into) }.boxed()
     }
 
     fn answer_sent(&self, payment: &PaymentId) {

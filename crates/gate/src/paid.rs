@@ -1,6 +1,7 @@
 //! What a handler learns about the payment, or the credentials, behind a request.
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quittance_facilitator::{PaidFacts, USAGE_MAX, Usage};
@@ -24,11 +25,17 @@ pub(crate) struct Ticket {
     facts: PaidFacts,
     price: Price,
     usage: Mutex<Option<Usage>>,
+    unbegun: AtomicBool,
 }
 
 impl Ticket {
     pub(crate) fn new(facts: PaidFacts, price: Price) -> Self {
-        Self { facts, price, usage: Mutex::new(None) }
+        Self { facts, price, usage: Mutex::new(None), unbegun: AtomicBool::new(false) }
+    }
+
+    /// Whether the handler said that nothing began.
+    pub(crate) fn is_unbegun(&self) -> bool {
+        self.unbegun.load(Ordering::Acquire)
     }
 
     /// What the handler reported last.
@@ -58,6 +65,15 @@ impl Paid {
     /// How the service price adds up, and what it reserves for text.
     pub fn price(&self) -> &Price {
         &self.0.price
+    }
+
+    /// Says that nothing of this run began: whoever would have done the work was not
+    /// reached, and no byte of the request went out. If the run then ends as a credit, it is
+    /// none of those that `gate.runs_max` allows: a payer loses no run because the
+    /// operator restarts a service. Say it only where it is certain: a run that may have
+    /// begun and is not counted could be repeated without an end.
+    pub fn note_unbegun(&self) {
+        self.0.unbegun.store(true, Ordering::Release);
     }
 
     /// Reports the tokens that the model really read and made, over all choices,

@@ -289,10 +289,14 @@ impl Run {
 
     /// Turns the grant into a credit; says what the client may be told.
     async fn credit_because(self, reason: &str) -> (SettleResponse, &'static str) {
-        let Self { shared, grant, mut receipt, payment, .. } = self;
+        let Self { shared, grant, mut receipt, payment, ticket, .. } = self;
         // Thinned: a handler that is down fails every run, and each payment's journal says it.
         note_trouble(Trouble::HandlerFailed, "", &format_args!("{payment}: {reason}"));
-        let state = match shared.facilitator.credit(grant, reason).await {
+        let credited = match ticket.is_unbegun() {
+            true => shared.facilitator.credit_unbegun(grant, reason).await,
+            false => shared.facilitator.credit(grant, reason).await,
+        };
+        let state = match credited {
             Ok(()) => "credited",
             Err(error) => {
                 // The ledger still says `running`; the next boot credits it.

@@ -7,13 +7,18 @@ use serde::Deserialize;
 
 use super::ConfigError;
 use super::ranges::{DAY_SECONDS, Range};
+use super::secrets::is_reference;
 
 /// Longest name of an upstream: it stands in metrics.
 const NAME_CHARS_MAX: usize = 32;
 
-/// Statuses of an upstream that are about the gateway's own account there, not about what a customer
-/// asked for: no credentials, no money, too many requests.
-const ACCOUNT_STATUSES: [u16; 7] = [401, 402, 407, 408, 421, 425, 429];
+/// Statuses of an upstream that bring a customer nothing. Redirects, because nobody follows them:
+/// the request was not done (301, 307, 308), or is answered by a page to sign in (302). 303 is not
+/// among them, the one that says "it is done, and made, there". Then those about the gateway's own
+/// account there, not about what the customer asked for: no credentials, no money, no right, too
+/// many requests.
+const CREDIT_STATUSES: [u16; 15] =
+    [300, 301, 302, 304, 305, 307, 308, 401, 402, 403, 407, 408, 421, 425, 429];
 
 /// `[gateway]`
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -47,15 +52,19 @@ pub struct UpstreamConfig {
     pub answer_seconds_max: u64,
     /// How long nothing of an answer may come once it began.
     pub silence_seconds_max: u64,
+    /// How long the body of a request that nobody paid for may take to come whole.
+    pub upload_seconds_max: u64,
     /// Requests under way at once that nobody paid for.
     pub free_in_flight_max: usize,
-    /// Statuses from 400 on that leave a payment as a credit.
+    /// Statuses from 300 on that leave a payment as a credit.
     pub credit_statuses: Vec<u16>,
-    /// Paid runs of different payments, or connections, that fail one after the other before nothing
-    /// is sold …
+    /// Payers whose paid runs fail, or connections of free requests that are refused, one after the
+    /// other before nothing is sold …
     pub failures_max: u32,
     /// … for so long.
     pub closed_seconds: u64,
+    /// For how long at most nothing is sold because the upstream asked for a pause (`Retry-After`).
+    pub pause_seconds_max: u64,
     /// A path that is asked with GET for as long as the program runs; nothing is sold while its answer
     /// is not 2xx.
     pub health_path: Option<String>,
@@ -88,10 +97,12 @@ impl Default for UpstreamConfig {
             connect_ms: 3_000,
             answer_seconds_max: 120,
             silence_seconds_max: 60,
+            upload_seconds_max: 600,
             free_in_flight_max: 512,
-            credit_statuses: ACCOUNT_STATUSES.to_vec(),
+            credit_statuses: CREDIT_STATUSES.to_vec(),
             failures_max: 3,
             closed_seconds: 10,
+            pause_seconds_max: 30,
             health_path: None,
             health_seconds: 5,
             health_failures_max: 2,
@@ -143,8 +154,11 @@ impl UpstreamConfig {
                         checks them: write the gateway's own credentials there, too"
                 .to_owned());
         }
-        if !self.credit_statuses.iter().all(|status| (400..600).contains(status)) {
-            return Err(".credit_statuses are between 400 and 599".to_owned());
+        if !self.credentials.iter().all(|credential| is_reference(&credential.secret)) {
+            return Err(".credentials: write env:NAME or file:PATH, never the secret itself".to_owned());
+        }
+        if !self.credit_statuses.iter().all(|status| (300..600).contains(status)) {
+            return Err(".credit_statuses are between 300 and 599".to_owned());
         }
         if !self.health_path.as_deref().is_none_or(is_path) {
             return Err(".health_path is a path such as \"/health\"".to_owned());
@@ -166,7 +180,7 @@ impl UpstreamConfig {
         if plain { Ok(()) } else { Err(wrong().to_owned()) }
     }
 
-    fn ranges(&self, name: &str) -> [Range<'_>; 8] {
+    fn ranges(&self, name: &str) -> [Range<'_>; 10] {
         let Self {
             url: _,
             catalogue: _,
@@ -176,10 +190,12 @@ impl UpstreamConfig {
             connect_ms,
             answer_seconds_max,
             silence_seconds_max,
+            upload_seconds_max,
             free_in_flight_max,
             credit_statuses: _,
             failures_max,
             closed_seconds,
+            pause_seconds_max,
             health_path: _,
             health_seconds,
             health_failures_max,
@@ -189,9 +205,11 @@ impl UpstreamConfig {
             Range::whole(key("connect_ms"), *connect_ms, 100, 60_000),
             Range::whole(key("answer_seconds_max"), *answer_seconds_max, 1, 3_600),
             Range::whole(key("silence_seconds_max"), *silence_seconds_max, 1, 3_600),
+            Range::whole(key("upload_seconds_max"), *upload_seconds_max, 1, DAY_SECONDS),
             Range::size(key("free_in_flight_max"), *free_in_flight_max, 1, 100_000),
             Range::whole(key("failures_max"), u64::from(*failures_max), 1, 1_000),
             Range::whole(key("closed_seconds"), *closed_seconds, 1, 3_600),
+            Range::whole(key("pause_seconds_max"), *pause_seconds_max, 1, 3_600),
             Range::whole(key("health_seconds"), *health_seconds, 1, DAY_SECONDS),
             Range::whole(key("health_failures_max"), u64::from(*health_failures_max), 1, 1_000),
         ]

@@ -45,7 +45,7 @@ pub use merchants::MerchantsConfig;
 pub use network::NetworkConfig;
 pub use quote::QuoteConfig;
 pub use rates::{RateKind, RatePair, RateSourceConfig, RatesConfig};
-pub use secrets::read_secret;
+pub use secrets::{is_reference, read_secret};
 pub(crate) use secrets::{read as read_secret_of, resolve};
 pub use server::ServerConfig;
 pub use token_account::TokenAccount;

@@ -19,6 +19,16 @@ pub(crate) fn resolve(key: &str, text: &str) -> Result<String, ConfigError> {
         .ok_or_else(|| ConfigError::Invalid(format!("{key} refers to something that is not text")))
 }
 
+/// Whether a text is `env:NAME` or `file:PATH`: a name of capital letters, digits and `_`, which no
+/// secret that is pasted behind `env:` looks like.
+pub fn is_reference(text: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    match (text.strip_prefix("env:"), text.strip_prefix("file:")) {
+        (Some(name), _) => !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.bytes().all(letter),
+        (None, path) => path.is_some_and(|path| !path.is_empty()),
+    }
+}
+
 /// Reads what `env:NAME` or `file:PATH` refers to.
 ///
 /// The secret itself in the configuration is refused: it would end up in

@@ -98,6 +98,24 @@ async fn p6_a_failed_run_leaves_a_credit_for_the_same_request_until_its_runs_are
     process.close().await;
 }
 
+/// A service that is being restarted takes no connection: its payer has done nothing wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p6_a_run_that_never_began_is_none_of_those_that_a_payment_may_fail() {
+    let (chain, time) = (Chain::default(), Time::default());
+    let process = process(&ModelDatabase::shared(), &chain, &time).await;
+    let (signed, call) = (signed(), sale(at(1), "call"));
+    for _ in 0..RUNS_MAX * 3 {
+        let grant = granted(pay(&process, &signed, &call).await);
+        process.facilitator.credit_unbegun(grant, "nobody took the connection").await.unwrap();
+    }
+    for _ in 0..RUNS_MAX {
+        let grant = granted(pay(&process, &signed, &call).await);
+        process.facilitator.credit(grant, "it failed").await.unwrap();
+    }
+    assert_eq!(conflict(&pay(&process, &signed, &call).await), ErrorCode::CreditExhausted);
+    process.close().await;
+}
+
 /// A handler that panicked, or whose client left: its grant is dropped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p6_a_grant_that_is_dropped_becomes_a_credit() {

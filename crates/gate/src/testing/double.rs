@@ -31,6 +31,8 @@ pub enum Entry {
     Pay(Sale),
     Finish(StoredAnswer),
     Credit(String),
+    /// A credit whose run never began.
+    Unbegun(String),
     Sent(String),
 }
 
@@ -455,6 +457,16 @@ impl Runs for Double {
         async move {
             self.check_ledger()?;
             self.note(Entry::Credit(reason.to_owned()));
+            self.record.send_modify(|(record, _)| *record = Record::Credited);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn credit_unbegun<'a>(&'a self, _: Grant, reason: &'a str) -> BoxFuture<'a, Result<(), NotBooked>> {
+        async move {
+            self.check_ledger()?;
+            self.note(Entry::Unbegun(reason.to_owned()));
             self.record.send_modify(|(record, _)| *record = Record::Credited);
             Ok(())
         }

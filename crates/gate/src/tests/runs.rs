@@ -106,6 +106,19 @@ async fn a_4xx_of_the_handler_is_final_and_refundable() {
 }
 
 #[tokio::test]
+async fn a_run_that_its_handler_calls_unbegun_is_credited_as_one() {
+    let double = Arc::new(Double::default());
+    let app = app(gate(&double), |request| {
+        request.extensions().get::<Paid>().unwrap().note_unbegun();
+        std::future::ready(Reply::of(502).body("nobody there"))
+    });
+    let failed = call(&app, paid("/gen")).await;
+    assert_eq!((failed.status, failed.header("payment-state")), (502, Some("credited")));
+    let log = double.log();
+    assert!(matches!(&log[..], [Entry::Pay(_), Entry::Unbegun(_)]), "{log:?}");
+}
+
+#[tokio::test]
 async fn a_5xx_leaves_a_credit_and_the_retry_runs_again_unpaid() {
     let (double, runs) = (Arc::new(Double::default()), Runs::default());
     let counted = runs.clone();

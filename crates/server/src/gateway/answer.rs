@@ -22,9 +22,20 @@ use crate::gateway::usage::Meter;
 pub(crate) struct Watch {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) metrics: Rc<Metrics>,
-    /// Of a paid run whose answer is one.
-    pub(crate) payment: Option<String>,
+    /// Of a run that was paid for.
+    pub(crate) run: Option<PaidRun>,
     pub(crate) kind: &'static str,
+    /// Whether an answer that comes whole shows that the upstream is well: a refusal of what was
+    /// asked does not, or whoever asks amiss would make failures forgotten.
+    pub(crate) is_success: bool,
+    /// How it ended is said once.
+    pub(crate) is_over: bool,
+}
+
+/// Which payment, and whose.
+pub(crate) struct PaidRun {
+    pub(crate) payment: String,
+    pub(crate) payer: String,
 }
 
 /// A body that ends with the upstream's.
@@ -60,14 +71,17 @@ pub(crate) enum BrokeOff {
 
 impl Watch {
     /// What became of an answer, or that there is none.
-    pub(crate) fn ended(&self, outcome: Outcome) {
+    pub(crate) fn ended(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.is_over, true) {
+            return;
+        }
         self.metrics.count(&self.upstream.name, self.kind, outcome);
-        let Some(payment) = &self.payment else { return };
+        let Some(PaidRun { payment, payer }) = &self.run else { return };
         match outcome {
-            Outcome::Answered => self.upstream.circuit.succeeded(),
+            Outcome::Answered if self.is_success => self.upstream.circuit.succeeded(),
             // A refused connection is counted where it was refused.
-            Outcome::Unreachable => {}
-            _ => self.upstream.circuit.failed(payment, Instant::now()),
+            Outcome::Answered | Outcome::Unreachable => {}
+            _ => self.upstream.circuit.failed(payment, payer, Instant::now()),
         }
     }
 }

@@ -1,18 +1,27 @@
 //! Whether an upstream is sold, from what became of its runs and looks: pure.
 //!
-//! Strangers hold no switch: of failures that a request may have caused, only those of paid runs
-//! count, each payment once. What no request causes, a connection that is refused, always counts.
+//! Strangers hold no switch. Of failures that a request may have caused, only those of paid runs
+//! count: each payment once for as long as it is remembered, and several payments of one payer as
+//! one. What no request causes, a connection that is refused, always counts; and that an upstream
+//! asks for a pause is the upstream's own word.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+/// Payments that are remembered to have counted, the newest ones. A payment whose run fails again
+/// after so many others failed counts once more, which costs whoever wants it so many payments.
+const COUNTED_MAX: usize = 4_096;
 
 /// How many failures close it, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) failures_max: u32,
     pub(crate) closed: Duration,
+    /// The longest pause that an upstream may ask for.
+    pub(crate) pause_max: Duration,
     pub(crate) look_failures_max: u32,
     /// Time between two looks.
     pub(crate) look: Duration,
@@ -28,13 +37,19 @@ pub(crate) struct Circuit {
 struct State {
     /// Connections refused one after the other.
     refused: u32,
-    /// Payments whose runs failed since one succeeded.
-    failed: Vec<String>,
+    /// A connection that is taken ends it.
+    refused_until: Option<Instant>,
+    /// Payments that counted, the newest last. Nothing forgets them but their number: a payment
+    /// that counted again after each success, or each time it closed, would be a switch.
+    counted: VecDeque<String>,
+    /// Payers whose runs failed since one succeeded, or since they closed it.
+    failing: BTreeSet<String>,
+    /// A run that succeeds ends it.
+    failed_until: Option<Instant>,
+    /// Nothing but time ends it.
+    paused_until: Option<Instant>,
     /// Looks that failed one after the other.
     looks: u32,
-    closed_until: Option<Instant>,
-    /// A connection that was refused closed it: one that is taken opens it.
-    by_refusal: bool,
 }
 
 impl Circuit {
@@ -46,51 +61,75 @@ impl Circuit {
     pub(crate) fn closed_for(&self, now: Instant) -> Option<u64> {
         let state = self.state();
         let looks = (state.looks >= self.limits.look_failures_max).then_some(self.limits.look);
-        let failures = state.closed_until.and_then(|until| until.checked_duration_since(now));
-        let left = looks.max(failures).filter(|left| !left.is_zero())?;
+        let until = [state.refused_until, state.failed_until, state.paused_until];
+        let until = until.into_iter().flatten().filter_map(|until| until.checked_duration_since(now));
+        let left = until.chain(looks).max().filter(|left| !left.is_zero())?;
         Some(left.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX).max(1))
     }
 
     /// Whether it is because of connections that nobody took.
     pub(crate) fn is_closed_by_refusal(&self, now: Instant) -> bool {
-        let state = self.state();
-        state.by_refusal && state.closed_until.is_some_and(|until| until > now)
+        self.state().refused_until.is_some_and(|until| until > now)
     }
 
-    /// Nobody took the connection.
+    /// Nobody took the connection of a request that nobody paid for.
     pub(crate) fn refused(&self, now: Instant) {
         let mut state = self.state();
         state.refused = state.refused.saturating_add(1);
         if state.refused >= self.limits.failures_max {
-            self.close(&mut state, now, true);
+            state.refused_until = now.checked_add(self.limits.closed);
         }
+    }
+
+    /// Nobody took the connection of a paid run, or of a look: nothing is sold from now on, and
+    /// nobody else pays for a run that cannot begin.
+    pub(crate) fn refused_at_once(&self, now: Instant) {
+        self.state().refused_until = now.checked_add(self.limits.closed);
     }
 
     /// Somebody did.
     pub(crate) fn taken(&self) {
         let mut state = self.state();
-        state.refused = 0;
-        if state.by_refusal {
-            (state.closed_until, state.by_refusal) = (None, false);
-        }
+        (state.refused, state.refused_until) = (0, None);
     }
 
     /// The run of a payment failed.
-    pub(crate) fn failed(&self, payment: &str, now: Instant) {
+    pub(crate) fn failed(&self, payment: &str, payer: &str, now: Instant) {
         let mut state = self.state();
-        if !state.failed.iter().any(|known| known == payment) {
-            state.failed.push(payment.to_owned());
-            if state.failed.len() >= as_count(self.limits.failures_max) {
-                self.close(&mut state, now, false);
-            }
+        if state.counted.iter().any(|known| known == payment) {
+            return;
+        }
+        state.counted.push_back(payment.to_owned());
+        if state.counted.len() > COUNTED_MAX {
+            state.counted.pop_front();
+        }
+        // Runs that were under way when it closed say nothing of what comes after.
+        if state.failed_until.is_some_and(|until| until > now) {
+            return;
+        }
+        state.failing.insert(payer.to_owned());
+        if state.failing.len() >= as_count(self.limits.failures_max) {
+            state.failing.clear();
+            state.failed_until = now.checked_add(self.limits.closed);
         }
     }
 
     /// A run succeeded.
     pub(crate) fn succeeded(&self) {
         let mut state = self.state();
-        let looks = state.looks;
-        *state = State { looks, ..State::default() };
+        (state.refused, state.refused_until, state.failed_until) = (0, None, None);
+        state.failing.clear();
+    }
+
+    /// The upstream asked a paid run to come back later. Said before the run counts as failed: one
+    /// payment brings one pause.
+    pub(crate) fn asked_to_pause(&self, payment: &str, seconds: u64, now: Instant) {
+        let pause = Duration::from_secs(seconds).min(self.limits.pause_max);
+        let mut state = self.state();
+        if state.counted.iter().any(|known| known == payment) {
+            return;
+        }
+        state.paused_until = state.paused_until.max(now.checked_add(pause));
     }
 
     /// What a look at its health found.
@@ -104,20 +143,6 @@ impl Circuit {
         self.state().looks = if well { 0 } else { self.limits.look_failures_max };
     }
 
-    /// Nothing is sold from now on, without failures to wait for.
-    pub(crate) fn refused_first(&self, now: Instant) {
-        self.close(&mut self.state(), now, true);
-    }
-
-    /// When its time is up it is sold again, and one more failure closes it again.
-    fn close(&self, state: &mut State, now: Instant, by_refusal: bool) {
-        let almost = self.limits.failures_max.saturating_sub(1);
-        state.closed_until = now.checked_add(self.limits.closed);
-        state.by_refusal = by_refusal;
-        state.refused = almost;
-        state.failed.truncate(as_count(almost));
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,77 +153,4 @@ fn as_count(number: u32) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn circuit() -> (Circuit, Instant) {
-        let limits = Limits { failures_max: 3, closed: 10 * SECOND, look_failures_max: 2, look: 5 * SECOND };
-        (Circuit::new(limits), Instant::now())
-    }
-
-    #[tokio::test]
-    async fn failures_of_one_payment_are_one() {
-        let (circuit, now) = circuit();
-        for _ in 0..10 {
-            circuit.failed("a", now);
-            circuit.failed("b", now);
-        }
-        assert_eq!(circuit.closed_for(now), None);
-        circuit.succeeded();
-        circuit.failed("c", now);
-        circuit.failed("d", now);
-        assert_eq!(circuit.closed_for(now), None, "a success in between");
-        circuit.failed("e", now);
-        assert_eq!(circuit.closed_for(now), Some(10));
-        assert_eq!(circuit.closed_for(now + 9 * SECOND), Some(1));
-        assert_eq!(circuit.closed_for(now + 10 * SECOND), None);
-    }
-
-    #[tokio::test]
-    async fn one_more_failure_closes_it_again_and_a_success_opens_it() {
-        let (circuit, now) = circuit();
-        ["a", "b", "c"].iter().for_each(|payment| circuit.failed(payment, now));
-        let later = now + 11 * SECOND;
-        assert_eq!(circuit.closed_for(later), None);
-        circuit.failed("d", later);
-        assert_eq!(circuit.closed_for(later), Some(10));
-        circuit.succeeded();
-        assert_eq!(circuit.closed_for(later), None);
-        circuit.failed("e", later);
-        assert_eq!(circuit.closed_for(later), None, "it begins anew");
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_is_taken_opens_what_refused_ones_closed() {
-        let (circuit, now) = circuit();
-        for _ in 0..3 {
-            circuit.refused(now);
-        }
-        assert!(circuit.closed_for(now).is_some());
-        circuit.taken();
-        assert_eq!(circuit.closed_for(now), None);
-        ["a", "b", "c"].iter().for_each(|payment| circuit.failed(payment, now));
-        circuit.taken();
-        assert!(circuit.closed_for(now).is_some(), "not what failed runs closed");
-    }
-
-    #[tokio::test]
-    async fn looks_close_and_open_it_whatever_runs_do() {
-        let (circuit, now) = circuit();
-        circuit.looked(false);
-        assert_eq!(circuit.closed_for(now), None);
-        circuit.looked(false);
-        circuit.succeeded();
-        assert_eq!(circuit.closed_for(now), Some(5));
-        circuit.looked(true);
-        assert_eq!(circuit.closed_for(now), None);
-        ["a", "b", "c"].iter().for_each(|payment| circuit.failed(payment, now));
-        circuit.looked(true);
-        assert!(circuit.closed_for(now).is_some(), "health says nothing of runs");
-        circuit.looked_first(false);
-        circuit.succeeded();
-        assert_eq!(circuit.closed_for(now), Some(5));
-    }
-}
+mod tests;

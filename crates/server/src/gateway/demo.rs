@@ -2,12 +2,15 @@
 //!
 //! The chains are a program of their own that no release contains; it is started where it is found.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use quittance_facilitator::config::Config;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -17,6 +20,9 @@ use crate::{CommandError, print};
 /// Where a checkout has the chains, and what the built program is called.
 const SCRIPT: &str = "scripts/devnet";
 const PROGRAM: &str = "quittance-devnet";
+
+/// What a checkout of the project has besides.
+const MANIFEST: &str = "crates/devnet/Cargo.toml";
 
 /// What is sold of the sample API.
 const CATALOG: &str = r#"
@@ -48,15 +54,14 @@ price = { kind = "free" }
 /// What runs beside the gateway, and ends with it.
 pub(crate) struct Demo {
     pub(crate) config: Config,
-    folder: PathBuf,
+    /// It holds keys of the development chains only.
+    _folder: TempDir,
     _chains: Child,
     api: actix_web::dev::ServerHandle,
 }
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        // It holds keys of the development chains only.
-        let _ = std::fs::remove_dir_all(&self.folder);
         drop(self.api.stop(false));
     }
 }
@@ -65,8 +70,8 @@ impl Drop for Demo {
 pub(crate) async fn begin(devnet: Option<&Path>, listen: Option<&str>) -> Result<Demo, CommandError> {
     let (chains, net) = chains(devnet).await?;
     let (api, url) = sample_api()?;
-    let folder = std::env::temp_dir().join(format!("quittance-demo-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
+    let made = folder()?;
+    let folder = made.path();
     let text = |place: &str| -> Result<String, CommandError> {
         let text = net.pointer(place).and_then(Value::as_str);
         Ok(text.ok_or_else(|| format!("the development chains did not say {place}"))?.to_owned())
@@ -101,7 +106,13 @@ pub(crate) async fn begin(devnet: Option<&Path>, listen: Option<&str>) -> Result
     }
     let payer = (text("/base/payer_key")?, text("/solana/payer_key")?);
     print(&instructions(&config.server.listen, &payer, &text("/solana/rpc_url")?))?;
-    Ok(Demo { config, folder, _chains: chains, api })
+    Ok(Demo { config, _folder: made, _chains: chains, api })
+}
+
+/// A new folder that nobody else reads: in one that a stranger made before, under a name that can be
+/// guessed, the stranger could read what is written and exchange it.
+fn folder() -> Result<TempDir, std::io::Error> {
+    tempfile::Builder::new().prefix("quittance-demo-").permissions(Permissions::from_mode(0o700)).tempdir()
 }
 
 fn instructions(listen: &str, (base, solana): &(String, String), solana_rpc: &str) -> String {
@@ -121,8 +132,8 @@ fn instructions(listen: &str, (base, solana): &(String, String), solana_rpc: &st
 /// The chains, and the line that they print when they are ready.
 async fn chains(devnet: Option<&Path>) -> Result<(Child, Value), CommandError> {
     let program = devnet.map(Path::to_path_buf).or_else(found).ok_or(
-        "the demo needs the development chains, which no release contains: run it in a checkout of the \
-         project, where scripts/devnet builds them, or pass --demo-devnet PROGRAM",
+        "the demo needs the development chains, which no release contains: build this program in a checkout \
+         of the project, or pass --demo-devnet PROGRAM, e.g. the checkout's scripts/devnet",
     )?;
     tracing::info!("starting the development chains; the first time they are built, which takes minutes");
     let mut child = Command::new(&program)
@@ -143,10 +154,24 @@ async fn chains(devnet: Option<&Path>) -> Result<(Child, Value), CommandError> {
     Err("the development chains ended before they were ready".into())
 }
 
+/// Beside this program, or in the checkout that it was built in: never in the folder where it happens
+/// to be started, whose scripts may be anybody's.
 fn found() -> Option<PathBuf> {
-    let script = PathBuf::from(SCRIPT);
-    let beside = std::env::current_exe().ok().map(|here| here.with_file_name(PROGRAM));
-    [Some(script), beside].into_iter().flatten().find(|path| path.is_file())
+    let here = std::env::current_exe().and_then(std::fs::canonicalize).ok()?;
+    let beside = Some(here.with_file_name(PROGRAM)).filter(|path| path.is_file());
+    script_of(&here).or(beside)
+}
+
+/// The script of the checkout whose `target/debug` or `target/release` holds a program, if both are
+/// of one owner.
+fn script_of(program: &Path) -> Option<PathBuf> {
+    let target = program.parent()?.parent()?;
+    let checkout = target.parent().filter(|_| target.ends_with("target"))?;
+    let (script, manifest) = (checkout.join(SCRIPT), checkout.join(MANIFEST));
+    let owner =
+        |path: &Path| std::fs::metadata(path).ok().filter(|found| found.is_file()).map(|found| found.uid());
+    let ours = owner(program)?;
+    (owner(&script) == Some(ours) && owner(&manifest) == Some(ours)).then_some(script)
 }
 
 /// An API that knows nothing of payments.
@@ -175,4 +200,36 @@ async fn picture(request: HttpRequest, body: web::Json<Value>) -> HttpResponse {
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 400 100'><text x='20' y='60'>{prompt}</text></svg>"
     );
     HttpResponse::Ok().json(json!({ "svg": drawn, "paid_by": payer }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_new_and_its_owners_alone() {
+        let (one, other) = (folder().unwrap(), folder().unwrap());
+        assert_ne!(one.path(), other.path());
+        assert_eq!(std::fs::metadata(one.path()).unwrap().mode() & 0o777, 0o700);
+        let guessed = format!("quittance-demo-{}", std::process::id());
+        assert!(!one.path().ends_with(guessed));
+    }
+
+    #[test]
+    fn only_the_checkout_that_a_program_was_built_in_gives_it_a_script() {
+        let checkout = tempfile::tempdir().unwrap();
+        let root = checkout.path();
+        let at = |path: &str| {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "").unwrap();
+            path
+        };
+        let script = at(SCRIPT);
+        let (built, moved) = (at("target/debug/quittance"), at("bin/debug/quittance"));
+        assert_eq!(script_of(&built), None, "no checkout of the project");
+        at(MANIFEST);
+        assert_eq!(script_of(&built), Some(script));
+        assert_eq!(script_of(&moved), None);
+    }
 }

@@ -10,11 +10,14 @@ use actix_web::http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue
 use actix_web::web::{Bytes, BytesMut, Data, Payload};
 use actix_web::{FromRequest as _, HttpRequest, HttpResponse, dev};
 use futures::StreamExt as _;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use hyper::body::{Body as _, Incoming};
 use quittance_actix::{Callers, Identity, Paid};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+use tokio::time::Instant;
 
-use crate::gateway::answer::{Along, Answer, Watch};
+use crate::gateway::answer::{Along, Answer, PaidRun, Watch};
 use crate::gateway::headers::{self, Peer, Shows};
 use crate::gateway::metrics::{Metrics, Outcome};
 use crate::gateway::pricer::Catalogues;
@@ -109,7 +112,7 @@ impl Passage<'_> {
         let Some(outgoing) = self.outgoing(body) else {
             return Trouble::NotPassedOn.answer(self.standing.paid().is_some());
         };
-        match self.upstream.send(outgoing, self.wait()).await {
+        match self.upstream.send(outgoing, self.wait(), self.standing.paid().is_some()).await {
             Ok(answer) => {
                 along.reading = reading;
                 self.answer(answer, along)
@@ -131,7 +134,8 @@ impl Passage<'_> {
             if length.unwrap_or(0) == 0 && !is_chunked {
                 return Ok((Upload::whole(Bytes::new()), None));
             }
-            let (upload, reading) = Upload::begin(payload, length, limits);
+            let total = Duration::from_secs(self.upstream.config.upload_seconds_max);
+            let (upload, reading) = Upload::begin(payload, length, limits, total);
             return Ok((upload, Some(reading)));
         };
         let mut whole = BytesMut::new();
@@ -188,8 +192,13 @@ impl Passage<'_> {
         Watch {
             upstream: Arc::clone(self.upstream),
             metrics: Rc::new(self.shared.metrics.clone()),
-            payment: self.standing.paid().map(|paid| paid.payment_id.to_string()),
+            run: self
+                .standing
+                .paid()
+                .map(|paid| PaidRun { payment: paid.payment_id.to_string(), payer: paid.payer.clone() }),
             kind: self.standing.kind(),
+            is_success: false,
+            is_over: false,
         }
     }
 
@@ -198,14 +207,22 @@ impl Passage<'_> {
         if let Some(fault) = reading.and_then(Reading::fault) {
             return fault.answer(false);
         }
-        let Failed { trouble, why } = failed;
+        let Failed { trouble, unbegun, why } = failed;
         tracing::warn!(upstream = self.upstream.name, kind = self.standing.kind(), "{trouble}: {why}");
         self.watch().ended(match trouble {
             Trouble::Unreachable => Outcome::Unreachable,
             Trouble::TooSlow => Outcome::TooSlow,
             _ => Outcome::BrokeOff,
         });
-        trouble.answer(self.standing.paid().is_some())
+        let Some(paid) = self.standing.paid() else { return trouble.answer(false) };
+        if unbegun {
+            paid.note_unbegun();
+        }
+        trouble.answer_after(true, self.closed_for())
+    }
+
+    fn closed_for(&self) -> Option<u64> {
+        self.upstream.circuit.closed_for(Instant::now())
     }
 
     fn answer(&self, answer: http::Response<Incoming>, mut along: Along) -> HttpResponse {
@@ -218,15 +235,19 @@ impl Passage<'_> {
             return Trouble::BrokeOff.answer(self.standing.paid().is_some());
         }
         if let Some(paid) = self.standing.paid() {
-            if self.upstream.config.credit_statuses.contains(&status) {
-                watch.ended(Outcome::Failed);
+            let pause = retry_after(&head.headers);
+            // A redirect to nowhere is nothing, whatever the configuration says of its status.
+            let is_nothing = head.status.is_redirection() && !head.headers.contains_key(LOCATION);
+            if is_nothing || self.upstream.config.credit_statuses.contains(&status) {
                 tracing::warn!(upstream = self.upstream.name, status, "a paid run was refused");
-                return credit(status, &head.headers);
+                let pause = pause.filter(|_| !head.status.is_redirection());
+                self.ended_badly(&mut watch, pause);
+                return self.credit(head.status, pause);
             }
             if head.status.is_server_error() {
-                watch.ended(Outcome::Failed);
-                watch.payment = None;
+                self.ended_badly(&mut watch, pause.filter(|_| status == 503));
             }
+            watch.is_success = !head.status.is_client_error();
             if paid.price().reserve.is_some() && head.status.is_success() {
                 let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
                 along.meter = Some(Meter::new(paid.clone(), content_type));
@@ -246,6 +267,26 @@ impl Passage<'_> {
         response
     }
 
+    /// A paid run that bought nothing, and for how long the upstream asks to be left alone.
+    fn ended_badly(&self, watch: &mut Watch, pause: Option<u64>) {
+        if let Some((run, seconds)) = watch.run.as_ref().zip(pause) {
+            self.upstream.circuit.asked_to_pause(&run.payment, seconds, Instant::now());
+        }
+        watch.ended(Outcome::Failed);
+    }
+
+    /// An answer that is about the gateway's account, or none: the customer's payment is a credit.
+    fn credit(&self, status: http::StatusCode, pause: Option<u64>) -> HttpResponse {
+        let seconds = pause.or_else(|| self.closed_for());
+        if status.is_redirection() {
+            return Trouble::Redirected.answer_after(true, seconds);
+        }
+        if status == http::StatusCode::TOO_MANY_REQUESTS || pause.is_some() {
+            return Trouble::AskedToPause.answer_after(true, seconds);
+        }
+        Trouble::RefusedGateway.answer_after(true, seconds)
+    }
+
     /// How long the answer is; to HEAD it is as long as it would be.
     fn size(&self, head: &http::response::Parts, body: &Incoming) -> BodySize {
         if head.status == http::StatusCode::NO_CONTENT || head.status == http::StatusCode::NOT_MODIFIED {
@@ -260,13 +301,14 @@ impl Passage<'_> {
     }
 }
 
-/// A refusal that is about the gateway's account: the customer's payment is a credit.
-fn credit(status: u16, headers: &http::HeaderMap) -> HttpResponse {
-    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    if status == 429 || seconds.is_some() {
-        return Trouble::AskedToPause.answer_after(true, seconds);
+/// For how long an answer asks to be left alone: seconds, or a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &http::HeaderMap) -> Option<u64> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(seconds);
     }
-    Trouble::RefusedGateway.answer(true)
+    let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
+    u64::try_from((date - OffsetDateTime::now_utc()).whole_seconds()).ok()
 }
 
 /// Headers as actix has them.
@@ -280,4 +322,23 @@ fn native(headers: &http::HeaderMap) -> HeaderMap {
         }
     }
     native
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_to_come_back_are_seconds_or_dates() {
+        let of = |text: &str| {
+            let value = http::HeaderValue::from_str(text).unwrap();
+            retry_after(&http::HeaderMap::from_iter([(RETRY_AFTER, value)]))
+        };
+        assert_eq!(of("9"), Some(9));
+        assert_eq!(of("0"), Some(0));
+        for text in ["-9", "soon", "1.5", "", "Sun, 06 Nov 1994 08:49:37 GMT"] {
+            assert_eq!(of(text), None, "{text}");
+        }
+        assert!(of("Sun, 06 Nov 2095 08:49:37 GMT").is_some_and(|seconds| seconds > 1_000_000));
+    }
 }

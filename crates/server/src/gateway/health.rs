@@ -14,6 +14,9 @@ use crate::gateway::upstream::Upstream;
 /// How long the answer to a look may take.
 const LOOK_MAX: Duration = Duration::from_secs(5);
 
+/// How often an upstream that refused connections is tried again.
+const KNOCK: Duration = Duration::from_secs(1);
+
 /// Looks once at each before anybody can pay.
 pub(crate) async fn first(catalogues: &Catalogues, metrics: &Metrics) {
     let looks = catalogues.upstreams().map(|upstream| async {
@@ -26,7 +29,7 @@ pub(crate) async fn first(catalogues: &Catalogues, metrics: &Metrics) {
             None => {
                 let well = upstream.is_taking().await;
                 if !well {
-                    upstream.circuit.refused_first(Instant::now());
+                    upstream.circuit.refused_at_once(Instant::now());
                 }
                 well
             }
@@ -43,9 +46,14 @@ pub(crate) async fn first(catalogues: &Catalogues, metrics: &Metrics) {
 pub(crate) async fn watch(upstream: Arc<Upstream>, metrics: Metrics) {
     let pause = Duration::from_secs(upstream.config.health_seconds);
     let mut was_closed = upstream.circuit.closed_for(Instant::now()).is_some();
+    let mut looked = Instant::now();
     loop {
-        sleep(pause.min(Duration::from_secs(1))).await;
-        look(&upstream, pause).await;
+        sleep(pause.min(KNOCK)).await;
+        knock(&upstream).await;
+        if let Some(path) = upstream.config.health_path.as_deref().filter(|_| looked.elapsed() >= pause) {
+            looked = Instant::now();
+            upstream.circuit.looked(is_well(&upstream, path).await);
+        }
         let closed = upstream.circuit.closed_for(Instant::now()).is_some();
         metrics.set_closed(&upstream.name, closed);
         if closed != was_closed {
@@ -61,21 +69,14 @@ pub(crate) async fn watch(upstream: Arc<Upstream>, metrics: Metrics) {
     }
 }
 
-async fn look(upstream: &Upstream, pause: Duration) {
-    match &upstream.config.health_path {
-        Some(path) => {
-            sleep(pause.saturating_sub(Duration::from_secs(1))).await;
-            upstream.circuit.looked(is_well(upstream, path).await);
-        }
-        // Without a path only what refused connections closed can be looked at.
-        None if upstream.circuit.is_closed_by_refusal(Instant::now()) => {
-            if upstream.is_taking().await {
-                upstream.circuit.taken();
-            } else {
-                upstream.circuit.refused_first(Instant::now());
-            }
-        }
-        None => {}
+/// What refused connections closed, a connection opens: a restart is over when it is over.
+async fn knock(upstream: &Upstream) {
+    if !upstream.circuit.is_closed_by_refusal(Instant::now()) {
+        return;
+    }
+    match upstream.is_taking().await {
+        true => upstream.circuit.taken(),
+        false => upstream.circuit.refused_at_once(Instant::now()),
     }
 }
 
@@ -84,5 +85,5 @@ async fn is_well(upstream: &Upstream, path: &str) -> bool {
     let mut request = Request::new(Upload::Whole(None));
     *request.uri_mut() = uri;
     let wait = LOOK_MAX.min(Duration::from_secs(upstream.config.health_seconds).max(Duration::from_secs(1)));
-    upstream.send(request, wait).await.is_ok_and(|answer| answer.status().is_success())
+    upstream.send(request, wait, false).await.is_ok_and(|answer| answer.status().is_success())
 }

@@ -71,13 +71,20 @@ impl Upload {
         Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()))
     }
 
-    /// A body of a request that nobody paid for; `length` is what its head announces.
-    pub(crate) fn begin(payload: Payload, length: Option<u64>, limits: Limits) -> (Self, Reading) {
+    /// A body of a request that nobody paid for; `length` is what its head announces. It has to
+    /// come whole within `total_max`: a byte now and then would hold a place for good.
+    pub(crate) fn begin(
+        payload: Payload,
+        length: Option<u64>,
+        limits: Limits,
+        total_max: Duration,
+    ) -> (Self, Reading) {
         let (sender, pieces) = mpsc::channel(PIECES_MAX);
         let fault = Rc::new(Cell::new(None));
         let found = Rc::clone(&fault);
         let task = rt::spawn(async move {
-            if let Err(trouble) = read(payload, &sender, limits).await {
+            let read = timeout(total_max, read(payload, &sender, limits)).await;
+            if let Err(trouble) = read.unwrap_or(Err(Trouble::BodyTooSlow)) {
                 found.set(Some(trouble));
             }
         });

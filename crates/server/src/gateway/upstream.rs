@@ -1,6 +1,7 @@
 //! One API behind the gateway: where it is, what is shown to it, and whether it is well.
 
 use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub(crate) struct Upstream {
 #[derive(Debug)]
 pub(crate) struct Failed {
     pub(crate) trouble: Trouble,
+    /// Nothing was sent: there was no connection to send it on.
+    pub(crate) unbegun: bool,
     /// For the log; never a header's value.
     pub(crate) why: String,
 }
@@ -67,6 +70,7 @@ impl Upstream {
         let limits = circuit::Limits {
             failures_max: config.failures_max,
             closed: Duration::from_secs(config.closed_seconds),
+            pause_max: Duration::from_secs(config.pause_seconds_max),
             look_failures_max: config.health_failures_max,
             look: Duration::from_secs(config.health_seconds),
         };
@@ -106,22 +110,35 @@ impl Upstream {
         &self,
         mut request: Request<Upload>,
         wait: Duration,
+        is_paid: bool,
     ) -> Result<Response<Incoming>, Failed> {
         if let Some(public) = &self.public {
             public.say(request.headers_mut());
         }
+        let began = |trouble, why| Failed { trouble, unbegun: false, why };
         match timeout(wait, self.client.request(request)).await {
-            Err(_elapsed) => Err(Failed { trouble: Trouble::TooSlow, why: "no answer in time".to_owned() }),
+            Err(_elapsed) => Err(began(Trouble::TooSlow, "no answer in time".to_owned())),
             Ok(Ok(answer)) => {
                 self.circuit.taken();
                 Ok(answer)
             }
-            Ok(Err(error)) if error.is_connect() => {
-                self.circuit.refused(Instant::now());
-                Err(Failed { trouble: Trouble::Unreachable, why: chain(&error) })
-            }
-            Ok(Err(error)) => Err(Failed { trouble: Trouble::BrokeOff, why: chain(&error) }),
+            Ok(Err(error)) if error.is_connect() => Err(self.not_connected(&error, is_paid)),
+            Ok(Err(error)) => Err(began(Trouble::BrokeOff, chain(&error))),
         }
+    }
+
+    /// A connection that took too long is no refusal: whoever keeps the upstream busy can cause it,
+    /// so it is a failure like others.
+    fn not_connected(&self, error: &(dyn Error + 'static), is_paid: bool) -> Failed {
+        let why = chain(error);
+        if timed_out(error) {
+            return Failed { trouble: Trouble::TooSlow, unbegun: true, why };
+        }
+        match is_paid {
+            true => self.circuit.refused_at_once(Instant::now()),
+            false => self.circuit.refused(Instant::now()),
+        }
+        Failed { trouble: Trouble::Unreachable, unbegun: true, why }
     }
 
     /// Whether somebody takes connections there.
@@ -133,6 +150,18 @@ impl Upstream {
             .await
             .is_ok_and(|taken| taken.is_ok())
     }
+}
+
+/// Whether connecting ended because its time was up.
+fn timed_out(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// An error with what caused it.

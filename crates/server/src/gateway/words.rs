@@ -18,6 +18,8 @@ pub(crate) enum Trouble {
     BrokeOff,
     #[error("the service behind this gateway refused the gateway's own account")]
     RefusedGateway,
+    #[error("the service behind this gateway pointed elsewhere instead of answering")]
+    Redirected,
     #[error("the service behind this gateway asks the gateway for a pause")]
     AskedToPause,
     #[error("too many requests that nobody paid for are under way")]
@@ -42,7 +44,9 @@ impl Trouble {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::UpgradeNotSupported => StatusCode::NOT_IMPLEMENTED,
-            Self::Unreachable | Self::BrokeOff | Self::RefusedGateway => StatusCode::BAD_GATEWAY,
+            Self::Unreachable | Self::BrokeOff | Self::RefusedGateway | Self::Redirected => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::TooSlow => StatusCode::GATEWAY_TIMEOUT,
             Self::AskedToPause | Self::TooManyFree => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -59,6 +63,7 @@ impl Trouble {
             Self::TooSlow => "upstream_too_slow",
             Self::BrokeOff => "upstream_broke_off",
             Self::RefusedGateway => "upstream_refused_gateway",
+            Self::Redirected => "upstream_redirected",
             Self::AskedToPause => "upstream_asked_to_pause",
             Self::TooManyFree => "too_many_in_flight",
             Self::BodyTooLarge => "body_too_large",
@@ -82,7 +87,7 @@ impl Trouble {
         self.begin().json(self.body(paid))
     }
 
-    /// The same with the upstream's own time to come back.
+    /// The same with a time to come back, such as the upstream's own.
     pub(crate) fn answer_after(self, paid: bool, seconds: Option<u64>) -> HttpResponse {
         let seconds = seconds.unwrap_or(RETRY_SECONDS);
         self.begin().insert_header((RETRY_AFTER, seconds)).json(self.body(paid))

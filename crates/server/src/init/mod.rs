@@ -5,12 +5,15 @@ mod openapi;
 mod skeleton;
 pub(crate) mod texts;
 
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use quittance_facilitator::config::Config;
+use quittance_facilitator::config::{Config, is_reference};
 use quittance_quote::Catalogue;
 use reqwest::{Client, Url, redirect};
 use serde_json::Value;
@@ -27,6 +30,10 @@ const DOCUMENT_SECONDS: u64 = 5;
 
 /// Where an API shows its document, unless it is said.
 const DOCUMENT_PATH: &str = "/openapi.json";
+
+/// The configuration names endpoints, whose URLs may hold keys.
+const OWNER_ONLY: u32 = 0o600;
+const READABLE: u32 = 0o644;
 
 const CONFIG: &str = "quittance.toml";
 const CATALOG: &str = "catalog.toml";
@@ -91,17 +98,23 @@ pub(crate) struct InitArgs {
 }
 
 pub(crate) fn run(args: InitArgs) -> Result<ExitCode, CommandError> {
+    check_references(&args)?;
     let mut ask = Ask::of_terminal();
     let answers = answers(&args, &mut ask)?;
     let document = document(&args, &answers)?;
-    let (catalogue, notes) = skeleton::catalogue(document.as_ref(), &args.price)?;
-    Catalogue::from_toml(&catalogue)
-        .map_err(|error| format!("the catalogue that was made is none: {error}"))?;
-    let files =
-        [(CONFIG, texts::config(&answers)), (CATALOG, catalogue), (COMPOSE, texts::compose(&answers))];
+    let made = skeleton::catalogue(document.as_ref(), &args.price)?;
+    if made.is_whole {
+        Catalogue::from_toml(&made.text)
+            .map_err(|error| format!("the catalogue that was made is none: {error}"))?;
+    }
+    let files = [
+        (CONFIG, OWNER_ONLY, texts::config(&answers)),
+        (CATALOG, READABLE, made.text.clone()),
+        (COMPOSE, READABLE, texts::compose(&answers)),
+    ];
     std::fs::create_dir_all(&args.dir)?;
     if !args.force {
-        for (name, _) in &files {
+        for (name, ..) in &files {
             let path = args.dir.join(name);
             if path.exists() {
                 return Err(
@@ -110,11 +123,11 @@ pub(crate) fn run(args: InitArgs) -> Result<ExitCode, CommandError> {
             }
         }
     }
-    check(&args.dir, &files[0].1)?;
-    for (name, text) in &files {
-        write(&args.dir.join(name), text)?;
+    check(&args.dir, &files[0].2)?;
+    for (name, mode, text) in &files {
+        write(&args.dir.join(name), *mode, text)?;
     }
-    print(&texts::next_steps(&args.dir, &answers, document.is_some(), &notes))?;
+    print(&texts::next_steps(&args.dir, &answers, document.is_some(), &made))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -203,13 +216,54 @@ fn fetch(url: &str) -> Result<Value, CommandError> {
 /// Reads the configuration as the program will.
 fn check(dir: &Path, text: &str) -> Result<(), CommandError> {
     let path = dir.join(".quittance.toml.new");
-    write(&path, text)?;
+    write(&path, OWNER_ONLY, text)?;
     let checked = Config::load(&path);
     std::fs::remove_file(&path)?;
     checked.map_err(|error| format!("what was made of the answers is refused: {error}"))?;
     Ok(())
 }
 
-fn write(path: &Path, text: &str) -> Result<(), CommandError> {
-    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()).into())
+/// A new file in place of one that may be there: what somebody else made there, a link say, is not
+/// written through, and keeps no other mode.
+fn write(path: &Path, mode: u32, text: &str) -> Result<(), CommandError> {
+    let write = || {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.write_all(text.as_bytes())
+    };
+    write().map_err(|error| format!("{}: {error}", path.display()).into())
 }
+
+/// A secret on the command line would stand in the configuration, and whoever reads it has the money.
+fn check_references(args: &InitArgs) -> Result<(), CommandError> {
+    let said = [
+        ("--base-wallet", Some(&args.base_wallet)),
+        ("--solana-wallet", Some(&args.solana_wallet)),
+        ("--upstream-bearer", args.upstream_bearer.as_ref()),
+    ];
+    for (flag, text) in said {
+        if !text.is_none_or(|text| is_reference(text)) {
+            return Err(format!("{flag}: write env:NAME or file:PATH, never the secret itself").into());
+        }
+    }
+    if !is_reference(&args.ledger) && holds_password(&args.ledger) {
+        return Err("--ledger holds a password: write env:NAME or file:PATH, and the whole URL there".into());
+    }
+    Ok(())
+}
+
+fn holds_password(url: &str) -> bool {
+    match Url::parse(url) {
+        Ok(url) => {
+            let names = url.query_pairs().any(|(key, _)| key.to_ascii_lowercase().ends_with("password"));
+            url.password().is_some() || names
+        }
+        Err(_) => url.contains('@'),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ pub(crate) struct Operation {
     pub(crate) description: String,
     /// `None` where no JSON object is asked for.
     pub(crate) fields: Option<Vec<Field>>,
+    /// The document says of this very operation that it asks for no credentials.
+    pub(crate) is_open: bool,
 }
 
 /// One member of a body.
@@ -47,6 +49,7 @@ pub(crate) fn operations(document: &Value) -> Vec<Operation> {
                 path: template(path),
                 description: words.unwrap_or(path).lines().next().unwrap_or_default().to_owned(),
                 fields: fields(document, operation),
+                is_open: operation["security"].as_array().is_some_and(Vec::is_empty),
             });
         }
     }

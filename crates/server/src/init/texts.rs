@@ -5,6 +5,8 @@ use std::path::Path;
 
 use reqwest::Url;
 
+use crate::init::skeleton::Skeleton;
+
 /// Chainlink's ETH/USD on Base, and Pyth's SOL/USD on Solana.
 const ETH_FEED: &str = "0x71041dddad3595F9CEd3DcCFBe3D1F4b0a16Bb70";
 const SOL_FEED: &str = "7UVimffxr9ow1uXYxsr4LHAcV58mLzhmwaeKvJ1pjLiE";
@@ -178,6 +180,7 @@ pub(crate) fn compose(answers: &Answers) -> String {
     format!(
         "# Made by `quittance init`. The image is built from the project's deploy/Dockerfile:\n\
          #   docker build --file deploy/Dockerfile --tag quittance:0.1.0 .\n\
+         # Its user (10001) reads quittance.toml, which only its owner may: sudo chown 10001 quittance.toml\n\
          # The port is published on loopback only: put TLS in front before it leaves this host.\n\
          name: quittance-gateway\n\
          services:\n\
@@ -209,7 +212,7 @@ pub(crate) fn compose(answers: &Answers) -> String {
 }
 
 /// What is said at the end.
-pub(crate) fn next_steps(dir: &Path, answers: &Answers, from_document: bool, notes: &[String]) -> String {
+pub(crate) fn next_steps(dir: &Path, answers: &Answers, from_document: bool, made: &Skeleton) -> String {
     let at = |name: &str| dir.join(name).display().to_string();
     let mut text =
         format!("written: {}, {}, {}\n", at("quittance.toml"), at("catalog.toml"), at("compose.yaml"));
@@ -218,7 +221,17 @@ pub(crate) fn next_steps(dir: &Path, answers: &Answers, from_document: bool, not
     } else {
         text.push_str("the API showed no OpenAPI document: the catalogue is an example, list your paths\n");
     }
-    for note in notes {
+    if made.open > 0 {
+        let _ = writeln!(
+            text,
+            "{} operations that only read are written as comments: choose which of them are free, or sold",
+            made.open
+        );
+    }
+    if !made.is_whole {
+        text.push_str("nothing is listed until you choose, and the gateway does not start before that\n");
+    }
+    for note in &made.left_out {
         let _ = writeln!(text, "left out: {note}");
     }
     let names = variables(answers);

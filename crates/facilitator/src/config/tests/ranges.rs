@@ -117,7 +117,15 @@ fn impossible_values_are_refused() {
         ("networks.base.confirmations", "1000000"),
         ("networks.base.asset_decimals", "18"),
         ("server.workers", "0"),
+        ("gateway.upstreams.api.credit_statuses", "[299]"),
+        ("gateway.upstreams.api.credit_statuses", "[600]"),
+        ("gateway.upstreams.api.credentials", r#"[{ header = "X-Key", secret = "sk-live-abcdef" }]"#),
+        ("gateway.upstreams.api.credentials", r#"[{ header = "X-Key", secret = "env:sk_live_abcdef" }]"#),
     ] {
         assert!(refused(key, value).is_some(), "{key} = {value}");
+        assert!(!refused(key, value).unwrap_or_default().contains("live"), "{key} is repeated");
     }
+    assert!(load(&with("gateway.upstreams.api.credit_statuses", "[300, 599]")).is_ok());
+    let secret = r#"[{ header = "X-Key", secret = "env:UPSTREAM_KEY" }]"#;
+    assert!(load(&with("gateway.upstreams.api.credentials", secret)).is_ok());
 }

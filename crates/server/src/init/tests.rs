@@ -31,7 +31,6 @@ fn a_pasted_secret_is_refused_unrepeated_and_nothing_is_written() {
         ("--solana-wallet", "[12,34]"),
         ("--upstream-bearer", "sk-live-abcdef"),
         ("--upstream-bearer", "env:sk_live_abcdef"),
-        ("--upstream-bearer", "file:"),
         ("--ledger", "postgres://shop:hunter22@db.example/shop"),
         ("--ledger", "postgres://db.example/shop?user=shop&password=hunter22"),
         ("--ledger", "postgres://shop:hunter22@[db/shop"),

@@ -9,6 +9,7 @@ use quittance_ledger::model::ModelLedger;
 use quittance_ledger::{Attempts as _, LedgerError, NewAttempt, Operation, Slot};
 use quittance_protocol::{PaymentId, PaymentKey};
 
+use crate::canary::Canary;
 use crate::plan::Crash;
 use crate::stats::Fault;
 use crate::world::World;
@@ -20,6 +21,9 @@ const LATE_MS_MAX: u64 = 8_000;
 
 /// So many times likelier for a further attempt, of which there are few.
 const LATE_FURTHER: u64 = 6;
+
+/// Every other recording, where the ledger is made not to refuse one that comes late.
+const LATE_OFTEN_PER_MILLE: u64 = 500;
 
 /// The hook of one life of one process.
 pub(crate) struct Faults {
@@ -82,8 +86,12 @@ impl World {
         if !self.shared() || self.calm || self.plan.forced.is_some() {
             return None;
         }
-        let times = if is_first { 1 } else { LATE_FURTHER };
-        let comes = self.lateness.chance(self.plan.weather.commit_unknown.saturating_mul(times));
+        let chance = match self.plan.canary {
+            Some(Canary::SignedBeside | Canary::SignedUnreserved) => LATE_OFTEN_PER_MILLE,
+            _ if is_first => self.plan.weather.commit_unknown,
+            _ => self.plan.weather.commit_unknown.saturating_mul(LATE_FURTHER),
+        };
+        let comes = self.lateness.chance(chance);
         comes.then(|| {
             self.report.count(Fault::CommitLate);
             self.lateness.range(1, LATE_MS_MAX)

@@ -445,5 +445,6 @@ await stack.withStack(async folder => {
     assert.equal((await fetch(`${gate.url}/metrics`)).status, 404);
     assert.equal((await fetch(`${gate.admin}/healthz`)).status, 200);
   });
+  await api.close();
 });
 finish();

@@ -78,8 +78,6 @@ pub struct Terms {
     pub flickers: bool,
     /// Code of the payer's refuses whatever it said before.
     pub never: bool,
-    /// The money is elsewhere in the first block that includes it.
-    pub stumbles: bool,
 }
 
 impl Terms {
@@ -225,9 +223,7 @@ impl Base {
                     if !covered {
                         self.uncovered.push(tx.key);
                     }
-                    let failed = |one: &Included| one.tx.key == tx.key && !one.effective;
-                    let stumbles = terms.stumbles && !self.included.iter().any(failed);
-                    covered && !terms.never && !stumbles
+                    covered && !terms.never
                 }
                 Act::Pay => false,
                 Act::Cancel => open,

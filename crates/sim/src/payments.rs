@@ -3,7 +3,6 @@
 use quittance_protocol::{OFFERED_IDENTIFIER, PaymentKey, PaymentRequirements};
 
 use crate::base::{Act, Terms, Tx};
-use crate::canary::Canary;
 use crate::client::Client;
 use crate::clients::{pay, payload, repeat, some_front, thief};
 use crate::merchants::sell;
@@ -38,13 +37,7 @@ impl World {
         self.facts.push(Fact {
             net,
             payer: if probe.is_some() { key.saturating_add(1_000) } else { payer },
-            terms: Terms {
-                valid_before_ms: u64::MAX,
-                broke_ms: None,
-                flickers: false,
-                never: false,
-                stumbles: false,
-            },
+            terms: Terms { valid_before_ms: u64::MAX, broke_ms: None, flickers: false, never: false },
             last_valid_slot: 0,
             amount: 0,
             signed: false,
@@ -108,13 +101,11 @@ impl World {
             None => broke_ms,
         };
         let (flickers, never) = (flickers && attack.is_none(), attack == Some(Attack::Code));
-        // Further attempts are rare, and what this defect gets wrong shows at them alone.
-        let stumbles = !probe && self.plan.canary == Some(Canary::SignedBeside);
         let last_valid_slot = self.last_valid_slot();
         let fact = &mut self.facts[key];
         // Whole seconds, as in an authorization.
         let valid_before_ms = now.saturating_add(life) / 1_000 * 1_000;
-        fact.terms = Terms { valid_before_ms, broke_ms, flickers, never, stumbles };
+        fact.terms = Terms { valid_before_ms, broke_ms, flickers, never };
         fact.last_valid_slot = last_valid_slot;
         fact.amount = amount;
         fact.signed = true;

@@ -262,7 +262,7 @@ impl Plan {
             calm_ms: random.range(40_000, 100_000),
             confirmations,
             finality: random.range(6, 18).saturating_mul(blocks),
-            shared: random.chance(500) || canary == Some(Canary::SignedBeside),
+            shared: random.chance(500),
             one_payer: random.chance(500),
             shared_pay_to: operator.chance(350),
             moves_ms,

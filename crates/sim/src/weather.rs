@@ -42,8 +42,7 @@ pub(crate) async fn storm(world: Handle) {
 impl World {
     fn block(&mut self) {
         let terms: Vec<Terms> = self.facts.iter().map(|fact| fact.terms).collect();
-        let broken =
-            Terms { valid_before_ms: 0, broke_ms: None, flickers: false, never: false, stumbles: false };
+        let broken = Terms { valid_before_ms: 0, broke_ms: None, flickers: false, never: false };
         let omit = if self.calm { 0 } else { self.plan.weather.omitted };
         let (waiting, now) = (self.base.pool.len(), self.now());
         let (facts, purses) = (&self.facts, &self.purses);

@@ -67,7 +67,6 @@ canaries! {
     NothingResumed "nothing-resumed" "P2" "processes forget unfinished payments, their own and those of the dead";
     NeverSent "never-sent" "P2" "bytes are recorded, and every third of them is never sent";
     LaneForgotten "lane-forgotten" "P2" "nobody uses up the nonces of finished payments";
-    SignedBeside "signed-beside" "I10" "the ledger records a further attempt beside one that its signer does not know";
     CeilingsForgotten "ceilings-forgotten" "P3" "a payer's attempts that earned nothing are not counted";
     NothingReserved "nothing-reserved" "P3" "claims reserve nothing of what their attempts may burn";
     SignedUnreserved "signed-unreserved" "P3" "the ledger records an attempt whatever is reserved for it by then";
@@ -109,7 +108,6 @@ impl Canary {
             Self::ExpiredAtHead | Self::NullIsHistory => &["I5", "I7"],
             Self::NonceNotReserved => &["I2", "I6"],
             Self::CreditsForgotten => &["P6"],
-            Self::SignedBeside => &["I10", "P3"],
             Self::KeyPruned => &["I1", "P5"],
             _ => match self.breaks() {
                 "I1" => &["I1"],
@@ -162,7 +160,7 @@ impl Canary {
             Self::NothingReserved => Some(Defect::NothingReserved),
             Self::SignedUnreserved => Some(Defect::SignedUnreserved),
             // A lane that signs twice is stopped by the ledger otherwise.
-            Self::SignedBeside | Self::TwoAlive => Some(Defect::SignedBeside),
+            Self::TwoAlive => Some(Defect::SignedBeside),
             Self::ReleasedEarly => Some(Defect::ReleasedEarly),
             Self::BalanceIgnored => Some(Defect::BalanceIgnored),
             Self::KeyPruned => Some(Defect::KeyPruned),

@@ -87,7 +87,7 @@ impl World {
             return None;
         }
         let chance = match self.plan.canary {
-            Some(Canary::SignedBeside | Canary::SignedUnreserved) => LATE_OFTEN_PER_MILLE,
+            Some(Canary::SignedUnreserved) => LATE_OFTEN_PER_MILLE,
             _ if is_first => self.plan.weather.commit_unknown,
             _ => self.plan.weather.commit_unknown.saturating_mul(LATE_FURTHER),
         };

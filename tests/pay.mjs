@@ -121,7 +121,8 @@ await test('a run that gave up leaves its payment to the next one, which signs n
 
 await test('limits by day count what was signed, and an authorization lives no longer than the limit', async () => {
   const here = await shop([offer({ maxTimeoutSeconds: 604_800 })]);
-  const limited = ['--max-usdc-per-host-and-day', '0.03'];
+  // A day of its own: a host's limit counts all its ports.
+  const limited = ['--max-usdc-per-host-and-day', '0.03', '--state', join(stack.PAYMENTS, 'limited')];
   assert.equal((await pay(here.url, ...limited)).code, 0);
   const { code, text } = await pay(here.url, ...limited);
   assert.notEqual(code, 0);

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use quittance_facilitator::Facilitator;
 use quittance_facilitator::chain::{ChainFault, Obstacle};
+use quittance_facilitator::{Defect, Facilitator};
 use quittance_ledger::PaymentState;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -93,9 +93,13 @@ impl Link {
         };
     }
 
-    /// What this life learns when it looks at the wallet's lane on Base.
+    /// What this life learns when it looks at the wallet's lane on Base. Where lanes break, what
+    /// one has just heard dies with it, and the next one looks for itself.
     pub(crate) fn learns_stuck(&self, stuck: bool) {
-        let now_ms = self.world.with(|w| w.now());
+        let (now_ms, breaks) = self.world.with(|w| (w.now(), w.plan.lane == Some(Defect::Breaks)));
+        if breaks {
+            return;
+        }
         match stuck {
             true => self.stuck_since.fetch_min(now_ms, Ordering::Relaxed),
             false => self.stuck_since.swap(OPEN, Ordering::Relaxed),

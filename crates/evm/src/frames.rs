@@ -16,6 +16,7 @@ use alloy::primitives::{Address, U256};
 use alloy::sol_types::SolCall;
 
 use crate::abi::IToken;
+use crate::op;
 use crate::payment::EvmPayment;
 
 /// `transferWithAuthorization` with `(v, r, s)`.
@@ -44,42 +45,6 @@ const TRANSFER_GAS_MIN: u64 = 190_000;
 const BESIDE_SETTLEMENT_GAS: u64 = 110_000;
 /// What the call costs however many there are.
 const CALL_GAS: u64 = 200_000;
-
-mod op {
-    pub(super) const ADD: u8 = 0x01;
-    pub(super) const MUL: u8 = 0x02;
-    pub(super) const SUB: u8 = 0x03;
-    pub(super) const LT: u8 = 0x10;
-    pub(super) const EQ: u8 = 0x14;
-    pub(super) const ISZERO: u8 = 0x15;
-    pub(super) const AND: u8 = 0x16;
-    pub(super) const XOR: u8 = 0x18;
-    pub(super) const SHL: u8 = 0x1b;
-    pub(super) const CODECOPY: u8 = 0x39;
-    pub(super) const EXTCODESIZE: u8 = 0x3b;
-    pub(super) const RETURNDATASIZE: u8 = 0x3d;
-    pub(super) const RETURNDATACOPY: u8 = 0x3e;
-    pub(super) const TIMESTAMP: u8 = 0x42;
-    pub(super) const NUMBER: u8 = 0x43;
-    pub(super) const POP: u8 = 0x50;
-    pub(super) const MLOAD: u8 = 0x51;
-    pub(super) const MSTORE: u8 = 0x52;
-    pub(super) const JUMPI: u8 = 0x57;
-    pub(super) const GAS: u8 = 0x5a;
-    pub(super) const JUMPDEST: u8 = 0x5b;
-    /// `PUSH1` is one more.
-    pub(super) const PUSH: u8 = 0x5f;
-    pub(super) const DUP1: u8 = 0x80;
-    pub(super) const DUP2: u8 = 0x81;
-    pub(super) const DUP3: u8 = 0x82;
-    pub(super) const SWAP1: u8 = 0x90;
-    pub(super) const SWAP2: u8 = 0x91;
-    pub(super) const CREATE: u8 = 0xf0;
-    pub(super) const CALL: u8 = 0xf1;
-    pub(super) const RETURN: u8 = 0xf3;
-    pub(super) const STATICCALL: u8 = 0xfa;
-    pub(super) const REVERT: u8 = 0xfd;
-}
 
 /// Instructions, one after the other.
 #[derive(Default)]

@@ -21,6 +21,7 @@ mod identity;
 mod keys;
 mod logs;
 mod node;
+mod op;
 mod payer;
 mod payment;
 mod ports;

@@ -6,6 +6,8 @@
 
 use alloy::primitives::{Address, U256};
 
+use crate::op;
+
 const WORD: usize = 32;
 
 /// What a creation pays on top of a call (EIP-2), and for a byte of what it returns.
@@ -17,21 +19,6 @@ const RETURNED_BYTES_MAX: u64 = 8_192;
 const CODE_WORD_GAS: u64 = 8;
 /// For the instructions around the call.
 const OVERHEAD_GAS: u64 = 20_000;
-
-mod op {
-    pub(super) const ADD: u8 = 0x01;
-    pub(super) const CODECOPY: u8 = 0x39;
-    pub(super) const EXTCODESIZE: u8 = 0x3b;
-    pub(super) const RETURNDATASIZE: u8 = 0x3d;
-    pub(super) const RETURNDATACOPY: u8 = 0x3e;
-    pub(super) const MSTORE: u8 = 0x52;
-    pub(super) const PUSH1: u8 = 0x60;
-    pub(super) const PUSH4: u8 = 0x63;
-    pub(super) const PUSH8: u8 = 0x67;
-    pub(super) const PUSH20: u8 = 0x73;
-    pub(super) const CALL: u8 = 0xf1;
-    pub(super) const RETURN: u8 = 0xf3;
-}
 
 /// The code: calls `target` with `input` and exactly `gas`, then looks at `address`.
 ///

@@ -65,7 +65,7 @@ impl NewAttempt {
     /// of it that the caller knows: at a fresh nonce, or at the same one (a fee bump). It is
     /// refused ([`LedgerError::AttemptBeside`]) where another one was recorded since, by a
     /// process that had the payment meanwhile or by a commit whose answer was lost; and at a
-    /// fresh nonce while what became of an earlier one is not in the books (I10). With no
+    /// fresh nonce while what became of an earlier one is not in the ledger (I10). With no
     /// payments and [`Slot::Same`] it is a no-op that fills the slot.
     pub fn again(payments: &[(PaymentId, AttemptId)], slot: Slot, sign: SignFn) -> Self {
         let newest: BTreeMap<_, _> = payments.iter().cloned().collect();

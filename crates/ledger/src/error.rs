@@ -88,7 +88,7 @@ pub enum LedgerError {
         payment: Box<Payment>,
     },
     /// A further attempt was refused (I10): another one has been recorded since the newest that
-    /// its caller knows, or what became of an earlier one is not in the books. Read its attempts.
+    /// its caller knows, or what became of an earlier one is not in the ledger. Read its attempts.
     #[error("payment {} is not signed again beside attempt {newest}", payment.id)]
     AttemptBeside {
         /// The payment as it is.

@@ -2,6 +2,7 @@
 //! payer that died or gave up goes on where it was, and never signs twice for one request.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -34,8 +35,8 @@ pub struct State {
     folder: PathBuf,
 }
 
-/// One signed payment and where it goes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// One signed payment and where it goes. `Debug` leaves out the payment: whoever reads it can land it.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Pending {
     /// The URL that asked for it; no other place is sent it.
     pub(crate) url: String,
@@ -45,6 +46,12 @@ pub(crate) struct Pending {
     pub(crate) bill: crate::Bill,
     pub(crate) signed_at: UnixSeconds,
     pub(crate) valid_until: UnixSeconds,
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").field("url", &self.url).field("bill", &self.bill).finish_non_exhaustive()
+    }
 }
 
 /// What is on file of a request.

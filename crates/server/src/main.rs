@@ -19,10 +19,12 @@ mod status;
 mod success;
 mod usage;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use quittance_facilitator::config::Warning;
 use quittance_protocol::without_keys;
 
 /// Self-hosted x402 payment facilitator.
@@ -109,6 +111,16 @@ fn misused(error: &clap::Error) -> ExitCode {
 
 /// Anything that ends a command; shown to a person, so text is all it needs.
 pub(crate) type CommandError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Says where it listens, and what is wrong with that; tests and scripts read the address.
+pub(crate) fn say_listening(addresses: &[SocketAddr]) {
+    for address in addresses {
+        if let Some(warning) = Warning::of_bound(address) {
+            tracing::warn!("{warning}");
+        }
+        tracing::info!("listening on http://{address}");
+    }
+}
 
 /// Writes a result to standard output; logs never go there.
 pub(crate) fn print(text: &str) -> Result<(), std::io::Error> {

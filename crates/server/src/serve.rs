@@ -8,17 +8,17 @@ use actix_web::http::header::{CACHE_CONTROL, ContentType, RETRY_AFTER};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer};
 use quittance_actix::{Connections, ReadOn};
-use quittance_facilitator::config::{Config, Warning};
+use quittance_facilitator::config::Config;
 use quittance_facilitator::{Asker, Callers, Facilitator};
 use quittance_protocol::ErrorCode;
 use serde_json::json;
 
-use crate::CommandError;
 use crate::bodies::Bodies;
 use crate::intake::{self, BODY_BYTES_MAX};
 use crate::monitor::Monitor;
 use crate::status;
 use crate::success::{Success, watchful};
+use crate::{CommandError, say_listening};
 
 /// The merchant's name in the ledger while merchants have no keys of their own.
 const MERCHANT: &str = "default";
@@ -56,12 +56,7 @@ pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
             .shutdown_timeout(config.server.shutdown_seconds)
             .bind(&config.server.listen)
             .map_err(|e| format!("cannot listen on server.listen: {e}"))?;
-        for address in server.addrs() {
-            if let Some(warning) = Warning::of_bound(&address) {
-                tracing::warn!("{warning}");
-            }
-            tracing::info!("listening on http://{address}");
-        }
+        say_listening(&server.addrs());
         server.run().await?;
         facilitator.shutdown().await;
         tracing::info!("stopped");

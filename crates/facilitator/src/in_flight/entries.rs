@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copies_share_a_notice_and_the_last_holder_takes_it_down() {
+    fn copies_share_an_entry_and_the_last_holder_removes_it() {
         let in_flight = InFlight::default();
         let key = PaymentKey::from_bytes([1; 32]);
         let first = in_flight.entry(key);

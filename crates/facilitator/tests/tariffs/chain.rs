@@ -8,16 +8,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quittance_facilitator::Rejection;
 use quittance_facilitator::chain::{
-    Broadcast, Chain as Cell, ChainFault, ChainView, CheckError, CheckedPayment, CostAllowed, CostSnapshot,
-    Costs, Decode, Endpoints, Facts, GasCoin, Heights, Identity, Landed, Obstacle, PaymentFacts, Ports, Sent,
-    Sign, SignRefused, Unreadable, Unstorable, Use, Verified, Verify, Watch, Watched,
+    Broadcast, Chain as Cell, ChainFault, ChainView, CheckError, CheckedPayment, CostAllowed, Decode, Facts,
+    GasCoin, Heights, Identity, Landed, PaymentFacts, Ports, Sent, Sign, SignRefused, Unreadable, Unstorable,
+    Use, Verified, Verify, Watch, Watched,
 };
 use quittance_protocol::{
-    Amount, Deadline, DurableAttempt, EndpointReport, ErrorCode, Evidence, Landing, Network, PaymentKey,
-    PaymentPayload, SendOutcome, SignedBytes, Standing, UnixSeconds,
+    Amount, Deadline, DurableAttempt, ErrorCode, Evidence, Landing, Network, PaymentKey, PaymentPayload,
+    SendOutcome, SignedBytes, Standing, UnixSeconds,
 };
 use serde_json::{Map, Value, json};
 
+#[path = "costs.rs"]
+mod costs;
 #[path = "pool.rs"]
 mod pool;
 
@@ -460,48 +462,5 @@ impl Watch for State {
             Fate::Lost => Standing::Lost(Evidence::Expired { block: 3, clock: 0 }),
         };
         Ok(landed.iter().map(|landed| (landed.key, standing(&landed.landing))).collect())
-    }
-}
-
-#[async_trait]
-impl Endpoints for State {
-    async fn wrong_endpoints(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn look_at_endpoints(&self, _: i64) -> Vec<EndpointReport> {
-        Vec::new()
-    }
-
-    fn without_history(&self) -> Vec<usize> {
-        if self.keeps_no_history() { vec![0] } else { Vec::new() }
-    }
-
-    fn keeps_no_history(&self) -> bool {
-        self.forgetful.load(Ordering::SeqCst)
-    }
-
-    fn pause(&self) -> Option<Duration> {
-        let seconds = self.pause_seconds.load(Ordering::SeqCst);
-        (seconds > 0).then_some(Duration::from_secs(seconds))
-    }
-}
-
-#[async_trait]
-impl Costs for State {
-    async fn refresh(&self, _: i64) -> Result<CostSnapshot, ChainFault> {
-        if self.silent.load(Ordering::SeqCst) {
-            return Err(ChainFault("no answer".to_owned()));
-        }
-        Ok(CostSnapshot {
-            cost_native: u128::from(self.cost_wei.load(Ordering::SeqCst)),
-            rent_native: 0,
-            wallet_native: u128::from(u64::MAX),
-            floor_native: 0,
-            bound_native: u128::from(COST_WEI),
-            obstacle: self.paused.load(Ordering::SeqCst).then_some(Obstacle::TokenPaused),
-            detail: json!({}),
-            offer_extra: Map::new(),
-        })
     }
 }

@@ -237,7 +237,7 @@ async fn lock_payments(tx: &mut Tx, me: &Me, terms: &Terms) -> Result<Option<Net
 }
 
 /// A payment's newest attempt, and how many of its attempts may still land: nothing at their
-/// slot is in the books.
+/// slot is in the ledger.
 const BESIDE: &str = "SELECT MAX(l.attempt) AS newest, \
     CAST(COALESCE(SUM(CASE WHEN c.tx IS NULL AND NOT EXISTS (SELECT 1 FROM attempts s \
      JOIN costs b ON b.network = s.network AND b.tx = s.tx \

@@ -13,7 +13,7 @@ impl Ledger {
     /// them on, so unless they are sent again they cost nothing: their cost is reserved no
     /// more, the payer's money is. Before they are sent, or signed, it is reserved anew
     /// ([`Ledger::reserve`]). Whether anything was. Bytes that take a wallet's nonce give it back
-    /// only once what they burnt is in the books: whatever a node said, that nonce is used up
+    /// only once what they burnt is in the ledger: whatever a node said, that nonce is used up
     /// some time.
     pub async fn return_cost(&self, payment: &PaymentId, now_ms: i64) -> Result<bool, LedgerError> {
         let (me, id) = (self.me(), payment.clone());

@@ -144,3 +144,10 @@ fn a_file_that_cannot_be_read_stops_the_payer() {
     let error = state.find("aa", &[PAYER.to_owned()], NOW).unwrap_err();
     assert!(matches!(&error, PayError::State { path, .. } if path.ends_with("pending")), "{error}");
 }
+
+#[test]
+fn a_signed_payment_does_not_print() {
+    let (_folder, state) = state();
+    let held = record(&state, "aa", 5).unwrap();
+    assert!(!format!("{held:?}").contains("c2lnbmVk"), "{held:?}");
+}

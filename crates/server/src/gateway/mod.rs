@@ -29,19 +29,19 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 use clap::Args;
 use quittance_actix::{AccountSecurity, Connections, Gate, Identity, Limits, Mount as _, notice_hang_ups};
-use quittance_facilitator::config::{Config, UpstreamConfig, Warning};
+use quittance_facilitator::config::{Config, UpstreamConfig};
 use quittance_facilitator::{Callers, Facilitator};
 use quittance_quote::{Pricer as _, Pricing};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
-use crate::CommandError;
 use crate::gateway::forward::{Forwarding, forward};
 use crate::gateway::front::Front;
 use crate::gateway::metrics::Metrics;
 use crate::gateway::pricer::Catalogues;
 use crate::gateway::upstream::Upstream;
 use crate::monitor::Monitor;
+use crate::{CommandError, say_listening};
 
 /// The name of the upstream that stands on the command line.
 const ONLY: &str = "api";
@@ -222,12 +222,7 @@ fn api(
     .disable_signals()
     .bind(&config.server.listen)
     .map_err(|error| format!("cannot listen on server.listen: {error}"))?;
-    for address in server.addrs() {
-        if let Some(warning) = Warning::of_bound(&address) {
-            tracing::warn!("{warning}");
-        }
-        tracing::info!("listening on http://{address}");
-    }
+    say_listening(&server.addrs());
     Ok(server.run())
 }
 

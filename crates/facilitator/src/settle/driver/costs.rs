@@ -10,7 +10,7 @@ use crate::metrics::trouble::{self, Trouble};
 
 impl Driver {
     /// In the background: whoever waits for the verdict need not wait for the
-    /// books. What is lost here, the cost meter finds by its reservation.
+    /// ledger. What is lost here, the cost meter finds by its reservation.
     pub(super) fn book_earned(&self, landing: Landing) {
         let entry = self.cost(landing, true);
         if let Some(usdc) = entry.usdc {

@@ -1,0 +1,40 @@
+//! Instructions of the EVM, for code that is run without being deployed. Source: the Yellow Paper,
+//! appendix H, with PUSH0 (EIP-3855).
+
+pub(crate) const ADD: u8 = 0x01;
+pub(crate) const MUL: u8 = 0x02;
+pub(crate) const SUB: u8 = 0x03;
+pub(crate) const LT: u8 = 0x10;
+pub(crate) const EQ: u8 = 0x14;
+pub(crate) const ISZERO: u8 = 0x15;
+pub(crate) const AND: u8 = 0x16;
+pub(crate) const XOR: u8 = 0x18;
+pub(crate) const SHL: u8 = 0x1b;
+pub(crate) const CODECOPY: u8 = 0x39;
+pub(crate) const EXTCODESIZE: u8 = 0x3b;
+pub(crate) const RETURNDATASIZE: u8 = 0x3d;
+pub(crate) const RETURNDATACOPY: u8 = 0x3e;
+pub(crate) const TIMESTAMP: u8 = 0x42;
+pub(crate) const NUMBER: u8 = 0x43;
+pub(crate) const POP: u8 = 0x50;
+pub(crate) const MLOAD: u8 = 0x51;
+pub(crate) const MSTORE: u8 = 0x52;
+pub(crate) const JUMPI: u8 = 0x57;
+pub(crate) const GAS: u8 = 0x5a;
+pub(crate) const JUMPDEST: u8 = 0x5b;
+/// Of no bytes; of so many bytes it is as many more.
+pub(crate) const PUSH: u8 = 0x5f;
+pub(crate) const PUSH1: u8 = 0x60;
+pub(crate) const PUSH4: u8 = 0x63;
+pub(crate) const PUSH8: u8 = 0x67;
+pub(crate) const PUSH20: u8 = 0x73;
+pub(crate) const DUP1: u8 = 0x80;
+pub(crate) const DUP2: u8 = 0x81;
+pub(crate) const DUP3: u8 = 0x82;
+pub(crate) const SWAP1: u8 = 0x90;
+pub(crate) const SWAP2: u8 = 0x91;
+pub(crate) const CREATE: u8 = 0xf0;
+pub(crate) const CALL: u8 = 0xf1;
+pub(crate) const RETURN: u8 = 0xf3;
+pub(crate) const STATICCALL: u8 = 0xfa;
+pub(crate) const REVERT: u8 = 0xfd;

@@ -210,7 +210,10 @@ impl SolanaChain {
         if valid.len() >= ENDS_ASKED_MAX {
             return Ok(false);
         }
-        match self.may_still_land(at, &hash, reading.slot.max(watch.from_slot)).await {
+        // A bank since the claim, where this endpoint had run a payment over it, knows the blockhash;
+        // and what one bank calls used up, no later one takes. The finalized slot may not be asked
+        // for: a node whose confirmed bank is behind the slot it names would never answer.
+        match self.may_still_land(at, &hash, watch.from_slot).await {
             Ok(may_land) => {
                 if may_land {
                     tracing::debug!(

@@ -199,9 +199,10 @@ impl Payer {
         })?;
         let outcome = match open {
             true => Outcome::Open,
+            // The receipt before the status: money that moved is not called refused, whatever else
+            // the server asks for.
+            false if status.is_success() || says_settled(receipt.as_ref()) => Outcome::Paid,
             false if status == StatusCode::PAYMENT_REQUIRED => Outcome::Refused(reason(&headers, &body)),
-            false if status.is_success() => Outcome::Paid,
-            false if says_settled(receipt.as_ref()) => Outcome::Paid,
             false => Outcome::Refused(None),
         };
         let is_told = status.is_success() || status == StatusCode::PAYMENT_REQUIRED || receipt.is_some();

@@ -18,6 +18,7 @@ mod merchants;
 #[allow(dead_code, reason = "each program of tests uses what it needs")]
 #[path = "../tariffs/process.rs"]
 mod process;
+mod recorded;
 mod sold;
 
 /// What the tests of all modules share.

@@ -206,6 +206,22 @@ async fn a_refused_payment_is_over_and_says_why() {
     assert_ne!(payments[0], payments[1]);
 }
 
+/// The defect: a 402 beside a receipt of a settled payment was called refused, as if nothing was paid.
+#[tokio::test]
+async fn money_that_moved_is_not_called_refused_whatever_the_status() {
+    let receipt = encode_header(&json!({ "success": true, "transaction": "0x1" })).unwrap();
+    let required = json!({ "x402Version": 2, "error": "used", "accepts": [offer(json!({}))] });
+    for status in ["402 Payment Required", "409 Conflict", "404 Not Found"] {
+        let headers =
+            [(PAYMENT_RESPONSE, receipt.clone()), (PAYMENT_REQUIRED, encode_header(&required).unwrap())];
+        let server = server(vec![asks(&offer(json!({}))), answer(status, &headers, "{}")]).await;
+        let (_folder, payer) = with_state(Limits::default());
+        let told = payer.buy(&server.request()).await.unwrap();
+        assert_eq!(told.outcome, Outcome::Paid, "{status}");
+        assert_eq!(told.receipt.unwrap()["transaction"], "0x1");
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_signed_above_a_limit_nor_against_the_hosts_word() {
     let limits = |day| Limits { day, ..Limits::default() };

@@ -2,8 +2,8 @@
 //!
 //! Owns a payment between its claim and its verdict.
 //! May touch: `chain`, `metrics`, `context`, `in_flight`, `network`, `dispatch`.
-//! What is stuck because no driver works on it is found by `upkeep` within a third of a lease; it ends by its
-//! deadline plus the finality lag.
+//! What is stuck because no driver works on it is found by `upkeep` within a third of a lease; where nodes answer and the
+//! ledger takes commits it ends by its deadline plus the finality lag, on Solana once an endpoint with a history was asked.
 
 pub(crate) mod driver;
 pub mod engine;

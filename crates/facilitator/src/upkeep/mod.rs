@@ -1,6 +1,7 @@
 //! What a running process does again and again, whether anybody pays or not.
 //!
-//! Owns the lease, takeovers, finality, pruning, looks at endpoints.
+//! Owns the lease, takeovers, finality, pruning, looks at endpoints and payout accounts, and the turns of tariffs,
+//! lanes and cost meters, whose work is done in their own modules.
 //! May touch: `chain`, `metrics`, `api`, `context`, `config`, `in_flight`, `network`, `dispatch`,
 //! `settle`, `delivery`, `admission`.
 //! A task that failed says so and tries again at its next turn, one that panicked is made afresh:

@@ -4,7 +4,8 @@
 //! whose slot is used up; [`super::lane`] acts and reports back. Nothing here reads a clock,
 //! a socket or a database: `now_ms` is the time since the lane began, and only grows.
 //!
-//! Owns I2, I3, I8 and I10 above the chain crates: they are kept here and nowhere else. What would
+//! Owns I2, I3, I8 and I10 of what is signed, above the chain crates; what a claim reserves for I10 is counted by
+//! `network`, `admission` and [`super::costs`]. What would
 //! break one is not done: the payment's driver ends, and the next one begins from what is durable.
 //! May touch: `chain`.
 //! What is stuck here is what its lane waits for: each effect is answered by an event, a panic too.

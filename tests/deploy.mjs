@@ -4,7 +4,7 @@
 // Needs `promtool` (scripts/setup --with-prometheus).
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import { DEPLOY, dashboard, rules, text, tool, used, yaml } from './lib/deploy.mjs';
@@ -95,6 +95,33 @@ function dockerfile() {
   }
 }
 
+/** The unit starts what compose starts, with the same folders, and systemd itself reads it. */
+function unit(folder) {
+  const found = spawnSync('systemd-analyze', ['--version'], { encoding: 'utf8' });
+  const lines = text('quittance.service').split('\n').filter(line => line && !line.startsWith('#'));
+  const value = name => lines.filter(line => line.startsWith(`${name}=`)).map(line => line.slice(name.length + 1));
+  const [entry] = /ENTRYPOINT \["(.+)"\]/.exec(text('Dockerfile')).slice(1);
+  const command = JSON.parse(/^CMD (\[.+\])$/m.exec(text('Dockerfile'))[1]);
+  assert.deepEqual(value('ExecStart'), [`/usr/local/bin/${entry} ${command.join(' ')}`]);
+  const shipped = text('quittance.toml');
+  assert.deepEqual(value('WorkingDirectory'), [dirname(/sqlite:\/\/(\/[^"]+)"/.exec(shipped)[1])]);
+  assert.equal(join('/var/lib', value('StateDirectory')[0]), value('WorkingDirectory')[0]);
+  const secrets = new Set([...shipped.matchAll(/"file:(\/.+)\/\w+"/g)].map(([, place]) => place));
+  assert.deepEqual(value('BindReadOnlyPaths'), [...secrets].map(place => `${dirname(command.at(-1))}/secrets:${place}`));
+  const seconds = Number(/shutdown_seconds = (\d+)/.exec(shipped)[1]);
+  assert.ok(Number(value('TimeoutStopSec')[0]) > seconds, 'killed before it has stopped');
+  if (found.status !== 0) return say('     skipped: systemd-analyze, not here');
+  // The program is not installed here; everything else of the unit is read as it is.
+  const path = join(folder, 'quittance.service');
+  writeFileSync(path, text('quittance.service').replace(/^ExecStart=\S+/m, 'ExecStart=/bin/true'));
+  const read = spawnSync('systemd-analyze', ['verify', '--man=no', path], { encoding: 'utf8' });
+  assert.deepEqual([read.status, read.stderr.trim()], [0, '']);
+  const version = Number(/systemd (\d+)/.exec(found.stdout)[1]);
+  if (version < 250) return say('     skipped: "systemd-analyze security --offline", of systemd 250');
+  // Tenths of its points; 10 is a process without any restriction.
+  tool('systemd-analyze', ['security', '--offline=true', '--no-pager', '--threshold=20', path]);
+}
+
 function documentation() {
   const page = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
   for (const { alert } of rules) assert.ok(page.includes(`\`${alert}\``), alert);
@@ -102,7 +129,7 @@ function documentation() {
   for (const { title } of dashboard.panels) assert.ok(page.includes(title), title);
 }
 
-await withStack(async () => {
+await withStack(async folder => {
   await test('promtool accepts the scrape configuration and the alerts', () => {
     const cwd = join(DEPLOY, 'prometheus');
     tool('promtool', ['check', 'config', 'prometheus.yml'], { cwd });
@@ -119,6 +146,7 @@ await withStack(async () => {
   await test('compose.yaml: pinned images, loopback ports, files that exist', compose);
   await test('compose.yaml and its configurations agree on names and ports', agreement);
   await test('the Dockerfile builds the pinned toolchain and runs as nobody special', dockerfile);
+  await test('the systemd unit starts what compose starts, and systemd reads it', () => unit(folder));
   await test('docs/operations.md speaks of every metric and every alert', documentation);
 });
 

@@ -10,6 +10,8 @@ export CARGO_INCREMENTAL="${CARGO_INCREMENTAL:-0}"
 CLIENTS="$ROOT/tests/clients"
 # Clients and servers of x402 version 1: only their test wants them.
 export CLIENTS_V1="$ROOT/tests/clients-v1"
+# Clients and servers of others, of npm and PyPI, for docs/compatibility.md.
+export COMPAT="$ROOT/tests/compat"
 export QUITTANCE_NODE_MODULES="${QUITTANCE_NODE_MODULES:-$CLIENTS/node_modules}"
 
 # Debian keeps initdb and pg_ctl off the PATH.
@@ -58,6 +60,39 @@ npm_folder() { # npm_folder FOLDER
     npm ci --prefix "$folder" --no-audit --no-fund --loglevel=error >&2 || exit 1
     cp "$lock" "$stamp"
   ) 9<"$folder" || die "npm ci failed in $folder"
+}
+
+# A Python environment with the packages that a folder's requirements.txt pins, once per
+# content of it: FOLDER/.venv.
+python_folder() { # python_folder FOLDER
+  need python3 "install Python 3.10 or newer with its venv module (apt-get install python3-venv)"
+  local folder="$1"
+  local venv="$folder/.venv" wanted="$folder/requirements.txt"
+  local stamp="$venv/.quittance-requirements"
+  # shellcheck disable=SC2094 # the folder itself is only locked, not read
+  (
+    flock 9
+    if [[ -f "$stamp" ]] && cmp -s "$wanted" "$stamp"; then
+      exit 0
+    fi
+    log "installing the Python packages of ${folder#"$ROOT"/}"
+    rm -rf "$venv"
+    python3 -m venv "$venv" >&2 || exit 1
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$wanted" >&2 || exit 1
+    cp "$wanted" "$stamp"
+  ) 9<"$folder" || die "pip could not install $wanted"
+}
+
+# What the tests of clients and servers of others want.
+compat_ready() {
+  npm_folder "$CLIENTS_V1"
+  npm_folder "$COMPAT"
+  python_folder "$COMPAT"
+}
+
+# The same of those that take long to install.
+compat_long_ready() {
+  npm_folder "$COMPAT/long"
 }
 
 # Builds the devnet into $CARGO_TARGET_DIR/debug; cargo decides what is stale.

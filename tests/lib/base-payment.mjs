@@ -8,7 +8,8 @@ const { generatePrivateKey, privateKeyToAccount } = clients('viem/accounts');
 const { base: chain } = clients('viem/chains');
 
 export const account = key => privateKeyToAccount(key);
-export const stranger = () => privateKeyToAccount(generatePrivateKey());
+export const someKey = () => generatePrivateKey();
+export const stranger = () => privateKeyToAccount(someKey());
 export const someNonce = () => `0x${randomBytes(32).toString('hex')}`;
 export const seconds = () => Math.floor(Date.now() / 1000);
 

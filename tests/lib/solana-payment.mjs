@@ -34,6 +34,15 @@ export function stranger() {
   return { address: base58(raw), sign: message => sign(null, message, privateKey) };
 }
 
+/** A key nobody knows, as wallets write it: 64 bytes in base58. */
+export function someSecret() {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  const last = key => key.subarray(-32);
+  return base58(Buffer.concat([
+    last(privateKey.export({ format: 'der', type: 'pkcs8' })), last(publicKey.export({ format: 'der', type: 'spki' })),
+  ]));
+}
+
 export async function tokenAccount(owner, mint, program = TOKEN) {
   const seeds = [owner, program, mint].map(text => bytesOf(text));
   const [address] = await kit.getProgramDerivedAddress({ programAddress: ASSOCIATED, seeds });

@@ -124,7 +124,7 @@ fn the_page_says_409_of_every_conflict() {
 
 #[test]
 fn the_page_lists_the_words_about_a_request() {
-    const HEADING: &str = "Words about a request to `/verify` or `/settle`";
+    const HEADING: &str = "Words about a request to `/verify`, `/settle` or `/accepts`";
     let rows = table(PAGE, &read(PAGE), HEADING);
     let listed: BTreeSet<_> = rows.iter().map(|row| quoted(&row[0]).concat()).collect();
     let text = read("crates/server/src/intake.rs");

@@ -25,10 +25,11 @@ use quittance_protocol::{
     Amount, Family, Network, PaymentId, PaymentPayload, PaymentRequired, ResourceRef, SettleRequest,
     SupportedResponse, VerifyRequest, VerifyResponse, v1,
 };
+use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-pub use admission::merchant::{Asker, SettleAnswer, Telling};
+pub use admission::merchant::{Asker, NotAccepts, SettleAnswer, Telling};
 pub use admission::waiting::{Connection, Waiting};
 pub use api::caller::{Caller, Callers, ForwardedHeader};
 pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejection, Sale};
@@ -297,6 +298,13 @@ impl Facilitator {
     /// `GET /supported`.
     pub fn supported(&self) -> SupportedResponse {
         self.inner.supported()
+    }
+
+    /// `POST /accepts`: the offers of a foreign server, each completed with what is
+    /// configured for its network; those that could not be paid are left out, `error` says
+    /// why. `asked` is `{ x402Version, resource, accepts }` in either version, the answer too.
+    pub fn accepts(&self, asked: Map<String, Value>) -> Result<Value, NotAccepts> {
+        self.inner.accepts(asked)
     }
 
     /// Whether payments can be taken: the ledger answers and some network is offered.

@@ -1,4 +1,4 @@
-//! Reading the body of `/verify` and `/settle`, as if an attacker sent it.
+//! Reading the body of `/verify`, `/settle` and `/accepts`, as if an attacker sent it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use actix_web::web::{BytesMut, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures::StreamExt as _;
 use quittance_protocol::{Dialect, ErrorCode, NotAsked, VerifyRequest, parse_json_strict};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use crate::bodies::Held;
@@ -33,11 +33,33 @@ pub(crate) async fn read(
     held: Held,
     body_max: Duration,
 ) -> Result<(VerifyRequest, Dialect), Refused> {
+    parse(&whole(req, payload, held, body_max).await?, req.path())
+}
+
+/// The body of `/accepts`, an object; the same answers to what is none.
+pub(crate) async fn read_object(
+    req: &HttpRequest,
+    payload: Payload,
+    held: Held,
+    body_max: Duration,
+) -> Result<Map<String, Value>, Refused> {
+    let body = whole(req, payload, held, body_max).await?;
+    match parse_json_strict(&body, BODY_JSON_DEPTH_MAX).map_err(bad)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(bad("the body is not an object".to_owned())),
+    }
+}
+
+async fn whole(
+    req: &HttpRequest,
+    payload: Payload,
+    held: Held,
+    body_max: Duration,
+) -> Result<BytesMut, Refused> {
     check_type(req.headers())?;
-    let body = timeout(body_max, collect(payload, held)).await.map_err(|_| {
+    timeout(body_max, collect(payload, held)).await.map_err(|_| {
         refused(HttpResponse::RequestTimeout(), "body_too_slow", "the body did not arrive in time")
-    })??;
-    parse(&body, req.path())
+    })?
 }
 
 /// A body that is not said to be JSON is not read: a page in a browser could make
@@ -102,7 +124,7 @@ fn told(path: &str, code: ErrorCode, message: &str, network: &str) -> Value {
     }
 }
 
-fn bad(message: String) -> Refused {
+pub(crate) fn bad(message: String) -> Refused {
     refused(HttpResponse::BadRequest(), "invalid_payload", &message)
 }
 

@@ -81,6 +81,7 @@ fn app(
         .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
         .route("/verify", web::post().to(verify))
         .route("/settle", web::post().to(settle))
+        .route("/accepts", web::post().to(accepts))
         .route("/supported", web::get().to(supported))
         .route("/supported", web::head().to(supported))
         .route("/metrics", web::get().to(metrics))
@@ -146,6 +147,18 @@ fn said(code: Option<ErrorCode>, retry_after_seconds: Option<u64>) -> HttpRespon
         answer.insert_header((RETRY_AFTER, seconds));
     }
     answer
+}
+
+async fn accepts(shared: Data<Shared>, req: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let held = shared.bodies.begin(shared.asker(&req).caller);
+    let asked = match intake::read_object(&req, payload, held, shared.body_max).await {
+        Ok(asked) => asked,
+        Err(answer) => return *answer,
+    };
+    match shared.facilitator.accepts(asked) {
+        Ok(answer) => said(None, None).json(answer),
+        Err(error) => *intake::bad(error.to_string()),
+    }
 }
 
 async fn supported(shared: Data<Shared>) -> HttpResponse {

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail tests")]
 
+mod accepts;
 mod admission;
 #[allow(dead_code, reason = "each program of tests uses what it needs")]
 #[path = "../tariffs/chain.rs"]

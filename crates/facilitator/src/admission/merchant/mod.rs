@@ -10,6 +10,7 @@
 //! A telling that is stuck because nobody tells it is found by `upkeep`, which gives it back; a
 //! check's lease runs out by itself.
 
+mod accepts;
 mod answers;
 mod asker;
 mod telling;
@@ -38,6 +39,7 @@ use crate::in_flight::single_flight::NotNow;
 use crate::network::configured::ConfiguredNetwork;
 use crate::{Caller, Inner};
 
+pub use accepts::NotAccepts;
 use answers::{copy_too_many, crowded, duplicate_of, ended_of, ledger_trouble, of_another, owed_of};
 pub use asker::Asker;
 pub(crate) use asker::Merchants;

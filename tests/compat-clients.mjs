@@ -25,12 +25,13 @@ const { CLIENTS: all } = await import(long ? './compat/long/clients.mjs' : './co
 const CLIENTS = all.filter(client => !only || client.name.includes(only));
 
 const SENDS = ['eth_sendRawTransaction', 'eth_sendRawTransactionSync', 'sendTransaction'];
+const CAIP = { base: stack.BASE, solana: stack.SOLANA };
 const FAILS_ONCE = '/test/fail-once';
 const SLOW_MS = 3_000;
 const PENDING_SECONDS = 2;
 /** Purchases at once, where nothing must happen to all of them together. */
 const LANES = 4;
-const COLUMNS = ['client', 'x402', 'network', 'buys', 'slow settlement', 'outcome unknown (503)', 'run failed (500)', 'bought something else (409)', 'refused (402)'];
+const COLUMNS = ['client', 'x402', 'network', 'buys', 'slow settlement', 'outcome unknown (503)', 'run failed (500)', 'bought something else', 'refused (402)'];
 
 const word = () => randomBytes(6).toString('hex');
 const image = () => JSON.stringify({
@@ -110,7 +111,8 @@ async function boughtElse(here, one) {
   const [answer] = outcome.paid;
   if (outcome.status !== 200) {
     assert.deepEqual(await known(here, one), seen, 'nothing more was paid');
-    assert.equal(answer.status, 409);
+    // On Solana a transaction without a memo may be two equal purchases: who made it is told to sign anew.
+    assert.ok(answer.status === 409 || (answer.status === 402 && one.network === 'solana'), `${one.name}: ${answer.status}`);
     return `${outcome.words}, ${signed(outcome)}`;
   }
   await paidOnce(here, one, seen, 1);
@@ -119,15 +121,16 @@ async function boughtElse(here, one) {
 
 /** A payer without money. */
 async function refused(here, client, network, record) {
-  const one = { buy: await client.make(penniless(here.net), network), record };
-  const before = (await stack.books(here.config)).length;
+  const who = penniless(here.net);
+  const one = { buy: await client.make(who, network), record, payer: addressOf(who, network), caip: CAIP[network] };
   const outcome = await call(one, record.url + buyer.PATH, image());
   assert.notEqual(outcome.status, 200);
-  assert.equal((await stack.books(here.config)).length, before, 'nothing was claimed');
+  assert.deepEqual(await bought(here, one), [], 'nothing was claimed');
   for (const { status } of outcome.paid) assert.equal(status, 402);
   return outcome.paid.length === 0 ? `${outcome.words} before it signs` : `${outcome.words}, ${signed(outcome)}`;
 }
 
+const addressOf = (who, network) => (network === 'base' ? base.account(who.base).address : solana.signer(who.solana).address);
 const penniless = net => ({ net, base: base.someKey(), solana: solana.someSecret() });
 
 async function slowly(here, one) {
@@ -171,9 +174,8 @@ async function shop(net, folder, name, pendingSeconds) {
 
 async function prepared(net, here, client, network, at) {
   const who = { net, base: net.base.payers[at], solana: net.solana.payers[at] };
-  const payer = network === 'base' ? base.account(who.base).address : solana.signer(who.solana).address;
   return {
-    name: client.name, client, network, payer, caip: network === 'base' ? stack.BASE : stack.SOLANA,
+    name: client.name, client, network, payer: addressOf(who, network), caip: CAIP[network],
     record: await recorder(here.api.url), buy: await client.make(who, network),
   };
 }
@@ -212,7 +214,7 @@ await stack.withStack(async folder => {
       return;
     }
     line['run failed (500)'] = await failedRun(here, one);
-    line['bought something else (409)'] = await boughtElse(here, one);
+    line['bought something else'] = await boughtElse(here, one);
     line['refused (402)'] = await refused(here, client, network, one.record);
   }));
   const paying = working.filter(one => one.header);
@@ -227,7 +229,9 @@ await stack.withStack(async folder => {
     const ones = await Promise.all(paying.map(({ client, network, at }) => prepared(net, hasty, client, network, at)));
     const seen = await unknown(hasty, ones);
     for (const [index, one] of paying.entries()) one.line['outcome unknown (503)'] = seen[index];
+    for (const { record } of ones) record.close();
   });
+  for (const { record } of working) record?.close();
   for (const { config, opened } of [here, hasty]) {
     for (const opening of opened) {
       await test(`${opening.network}: the books agree with the chain`, () => buyer.assertBooks(net, config, opening));

@@ -124,8 +124,9 @@ await stack.withStack(async folder => {
   const openings = await Promise.all(NETWORKS.map(network => buyer.opening(net, network, here.payTo[network])));
 
   const [rows, selling] = [[], []];
+  let ones;
   await test('every server starts, and sells or says why not', async () => {
-    const ones = await Promise.all(cases.map((one, at) => opened(here, net, one, at)));
+    ones = await Promise.all(cases.map((one, at) => opened(here, net, one, at)));
     for (const one of ones) {
       const { server, network, flow } = one;
       one.line = { server: `${server.registry ?? 'npm'} ${server.name} ${server.version()}`, x402: server.x402, network, settles: FLOW[flow] };
@@ -174,7 +175,7 @@ await stack.withStack(async folder => {
   for (const opening of openings) {
     await test(`${opening.network}: the books agree with the chain`, () => buyer.assertBooks(net, here.config, opening));
   }
-  for (const { shop } of selling) await shop.close();
+  for (const { shop } of ones) await shop.close();
   if (!only) await test('docs/compatibility.md says what was seen', () => publish(long ? 'servers, long' : 'servers', table(COLUMNS, rows)));
   else stack.say(table(COLUMNS, rows));
 });

@@ -34,9 +34,14 @@ pub enum NotAsked {
 
 impl Dialect {
     /// Reads the body of `/verify` or `/settle`. Its own `x402Version` says which shape
-    /// it has; without one it is taken for version 2, which says what is missing.
-    pub fn read(body: Value) -> Result<(VerifyRequest, Self), NotAsked> {
+    /// it has; without one its payment's does (npm `@faremeter/middleware` sends none of its
+    /// own), and without either it is taken for version 2, which says what is missing.
+    pub fn read(mut body: Value) -> Result<(VerifyRequest, Self), NotAsked> {
         let version = version_in(&body)?;
+        let of_payment = body.pointer("/paymentPayload/x402Version").cloned();
+        if let (Value::Object(request), Some(said)) = (&mut body, of_payment) {
+            request.entry("x402Version").or_insert(said);
+        }
         if version == v1::VERSION {
             let request: v1::VerifyRequest =
                 serde_json::from_value(body).map_err(|error| NotAsked::Shape(version, error))?;

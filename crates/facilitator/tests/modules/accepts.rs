@@ -25,7 +25,10 @@ async fn what_a_server_leaves_out_of_its_offer_is_filled_in() {
     let resource = json!({ "url": "http://shop.test/", "description": "A thing" });
     let bare = json!({ "scheme": "exact", "network": Network::BASE, "amount": "50000" });
     let answer = completed(&process, json!({ "x402Version": 2, "resource": resource, "accepts": [bare] }));
-    assert_eq!((&answer["x402Version"], &answer["resource"], &answer["error"]), (&json!(2), &resource, &json!("")));
+    assert_eq!(
+        (&answer["x402Version"], &answer["resource"], &answer["error"]),
+        (&json!(2), &resource, &json!(""))
+    );
     let whole = json!({ "scheme": "exact", "network": Network::BASE, "amount": "50000", "asset": "0xa",
         "payTo": "0xb", "maxTimeoutSeconds": 120, "extra": {} });
     assert_eq!(answer["accepts"], json!([whole]));
@@ -36,7 +39,8 @@ async fn what_a_server_leaves_out_of_its_offer_is_filled_in() {
     assert_eq!(completed(&process, json!({ "accepts": [said] }))["accepts"], json!([said]));
 
     // Version 1 has other names for the same.
-    let old = json!({ "scheme": "exact", "network": "base", "maxAmountRequired": "50000", "maxTimeoutSeconds": 0 });
+    let old =
+        json!({ "scheme": "exact", "network": "base", "maxAmountRequired": "50000", "maxTimeoutSeconds": 0 });
     let answer = completed(&process, json!({ "x402Version": 1, "accepts": [old] }));
     let whole = json!({ "scheme": "exact", "network": "base", "maxAmountRequired": "50000", "asset": "0xa",
         "payTo": "0xb", "maxTimeoutSeconds": 120, "extra": {}, "resource": "", "description": "", "mimeType": "" });

@@ -34,6 +34,18 @@ fn each_version_is_read_as_itself() {
     assert_eq!(first.payment_requirements.amount, second.payment_requirements.amount);
 }
 
+/// npm `@faremeter/middleware` writes the version into the payment alone.
+#[test]
+fn a_request_that_leaves_its_version_to_its_payment_is_read_in_that() {
+    for whole in [v1_request(), v2_request()] {
+        let mut bare = whole.clone();
+        bare.as_object_mut().unwrap().remove("x402Version");
+        assert_eq!(Dialect::read(bare.clone()).unwrap(), Dialect::read(whole).unwrap());
+        bare["paymentPayload"].as_object_mut().unwrap().remove("x402Version");
+        assert!(matches!(Dialect::read(bare), Err(NotAsked::Shape(2, _))), "nobody says it");
+    }
+}
+
 /// A server that reads one half and a facilitator that reads the other would each see
 /// another payment.
 #[test]

@@ -63,7 +63,8 @@ impl Inner {
             return Err("only the scheme \"exact\" is supported");
         }
         let said = text(&offer, "network")?;
-        let network = if version == v1::VERSION { v1::network_of(&said).unwrap_or_default() } else { said.as_str() };
+        let network =
+            if version == v1::VERSION { v1::network_of(&said).unwrap_or_default() } else { said.as_str() };
         let net = self.selling(network).ok_or("see GET /supported for the networks")?;
         net.open(self.context.clock.now_ms()).map_err(|_| "the network takes no payments now")?;
         let name = if version == v1::VERSION { "maxAmountRequired" } else { "amount" };

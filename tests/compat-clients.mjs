@@ -46,8 +46,9 @@ async function told(buying) {
   } catch (error) {
     const status = error?.response?.status;
     if (status) return { words: `throws at \`${status}\``, status };
-    const [line] = String(error?.message ?? error).split('\n');
-    return { words: `throws “${line.slice(0, 100)}”`, status: undefined };
+    // A price is another one each time.
+    const [line] = String(error?.message ?? error).replaceAll(/\$\d[\d.]*/g, '$…').split('\n');
+    return { words: `throws “${line.slice(0, 90)}”`, status: undefined };
   }
 }
 

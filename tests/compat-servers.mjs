@@ -59,6 +59,10 @@ async function show(one, headers) {
     await answer.text();
     return answer.status;
   } catch (error) {
+    if (one.shop.revive && await one.shop.died) {
+      await one.shop.revive();
+      return 'its process ends';
+    }
     // What a server in this process throws is what its framework would answer.
     return `throws “${String(error.message).split('\n')[0].slice(0, 80)}”`;
   }
@@ -98,6 +102,12 @@ async function together(here, ones, column, meanwhile) {
   await Promise.all(ones.map(async (one, at) => { one.line[column] = await through(here, one, headers[at], first[at], runs[at]); }));
 }
 
+/** What a client has against an offer: a schema's first words, or its own. */
+function objection({ issues, message }) {
+  if (issues) return issues.map(({ path, code: kind, received }) => `${path.join('.')} is ${kind}: ${received}`).join('; ');
+  return `“${String(message).split('\n')[0].slice(0, 90)}”`;
+}
+
 const faults = (here, fault) => Promise.all(NETWORKS.map(network => here.proxies[network].faults(SENDS.map(method => ({ method, times: 100_000, ...fault })))));
 const healthy = here => Promise.all(NETWORKS.map(network => here.proxies[network].healthy()));
 
@@ -133,10 +143,10 @@ await stack.withStack(async folder => {
       rows.push(one.line);
     }
     await Promise.all(ones.map(async one => {
-      const why = await signed(one).then(() => undefined, error => String(error.message ?? error));
+      const why = await signed(one).then(() => undefined, error => error);
       if (why === undefined) return selling.push(one);
       for (const column of COLUMNS.slice(5)) one.line[column] = '–';
-      one.line.sells = `no client of its version can sign for its offer: ${why.replaceAll(/\s+/g, ' ').slice(0, 120)}`;
+      one.line.sells = `no: clients of its version refuse its offer, ${objection(why)}`;
       return undefined;
     }));
     await Promise.all(selling.map(one => sells(here, one)));

@@ -80,9 +80,20 @@ async function onOpenFacilitator({ facilitator, payTo, network, net }) {
   return shop(openFacilitator.createPaymentMiddleware({ facilitator, getRequirements: () => requirements }));
 }
 
+/** In a process of its own: one that dies of its facilitator is started again by whoever asks next. */
 async function onExpressV1({ facilitator, payTo, network }) {
-  const { url, counted, close } = await v1.shopOnExpress(facilitator, network, payTo);
-  return { url, runs: async () => counted.runs, close };
+  const shop = { close: () => stack.stop(shop.child), revive: start };
+  let runs = 0;
+  shop.runs = async () => runs;
+  async function start() {
+    shop.child = stack.start(process.execPath, [join(stack.ROOT, 'tests/compat/shop-v1.mjs'), facilitator, network, payTo]);
+    const lines = createInterface({ input: shop.child.stdout });
+    [shop.url] = await once(lines, 'line');
+    lines.on('line', () => { runs += 1; });
+    shop.died = once(shop.child, 'exit').then(() => true);
+  }
+  await start();
+  return shop;
 }
 
 async function onHonoV1({ facilitator, payTo, network }) {

@@ -62,8 +62,8 @@ pub(crate) fn append(native: &mut HeaderMap, name: &http::HeaderName, value: &ht
     }
 }
 
-/// An answer of the gate's.
-pub(crate) fn response(answer: http::Response<Body>) -> HttpResponse<BoxBody> {
+/// An answer of the gate's, for a host that gives one by itself.
+pub fn response(answer: http::Response<Body>) -> HttpResponse<BoxBody> {
     let (head, answer) = answer.into_parts();
     let status = StatusCode::from_u16(head.status.as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut native = HttpResponse::with_body(status, body(answer));

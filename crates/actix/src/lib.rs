@@ -25,11 +25,11 @@ macro_rules! notice_hang_ups {
 mod tests;
 
 pub use connections::Connections;
-pub use convert::headers;
+pub use convert::{headers, response};
 pub use extract::{Identity, NotServed, Paid};
 pub use middleware::{GateMiddleware, GateService, Mount};
 pub use quittance_gate::{
-    AccountSecurity, Caller, Callers, Cors, Document, Gate, GateBuilder, GateError, Limits, PaidFacts,
-    UsageError,
+    AccountSecurity, Caller, Callers, Cors, Document, Gate, GateBuilder, GateError, Limits, Monitor,
+    PaidFacts, UsageError, is_of_this_host,
 };
 pub use read_on::{ReadOn, ReadOnService};

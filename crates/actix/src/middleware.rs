@@ -2,6 +2,7 @@
 
 use std::future::{Ready, ready};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
@@ -10,12 +11,13 @@ use actix_web::http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, HttpMessage as _, HttpRequest};
 use futures::future::LocalBoxFuture;
+use quittance_gate::drain::DrainBudget;
 use quittance_gate::{Arrival, Body, Entry, Gate, GateError, PricedRequest, Verdict};
 
 use crate::bridge::{FromHandler, Left, park};
 use crate::convert::{self, Incoming};
 use crate::extract::Bypassed;
-use crate::unread_body::{self, DrainBudget, UnreadBody};
+use crate::unread_body::{self, UnreadBody};
 
 /// Mounts a [`Gate`] in an actix-web application.
 pub trait Mount {
@@ -66,7 +68,7 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        ready(Ok(GateService { service: Rc::new(service), gate: self.gate.clone(), budget: Rc::default() }))
+        ready(Ok(GateService { service: Rc::new(service), gate: self.gate.clone(), budget: Arc::default() }))
     }
 }
 
@@ -74,7 +76,7 @@ where
 pub struct GateService<S> {
     service: Rc<S>,
     gate: Gate,
-    budget: Rc<DrainBudget>,
+    budget: Arc<DrainBudget>,
 }
 
 impl<S, B> Service<ServiceRequest> for GateService<S>
@@ -91,7 +93,7 @@ where
     fn call(&self, mut req: ServiceRequest) -> Self::Future {
         let service = Rc::clone(&self.service);
         let gate = self.gate.clone();
-        let budget = Rc::clone(&self.budget);
+        let budget = Arc::clone(&self.budget);
         Box::pin(async move {
             let unread = UnreadBody::watch(&mut req);
             unread_body::drain_behind(unread, admit(&gate, service, req).await, &budget).await
@@ -113,6 +115,7 @@ where
     };
     let arrival = Arrival {
         peer: req.peer_addr().map(|address| address.ip()),
+        local: Some(req.app_config().local_addr().ip()),
         secure: req.app_config().secure(),
         host: req.app_config().host(),
         path: Some(req.match_info().as_str()),

@@ -2,13 +2,15 @@
 
 use std::future::{Ready, ready};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use futures::future::LocalBoxFuture;
+use quittance_gate::drain::DrainBudget;
 
-use crate::unread_body::{self, DrainBudget, UnreadBody};
+use crate::unread_body::{self, UnreadBody};
 
 /// Middleware that reads on, at a bounded rate and for some seconds, where an answer is there
 /// before its request's body: who still writes is not cut off before it reads why it was
@@ -33,14 +35,14 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        ready(Ok(ReadOnService { service: Rc::new(service), budget: Rc::default() }))
+        ready(Ok(ReadOnService { service: Rc::new(service), budget: Arc::default() }))
     }
 }
 
 /// One worker's [`ReadOn`] around one service.
 pub struct ReadOnService<S> {
     service: Rc<S>,
-    budget: Rc<DrainBudget>,
+    budget: Arc<DrainBudget>,
 }
 
 impl<S, B> Service<ServiceRequest> for ReadOnService<S>
@@ -56,7 +58,7 @@ where
 
     fn call(&self, mut req: ServiceRequest) -> Self::Future {
         let service = Rc::clone(&self.service);
-        let budget = Rc::clone(&self.budget);
+        let budget = Arc::clone(&self.budget);
         Box::pin(async move {
             let unread = UnreadBody::watch(&mut req);
             let answer = service.call(req).await.map(ServiceResponse::map_into_boxed_body);

@@ -40,6 +40,23 @@ pub struct Body {
     kind: Kind,
     /// Told when the answer was taken whole, or that it was not.
     connection: Option<Connection>,
+    announced: Announced,
+}
+
+/// What is left of the length that was announced, for servers that take a body as
+/// [`HttpBody`] and ask for no more than that: hyper drops one of HTTP/1 unasked as soon as it
+/// has all its bytes. So the last of them is given when the end is there, behind all others.
+#[derive(Default)]
+enum Announced {
+    /// Nothing was asked for.
+    #[default]
+    Untouched,
+    /// Nothing was announced, or nobody waits to hear of the end.
+    Nothing,
+    /// So many bytes, the last one included.
+    Left(u64),
+    /// All but this one were given.
+    Last(Bytes),
 }
 
 #[derive(Default)]
@@ -54,7 +71,7 @@ enum Kind {
 
 impl From<Bytes> for Body {
     fn from(whole: Bytes) -> Self {
-        Self { kind: if whole.is_empty() { Kind::Empty } else { Kind::Whole(whole) }, connection: None }
+        Self::of(if whole.is_empty() { Kind::Empty } else { Kind::Whole(whole) })
     }
 }
 
@@ -66,23 +83,27 @@ impl From<Vec<u8>> for Body {
 
 impl From<Live> for Body {
     fn from(live: Live) -> Self {
-        Self { kind: Kind::Live(Box::new(live)), connection: None }
+        Self::of(Kind::Live(Box::new(live)))
     }
 }
 
 impl From<Replay> for Body {
     fn from(replay: Replay) -> Self {
-        Self { kind: Kind::Replay(Box::new(replay)), connection: None }
+        Self::of(Kind::Replay(Box::new(replay)))
     }
 }
 
 impl From<HandlerBody> for Body {
     fn from(body: HandlerBody) -> Self {
-        Self { kind: Kind::Handler(body), connection: None }
+        Self::of(Kind::Handler(body))
     }
 }
 
 impl Body {
+    fn of(kind: Kind) -> Self {
+        Self { kind, connection: None, announced: Announced::Untouched }
+    }
+
     /// Lets it be known whether the connection took the answer whole.
     pub(crate) fn attended(mut self, connection: Connection) -> Self {
         if self.size() == Some(0) {
@@ -98,8 +119,8 @@ impl Body {
     /// answers, which a server sends without asking for pieces.
     pub fn into_whole(self) -> Result<Bytes, Self> {
         match self {
-            Self { kind: Kind::Empty, connection: None } => Ok(Bytes::new()),
-            Self { kind: Kind::Whole(whole), connection: None } => Ok(whole),
+            Self { kind: Kind::Empty, connection: None, .. } => Ok(Bytes::new()),
+            Self { kind: Kind::Whole(whole), connection: None, .. } => Ok(whole),
             other => Err(other),
         }
     }
@@ -137,6 +158,37 @@ impl Body {
     }
 }
 
+impl Announced {
+    /// Of a body of which nothing was asked for.
+    fn of(body: &Body) -> Self {
+        match (&body.kind, body.size()) {
+            (Kind::Empty | Kind::Whole(_), _) if body.connection.is_none() => Self::Nothing,
+            (_, Some(bytes)) if bytes > 0 => Self::Left(bytes),
+            _ => Self::Nothing,
+        }
+    }
+
+    /// What of a piece may be given now; nothing where it is only the last byte.
+    fn keep_last(&mut self, mut piece: Bytes) -> Bytes {
+        let bytes = piece.len() as u64;
+        match self {
+            Self::Untouched | Self::Nothing => piece,
+            Self::Left(left) if bytes < *left => {
+                *left -= bytes;
+                piece
+            }
+            Self::Left(left) => {
+                piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                let last = piece.split_off(piece.len().saturating_sub(1));
+                *self = Self::Last(last);
+                piece
+            }
+            // More than was announced: no server gives it to anybody.
+            Self::Last(_) => Bytes::new(),
+        }
+    }
+}
+
 fn poll_handler(body: &mut HandlerBody, cx: &mut Context<'_>) -> Polled {
     loop {
         let frame = std::task::ready!(Pin::new(&mut *body).poll_frame(cx));
@@ -160,15 +212,42 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        self.poll_next(cx).map(|next| next.map(|piece| piece.map(Frame::data)))
+        if matches!(self.announced, Announced::Untouched) {
+            self.announced = Announced::of(&self);
+        }
+        loop {
+            match std::task::ready!(self.poll_next(cx)) {
+                Some(Ok(piece)) => {
+                    let piece = self.announced.keep_last(piece);
+                    if !piece.is_empty() {
+                        return Poll::Ready(Some(Ok(Frame::data(piece))));
+                    }
+                }
+                Some(Err(broken)) => return Poll::Ready(Some(Err(broken))),
+                None => {
+                    let last = std::mem::replace(&mut self.announced, Announced::Nothing);
+                    return Poll::Ready(match last {
+                        Announced::Last(last) => Some(Ok(Frame::data(last))),
+                        _ => None,
+                    });
+                }
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.kind, Kind::Empty) && self.connection.is_none()
+        let is_over = matches!(self.kind, Kind::Empty) && self.connection.is_none();
+        is_over && !matches!(self.announced, Announced::Last(_))
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.size().map(SizeHint::with_exact).unwrap_or_default()
+        match &self.announced {
+            Announced::Left(bytes) => SizeHint::with_exact(*bytes),
+            Announced::Last(last) => SizeHint::with_exact(last.len() as u64),
+            Announced::Untouched => self.size().map(SizeHint::with_exact).unwrap_or_default(),
+            Announced::Nothing if matches!(self.kind, Kind::Live(_) | Kind::Replay(_)) => SizeHint::default(),
+            Announced::Nothing => self.size().map(SizeHint::with_exact).unwrap_or_default(),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use http_body::Body as HttpBody;
 use http_body_util::BodyExt as _;
 use quittance_facilitator::{Connection, NoPlace, PayOutcome, Place};
 use quittance_protocol::PaymentPayload;
+use quittance_quote::Route;
 use tokio::sync::oneshot;
 
 use crate::body::{Body, HandlerError};
@@ -21,6 +22,7 @@ use crate::discovery::listed::Document;
 use crate::error::GateError;
 use crate::gate::Gate;
 use crate::head::{self, Arrival};
+use crate::monitor::Monitor;
 use crate::paid::Identity;
 use crate::quote::{Asked, Resource, quote};
 use crate::run::{self, Handler};
@@ -78,6 +80,9 @@ impl Gate {
                 decoded.as_deref()
             }
         };
+        if let Some(answer) = self.monitored(&head, path, arrival).await {
+            return Entry::Answered(with(cors, answer));
+        }
         let (path, sold, paying) = match decide(shared, &head.method, path, &head.headers) {
             Decision::Answered(answer) => return Entry::Answered(with(cors, answer)),
             Decision::Free => return Entry::Pass { head: Box::new(head), identity: None, cors },
@@ -96,6 +101,20 @@ impl Gate {
         let caller = head::caller(&head.headers, arrival.peer, &shared.callers);
         let visit = Visit { head, path, caller };
         Entry::Unpriced(Box::new(UnpricedRequest { shared: Arc::clone(shared), visit, sold, paying, cors }))
+    }
+
+    /// What a monitor hears, unless the host has something of its own there.
+    async fn monitored(
+        &self,
+        head: &Parts,
+        path: Option<&str>,
+        arrival: &Arrival<'_>,
+    ) -> Option<Response<Body>> {
+        let (monitor, path) = (self.shared.monitor.as_ref()?, path?);
+        if !Monitor::is_asked(&head.method, path) || self.shared.pricer.route("GET", path) != Route::Unknown {
+            return None;
+        }
+        monitor.answer(path, &head.headers, arrival).await
     }
 
     /// One of the documents that [`Gate::enter`] answers, for a host whose gated scope

@@ -15,6 +15,7 @@ use crate::discovery::listed::{self, AccountSecurity, Document};
 use crate::facilitate::Facilitate;
 use crate::hooks::{ClosedFor, Hook, Hooks};
 use crate::limits::Limits;
+use crate::monitor::Monitor;
 use crate::paid::Identity;
 use crate::pricing::Pricing;
 use crate::shared::Shared;
@@ -46,6 +47,7 @@ impl Gate {
             account_security: Vec::new(),
             closed: None,
             exact_paths: false,
+            monitor: None,
         }
     }
 }
@@ -63,6 +65,7 @@ pub struct GateBuilder {
     account_security: Vec<AccountSecurity>,
     closed: Option<Box<ClosedFor>>,
     exact_paths: bool,
+    monitor: Option<Monitor>,
 }
 
 impl GateBuilder {
@@ -161,6 +164,15 @@ impl GateBuilder {
         self
     }
 
+    /// Answers monitors with what `monitor` says: `GET /healthz`, whether the process answers;
+    /// `GET /readyz`, whether payments can be taken; and to who asks from this host `GET /metrics`.
+    /// What the pricer lists under these paths goes first.
+    #[must_use]
+    pub fn monitors(mut self, monitor: Monitor) -> Self {
+        self.monitor = Some(monitor);
+        self
+    }
+
     /// The gate.
     ///
     /// Prices the pricer's examples once, for the discovery documents.
@@ -184,6 +196,7 @@ impl GateBuilder {
                 account_security: self.account_security,
                 closed: self.closed,
                 exact_paths: self.exact_paths,
+                monitor: self.monitor,
             }),
         }
     }

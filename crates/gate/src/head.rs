@@ -29,6 +29,8 @@ const IDEMPOTENCY_KEY_FORM: &str =
 pub struct Arrival<'a> {
     /// The address at the other end of the connection.
     pub peer: Option<IpAddr>,
+    /// The address at this end.
+    pub local: Option<IpAddr>,
     /// Whether the connection is TLS.
     pub secure: bool,
     /// What the server calls itself where neither the request nor a proxy names a host.
@@ -41,7 +43,7 @@ pub struct Arrival<'a> {
 
 impl Default for Arrival<'_> {
     fn default() -> Self {
-        Self { peer: None, secure: false, host: "localhost", path: None }
+        Self { peer: None, local: None, secure: false, host: "localhost", path: None }
     }
 }
 

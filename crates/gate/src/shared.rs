@@ -11,6 +11,7 @@ use crate::discovery::listed::{AccountSecurity, Document, Listed};
 use crate::facilitate::Facilitate;
 use crate::hooks::{ClosedFor, Hooks};
 use crate::limits::Limits;
+use crate::monitor::Monitor;
 use crate::pricing::Pricing;
 
 /// One gate, as its host built it.
@@ -30,4 +31,5 @@ pub(crate) struct Shared {
     pub(crate) hooks: Hooks,
     pub(crate) closed: Option<Box<ClosedFor>>,
     pub(crate) exact_paths: bool,
+    pub(crate) monitor: Option<Monitor>,
 }

@@ -13,7 +13,6 @@ mod margin;
 mod monitor;
 mod pay;
 mod payments;
-mod polled;
 mod serve;
 mod status;
 mod success;

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::FORWARDED;
 use quittance_facilitator::config::Config;
 use quittance_facilitator::{Clock, Facilitator};
 use quittance_ledger::Books;
@@ -24,19 +23,12 @@ const ANSWER_SECONDS: u64 = 5;
 /// Longest answer that is read: some dozen tasks.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
-/// Set by whatever stands in front of the program; a request of this host has none.
-const FORWARDING_HEADERS: [&str; 3] = ["x-forwarded-for", "x-real-ip", "via"];
-
 /// Whether a request comes from a program on this host and not through a proxy on it:
 /// the words of a failure are the operator's.
 pub(crate) fn is_of_this_host(req: &HttpRequest) -> bool {
-    let headers = req.headers();
-    let forwarded =
-        headers.contains_key(FORWARDED) || FORWARDING_HEADERS.iter().any(|name| headers.contains_key(*name));
-    // A program that listens on one address of its host is asked from that address.
-    let listens_on = req.app_config().local_addr().ip().to_canonical();
-    let is_here = |peer: IpAddr| peer.is_loopback() || peer == listens_on;
-    !forwarded && req.peer_addr().is_some_and(|peer| is_here(peer.ip().to_canonical()))
+    let local = req.app_config().local_addr().ip();
+    let peer = req.peer_addr().map(|peer| peer.ip());
+    quittance_actix::is_of_this_host(&quittance_actix::headers(req.headers()), peer, Some(local))
 }
 
 /// What the program says of itself.

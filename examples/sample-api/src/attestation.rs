@@ -1,10 +1,11 @@
 //! `GET /v1/text/attestation`: what this host can say about private models.
 
-use actix_web::http::header::ContentType;
-use actix_web::{HttpResponse, web};
-use serde::Deserialize;
+use std::sync::Arc;
+
+use http::StatusCode;
 use serde_json::json;
 
+use crate::call::{self, Answered, Call};
 use crate::chat::{is_private, privacy};
 use crate::error::ApiError;
 use crate::host::Host;
@@ -12,17 +13,11 @@ use crate::host::Host;
 /// A nonce is 32 bytes in hex.
 const NONCE_HEX_CHARS: usize = 64;
 
-#[derive(Deserialize)]
-pub(crate) struct Query {
-    model: Option<String>,
-    nonce: Option<String>,
-}
-
 /// The privacy of a text model. There is no enclave behind the sample, and the
 /// answer says so: `quote` is always null.
-pub(crate) async fn show(host: web::Data<Host>, query: web::Query<Query>) -> Result<HttpResponse, ApiError> {
-    let model = query
-        .model
+pub(crate) async fn show(host: Arc<Host>, call: Call) -> Answered {
+    let model = call.query_value("model");
+    let model = model
         .as_deref()
         .ok_or_else(|| ApiError::bad_request("missing_field", "model is missing").at("model"))?;
     if !host.catalogue.is_text_model(model) {
@@ -33,7 +28,8 @@ pub(crate) async fn show(host: web::Data<Host>, query: web::Query<Query>) -> Res
             ApiError::bad_request("not_private", "only private models have a privacy proof").at("model")
         );
     }
-    let nonce = query.nonce.as_deref();
+    let nonce = call.query_value("nonce");
+    let nonce = nonce.as_deref();
     if nonce.is_some_and(|n| n.len() != NONCE_HEX_CHARS || !n.bytes().all(|b| b.is_ascii_hexdigit())) {
         return Err(ApiError::bad_request("invalid_nonce", "a nonce is 64 hex digits").at("nonce"));
     }
@@ -44,5 +40,5 @@ pub(crate) async fn show(host: web::Data<Host>, query: web::Query<Query>) -> Res
         "quote": null,
         "statement": "this sample runs in an ordinary process; no hardware vouches for it",
     });
-    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer.to_string()))
+    Ok(call::json(StatusCode::OK, &answer))
 }

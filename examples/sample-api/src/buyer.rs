@@ -1,8 +1,7 @@
 //! Who pays for a request: an x402 payment, or an account with an API key.
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::HeaderMap;
-use quittance_actix::Paid;
+use http::{HeaderMap, StatusCode};
+use quittance_gate::Paid;
 use quittance_protocol::RequestId;
 
 use crate::error::ApiError;
@@ -44,7 +43,7 @@ impl Buyer {
         if let Some(paid) = paid {
             return Ok(Self::Paid(paid.into()));
         }
-        let name = keys.authenticate(&quittance_actix::headers(headers)).ok_or_else(|| {
+        let name = keys.authenticate(headers).ok_or_else(|| {
             ApiError::new(
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",

@@ -5,9 +5,11 @@ mod stream;
 mod text;
 mod usage;
 
-use actix_web::http::header::{CACHE_CONTROL, ContentType};
-use actix_web::{HttpRequest, HttpResponse, web};
-use quittance_actix::Paid;
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, HeaderValue};
+use quittance_gate::Paid;
 use quittance_protocol::Amount;
 use quittance_quote::Body;
 use quittance_quote::TextReserve;
@@ -19,6 +21,7 @@ pub use usage::{Usage, is_private, privacy};
 
 use crate::body;
 use crate::buyer::Buyer;
+use crate::call::{self, Answered, Call};
 use crate::error::ApiError;
 use crate::host::Host;
 
@@ -31,16 +34,11 @@ struct Envelope {
 }
 
 /// Answers a chat, as one JSON document or as server-sent events.
-pub(crate) async fn complete(
-    host: web::Data<Host>,
-    req: HttpRequest,
-    body: web::Bytes,
-    paid: Option<Paid>,
-) -> Result<HttpResponse, ApiError> {
-    let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
+pub(crate) async fn complete(host: Arc<Host>, call: Call) -> Answered {
+    let buyer = Buyer::of(call.paid.as_ref(), &call.headers, &host.keys)?;
     // The catalogue's rules once more: a way around the gate is not a way around them.
-    let body = Body::new(&body);
-    let price = host.price(&req, &body)?;
+    let body = Body::new(&call.body);
+    let price = host.price(&call, &body)?;
     let service = price.service;
     let reserve = price.reserve.ok_or_else(|| ApiError::internal("no_reserve"))?;
     let question = Question::read(body::read(&body)?)?;
@@ -53,7 +51,7 @@ pub(crate) async fn complete(
         service,
         billing_source: buyer.billing_source(),
         reserve,
-        paid,
+        paid: call.paid.clone(),
     };
     let envelope = Envelope {
         id: format!("chatcmpl-{}", buyer.request_id(crate::host::random()?)),
@@ -61,14 +59,13 @@ pub(crate) async fn complete(
         model: question.model,
     };
     if question.stream {
-        return Ok(HttpResponse::Ok()
-            .content_type("text/event-stream")
-            .insert_header((CACHE_CONTROL, "no-cache"))
-            .streaming(stream::events(&envelope, reply, bill)));
+        let mut answer = call::pieces("text/event-stream", stream::events(&envelope, reply, bill));
+        answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        return Ok(answer);
     }
     let usage = bill.settle().ok_or_else(|| ApiError::internal("usage_out_of_range"))?;
     let answer = whole(&envelope, &reply, usage);
-    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer.to_string()))
+    Ok(call::json(StatusCode::OK, &answer))
 }
 
 /// What the model's own count of the question would be.

@@ -1,10 +1,10 @@
 //! How this API refuses.
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::ContentType;
-use actix_web::{HttpResponse, ResponseError};
+use http::StatusCode;
 use quittance_quote::Refusal;
 use serde_json::{Value, json};
+
+use crate::call::{self, Answer};
 
 /// An answer that is not what was asked for, as `{"error": {…}}`.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +68,11 @@ impl ApiError {
         &self.0.code
     }
 
+    /// What its client reads.
+    pub(crate) fn answer(&self) -> Answer {
+        call::json(self.0.status, &self.json())
+    }
+
     fn json(&self) -> Value {
         let Parts { code, message, field, choices, .. } = &*self.0;
         self.0.body.clone().unwrap_or_else(|| {
@@ -89,15 +94,7 @@ impl std::fmt::Display for ApiError {
     }
 }
 
-impl ResponseError for ApiError {
-    fn status_code(&self) -> StatusCode {
-        self.0.status
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        HttpResponse::build(self.0.status).content_type(ContentType::json()).body(self.json().to_string())
-    }
-}
+impl std::error::Error for ApiError {}
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {

@@ -2,37 +2,31 @@
 
 pub(crate) mod order;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::ContentType;
-use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use quittance_actix::Paid;
+use http::StatusCode;
 use quittance_quote::Body;
 
 pub use order::{ITEMS_MAX, Item, Make, Order, Wait};
 
 use crate::body;
 use crate::buyer::Buyer;
+use crate::call::{self, Answer, Answered, Call};
 use crate::error::ApiError;
 use crate::host::Host;
 use crate::jobs::{Job, JobFacts, Output, Started, State, Ticket};
 use crate::media::{self, MediaError};
 
 /// Makes images and films, now or in the background.
-pub(crate) async fn submit(
-    host: web::Data<Host>,
-    req: HttpRequest,
-    body: web::Bytes,
-    paid: Option<Paid>,
-) -> Result<HttpResponse, ApiError> {
-    let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
+pub(crate) async fn submit(host: Arc<Host>, call: Call) -> Answered {
+    let buyer = Buyer::of(call.paid.as_ref(), &call.headers, &host.keys)?;
     // The catalogue's rules once more: a way around the gate is not a way around them.
-    let body = Body::new(&body);
-    host.price(&req, &body)?;
-    let wait = Wait::parse(req.query_string())?;
+    let body = Body::new(&call.body);
+    host.price(&call, &body)?;
+    let wait = Wait::parse(&call.query)?;
     let order = Order::read(body::read(&body)?)?;
     host.runs.count(&buyer);
     let job = start(&host, &buyer, order)?;
@@ -40,13 +34,10 @@ pub(crate) async fn submit(
 }
 
 /// Shows a job to whoever knows its id.
-pub(crate) async fn poll(
-    host: web::Data<Host>,
-    request_id: web::Path<String>,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn poll(host: Arc<Host>, call: Call) -> Answered {
     let job = host
         .jobs
-        .get(&request_id)
+        .get(call.last_segment())
         .ok_or_else(|| ApiError::not_found("no such request; finished ones are kept for a while only"))?;
     Ok(show(&job))
 }
@@ -105,7 +96,7 @@ fn make(nth: usize, item: &Item) -> Result<Output, MediaError> {
     })
 }
 
-async fn answer(mut job: Job, wait: Wait) -> Result<HttpResponse, ApiError> {
+async fn answer(mut job: Job, wait: Wait) -> Answered {
     if let Wait::Seconds(seconds) = wait {
         // Too slow is not an error: the answer says `processing`, and the id is polled.
         let _ = tokio::time::timeout(Duration::from_secs(seconds), job.finished()).await;
@@ -116,6 +107,6 @@ async fn answer(mut job: Job, wait: Wait) -> Result<HttpResponse, ApiError> {
     Ok(show(&job))
 }
 
-fn show(job: &Job) -> HttpResponse {
-    HttpResponse::Ok().content_type(ContentType::json()).body(job.json().to_string())
+fn show(job: &Job) -> Answer {
+    call::json(StatusCode::OK, &job.json())
 }

@@ -1,16 +1,20 @@
 //! Endpoints for tests of the promises; served only with `--test-hooks`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header::ContentType;
-use actix_web::{HttpRequest, HttpResponse, web};
-use quittance_actix::Paid;
+use bytes::Bytes;
+use futures::FutureExt as _;
+use http::StatusCode;
+use http::header::{HeaderValue, SET_COOKIE};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::buyer::Buyer;
+use crate::call::{self, Answered, Call};
 use crate::error::ApiError;
 use crate::host::Host;
+use crate::routes::Route;
 
 /// How long `/test/slow` works.
 const SLOW_MS: u64 = 1_500;
@@ -20,56 +24,50 @@ const BIG_CHUNK_BYTES: usize = 65_536;
 /// What `/test/big` says again and again; no length divides it.
 const BIG_TEXT: &str = "The goods, in plain words, as they were paid for. ";
 
-/// Mounts the hooks.
-pub(crate) fn configure(config: &mut web::ServiceConfig) {
-    config
-        .route("/test/handler-runs", web::get().to(handler_runs))
-        .route("/test/slow", web::post().to(slow))
-        .route("/test/fail", web::post().to(fail))
-        .route("/test/fail-once", web::post().to(fail_once))
-        .route("/test/big", web::post().to(big));
+/// The hooks.
+pub(crate) fn routes() -> [Route; 5] {
+    [
+        Route::get("/test/handler-runs", |host, call| handler_runs(host, call).boxed()),
+        Route::post("/test/slow", |host, call| slow(host, call).boxed()),
+        Route::post("/test/fail", |host, call| fail(host, call).boxed()),
+        Route::post("/test/fail-once", |host, call| fail_once(host, call).boxed()),
+        Route::post("/test/big", |host, call| big(host, call).boxed()),
+    ]
 }
 
-#[derive(Deserialize)]
-struct RunsQuery {
-    request_id: Option<String>,
-    payment_id: Option<String>,
-}
-
-async fn handler_runs(host: web::Data<Host>, query: web::Query<RunsQuery>) -> HttpResponse {
-    let answer = match query.payment_id.as_ref().or(query.request_id.as_ref()) {
-        Some(id) => json!({ "runs": host.runs.of(id) }),
+async fn handler_runs(host: Arc<Host>, call: Call) -> Answered {
+    let answer = match call.query_value("payment_id").or_else(|| call.query_value("request_id")) {
+        Some(id) => json!({ "runs": host.runs.of(&id) }),
         None => json!({ "runs": host.runs.total(), "by_payment": host.runs.by_payment() }),
     };
-    HttpResponse::Ok().content_type(ContentType::json()).body(answer.to_string())
+    Ok(call::json(StatusCode::OK, &answer))
 }
 
-async fn slow(host: web::Data<Host>, req: HttpRequest, paid: Option<Paid>) -> Result<HttpResponse, ApiError> {
-    let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
+fn count(host: &Host, call: &Call) -> Result<Buyer, ApiError> {
+    let buyer = Buyer::of(call.paid.as_ref(), &call.headers, &host.keys)?;
     host.runs.count(&buyer);
+    Ok(buyer)
+}
+
+async fn slow(host: Arc<Host>, call: Call) -> Answered {
+    let buyer = count(&host, &call)?;
     tokio::time::sleep(Duration::from_millis(SLOW_MS)).await;
     let answer = json!({ "request_id": buyer.request_id(crate::host::random()?), "worked_ms": SLOW_MS });
-    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer.to_string()))
+    Ok(call::json(StatusCode::OK, &answer))
 }
 
-async fn fail(host: web::Data<Host>, req: HttpRequest, paid: Option<Paid>) -> Result<HttpResponse, ApiError> {
-    let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
-    host.runs.count(&buyer);
+async fn fail(host: Arc<Host>, call: Call) -> Answered {
+    count(&host, &call)?;
     Err(ApiError::internal("failed_on_purpose"))
 }
 
-async fn fail_once(
-    host: web::Data<Host>,
-    req: HttpRequest,
-    paid: Option<Paid>,
-) -> Result<HttpResponse, ApiError> {
-    let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
-    host.runs.count(&buyer);
-    if paid.is_some_and(|paid| paid.run == 1) {
+async fn fail_once(host: Arc<Host>, call: Call) -> Answered {
+    let buyer = count(&host, &call)?;
+    if call.paid.is_some_and(|paid| paid.run == 1) {
         return Err(ApiError::internal("failed_on_purpose"));
     }
     let answer = json!({ "request_id": buyer.request_id(crate::host::random()?) });
-    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer.to_string()))
+    Ok(call::json(StatusCode::OK, &answer))
 }
 
 /// What `/test/big` makes.
@@ -83,17 +81,12 @@ struct Big {
 }
 
 /// A known text over and over, in chunks; and a cookie, as careless frameworks send one.
-async fn big(
-    host: web::Data<Host>,
-    req: HttpRequest,
-    paid: Option<Paid>,
-    body: web::Json<Big>,
-) -> Result<HttpResponse, ApiError> {
-    let buyer = Buyer::of(paid.as_ref(), req.headers(), &host.keys)?;
-    host.runs.count(&buyer);
-    let Big { bytes, pause_ms } = body.into_inner();
+async fn big(host: Arc<Host>, call: Call) -> Answered {
+    let Big { bytes, pause_ms } = serde_json::from_slice(&call.body)
+        .map_err(|problem| ApiError::bad_request("invalid_json", problem.to_string()))?;
+    count(&host, &call)?;
     let bytes = bytes.min(BIG_BYTES_MAX);
-    let text = web::Bytes::from(BIG_TEXT.repeat(BIG_CHUNK_BYTES.div_ceil(BIG_TEXT.len()).saturating_add(1)));
+    let text = Bytes::from(BIG_TEXT.repeat(BIG_CHUNK_BYTES.div_ceil(BIG_TEXT.len()).saturating_add(1)));
     let chunks = futures::stream::unfold(0_usize, move |sent| {
         let text = text.clone();
         async move {
@@ -105,10 +98,10 @@ async fn big(
             }
             let (from, length) = (sent % BIG_TEXT.len(), BIG_CHUNK_BYTES.min(bytes.saturating_sub(sent)));
             let chunk = text.slice(from..from.saturating_add(length));
-            Some((Ok::<_, std::io::Error>(chunk), sent.saturating_add(length)))
+            Some((Ok(chunk), sent.saturating_add(length)))
         }
     });
-    let mut answer = HttpResponse::Ok();
-    answer.content_type(ContentType::octet_stream()).insert_header(("Set-Cookie", "session=the-first-one"));
-    Ok(answer.streaming(chunks))
+    let mut answer = call::pieces("application/octet-stream", chunks);
+    answer.headers_mut().insert(SET_COOKIE, HeaderValue::from_static("session=the-first-one"));
+    Ok(answer)
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use actix_web::HttpRequest;
-use actix_web::http::header::CONTENT_TYPE;
+use http::header::CONTENT_TYPE;
 use quittance_quote::{Body, Catalogue, Price, PriceRequest};
 
+use crate::call::Call;
 use crate::error::ApiError;
 use crate::jobs::Jobs;
 use crate::keys::ApiKeys;
@@ -58,15 +58,12 @@ impl Host {
     }
 
     /// The price of a request as it reached a handler, or the refusal.
-    ///
-    /// # Errors
-    /// Whatever the catalogue or the host's own rules refuse.
-    pub fn price(&self, req: &HttpRequest, body: &Body<'_>) -> Result<Price, ApiError> {
-        let content_type = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    pub(crate) fn price(&self, call: &Call, body: &Body<'_>) -> Result<Price, ApiError> {
+        let content_type = call.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let request = PriceRequest {
-            method: req.method().as_str(),
-            path: req.path(),
-            query: req.query_string(),
+            method: call.method.as_str(),
+            path: &call.path,
+            query: &call.query,
             content_type,
             body: body.bytes(),
         };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use quittance_actix::AccountSecurity;
+use quittance_gate::AccountSecurity;
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};

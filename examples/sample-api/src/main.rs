@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{App, HttpServer};
-use clap::Parser;
-use quittance_actix::{Callers, Connections, Gate, Identity, Limits, Mount as _, notice_hang_ups};
+use clap::{Parser, ValueEnum};
+use quittance_actix::{Connections, Mount as _, notice_hang_ups};
 use quittance_facilitator::config::Config;
 use quittance_facilitator::{Facilitator, LOG_TARGETS_WITH_REQUESTS};
+use quittance_gate::{Callers, Gate, Identity, Limits, Monitor};
 use quittance_quote::Catalogue;
 use sample_api::host::Host;
 use sample_api::keys::ApiKeys;
 use sample_api::paths::{CHAT_PATH, GENERATION_PATH};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -33,6 +35,18 @@ struct Arguments {
     /// Also serve the endpoints under /test/. Never in public.
     #[arg(long)]
     test_hooks: bool,
+    /// Which server the gate and the routes are mounted in.
+    #[arg(long, value_enum, default_value_t)]
+    mount: Mount,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Mount {
+    /// actix-web.
+    #[default]
+    Actix,
+    /// axum, over HTTP/1.1 and HTTP/2.
+    Tower,
 }
 
 /// The catalogue that is used when the configuration names none.
@@ -40,8 +54,7 @@ const IMGNAI: &str = include_str!("../../../catalogs/imgnai.toml");
 
 type Failure = Box<dyn std::error::Error>;
 
-#[actix_web::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let filter = LOG_TARGETS_WITH_REQUESTS
@@ -51,7 +64,7 @@ async fn main() -> ExitCode {
     // What a full disk does not take is lost: told on standard error, it would end what wrote it.
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     log.log_internal_errors(false).init();
-    match run(arguments).await {
+    match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("sample-api: {failure}");
@@ -60,7 +73,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> Result<(), Failure> {
+fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut config = Config::load(&arguments.config)?;
     if let Some(listen) = &arguments.listen {
         config.server.listen.clone_from(listen);
@@ -73,9 +86,24 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let host = Host::new(Arc::new(catalogue), keys, arguments.test_hooks, config.gate.body_bytes_max)
         .map_err(|error| format!("--test-hooks need a price for one image of the model gen: {error}"))?;
     let host = Arc::new(host);
+    match arguments.mount {
+        Mount::Actix => actix_web::rt::System::new().block_on(sell(Mount::Actix, &config, &host)),
+        Mount::Tower => {
+            let workers = config.server.workers.max(1);
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+            runtime.block_on(sell(Mount::Tower, &config, &host))
+        }
+    }
+}
 
-    let facilitator = Facilitator::start(&config).await?;
-    let served = serve(&config, &host, facilitator.clone()).await;
+async fn sell(mount: Mount, config: &Config, host: &Arc<Host>) -> Result<(), Failure> {
+    let facilitator = Facilitator::start(config).await?;
+    let gate = gate(config, host, facilitator.clone())?;
+    let served = match mount {
+        Mount::Actix => in_actix(config, host, gate, &facilitator).await,
+        Mount::Tower => in_tower(config, host, gate, &facilitator).await,
+    };
     facilitator.shutdown().await;
     served
 }
@@ -85,9 +113,12 @@ fn read_catalogue(path: &Path) -> Result<Catalogue, Failure> {
     Ok(Catalogue::from_toml(&text).map_err(|e| format!("gate.catalogue: {e}"))?)
 }
 
-async fn serve(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> Result<(), Failure> {
-    let stopped = facilitator.clone();
-    let gate = gate(config, host, facilitator)?;
+async fn in_actix(
+    config: &Config,
+    host: &Arc<Host>,
+    gate: Gate,
+    facilitator: &Facilitator,
+) -> Result<(), Failure> {
     let connections = Connections::new(&config.server)?;
     let listen = &config.server.listen;
     let routes = Arc::clone(host);
@@ -111,14 +142,9 @@ async fn serve(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> R
     }
     let server = server.run();
     let handle = server.handle();
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let stopped = until_stopped(facilitator)?;
     let stop = async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        tracing::info!("stopping");
-        stopped.stop_begins();
+        stopped.await;
         // Graceful: requests in flight, paid ones among them, are finished first.
         handle.stop(true).await;
     };
@@ -126,8 +152,38 @@ async fn serve(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> R
     Ok(served?)
 }
 
+async fn in_tower(
+    config: &Config,
+    host: &Arc<Host>,
+    gate: Gate,
+    facilitator: &Facilitator,
+) -> Result<(), Failure> {
+    use quittance_tower::Mount as _;
+    let app = host.router().layer(gate.layer());
+    let listener = TcpListener::bind(&config.server.listen)
+        .await
+        .map_err(|e| format!("cannot listen on server.listen: {e}"))?;
+    eprintln!("listening on http://{}", listener.local_addr()?);
+    Ok(quittance_tower::serve(listener, app, &config.server, until_stopped(facilitator)?).await?)
+}
+
+/// Until the program is told to stop; runs that end from then on are not their payers' loss.
+fn until_stopped(facilitator: &Facilitator) -> Result<impl Future<Output = ()> + use<>, std::io::Error> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let facilitator = facilitator.clone();
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
+        facilitator.stop_begins();
+    })
+}
+
 fn gate(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> Result<Gate, Failure> {
-    let mut gate = Gate::builder(facilitator, host.pricer.clone())
+    let mut gate = Gate::builder(facilitator.clone(), host.pricer.clone())
+        .monitors(Monitor::new(facilitator))
         .limits(Limits::from(&config.gate))
         .callers(Callers::new(&config.server)?);
     if let Some(url) = &config.server.public_url {

@@ -1,6 +1,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use actix_web::rt::net::TcpListener;
+use quittance_gate::Admitted;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpSocket;
 
@@ -38,7 +39,7 @@ impl Server {
     }
 
     fn counted(&self) -> Vec<usize> {
-        lock(&self.connections.open).values().copied().collect()
+        self.connections.counted.open()
     }
 }
 
@@ -69,7 +70,7 @@ async fn one_address_has_its_number_and_others_come_in_beside_it() {
     }
     for _ in 0..10 {
         let mut refused = server.open(1).await;
-        assert!(refused.is_closed().await && !refused.data.contains::<Counted>());
+        assert!(refused.is_closed().await && !refused.data.contains::<Admitted>());
     }
     for opened in &mut held {
         assert!(!opened.is_closed().await, "those that were there stay");
@@ -95,7 +96,8 @@ async fn connections_of_trusted_proxies_are_not_counted() {
         held.push(server.open(7).await);
     }
     for opened in &mut held {
-        assert!(!opened.is_closed().await && !opened.data.contains::<Counted>());
+        assert!(!opened.is_closed().await);
+        assert!(!opened.data.get::<Admitted>().unwrap().is_counted());
     }
     let stranger = server.open(8).await;
     assert!(server.open(8).await.is_closed().await);
@@ -117,5 +119,5 @@ fn something_else_is_not_counted() {
     let connections = Connections::new(&config(1)).unwrap();
     let mut data = Extensions::new();
     connections.counter()(&"a socket of another kind", &mut data);
-    assert!(!data.contains::<Counted>() && lock(&connections.open).is_empty());
+    assert!(!data.contains::<Admitted>() && connections.counted.open().is_empty());
 }

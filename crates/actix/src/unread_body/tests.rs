@@ -4,9 +4,10 @@ use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::test::TestRequest;
 use actix_web::{App, HttpResponse, HttpServer, rt, web};
 use futures::{StreamExt as _, stream};
+use quittance_gate::drain::{BURST, BYTES_PER_SECOND, CONNECTIONS_MAX, READ_MAX, SHORT_BYTES, TURN_MAX};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::ReadOn;
@@ -18,7 +19,7 @@ const STUCK: Duration = Duration::from_secs(30);
 async fn early(
     length: Option<usize>,
     body: Payload,
-    budget: &Rc<DrainBudget>,
+    budget: &Arc<DrainBudget>,
 ) -> (ServiceResponse<BoxBody>, UnreadBody) {
     let mut req = TestRequest::post();
     if let Some(length) = length {
@@ -49,7 +50,7 @@ async fn ended(answer: ServiceResponse<BoxBody>) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn what_never_ends_is_read_at_the_pace_and_no_longer_than_may_be() {
-    let budget = Rc::default();
+    let budget = Arc::default();
     let mut answers = Vec::new();
     let mut unread_bodies = Vec::new();
     for _ in 0..50 {
@@ -63,19 +64,19 @@ async fn what_never_ends_is_read_at_the_pace_and_no_longer_than_may_be() {
     let most = usize::try_from(BYTES_PER_SECOND * seconds.as_secs()).unwrap() + 50 * PIECE;
     assert!(read <= most, "{read} bytes of {most}");
     assert!(took.iter().all(|took| *took <= READ_MAX + Duration::from_millis(10)), "{took:?}");
-    assert_eq!(budget.connections.get(), 0);
+    assert_eq!(budget.connections(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_is_silent_is_waited_for_a_second() {
-    let (answer, _) = early(Some(100), silent(), &Rc::default()).await;
+    let (answer, _) = early(Some(100), silent(), &Arc::default()).await;
     let took = ended(answer).await;
     assert!(took >= SILENCE_MAX && took < SILENCE_MAX * 2, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_answer_comes_before_the_rest_is_read() {
-    let (answer, unread) = early(Some(8 << 20), endless(), &Rc::default()).await;
+    let (answer, unread) = early(Some(8 << 20), endless(), &Arc::default()).await;
     assert_eq!(answer.response().body().size(), BodySize::Sized(2), "its length is the answer's own");
     let mut body = answer.into_body();
     let piece = std::future::poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await;
@@ -89,7 +90,7 @@ async fn an_answer_without_a_body_waits_for_the_rest() {
     let (sender, body) = futures::channel::mpsc::unbounded();
     req.set_payload(Payload::Stream { payload: Box::pin(body) });
     let unread = UnreadBody::watch(&mut req).unwrap();
-    let (budget, begun) = (Rc::<DrainBudget>::default(), Instant::now());
+    let (budget, begun) = (Arc::<DrainBudget>::default(), Instant::now());
     let answered =
         drain_behind(Some(unread), Ok(req.into_response(HttpResponse::NoContent().finish())), &budget);
     let sends = async {
@@ -99,13 +100,13 @@ async fn an_answer_without_a_body_waits_for_the_rest() {
     };
     futures::join!(answered, sends).0.unwrap();
     assert_eq!(begun.elapsed(), SILENCE_MAX / 2);
-    assert_eq!(budget.connections.get(), 0);
+    assert_eq!(budget.connections(), 0);
 }
 
 /// A crowd that is refused at once sends its next megabytes at once.
 #[tokio::test(start_paused = true)]
 async fn refusals_of_long_bodies_wait_for_their_turn_and_others_do_not() {
-    let budget = Rc::default();
+    let budget = Arc::default();
     let begun = Instant::now();
     let turns = usize::try_from(BYTES_PER_SECOND).unwrap() / SHORT_BYTES;
     for _ in 0..turns {
@@ -123,7 +124,7 @@ async fn refusals_of_long_bodies_wait_for_their_turn_and_others_do_not() {
 
 #[tokio::test(start_paused = true)]
 async fn so_many_are_waited_for_and_one_more_is_not() {
-    let budget = Rc::default();
+    let budget = Arc::default();
     let mut waiting = Vec::new();
     for _ in 0..CONNECTIONS_MAX {
         waiting.push(early(Some(10), silent(), &budget).await);
@@ -144,11 +145,11 @@ async fn a_body_that_was_read_leaves_its_answer_as_it_is() {
     let unread = UnreadBody::watch(&mut req).unwrap();
     let body: Vec<_> = req.take_payload().map(Result::unwrap).collect().await;
     assert_eq!(body.concat(), b"all of it");
-    let (budget, begun) = (Rc::<DrainBudget>::default(), Instant::now());
+    let (budget, begun) = (Arc::<DrainBudget>::default(), Instant::now());
     let answer = drain_behind(Some(unread), Ok(req.into_response(HttpResponse::Ok().body("no"))), &budget)
         .await
         .unwrap();
-    assert_eq!(budget.connections.get(), 0);
+    assert_eq!(budget.connections(), 0);
     assert_eq!((ended(answer).await, begun.elapsed()), (Duration::ZERO, Duration::ZERO));
     let mut bare = TestRequest::get().to_srv_request();
     bare.set_payload(Payload::None);

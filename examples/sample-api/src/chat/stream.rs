@@ -1,6 +1,8 @@
 //! The answer as server-sent events, in OpenAI's shape.
 
-use actix_web::web::Bytes;
+use std::io;
+
+use bytes::Bytes;
 use futures::stream::{self, Stream};
 use serde_json::{Value, json};
 
@@ -14,7 +16,7 @@ pub(super) fn events(
     envelope: &Envelope,
     reply: Reply,
     bill: Bill,
-) -> impl Stream<Item = Result<Bytes, actix_web::Error>> + use<> {
+) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
     let envelope = envelope.clone();
     let choice = |delta: Value, finish_reason: Value| json!([{ "index": 0, "delta": delta, "finish_reason": finish_reason }]);
     let first = chunk(&envelope, choice(json!({ "role": "assistant", "content": "" }), Value::Null), None);

@@ -7,9 +7,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use quittance_actix::Paid;
 
-use crate::call::{Answer, Call, Content};
+use crate::answer::{Answer, Content};
+use crate::call::Call;
 use crate::host::Host;
-use crate::routes::{Handler, routes, unknown};
+use crate::route::Handler;
+use crate::routes::{routes, unknown};
 
 impl Host {
     /// Mounts every route on an application.

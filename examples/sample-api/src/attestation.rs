@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::call::{self, Answered, Call};
+use crate::answer;
+use crate::call::{Answered, Call};
 use crate::chat::{is_private, privacy};
 use crate::error::ApiError;
 use crate::host::Host;
@@ -33,12 +34,12 @@ pub(crate) async fn show(host: Arc<Host>, call: Call) -> Answered {
     if nonce.is_some_and(|n| n.len() != NONCE_HEX_CHARS || !n.bytes().all(|b| b.is_ascii_hexdigit())) {
         return Err(ApiError::bad_request("invalid_nonce", "a nonce is 64 hex digits").at("nonce"));
     }
-    let answer = json!({
+    let shown = json!({
         "model": model,
         "privacy_mode": privacy(model),
         "nonce": nonce,
         "quote": null,
         "statement": "this sample runs in an ordinary process; no hardware vouches for it",
     });
-    Ok(call::json(StatusCode::OK, &answer))
+    Ok(answer::json(StatusCode::OK, &shown))
 }

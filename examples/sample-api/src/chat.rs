@@ -19,9 +19,10 @@ pub use question::{Message, Question};
 pub use text::{Reply, reply, tokens};
 pub use usage::{Usage, is_private, privacy};
 
+use crate::answer;
 use crate::body;
 use crate::buyer::Buyer;
-use crate::call::{self, Answered, Call};
+use crate::call::{Answered, Call};
 use crate::error::ApiError;
 use crate::host::Host;
 
@@ -59,13 +60,12 @@ pub(crate) async fn complete(host: Arc<Host>, call: Call) -> Answered {
         model: question.model,
     };
     if question.stream {
-        let mut answer = call::pieces("text/event-stream", stream::events(&envelope, reply, bill));
+        let mut answer = answer::pieces("text/event-stream", stream::events(&envelope, reply, bill));
         answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         return Ok(answer);
     }
     let usage = bill.settle().ok_or_else(|| ApiError::internal("usage_out_of_range"))?;
-    let answer = whole(&envelope, &reply, usage);
-    Ok(call::json(StatusCode::OK, &answer))
+    Ok(answer::json(StatusCode::OK, &whole(&envelope, &reply, usage)))
 }
 
 /// What the model's own count of the question would be.

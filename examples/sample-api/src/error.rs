@@ -4,7 +4,7 @@ use http::StatusCode;
 use quittance_quote::Refusal;
 use serde_json::{Value, json};
 
-use crate::call::{self, Answer};
+use crate::answer::{self, Answer};
 
 /// An answer that is not what was asked for, as `{"error": {…}}`.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,7 +70,7 @@ impl ApiError {
 
     /// What its client reads.
     pub(crate) fn answer(&self) -> Answer {
-        call::json(self.0.status, &self.json())
+        answer::json(self.0.status, &self.json())
     }
 
     fn json(&self) -> Value {

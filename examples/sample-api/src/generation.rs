@@ -12,9 +12,10 @@ use quittance_quote::Body;
 
 pub use order::{ITEMS_MAX, Item, Make, Order, Wait};
 
+use crate::answer::{self, Answer};
 use crate::body;
 use crate::buyer::Buyer;
-use crate::call::{self, Answer, Answered, Call};
+use crate::call::{Answered, Call};
 use crate::error::ApiError;
 use crate::host::Host;
 use crate::jobs::{Job, JobFacts, Output, Started, State, Ticket};
@@ -30,7 +31,7 @@ pub(crate) async fn submit(host: Arc<Host>, call: Call) -> Answered {
     let order = Order::read(body::read(&body)?)?;
     host.runs.count(&buyer);
     let job = start(&host, &buyer, order)?;
-    answer(job, wait).await
+    wait_for(job, wait).await
 }
 
 /// Shows a job to whoever knows its id.
@@ -96,7 +97,7 @@ fn make(nth: usize, item: &Item) -> Result<Output, MediaError> {
     })
 }
 
-async fn answer(mut job: Job, wait: Wait) -> Answered {
+async fn wait_for(mut job: Job, wait: Wait) -> Answered {
     if let Wait::Seconds(seconds) = wait {
         // Too slow is not an error: the answer says `processing`, and the id is polled.
         let _ = tokio::time::timeout(Duration::from_secs(seconds), job.finished()).await;
@@ -108,5 +109,5 @@ async fn answer(mut job: Job, wait: Wait) -> Answered {
 }
 
 fn show(job: &Job) -> Answer {
-    call::json(StatusCode::OK, &job.json())
+    answer::json(StatusCode::OK, &job.json())
 }

@@ -10,11 +10,12 @@ use http::header::{HeaderValue, SET_COOKIE};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::answer;
 use crate::buyer::Buyer;
-use crate::call::{self, Answered, Call};
+use crate::call::{Answered, Call};
 use crate::error::ApiError;
 use crate::host::Host;
-use crate::routes::Route;
+use crate::route::Route;
 
 /// How long `/test/slow` works.
 const SLOW_MS: u64 = 1_500;
@@ -36,11 +37,11 @@ pub(crate) fn routes() -> [Route; 5] {
 }
 
 async fn handler_runs(host: Arc<Host>, call: Call) -> Answered {
-    let answer = match call.query_value("payment_id").or_else(|| call.query_value("request_id")) {
+    let made = match call.query_value("payment_id").or_else(|| call.query_value("request_id")) {
         Some(id) => json!({ "runs": host.runs.of(&id) }),
         None => json!({ "runs": host.runs.total(), "by_payment": host.runs.by_payment() }),
     };
-    Ok(call::json(StatusCode::OK, &answer))
+    Ok(answer::json(StatusCode::OK, &made))
 }
 
 fn count(host: &Host, call: &Call) -> Result<Buyer, ApiError> {
@@ -52,8 +53,8 @@ fn count(host: &Host, call: &Call) -> Result<Buyer, ApiError> {
 async fn slow(host: Arc<Host>, call: Call) -> Answered {
     let buyer = count(&host, &call)?;
     tokio::time::sleep(Duration::from_millis(SLOW_MS)).await;
-    let answer = json!({ "request_id": buyer.request_id(crate::host::random()?), "worked_ms": SLOW_MS });
-    Ok(call::json(StatusCode::OK, &answer))
+    let made = json!({ "request_id": buyer.request_id(crate::host::random()?), "worked_ms": SLOW_MS });
+    Ok(answer::json(StatusCode::OK, &made))
 }
 
 async fn fail(host: Arc<Host>, call: Call) -> Answered {
@@ -66,8 +67,8 @@ async fn fail_once(host: Arc<Host>, call: Call) -> Answered {
     if call.paid.is_some_and(|paid| paid.run == 1) {
         return Err(ApiError::internal("failed_on_purpose"));
     }
-    let answer = json!({ "request_id": buyer.request_id(crate::host::random()?) });
-    Ok(call::json(StatusCode::OK, &answer))
+    let made = json!({ "request_id": buyer.request_id(crate::host::random()?) });
+    Ok(answer::json(StatusCode::OK, &made))
 }
 
 /// What `/test/big` makes.
@@ -101,7 +102,7 @@ async fn big(host: Arc<Host>, call: Call) -> Answered {
             Some((Ok(chunk), sent.saturating_add(length)))
         }
     });
-    let mut answer = call::pieces("application/octet-stream", chunks);
+    let mut answer = answer::pieces("application/octet-stream", chunks);
     answer.headers_mut().insert(SET_COOKIE, HeaderValue::from_static("session=the-first-one"));
     Ok(answer)
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod answer;
 mod app;
 mod attestation;
 mod body;
@@ -16,6 +17,7 @@ pub mod media;
 pub mod paths;
 mod priced_hooks;
 pub mod pricing;
+mod route;
 mod router;
 mod routes;
 pub mod runs;

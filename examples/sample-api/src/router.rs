@@ -10,9 +10,11 @@ use axum::routing::{MethodFilter, on};
 use http::request::Parts;
 use quittance_tower::Paid;
 
-use crate::call::{Answer, Call, Content};
+use crate::answer::{Answer, Content};
+use crate::call::Call;
 use crate::host::Host;
-use crate::routes::{Handler, routes, unknown};
+use crate::route::Handler;
+use crate::routes::{routes, unknown};
 
 impl Host {
     /// Every route, as a router.

@@ -1,37 +1,14 @@
 //! The routes, which all mounts share.
 
-use std::sync::Arc;
-
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde_json::json;
 
-use crate::call::{Answer, Answered, Call, json};
+use crate::answer::{Answer, json};
 use crate::error::ApiError;
-use crate::host::Host;
 use crate::paths::{CHAT_PATH, GENERATION_PATH};
+use crate::route::Route;
 use crate::{attestation, chat, generation, hooks};
-
-/// What answers a route.
-pub(crate) type Handler = fn(Arc<Host>, Call) -> BoxFuture<'static, Answered>;
-
-/// One route; `{name}` in its path stands for a whole segment, as in actix and in axum.
-pub(crate) struct Route {
-    pub(crate) method: Method,
-    pub(crate) path: &'static str,
-    pub(crate) handler: Handler,
-}
-
-impl Route {
-    pub(crate) const fn get(path: &'static str, handler: Handler) -> Self {
-        Self { method: Method::GET, path, handler }
-    }
-
-    pub(crate) const fn post(path: &'static str, handler: Handler) -> Self {
-        Self { method: Method::POST, path, handler }
-    }
-}
 
 /// All of them.
 pub(crate) fn routes(test_hooks: bool) -> Vec<Route> {

@@ -152,10 +152,11 @@ export function servedOrRefused(answer) {
  * A foreign server: an unmodified official resource server on loopback, selling
  * `GET /thing/base` and `GET /thing/solana`. `runs` counts its handler by
  * settled transaction (`upfront`) or payment (`authorization`), `served` the
- * answers that left it with a receipt.
+ * answers that left it with a receipt; `auth` are the headers of a merchant's key.
  */
-export async function shop(facilitatorUrl, payTo, { flow = 'upfront', price = '$0.05' } = {}) {
-  const facilitator = new core.HTTPFacilitatorClient({ url: facilitatorUrl() });
+export async function shop(facilitatorUrl, payTo, { flow = 'upfront', price = '$0.05', auth } = {}) {
+  const createAuthHeaders = auth && (async () => ({ verify: auth, settle: auth, supported: auth }));
+  const facilitator = new core.HTTPFacilitatorClient({ url: facilitatorUrl(), createAuthHeaders });
   // The facilitator comes back at another address after a crash.
   Object.defineProperty(facilitator, 'url', { get: facilitatorUrl });
   const resources = new core.x402ResourceServer(facilitator)

@@ -7,7 +7,8 @@ use futures::future::BoxFuture;
 use quittance_protocol::Network;
 
 use crate::{
-    Broadcast, ChainFault, Costs, Decode, Endpoints, Facts, Nonces, NotConnected, Sign, Verify, Watch,
+    Broadcast, ChainFault, Costs, Decode, Endpoints, Facts, Nonces, NotConnected, Payouts, Sign, Verify,
+    Watch,
 };
 
 /// Connects; an error is a node that does not answer, or a configuration that
@@ -24,6 +25,7 @@ pub struct Ports {
     watch: Arc<dyn Watch>,
     costs: Arc<dyn Costs>,
     endpoints: Option<Arc<dyn Endpoints>>,
+    payouts: Option<Arc<dyn Payouts>>,
 }
 
 impl Ports {
@@ -37,6 +39,7 @@ impl Ports {
             watch: Arc::clone(chain) as Arc<dyn Watch>,
             costs: Arc::clone(chain) as Arc<dyn Costs>,
             endpoints: None,
+            payouts: None,
         }
     }
 
@@ -48,6 +51,11 @@ impl Ports {
     /// And it is seen through endpoints that are looked after.
     pub fn with_endpoints(self, endpoints: Arc<dyn Endpoints>) -> Self {
         Self { endpoints: Some(endpoints), ..self }
+    }
+
+    /// And recipients need accounts that have to be there first.
+    pub fn with_payouts(self, payouts: Arc<dyn Payouts>) -> Self {
+        Self { payouts: Some(payouts), ..self }
     }
 }
 
@@ -143,6 +151,11 @@ impl Chain {
     /// See [`Costs`].
     pub fn costs(&self) -> Result<&dyn Costs, NotConnected> {
         Ok(&*self.ports()?.costs)
+    }
+
+    /// See [`Payouts`]; `None` where an address alone can be paid.
+    pub fn payouts(&self) -> Result<Option<&dyn Payouts>, NotConnected> {
+        Ok(self.ports()?.payouts.as_deref())
     }
 
     /// See [`Endpoints`]; `None` where nobody looks after them, or nobody answered yet.

@@ -16,6 +16,6 @@ pub use facts::{Facts, GasCoin};
 pub use good_signatures::GoodSignatures;
 pub use not_connected::NotConnected;
 pub use payment::{CheckedPayment, Identity, PaymentFacts, Unreadable, Unstorable, Verified};
-pub use ports::{Broadcast, Costs, Decode, Endpoints, Nonces, Sent, Sign, Verify, Watch};
+pub use ports::{Broadcast, Costs, Decode, Endpoints, Nonces, Payout, Payouts, Sent, Sign, Verify, Watch};
 pub use rejection::{CheckError, Rejection};
 pub use watched::{ChainFault, ChainView, Heights, Landed, Use, Watched};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quittance_protocol::{
-    Amount, BLOCK_MS_ASSUMED, Deadline, DurableAttempt, EndpointReport, Evidence, PaymentKey, PaymentPayload,
-    SendOutcome, SignedBytes, Standing, UnixSeconds,
+    Amount, BLOCK_MS_ASSUMED, Deadline, DurableAttempt, EndpointReport, ErrorCode, Evidence, PaymentKey,
+    PaymentPayload, SendOutcome, SignedBytes, Standing, UnixSeconds,
 };
 use serde_json::Value;
 
@@ -34,6 +34,12 @@ pub trait Decode: Send + Sync + 'static {
 pub trait Verify: Send + Sync + 'static {
     /// Checks that need neither chain nor clock: shape, terms, signature.
     fn check_local(&self, payload: &PaymentPayload) -> Result<Verified, Rejection>;
+
+    /// The same for a recipient other than the configured one.
+    fn check_local_to(&self, _payload: &PaymentPayload, _pay_to: &str) -> Result<Verified, Rejection> {
+        let message = "payments to a merchant's own address are not taken on this network".to_owned();
+        Err(Rejection::new(ErrorCode::InvalidNetwork, message))
+    }
 
     /// Whether a new payment comes in time. One that is on record is never
     /// asked: its window closing says nothing about its outcome (P5).
@@ -161,6 +167,33 @@ pub trait Watch: Send + Sync + 'static {
     async fn pays_in(&self, _transaction: &str) -> Result<bool, ChainFault> {
         Ok(true)
     }
+}
+
+/// What stands where payments to one owner go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payout {
+    /// Payments arrive.
+    Ready,
+    /// Nothing yet; somebody has to pay for it.
+    Missing {
+        /// The address that is derived from the owner's.
+        account: String,
+        /// What creating it costs, in lamports.
+        native: u64,
+    },
+    /// Nobody is paid there: why.
+    Unusable(&'static str),
+}
+
+/// Accounts of recipients that have to be there before a payment can arrive.
+#[async_trait]
+pub trait Payouts: Send + Sync + 'static {
+    /// Looks where payments to this owner go.
+    async fn payout(&self, pay_to: &str) -> Result<Payout, ChainFault>;
+
+    /// Creates the owner's account at the wallet's cost and waits for it; its transaction.
+    /// Idempotent on the chain: the rent is paid once, whoever comes first.
+    async fn create_payout(&self, pay_to: &str) -> Result<String, ChainFault>;
 }
 
 /// What settling costs.

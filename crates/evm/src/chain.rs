@@ -186,6 +186,13 @@ impl EvmChain {
         check::check(&self.terms, payload, None)
     }
 
+    /// The same for a merchant's recipient.
+    pub fn check_timeless_to(&self, payload: &PaymentPayload, pay_to: &str) -> Result<EvmPayment, EvmError> {
+        let pay_to = text::address(pay_to).ok_or(EvmError::Recipient)?;
+        let terms = Terms { pay_to, ..self.terms.clone() };
+        check::check(&terms, payload, None)
+    }
+
     /// Whether there is time to settle the payment, and not too much of it.
     pub fn check_window(&self, payment: &EvmPayment, now: UnixSeconds) -> Result<(), EvmError> {
         let terms = &self.terms;

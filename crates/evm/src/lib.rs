@@ -64,5 +64,6 @@ pub use share::gas_per_payment;
 pub use sign::SignedTransaction;
 pub use standing::EvmLanded;
 pub use state::EvmState;
+pub use token::check_pay_to;
 pub use used::{AuthorizationUse, USE_SEARCH_CALLS_MAX};
 pub use view::{ChainCheck, ChainView, Head};

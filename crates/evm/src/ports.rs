@@ -118,6 +118,11 @@ impl Verify for EvmPorts {
         Ok(Verified::new(payment))
     }
 
+    fn check_local_to(&self, payload: &PaymentPayload, pay_to: &str) -> Result<Verified, Rejection> {
+        let payment = self.chain.check_timeless_to(payload, pay_to).map_err(|error| reject(&error, None))?;
+        Ok(Verified::new(payment))
+    }
+
     fn check_window(&self, payment: &Verified, now: UnixSeconds) -> Result<(), Rejection> {
         let ours = ours(payment).map_err(|why| Rejection::new(ErrorCode::InvalidPayload, why))?;
         self.chain.check_window(ours, now).map_err(|error| reject(&error, Some(&payment.payer)))

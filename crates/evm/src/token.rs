@@ -64,6 +64,11 @@ fn configured(field: &'static str, text: &str) -> Result<Address, EvmError> {
     Ok(address)
 }
 
+/// Whether a merchant may be paid in this token at this address; asks no node.
+pub fn check_pay_to(pay_to: &str, asset: &str) -> Result<(), EvmError> {
+    check_recipient(configured("pay_to", pay_to)?, configured("asset", asset)?)
+}
+
 /// Who can never take a payment out again.
 fn check_recipient(pay_to: Address, token: Address) -> Result<(), EvmError> {
     let refuse = |problem| Err(EvmError::Config { field: "pay_to", problem });

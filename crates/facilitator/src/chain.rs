@@ -27,3 +27,11 @@ pub(crate) fn decode_of(network: &Network) -> Arc<dyn Decode> {
 pub(crate) fn identify(network: &Network, payload: &PaymentPayload) -> Option<Identity> {
     decode_of(network).identify(payload)
 }
+
+/// Whether a merchant may be paid in this token at this address, as far as no node is asked.
+pub(crate) fn check_pay_to(network: &Network, pay_to: &str, asset: &str) -> Result<(), String> {
+    match network.family() {
+        Family::Eip155(_) => quittance_evm::check_pay_to(pay_to, asset).map_err(|error| error.to_string()),
+        Family::Solana => quittance_solana::check_pay_to(pay_to, asset).map_err(|error| error.to_string()),
+    }
+}

@@ -29,7 +29,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-pub use admission::merchant::{Asker, NotAccepts, SettleAnswer, Telling};
+pub use admission::merchant::{Asker, NotAccepts, NotKnown, SettleAnswer, Telling, new_api_key};
 pub use admission::waiting::{Connection, Waiting};
 pub use api::caller::{Caller, Callers, ForwardedHeader};
 pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejection, Sale};
@@ -295,16 +295,45 @@ impl Facilitator {
         self.inner.settle(request, &asker.into()).await
     }
 
-    /// `GET /supported`.
+    /// `GET /supported`, of the configuration's own terms.
     pub fn supported(&self) -> SupportedResponse {
-        self.inner.supported()
+        self.inner.supported(None)
+    }
+
+    /// `GET /supported` for a merchant: with a row of its own, where it sells and on which terms.
+    pub fn supported_for(&self, asker: &Asker) -> SupportedResponse {
+        self.inner.supported(asker.row.as_ref())
+    }
+
+    /// Reads who may sell, and keeps reading it: for who serves `/verify` and `/settle`.
+    pub async fn serve_merchants(&self, config: &config::MerchantsConfig) -> Result<(), FacilitatorError> {
+        self.inner.read_merchants().await?;
+        self.inner.start_merchants(Duration::from_secs(config.refresh_seconds.max(1)), config.labels_max);
+        Ok(())
+    }
+
+    /// Others than this host can call, so calls need a key, unless `merchants.anonymous`.
+    pub fn listens_to_others(&self) {
+        self.inner.merchants.known.listens_to_others();
+    }
+
+    /// Who calls `/verify` or `/settle`, by the key that was shown. From memory: a wrong key
+    /// costs neither a call to a node nor a look at the ledger, and takes as long as any other.
+    pub fn asker(&self, key: Option<&str>, caller: Caller) -> Result<Asker, NotKnown> {
+        let asker = self.inner.merchants.known.asker(key, caller, self.inner.context.clock.now_ms());
+        asker.inspect_err(|why| self.inner.context.metrics.not_known(why.as_str()))
     }
 
     /// `POST /accepts`: the offers of a foreign server, each completed with what is
     /// configured for its network; those that could not be paid are left out, `error` says
     /// why. `asked` is `{ x402Version, resource, accepts }` in either version, the answer too.
     pub fn accepts(&self, asked: Map<String, Value>) -> Result<Value, NotAccepts> {
-        self.inner.accepts(asked)
+        self.inner.accepts(asked, &Asker::default())
+    }
+
+    /// The same for a merchant: with a row of its own, its own terms are filled in.
+    pub fn accepts_for(&self, asked: Map<String, Value>, asker: &Asker) -> Result<Value, NotAccepts> {
+        self.inner.accepts(asked, asker)
     }
 
     /// Whether payments can be taken: the ledger answers and some network is offered.

@@ -69,6 +69,7 @@ fn claim(number: u64) -> NewClaim {
         amount: Amount::new(13_938),
         service: Amount::new(10_000),
         gas: Amount::new(3_938),
+        fee: None,
         tariff: None,
         deadline: Deadline::UnixSeconds(1_800_000_600),
         watch_from: BLOCK,

@@ -4,7 +4,7 @@ use quittance_protocol::{Deadline, Fingerprint, IdentifierHash, PaymentId, Payme
 
 use crate::conn::Row;
 use crate::error::LedgerError;
-use crate::types::{DeliveryState, Finality, Origin, Payment, PaymentState};
+use crate::types::{DeliveryState, FeePolicy, Finality, MerchantFee, Origin, Payment, PaymentState};
 
 fn corrupt<T>(value: Option<T>, field: &'static str) -> Result<T, LedgerError> {
     value.ok_or(LedgerError::Corrupt { field })
@@ -47,6 +47,7 @@ pub(crate) fn payment(row: &Row) -> Result<Payment, LedgerError> {
         amount: row.amount("amount")?,
         service: row.amount("service")?,
         gas: row.amount("gas")?,
+        fee: fee(row)?,
         tariff: row.int_opt("tariff")?,
         deadline,
         watch_from: row.unsigned("watch_from")?,
@@ -76,6 +77,12 @@ pub(crate) fn payment(row: &Row) -> Result<Payment, LedgerError> {
         pending_answer_at_ms: row.int_opt("pending_answer_at_ms")?,
         pruned_at_ms: row.int_opt("pruned_at_ms")?,
     })
+}
+
+fn fee(row: &Row) -> Result<Option<MerchantFee>, LedgerError> {
+    let Some(policy) = row.text_opt("fee_policy")? else { return Ok(None) };
+    let policy = corrupt(FeePolicy::from_stored(&policy), "fee_policy")?;
+    Ok(Some(MerchantFee { policy, carried: row.amount("fee_carried")? }))
 }
 
 /// `owed` and `delivered_in_part` have columns of their own: the words that `delivery` may hold are fixed

@@ -144,11 +144,23 @@ pub enum NoRoom {
     /// Settling cost a day's budget.
     #[error("settling cost the day's budget")]
     Spent,
+    /// The merchant is closed, or does not sell on this network.
+    #[error("the merchant is closed or does not sell here")]
+    MerchantClosed,
+    /// As many of the merchant's payments are under way as may be.
+    #[error("as many payments of this merchant are under way as may be")]
+    MerchantInFlight,
+    /// The merchant's payments moved a day's sum.
+    #[error("the merchant's payments moved its day's sum")]
+    MerchantAmount,
+    /// Settling the merchant's payments cost its day's limit.
+    #[error("settling the merchant's payments cost its day's limit")]
+    MerchantCost,
 }
 
 impl NoRoom {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Balance,
         Self::PayerInFlight,
         Self::NetworkInFlight,
@@ -157,6 +169,10 @@ impl NoRoom {
         Self::Strangers,
         Self::Exhausted,
         Self::Spent,
+        Self::MerchantClosed,
+        Self::MerchantInFlight,
+        Self::MerchantAmount,
+        Self::MerchantCost,
     ];
 
     /// Whether room comes as soon as something in flight ends.
@@ -168,6 +184,7 @@ impl NoRoom {
                 | Self::NetworkInFlight
                 | Self::CodeInFlight
                 | Self::Strangers
+                | Self::MerchantInFlight
         )
     }
 }

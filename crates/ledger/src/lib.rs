@@ -8,6 +8,7 @@ mod error;
 mod exposure;
 mod ledger;
 mod merchant;
+mod merchant_room;
 #[cfg(feature = "model")]
 pub mod model;
 mod open;
@@ -26,19 +27,22 @@ pub use error::LedgerError;
 pub use exposure::{Balance, Exposed, ExposureLimits, ExposureSums, Funding, NoRoom, Reserve};
 pub use ledger::Ledger;
 pub use merchant::{CheckTerms, MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewCheck, NewCheckLease};
+pub use open::migrate;
 pub use ops::usages::USAGE_MAX;
 pub use pruning::{FinishedPolicy, PruneCursor, Pruned};
 pub use quittance_protocol::SignedBytes;
 pub use repeats::{Alias, Known};
 pub use store::{
     Access, AnswerObjects, Attempts, Books, Call, Claims, Deliveries, Entries, Hook, Hooked, Instances,
-    Landings, Merchants, Operation, Pruning, Reservations, Store, Sums, Tariffs, Verdicts,
+    Landings, MerchantBooks, Merchants, Operation, Pruning, Reservations, Store, Sums, Tariffs, Verdicts,
 };
 pub use token::{Claim, ClaimOutcome, Recorded};
 pub use types::{
-    AnswerMeta, AnswerObject, AttemptId, CostEntry, CostShares, DeliveryStart, DeliveryState, Finality,
-    JournalLine, LeaseClock, LedgerOptions, LeftoverObject, Margin, NewClaim, OpenWork, Origin, Payment,
-    PaymentFilter, PaymentState, RepeatPolicy, Retention, RunEnd, RunLimits, Slot, StoredAnswer, TariffRow,
+    AnswerMeta, AnswerObject, AttemptId, CostEntry, CostShares, DeliveryStart, DeliveryState, FeePolicy,
+    Finality, JournalLine, LeaseClock, LedgerOptions, LeftoverObject, MERCHANT_KEYS_MAX, MERCHANT_NAME_MAX,
+    MERCHANT_WITHOUT_KEY, MERCHANTS_MAX, Margin, Merchant, MerchantFee, MerchantKey, MerchantLimits,
+    MerchantNetwork, MerchantState, MerchantTotals, NewClaim, OpenWork, Origin, Payment, PaymentFilter,
+    PaymentState, PayoutAccount, RepeatPolicy, Retention, RunEnd, RunLimits, Slot, StoredAnswer, TariffRow,
     Usage, UsageSum,
 };
 

@@ -66,6 +66,8 @@ pub struct NewCheck {
     pub fingerprint: Fingerprint,
     /// As of a claim.
     pub signature_digest: [u8; 32],
+    /// The merchant with a row of its own, whose limits a claim would have to fit.
+    pub merchant: Option<String>,
 }
 
 /// How long, and how many.

@@ -48,6 +48,13 @@ impl Ledger {
     }
 }
 
+/// Brings a database to this version's tables, and creates it if it is not there: for who
+/// comes before the program has ever run. Nobody may have it open.
+pub async fn migrate(url: &str, name: &str) -> Result<(), LedgerError> {
+    backend(url, &LedgerOptions::new(name)).await?.close().await;
+    Ok(())
+}
+
 async fn backend(url: &str, options: &LedgerOptions) -> Result<Backend, LedgerError> {
     if url.starts_with("sqlite:") {
         Ok(Backend::Sqlite(SqliteBackend::open(url, options).await?))

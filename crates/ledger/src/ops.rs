@@ -12,6 +12,8 @@ pub(crate) mod exposure;
 pub(crate) mod finality;
 pub(crate) mod instances;
 pub(crate) mod lease_clock;
+pub(crate) mod merchant_rows;
+pub(crate) mod merchant_sums;
 pub(crate) mod merchants;
 pub(crate) mod objects;
 pub(crate) mod open_work;

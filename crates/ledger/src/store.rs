@@ -10,8 +10,8 @@ mod list;
 pub use access::Access;
 pub use call::{Call, Operation};
 pub use groups::{
-    AnswerObjects, Attempts, Claims, Deliveries, Entries, Instances, Landings, Merchants, Pruning,
-    Reservations, Sums, Tariffs, Verdicts,
+    AnswerObjects, Attempts, Claims, Deliveries, Entries, Instances, Landings, MerchantBooks, Merchants,
+    Pruning, Reservations, Sums, Tariffs, Verdicts,
 };
 pub use hook::{Hook, Hooked};
 
@@ -33,6 +33,7 @@ pub trait Store:
     + Deliveries
     + AnswerObjects
     + Merchants
+    + MerchantBooks
     + Reservations
     + Tariffs
     + Instances
@@ -50,6 +51,7 @@ impl<T> Store for T where
         + Deliveries
         + AnswerObjects
         + Merchants
+        + MerchantBooks
         + Reservations
         + Tariffs
         + Instances

@@ -4,6 +4,7 @@ mod attempts;
 mod books;
 mod claims;
 mod deliveries;
+mod merchants;
 mod options;
 mod repeats;
 mod states;
@@ -16,6 +17,10 @@ pub use claims::{NewClaim, Origin, Payment};
 pub use deliveries::{
     AnswerMeta, AnswerObject, DeliveryStart, LeftoverObject, RunEnd, RunLimits, StoredAnswer, Usage,
 };
+pub use merchants::{
+    MERCHANT_KEYS_MAX, MERCHANT_NAME_MAX, MERCHANT_WITHOUT_KEY, MERCHANTS_MAX, Merchant, MerchantFee,
+    MerchantKey, MerchantLimits, MerchantNetwork, MerchantTotals, PayoutAccount,
+};
 pub use options::{LeaseClock, LedgerOptions};
 pub use repeats::RepeatPolicy;
-pub use states::{DeliveryState, Finality, PaymentState};
+pub use states::{DeliveryState, FeePolicy, Finality, MerchantState, PaymentState};

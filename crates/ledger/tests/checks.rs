@@ -66,6 +66,7 @@ mod cases {
             amount: new.amount,
             fingerprint: new.fingerprint,
             signature_digest: new.signature_digest,
+            merchant: None,
         }
     }
 

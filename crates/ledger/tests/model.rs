@@ -11,14 +11,14 @@ mod show;
 
 use std::sync::{Arc, Mutex};
 
-use books::{books, usage_of};
+use books::{account_of, books, key_of, shop, usage_of};
 use common::*;
 use quittance_ledger::model::{ModelDatabase, ModelLedger};
 use quittance_ledger::{
     Access, AnswerObject, AttemptId, Attempts as _, Balance, Books, CheckTerms, CostEntry, DeliveryStart,
-    Exposed, ExposureLimits, FinishedPolicy, Instances, JournalLine, Ledger, LedgerError, LedgerOptions,
-    MerchantAnswerEnd, NewAttempt, NewCheck, NewCheckLease, NewClaim, Origin, Recorded, RepeatPolicy,
-    Reserve, Retention, RunEnd, SignFn, Slot, Store as Port, StoredAnswer,
+    Exposed, ExposureLimits, FeePolicy, FinishedPolicy, Instances, JournalLine, Ledger, LedgerError,
+    LedgerOptions, MerchantAnswerEnd, MerchantFee, NewAttempt, NewCheck, NewCheckLease, NewClaim, Origin,
+    Recorded, RepeatPolicy, Reserve, Retention, RunEnd, SignFn, Slot, Store as Port, StoredAnswer,
 };
 use quittance_protocol::{
     Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, PaymentId, SendOutcome,
@@ -72,6 +72,10 @@ fn claim_in(step: Step) -> NewClaim {
         .is_multiple_of(7)
         .then(|| IdentifierHash::of_idempotency_key(["a", "b"][(step.pick % 2) as usize]));
     new.fingerprint = Fingerprint::of_request("POST", "/", "", &[(step.pick / 11 % 2) as u8]);
+    if new.origin != Origin::Gate && !step.pick.is_multiple_of(3) {
+        let policy = FeePolicy::ALL[(step.pick % 3) as usize];
+        new.fee = Some(MerchantFee { policy, carried: Amount::new(step.pick % 50) });
+    }
     if new.origin == Origin::Gate && step.pick % 5 < 3 {
         new.repeats = Some(RepeatPolicy {
             runs: at_most(RUNS_MAX),
@@ -233,6 +237,7 @@ async fn check(store: &dyn Port, step: Step) -> String {
         amount: new.amount,
         fingerprint: new.fingerprint,
         signature_digest: new.signature_digest,
+        merchant: new.fee.map(|_| "shop".to_owned()),
     };
     let terms = CheckTerms { lease_ms: 300, leases_max: 2 };
     said(store.lease_new_check(check, wanted(step.pick), terms, step.now_ms).await, |lease| match lease {
@@ -246,6 +251,9 @@ async fn check(store: &dyn Port, step: Step) -> String {
 /// and two tellings at most.
 async fn merchant(store: &dyn Port, step: Step) -> String {
     let Step { key, pick, now_ms, .. } = step;
+    if pick % 5 == 0 {
+        return shops(store, step).await;
+    }
     let id = claim_of(if pick % 8 == 0 { key } else { KEYS - 1 }, 0).id;
     let holder = format!("holder{}", pick % 3);
     match pick / 10 % 6 {
@@ -259,6 +267,31 @@ async fn merchant(store: &dyn Port, step: Step) -> String {
         }
         4 => said(store.lease_merchant_check(&id, 2, 300, now_ms).await, |check| format!("{check:?}")),
         _ => said(store.merchant_answers_begun().await, |begun| format!("{begun:?}")),
+    }
+}
+
+/// Merchants with rows of their own: one that sells, and one that does not.
+async fn shops(store: &dyn Port, step: Step) -> String {
+    let Step { number, pick, now_ms, .. } = step;
+    let shop = shop(if pick % 4 == 0 { "stall" } else { "shop" }, pick);
+    let key = key_of(number, now_ms);
+    match pick / 5 % 9 {
+        0..=2 => said(store.create_merchant(&shop, &key, now_ms).await, |done| done.to_string()),
+        3 => said(store.set_merchant(&shop, now_ms).await, |done| done.to_string()),
+        4 => {
+            let added = store.add_merchant_key(&shop.name, &key, now_ms + 200, now_ms).await;
+            said(added, |done| done.to_string())
+        }
+        5 if pick % 7 == 0 => said(store.close_merchant(&shop.name, now_ms).await, |done| done.to_string()),
+        6 => {
+            let account = account_of(&shop.name, pick);
+            said(store.begin_payout_account(&account, now_ms).await, |done| done.to_string())
+        }
+        7 => {
+            let account = account_of(&shop.name, pick).account;
+            said(store.end_payout_account(&base(), &account, "tx", now_ms).await, |done| done.to_string())
+        }
+        _ => said(store.list_merchants(now_ms).await, |found| format!("{found:?}")),
     }
 }
 

@@ -25,7 +25,16 @@ const TIMES_MAX: u64 = 2;
 const MORE_MAX: u64 = 24;
 
 /// Tables whose rows are bounded by what is configured, not by payments.
-const BOUNDED: [&str; 4] = ["instances", "wallets", "answer_object_totals", "pruning"];
+const BOUNDED: [&str; 8] = [
+    "instances",
+    "wallets",
+    "answer_object_totals",
+    "pruning",
+    "merchants",
+    "merchant_networks",
+    "merchant_keys",
+    "merchant_accounts",
+];
 
 /// What one database is never asked.
 const ONLY_SQLITE: &[&str] = &["FROM instances WHERE name <> $1"];

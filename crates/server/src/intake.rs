@@ -108,14 +108,14 @@ fn parse(body: &[u8], path: &str) -> Result<(VerifyRequest, Dialect), Refused> {
             NotAsked::Network(_) => ErrorCode::InvalidNetwork,
             NotAsked::Shape(..) => return bad(error.to_string()),
         };
-        let answer = told(path, code, &error.to_string(), &network.unwrap_or_default());
+        let answer = told(path, code.as_str(), &error.to_string(), &network.unwrap_or_default());
         Box::new(HttpResponse::Ok().json(answer))
     })
 }
 
 /// A refusal in the fields that all versions share: a server of whichever reads and shows
 /// them (x402 specification v1, "Facilitator Interface").
-fn told(path: &str, code: ErrorCode, message: &str, network: &str) -> Value {
+pub(crate) fn told(path: &str, code: &str, message: &str, network: &str) -> Value {
     if path == "/settle" {
         json!({ "success": false, "errorReason": code, "errorMessage": message, "transaction": "",
                 "network": network })
@@ -202,12 +202,12 @@ mod tests {
                 );
             }
         }
-        let verify = told("/verify", ErrorCode::InvalidX402Version, "why", "base");
+        let verify = told("/verify", ErrorCode::InvalidX402Version.as_str(), "why", "base");
         assert_eq!(
             verify,
             json!({ "isValid": false, "invalidReason": "invalid_x402_version", "invalidMessage": "why" })
         );
-        let settle = told("/settle", ErrorCode::InvalidNetwork, "why", "base");
+        let settle = told("/settle", ErrorCode::InvalidNetwork.as_str(), "why", "base");
         assert_eq!((&settle["success"], &settle["errorReason"]), (&json!(false), &json!("invalid_network")));
         assert_eq!((&settle["transaction"], &settle["network"]), (&json!(""), &json!("base")));
     }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod api_key;
 mod bodies;
 mod catalog;
 mod columns;
@@ -10,10 +11,12 @@ mod intake;
 mod ledger_url;
 mod logs;
 mod margin;
+mod merchants;
 mod monitor;
 mod pay;
 mod payments;
 mod serve;
+mod statement;
 mod status;
 mod success;
 mod usage;
@@ -64,6 +67,10 @@ enum Command {
     /// Check a price catalogue, or explain a price.
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
+    /// Who sells through /verify and /settle under a name, keys and terms of its own; works beside
+    /// the running program, which follows within seconds.
+    #[command(subcommand)]
+    Merchants(Box<merchants::MerchantsCommand>),
     /// Look at the ledger, also while the program serves; only `erase` changes it.
     #[command(subcommand)]
     Payments(payments::PaymentsCommand),
@@ -82,6 +89,7 @@ fn main() -> ExitCode {
         Command::Status { config, json } => status::run(&config, json),
         Command::Pay(args) => pay::run(*args),
         Command::Catalog(command) => return catalog::run(&command),
+        Command::Merchants(command) => merchants::run(&command),
         Command::Payments(command) => payments::run(&command),
     };
     match result {

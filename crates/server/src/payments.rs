@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use quittance_facilitator::Clock;
 use quittance_facilitator::config::Config;
-use quittance_ledger::{Books, DeliveryState, Ledger, LedgerOptions, Payment, PaymentFilter};
+use quittance_ledger::{Books, DeliveryState, Ledger, LedgerOptions, Origin, Payment, PaymentFilter};
 use quittance_protocol::PaymentId;
 use serde_json::{Value, json};
 
@@ -26,6 +26,9 @@ pub(crate) enum PaymentsCommand {
         /// shared payout address, to be refunded.
         #[arg(long, value_parser = delivery)]
         delivery: Option<DeliveryState>,
+        /// Only those of this merchant; `default` for calls without a key.
+        #[arg(long)]
+        merchant: Option<String>,
         /// Only those to be refunded: owed, a refusal of the handler, delivered in
         /// part, or a credit that has used up its runs.
         #[arg(long)]
@@ -83,8 +86,11 @@ pub(crate) fn run(command: &PaymentsCommand) -> Result<ExitCode, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            PaymentsCommand::List { config, limit, delivery, refundable } => {
-                list(config, *limit, *delivery, *refundable).await
+            PaymentsCommand::List { config, limit, delivery, merchant, refundable } => {
+                let merchant = merchant.clone();
+                let filter =
+                    PaymentFilter { limit: *limit, delivery: *delivery, merchant, ..Default::default() };
+                list(config, filter, *refundable).await
             }
             PaymentsCommand::Show { config, id } => show(config, id).await,
             PaymentsCommand::Erase { config, id } => erase::erase(config, id).await,
@@ -112,16 +118,11 @@ fn delivery(text: &str) -> Result<DeliveryState, String> {
     found.copied().ok_or_else(|| format!("one of {}", words.join(", ")))
 }
 
-async fn list(
-    path: &Path,
-    limit: u32,
-    delivery: Option<DeliveryState>,
-    refundable: bool,
-) -> Result<ExitCode, CommandError> {
+async fn list(path: &Path, filter: PaymentFilter, refundable: bool) -> Result<ExitCode, CommandError> {
     let config = Config::load(path)?;
     let books = open_books(&config).await?;
     let refundable = refundable.then(|| config.gate.run_limits());
-    let filter = PaymentFilter { limit, delivery, refundable, ..PaymentFilter::default() };
+    let filter = PaymentFilter { refundable, ..filter };
     for payment in books.payments(filter).await? {
         print(&shown(&payment).to_string())?;
     }
@@ -151,7 +152,7 @@ async fn show(config: &Path, id: &str) -> Result<ExitCode, CommandError> {
             })
         })
         .collect();
-    value["margin"] = json!(margin::of_payment(payment.gas, &costs).map(|margin| margin.to_string()));
+    value["margin"] = json!(margin::of_payment(payment.due(), &costs).map(|margin| margin.to_string()));
     if let Some(usage) = books.usage(&id).await? {
         value["usage"] = json!(usage);
     }
@@ -216,11 +217,16 @@ fn shown(payment: &Payment) -> Value {
         "network": payment.network,
         "state": payment.state,
         "delivery": payment.delivery,
+        "merchant": match &payment.origin {
+            Origin::Gate => None,
+            Origin::Merchant(name) => Some(name),
+        },
         "payer": payment.payer,
         "pay_to": payment.pay_to,
         "amount": payment.amount,
         "service": payment.service,
         "gas": payment.gas,
+        "fee": payment.fee.map(|fee| json!({ "policy": fee.policy, "carried": fee.carried })),
         "transaction": payment.transaction,
         "resource": payment.resource,
         "request_id": payment.request_id,

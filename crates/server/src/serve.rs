@@ -13,15 +13,13 @@ use quittance_facilitator::{Asker, Callers, Facilitator};
 use quittance_protocol::ErrorCode;
 use serde_json::json;
 
+use crate::api_key;
 use crate::bodies::Bodies;
 use crate::intake::{self, BODY_BYTES_MAX};
 use crate::monitor::Monitor;
 use crate::status;
 use crate::success::{Success, watchful};
 use crate::{CommandError, say_listening};
-
-/// The merchant's name in the ledger while merchants have no keys of their own.
-const MERCHANT: &str = "default";
 
 /// What all workers share.
 struct Shared {
@@ -37,6 +35,7 @@ pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
     let config = Config::load(path)?;
     actix_web::rt::System::new().block_on(async move {
         let facilitator = Facilitator::start(&config).await?;
+        facilitator.serve_merchants(&config.merchants).await?;
         let shared = Shared {
             facilitator: facilitator.clone(),
             callers: Callers::new(&config.server)?,
@@ -56,6 +55,9 @@ pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
             .shutdown_timeout(config.server.shutdown_seconds)
             .bind(&config.server.listen)
             .map_err(|e| format!("cannot listen on server.listen: {e}"))?;
+        if server.addrs().iter().any(|address| !address.ip().is_loopback()) {
+            facilitator.listens_to_others();
+        }
         say_listening(&server.addrs());
         server.run().await?;
         facilitator.shutdown().await;
@@ -95,16 +97,22 @@ fn app(
 }
 
 impl Shared {
-    fn asker(&self, req: &HttpRequest) -> Asker {
+    /// Who calls, before anything of the body is read, or the answer to whom nobody knows.
+    fn asker(&self, req: &HttpRequest) -> Result<Asker, Box<HttpResponse>> {
         let peer = req.peer_addr().map(|address| address.ip());
         let name = self.callers.header().name();
         let lines: Vec<_> = req.headers().get_all(name).filter_map(|value| value.to_str().ok()).collect();
-        Asker { merchant: MERCHANT.to_owned(), caller: self.callers.caller(peer, lines.into_iter()) }
+        let caller = self.callers.caller(peer, lines.into_iter());
+        let key = api_key::shown(req.headers());
+        self.facilitator.asker(key, caller).map_err(|why| Box::new(api_key::refused(req.path(), why)))
     }
 }
 
 async fn verify(shared: Data<Shared>, req: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let asker = shared.asker(&req);
+    let asker = match shared.asker(&req) {
+        Ok(asker) => asker,
+        Err(answer) => return *answer,
+    };
     let held = shared.bodies.begin(asker.caller);
     let (request, dialect) = match intake::read(&req, payload, held, shared.body_max).await {
         Ok(read) => read,
@@ -116,7 +124,10 @@ async fn verify(shared: Data<Shared>, req: HttpRequest, payload: web::Payload) -
 }
 
 async fn settle(shared: Data<Shared>, req: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let asker = shared.asker(&req);
+    let asker = match shared.asker(&req) {
+        Ok(asker) => asker,
+        Err(answer) => return *answer,
+    };
     let held = shared.bodies.begin(asker.caller);
     let (request, dialect) = match intake::read(&req, payload, held, shared.body_max).await {
         Ok(read) => read,
@@ -150,19 +161,30 @@ fn said(code: Option<ErrorCode>, retry_after_seconds: Option<u64>) -> HttpRespon
 }
 
 async fn accepts(shared: Data<Shared>, req: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let held = shared.bodies.begin(shared.asker(&req).caller);
+    let asker = match shared.asker(&req) {
+        Ok(asker) => asker,
+        Err(answer) => return *answer,
+    };
+    let held = shared.bodies.begin(asker.caller);
     let asked = match intake::read_object(&req, payload, held, shared.body_max).await {
         Ok(asked) => asked,
         Err(answer) => return *answer,
     };
-    match shared.facilitator.accepts(asked) {
+    match shared.facilitator.accepts_for(asked, &asker) {
         Ok(answer) => said(None, None).json(answer),
         Err(error) => *intake::bad(error.to_string()),
     }
 }
 
-async fn supported(shared: Data<Shared>) -> HttpResponse {
-    HttpResponse::Ok().json(shared.facilitator.supported())
+/// For everybody, and with a key on the merchant's own terms.
+async fn supported(shared: Data<Shared>, req: HttpRequest) -> HttpResponse {
+    if api_key::shown(req.headers()).is_none() {
+        return HttpResponse::Ok().json(shared.facilitator.supported());
+    }
+    match shared.asker(&req) {
+        Ok(asker) => said(None, None).json(shared.facilitator.supported_for(&asker)),
+        Err(answer) => *answer,
+    }
 }
 
 async fn metrics(shared: Data<Shared>) -> HttpResponse {

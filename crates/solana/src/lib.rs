@@ -55,7 +55,7 @@ pub use message::TRANSACTION_BYTES_MAX;
 pub use payer::{PayerOptions, PaymentParts, SolanaPayer, build_payment};
 pub use payment::{SolanaPayment, SolanaWatch};
 pub use payout::{Payout, SolanaState};
-pub use ports::{SolanaDecode, facts, ports};
+pub use ports::{SolanaDecode, check_pay_to, facts, ports};
 pub use rpc::{HttpRpc, RPC_ANSWER_BYTES_MAX, Rpc, RpcFailure};
 pub use scan::UNSHOWN_PATIENCE;
 pub use standing::SolanaLanded;

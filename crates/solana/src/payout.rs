@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use quittance_protocol::plain_words;
 use serde_json::{Value, json};
 use solana_client::rpc_request::RpcRequest;
+use solana_sdk::pubkey::Pubkey;
 use solana_sdk::signature::Signer;
 
 use crate::ask::{Account, parse_account};
@@ -109,8 +110,13 @@ impl SolanaChain {
         if self.token_account_exists().await? || self.policy == TokenAccountPolicy::InPayment {
             return Ok(false);
         }
-        let creation =
-            layout::create_token_account(&self.rules.fee_payer, &self.rules.pay_to, &self.rules.mint);
+        self.create_account_of(&self.rules.pay_to).await?;
+        self.token_account_exists().await
+    }
+
+    /// Sends the creation of an owner's token account, and waits until it is confirmed.
+    pub(crate) async fn create_account_of(&self, owner: &Pubkey) -> Result<String, SolanaError> {
+        let creation = layout::create_token_account(&self.rules.fee_payer, owner, &self.rules.mint);
         let (endpoint, newest) = self.read_blockhash().await?;
         let message = layout::compile_v0(&self.rules.fee_payer, &[creation], newest.hash)
             .ok_or(SolanaError::TokenAccountFailed { reason: "message too large".to_owned() })?;
@@ -124,7 +130,7 @@ impl SolanaChain {
         let endpoint = self.endpoint(endpoint)?;
         endpoint.ask::<Value>(RpcRequest::SendTransaction, params).await?;
         self.await_creation(endpoint, &signature.to_string()).await?;
-        self.token_account_exists().await
+        Ok(signature.to_string())
     }
 
     async fn await_creation(&self, endpoint: &Node, transaction: &str) -> Result<(), SolanaError> {

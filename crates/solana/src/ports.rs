@@ -2,6 +2,7 @@
 
 mod costs;
 mod decode;
+mod merchant;
 mod open;
 mod sign;
 mod watch;
@@ -25,6 +26,7 @@ use crate::payment::SolanaPayment;
 use crate::shared::Checks;
 
 pub use decode::SolanaDecode;
+pub use merchant::check_pay_to;
 
 /// What is known of a cluster without asking a node.
 pub fn facts(
@@ -67,7 +69,8 @@ impl SolanaPorts {
 /// The ports of a connected cluster.
 pub fn ports(chain: SolanaChain) -> Ports {
     let chain = Arc::new(SolanaPorts::new(chain));
-    Ports::of(&chain).with_endpoints(chain)
+    let payouts = Arc::clone(&chain) as Arc<_>;
+    Ports::of(&chain).with_payouts(payouts).with_endpoints(chain)
 }
 
 fn offer_extra(wallet: &str) -> Map<String, Value> {
@@ -104,6 +107,11 @@ impl Verify for SolanaPorts {
         let payment = self.chain.check_local(payload).map_err(|error| reject(&error, None))?;
         let needs_rent = payment.creates_token_account() && self.chain.token_account_missing();
         Ok(Verified::with_rent(payment, needs_rent))
+    }
+
+    fn check_local_to(&self, payload: &PaymentPayload, pay_to: &str) -> Result<Verified, Rejection> {
+        let payment = self.chain.check_local_to(payload, pay_to).map_err(|error| reject(&error, None))?;
+        Ok(Verified::new(payment))
     }
 
     fn check_window(&self, _payment: &Verified, _now: UnixSeconds) -> Result<(), Rejection> {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use quittance_ledger::{ClaimOutcome, Known, LedgerError, NewClaim, Origin, Payment, RepeatPolicy, Reserve};
+use quittance_ledger::{
+    ClaimOutcome, Known, LedgerError, MerchantFee, NewClaim, Origin, Payment, RepeatPolicy, Reserve,
+};
 use quittance_protocol::{Amount, Deadline, ErrorCode, Fingerprint, IdentifierHash, PaymentId, RequestId};
 
 use crate::Inner;
@@ -19,6 +21,8 @@ use crate::settle::Driver;
 /// What a claim says of the sale that it is made for.
 pub(crate) struct Sold {
     pub(crate) origin: Origin,
+    /// A merchant's own recipient, where it has one.
+    pub(crate) pay_to: Option<String>,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) identifier: Option<IdentifierHash>,
     pub(crate) idempotency: Option<IdentifierHash>,
@@ -26,6 +30,8 @@ pub(crate) struct Sold {
     pub(crate) service: Amount,
     /// What is charged for settling.
     pub(crate) gas: Amount,
+    /// Who carries it, where that is a merchant's own affair.
+    pub(crate) fee: Option<MerchantFee>,
     pub(crate) tariff: Option<i64>,
     pub(crate) resource: String,
 }
@@ -40,8 +46,8 @@ impl Inner {
     ) -> Result<NewClaim, Rejection> {
         let payload =
             payment.store().map_err(|error| reject(ErrorCode::InvalidPayload, &error.to_string()))?;
-        let Sold { origin, fingerprint, identifier, idempotency, repeats, service, gas, tariff, resource } =
-            sold;
+        let Sold { origin, fingerprint, identifier, idempotency, repeats, service, gas, fee, .. } = sold;
+        let Sold { pay_to, tariff, resource, .. } = sold;
         Ok(NewClaim {
             id: PaymentId::from_random(self.context.random.draw()),
             request_id: RequestId::from_random(self.context.random.draw()),
@@ -54,11 +60,12 @@ impl Inner {
             idempotency,
             repeats,
             payer: payment.payer.clone(),
-            pay_to: net.terms.pay_to.clone(),
+            pay_to: pay_to.unwrap_or_else(|| net.terms.pay_to.clone()),
             asset: net.terms.asset.clone(),
             amount: payment.amount,
             service,
             gas,
+            fee,
             tariff,
             deadline: Deadline::UnixSeconds(0),
             watch_from: 0,

@@ -52,12 +52,14 @@ impl Asking for AtGate {
         let (gas, tariff) = inner.match_offer(net, payment, sale).await?;
         let sold = Sold {
             origin: Origin::Gate,
+            pay_to: None,
             fingerprint: sale.fingerprint,
             identifier: sale.identifier,
             idempotency: sale.idempotency,
             repeats: Some(inner.repeat_policy()),
             service: sale.service,
             gas,
+            fee: None,
             tariff: Some(tariff),
             resource: sale.resource.clone(),
         };

@@ -86,12 +86,14 @@ impl Inner {
         }
     }
 
-    /// What settling costs at a foreign server, which sets its own prices. Never under cost:
-    /// the amount itself must pay for it.
+    /// What settling costs at a foreign server, which sets its own prices. Never under cost: the
+    /// amount itself must pay for it, unless the merchant's own limits bound what somebody else
+    /// carries (`is_floored` is false then).
     pub(crate) fn covers_cost(
         &self,
         net: &ConfiguredNetwork,
         payment: &Verified,
+        is_floored: bool,
     ) -> Result<Amount, Rejection> {
         let tariff = net.open(self.context.clock.now_ms()).map_err(|closed| {
             let message = format!(
@@ -100,7 +102,7 @@ impl Inner {
             );
             Rejection::new(ErrorCode::NetworkUnavailable, message).retry_same()
         })?;
-        if payment.amount < tariff.gas {
+        if is_floored && payment.amount < tariff.gas {
             return Err(Rejection::new(
                 ErrorCode::InvalidPaymentRequirements,
                 format!("the amount is below the settlement cost of {} USDC", tariff.gas.to_usdc()),

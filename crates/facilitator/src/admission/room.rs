@@ -67,7 +67,7 @@ impl<A: Asking> Admission<A> {
         let Self { inner, net, payment, entry, .. } = self;
         let mut checks = 0;
         loop {
-            let reserve = inner.wait_for_room(net, payment, draft.gas, until).await?;
+            let reserve = inner.wait_for_room(net, payment, draft.settling(), until).await?;
             checks += 1;
             let checked = inner.check_chain(net, payment, self.asking.caller()).await?;
             // It may have waited for seconds, and what was known when its offer was matched may
@@ -192,8 +192,17 @@ impl Inner {
                 Stop::Refused(rejection.after(BALANCE_RETRY_SECONDS))
             }
             NoRoom::Strangers => not_for(PROBE_RETRY_SECONDS),
-            NoRoom::Exhausted | NoRoom::Spent => not_for(WINDOW_RETRY_SECONDS),
-            NoRoom::PayerInFlight | NoRoom::NetworkInFlight | NoRoom::CodeInFlight => Stop::for_now(reason),
+            NoRoom::Exhausted | NoRoom::Spent | NoRoom::MerchantAmount | NoRoom::MerchantCost => {
+                not_for(WINDOW_RETRY_SECONDS)
+            }
+            NoRoom::MerchantClosed => {
+                let message = "this merchant is closed or sells nothing on this network".to_owned();
+                Stop::Refused(refused(ErrorCode::InvalidPaymentRequirements, message).do_not_retry())
+            }
+            NoRoom::PayerInFlight
+            | NoRoom::NetworkInFlight
+            | NoRoom::CodeInFlight
+            | NoRoom::MerchantInFlight => Stop::for_now(reason),
         }
     }
 

@@ -23,6 +23,18 @@ pub struct MerchantsConfig {
     pub copies_max: usize,
     /// How long a request may take to send its body.
     pub body_seconds_max: u64,
+    /// Whether calls without a key are taken, with the configuration's own terms, although there
+    /// are merchants, or others than this host can call.
+    pub anonymous: bool,
+    /// How often the ledger is asked who may sell: a new key works, and an ended key or a closed
+    /// merchant does not any more, that much later at most.
+    pub refresh_seconds: u64,
+    /// For how long what was read last holds while the ledger cannot be read.
+    pub age_seconds_max: u64,
+    /// Calls of one address without a right key, in a minute; beyond them it is told 429.
+    pub wrong_keys_per_minute: u32,
+    /// Merchants that metrics name; the rest are `other`.
+    pub labels_max: usize,
 }
 
 impl Default for MerchantsConfig {
@@ -34,6 +46,11 @@ impl Default for MerchantsConfig {
             concurrency_max: 4_096,
             copies_max: 64,
             body_seconds_max: 10,
+            anonymous: false,
+            refresh_seconds: 2,
+            age_seconds_max: 30,
+            wrong_keys_per_minute: 60,
+            labels_max: 32,
         }
     }
 }

@@ -355,11 +355,20 @@ fn of_merchants(merchants: &MerchantsConfig) -> Vec<Range<'_>> {
         concurrency_max,
         copies_max,
         body_seconds_max,
+        anonymous: _,
+        refresh_seconds,
+        age_seconds_max,
+        wrong_keys_per_minute,
+        labels_max,
     } = merchants;
     vec![
         Range::size("merchants.concurrency_max", *concurrency_max, 1, 1_000_000),
         Range::size("merchants.copies_max", *copies_max, 1, 1_000_000),
         Range::whole("merchants.body_seconds_max", *body_seconds_max, 1, 600),
+        Range::whole("merchants.refresh_seconds", *refresh_seconds, 1, 60),
+        Range::whole("merchants.age_seconds_max", *age_seconds_max, 5, 600),
+        Range::whole("merchants.wrong_keys_per_minute", u64::from(*wrong_keys_per_minute), 1, 100_000),
+        Range::size("merchants.labels_max", *labels_max, 0, 1_000),
         // Each is one more handler run that a lost connection can cost.
         Range::whole("merchants.retell_max", u64::from(*retell_max), 0, 10),
         Range::whole("merchants.verify_lease_seconds", *verify_lease_seconds, 1, 3_600),

@@ -123,7 +123,7 @@ impl Dispatch {
             id: payment.id.clone(),
             network: payment.network.clone(),
             payer: payment.payer.clone(),
-            gas: payment.gas,
+            gas: payment.settling(),
             verified,
         });
         let ticket = Ticket { payment: payment.id.clone(), dispatch: self, heard };

@@ -6,6 +6,7 @@
 //! Nothing gets stuck here.
 
 mod endpoints;
+pub(crate) mod merchants;
 mod register;
 pub(crate) mod trouble;
 mod work;
@@ -13,11 +14,12 @@ mod work;
 use std::time::Duration;
 
 use prometheus::Registry;
-use quittance_ledger::{Exposed, ExposureLimits, ExposureSums, NoRoom, Usage};
+use quittance_ledger::{Exposed, ExposureLimits, ExposureSums, MerchantTotals, NoRoom, Usage};
 use quittance_protocol::{Amount, ErrorCode, Network, SendOutcome};
 
 use crate::chain::Facts;
 pub(crate) use endpoints::EndpointMetrics;
+use merchants::MerchantMetrics;
 use register::{Flow, Health, Money, Rates};
 pub(crate) use work::{LedgerLatency, UpkeepMetrics};
 
@@ -31,6 +33,7 @@ pub struct Metrics {
     endpoints: EndpointMetrics,
     upkeep: UpkeepMetrics,
     ledger: LedgerLatency,
+    merchants: MerchantMetrics,
 }
 
 impl Metrics {
@@ -46,6 +49,7 @@ impl Metrics {
             endpoints: EndpointMetrics::new(&registry)?,
             upkeep: UpkeepMetrics::new(&registry)?,
             ledger: LedgerLatency::new(&registry)?,
+            merchants: MerchantMetrics::new(&registry)?,
             registry,
         })
     }
@@ -58,6 +62,16 @@ impl Metrics {
     /// How background work goes.
     pub(crate) fn upkeep(&self) -> &UpkeepMetrics {
         &self.upkeep
+    }
+
+    /// What merchants sold today; those that are named have labels of their own.
+    pub(crate) fn merchants(&self, named: &[String], today: &[MerchantTotals]) {
+        self.merchants.set(named, today);
+    }
+
+    /// A call whose merchant is not known.
+    pub(crate) fn not_known(&self, why: &str) {
+        self.merchants.not_known(why);
     }
 
     /// What measures a ledger, around each of its operations.
@@ -297,5 +311,9 @@ pub(crate) const fn no_room_word(why: NoRoom) -> &'static str {
         NoRoom::Strangers => "strangers",
         NoRoom::Exhausted => "exhausted",
         NoRoom::Spent => "spent",
+        NoRoom::MerchantClosed => "merchant_closed",
+        NoRoom::MerchantInFlight => "merchant_in_flight",
+        NoRoom::MerchantAmount => "merchant_amount",
+        NoRoom::MerchantCost => "merchant_cost",
     }
 }

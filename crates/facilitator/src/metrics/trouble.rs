@@ -81,6 +81,8 @@ troubles! {
     AnswerUnkept "answer_unkept" warn "answers are not kept";
     ReplayBrokeOff "replay" error "replays break off";
     PriceFailed "price" error "prices could not be made";
+    Merchants "merchants" error "who may sell cannot be read; soon nobody is known";
+    MerchantPayout "merchant_payout" warn "cannot look where a merchant is paid";
     Telling "telling" warn "what a merchant was told is not stored";
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod finality;
 pub(crate) mod health;
 pub(crate) mod lanes;
 pub(crate) mod lease;
+pub(crate) mod merchants;
 pub(crate) mod payout;
 pub(crate) mod prune;
 pub(crate) mod registry;

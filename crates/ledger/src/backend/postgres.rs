@@ -50,6 +50,8 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (13, "pruning", include_str!("../../../../migrations/postgres/0013_pruning.sql")),
     (14, "runs", include_str!("../../../../migrations/postgres/0014_runs.sql")),
     (15, "check leases", include_str!("../../../../migrations/postgres/0015_check_leases.sql")),
+    (17, "merchants", include_str!("../../../../migrations/postgres/0017_merchants.sql")),
+    (18, "merchant payments", include_str!("../../../../migrations/postgres/0018_merchant_payments.sql")),
 ];
 
 pub(crate) struct PostgresBackend {

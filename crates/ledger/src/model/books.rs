@@ -26,6 +26,11 @@ impl Database {
         let detail = json!({"network": entry.network, "transaction": entry.transaction,
             "native": entry.native.to_string(), "usdc": entry.usdc, "earned": entry.earned});
         let funding = self.booked(&entry);
+        if let Some(of) =
+            entry.payment.as_ref().and_then(|id| self.get(id).ok()).map(|row| row.payment.clone())
+        {
+            self.merchant_booked(&entry, &of, now_ms);
+        }
         let CostEntry { payment, native, usdc, earned, .. } = entry;
         let cost = Cost { payment: payment.clone(), payer, native, usdc, earned, at_ms: now_ms, funding };
         self.costs.insert(place, cost);

@@ -41,6 +41,10 @@ impl Database {
         if sums.leases >= u64::from(terms.leases_max) {
             return Err(LedgerError::NoRoom(NoRoom::PayerInFlight));
         }
+        if let Some(merchant) = &check.merchant {
+            let of = (merchant.as_str(), &check.network);
+            self.admit_merchant(of, (check.amount, wanted.bound), now_ms)?;
+        }
         let source = plain(&wanted.source, "source")?.to_owned();
         amount(check.amount, "amount")?;
         self.check_leases.retain(|_, lease| lease.until_ms > lease_now_ms);

@@ -42,10 +42,18 @@ impl Database {
         let sums = self.sums(&asker, &wanted, now_ms);
         let admitted = self.admit(&sums, &wanted, payment.amount);
         let admitted = admitted.and_then(|funding| storable(&wanted).map(|()| funding));
+        let admitted = admitted.and_then(|funding| match payment.merchant_row() {
+            Some(merchant) => {
+                let (of, wanted) = ((merchant, network), (payment.amount, wanted.bound));
+                self.admit_merchant(of, wanted, now_ms).map(|()| funding)
+            }
+            None => Ok(funding),
+        });
         match admitted {
             Ok(funding) => {
-                let reservation =
+                let mut reservation =
                     reservation(&payment.network, &payment.payer, payment.amount, &wanted, funding);
+                reservation.merchant = payment.merchant_row().map(str::to_owned);
                 if !self.has(Defect::NothingReserved) {
                     self.reservations.insert(payment.id.clone(), reservation);
                 }
@@ -111,8 +119,10 @@ impl Database {
             fresh.by_code |= known.by_code;
             (fresh.source, fresh.amount, fresh.hold_until_ms) =
                 (known.source, known.amount, known.hold_until_ms);
+            fresh.merchant = known.merchant;
         } else {
             storable(wanted)?;
+            fresh.merchant = payment.merchant_row().map(str::to_owned);
         }
         self.reservations.insert(id.clone(), fresh);
         let detail =
@@ -300,7 +310,7 @@ impl Database {
         mine.all(|a| self.costs.contains_key(&(a.network.clone(), a.signed.transaction.clone())))
     }
 
-    pub(super) fn verdict_frees(&mut self, id: &PaymentId) {
+    pub(super) fn verdict_frees(&mut self, id: &PaymentId, now_ms: i64) {
         let Ok(payment) = self.get(id).map(|row| row.payment.clone()) else { return };
         let closed = payment.state == PaymentState::Expired && payment.deadline.ends_attempts();
         if closed || self.all_booked(id) || self.has(Defect::ReleasedEarly) {
@@ -310,14 +320,20 @@ impl Database {
         }
         let owed = payment.delivery == crate::types::DeliveryState::Owed;
         if payment.state == PaymentState::Settled && !owed {
+            if payment.fee.is_some() {
+                return self.merchant_settled(&payment, now_ms);
+            }
             let history = self.payers.entry((payment.network, payment.payer)).or_default();
             history.0 = history.0.saturating_add(payment.gas.atomic());
         }
     }
 
-    pub(super) fn unpaid(&mut self, payment: &Payment) {
+    pub(super) fn unpaid(&mut self, payment: &Payment, now_ms: i64) {
         if payment.delivery == crate::types::DeliveryState::Owed {
             return;
+        }
+        if payment.fee.is_some() {
+            return self.merchant_lost(payment, now_ms);
         }
         if let Some(history) = self.payers.get_mut(&(payment.network.clone(), payment.payer.clone())) {
             history.0 = history.0.saturating_sub(payment.gas.atomic());
@@ -342,6 +358,7 @@ fn reservation(
         native: wanted.bound.native.min(NATIVE_MAX),
         funding,
         by_code: wanted.by_code,
+        merchant: None,
     }
 }
 

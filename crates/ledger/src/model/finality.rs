@@ -85,7 +85,7 @@ impl Database {
         payment.finality = Some(Finality::ReorgedLoss);
         payment.finality_at_ms = Some(now_ms);
         let unpaid = payment.clone();
-        self.unpaid(&unpaid);
+        self.unpaid(&unpaid, now_ms);
         self.line(me, now_ms, Some(id), "reorged_loss", json!({"evidence": evidence}));
         Ok(true)
     }

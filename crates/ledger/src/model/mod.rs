@@ -11,6 +11,7 @@ mod deliveries;
 mod exposure;
 mod finality;
 mod instances;
+mod merchant_books;
 mod merchants;
 mod objects;
 mod open_work;

@@ -275,7 +275,7 @@ impl Database {
             detail["owed"] = json!(true);
         }
         let payment = payment.clone();
-        self.verdict_frees(id);
+        self.verdict_frees(id, now_ms);
         self.line(me, now_ms, Some(id), "settled", detail);
         Ok(payment)
     }
@@ -293,7 +293,7 @@ impl Database {
         let payment = self.verdict(me, id, PaymentState::Refused, false, now_ms)?;
         payment.refusal = Some((code, why.clone()));
         let payment = payment.clone();
-        self.verdict_frees(id);
+        self.verdict_frees(id, now_ms);
         let detail = json!({"code": code.as_str(), "reason": why, "evidence": evidence});
         self.line(me, now_ms, Some(id), "refused", detail);
         Ok(payment)
@@ -308,7 +308,7 @@ impl Database {
     ) -> Result<Payment, LedgerError> {
         let evidence = stored(evidence)?;
         let payment = self.verdict(me, id, PaymentState::Expired, false, now_ms)?.clone();
-        self.verdict_frees(id);
+        self.verdict_frees(id, now_ms);
         self.line(me, now_ms, Some(id), "expired", json!({"evidence": evidence}));
         Ok(payment)
     }
@@ -356,6 +356,7 @@ fn claimed(me: &Me, new: NewClaim, now_ms: i64) -> Payment {
         amount: new.amount,
         service: new.service,
         gas: new.gas,
+        fee: new.fee,
         tariff: new.tariff,
         deadline: new.deadline,
         watch_from: new.watch_from,

@@ -9,7 +9,7 @@ use super::rows::{Cost, Database};
 use crate::LIST_MAX;
 use crate::error::LedgerError;
 use crate::types::{
-    CostEntry, CostShares, DeliveryState, Finality, JournalLine, Margin, Payment, PaymentFilter,
+    CostEntry, CostShares, DeliveryState, Finality, JournalLine, Margin, Origin, Payment, PaymentFilter,
     PaymentState, Usage, UsageSum,
 };
 
@@ -94,6 +94,10 @@ impl Database {
         let wanted = |payment: &&Payment| {
             filter.state.is_none_or(|state| payment.state == state)
                 && filter.network.as_ref().is_none_or(|network| payment.network == *network)
+                && filter
+                    .merchant
+                    .as_ref()
+                    .is_none_or(|merchant| matches!(&payment.origin, Origin::Merchant(of) if of == merchant))
                 && filter.delivery.is_none_or(|delivery| payment.delivery == delivery)
                 && before.as_ref().is_none_or(|before| place(payment) < *before)
                 && filter.refundable.is_none_or(|limits| match payment.delivery {

@@ -13,7 +13,9 @@ use crate::ledger::Me;
 use crate::merchant::NewCheck;
 use crate::repeats::Alias;
 use crate::token::Recorded;
-use crate::types::{AttemptId, JournalLine, Payment, StoredAnswer, TariffRow, Usage};
+use crate::types::{
+    AttemptId, JournalLine, Merchant, MerchantTotals, Payment, StoredAnswer, TariffRow, Usage,
+};
 
 /// Every row there is.
 #[derive(Debug, Default)]
@@ -39,6 +41,11 @@ pub struct Database {
     pub(super) check_leases: BTreeMap<PaymentKey, CheckLease>,
     /// What was paid for settling, and burnt of it.
     pub(super) payers: BTreeMap<(Network, String), (u64, u64)>,
+    pub(super) merchant_list: BTreeMap<String, Merchant>,
+    /// Whose, how many tries, and what created it.
+    pub(super) merchant_accounts: BTreeMap<(Network, String), (String, u32, Option<String>)>,
+    /// By merchant, network and ten minutes.
+    pub(super) merchant_sums: BTreeMap<(String, Network, i64), MerchantTotals>,
     /// Who prunes, and until when.
     pub(super) pruner: (String, i64),
     pub(super) defect: Option<Defect>,
@@ -114,6 +121,8 @@ pub struct Reservation {
     pub funding: Funding,
     /// Whether code of the payer's decides.
     pub by_code: bool,
+    /// The merchant with a row of its own.
+    pub merchant: Option<String>,
 }
 
 #[derive(Debug)]

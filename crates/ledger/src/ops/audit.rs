@@ -23,7 +23,7 @@ const COSTS: &str = "\
 const PAYERS: &str = "\
     WITH real AS ( \
         SELECT network, payer, CAST(SUM(gas) AS BIGINT) AS paid FROM payments \
-        WHERE state = 'settled' AND NOT owed AND finality IS DISTINCT FROM 'reorged_loss' GROUP BY network, payer \
+        WHERE state = 'settled' AND NOT owed AND fee_policy IS NULL AND finality IS DISTINCT FROM 'reorged_loss' GROUP BY network, payer \
     ) \
     SELECT 'payers, ' || payer AS what, CAST(SUM(kept) AS BIGINT) AS kept, \
            CAST(SUM(counted) AS BIGINT) AS counted FROM ( \
@@ -36,6 +36,24 @@ const OBJECTS: &str = "\
         (SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) AS counted FROM answer_objects WHERE state = 'kept') AS real \
     WHERE kept_bytes <> counted";
 
+/// What merchants' payments moved, were charged and cost, since there are merchants.
+const MERCHANTS: &str = "\
+    WITH real AS ( \
+        SELECT merchant, network, CAST(SUM(amount + gas * 2 + fee_carried * 3) AS BIGINT) AS counted FROM payments \
+        WHERE state = 'settled' AND NOT owed AND fee_policy IS NOT NULL GROUP BY merchant, network \
+        UNION ALL \
+        SELECT p.merchant, c.network, CAST(SUM(COALESCE(c.usdc, 0) * 5) AS BIGINT) FROM costs c \
+        JOIN payments p ON p.id = c.payment WHERE p.fee_policy IS NOT NULL GROUP BY p.merchant, c.network \
+    ), kept AS ( \
+        SELECT merchant, network, CAST(SUM(amount + charged * 2 + (absorbed + billed) * 3 \
+            + (earned_cost + burnt_cost) * 5) AS BIGINT) AS kept FROM merchant_totals GROUP BY merchant, network \
+    ) \
+    SELECT 'merchant_totals, ' || merchant AS what, CAST(SUM(kept) AS BIGINT) AS kept, \
+           CAST(SUM(counted) AS BIGINT) AS counted FROM ( \
+        SELECT merchant, network, kept, 0 AS counted FROM kept \
+        UNION ALL SELECT merchant, network, 0, counted FROM real \
+    ) AS sums GROUP BY merchant, network HAVING SUM(kept) <> SUM(counted) ORDER BY 1";
+
 impl Ledger {
     /// Every running sum that differs from what it sums up, in words; reads whole
     /// tables.
@@ -45,6 +63,7 @@ impl Ledger {
                 let mut found = tx.all(COSTS, params![first_slot(now_ms)]).await?;
                 found.extend(tx.all(PAYERS, params![]).await?);
                 found.extend(tx.all(OBJECTS, params![]).await?);
+                found.extend(tx.all(MERCHANTS, params![]).await?);
                 found.iter().map(difference).collect()
             })
         })

@@ -2,7 +2,7 @@
 //! the money it was said of, for the time that a server has to work before it settles.
 
 use super::exposure::{Asker, lock, sums};
-use super::{aliases, check_leases, lease_clock};
+use super::{aliases, check_leases, lease_clock, merchant_sums};
 use crate::conn::plain;
 use crate::error::LedgerError;
 use crate::exposure::{NoRoom, Reserve, admit};
@@ -47,6 +47,11 @@ impl Ledger {
                 admit(&sums, &wanted, check.amount).map_err(LedgerError::NoRoom)?;
                 if sums.leases >= u64::from(terms.leases_max) {
                     return Err(LedgerError::NoRoom(NoRoom::PayerInFlight));
+                }
+                if let Some(merchant) = &check.merchant {
+                    let of = (merchant.as_str(), &check.network);
+                    let wanted = (check.amount, wanted.bound);
+                    merchant_sums::admit_payment(tx, of, None, wanted, now_ms).await?;
                 }
                 check_leases::take_away_ended(tx, &check.network, lease_now_ms).await?;
                 check_leases::put(tx, &check, &wanted.source, lease_now_ms.saturating_add(terms.lease_ms))

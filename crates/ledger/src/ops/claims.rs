@@ -1,6 +1,6 @@
 //! Claims (invariant I1).
 
-use quittance_protocol::{PaymentId, PaymentKey};
+use quittance_protocol::{Amount, PaymentId, PaymentKey};
 use serde_json::json;
 
 use super::aliases::{self, Before};
@@ -78,9 +78,9 @@ async fn insert(tx: &mut Tx, me: &Me, new: &NewClaim, now_ms: i64) -> Result<Opt
         "INSERT INTO payments (id, request_id, payment_key, network, origin, merchant, fingerprint, \
              signature_digest, identifier, payer, pay_to, asset, amount, service, gas, tariff, \
              deadline_unit, deadline_value, watch_from, payload, resource, state, delivery, runs, \
-             owner, owner_epoch, created_at_ms) \
+             owner, owner_epoch, created_at_ms, fee_policy, fee_carried) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-             $19, $20, $21, 'claimed', 'none', 0, $22, $23, $24) \
+             $19, $20, $21, 'claimed', 'none', 0, $22, $23, $24, $25, $26) \
              ON CONFLICT (payment_key) DO NOTHING RETURNING *",
         params![
             new.id.as_str(),
@@ -107,6 +107,8 @@ async fn insert(tx: &mut Tx, me: &Me, new: &NewClaim, now_ms: i64) -> Result<Opt
             &*me.instance,
             me.epoch,
             now_ms,
+            new.fee.map(|fee| fee.policy.as_str().to_owned()),
+            amount(new.fee.map_or(Amount::ZERO, |fee| fee.carried), "fee_carried")?,
         ],
     )
     .await

@@ -4,7 +4,7 @@
 use quittance_protocol::{Amount, Network, PaymentId, PaymentKey};
 use serde_json::json;
 
-use super::{check_leases, claims, lease_clock, rows};
+use super::{check_leases, claims, lease_clock, merchant_sums, rows};
 use crate::LIST_MAX;
 use crate::codec;
 use crate::conn::{Row, Tx, amount, params, plain};
@@ -139,6 +139,10 @@ async fn claim_within(
         let asker = Asker { network, payer, payment: Some(&id), leases: Some(leases) };
         let sums = sums(tx, &asker, &wanted, now_ms).await?;
         let funding = admit(&sums, &wanted, claimed).map_err(LedgerError::NoRoom)?;
+        if let Some(merchant) = claim.merchant_row() {
+            let of = (merchant, network);
+            merchant_sums::admit_payment(tx, of, Some(&id), (claimed, wanted.bound), now_ms).await?;
+        }
         insert(tx, claim, &wanted, funding).await?;
         check_leases::end(tx, &claim.key).await?;
     }
@@ -216,7 +220,7 @@ async fn insert(
 ) -> Result<(), LedgerError> {
     tx.later(
         "INSERT INTO reservations (payment, network, payer, source, amount, hold_until_ms, usdc, native, \
-         funding, by_code) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         funding, by_code, merchant) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         params![
             payment.id.as_str(),
             payment.network.as_str(),
@@ -228,6 +232,7 @@ async fn insert(
             native(wanted.bound.native),
             funding.as_str(),
             wanted.by_code,
+            payment.merchant_row().map(str::to_owned),
         ],
     )
     .await
@@ -375,16 +380,20 @@ const FREE_BOOKED: &str = "UPDATE reservations SET usdc = 0, native = 0 WHERE pa
 
 /// The payment's verdict is being written: its money is free, and what its
 /// attempts may cost unless the fate of one is open.
-pub(crate) async fn verdict(tx: &mut Tx, payment: &Payment) -> Result<(), LedgerError> {
+pub(crate) async fn verdict(tx: &mut Tx, payment: &Payment, now_ms: i64) -> Result<(), LedgerError> {
     let closed = payment.state == crate::types::PaymentState::Expired && payment.deadline.ends_attempts();
     let gone = tx.execute(DELETE_BOOKED, params![payment.id.as_str(), closed]).await?;
     if gone == 0 {
         tx.later("UPDATE reservations SET amount = 0 WHERE payment = $1", params![payment.id.as_str()])
             .await?;
     }
-    // What is owed back paid for nothing.
+    // What is owed back paid for nothing. A merchant's surcharge is not here: payer and
+    // merchant may be one, and would earn what may be burnt by paying themselves.
     let owed = payment.delivery == crate::types::DeliveryState::Owed;
     if payment.state == crate::types::PaymentState::Settled && !owed {
+        if payment.fee.is_some() {
+            return merchant_sums::settled(tx, payment, now_ms).await;
+        }
         tx.later(
             "INSERT INTO payers (network, payer, paid, burnt) VALUES ($1, $2, $3, 0) \
              ON CONFLICT (network, payer) DO UPDATE SET paid = payers.paid + excluded.paid",
@@ -396,9 +405,12 @@ pub(crate) async fn verdict(tx: &mut Tx, payment: &Payment) -> Result<(), Ledger
 }
 
 /// What was taken for paid is not: it earns its payer nothing.
-pub(crate) async fn unpaid(tx: &mut Tx, payment: &Payment) -> Result<(), LedgerError> {
+pub(crate) async fn unpaid(tx: &mut Tx, payment: &Payment, now_ms: i64) -> Result<(), LedgerError> {
     if payment.delivery == crate::types::DeliveryState::Owed {
         return Ok(());
+    }
+    if payment.fee.is_some() {
+        return merchant_sums::lost(tx, payment, now_ms).await;
     }
     tx.later(
         "UPDATE payers SET paid = CASE WHEN paid > $3 THEN paid - $3 ELSE 0 END \
@@ -433,6 +445,9 @@ pub(crate) async fn booked(
         }
     }
     add_total(tx, &entry.network, "", usdc, burnt, now_ms).await?;
+    if let Some(payment) = payment {
+        merchant_sums::booked(tx, entry, payment, now_ms).await?;
+    }
     if let Some(payer) = payer {
         add_total(tx, &entry.network, payer, Amount::ZERO, burnt, now_ms).await?;
     }

@@ -150,7 +150,7 @@ impl Ledger {
                     .await?;
                 if changed == 1 {
                     let unpaid = rows::get(tx, &id).await?;
-                    exposure::unpaid(tx, &unpaid).await?;
+                    exposure::unpaid(tx, &unpaid, now_ms).await?;
                     let detail = json!({"evidence": evidence});
                     journal(tx, &me, now_ms, Some(&id), "reorged_loss", detail).await?;
                 }

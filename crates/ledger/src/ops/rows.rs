@@ -1,11 +1,11 @@
 //! Rows of payments: what they can hold, how they are found and locked.
 
-use quittance_protocol::{Deadline, PaymentId, PaymentKey};
+use quittance_protocol::{Amount, Deadline, PaymentId, PaymentKey};
 
 use crate::codec;
 use crate::conn::{Tx, amount, params, plain, unsigned};
 use crate::error::LedgerError;
-use crate::types::{DeliveryState, NewClaim, Origin, Payment};
+use crate::types::{DeliveryState, FeePolicy, NewClaim, Origin, Payment};
 
 /// What both databases can hold, said before anything is asked of them.
 pub(crate) fn check(new: &NewClaim) -> Result<(), LedgerError> {
@@ -18,6 +18,13 @@ pub(crate) fn check(new: &NewClaim) -> Result<(), LedgerError> {
     }
     for (value, field) in [(new.amount, "amount"), (new.service, "service"), (new.gas, "gas")] {
         amount(value, field)?;
+    }
+    if let Some(fee) = &new.fee {
+        amount(fee.carried, "fee_carried")?;
+        let carries = fee.policy != FeePolicy::Added || fee.carried == Amount::ZERO;
+        if new.origin == Origin::Gate || !carries {
+            return Err(LedgerError::OutOfRange { field: "fee_carried" });
+        }
     }
     unsigned(deadline(new.deadline).1, "deadline")?;
     unsigned(new.watch_from, "watch_from").map(drop)

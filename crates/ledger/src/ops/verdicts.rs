@@ -149,7 +149,7 @@ async fn verdict(
     now_ms: i64,
 ) -> Result<Payment, LedgerError> {
     let Some(payment) = changed(row)? else { return Err(refused(tx, me, id, to).await?) };
-    exposure::verdict(tx, &payment).await?;
+    exposure::verdict(tx, &payment, now_ms).await?;
     journal(tx, me, now_ms, Some(id), to.as_str(), detail).await?;
     Ok(payment)
 }

@@ -20,9 +20,9 @@ pub(super) use crate::pruning::{FinishedPolicy, PruneCursor, Pruned};
 pub(super) use crate::repeats::{Alias, Known};
 pub(super) use crate::token::{ClaimOutcome, Recorded};
 pub(super) use crate::types::{
-    AttemptId, CostEntry, CostShares, DeliveryStart, JournalLine, LeftoverObject, Margin, NewClaim, OpenWork,
-    Payment, PaymentFilter, PaymentState, Retention, RunEnd, RunLimits, StoredAnswer, TariffRow, Usage,
-    UsageSum,
+    AttemptId, CostEntry, CostShares, DeliveryStart, JournalLine, LeftoverObject, Margin, Merchant,
+    MerchantKey, MerchantTotals, NewClaim, OpenWork, Payment, PaymentFilter, PaymentState, PayoutAccount,
+    Retention, RunEnd, RunLimits, StoredAnswer, TariffRow, Usage, UsageSum,
 };
 
 /// Gives the list to another macro.
@@ -153,6 +153,35 @@ macro_rules! operations {
                     terms: CheckTerms,
                     now_ms: i64,
                 ) -> NewCheckLease;
+            }
+
+            /// Who sells under a name of its own.
+            trait MerchantBooks {
+                CreateMerchant writes create_merchant(
+                    merchant: &'a Merchant,
+                    key: &'a MerchantKey,
+                    now_ms: i64,
+                ) -> bool;
+                SetMerchant writes set_merchant(merchant: &'a Merchant, now_ms: i64) -> bool;
+                AddMerchantKey writes add_merchant_key(
+                    name: &'a str,
+                    key: &'a MerchantKey,
+                    others_end_at_ms: i64,
+                    now_ms: i64,
+                ) -> bool;
+                CloseMerchant writes close_merchant(name: &'a str, now_ms: i64) -> bool;
+                ListMerchants reads list_merchants(now_ms: i64) -> Vec<Merchant>;
+                MerchantTotals reads merchant_totals(since_ms: i64) -> Vec<MerchantTotals>;
+                BeginPayoutAccount writes begin_payout_account(
+                    account: &'a PayoutAccount,
+                    now_ms: i64,
+                ) -> bool;
+                EndPayoutAccount writes end_payout_account(
+                    network: &'a Network,
+                    account: &'a str,
+                    transaction: &'a str,
+                    now_ms: i64,
+                ) -> bool;
             }
 
             /// What attempts may cost and did cost (P3, I10).

@@ -156,6 +156,8 @@ pub struct PaymentFilter {
     /// most these runs: owed, a refusal of the handler, delivered in part, or a
     /// credit without runs left.
     pub refundable: Option<RunLimits>,
+    /// Only those of this merchant.
+    pub merchant: Option<String>,
     /// Only those claimed before this payment (the last one of the previous page).
     pub before: Option<PaymentId>,
 }

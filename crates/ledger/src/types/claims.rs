@@ -7,7 +7,7 @@ use quittance_protocol::{
     RequestId,
 };
 
-use super::{DeliveryState, Finality, PaymentState, RepeatPolicy, RunLimits};
+use super::{DeliveryState, FeePolicy, Finality, MerchantFee, PaymentState, RepeatPolicy, RunLimits};
 
 /// Who asked for the payment to be settled.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -56,6 +56,9 @@ pub struct NewClaim {
     pub service: Amount,
     /// The network's share.
     pub gas: Amount,
+    /// Who carries what settling costs, for a merchant with a row of its own: its limits and
+    /// state are looked at in the commit of the claim.
+    pub fee: Option<MerchantFee>,
     /// Number of the tariff that `gas` came from, on this network.
     pub tariff: Option<i64>,
     /// When it can no longer land.
@@ -66,6 +69,14 @@ pub struct NewClaim {
     pub payload: serde_json::Value,
     /// For people, e.g. `POST /v1/images`.
     pub resource: String,
+}
+
+impl NewClaim {
+    /// As [`Payment::settling`].
+    pub fn settling(&self) -> Amount {
+        let carried = self.fee.map_or(0, |fee| fee.carried.atomic());
+        Amount::new(self.gas.atomic().saturating_add(carried))
+    }
 }
 
 /// A payment as the ledger knows it. `Debug` leaves out `payload`.
@@ -99,6 +110,8 @@ pub struct Payment {
     pub service: Amount,
     /// The network's share.
     pub gas: Amount,
+    /// Who carries what settling costs, for a merchant with a row of its own.
+    pub fee: Option<MerchantFee>,
     /// Number of the tariff that `gas` came from.
     pub tariff: Option<i64>,
     /// When it can no longer land.
@@ -159,6 +172,33 @@ pub struct Payment {
 }
 
 impl Payment {
+    /// What its settlement may cost (I10): what was charged for it, and what somebody else
+    /// than the payer carries.
+    pub const fn settling(&self) -> Amount {
+        let carried = match self.fee {
+            Some(fee) => fee.carried.atomic(),
+            None => 0,
+        };
+        Amount::new(self.gas.atomic().saturating_add(carried))
+    }
+
+    /// Of that, what is due to the operator: charged within the amount, or billed.
+    pub const fn due(&self) -> Amount {
+        let billed = match self.fee {
+            Some(MerchantFee { policy: FeePolicy::Billed, carried }) => carried.atomic(),
+            _ => 0,
+        };
+        Amount::new(self.gas.atomic().saturating_add(billed))
+    }
+
+    /// The merchant with a row of its own that it is a payment of.
+    pub fn merchant_row(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Merchant(name) if self.fee.is_some() => Some(name),
+            _ => None,
+        }
+    }
+
     /// Runs that ended by themselves and left no answer.
     pub const fn failed_runs(&self) -> u32 {
         self.runs.saturating_sub(self.runs_interrupted)

@@ -77,6 +77,28 @@ text_enum!(
     }
 );
 
+text_enum!(
+    /// Whether a merchant may sell. `Closed` is final.
+    MerchantState {
+        /// It may.
+        Open => "open",
+        /// Its keys are none any more; what was claimed is finished.
+        Closed => "closed",
+    }
+);
+
+text_enum!(
+    /// Who carries what settling a merchant's payment costs.
+    FeePolicy {
+        /// The payer: the surcharge is part of the amount, which the merchant receives and owes.
+        Added => "added",
+        /// The operator, within the merchant's limits.
+        Absorbed => "absorbed",
+        /// The merchant, by its statement.
+        Billed => "billed",
+    }
+);
+
 impl DeliveryState {
     /// The word in the column; what is in part has a column of its own beside it.
     pub(crate) const fn stored(self) -> &'static str {

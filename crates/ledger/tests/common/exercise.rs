@@ -2,8 +2,9 @@
 
 use quittance_ledger::{
     AnswerObject, Balance, CheckTerms, ClaimOutcome, CostEntry, DeliveryStart, Exposed, ExposureLimits,
-    FinishedPolicy, Ledger, MerchantAnswerEnd, NewAttempt, NewCheck, NewClaim, Pruned, RepeatPolicy, Reserve,
-    Retention, RunEnd, Slot, StoredAnswer, Usage,
+    FeePolicy, FinishedPolicy, Ledger, Merchant, MerchantAnswerEnd, MerchantFee, MerchantKey, MerchantLimits,
+    MerchantNetwork, MerchantState, NewAttempt, NewCheck, NewClaim, Origin, PayoutAccount, Pruned,
+    RepeatPolicy, Reserve, Retention, RunEnd, Slot, StoredAnswer, Usage,
 };
 use quittance_protocol::{
     Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, Landing, PaymentId,
@@ -28,7 +29,64 @@ pub(crate) async fn exercise(ledger: &Ledger, round: u64) {
     tell(ledger, first + 50).await;
     keep(ledger, first + 60).await;
     prune(ledger, first + 70).await;
+    sell_for_merchants(ledger, first + 80).await;
     timers(ledger).await;
+}
+
+/// Merchants with rows of their own.
+async fn sell_for_merchants(ledger: &Ledger, key: u64) {
+    let limits = MerchantLimits {
+        amount_day: Amount::new(1 << 40),
+        cost_day: Amount::new(1 << 40),
+        native_day: 1 << 40,
+    };
+    let network =
+        MerchantNetwork { network: base(), pay_to: "0xpay".to_owned(), asset: "0xasset".to_owned(), limits };
+    let shop = Merchant {
+        name: format!("shop-{key}"),
+        state: MerchantState::Open,
+        fee_policy: FeePolicy::Billed,
+        in_flight_max: 100,
+        accounts_max: 1,
+        created_at_ms: NOW,
+        changed_at_ms: NOW,
+        networks: vec![network],
+        keys: Vec::new(),
+    };
+    let name = shop.name.clone();
+    let own = |at: u8| MerchantKey {
+        id: format!("key-{key}-{at}"),
+        hash: [at; 32],
+        created_at_ms: NOW,
+        ends_at_ms: None,
+    };
+    assert!(ledger.create_merchant(&shop, &own(1), NOW).await.unwrap());
+    assert!(ledger.add_merchant_key(&name, &own(2), NOW + 1, NOW).await.unwrap());
+    assert!(ledger.set_merchant(&shop, NOW).await.unwrap());
+    ledger.list_merchants(NOW).await.unwrap();
+    let account = PayoutAccount {
+        network: base(),
+        account: format!("account-{key}"),
+        merchant: name.clone(),
+        native: 5,
+        usdc: Amount::new(5),
+        tries_max: 2,
+    };
+    assert!(ledger.begin_payout_account(&account, NOW).await.unwrap());
+    assert!(ledger.begin_payout_account(&account, NOW).await.unwrap());
+    ledger.end_payout_account(&base(), &account.account, "tx", NOW).await.unwrap();
+    let fee = Some(MerchantFee { policy: FeePolicy::Billed, carried: Amount::new(3_938) });
+    let new = NewClaim { origin: Origin::Merchant(name.clone()), fee, gas: Amount::ZERO, ..claim(key) };
+    let id = new.id.clone();
+    let won = ledger.claim_within(new, wanted(key, 20), NOW).await.unwrap();
+    assert!(matches!(won, ClaimOutcome::Won(_)), "{won:?}");
+    let label = signer(format!("of-merchant{key}"));
+    let recorded = ledger.record(NewAttempt::numbered(&id, WALLET, label), NOW).await.unwrap();
+    ledger.settle(&id, &landed(key), NOW).await.unwrap();
+    ledger.book_cost(cost(&id, recorded.transaction(), true), NOW).await.unwrap();
+    assert!(ledger.book_reorged_loss(&id, &evidence(), NOW).await.unwrap());
+    ledger.merchant_totals(NOW).await.unwrap();
+    assert!(ledger.close_merchant(&name, NOW).await.unwrap());
 }
 
 /// Of a payer of its own, so that rounds do not see each other's.
@@ -226,6 +284,7 @@ async fn tell(ledger: &Ledger, key: u64) {
         amount: asked.amount,
         fingerprint: asked.fingerprint,
         signature_digest: asked.signature_digest,
+        merchant: None,
     };
     let balance = Some(Balance { amount: Amount::new(1_000_000), at: 100 });
     let room = Reserve { balance, source: asked.payer, ..wanted(key, 1) };

@@ -67,6 +67,11 @@ const ROWS: &[(&str, &str, &str)] = &[
          CASE WHEN i % 10 < 7 AND i % 3 = 0 THEN {at} END, {no}, 0, {no} FROM n",
     ),
     (
+        "merchant_totals",
+        "merchant, network, slot, payments",
+        "'m' || (i % 7), 'eip155:8453', i / 7, 1 FROM n",
+    ),
+    (
         "wallets",
         "network, wallet, next_nonce",
         "'eip155:8453', 'filled' || {hex}, 1 FROM n WHERE i % 1000 = 1",

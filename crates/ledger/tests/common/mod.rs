@@ -127,6 +127,7 @@ pub(crate) fn new_claim(key: u64, copy: u64) -> NewClaim {
         amount: Amount::new(13_938),
         service: Amount::new(10_000),
         gas: Amount::new(3_938),
+        fee: None,
         tariff: Some(1),
         deadline: Deadline::UnixSeconds(1_800_000_600),
         watch_from: 100,

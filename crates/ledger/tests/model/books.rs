@@ -1,13 +1,16 @@
 //! Sums and lists, in words that are equal when they are.
 
-use quittance_ledger::{Books, DeliveryState, PaymentFilter, PaymentState, Usage};
+use quittance_ledger::{
+    DeliveryState, FeePolicy, Merchant, MerchantKey, MerchantLimits, MerchantNetwork, MerchantState,
+    PaymentFilter, PaymentState, PayoutAccount, Store, Usage,
+};
 use quittance_protocol::{Amount, PaymentId};
 
-use super::common::{at_most, base};
+use super::common::{at_most, base, solana};
 use super::show::all;
 
 /// What all of them add up to, and every list.
-pub(super) async fn books(store: &dyn Books, now_ms: i64) -> Vec<String> {
+pub(super) async fn books(store: &dyn Store, now_ms: i64) -> Vec<String> {
     let mut found = vec![format!("{:?}", store.counts().await.unwrap())];
     for since_ms in [0, now_ms - 10_000] {
         found.push(format!("{:?}", store.margins(since_ms).await.unwrap()));
@@ -27,10 +30,54 @@ pub(super) async fn books(store: &dyn Books, now_ms: i64) -> Vec<String> {
     filters.push(of(&|filter| (filter.refundable, filter.limit) = (Some(at_most(3)), 3)));
     filters.extend(PaymentState::ALL.iter().map(|state| of(&|filter| filter.state = Some(*state))));
     filters.extend(DeliveryState::ALL.iter().map(|state| of(&|filter| filter.delivery = Some(*state))));
+    filters.push(of(&|filter| filter.merchant = Some("shop".to_owned())));
+    found.push(format!("{:?}", store.merchant_totals(0).await.unwrap()));
     for filter in filters {
         found.push(format!("{filter:?}: {}", all(store.payments(filter.clone()).await.unwrap())));
     }
     found
+}
+
+/// With limits low enough to be met.
+pub(super) fn shop(name: &str, pick: u64) -> Merchant {
+    let limits = MerchantLimits {
+        amount_day: Amount::new(13_938 * (1 + pick % 4)),
+        cost_day: Amount::new(20 + pick % 3_000),
+        native_day: 20 + pick % 100,
+    };
+    let network =
+        |of| MerchantNetwork { network: of, pay_to: "pay".to_owned(), asset: "asset".to_owned(), limits };
+    let mut networks = vec![network(solana())];
+    if !pick.is_multiple_of(3) {
+        networks.push(network(base()));
+    }
+    Merchant {
+        name: name.to_owned(),
+        state: MerchantState::Open,
+        fee_policy: FeePolicy::ALL[(pick % 3) as usize],
+        in_flight_max: 1 + (pick % 2) as u32,
+        accounts_max: 2,
+        created_at_ms: 0,
+        changed_at_ms: 0,
+        networks,
+        keys: Vec::new(),
+    }
+}
+
+pub(super) fn key_of(number: u64, now_ms: i64) -> MerchantKey {
+    let id = format!("key{number}");
+    MerchantKey { id, hash: [number as u8; 32], created_at_ms: now_ms, ends_at_ms: None }
+}
+
+pub(super) fn account_of(merchant: &str, pick: u64) -> PayoutAccount {
+    PayoutAccount {
+        network: base(),
+        account: format!("account{}", pick / 45 % 4),
+        merchant: merchant.to_owned(),
+        native: pick % 20,
+        usdc: Amount::new(pick % 20),
+        tries_max: 2,
+    }
 }
 
 /// Of one of two products; now and then beyond its reserve, or out of range.

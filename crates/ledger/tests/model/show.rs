@@ -8,7 +8,7 @@ use crate::Attempts;
 pub(crate) fn show(payment: &Payment) -> String {
     let p = payment;
     format!(
-        "{p:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?} {} {:?}",
+        "{p:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?} {} {:?} {:?}",
         p.origin,
         p.identifier,
         p.deadline,
@@ -31,6 +31,7 @@ pub(crate) fn show(payment: &Payment) -> String {
         p.runs_interrupted,
         p.runs_crashed,
         p.pruned_at_ms,
+        p.fee,
     )
 }
 

@@ -1,9 +1,12 @@
 //! `POST /accepts`: what a foreign server leaves out of its offers is filled in, as npm
 //! `@faremeter/middleware` asks its facilitator before it writes a 402. No I/O (P4).
 
+use quittance_ledger::MerchantNetwork;
 use quittance_protocol::{Amount, PaymentRequirements, X402_VERSION, v1};
 use serde_json::{Map, Value, json};
 
+use super::Asker;
+use super::own_terms::sells;
 use crate::Inner;
 use crate::network::configured::ConfiguredNetwork;
 
@@ -23,7 +26,7 @@ pub enum NotAccepts {
 
 impl Inner {
     /// See [`crate::Facilitator::accepts`].
-    pub(crate) fn accepts(&self, mut asked: Map<String, Value>) -> Result<Value, NotAccepts> {
+    pub(crate) fn accepts(&self, mut asked: Map<String, Value>, asker: &Asker) -> Result<Value, NotAccepts> {
         let version = match asked.get("x402Version") {
             None | Some(Value::Null) => X402_VERSION,
             Some(value) => value.as_u64().ok_or(NotAccepts::Version)?,
@@ -37,7 +40,7 @@ impl Inner {
         }
         let (mut accepts, mut left_out) = (Vec::new(), Vec::new());
         for (at, offer) in offers.into_iter().enumerate() {
-            match self.completed(version, offer) {
+            match self.completed(version, offer, asker) {
                 Ok(offer) => accepts.push(offer),
                 Err(why) => left_out.push(format!("accepts[{at}]: {why}")),
             }
@@ -52,7 +55,7 @@ impl Inner {
 
     /// One offer, whole; or why none can be made of it that `/settle` would take: a customer
     /// must not sign what is refused.
-    fn completed(&self, version: u64, offer: Value) -> Result<Value, &'static str> {
+    fn completed(&self, version: u64, offer: Value, asker: &Asker) -> Result<Value, &'static str> {
         let Value::Object(mut offer) = offer else { return Err("an offer is an object") };
         let text = |offer: &Map<String, Value>, name: &str| match offer.get(name) {
             None | Some(Value::Null) => Ok(String::new()),
@@ -83,7 +86,8 @@ impl Inner {
             extra: Map::new(),
             other: Map::new(),
         };
-        let whole = fill(&net, asked)?;
+        let own = asker.paid_at(&net).map_err(|_| "this merchant sells nothing on this network")?;
+        let whole = fill(&net, own, asked)?;
         let mut extra = match offer.remove("extra") {
             Some(Value::Object(extra)) => extra,
             None | Some(Value::Null) => Map::new(),
@@ -109,8 +113,12 @@ impl Inner {
     }
 }
 
-/// What is not said is what is configured; what is said must agree with it.
-fn fill(net: &ConfiguredNetwork, asked: PaymentRequirements) -> Result<PaymentRequirements, &'static str> {
+/// What is not said is what is configured, or the merchant's own; what is said must agree with it.
+fn fill(
+    net: &ConfiguredNetwork,
+    own: Option<&MerchantNetwork>,
+    asked: PaymentRequirements,
+) -> Result<PaymentRequirements, &'static str> {
     let or = |said: String, ours: &str| if said.is_empty() { ours.to_owned() } else { said };
     let seconds = match asked.max_timeout_seconds {
         0 => net.terms.max_timeout_seconds,
@@ -118,11 +126,14 @@ fn fill(net: &ConfiguredNetwork, asked: PaymentRequirements) -> Result<PaymentRe
     };
     let whole = PaymentRequirements {
         asset: or(asked.asset, &net.terms.asset),
-        pay_to: or(asked.pay_to, &net.terms.pay_to),
+        pay_to: or(asked.pay_to, own.map_or(&net.terms.pay_to, |own| &own.pay_to)),
         max_timeout_seconds: seconds,
         extra: net.chain.facts().offer_extra.clone(),
         ..asked
     };
-    let agrees = net.sells(&whole);
-    agrees.then_some(whole).ok_or("this facilitator settles only to its configured payTo and asset")
+    let agrees = sells(net, own, &whole);
+    agrees.then_some(whole).ok_or(match own {
+        None => "this facilitator settles only to its configured payTo and asset",
+        Some(_) => "this facilitator settles this merchant's payments only to its own payTo and asset",
+    })
 }

@@ -1,18 +1,22 @@
 //! The words of `/verify`, `/settle` and `/supported`.
 
-use quittance_ledger::{Payment, PaymentState};
+use std::sync::Arc;
+
+use quittance_ledger::{Merchant, Origin, Payment, PaymentState};
 use quittance_protocol::{
     ErrorCode, RetryAction, SettleResponse, SupportedKind, SupportedResponse, VerifyResponse, X402_VERSION,
     v1,
 };
 use serde_json::{Map, Value, json};
 
+use super::own_terms::row_at;
 use crate::Inner;
 use crate::api::Rejection;
 use crate::api::receipts::{
     PENDING_RETRY_SECONDS, UNAVAILABLE_RETRY_SECONDS, pending_receipt, receipt, reject,
 };
 use crate::delivery::grants::REFUND_OWED;
+use crate::network::configured::ConfiguredNetwork;
 use crate::network::used;
 
 impl Inner {
@@ -43,16 +47,22 @@ impl Inner {
 
     /// See [`crate::Facilitator::supported`]. Servers of version 1 look for the first kind
     /// of a name of theirs, servers of version 2 for theirs: both find their own.
-    pub(crate) fn supported(&self) -> SupportedResponse {
+    pub(crate) fn supported(&self, row: Option<&Arc<Merchant>>) -> SupportedResponse {
         let mut signers = Map::new();
         let (mut kinds, mut of_version_1) = (Vec::new(), Vec::new());
-        for net in self.networks.iter().filter(|net| !net.retired) {
+        let now_ms = self.context.clock.now_ms();
+        let selling =
+            |net: &&Arc<ConfiguredNetwork>| !net.retired && row.is_none_or(|row| row_at(row, net).is_some());
+        for net in self.networks.iter().filter(selling) {
             let network = net.chain.network();
             let kind = SupportedKind {
                 x402_version: X402_VERSION,
                 scheme: "exact".to_owned(),
                 network: network.to_string(),
-                extra: net.chain.facts().offer_extra.clone(),
+                extra: match row {
+                    None => net.chain.facts().offer_extra.clone(),
+                    Some(row) => own_extra(net, row, now_ms),
+                },
             };
             let name = v1::name_of(network.as_str()).map(str::to_owned);
             of_version_1.extend(name.map(|network| SupportedKind {
@@ -68,14 +78,25 @@ impl Inner {
             }
         }
         kinds.append(&mut of_version_1);
-        let now_ms = self.context.clock.now_ms();
-        let selling = self.networks.iter().filter(|net| !net.retired);
-        let closed = selling.filter_map(|net| {
+        let closed = self.networks.iter().filter(selling).filter_map(|net| {
             Some((net.chain.network().to_string(), json!(net.open(now_ms).err()?.as_str())))
         });
         let closed = closed.collect();
         SupportedResponse { kinds, extensions: vec!["payment-identifier".to_owned()], signers, closed }
     }
+}
+
+/// What a merchant's server needs to make offers: its own terms beside what clients need, and
+/// what settling costs now, by who carries it.
+fn own_extra(net: &ConfiguredNetwork, row: &Arc<Merchant>, now_ms: i64) -> Map<String, Value> {
+    let mut extra = net.chain.facts().offer_extra.clone();
+    if let Some(own) = row_at(row, net) {
+        extra.insert("payTo".to_owned(), json!(own.pay_to));
+        extra.insert("asset".to_owned(), json!(net.terms.asset));
+    }
+    let amount = net.current(now_ms).map(|tariff| tariff.gas);
+    extra.insert("surcharge".to_owned(), json!({ "policy": row.fee_policy, "amount": amount }));
+    extra
 }
 
 pub(super) fn valid(payer: String) -> VerifyResponse {
@@ -151,11 +172,18 @@ pub(super) fn ended(known: &Payment) -> Rejection {
 /// What somebody hears who holds another's payment: another signature, another
 /// server's, one for other terms. While its outcome is unknown, nothing that
 /// invites to pay again (P5).
-pub(super) fn of_another(known: &Payment) -> SettleResponse {
-    match known.state {
+pub(super) fn of_another(known: &Payment, asker: &str) -> SettleResponse {
+    let answer = match known.state {
         PaymentState::Claimed | PaymentState::Recorded => pending_receipt(known),
         PaymentState::Settled => duplicate_of(known),
         PaymentState::Refused | PaymentState::Expired => ended_of(known),
+    };
+    match &known.origin {
+        // A merchant learns nothing of another's sale but that this authorization is taken.
+        Origin::Merchant(of) if of != asker => {
+            SettleResponse { transaction: String::new(), amount: None, ..answer }
+        }
+        _ => answer,
     }
 }
 

@@ -13,6 +13,11 @@
 mod accepts;
 mod answers;
 mod asker;
+mod keys;
+mod own_terms;
+mod payouts;
+mod places;
+mod roster;
 mod telling;
 mod terms;
 mod verify;
@@ -21,7 +26,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use quittance_ledger::{DeliveryState, NewClaim, Origin, Payment, PaymentState};
-use quittance_protocol::{Amount, ErrorCode, IdentifierHash, SettleRequest, SettleResponse, VerifyRequest};
+use quittance_protocol::{ErrorCode, IdentifierHash, SettleRequest, SettleResponse, VerifyRequest};
 use tokio::time::Instant;
 
 use crate::admission::answer::Holder;
@@ -42,7 +47,10 @@ use crate::{Caller, Inner};
 pub use accepts::NotAccepts;
 use answers::{copy_too_many, crowded, duplicate_of, ended_of, ledger_trouble, of_another, owed_of};
 pub use asker::Asker;
-pub(crate) use asker::Merchants;
+pub use keys::new_api_key;
+use own_terms::Split;
+pub(crate) use places::Merchants;
+pub use roster::NotKnown;
 pub use telling::Telling;
 use telling::TellingOutcome;
 use terms::Bound;
@@ -65,8 +73,7 @@ impl From<SettleResponse> for SettleAnswer {
 
 /// One foreign server's question about one payment.
 struct Question {
-    merchant: String,
-    caller: Caller,
+    asker: Asker,
     holder: Holder,
     bound: Bound,
     identifier: Result<Option<IdentifierHash>, Rejection>,
@@ -76,14 +83,12 @@ struct Question {
 
 impl Question {
     fn new(inner: &Inner, request: &VerifyRequest, holder: Holder, asker: &Asker) -> Self {
-        let Asker { merchant, caller } = asker;
         Self {
-            caller: *caller,
-            bound: Bound::of(merchant, &request.payment_requirements, &holder.key),
+            bound: Bound::of(&asker.merchant, &request.payment_requirements, &holder.key),
             entry: inner.in_flight.entry(holder.key),
             identifier: identifier_of(request),
             until: Instant::now() + inner.limits.pending_wait,
-            merchant: merchant.clone(),
+            asker: asker.clone(),
             holder,
         }
     }
@@ -107,7 +112,7 @@ impl Question {
     /// Whether what is on record is this payment, of this merchant, for this sale.
     fn is_about(&self, known: &Payment) -> bool {
         known.signature_digest == self.holder.signature_digest
-            && matches!(&known.origin, Origin::Merchant(merchant) if *merchant == self.merchant)
+            && matches!(&known.origin, Origin::Merchant(merchant) if *merchant == self.asker.merchant)
             && self.bound.covers(&known.fingerprint)
     }
 }
@@ -124,7 +129,7 @@ impl Asking for Settling {
     const IS_SINGLE_FLIGHT: bool = true;
 
     fn caller(&self) -> Caller {
-        self.0.caller
+        self.0.asker.caller
     }
 
     fn identifier(&self) -> Result<(), Rejection> {
@@ -133,15 +138,19 @@ impl Asking for Settling {
 
     async fn price(admission: &Admission<Self>) -> Result<NewClaim, Stop> {
         let Admission { inner, net, payment, asking: Self(question), .. } = admission;
-        let gas = inner.covers_cost(net, payment)?;
+        let asker = &question.asker;
+        let settling = inner.covers_cost(net, payment, asker.is_floored())?;
+        let Split { service, gas, fee } = asker.split(payment.amount, settling);
         let sold = Sold {
-            origin: Origin::Merchant(question.merchant.clone()),
+            origin: Origin::Merchant(asker.merchant.clone()),
+            pay_to: asker.paid_at(net)?.map(|own| own.pay_to.clone()),
             fingerprint: question.bound.fingerprint(),
             identifier: question.identifier.clone()?,
             idempotency: None,
             repeats: None,
-            service: payment.amount.checked_sub(gas).unwrap_or(Amount::ZERO),
+            service,
             gas,
+            fee,
             tariff: None,
             resource: "POST /settle".to_owned(),
         };
@@ -171,7 +180,7 @@ impl Inner {
     /// See [`crate::Facilitator::settle`].
     pub(crate) async fn settle(self: &Arc<Self>, request: SettleRequest, asker: &Asker) -> SettleAnswer {
         let network = request.payment_requirements.network.clone();
-        let (net, payment) = match self.check_terms(&request) {
+        let (net, payment) = match self.check_terms(&request, asker) {
             Ok(checked) => checked,
             Err(rejection) => {
                 let unread = ErrorCode::UnexpectedSettleError;
@@ -207,7 +216,7 @@ impl Inner {
     /// What a payment on record is answered.
     async fn settle_known(self: &Arc<Self>, known: Payment, question: &Question) -> SettleAnswer {
         if !question.is_about(&known) {
-            return of_another(&known).into();
+            return of_another(&known, &question.asker.merchant).into();
         }
         self.answer_merchant(known, question).await
     }
@@ -217,7 +226,7 @@ impl Inner {
         let holder = &question.holder;
         let has_history = self.strangers.has_history(holder.signer());
         let presented = Presented { key: holder.share_key(), has_history, is_signed: holder.is_signed };
-        self.merchants.places(&question.merchant).enter(&presented, question.caller)
+        self.merchants.places(&question.asker.merchant).enter(&presented, question.asker.caller)
     }
 
     async fn no_place(&self, network: &str, question: &Question, none: NoPlace) -> SettleResponse {

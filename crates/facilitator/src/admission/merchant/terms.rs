@@ -7,6 +7,8 @@ use quittance_protocol::{
     VerifyRequest, X402_VERSION,
 };
 
+use super::Asker;
+use super::own_terms::sells;
 use crate::Inner;
 use crate::api::Rejection;
 use crate::api::receipts::reject;
@@ -45,6 +47,7 @@ impl Inner {
     pub(super) fn check_terms(
         &self,
         request: &VerifyRequest,
+        asker: &Asker,
     ) -> Result<(Arc<ConfiguredNetwork>, Verified), Rejection> {
         if request.x402_version != X402_VERSION {
             return Err(reject(ErrorCode::InvalidX402Version, "x402Version must be 2"));
@@ -56,10 +59,16 @@ impl Inner {
         let net = self
             .selling(&wanted.network)
             .ok_or_else(|| reject(ErrorCode::InvalidNetwork, "see GET /supported for the networks"))?;
-        if !net.sells(wanted) {
+        let own = asker.paid_at(&net)?;
+        if !sells(&net, own, wanted) {
             return Err(reject(
                 ErrorCode::InvalidPaymentRequirements,
-                "this facilitator settles only to its configured payTo and asset",
+                match own {
+                    None => "this facilitator settles only to its configured payTo and asset",
+                    Some(_) => {
+                        "this facilitator settles this merchant's payments only to its own payTo and asset"
+                    }
+                },
             ));
         }
         let accepted = &request.payment_payload.accepted;
@@ -70,8 +79,18 @@ impl Inner {
         // What was signed says more about a mistake than what was echoed, so its own
         // refusals come first. From here on the server's terms count, not the echo.
         let payload = PaymentPayload { accepted: wanted.clone(), ..request.payment_payload.clone() };
-        let checked = self.check_local(&payload)?;
-        agreed.map(|()| checked)
+        let checked = match own {
+            None => self.check_local(&payload)?,
+            Some(own) => {
+                let payment = net.chain.verify()?.check_local_to(&payload, &own.pay_to)?;
+                (Arc::clone(&net), payment)
+            }
+        };
+        agreed?;
+        if let Some(own) = own {
+            self.merchants.payouts.is_ready(&net, &own.pay_to)?;
+        }
+        Ok(checked)
     }
 }
 

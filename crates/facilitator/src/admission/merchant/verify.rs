@@ -40,7 +40,7 @@ impl Asking for Checking {
     const IS_SINGLE_FLIGHT: bool = false;
 
     fn caller(&self) -> Caller {
-        self.0.caller
+        self.0.asker.caller
     }
 
     fn identifier(&self) -> Result<(), Rejection> {
@@ -48,7 +48,11 @@ impl Asking for Checking {
     }
 
     async fn price(admission: &Admission<Self>) -> Result<Amount, Stop> {
-        Ok(admission.inner.covers_cost(&admission.net, &admission.payment)?)
+        Ok(admission.inner.covers_cost(
+            &admission.net,
+            &admission.payment,
+            admission.asking.0.asker.is_floored(),
+        )?)
     }
 
     async fn from_earlier(
@@ -64,7 +68,7 @@ impl Asking for Checking {
     async fn take(admission: &Admission<Self>, gas: &Amount) -> Result<Held, NotTaken> {
         let Admission { inner, net, payment, asking: Self(question), .. } = admission;
         let reserve = inner.has_room(net, payment, *gas).await?;
-        match inner.view_in_time(net, payment, question.caller).await {
+        match inner.view_in_time(net, payment, question.asker.caller).await {
             Ok(view) => {
                 let reserve = Reserve { balance: net.seen(&view), by_code: view.by_code, ..reserve };
                 inner.hold_money(net, payment, question, reserve).await
@@ -96,7 +100,7 @@ impl Inner {
         request: &VerifyRequest,
         asker: &Asker,
     ) -> Result<String, Rejection> {
-        let (net, payment) = match self.check_terms(request) {
+        let (net, payment) = match self.check_terms(request, asker) {
             Ok(checked) => checked,
             // It may have been claimed when other terms were configured.
             Err(rejection) => {
@@ -142,6 +146,7 @@ impl Inner {
             amount: payment.amount,
             fingerprint: question.bound.fingerprint(),
             signature_digest: payment.signature_digest,
+            merchant: question.asker.row_name(),
         };
         let (now_ms, asked) = (self.context.clock.now_ms(), Instant::now());
         match self.context.ledger.lease_new_check(check, reserve, self.limits.checks, now_ms).await {

@@ -16,7 +16,7 @@
 //! A check that is stuck holds its share until the node's time limit ends it, or until its request is
 //! dropped: the call to the node ends with that.
 
-mod budget;
+pub(crate) mod budget;
 mod recent;
 pub(crate) mod share;
 

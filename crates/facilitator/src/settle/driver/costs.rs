@@ -15,7 +15,7 @@ impl Driver {
         let entry = self.cost(landing, true);
         if let Some(usdc) = entry.usdc {
             self.context.metrics.spent(&self.payment.network, usdc, true);
-            self.context.metrics.cost_share(&self.payment.network, usdc, self.payment.gas);
+            self.context.metrics.cost_share(&self.payment.network, usdc, self.payment.settling());
             self.net.spending.add(usdc);
         }
         let (ledger, now_ms) = (Arc::clone(&self.context.ledger), self.context.clock.now_ms());

@@ -73,7 +73,7 @@ impl Driver {
         metrics.reached(&payment.network, payment.state.as_str());
         metrics.verdict(&payment.network, payment.state.as_str(), Duration::from_millis(took));
         if payment.state == PaymentState::Settled {
-            metrics.charged(&payment.network, payment.gas);
+            metrics.charged(&payment.network, payment.due());
         }
         if payment.delivery == DeliveryState::Owed {
             metrics.delivery("owed");

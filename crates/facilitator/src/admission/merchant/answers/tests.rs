@@ -47,6 +47,7 @@ fn on_record(state: PaymentState, refusal: Option<ErrorCode>) -> Payment {
         amount: Amount::new(20_000),
         service: Amount::new(10_000),
         gas: Amount::new(10_000),
+        fee: None,
         tariff: None,
         deadline: Deadline::UnixSeconds(0),
         watch_from: 0,

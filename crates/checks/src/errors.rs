@@ -137,6 +137,16 @@ fn the_page_lists_the_words_about_a_request() {
 }
 
 #[test]
+fn the_page_lists_the_words_about_a_merchants_key() {
+    let rows = table(PAGE, &read(PAGE), "Words about a merchant's key");
+    let listed: BTreeSet<_> = rows.iter().map(|row| quoted(&row[0]).concat()).collect();
+    let text = read("crates/facilitator/src/admission/merchant/roster.rs");
+    let words = text.split("fn as_str(self)").nth(1).and_then(|rest| rest.split("\n    }\n").next());
+    let words = words.unwrap_or_default().split('"').skip(1).step_by(2);
+    assert_eq!(listed, words.map(str::to_owned).collect(), "{PAGE}");
+}
+
+#[test]
 fn the_page_lists_the_gates_own_words() {
     let listed: BTreeSet<_> = table(PAGE, &read(PAGE), "Words of the gate alone")
         .iter()

@@ -13,6 +13,11 @@ pub(crate) const SLOT_MS: i64 = 600_000;
 /// a BIGINT, because ceilings keep the sum below a few of these.
 pub(crate) const NATIVE_MAX: u64 = 1_000_000_000_000_000_000;
 
+/// As it is stored and summed.
+pub(crate) fn native_stored(value: u64) -> i64 {
+    i64::try_from(value.min(NATIVE_MAX)).unwrap_or(i64::MAX)
+}
+
 const BASIS_POINTS: u64 = 10_000;
 
 /// A sum in both currencies: a wrong exchange rate moves only one of them.

@@ -17,6 +17,7 @@ pub(crate) mod merchant_sums;
 pub(crate) mod merchants;
 pub(crate) mod objects;
 pub(crate) mod open_work;
+pub(crate) mod payout_accounts;
 pub(crate) mod pruning;
 pub(crate) mod reading;
 pub(crate) mod retention;

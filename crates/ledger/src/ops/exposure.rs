@@ -10,7 +10,8 @@ use crate::codec;
 use crate::conn::{Row, Tx, amount, params, plain};
 use crate::error::LedgerError;
 use crate::exposure::{
-    Exposed, ExposureSums, Funding, NATIVE_MAX, Reserve, Sums, admit, first_slot, slot_of,
+    Exposed, ExposureSums, Funding, NATIVE_MAX, Reserve, Sums, admit, first_slot, native_stored as native,
+    slot_of,
 };
 use crate::ledger::{Ledger, Me, journal};
 use crate::token::ClaimOutcome;
@@ -362,10 +363,6 @@ pub(super) async fn reserved(tx: &mut Tx, id: &PaymentId) -> Result<u64, LedgerE
 /// A cost as reservations count it.
 pub(crate) fn counted(native: u128) -> u64 {
     u64::try_from(native).unwrap_or(NATIVE_MAX).min(NATIVE_MAX)
-}
-
-pub(crate) fn native(value: u64) -> i64 {
-    i64::try_from(value.min(NATIVE_MAX)).unwrap_or(i64::MAX)
 }
 
 /// A reservation of whose payment every attempt's cost is in the ledger.

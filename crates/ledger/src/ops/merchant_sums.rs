@@ -3,11 +3,12 @@
 
 use quittance_protocol::{Amount, Network, PaymentId};
 
-use super::exposure::native;
 use super::merchant_rows::{limits, state};
 use crate::conn::{Row, Tx, amount, params};
 use crate::error::LedgerError;
-use crate::exposure::{DAY_MS, Exposed, NATIVE_MAX, NoRoom, SLOT_MS, first_slot, slot_of};
+use crate::exposure::{
+    DAY_MS, Exposed, NATIVE_MAX, NoRoom, SLOT_MS, first_slot, native_stored as native, slot_of,
+};
 use crate::ledger::Ledger;
 use crate::merchant_room::{MerchantRoom, MerchantSums, admit};
 use crate::types::{CostEntry, FeePolicy, MerchantTotals, Payment, PayoutAccount};

@@ -25,9 +25,10 @@ pub struct CostSnapshot {
     pub cost_native: u128,
     /// The part of it that pays for a missing token account.
     pub rent_native: u128,
-    /// What the wallet holds, in the same unit.
-    pub wallet_native: u128,
-    /// What the wallet must keep whatever it pays.
+    /// What each wallet holds, in the same unit; retired ones too, and each by its address as
+    /// [`crate::Facts`] has it.
+    pub wallets_native: Vec<(String, u128)>,
+    /// What a wallet must keep whatever it pays.
     pub floor_native: u128,
     /// The most that one settlement may cost: nodes ask for that much before they
     /// take its transaction.
@@ -41,11 +42,11 @@ pub struct CostSnapshot {
 }
 
 impl CostSnapshot {
-    /// Whether the wallet can pay one settlement more than what is `reserved_native`
-    /// for those under way, of all replicas.
-    pub fn wallet_suffices(&self, reserved_native: u128) -> bool {
-        let needed = self.bound_native.saturating_add(reserved_native).saturating_add(self.floor_native);
-        self.wallet_native >= needed
+    /// Whether a wallet that holds `native` can pay so many settlements more than what is
+    /// `reserved_native` for those under way.
+    pub fn suffices(&self, native: u128, settlements: u64, reserved_native: u128) -> bool {
+        let more = self.bound_native.saturating_mul(u128::from(settlements));
+        native >= more.saturating_add(reserved_native).saturating_add(self.floor_native)
     }
 }
 
@@ -95,15 +96,17 @@ mod tests {
         let costs = CostSnapshot {
             cost_native: 5,
             rent_native: 0,
-            wallet_native: 100,
+            wallets_native: Vec::new(),
             floor_native: 10,
             bound_native: 20,
             obstacle: None,
             detail: Value::Null,
             offer_extra: Map::new(),
         };
-        assert!(costs.wallet_suffices(70));
-        assert!(!costs.wallet_suffices(71));
-        assert!(!costs.wallet_suffices(u128::MAX), "no sum wraps round");
+        assert!(costs.suffices(100, 1, 70));
+        assert!(!costs.suffices(100, 1, 71));
+        assert!(costs.suffices(100, 4, 10));
+        assert!(!costs.suffices(100, 4, 11));
+        assert!(!costs.suffices(100, u64::MAX, u128::MAX), "no sum wraps round");
     }
 }

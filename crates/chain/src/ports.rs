@@ -65,7 +65,7 @@ pub trait Verify: Send + Sync + 'static {
     async fn find_use(&self, payment: &Verified) -> Option<Use>;
 }
 
-/// A wallet that pays for settlements. No I/O.
+/// The wallets that pay for settlements. No I/O.
 pub trait Sign: Send + Sync + 'static {
     /// The most that [`Self::sign`] would let the payment's next attempt cost now, in the
     /// gas coin's smallest unit: what is reserved before it is signed (P3).
@@ -77,23 +77,26 @@ pub trait Sign: Send + Sync + 'static {
         None
     }
 
-    /// Signs, if the expected cost fits what was charged (I10), the most it can cost what
-    /// is reserved (P3), and its fee the operator's cap (I8). `nonce` where attempts take one.
+    /// Signs with one of [`crate::Facts::all_wallets`], if the expected cost fits what was charged
+    /// (I10), the most it can cost what is reserved (P3), and its fee the operator's cap (I8).
+    /// `nonce` where attempts take one. Refused for a wallet that is none of them, or that is not
+    /// the one that the payer's own message names.
     fn sign(
         &self,
         payment: &Verified,
+        wallet: &str,
         nonce: Option<u64>,
         allowed: CostAllowed,
     ) -> Result<SignedBytes, SignRefused>;
 }
 
-/// A wallet whose attempts take a nonce each, in order.
+/// Wallets whose attempts take a nonce each, in order.
 #[async_trait]
 pub trait Nonces: Send + Sync + 'static {
-    /// The wallet's next nonce as the chain sees it, for boot.
-    async fn next(&self) -> Result<u64, ChainFault>;
+    /// The next nonce of one of [`crate::Facts::all_wallets`] as the chain sees it, for boot.
+    async fn next(&self, wallet: &str) -> Result<u64, ChainFault>;
 
-    /// How many nonces of one of [`crate::Facts::wallets`] the newest block has seen used.
+    /// How many nonces of one of [`crate::Facts::all_wallets`] the newest block has seen used.
     async fn used(&self, wallet: &str) -> Result<u64, ChainFault>;
 
     /// What an included transaction cost, in the gas coin's smallest unit; `None` while it
@@ -199,7 +202,7 @@ pub trait Payouts: Send + Sync + 'static {
 /// What settling costs.
 #[async_trait]
 pub trait Costs: Send + Sync + 'static {
-    /// Reads fees, rent, the wallet's balance and what may be in a payment's way,
+    /// Reads fees, rent, the wallets' balances and what may be in a payment's way,
     /// for the next tariff.
     async fn refresh(&self, now_ms: i64) -> Result<CostSnapshot, ChainFault>;
 }

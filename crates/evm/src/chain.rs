@@ -31,13 +31,15 @@ use crate::view::{ChainCheck, Head};
 /// How seldom an endpoint that is known to serve the right chain is asked again.
 const IDENTITY_ROUNDS: u32 = 12;
 
-/// One EVM chain with the wallet that signs on it.
+/// One EVM chain with the wallets that sign on it.
 pub struct EvmChain {
     config: EvmConfig,
     terms: Terms,
-    key: SigningKey,
-    /// Every wallet whose transactions are ours: the signing one first.
-    wallets: Vec<Address>,
+    /// Of every wallet whose transactions are ours, at least one; those that take no new payment
+    /// come last.
+    keys: Vec<SigningKey>,
+    /// Which of them held most when that was read last.
+    richest: AtomicUsize,
     endpoints: Endpoints<Node>,
     /// The same ones, as what can be asked which chain it serves.
     identified: Vec<Arc<Identified>>,
@@ -98,17 +100,16 @@ impl EvmChain {
             multicall: constant(ADDRESS_MULTICALL3),
             settle_gas_limit: config.settle_gas_limit,
         };
-        let wallets = wallets(&config, key.address())?;
         let mut chain = Self {
             endpoints: Endpoints::new(nodes, config.head_age_max_ms),
             config,
             terms,
-            key,
-            wallets,
+            keys: vec![key],
             receipt_looks: AtomicU32::new(0),
             identified,
             identity_rounds: AtomicU32::new(0),
             simulation,
+            richest: AtomicUsize::new(0),
             oracle: None,
             fees: RwLock::new(None),
             block_time: RwLock::default(),
@@ -125,19 +126,51 @@ impl EvmChain {
         Ok(chain)
     }
 
-    /// The address of the wallet that signs, with EIP-55 case.
-    pub fn wallet(&self) -> String {
-        self.key.address().to_string()
+    /// Adds wallets, each once: their transactions are ours, they can sign, and none of them is
+    /// taken for a payer.
+    pub fn with_wallets(mut self, keys: &[Secret]) -> Result<Self, EvmError> {
+        for key in keys {
+            let key = SigningKey::parse(key)?;
+            if !self.is_ours(key.address()) {
+                self.terms.wallets.push(key.address());
+                self.keys.push(key);
+            }
+        }
+        Ok(self)
     }
 
-    /// The wallet that signs and those that signed before it, with EIP-55 case.
+    /// The address of the first wallet, with EIP-55 case.
+    pub fn wallet(&self) -> String {
+        self.asker().to_string()
+    }
+
+    /// Those of all wallets.
     pub fn wallets(&self) -> Vec<String> {
-        self.wallets.iter().map(Address::to_string).collect()
+        self.addresses().map(|address| address.to_string()).collect()
+    }
+
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = Address> {
+        self.keys.iter().map(SigningKey::address)
     }
 
     /// Whether a transaction of this sender is ours.
     pub(crate) fn is_ours(&self, sender: Address) -> bool {
-        self.wallets.contains(&sender)
+        self.addresses().any(|address| address == sender)
+    }
+
+    /// In whose name what costs nothing is asked.
+    pub(crate) fn asker(&self) -> Address {
+        self.terms.wallet
+    }
+
+    /// In whose name a call is run at a gas price, which its sender has to be able to pay.
+    fn richest(&self) -> Address {
+        let at = self.richest.load(Ordering::Relaxed);
+        self.keys.get(at).map_or(self.asker(), SigningKey::address)
+    }
+
+    pub(crate) fn note_richest(&self, at: usize) {
+        self.richest.store(at, Ordering::Relaxed);
     }
 
     /// The configuration this was made from.
@@ -145,8 +178,10 @@ impl EvmChain {
         &self.config
     }
 
-    pub(crate) fn key(&self) -> &SigningKey {
-        &self.key
+    /// The key of one of our wallets.
+    pub(crate) fn key_of(&self, wallet: &str) -> Option<&SigningKey> {
+        let wallet = text::address(wallet)?;
+        self.keys.iter().find(|key| key.address() == wallet)
     }
 
     /// Places for [`Self::find_use`].
@@ -215,7 +250,7 @@ impl EvmChain {
                     return Err(EvmError::ContractPayer);
                 }
                 let fees = self.fees().ok_or(EvmError::NoFees)?;
-                self.simulation.as_signed(rpc, payment, &fees).await?;
+                self.simulation.as_signed(rpc, self.richest(), payment, &fees).await?;
             }
             Ok(seen)
         })
@@ -231,15 +266,15 @@ impl EvmChain {
         .await
     }
 
-    /// The wallet's next nonce with what the node has pending; for boot, where the ledger is empty.
-    pub async fn transaction_count(&self) -> Result<u64, EvmError> {
-        self.read(|rpc| async { Ok(rpc.nonces(self.key.address(), Pending).await?) }).await
+    /// A wallet's next nonce with what the node has pending; for boot, where the ledger is empty.
+    pub async fn transaction_count(&self, wallet: &str) -> Result<u64, EvmError> {
+        let wallet = parse_wallet(wallet)?;
+        self.read(|rpc| async move { Ok(rpc.nonces(wallet, Pending).await?) }).await
     }
 
     /// How many nonces of a wallet of ours the newest block has seen used.
     pub async fn used_nonces(&self, wallet: &str) -> Result<u64, EvmError> {
-        let problem = "must be 0x and 40 hex digits";
-        let wallet = text::address(wallet).ok_or(EvmError::Config { field: "wallet", problem })?;
+        let wallet = parse_wallet(wallet)?;
         self.read(|rpc| async move { Ok(rpc.nonces(wallet, Latest).await?) }).await
     }
 
@@ -249,9 +284,9 @@ impl EvmChain {
         Ok(parse_receipt(&answer, self.terms().token)?.map(|receipt| receipt.cost_wei))
     }
 
-    /// The wallet's balance in wei at the newest block.
+    /// The first wallet's balance in wei at the newest block.
     pub async fn wallet_balance_wei(&self) -> Result<u128, EvmError> {
-        self.read(|rpc| async { Ok(rpc.balance(self.key.address(), Latest).await?) }).await
+        self.read(|rpc| async { Ok(rpc.balance(self.asker(), Latest).await?) }).await
     }
 
     /// Hands durable bytes to the first endpoint, a healthy one if there is one, and, while that
@@ -336,20 +371,13 @@ impl EvmChain {
     }
 
     pub(crate) async fn view(&self, rpc: &Node, to: Address, input: Vec<u8>) -> Result<Vec<u8>, EvmError> {
-        Ok(call(rpc, self.key.address(), to, READ_GAS, &input, Latest).await?)
+        Ok(call(rpc, self.asker(), to, READ_GAS, &input, Latest).await?)
     }
 }
 
-fn wallets(config: &EvmConfig, signing: Address) -> Result<Vec<Address>, EvmError> {
-    let mut wallets = vec![signing];
-    for text in &config.former_wallets {
-        let problem = "must be 0x and 40 hex digits";
-        let former = text::address(text).ok_or(EvmError::Config { field: "former_wallets", problem })?;
-        if !wallets.contains(&former) {
-            wallets.push(former);
-        }
-    }
-    Ok(wallets)
+fn parse_wallet(text: &str) -> Result<Address, EvmError> {
+    let problem = "must be 0x and 40 hex digits";
+    text::address(text).ok_or(EvmError::Config { field: "wallet", problem })
 }
 
 /// What is said where nobody could be asked.

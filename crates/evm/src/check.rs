@@ -15,7 +15,10 @@ pub(crate) struct Terms {
     pub(crate) chain_id: u64,
     pub(crate) token: Address,
     pub(crate) pay_to: Address,
+    /// In whose name the chain is asked.
     pub(crate) wallet: Address,
+    /// All of ours.
+    pub(crate) wallets: Vec<Address>,
     pub(crate) separator: B256,
     pub(crate) authorization_seconds_max: u64,
     pub(crate) valid_before_margin_seconds: u64,
@@ -112,8 +115,12 @@ fn check_recipient(terms: &Terms, payload: &PaymentPayload, fields: &Fields) -> 
 
 /// Moving our own money to ourselves would buy a call for gas alone.
 fn check_self_payment(terms: &Terms, fields: &Fields) -> Result<(), EvmError> {
-    let ours = [terms.pay_to, terms.wallet, terms.token, Address::ZERO];
-    if ours.contains(&fields.from) { Err(EvmError::SelfPayment) } else { Ok(()) }
+    let ours = [terms.pay_to, terms.token, Address::ZERO];
+    if ours.contains(&fields.from) || terms.wallets.contains(&fields.from) {
+        Err(EvmError::SelfPayment)
+    } else {
+        Ok(())
+    }
 }
 
 fn check_value(payload: &PaymentPayload, fields: &Fields) -> Result<(), EvmError> {

@@ -121,8 +121,6 @@ pub struct EvmConfig {
     /// Whether the service sells already: endpoints that serve another chain are then left out instead
     /// of ending the start.
     pub late: bool,
-    /// Wallets that sign no more but may have transactions under way, 0x hex.
-    pub former_wallets: Vec<String>,
     /// Whether a signature that does not recover to the payer is put before the token, which asks
     /// the payer's contract (ERC-1271). Off, such a payment costs no RPC call.
     pub contract_payers: bool,
@@ -159,7 +157,6 @@ impl EvmConfig {
             head_age_max_ms: 6_000,
             poll_interval_ms: 100,
             late: false,
-            former_wallets: Vec::new(),
             contract_payers: true,
         }
     }

@@ -27,14 +27,20 @@ use crate::shared::Checks;
 pub use decode::EvmDecode;
 
 /// What is known of a network without asking a node.
-pub fn facts(config: &EvmConfig, coin: GasCoin, wallet_key: &Secret) -> Result<Facts, EvmError> {
-    let wallet = wallet_address(wallet_key)?;
-    let wallets = std::iter::once(&wallet).chain(&config.former_wallets).cloned().collect();
+pub fn facts(
+    config: &EvmConfig,
+    coin: GasCoin,
+    wallet_keys: &[Secret],
+    retired_keys: &[Secret],
+) -> Result<Facts, EvmError> {
+    let addresses =
+        |keys: &[Secret]| -> Result<Vec<String>, EvmError> { keys.iter().map(wallet_address).collect() };
     Ok(Facts {
         network: config.network.clone(),
         coin,
-        wallet,
-        wallets,
+        wallets: addresses(wallet_keys)?,
+        retired_wallets: addresses(retired_keys)?,
+        offer_wallet: None,
         offer_extra: offer_extra(&config.asset_name, &config.asset_version),
         takes_nonce: true,
         amount_mismatch: ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch,

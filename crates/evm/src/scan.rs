@@ -277,7 +277,7 @@ impl EvmChain {
         let mut look = Look::default();
         let bottom = view.target.number.saturating_sub(self.blocks_in(SEARCH_SECONDS_MAX));
         for (token, watched) in by_token(watched) {
-            let (wallet, cost_max_wei) = (self.key().address(), self.cost_max_wei());
+            let (wallet, cost_max_wei) = (self.asker(), self.cost_max_wei());
             let View { rpc, target, by_logs, .. } = *view;
             let search = Search { rpc, token, target, bottom, by_logs, wallet, cost_max_wei };
             let ours: Vec<Watched<'_>> =

@@ -47,7 +47,7 @@ impl EvmChain {
         bound_wei.checked_sub(l1_wei)?.checked_div(u128::from(self.config().settle_gas_limit))
     }
 
-    /// Signs the settlement of one payment with the given wallet nonce.
+    /// Signs the settlement of one payment with a wallet of ours, at the given nonce of it.
     ///
     /// The same arguments give the same bytes. Fails with [`EvmError::FeeAboveCap`] while the base
     /// fee is above the cap (I8) and with [`EvmError::CostAboveBound`] when the transaction could
@@ -55,10 +55,12 @@ impl EvmChain {
     pub fn sign_settlement(
         &self,
         payment: &EvmPayment,
-        nonce: u64,
+        (wallet, nonce): (&str, u64),
         fees: &FeeSnapshot,
         cost_bound_wei: u128,
     ) -> Result<SignedTransaction, EvmError> {
+        let problem = "is none of ours";
+        let key = self.key_of(wallet).ok_or(EvmError::Config { field: "wallet", problem })?;
         let config = self.config();
         let cap_wei = config.max_fee_per_gas_wei;
         let max_fee = fees.max_fee_per_gas_wei;
@@ -83,7 +85,7 @@ impl EvmChain {
         if cost_wei > cost_bound_wei {
             return Err(EvmError::CostAboveBound { cost_wei, bound_wei: cost_bound_wei });
         }
-        let signature = self.key().sign(transaction.signature_hash());
+        let signature = key.sign(transaction.signature_hash());
         let signature = Signature::new(
             U256::from_be_bytes(signature.r.0),
             U256::from_be_bytes(signature.s.0),

@@ -76,13 +76,14 @@ impl Simulation {
     pub(crate) async fn as_signed(
         &self,
         rpc: &Node,
+        sender: Address,
         payment: &EvmPayment,
         fees: &FeeSnapshot,
     ) -> Result<(), EvmError> {
         let input = payment.transfer_call();
         let gas = self.settle_gas_limit;
         let price = Price { max_fee_wei: fees.max_fee_per_gas_wei, tip_wei: fees.priority_fee_wei };
-        let done = run(rpc, self.wallet, Some(payment.token), gas, &input, Some(price)).await;
+        let done = run(rpc, sender, Some(payment.token), gas, &input, Some(price)).await;
         done.map(drop).map_err(failure)
     }
 

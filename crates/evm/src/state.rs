@@ -13,11 +13,11 @@ use crate::failure::RpcError;
 use crate::node::Node;
 use crate::simulate::call;
 
-/// The wallet and the token as the newest block has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The wallets and the token as the newest block has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvmState {
-    /// What the wallet can pay with.
-    pub wallet_wei: u128,
+    /// What each wallet can pay with, in the order of [`EvmChain::wallets`].
+    pub wallets_wei: Vec<u128>,
     /// The token moves nothing for anybody. Tokens that know no pause never do.
     pub paused: bool,
     /// The token moves nothing to the recipient. Tokens that know no such list never say so.
@@ -25,35 +25,41 @@ pub struct EvmState {
 }
 
 impl EvmChain {
-    /// Reads it from one endpoint: one call where Multicall3 is deployed, else three.
+    /// Reads it from one endpoint: one call where Multicall3 is deployed, else two and one for each
+    /// wallet.
     pub async fn state(&self) -> Result<EvmState, EvmError> {
-        self.read(|rpc| async move {
+        let state = self.read(|rpc| async move {
             match self.state_by_multicall(rpc).await? {
                 Some(state) => Ok(state),
                 None => self.state_plain(rpc).await,
             }
-        })
-        .await
+        });
+        let state = state.await?;
+        // The first of several.
+        let richest = state.wallets_wei.iter().enumerate().rev().max_by_key(|(_, wei)| **wei);
+        self.note_richest(richest.map_or(0, |(at, _)| at));
+        Ok(state)
     }
 
-    fn questions(&self) -> [(Address, Vec<u8>); 3] {
+    fn questions(&self) -> [(Address, Vec<u8>); 2] {
         let terms = self.terms();
-        let multicall = self.simulation().multicall;
         [
-            (multicall, IMulticall3::getEthBalanceCall { addr: terms.wallet }.abi_encode()),
             (terms.token, IToken::pausedCall {}.abi_encode()),
             (terms.token, IToken::isBlacklistedCall { account: terms.pay_to }.abi_encode()),
         ]
     }
 
     async fn state_by_multicall(&self, rpc: &Node) -> Result<Option<EvmState>, EvmError> {
+        let multicall = self.simulation().multicall;
+        let balance = |addr| (multicall, IMulticall3::getEthBalanceCall { addr }.abi_encode());
         let calls = self
             .questions()
             .into_iter()
+            .chain(self.addresses().map(balance))
             .map(|(target, data)| IMulticall3::Call3 { target, allowFailure: true, callData: data.into() })
             .collect();
         let input = IMulticall3::aggregate3Call { calls }.abi_encode();
-        let answer = call(rpc, self.terms().wallet, self.simulation().multicall, READ_GAS, &input, Latest);
+        let answer = call(rpc, self.asker(), multicall, READ_GAS, &input, Latest);
         let answer = match answer.await {
             Ok(bytes) if bytes.is_empty() => return Ok(None),
             Ok(bytes) => bytes,
@@ -62,19 +68,27 @@ impl EvmChain {
         };
         let bad = || EvmError::Rpc(RpcError::BadAnswer("aggregate3 result"));
         let results = IMulticall3::aggregate3Call::abi_decode_returns(&answer).map_err(|_| bad())?;
-        let [balance, paused, blacklisted] = results.as_slice() else { return Err(bad()) };
-        let wei = balance.success.then(|| U256::abi_decode(&balance.returnData).ok()).flatten();
+        let [paused, blacklisted, balances @ ..] = results.as_slice() else { return Err(bad()) };
+        let wei = |balance: &IMulticall3::Result| {
+            balance.success.then(|| U256::abi_decode(&balance.returnData).ok()).flatten()
+        };
+        let wallets_wei: Option<Vec<u128>> =
+            balances.iter().map(|balance| Some(wei(balance)?.saturating_to())).collect();
+        let wallets_wei = wallets_wei.filter(|all| all.len() == self.addresses().count());
         Ok(Some(EvmState {
-            wallet_wei: wei.ok_or_else(bad)?.saturating_to(),
+            wallets_wei: wallets_wei.ok_or_else(bad)?,
             paused: paused.success && says_yes(&paused.returnData),
             pay_to_blacklisted: blacklisted.success && says_yes(&blacklisted.returnData),
         }))
     }
 
     async fn state_plain(&self, rpc: &Node) -> Result<EvmState, EvmError> {
-        let wallet = self.terms().wallet;
-        let wallet_wei = rpc.balance(wallet, Latest).await?;
-        let [_, paused, blacklisted] = self.questions();
+        let wallet = self.asker();
+        let mut wallets_wei = Vec::new();
+        for address in self.addresses() {
+            wallets_wei.push(rpc.balance(address, Latest).await?);
+        }
+        let [paused, blacklisted] = self.questions();
         let ask = async |(target, data): (Address, Vec<u8>)| match call(
             rpc, wallet, target, READ_GAS, &data, Latest,
         )
@@ -84,7 +98,7 @@ impl EvmChain {
             Err(error) if classify::is_execution_failure(&error) => Ok(false),
             Err(error) => Err(EvmError::Rpc(error)),
         };
-        Ok(EvmState { wallet_wei, paused: ask(paused).await?, pay_to_blacklisted: ask(blacklisted).await? })
+        Ok(EvmState { wallets_wei, paused: ask(paused).await?, pay_to_blacklisted: ask(blacklisted).await? })
     }
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn terms(config: &EvmConfig, wallet: Address) -> Result<Terms, EvmErr
         token,
         pay_to,
         wallet,
+        wallets: vec![wallet],
         separator: domain(&config.asset_name, &config.asset_version, chain_id, token).separator(),
         authorization_seconds_max: config.authorization_seconds_max,
         valid_before_margin_seconds: config.valid_before_margin_seconds,

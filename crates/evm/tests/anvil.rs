@@ -244,12 +244,13 @@ async fn one_block_of_sixteen_payments_is_one_log_query() {
         }
     }
     let fees = chain.refresh_fees(0).await.unwrap();
-    let first = chain.transaction_count().await.unwrap();
+    let first = chain.transaction_count(&chain.wallet()).await.unwrap();
     let from = chain.head().await.unwrap().block;
     let mut watched = Vec::new();
     for n in 1..=16_u8 {
         let payment = net.payment(&chain, &key(n), 100, n);
-        let signed = chain.sign_settlement(&payment, first + u64::from(n) - 1, &fees, u128::MAX).unwrap();
+        let slot = (chain.wallet(), first + u64::from(n) - 1);
+        let signed = chain.sign_settlement(&payment, (&slot.0, slot.1), &fees, u128::MAX).unwrap();
         watched.push(watch(&payment, Some(&signed), from));
         assert_eq!(chain.send(&Recorded(signed)).await, SendOutcome::Accepted);
     }
@@ -417,11 +418,10 @@ async fn the_l1_data_fee_is_read_from_the_predeploy() {
     net.mint(&payer(&key(1)).address(), 1_000_000).await;
     let payment = net.payment(&chain, &key(1), 100, 1);
     let fees = chain.refresh_fees(0).await.unwrap();
-    let signed = chain.sign_settlement(&payment, 0, &fees, u128::MAX).unwrap();
+    let signed = chain.sign_settlement(&payment, (&chain.wallet(), 0), &fees, u128::MAX).unwrap();
     let gas = u128::from(signed.gas_limit) * signed.max_fee_per_gas_wei;
     assert_eq!(signed.cost_bound_wei, gas + 2 * fees.l1_fee_wei);
-    assert!(chain.sign_settlement(&payment, 0, &fees, signed.cost_bound_wei - 1).is_err());
-
+    assert!(chain.sign_settlement(&payment, (&chain.wallet(), 0), &fees, signed.cost_bound_wei - 1).is_err());
     // An older predeploy knows only `getL1Fee`: its selector stays, the other's is spoilt.
     net.set_code(oracle, &ORACLE.trim().replace("f1c7a58b", "00000000")).await;
     assert_eq!(chain.refresh_fees(0).await.unwrap().l1_fee_wei, 480 * 30_000_000);

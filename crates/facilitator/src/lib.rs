@@ -32,6 +32,7 @@ use tokio_util::task::TaskTracker;
 pub use admission::merchant::{Asker, NotAccepts, NotKnown, SettleAnswer, Telling, new_api_key};
 pub use admission::waiting::{Connection, Waiting};
 pub use api::caller::{Caller, Callers, ForwardedHeader};
+pub use api::wallets::WalletReport;
 pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejection, Sale};
 pub use context::clock::Clock;
 pub use context::random::Random;
@@ -50,7 +51,9 @@ pub use quittance_ledger::{AnswerObject, StoredAnswer, USAGE_MAX, Usage};
 pub use rates::{LiveRates, RateSource, StaticRates};
 pub use settle::engine;
 pub use start::Parts;
+pub use start::connect::configured_wallets;
 pub use start::error::StartError;
+pub use start::open_work::wallets_under_way;
 pub use upkeep::registry::LastRun;
 
 use crate::admission::merchant::Merchants;
@@ -363,6 +366,11 @@ impl Facilitator {
     pub fn warnings(&self) -> Vec<(Network, &'static str)> {
         let forgetful = self.inner.networks.iter().filter(|net| net.keeps_no_history());
         forgetful.map(|net| (net.chain.network().clone(), "no_history")).collect()
+    }
+
+    /// The wallets of all networks, those that take new payments first.
+    pub fn wallets(&self) -> Vec<WalletReport> {
+        self.inner.networks.iter().flat_map(|net| net.wallet_reports()).collect()
     }
 
     /// How background work goes: the last run of each task.

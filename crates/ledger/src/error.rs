@@ -96,6 +96,14 @@ pub enum LedgerError {
         /// Its newest attempt.
         newest: AttemptId,
     },
+    /// A further attempt was refused: the payment belongs to the wallet that signed for it first.
+    #[error("payment {} belongs to another wallet than {wallet}", payment.id)]
+    OtherWallet {
+        /// The payment as it is.
+        payment: Box<Payment>,
+        /// The wallet that was to sign.
+        wallet: String,
+    },
     /// What the attempt may cost is not reserved for its payments, or not any more (P3): nothing
     /// was signed.
     #[error("payment {} has {reserved} reserved and its attempt may cost {cost}", payment.id)]
@@ -145,6 +153,7 @@ impl LedgerError {
             | Self::DeliveryTransition { payment, .. }
             | Self::NotOwner { payment }
             | Self::AttemptBeside { payment, .. }
+            | Self::OtherWallet { payment, .. }
             | Self::NotReserved { payment, .. }
             | Self::WrongOrigin { payment } => Some(payment),
             _ => None,

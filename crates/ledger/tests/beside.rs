@@ -9,6 +9,7 @@ on_both!(
     i10_a_further_attempt_is_refused_beside_one_that_is_not_known,
     i10_a_further_attempt_is_refused_while_an_earlier_one_may_land,
     i10_of_many_further_attempts_at_once_one_is_recorded,
+    i10_a_payment_stays_with_the_wallet_that_signed_for_it_first,
     i10_a_replaced_slot_is_over_when_one_of_its_attempts_is,
     p3_what_was_given_back_is_not_signed_for,
     p3_what_a_successor_gave_back_is_not_signed_for_by_a_sleeper,
@@ -108,6 +109,25 @@ mod cases {
         assert!(matches!(error, LedgerError::AttemptBeside { .. }), "{error}");
         assert_eq!(hashes(&ledger, &id).await, ["first1@0", "second@1"]);
         assert_eq!(ledger.ensure_wallet(&base(), WALLET, 0, NOW).await.unwrap(), 2, "no nonce is taken");
+    }
+
+    /// One lane alone knows of a payment's attempts: that of the wallet that signed for it first.
+    pub(super) async fn i10_a_payment_stays_with_the_wallet_that_signed_for_it_first(store: Store) {
+        let ledger = store.open().await;
+        let (id, known) = failed(&ledger, 1).await;
+        ledger.ensure_wallet(&base(), "0xother", 0, NOW).await.unwrap();
+        let by = |wallet: &str, label: &str| {
+            let slot = Slot::Fresh { wallet: wallet.to_owned() };
+            let again = NewAttempt::again(&[(id.clone(), known)], slot, signer(label.to_owned()));
+            again.costing(u128::from(BOUND))
+        };
+        let error = ledger.record(by("0xother", "second"), NOW).await.unwrap_err();
+        let LedgerError::OtherWallet { payment, wallet } = error else { panic!("{error}") };
+        assert_eq!((payment.id.clone(), wallet.as_str()), (id.clone(), "0xother"));
+        assert_eq!(hashes(&ledger, &id).await, ["first1@0"]);
+        assert_eq!(ledger.ensure_wallet(&base(), "0xother", 0, NOW).await.unwrap(), 0, "no nonce is taken");
+        ledger.record(by(WALLET, "second"), NOW).await.unwrap();
+        assert_eq!(hashes(&ledger, &id).await, ["first1@0", "second@1"]);
     }
 
     pub(super) async fn i10_a_further_attempt_is_refused_while_an_earlier_one_may_land(store: Store) {

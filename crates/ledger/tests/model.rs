@@ -207,7 +207,7 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
                 number.to_string()
             })
         }
-        28 => said(store.ensure_wallet(&base(), WALLET, pick % 12, now_ms).await, |next| next.to_string()),
+        28 => said(show::raised(store, pick, now_ms).await, |next| next.to_string()),
         29 => said(store.finalize(vec![(id, landing("final"))], now_ms).await, |count| count.to_string()),
         30 if pick % 3 == 0 => {
             let evidence = Evidence::Expired { block: number, clock: 1 };
@@ -302,7 +302,7 @@ async fn record(store: &dyn Port, attempts: &Attempts, id: &PaymentId, step: Ste
     let sign: SignFn = if pick % 5 == 0 { broken_signer() } else { signer(label.clone()) };
     let known = attempts.lock().unwrap().clone();
     let old = known.get((pick % 7) as usize).copied();
-    let wallet = if pick % 17 == 0 { "0xunknown" } else { WALLET };
+    let wallet = if pick % 17 == 0 { "0xunknown" } else { show::wallet(pick) };
     // What its caller knows: the newest, none at all, or what was the newest once.
     let newest = store.recorded_attempts(id).await.ok().and_then(|all| all.last().map(Recorded::attempt));
     let newest = if pick % 4 == 3 { old } else { newest.or(old) };
@@ -340,7 +340,7 @@ async fn read(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
         36 => said(store.unfinished().await, all),
         37 => said(store.running().await, |runs| format!("{runs:?}")),
         38 => said(store.unfinal(&base(), 100..=100 + pick % 5).await, all),
-        39 => said(store.attempts_from_nonce(&base(), WALLET, pick % 6).await, recorded),
+        39 => said(store.attempts_from_nonce(&base(), show::wallet(pick), pick % 6).await, recorded),
         40 => said(store.known(&claim_of(step.key, 0).key).await, |known| {
             known.map_or_else(String::new, show_known)
         }),

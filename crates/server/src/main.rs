@@ -20,6 +20,7 @@ mod statement;
 mod status;
 mod success;
 mod usage;
+mod wallets;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -62,6 +63,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List the wallets that pay for settlements: balance, how long it lasts, payments under way,
+    /// and which retired one may go.
+    Wallets {
+        /// Configuration file (TOML).
+        #[arg(long)]
+        config: PathBuf,
+        /// One JSON document instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
     /// Call a URL and pay for it if it asks.
     Pay(Box<pay::PayArgs>),
     /// Check a price catalogue, or explain a price.
@@ -87,6 +98,7 @@ fn main() -> ExitCode {
         Command::Gateway(args) => gateway::run(*args),
         Command::Init(args) => init::run(*args),
         Command::Status { config, json } => status::run(&config, json),
+        Command::Wallets { config, json } => wallets::run(&config, json),
         Command::Pay(args) => pay::run(*args),
         Command::Catalog(command) => return catalog::run(&command),
         Command::Merchants(command) => merchants::run(&command),

@@ -42,6 +42,7 @@ pub(crate) fn of_program(facilitator: &Facilitator) -> Value {
         "now_ms": Clock::system().now_ms(),
         "closed": closed,
         "upkeep": facilitator.upkeep(),
+        "wallets": facilitator.wallets(),
     })
 }
 
@@ -96,7 +97,7 @@ async fn under_way(books: &dyn Books, config: &Config) -> Result<Value, CommandE
 }
 
 /// Asks the program that serves with this configuration on this host.
-async fn ask(config: &Config) -> Result<Value, CommandError> {
+pub(crate) async fn ask(config: &Config) -> Result<Value, CommandError> {
     let client = Client::builder()
         .timeout(Duration::from_secs(ANSWER_SECONDS))
         .redirect(redirect::Policy::none())
@@ -198,6 +199,12 @@ fn text(under_way: &Value, program: &Value, silent: Option<&str>) -> String {
         }
         if let Some(failure) = &row.failure {
             text.push_str(&format!("  {name} failed last: {failure}\n"));
+        }
+    }
+    for wallet in program["wallets"].as_array().into_iter().flatten() {
+        let word = |field: &str| wallet[field].as_str().unwrap_or_default();
+        if word("role") == "active" && !matches!(word("funds"), "" | "fine") {
+            text.push_str(&format!("  {} wallet {} is {}\n", word("network"), word("wallet"), word("funds")));
         }
     }
     for (network, reason) in program["closed"].as_object().into_iter().flatten() {

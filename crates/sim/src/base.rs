@@ -1,4 +1,4 @@
-//! A model of Base: one wallet of ours, one token, blocks, a mempool, reorganisations.
+//! A model of Base: wallets of ours, one token, blocks, a mempool, reorganisations.
 
 use crate::random::Random;
 
@@ -13,6 +13,9 @@ pub(crate) const FEE_CAP: u64 = 100;
 
 /// Wei in a fee unit.
 pub(crate) const FEE_UNIT_WEI: u128 = 1_000_000;
+
+/// Wallets that a network has at most.
+pub(crate) const WALLETS_MAX: usize = 2;
 
 /// Gas that a settlement takes.
 const GAS_USED: u64 = 85_800;
@@ -39,6 +42,8 @@ pub struct Tx {
     pub act: Act,
     /// Our wallet's nonce; `None` when somebody else sends it.
     pub nonce: Option<u64>,
+    /// Which wallet of ours signed it.
+    pub wallet: usize,
     /// Fees it may pay per gas.
     pub fee_cap: u64,
     /// Several calls, of which each may fail alone: its own status says nothing.
@@ -169,15 +174,15 @@ impl Base {
         self.included.iter().filter(|i| i.tx.nonce.is_some())
     }
 
-    /// How many nonces of our wallet are used at this block.
-    pub fn nonces_used(&self, head: u64) -> u64 {
-        let ours = self.included.iter().filter(|i| i.block <= head).filter_map(|i| i.tx.nonce);
-        ours.max().map_or(0, |nonce| nonce.saturating_add(1))
+    /// How many nonces of a wallet of ours are used at this block.
+    pub fn nonces_used(&self, wallet: usize, head: u64) -> u64 {
+        let mine = self.included.iter().filter(|i| i.tx.wallet == wallet && i.block <= head);
+        mine.filter_map(|i| i.tx.nonce).max().map_or(0, |nonce| nonce.saturating_add(1))
     }
 
     /// A node takes a transaction. False if it is known already.
     pub fn take(&mut self, tx: Tx) -> bool {
-        let gone = tx.nonce.is_some_and(|nonce| nonce < self.nonces_used(self.head()));
+        let gone = tx.nonce.is_some_and(|nonce| nonce < self.nonces_used(tx.wallet, self.head()));
         if gone || self.pool.contains(&tx) || self.place(tx.id, self.head()).is_some() {
             return false;
         }
@@ -205,16 +210,22 @@ impl Base {
         let head = self.head();
         let mut pool = std::mem::take(&mut self.pool);
         pool.sort_by_key(|tx| (tx.nonce, tx.id));
-        let mut next = self.nonces_used(head);
+        let mut next = [0_u64; WALLETS_MAX];
+        for (wallet, next) in next.iter_mut().enumerate() {
+            *next = self.nonces_used(wallet, head);
+        }
         for tx in pool {
-            let in_turn = tx.nonce.is_none_or(|nonce| nonce == next);
+            let at = next.get(tx.wallet).copied().unwrap_or(0);
+            let in_turn = tx.nonce.is_none_or(|nonce| nonce == at);
             if !in_turn || tx.fee_cap < self.base_fee || random.chance(omit) {
-                if tx.nonce.is_none_or(|nonce| nonce >= next) {
+                if tx.nonce.is_none_or(|nonce| nonce >= at) {
                     self.pool.push(tx);
                 }
                 continue;
             }
-            next = tx.nonce.map_or(next, |nonce| nonce.saturating_add(1));
+            if let (Some(nonce), Some(next)) = (tx.nonce, next.get_mut(tx.wallet)) {
+                *next = nonce.saturating_add(1);
+            }
             let terms = terms(tx.key);
             let open = self.used(tx.key, head).is_none();
             let effective = match tx.act {

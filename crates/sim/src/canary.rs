@@ -54,6 +54,7 @@ canaries! {
     OuterStatus "outer-status" "I9" "a transaction's own status counts instead of its logs";
     CostUnbounded "cost-unbounded" "I10" "the signer ignores what the payment was charged";
     TwoAlive "two-alive" "I10" "a second attempt is signed beside one that may still land";
+    AttemptsOfTwo "attempts-of-two-wallets" "I10" "a further attempt of a payment is made with another wallet";
     DoubleRun "double-run" "P1" "the ledger grants a run while another is under way";
     AnyRunMayFinish "any-run-may-finish" "P1" "the ledger lets a run end that is not the current one";
     ReplayForever "replay-forever" "P1" "the replay window never begins, so whoever reads the chain gets the answer";
@@ -78,6 +79,8 @@ canaries! {
     CodeLetThrough "code-let-through" "P3" "payers whose own code decides are taken for others";
     CostsForgotten "costs-forgotten" "P3" "nobody asks what became of attempts whose driver is gone";
     EmptyWalletSells "empty-wallet-sells" "P3" "nobody looks whether the wallet can pay the next settlement";
+    LowWalletSells "low-wallet-sells" "P3" "nobody looks whether a wallet holds little while another one has plenty";
+    RetiredWalletSells "retired-wallet-sells" "P3" "a wallet that the operator has retired goes on taking new payments";
     StuckLaneSells "stuck-lane-sells" "P3" "nobody looks whether the wallet's next transaction offers what blocks ask for";
     ClosedPayoutSells "closed-payout-sells" "P3" "nobody looks whether the token or the recipient takes payments";
     OfferAsks "offer-asks" "P4" "the price of an offer is looked up through a port";
@@ -143,6 +146,7 @@ impl Canary {
             Self::TwoAlive => Some(LaneDefect::TwoAlive),
             Self::NeverSent => Some(LaneDefect::NeverSent),
             Self::FreedInFlight => Some(LaneDefect::FreedInFlight),
+            Self::AttemptsOfTwo => Some(LaneDefect::OtherWallet),
             _ => None,
         }
     }
@@ -161,6 +165,7 @@ impl Canary {
             Self::SignedUnreserved => Some(Defect::SignedUnreserved),
             // A lane that signs twice is stopped by the ledger otherwise.
             Self::TwoAlive => Some(Defect::SignedBeside),
+            Self::AttemptsOfTwo => Some(Defect::OtherWalletSigns),
             Self::ReleasedEarly => Some(Defect::ReleasedEarly),
             Self::BalanceIgnored => Some(Defect::BalanceIgnored),
             Self::KeyPruned => Some(Defect::KeyPruned),

@@ -2,6 +2,7 @@
 
 mod shows;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -21,11 +22,9 @@ use crate::base::{Act, FEE_CAP, FEE_UNIT_WEI, GAS, GAS_LIMIT, Tx};
 use crate::canary::Canary;
 use crate::nodes::{encode, send};
 use crate::plan::Net;
+use crate::settings::{number_of_wallet, roles, wallets};
 use crate::world::link::Link;
 use crate::world::{BEGIN_MS, World};
-
-/// Our wallet.
-pub(crate) const WALLET: &str = "0x00000000000000000000000000000000000000aa";
 
 /// A chain of one life of one process.
 pub(crate) struct FakeBase {
@@ -35,8 +34,10 @@ pub(crate) struct FakeBase {
     pay_to: &'static str,
     /// The base fee as it was read last.
     fee: Mutex<Option<u64>>,
-    /// The wallet's next transaction as the process looked at it last: nonce and fee cap.
-    looked_at: Mutex<Option<(u64, u64)>>,
+    /// Each wallet's next transaction as the process looked at it last: nonce and fee cap.
+    looked_at: Mutex<BTreeMap<usize, (u64, u64)>>,
+    /// Whose it looked at last.
+    looked_last: Mutex<Option<usize>>,
     searched: Mutex<shows::Searched>,
 }
 
@@ -133,7 +134,10 @@ fn paid(w: &World, net: Net, number: usize, signature_digest: [u8; 32]) -> Optio
         is_signed: true,
         valid_after: None,
         may_coincide: false,
-        wallet: None,
+        // Of one fee payer nobody ever had to say which.
+        wallet: (net == Net::Solana && w.plan.wallets > 1)
+            .then(|| wallets(net).get(fact.wallet).map(|wallet| (*wallet).to_owned()))
+            .flatten(),
         needs_rent: false,
     };
     Some(Paid { number, facts })
@@ -170,6 +174,7 @@ impl FakeBase {
             pay_to,
             fee: Mutex::default(),
             looked_at: Mutex::default(),
+            looked_last: Mutex::default(),
             searched: Mutex::default(),
         }
     }
@@ -178,8 +183,13 @@ impl FakeBase {
         *self.fee.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn looked_at(&self) -> Option<(u64, u64)> {
-        *self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
+    fn looked_at(&self, wallet: usize) -> Option<(u64, u64)> {
+        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner).get(&wallet).copied()
+    }
+
+    /// Which of our wallets it is.
+    fn wallet(wallet: &str) -> Result<usize, ChainFault> {
+        number_of_wallet(Net::Base, wallet).ok_or_else(|| ChainFault("no wallet of ours".to_owned()))
     }
 
     fn keep_fee(&self, fee: u64) {
@@ -190,11 +200,14 @@ impl FakeBase {
 impl FakeBase {
     /// As the process gets it.
     pub(crate) fn into_chain(self) -> Chain {
+        let plan = self.link.world.with(|w| w.plan.clone());
+        let (wallets, retired_wallets) = roles(&plan, Net::Base, self.link.has_moved);
         let facts = Facts {
             network: self.network.clone(),
             coin: GasCoin { name: "ETH".to_owned(), decimals: 18, pair: "eth_usd".to_owned() },
-            wallet: WALLET.to_owned(),
-            wallets: vec![WALLET.to_owned()],
+            wallets,
+            retired_wallets,
+            offer_wallet: None,
             offer_extra: Map::new(),
             takes_nonce: true,
             amount_mismatch: ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch,
@@ -268,18 +281,20 @@ impl Verify for FakeBase {
 
 #[async_trait]
 impl Nonces for FakeBase {
-    async fn next(&self) -> Result<u64, ChainFault> {
-        self.link.rpc(Net::Base, 61, None, |w, _| w.base.nonces_used(w.base.head())).await
+    async fn next(&self, wallet: &str) -> Result<u64, ChainFault> {
+        let wallet = Self::wallet(wallet)?;
+        self.link.rpc(Net::Base, 61, None, |w, _| w.base.nonces_used(wallet, w.base.head())).await
     }
 
-    async fn used(&self, _wallet: &str) -> Result<u64, ChainFault> {
+    async fn used(&self, wallet: &str) -> Result<u64, ChainFault> {
+        let wallet = Self::wallet(wallet)?;
         let used = self.link.rpc(Net::Base, 62, None, |w, at| {
             let head = w.base.head().saturating_sub(w.lag(Net::Base, at));
-            w.base.nonces_used(head)
+            w.base.nonces_used(wallet, head)
         });
         let used = used.await?;
-        if self.looked_at().is_some_and(|(nonce, _)| nonce != used) {
-            self.link.learns_stuck(false);
+        if self.looked_at(wallet).is_some_and(|(nonce, _)| nonce != used) {
+            self.link.learns_stuck(wallet, false);
         }
         Ok(used)
     }
@@ -295,8 +310,12 @@ impl Nonces for FakeBase {
     }
 
     async fn base_fee(&self) -> Result<Option<u128>, ChainFault> {
+        // Asked for with a fee cap, and nothing between the two.
+        let wallet = *self.looked_last.lock().unwrap_or_else(PoisonError::into_inner);
         let fee = self.link.rpc(Net::Base, 68, None, |w, _| w.base.base_fee).await?;
-        self.link.learns_stuck(self.looked_at().is_some_and(|(_, cap)| fee > cap));
+        if let Some(wallet) = wallet {
+            self.link.learns_stuck(wallet, self.looked_at(wallet).is_some_and(|(_, cap)| fee > cap));
+        }
         let blind = self.link.world.with(|w| w.plan.canary) == Some(Canary::StuckLaneSells);
         Ok((!blind).then_some(u128::from(fee)))
     }
@@ -304,7 +323,9 @@ impl Nonces for FakeBase {
     fn fee_cap(&self, detail: &Value) -> Option<u128> {
         let field = |name: &str| detail.get(name).and_then(Value::as_u64);
         let (nonce, cap) = (field("nonce")?, field("fee_cap")?);
-        *self.looked_at.lock().unwrap_or_else(PoisonError::into_inner) = Some((nonce, cap));
+        let wallet = usize::try_from(field("wallet")?).ok()?;
+        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner).insert(wallet, (nonce, cap));
+        *self.looked_last.lock().unwrap_or_else(PoisonError::into_inner) = Some(wallet);
         Some(u128::from(cap))
     }
 }
@@ -323,11 +344,13 @@ impl Sign for FakeBase {
     fn sign(
         &self,
         payment: &Verified,
+        wallet: &str,
         nonce: Option<u64>,
         allowed: CostAllowed,
     ) -> Result<SignedBytes, SignRefused> {
         let later = |reason: &str| SignRefused { retry: true, reason: reason.to_owned() };
         let key = number_of(payment).ok_or_else(|| later("no such payment"))?;
+        let wallet = Self::wallet(wallet).map_err(|fault| SignRefused { retry: false, reason: fault.0 })?;
         let CostAllowed { charged_native: allowed, reserved_native: reserved } = allowed;
         let base_fee = self.fee().ok_or_else(|| later("no fees read yet"))?;
         self.link.world.with(|w| {
@@ -348,11 +371,12 @@ impl Sign for FakeBase {
             }
             let id = w.next_tx;
             w.next_tx = id.saturating_add(1);
-            let tx = Tx { id, key, act: Act::Pay, nonce, fee_cap: cap, wrapped: false };
+            let tx = Tx { id, key, act: Act::Pay, nonce, wallet, fee_cap: cap, wrapped: false };
             if canary == Some(Canary::SendBeforeRecord) {
                 w.node_takes(&self.link.world, tx);
             }
-            let detail = json!({ "nonce": nonce, "fee_cap": cap, "allowed": allowed.to_string() });
+            let detail =
+                json!({ "nonce": nonce, "fee_cap": cap, "wallet": wallet, "allowed": allowed.to_string() });
             Ok(SignedBytes { raw: encode(tx), transaction: format!("0x{id}"), detail })
         })
     }
@@ -400,13 +424,14 @@ impl Costs for FakeBase {
     async fn refresh(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {
         let (fee, way) = self.link.costs(Net::Base, 65, |w| w.base.base_fee).await?;
         self.keep_fee(fee);
+        let bound_native = bound(fee.saturating_mul(2).saturating_add(1).min(FEE_CAP));
         let with_headroom = u128::from(fee).saturating_mul(9).div_ceil(8).saturating_add(1);
         Ok(CostSnapshot {
             cost_native: with_headroom.saturating_mul(FEE_UNIT_WEI).saturating_mul(u128::from(GAS)),
             rent_native: 0,
-            wallet_native: way.wallet_native,
+            wallets_native: way.balances(Net::Base, bound_native),
             floor_native: 0,
-            bound_native: bound(fee.saturating_mul(2).saturating_add(1).min(FEE_CAP)),
+            bound_native,
             obstacle: way.obstacle,
             detail: Value::Null,
             offer_extra: Map::new(),

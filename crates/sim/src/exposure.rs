@@ -8,7 +8,9 @@ use quittance_protocol::PaymentId;
 
 use crate::evm::bound;
 use crate::plan::Net;
-use crate::settings::{HISTORY_BPS, IN_FLIGHT_WEI, LAMPORTS_FOR_ATOMIC, WEI_FOR_ATOMIC, limits};
+use crate::settings::{
+    HISTORY_BPS, IN_FLIGHT_WEI, LAMPORTS_FOR_ATOMIC, WEI_FOR_ATOMIC, limits, number_of_wallet,
+};
 use crate::solana::{FINALIZED_SLOTS, SLOT_MS, slot};
 use crate::svm::LAMPORTS;
 use crate::world::{Attack, World};
@@ -97,7 +99,9 @@ impl World {
         match named.and_then(|id| self.base.place(id, head)) {
             Some(place) if place.effective => Stake::None,
             Some(place) => Stake::Burnt(self.base.cost(place)),
-            None if attempt.nonce.is_some_and(|nonce| nonce < self.base.nonces_used(head)) => Stake::None,
+            None if attempt.nonce.is_some_and(|nonce| nonce < self.base.nonces_used(by(attempt), head)) => {
+                Stake::None
+            }
             None => {
                 let cap = attempt.signed.detail.get("fee_cap").and_then(serde_json::Value::as_u64);
                 Stake::AtRisk(bound(cap.unwrap_or(0)))
@@ -111,6 +115,7 @@ impl World {
         let of_same = |one: &&Attempt| one.payments == attempt.payments;
         let before: Vec<Attempt> =
             self.database.with(|rows| rows.attempts().iter().take(at).filter(of_same).cloned().collect());
+        self.audit_wallet(key, &before, attempt);
         if before.len() >= ATTEMPTS_MAX as usize {
             self.broken("P3", format!("key {key} was signed more than {ATTEMPTS_MAX} times"));
         }
@@ -177,4 +182,9 @@ impl World {
         });
         u128::from(paid).saturating_mul(u128::from(HISTORY_BPS)) / 10_000
     }
+}
+
+/// Which of our wallets on Base made an attempt.
+pub(crate) fn by(attempt: &Attempt) -> usize {
+    attempt.wallet.as_deref().and_then(|wallet| number_of_wallet(Net::Base, wallet)).unwrap_or(0)
 }

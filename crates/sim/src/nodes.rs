@@ -30,6 +30,7 @@ pub(crate) fn encode(tx: Tx) -> Vec<u8> {
     raw.extend_from_slice(&(tx.key as u64).to_be_bytes());
     raw.extend_from_slice(&tx.nonce.unwrap_or(u64::MAX).to_be_bytes());
     raw.extend_from_slice(&tx.fee_cap.to_be_bytes());
+    raw.push(u8::try_from(tx.wallet).unwrap_or(0));
     raw
 }
 
@@ -37,13 +38,14 @@ fn decode(raw: &[u8]) -> Option<Tx> {
     let (id, rest) = raw.split_first_chunk::<4>()?;
     let (key, rest) = rest.split_first_chunk::<8>()?;
     let (nonce, rest) = rest.split_first_chunk::<8>()?;
-    let (fee_cap, _) = rest.split_first_chunk::<8>()?;
+    let (fee_cap, rest) = rest.split_first_chunk::<8>()?;
     let nonce = u64::from_be_bytes(*nonce);
     Some(Tx {
         id: u32::from_be_bytes(*id),
         key: usize::try_from(u64::from_be_bytes(*key)).ok()?,
         act: Act::Pay,
         nonce: (nonce != u64::MAX).then_some(nonce),
+        wallet: rest.first().copied().map_or(0, usize::from),
         fee_cap: u64::from_be_bytes(*fee_cap),
         wrapped: false,
     })
@@ -109,7 +111,7 @@ impl World {
         if self.is_down(net, at) {
             return unknown("connection refused");
         }
-        if self.is_empty(net) && !self.known(tx) {
+        if self.is_empty(net, tx.wallet) && !self.known(tx) {
             return SendOutcome::Refused { reason: "insufficient funds for gas * price + value".to_owned() };
         }
         match self.fate_of_bytes(tx.key) {
@@ -164,7 +166,8 @@ impl World {
     fn known(&self, tx: Tx) -> bool {
         match self.net_of(tx) {
             Net::Base => {
-                let gone = tx.nonce.is_some_and(|nonce| nonce < self.base.nonces_used(self.base.head()));
+                let gone =
+                    tx.nonce.is_some_and(|nonce| nonce < self.base.nonces_used(tx.wallet, self.base.head()));
                 gone || self.base.pool.contains(&tx)
             }
             Net::Solana => self.solana.status(tx.key, slot(self.now())).is_some(),

@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::clients::{pay, payload, repeat, some_front, thief};
 use crate::merchants::sell;
 use crate::plan::Net;
-use crate::settings::network;
+use crate::settings::{network, number_of_wallet};
 use crate::stats::Fault;
 use crate::world::{Attack, Fact, Handle, World};
 
@@ -42,6 +42,7 @@ impl World {
             amount: 0,
             signed: false,
             unsignable,
+            wallet: 0,
             call: key,
             identifier: None,
             repeats: false,
@@ -102,7 +103,10 @@ impl World {
         };
         let (flickers, never) = (flickers && attack.is_none(), attack == Some(Attack::Code));
         let last_valid_slot = self.last_valid_slot();
+        let named = accepted.extra.get("feePayer").and_then(|named| named.as_str());
+        let wallet = named.and_then(|named| number_of_wallet(Net::Solana, named)).unwrap_or(0);
         let fact = &mut self.facts[key];
+        fact.wallet = wallet;
         // Whole seconds, as in an authorization.
         let valid_before_ms = now.saturating_add(life) / 1_000 * 1_000;
         fact.terms = Terms { valid_before_ms, broke_ms, flickers, never };
@@ -168,6 +172,7 @@ async fn use_elsewhere(world: &Handle, client: &Client) {
             key: client.key,
             act: Act::Pay,
             nonce: None,
+            wallet: 0,
             fee_cap: u64::MAX,
             wrapped: false,
         });
@@ -253,7 +258,7 @@ impl World {
                     Some(aim) => aim.stranger_after_ms,
                     None => self.random.range(100, 12_000),
                 };
-                found.push((delay, Tx { id, key, act, nonce: None, fee_cap: u64::MAX, wrapped }));
+                found.push((delay, Tx { id, key, act, nonce: None, wallet: 0, fee_cap: u64::MAX, wrapped }));
             }
         }
         found

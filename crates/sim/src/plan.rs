@@ -226,6 +226,10 @@ pub struct Plan {
     pub lease_ms: u64,
     /// How deep a reorganisation of Base goes at most.
     pub reorg_depth_max: u64,
+    /// Wallets of ours on each network.
+    pub wallets: usize,
+    /// Whether the first of them is retired with the operator's change.
+    pub retires_wallet: bool,
     /// The weather.
     pub weather: Weather,
     /// A deliberate defect.
@@ -245,6 +249,7 @@ impl Plan {
         // A stream of its own: what the operator does changes nothing else of a seed.
         let mut operator = Random::new(seed ^ 0x0be7_a702_0be7_a702);
         let mut nodes = Random::new(seed ^ 0x00de_5000_00de_5000);
+        let mut pools = Random::new(seed ^ 0x0900_1500_0900_1500);
         let poison = Random::new(seed ^ 0x0009_0150_0009_0150).chance(100);
         let block_ms = [200, 2_000][nodes.below(2) as usize];
         // What is counted in blocks takes about as long in either world.
@@ -278,12 +283,16 @@ impl Plan {
             lease_ms: random.range(3, 10).saturating_mul(3_000),
             // Deeper ones than the operator chose to wait for take grants with them.
             reorg_depth_max: if random.chance(150) { confirmations.saturating_add(3) } else { confirmations },
+            wallets: if pools.chance(350) { 2 } else { 1 },
+            retires_wallet: false,
             weather: Weather::drawn(&mut random),
             canary,
             lane: canary.and_then(Canary::lane_defect),
             forced: None,
             aim: None,
         };
+        let retires_wallet = plan.wallets > 1 && moves_ms.is_some() && pools.chance(600);
+        let plan = Self { retires_wallet, ..plan };
         match seed.is_multiple_of(2) {
             true => plan,
             false => plan.aimed(Aim::of_number(seed / 2), (&mut random, skew_ms)),
@@ -297,7 +306,7 @@ impl Plan {
         }
         self.skews_ms = (0..self.processes).map(|_| skew(random, skew_ms)).collect();
         // Restarts would kill the process before it gets to the cell.
-        (self.moves_ms, self.retires) = (None, None);
+        (self.moves_ms, self.retires, self.retires_wallet) = (None, None, false);
         self.lease_ms = 9_000;
         self.calm_ms = 100_000;
         self.poison = false;
@@ -323,6 +332,8 @@ impl Plan {
             shared_pay_to: false,
             moves_ms: None,
             retires: None,
+            wallets: 1,
+            retires_wallet: false,
             refuses: None,
             block_ms: BLOCK_MS_MAX,
             finality: 10,

@@ -76,6 +76,7 @@ async fn boot(link: Arc<Link>) -> Option<Facilitator> {
     options.lease_ms = i64::try_from(plan.lease_ms).ok()?;
     let inner = database.open(&options, link.now_ms()).ok()?;
     world.with(|w| {
+        w.moved[link.process] = link.has_moved;
         w.note_lease(link.process);
         w.tell_change();
     });

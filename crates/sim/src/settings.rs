@@ -5,6 +5,7 @@ use quittance_ledger::RunLimits;
 use quittance_protocol::Network;
 use serde_json::json;
 
+use crate::base::WALLETS_MAX;
 use crate::plan::{Net, Plan};
 
 /// Pause between two looks for finished payments that are to be pruned.
@@ -67,6 +68,33 @@ pub(crate) const READER_STALL_SECONDS: u64 = 4;
 /// The process's name in the ledger.
 pub(crate) fn name(process: usize) -> String {
     format!("process-{process}")
+}
+
+/// Our wallets on a network, in the order of the configuration; as many of them as the plan says.
+pub(crate) fn wallets(net: Net) -> [&'static str; WALLETS_MAX] {
+    match net {
+        Net::Base => {
+            ["0x00000000000000000000000000000000000000aa", "0x00000000000000000000000000000000000000bb"]
+        }
+        Net::Solana => {
+            ["FeePayer1111111111111111111111111111111111", "FeePayer2222222222222222222222222222222222"]
+        }
+    }
+}
+
+/// Which of them an address is.
+pub(crate) fn number_of_wallet(net: Net, address: &str) -> Option<usize> {
+    wallets(net).iter().position(|wallet| *wallet == address)
+}
+
+/// Those that take new payments in a life, and those that are retired in it.
+pub(crate) fn roles(plan: &Plan, net: Net, has_moved: bool) -> (Vec<String>, Vec<String>) {
+    let all = wallets(net).into_iter().take(plan.wallets).map(str::to_owned);
+    // Whose port forgets it offers what the operator has retired.
+    let retires = plan.retires_wallet && has_moved && plan.canary != Some(crate::Canary::RetiredWalletSells);
+    let (retired, paying) = all.enumerate().partition::<Vec<_>, _>(|(at, _)| retires && *at == 0);
+    let addresses = |list: Vec<(usize, String)>| list.into_iter().map(|(_, wallet)| wallet).collect();
+    (addresses(paying), addresses(retired))
 }
 
 /// The section of the configuration.

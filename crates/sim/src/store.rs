@@ -14,7 +14,8 @@ use quittance_protocol::{Amount, PaymentId, PaymentKey};
 
 use crate::canary::Canary;
 use crate::connection::{Answer, Faults, Kept, unavailable};
-use crate::plan::Crash;
+use crate::plan::{Crash, Net};
+use crate::settings::number_of_wallet;
 use crate::world::audit::Act;
 
 /// How long what proved a finished payment is kept here.
@@ -274,7 +275,11 @@ impl Faults {
             return Ok(());
         }
         let nothing = NewAttempt::again(&[], Slot::Unnumbered, Box::new(|_| Err(String::new())));
-        let nonce = self.link.world.with(|w| w.base.nonces_used(w.base.head()));
+        let wallet = match attempt.slot() {
+            Slot::Fresh { wallet } => number_of_wallet(Net::Base, wallet).unwrap_or(0),
+            _ => 0,
+        };
+        let nonce = self.link.world.with(|w| w.base.nonces_used(wallet, w.base.head()));
         let _ = std::mem::replace(attempt, nothing).sign(nonce);
         Err(unavailable())
     }

@@ -20,6 +20,7 @@ use crate::canary::Canary;
 use crate::evm::{amount, identity, local, number_of, rejected, revived};
 use crate::nodes::{encode, send, solana_tx};
 use crate::plan::Net;
+use crate::settings::{number_of_wallet, roles};
 use crate::solana::{BLOCKHASH_SLOTS, FINALIZED_SLOTS, STATUS_CACHE_SLOTS, slot};
 use crate::world::World;
 use crate::world::link::Link;
@@ -35,16 +36,17 @@ pub(crate) struct FakeSolana {
     pub(crate) pay_to: &'static str,
 }
 
-const FEE_PAYER: &str = "FeePayer1111111111111111111111111111111111";
-
 impl FakeSolana {
     /// As the process gets it.
     pub(crate) fn into_chain(self) -> Chain {
+        let plan = self.link.world.with(|w| w.plan.clone());
+        let (wallets, retired_wallets) = roles(&plan, Net::Solana, self.link.has_moved);
         let facts = Facts {
             network: self.network.clone(),
             coin: GasCoin { name: "SOL".to_owned(), decimals: 9, pair: "sol_usd".to_owned() },
-            wallet: FEE_PAYER.to_owned(),
-            wallets: vec![FEE_PAYER.to_owned()],
+            wallets,
+            retired_wallets,
+            offer_wallet: (plan.wallets > 1).then_some("feePayer"),
             offer_extra: Map::new(),
             takes_nonce: false,
             amount_mismatch: ErrorCode::InvalidExactSvmPayloadAmountMismatch,
@@ -127,6 +129,7 @@ impl Sign for FakeSolana {
     fn sign(
         &self,
         payment: &Verified,
+        wallet: &str,
         _nonce: Option<u64>,
         allowed: CostAllowed,
     ) -> Result<SignedBytes, SignRefused> {
@@ -142,7 +145,13 @@ impl Sign for FakeSolana {
         if allowed.min(reserved) < LAMPORTS {
             return refused(true, "the fee is above what was charged");
         }
-        let tx = Tx { id: solana_tx(key), key, act: Act::Pay, nonce: None, fee_cap: 0, wrapped: false };
+        let by = number_of_wallet(Net::Solana, wallet);
+        let named = self.link.world.with(|w| w.facts.get(key).map(|fact| fact.wallet));
+        let Some(wallet) = by.filter(|by| named == Some(*by)) else {
+            return refused(false, "the message names another fee payer");
+        };
+        let id = solana_tx(key);
+        let tx = Tx { id, key, act: Act::Pay, nonce: None, wallet, fee_cap: 0, wrapped: false };
         let detail = json!({ "allowed": allowed.to_string() });
         Ok(SignedBytes { raw: encode(tx), transaction: format!("sol{}", tx.id), detail })
     }
@@ -188,7 +197,7 @@ impl Costs for FakeSolana {
         Ok(CostSnapshot {
             cost_native: LAMPORTS,
             rent_native: 0,
-            wallet_native: way.wallet_native,
+            wallets_native: way.balances(Net::Solana, LAMPORTS),
             floor_native: 0,
             bound_native: LAMPORTS,
             obstacle: way.obstacle,

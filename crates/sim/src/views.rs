@@ -1,13 +1,16 @@
 //! What a process was told, and what it may do with it: sell nothing that it knows
 //! to fail, and claim nothing on a view of the chain that is old.
 
+use std::sync::Arc;
+
 use quittance_facilitator::chain::ChainView;
+use quittance_ledger::model::Attempt;
 use quittance_ledger::{NewClaim, Origin};
 use quittance_protocol::PaymentRequirements;
 
 use crate::endpoints::STALE_MS;
 use crate::plan::{BLOCK_MS_MAX, Net};
-use crate::settings::{name, network};
+use crate::settings::{name, network, number_of_wallet};
 use crate::solana::SLOT_MS;
 use crate::world::World;
 use crate::world::link::Link;
@@ -36,6 +39,46 @@ impl World {
                 self.broken("P3", format!("{net:?} is offered, and is retired"));
             }
         }
+        let named = accepts.iter().filter_map(|one| one.extra.get("feePayer")?.as_str());
+        let named: Vec<usize> = named.filter_map(|wallet| number_of_wallet(Net::Solana, wallet)).collect();
+        for wallet in named {
+            self.audit_chosen(link, (Net::Solana, wallet), u64::MAX, "an offer");
+        }
+    }
+
+    /// A wallet is given something new: it is not retired, and holds plenty unless no other does.
+    /// `since_ms` is when what it is given began.
+    fn audit_chosen(&mut self, link: &Link, (net, wallet): (Net, usize), since_ms: u64, what: &str) {
+        if link.has_retired(wallet) {
+            self.broken("P3", format!("{what} is given to wallet {wallet} of {net:?}, which is retired"));
+        }
+        if link.should_hand_over(net, wallet).is_some_and(|since| since < since_ms) {
+            let why = "holds little while another one has plenty";
+            self.broken("P3", format!("{what} is given to wallet {wallet} of {net:?}, which {why}"));
+        }
+    }
+
+    /// Signed bytes of a payment: all of one wallet, and the first not of one that takes nothing new.
+    pub(crate) fn audit_wallet(&mut self, key: usize, before: &[Attempt], attempt: &Attempt) {
+        if let Some(first) = before.first().filter(|first| first.wallet != attempt.wallet) {
+            let (one, other) = (&first.wallet, &attempt.wallet);
+            self.broken("I10", format!("key {key} has attempts of two wallets, {one:?} and {other:?}"));
+        }
+        let first = attempt.wallet.as_deref().filter(|_| before.is_empty());
+        let Some(wallet) = first.and_then(|wallet| number_of_wallet(Net::Base, wallet)) else { return };
+        let owner = self.row(key).map(|payment| payment.owner);
+        let process = (0..self.plan.processes).find(|process| owner.as_deref() == Some(&name(*process)));
+        let Some(process) = process else { return };
+        // While it boots it has no front, and knows nothing yet.
+        let link = self.fronts[process].as_ref().map(|front| Arc::clone(&front.link));
+        let claimed_ms = self.audit.claimed_ms.get(&key).copied().unwrap_or(0);
+        match link {
+            Some(link) => self.audit_chosen(&link, (Net::Base, wallet), claimed_ms, "a payment"),
+            None if self.moved[process] && self.plan.retires_wallet && wallet == 0 => {
+                self.broken("P3", format!("key {key} is given to a wallet that is retired"));
+            }
+            None => {}
+        }
     }
 
     /// A claim is on its way to the ledger: `asked_ms` is when its process looked for it.
@@ -46,6 +89,11 @@ impl World {
         let gate = new.origin == Origin::Gate;
         if gate && link.closed_since(net).is_some_and(|since| since < asked_ms) {
             self.broken("P3", format!("key {key} is claimed, and {net:?} is known to take no payment"));
+        }
+        let fee_payer = (net == Net::Solana).then_some(self.facts[key].wallet);
+        let empty_since = fee_payer.and_then(|wallet| link.empty_since(net, wallet));
+        if gate && empty_since.is_some_and(|since| since < asked_ms) {
+            self.broken("P3", format!("key {key} is claimed, and its fee payer is known to be empty"));
         }
         let view = self.audit.views.get(&(link.process, key)).copied();
         let Some((at_ms, _)) = view.filter(|(_, head)| *head == new.watch_from) else { return };

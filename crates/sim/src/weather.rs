@@ -146,10 +146,11 @@ impl World {
     fn closing_weather(&mut self) {
         let (w, now) = (self.plan.weather, self.now());
         for net in [Net::Base, Net::Solana] {
-            if !self.is_empty(net) && self.fault(w.wallet_empty / 2, Fault::WalletEmpty) {
+            if !self.is_empty(net, 0) && self.fault(w.wallet_empty / 2, Fault::WalletEmpty) {
                 let until = now.saturating_add(self.random.range(2_000, 40_000));
-                self.empty_until.insert(net, until);
+                self.empty_until.insert((net, 0), until);
             }
+            self.purse_weather(net);
             if self.obstacle(net).is_none() && self.fault(w.obstacle, Fault::PayoutClosed) {
                 let obstacle = match (net, self.random.chance(500)) {
                     (Net::Base, true) => Obstacle::TokenPaused,
@@ -163,9 +164,36 @@ impl World {
         }
     }
 
-    /// Whether our wallet cannot pay for a transaction now.
-    pub(crate) fn is_empty(&self, net: Net) -> bool {
-        self.empty_until.get(&net).is_some_and(|until| *until > self.now())
+    /// Where there are several wallets: each of them may hold little for a while, and the others
+    /// than the first nothing.
+    fn purse_weather(&mut self, net: Net) {
+        if self.plan.wallets < 2 || self.calm {
+            return;
+        }
+        let (chance, now) = (self.plan.weather.wallet_empty, self.now());
+        for wallet in 0..self.plan.wallets {
+            if !self.is_low(net, wallet) && self.purse_dice.chance(chance) {
+                self.report.count(Fault::WalletLow);
+                let until = now.saturating_add(self.purse_dice.range(5_000, 60_000));
+                self.low_until.insert((net, wallet), until);
+            }
+            if wallet > 0 && !self.is_empty(net, wallet) && self.purse_dice.chance(chance / 2) {
+                self.report.count(Fault::WalletEmpty);
+                let until = now.saturating_add(self.purse_dice.range(2_000, 40_000));
+                self.empty_until.insert((net, wallet), until);
+            }
+        }
+    }
+
+    /// Whether a wallet of ours cannot pay for a transaction now.
+    pub(crate) fn is_empty(&self, net: Net, wallet: usize) -> bool {
+        self.empty_until.get(&(net, wallet)).is_some_and(|until| *until > self.now())
+    }
+
+    /// Whether it holds little, or nothing.
+    pub(crate) fn is_low(&self, net: Net, wallet: usize) -> bool {
+        let low = self.low_until.get(&(net, wallet)).is_some_and(|until| *until > self.now());
+        low || self.is_empty(net, wallet)
     }
 
     /// What makes every payment fail now.
@@ -192,6 +220,7 @@ impl World {
         self.base.base_fee = 10;
         self.ledger_down_until = 0;
         self.empty_until.clear();
+        self.low_until.clear();
         self.obstacles.clear();
         self.frozen.clear();
         self.plateau_until = 0;

@@ -35,6 +35,9 @@ const OBLIVION: u64 = 0x0b11_0b11;
 /// The same for commits that come late.
 const LATENESS: u64 = 0x1a7e_1a7e;
 
+/// Offset of the stream that [`World::purse_dice`] draws from.
+const PURSES: u64 = 0x0b0a_7000_0b0a_7000;
+
 /// Unix time of a world that began then.
 fn unix_ms(begun: Instant) -> i64 {
     BEGIN_MS.saturating_add(i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX))
@@ -52,6 +55,8 @@ pub(crate) struct Fact {
     pub(crate) signed: bool,
     /// The signer will never sign it.
     pub(crate) unsignable: bool,
+    /// Which of our wallets its message names as fee payer, on Solana.
+    pub(crate) wallet: usize,
     /// The call it was signed for, by the key that was signed for it first.
     pub(crate) call: usize,
     /// What comes with it.
@@ -109,7 +114,14 @@ pub(crate) struct World {
     pub(crate) over: bool,
     pub(crate) ledger_down_until: u64,
     /// Until when each wallet is empty: nodes refuse what it cannot pay for.
-    pub(crate) empty_until: BTreeMap<Net, u64>,
+    pub(crate) empty_until: BTreeMap<(Net, usize), u64>,
+    /// Until when each wallet holds little.
+    pub(crate) low_until: BTreeMap<(Net, usize), u64>,
+    /// Draws what further wallets have to suffer, and nothing else.
+    pub(crate) purse_dice: Random,
+    /// Whether each process's newest life began after the operator's change, from its first read
+    /// of the ledger on.
+    pub(crate) moved: Vec<bool>,
     /// Until when every payment fails, and why.
     pub(crate) obstacles: BTreeMap<Net, (u64, Obstacle)>,
     /// Until when the base fee does not fall.
@@ -178,6 +190,9 @@ impl Handle {
             over: false,
             ledger_down_until: 0,
             empty_until: BTreeMap::new(),
+            low_until: BTreeMap::new(),
+            purse_dice: Random::new(plan.seed.wrapping_add(PURSES)),
+            moved: vec![false; plan.processes],
             obstacles: BTreeMap::new(),
             plateau_until: 0,
             frozen: BTreeMap::new(),

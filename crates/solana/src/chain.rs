@@ -1,4 +1,4 @@
-//! One cluster, one wallet, one token: the driver around the pure parts.
+//! One cluster, its wallets, one token: the driver around the pure parts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use crate::commitment::Commitment;
 use crate::error::SolanaError;
 use crate::height_gate::HeightGate;
 use crate::history::Memory;
-use crate::inspect::Rules;
+use crate::inspect::{OwnWallet, Rules};
 use crate::instructions as layout;
 use crate::key;
 use crate::limits::LANDING_SEARCHES_MAX;
@@ -134,9 +134,11 @@ pub struct SolanaChain {
     pub(crate) memory: Memory,
     pub(crate) blockhashes: Blockhashes,
     pub(crate) landing_searches: Semaphore,
-    pub(crate) wallet: Keypair,
-    /// Wallets that pay for nothing new, but co-sign what was claimed with them.
-    former: Vec<Keypair>,
+    /// The fee payers, at least one; those that pay for nothing new, but co-sign what names them,
+    /// come last.
+    wallets: Vec<Keypair>,
+    /// How many of them pay for what is new.
+    pub(crate) paying: usize,
     pub(crate) policy: TokenAccountPolicy,
     /// Those that were connected to by URL, as what can be asked for its cluster.
     identified: Vec<Arc<Identified>>,
@@ -236,7 +238,7 @@ impl SolanaChain {
         let wallet_rent_lamports = read_rent(&endpoints, 0).await?;
         let rules = Rules {
             network: config.network,
-            fee_payer: wallet.pubkey(),
+            wallets: vec![OwnWallet::of(wallet.pubkey(), &mint)],
             pay_to,
             mint,
             decimals,
@@ -254,8 +256,8 @@ impl SolanaChain {
             memory: Memory::default(),
             blockhashes: Blockhashes::default(),
             landing_searches: Semaphore::new(LANDING_SEARCHES_MAX),
-            wallet,
-            former: Vec::new(),
+            wallets: vec![wallet],
+            paying: 1,
             policy: config.token_account,
             identified: Vec::new(),
             identity_rounds: AtomicU32::new(0),
@@ -269,24 +271,41 @@ impl SolanaChain {
         })
     }
 
-    /// Lets wallets that were fee payers before finish what was claimed with them.
-    pub fn with_former_wallets(mut self, keys: &[Secret]) -> Result<Self, SolanaError> {
-        self.former = keys.iter().map(key::keypair).collect::<Result<_, _>>()?;
+    /// Adds fee payers, and then those that pay for nothing new, but co-sign what was offered or
+    /// claimed with them.
+    pub fn with_wallets(mut self, more: &[Secret], retired: &[Secret]) -> Result<Self, SolanaError> {
+        for key in more.iter().chain(retired) {
+            self.wallets.push(key::keypair(key)?);
+        }
+        self.paying = self.paying.saturating_add(more.len());
+        let own = |wallet: &Keypair| OwnWallet::of(wallet.pubkey(), &self.rules.mint);
+        self.rules.wallets = self.wallets.iter().map(own).collect();
+        let is_theirs = |wallet: &OwnWallet| wallet.token_account == self.rules.pay_to;
+        if self.rules.wallets.iter().any(is_theirs) {
+            return Err(recipient::of_a_wallet());
+        }
         Ok(self)
     }
 
-    /// The fee payer and those before it, base58.
+    #[cfg(test)]
+    pub(crate) fn replace_wallet(&mut self, wallet: Keypair) {
+        self.rules.wallets = vec![OwnWallet::of(wallet.pubkey(), &self.rules.mint)];
+        self.wallets = vec![wallet];
+    }
+
+    /// All fee payers, base58, those that pay for nothing new last.
     pub fn wallets(&self) -> Vec<String> {
-        self.signers().map(|signer| signer.pubkey().to_string()).collect()
+        self.wallets.iter().map(|wallet| wallet.pubkey().to_string()).collect()
     }
 
-    fn signers(&self) -> impl Iterator<Item = &Keypair> {
-        std::iter::once(&self.wallet).chain(&self.former)
-    }
-
-    /// The fee payer, base58.
+    /// The first fee payer, base58.
     pub fn wallet(&self) -> String {
-        self.rules.fee_payer.to_string()
+        self.wallets.first().map(|wallet| wallet.pubkey().to_string()).unwrap_or_default()
+    }
+
+    /// The key of one of our wallets.
+    pub(crate) fn keypair_of(&self, wallet: &str) -> Option<&Keypair> {
+        self.wallets.iter().find(|one| one.pubkey().to_string() == wallet)
     }
 
     /// Our token account, base58.
@@ -375,10 +394,9 @@ impl SolanaChain {
         cost_allowed_lamports: u64,
     ) -> Result<SignedTransaction, SolanaError> {
         let fee_payer = payment.fee_payer().unwrap_or_default();
-        let signer = self.signers().find(|signer| signer.pubkey().to_string() == fee_payer);
-        let signer = signer.ok_or(SolanaError::FeePayerMismatch)?;
+        let signer = self.keypair_of(&fee_payer).ok_or(SolanaError::FeePayerMismatch)?;
         let decimals = payment.decimals().unwrap_or(self.rules.decimals);
-        let rules = self.rules.of_claim(payment, signer.pubkey(), decimals);
+        let rules = self.rules.of_claim(payment, decimals);
         let checked = rules.inspect(payment.raw().to_vec(), payment.amount())?;
         let bound = self.cost_bound_lamports(&checked);
         if bound > cost_allowed_lamports {

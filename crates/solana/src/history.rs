@@ -276,7 +276,7 @@ impl SolanaChain {
     }
 
     /// A transaction that has landed and that only a history can know: one of our
-    /// wallet's own, not younger than [`WITNESS_SLOTS_MIN`] where there is one. `None`
+    /// wallets' own, not younger than [`WITNESS_SLOTS_MIN`] where there is one. `None`
     /// for a wallet that never did anything, if the endpoint has the blocks since the
     /// first of `since`.
     async fn witness(
@@ -291,13 +291,16 @@ impl SolanaChain {
         let mut failure = None;
         let mut empty = false;
         for at in self.endpoints.first_then_others(at) {
-            match self.wallet_transaction(at, now_slot).await {
-                Ok(Some((signature, slot))) => {
-                    self.memory.remember(&signature, slot);
-                    return Ok(Some(signature));
+            // Of several wallets some may never have done anything.
+            for wallet in self.wallets() {
+                match self.wallet_transaction(at, &wallet, now_slot).await {
+                    Ok(Some((signature, slot))) => {
+                        self.memory.remember(&signature, slot);
+                        return Ok(Some(signature));
+                    }
+                    Ok(None) => empty = true,
+                    Err(error) => failure = Some(error),
                 }
-                Ok(None) => empty = true,
-                Err(error) => failure = Some(error),
             }
         }
         if !empty {
@@ -310,10 +313,11 @@ impl SolanaChain {
         }
     }
 
-    /// Our wallet's newest transaction that is old enough, else the oldest within reach.
+    /// A wallet's newest transaction that is old enough, else the oldest within reach.
     async fn wallet_transaction(
         &self,
         at: usize,
+        wallet: &str,
         now_slot: u64,
     ) -> Result<Option<(String, u64)>, SolanaError> {
         let malformed = || SolanaError::from(RpcFailure::Malformed { method: SIGNATURES.as_str() });
@@ -324,7 +328,7 @@ impl SolanaChain {
             if let Some((signature, _)) = &oldest {
                 options["before"] = json!(signature);
             }
-            let params = json!([self.wallet(), options]);
+            let params = json!([wallet, options]);
             let answer: Value = self.endpoint(at)?.ask(SIGNATURES, params).await?;
             let page = answer.as_array().ok_or_else(malformed)?;
             for entry in page {

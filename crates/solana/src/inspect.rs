@@ -34,7 +34,8 @@ static GOOD: GoodSignatures = GoodSignatures::new();
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) network: Network,
-    pub(crate) fee_payer: Pubkey,
+    /// Ours that may be fee payers, each with its own token account.
+    pub(crate) wallets: Vec<OwnWallet>,
     pub(crate) pay_to: Pubkey,
     pub(crate) mint: Pubkey,
     pub(crate) decimals: u8,
@@ -44,17 +45,34 @@ pub(crate) struct Rules {
     pub(crate) priority_fee_lamports_max: u64,
 }
 
+/// A wallet of ours, whose co-signature must never be what moves anything but the fee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnWallet {
+    pub(crate) key: Pubkey,
+    pub(crate) token_account: Pubkey,
+}
+
+impl OwnWallet {
+    pub(crate) fn of(key: Pubkey, mint: &Pubkey) -> Self {
+        Self { key, token_account: layout::token_account(&key, mint) }
+    }
+}
+
 impl Rules {
-    /// The rules that a claimed payment was inspected with: its own recipient,
-    /// token and fee payer, whatever is configured by now. The limits on what it
-    /// may cost us are today's.
-    pub(crate) fn of_claim(&self, payment: &SolanaPayment, fee_payer: Pubkey, decimals: u8) -> Self {
+    /// The rules that a claimed payment was inspected with: its own recipient and
+    /// token, whatever is configured by now. The limits on what it may cost us, and
+    /// what is ours, are today's.
+    pub(crate) fn of_claim(&self, payment: &SolanaPayment, decimals: u8) -> Self {
         let inspected = payment.inspected();
         let own = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Pubkey>().ok());
         let (pay_to, mint) = (own(&inspected.pay_to), own(&inspected.mint));
         let (pay_to, mint) = (pay_to.unwrap_or(self.pay_to), mint.unwrap_or(self.mint));
+        let wallets = match mint == self.mint {
+            true => self.wallets.clone(),
+            false => self.wallets.iter().map(|wallet| OwnWallet::of(wallet.key, &mint)).collect(),
+        };
         Self {
-            fee_payer,
+            wallets,
             pay_to,
             mint,
             decimals,
@@ -66,10 +84,17 @@ impl Rules {
     /// Every local check, in the reference's order; no I/O.
     pub(crate) fn check(&self, payload: &PaymentPayload) -> Result<SolanaPayment, SolanaError> {
         let amount = self.check_accepted(&payload.accepted)?;
-        self.check_fee_payer_hint(&payload.accepted)?;
+        let names_another = self.check_fee_payer_hint(&payload.accepted)?;
         let exact: SvmExactPayload =
             serde_json::from_value(payload.payload.clone()).map_err(|_| SolanaError::PayloadShape)?;
-        let payment = self.inspect(decode_base64(&exact.transaction)?, amount)?;
+        let raw = decode_base64(&exact.transaction);
+        let is_paid_by_recipient = |raw: &Vec<u8>| {
+            WireTransaction::decode(raw).is_ok_and(|message| message.keys.first() == Some(&self.pay_to))
+        };
+        if names_another && !raw.as_ref().is_ok_and(is_paid_by_recipient) {
+            return Err(SolanaError::FeePayerNotManaged);
+        }
+        let payment = self.inspect(raw?, amount)?;
         // It tells the seller's receipts apart.
         if let Some(memo) = payload.accepted.memo() {
             payment.check_memo(&memo)?;
@@ -84,12 +109,13 @@ impl Rules {
     pub(crate) fn inspect(&self, mut raw: Vec<u8>, amount: Amount) -> Result<SolanaPayment, SolanaError> {
         let transaction = WireTransaction::decode(&raw)?;
         check_signers(&transaction)?;
-        self.check_fee_payer(&transaction)?;
+        let fee_payer = self.check_fee_payer(&transaction)?;
         check_signature(&transaction)?;
         check_instruction_count(&transaction)?;
         let priority_fee_lamports = self.check_compute_budget(&transaction)?;
         let transfer = self.check_transfer(&transaction, amount)?;
-        let creation = self.check_others(&transaction, transfer)?;
+        let creation = self.check_others(&transaction, transfer, fee_payer)?;
+        self.check_our_other_wallets(&transaction, creation)?;
         check_memo(&transaction)?;
         let payer = transaction.keys.get(usize::from(PAYER)).ok_or(SolanaError::SignatureInvalid)?;
         let inspected = Inspected {
@@ -130,21 +156,58 @@ impl Rules {
         accepted.amount().ok_or(SolanaError::AmountMismatch)
     }
 
-    /// `extra` is never trusted; a fee payer that is not ours only earns an earlier refusal.
-    fn check_fee_payer_hint(&self, accepted: &PaymentRequirements) -> Result<(), SolanaError> {
-        match accepted.extra.get("feePayer") {
-            None | Some(serde_json::Value::Null) => Ok(()),
-            Some(hint) if hint.as_str() == Some(self.fee_payer.to_string().as_str()) => Ok(()),
-            Some(_) => Err(SolanaError::FeePayerNotManaged),
+    fn is_ours(&self, key: &Pubkey) -> bool {
+        self.wallets.iter().any(|wallet| wallet.key == *key)
+    }
+
+    /// `extra` is never trusted; a fee payer that is not ours only earns an earlier refusal. Where
+    /// `pay_to` is one of our wallets it may pay whatever the offer named (`true`: a wallet that is
+    /// not ours): there are clients that take the recipient for the fee payer and read no `extra`.
+    fn check_fee_payer_hint(&self, accepted: &PaymentRequirements) -> Result<bool, SolanaError> {
+        let hint = match accepted.extra.get("feePayer") {
+            None | Some(serde_json::Value::Null) => return Ok(false),
+            Some(hint) => hint.as_str().and_then(|hint| hint.parse::<Pubkey>().ok()),
+        };
+        let is_ours = hint.is_some_and(|hint| self.is_ours(&hint));
+        match !is_ours && !self.is_ours(&self.pay_to) {
+            true => Err(SolanaError::FeePayerNotManaged),
+            false => Ok(!is_ours),
         }
     }
 
-    fn check_fee_payer(&self, transaction: &WireTransaction<'_>) -> Result<(), SolanaError> {
-        if transaction.keys.first() == Some(&self.fee_payer) {
-            Ok(())
-        } else {
-            Err(SolanaError::FeePayerMismatch)
+    /// Any wallet of ours; exactly the one in the message co-signs.
+    fn check_fee_payer(&self, transaction: &WireTransaction<'_>) -> Result<Pubkey, SolanaError> {
+        let named = transaction.keys.first().filter(|key| self.is_ours(key));
+        named.copied().ok_or(SolanaError::FeePayerMismatch)
+    }
+
+    /// A wallet of ours that is not this message's fee payer signs nothing in it, holds nothing and
+    /// is written nowhere: only the creation of its token account may name it, as the owner, where
+    /// payments go to it. Whoever gets more of it would have what its next co-signature gives.
+    fn check_our_other_wallets(
+        &self,
+        transaction: &WireTransaction<'_>,
+        creation: Option<usize>,
+    ) -> Result<(), SolanaError> {
+        for (place, key) in transaction.keys.iter().enumerate().skip(1) {
+            if !self.is_ours(key) {
+                continue;
+            }
+            let at = u8::try_from(place).unwrap_or(u8::MAX);
+            let only_owns = *key == self.pay_to
+                && place >= transaction.required_signatures
+                && !transaction.is_writable(at);
+            let names = |one: &WireInstruction<'_>| one.accounts.contains(&at) || one.program == place;
+            let mut naming = transaction.instructions.iter().enumerate().filter(|(_, one)| names(one));
+            let exposed = naming.find(|(index, _)| !only_owns || creation != Some(*index));
+            if let Some((index, _)) = exposed {
+                return Err(SolanaError::FeePayerExposed { index });
+            }
+            if !only_owns {
+                return Err(SolanaError::FeePayerExposed { index: 0 });
+            }
         }
+        Ok(())
     }
 
     /// Returns the priority fee in lamports. The payer chooses it and we pay
@@ -225,10 +288,17 @@ impl Rules {
         authority: u8,
     ) -> Result<(), SolanaError> {
         let owner = key(transaction, authority);
+        let account = key(transaction, source);
+        let is_ours = |wallet: &OwnWallet| {
+            owner == Some(&wallet.key)
+                || account == Some(&wallet.key)
+                || account == Some(&wallet.token_account)
+        };
         let ours = authority == FEE_PAYER
             || owner == Some(&self.pay_to)
-            || key(transaction, source) == Some(&self.token_account)
-            || source == FEE_PAYER;
+            || account == Some(&self.token_account)
+            || source == FEE_PAYER
+            || self.wallets.iter().any(is_ours);
         if ours {
             return Err(SolanaError::FeePayerTransferring);
         }
@@ -244,6 +314,7 @@ impl Rules {
         &self,
         transaction: &WireTransaction<'_>,
         transfer: usize,
+        fee_payer: Pubkey,
     ) -> Result<Option<usize>, SolanaError> {
         let (mut creation, mut lighthouse) = (None, 0_usize);
         for (index, instruction) in transaction.instructions.iter().enumerate() {
@@ -252,7 +323,7 @@ impl Rules {
                 continue;
             }
             if program == Some(&layout::ASSOCIATED_TOKEN) {
-                self.check_creation(transaction, index, transfer)?;
+                self.check_creation(transaction, index, transfer, fee_payer)?;
                 if creation.replace(index).is_some() {
                     return Err(SolanaError::TokenAccountCreation { index });
                 }
@@ -267,7 +338,8 @@ impl Rules {
                 return Err(SolanaError::UnknownInstruction { index });
             }
             // As a signer and writable account, the fee payer could be debited by whoever gets it.
-            let reads = program == Some(&layout::LIGHTHOUSE) && self.only_reads(transaction, instruction);
+            let reads =
+                program == Some(&layout::LIGHTHOUSE) && self.only_reads(transaction, instruction, fee_payer);
             if instruction.accounts.contains(&FEE_PAYER) && !reads {
                 return Err(SolanaError::FeePayerExposed { index });
             }
@@ -284,12 +356,17 @@ impl Rules {
     /// the message names, the token's too), and nothing is given that could hold tokens of ours:
     /// what a transfer takes from may be ours, the payer's associated account is not. The two
     /// instructions that are no assertions pay rent out of what they are given.
-    fn only_reads(&self, transaction: &WireTransaction<'_>, guard: &WireInstruction<'_>) -> bool {
+    fn only_reads(
+        &self,
+        transaction: &WireTransaction<'_>,
+        guard: &WireInstruction<'_>,
+        fee_payer: Pubkey,
+    ) -> bool {
         let payers = key(transaction, PAYER).map(|payer| layout::token_account(payer, &self.mint));
         let not_ours = |at: u8| {
             at == PAYER
                 || key(transaction, at) == payers.as_ref()
-                || (self.pay_to != self.fee_payer && key(transaction, at) == Some(&self.token_account))
+                || (self.pay_to != fee_payer && key(transaction, at) == Some(&self.token_account))
         };
         layout::is_assertion(guard.data)
             && !transaction.keys.contains(&layout::SYSTEM)
@@ -306,11 +383,11 @@ impl Rules {
         transaction: &WireTransaction<'_>,
         index: usize,
         transfer: usize,
+        fee_payer: Pubkey,
     ) -> Result<(), SolanaError> {
         let refusal = SolanaError::TokenAccountCreation { index };
         let instruction = transaction.instructions.get(index).ok_or(refusal.clone())?;
-        let expected =
-            [self.fee_payer, self.token_account, self.pay_to, self.mint, layout::SYSTEM, layout::TOKEN];
+        let expected = [fee_payer, self.token_account, self.pay_to, self.mint, layout::SYSTEM, layout::TOKEN];
         let exact = layout::is_ata_create(instruction.data)
             && index < transfer
             && instruction.accounts.len() == expected.len()

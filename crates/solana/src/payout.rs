@@ -36,34 +36,37 @@ pub enum Payout {
 }
 
 /// What decides whether a settlement can succeed and be paid for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SolanaState {
-    /// What the fee payer holds.
-    pub wallet_lamports: u64,
+    /// What each fee payer holds, in the order of [`SolanaChain::wallets`].
+    pub wallets_lamports: Vec<u64>,
     /// Where payments go.
     pub payout: Payout,
 }
 
 impl SolanaChain {
-    /// Reads both in one call, and remembers whether the token account is missing.
+    /// Reads all in one call, and remembers whether the token account is missing.
     pub async fn state(&self) -> Result<SolanaState, SolanaError> {
         const METHOD: RpcRequest = RpcRequest::GetMultipleAccounts;
-        let addresses = [self.wallet(), self.token_account()];
+        let addresses: Vec<String> = std::iter::once(self.token_account()).chain(self.wallets()).collect();
         let params = json!([addresses, {"encoding": "base64", "commitment": self.commitment.as_str()}]);
         let (_, answer) = self.read(METHOD, params).await?;
         let malformed = || RpcFailure::Malformed { method: METHOD.as_str() };
         let values = answer.get("value").and_then(Value::as_array).ok_or_else(malformed)?;
-        let [wallet, account] = values.as_slice() else { return Err(malformed().into()) };
-        let wallet_lamports = match wallet {
-            Value::Null => 0,
-            wallet => wallet.get("lamports").and_then(Value::as_u64).ok_or_else(malformed)?,
+        let [account, wallets @ ..] = values.as_slice() else { return Err(malformed().into()) };
+        let lamports = |wallet: &Value| match wallet {
+            Value::Null => Some(0),
+            wallet => wallet.get("lamports").and_then(Value::as_u64),
         };
+        let wallets_lamports: Option<Vec<u64>> = wallets.iter().map(lamports).collect();
+        let is_whole = |all: &Vec<u64>| all.len() == self.wallets().len();
+        let wallets_lamports = wallets_lamports.filter(is_whole).ok_or_else(malformed)?;
         let payout = self.judge(parse_account(account, METHOD.as_str())?.as_ref());
         self.token_account_missing.store(payout == Payout::Missing, Ordering::Release);
         if payout != Payout::Missing {
             self.token_account_seen.store(true, Ordering::Release);
         }
-        Ok(SolanaState { wallet_lamports, payout })
+        Ok(SolanaState { wallets_lamports, payout })
     }
 
     fn judge(&self, account: Option<&Account>) -> Payout {
@@ -105,22 +108,43 @@ impl SolanaChain {
 
     /// With [`TokenAccountPolicy::AtStart`]: creates our token account if it is
     /// missing and waits until that is confirmed. `true` when it was created.
-    /// Idempotent on chain, so replicas may race. Costs one signature and the rent.
+    /// Idempotent on chain, so replicas may race. Costs the first wallet one signature and
+    /// the rent.
     pub async fn ensure_token_account(&self) -> Result<bool, SolanaError> {
+        self.create_token_account(&self.wallet()).await
+    }
+
+    /// The same at the cost of another wallet of ours.
+    pub(crate) async fn create_token_account(&self, wallet: &str) -> Result<bool, SolanaError> {
         if self.token_account_exists().await? || self.policy == TokenAccountPolicy::InPayment {
             return Ok(false);
         }
-        self.create_account_of(&self.rules.pay_to).await?;
+        self.create_account_of(&self.rules.pay_to, wallet).await?;
         self.token_account_exists().await
     }
 
-    /// Sends the creation of an owner's token account, and waits until it is confirmed.
-    pub(crate) async fn create_account_of(&self, owner: &Pubkey) -> Result<String, SolanaError> {
-        let creation = layout::create_token_account(&self.rules.fee_payer, owner, &self.rules.mint);
+    /// The wallet that pays for what is new and holds most, and what that is.
+    pub(crate) fn richest(&self, state: &SolanaState) -> Option<(String, u64)> {
+        let paying = self.wallets().into_iter().zip(state.wallets_lamports.iter().copied());
+        let paying: Vec<_> = paying.take(self.paying).collect();
+        // The first of several.
+        paying.into_iter().rev().max_by_key(|(_, lamports)| *lamports)
+    }
+
+    /// Sends the creation of an owner's token account at a wallet's cost, and waits until it is
+    /// confirmed.
+    pub(crate) async fn create_account_of(
+        &self,
+        owner: &Pubkey,
+        wallet: &str,
+    ) -> Result<String, SolanaError> {
+        let wallet = self.keypair_of(wallet).ok_or(SolanaError::FeePayerMismatch)?;
+        let fee_payer = wallet.pubkey();
+        let creation = layout::create_token_account(&fee_payer, owner, &self.rules.mint);
         let (endpoint, newest) = self.read_blockhash().await?;
-        let message = layout::compile_v0(&self.rules.fee_payer, &[creation], newest.hash)
+        let message = layout::compile_v0(&fee_payer, &[creation], newest.hash)
             .ok_or(SolanaError::TokenAccountFailed { reason: "message too large".to_owned() })?;
-        let signature = self.wallet.sign_message(&message);
+        let signature = wallet.sign_message(&message);
         let mut raw = vec![1];
         raw.extend_from_slice(signature.as_ref());
         raw.extend_from_slice(&message);

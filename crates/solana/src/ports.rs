@@ -15,7 +15,7 @@ use quittance_chain::{
 };
 use quittance_protocol::{Amount, BlockTime, Deadline, ErrorCode, PaymentPayload, Secret, UnixSeconds};
 use quittance_rpc::Coalescer;
-use serde_json::{Map, Value, json};
+use serde_json::Map;
 use tokio::sync::Mutex;
 
 use crate::arrivals::ArrivalCursor;
@@ -32,17 +32,18 @@ pub use merchant::check_pay_to;
 pub fn facts(
     config: &SolanaConfig,
     coin: GasCoin,
-    wallet_key: &Secret,
-    former_keys: &[Secret],
+    wallet_keys: &[Secret],
+    retired_keys: &[Secret],
 ) -> Result<Facts, SolanaError> {
-    let keys = std::iter::once(wallet_key).chain(former_keys);
-    let wallet = wallet_address(wallet_key)?;
+    let addresses =
+        |keys: &[Secret]| -> Result<Vec<String>, SolanaError> { keys.iter().map(wallet_address).collect() };
     Ok(Facts {
         network: config.network.clone(),
         coin,
-        wallets: keys.map(wallet_address).collect::<Result<_, _>>()?,
-        offer_extra: offer_extra(&wallet),
-        wallet,
+        wallets: addresses(wallet_keys)?,
+        retired_wallets: addresses(retired_keys)?,
+        offer_extra: Map::new(),
+        offer_wallet: Some("feePayer"),
         takes_nonce: false,
         amount_mismatch: ErrorCode::InvalidExactSvmPayloadAmountMismatch,
         network_mismatch: ErrorCode::InvalidExactSvmNetworkMismatch,
@@ -71,12 +72,6 @@ pub fn ports(chain: SolanaChain) -> Ports {
     let chain = Arc::new(SolanaPorts::new(chain));
     let payouts = Arc::clone(&chain) as Arc<_>;
     Ports::of(&chain).with_payouts(payouts).with_endpoints(chain)
-}
-
-fn offer_extra(wallet: &str) -> Map<String, Value> {
-    let mut extra = Map::new();
-    extra.insert("feePayer".to_owned(), json!(wallet));
-    extra
 }
 
 /// The payment that was verified here; another family's is a mistake of ours, which is

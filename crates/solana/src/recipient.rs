@@ -49,7 +49,7 @@ pub(crate) fn check(
         return refuse("is the mint of asset; put the address of your own wallet there");
     }
     if *pay_to == layout::token_account(wallet, mint) {
-        return refuse("is a token account, of the network's own wallet; put the address of an owner there");
+        return Err(of_a_wallet());
     }
     if PROGRAMS.contains(pay_to) || account.is_some_and(|account| account.executable) {
         return refuse("is a program, which nobody can sign for; put the address of your own wallet there");
@@ -80,6 +80,12 @@ pub(crate) fn check(
                 .map(|key| key.to_string()),
         }),
     }
+}
+
+/// One of ours, whose token account it is.
+pub(crate) fn of_a_wallet() -> SolanaError {
+    let problem = "is a token account, of the network's own wallet; put the address of an owner there";
+    SolanaError::Recipient { problem, owner: None }
 }
 
 #[cfg(test)]

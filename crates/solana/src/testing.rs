@@ -17,7 +17,7 @@ use solana_sdk::signature::{Keypair, Signer};
 
 use crate::chain::{SolanaChain, SolanaConfig, TokenAccountPolicy};
 use crate::commitment::Commitment;
-use crate::inspect::Rules;
+use crate::inspect::{OwnWallet, Rules};
 use crate::instructions as layout;
 use crate::message::WireTransaction;
 use crate::rpc::{Rpc, RpcFailure};
@@ -47,7 +47,7 @@ pub(crate) fn mint() -> Pubkey {
 pub(crate) fn rules_for(pay_to: Pubkey) -> Rules {
     Rules {
         network: Network::SOLANA.parse().unwrap(),
-        fee_payer: wallet().pubkey(),
+        wallets: vec![OwnWallet::of(wallet().pubkey(), &mint())],
         pay_to,
         mint: mint(),
         decimals: 6,

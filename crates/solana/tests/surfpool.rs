@@ -216,14 +216,14 @@ async fn a_payment_settles_once_however_often_it_is_sent() {
 
     let payment = world.pay(&chain, "settles").await;
     assert!(!payment.creates_token_account());
-    let before = chain.state().await.unwrap().wallet_lamports;
+    let before = chain.state().await.unwrap().wallets_lamports[0];
     let (attempt, watch) = watch(&chain, &payment).await;
     assert_eq!(chain.send(&attempt).await, SendOutcome::Accepted);
     let Evidence::Settled(landing) = outcome(&chain, &watch).await else { panic!("not settled") };
     assert_eq!(Some(&landing.transaction), watch.transaction.as_ref());
     assert_eq!(landing.cost_native, 10_001);
     assert!(landing.cost_native <= u128::from(attempt.0.cost_bound_lamports));
-    assert_eq!(before - chain.state().await.unwrap().wallet_lamports, 10_001);
+    assert_eq!(before - chain.state().await.unwrap().wallets_lamports[0], 10_001);
     assert_eq!(world.balance(&world.wallet).await, PRICE);
 
     // Copies move nothing, and no answer refuses the bytes.

@@ -55,7 +55,13 @@ impl Sign for Empty {
         Ok(0)
     }
 
-    fn sign(&self, _: &Verified, _: Option<u64>, _: CostAllowed) -> Result<SignedBytes, SignRefused> {
+    fn sign(
+        &self,
+        _: &Verified,
+        _: &str,
+        _: Option<u64>,
+        _: CostAllowed,
+    ) -> Result<SignedBytes, SignRefused> {
         Err(SignRefused::never("none"))
     }
 }
@@ -93,8 +99,9 @@ fn facts(takes_nonce: bool) -> Facts {
     Facts {
         network: Network::BASE.parse().unwrap(),
         coin: GasCoin { name: "ETH".to_owned(), decimals: 18, pair: "eth_usd".to_owned() },
-        wallet: "wallet".to_owned(),
         wallets: vec!["wallet".to_owned()],
+        retired_wallets: Vec::new(),
+        offer_wallet: None,
         offer_extra: Map::new(),
         takes_nonce,
         amount_mismatch: ErrorCode::InvalidPayload,
@@ -126,7 +133,7 @@ async fn what_is_not_connected_says_nothing_about_any_payment() {
     assert!(matches!(sent.outcome, SendOutcome::Unknown { .. }), "an earlier life may have sent it (I3)");
     assert!(!sent.withheld);
     assert!(chain.watch().is_err() && chain.costs().is_err() && chain.endpoints().is_none());
-    assert_eq!(chain.facts().wallet, "wallet", "known without asking");
+    assert_eq!(chain.facts().wallets, ["wallet"], "known without asking");
 }
 
 #[tokio::test]

@@ -53,10 +53,10 @@ impl Costs for EvmPorts {
         Ok(CostSnapshot {
             cost_native,
             rent_native: 0,
-            wallet_native: state.wallet_wei,
+            wallets_native: self.chain.wallets().into_iter().zip(state.wallets_wei.iter().copied()).collect(),
             floor_native: 0,
             bound_native,
-            obstacle: match state {
+            obstacle: match &state {
                 EvmState { paused: true, .. } => Some(Obstacle::TokenPaused),
                 EvmState { pay_to_blacklisted: true, .. } => Some(Obstacle::PayToBlacklisted),
                 EvmState { .. } => None,

@@ -1,4 +1,4 @@
-//! The wallet: what it signs, which nonces it has, and bytes on their way.
+//! The wallets: what they sign, which nonces they have, and bytes on their way.
 
 use async_trait::async_trait;
 use quittance_chain::{Broadcast, ChainFault, CostAllowed, Nonces, Sent, Sign, SignRefused, Verified};
@@ -50,6 +50,7 @@ impl Sign for EvmPorts {
     fn sign(
         &self,
         payment: &Verified,
+        wallet: &str,
         nonce: Option<u64>,
         allowed: CostAllowed,
     ) -> Result<SignedBytes, SignRefused> {
@@ -64,7 +65,7 @@ impl Sign for EvmPorts {
         }
         let signed = self
             .chain
-            .sign_settlement(payment, nonce, &fees, allowed.reserved_native)
+            .sign_settlement(payment, (wallet, nonce), &fees, allowed.reserved_native)
             .map_err(|error| SignRefused { retry: error.retry(), reason: error.to_string() })?;
         Ok(SignedBytes {
             detail: json!({
@@ -80,8 +81,8 @@ impl Sign for EvmPorts {
 
 #[async_trait]
 impl Nonces for EvmPorts {
-    async fn next(&self) -> Result<u64, ChainFault> {
-        self.chain.transaction_count().await.map_err(fault)
+    async fn next(&self, wallet: &str) -> Result<u64, ChainFault> {
+        self.chain.transaction_count(wallet).await.map_err(fault)
     }
 
     async fn used(&self, wallet: &str) -> Result<u64, ChainFault> {

@@ -80,7 +80,7 @@ async fn a_payment_of_another_family_is_never_signed_or_skipped() {
     let chain = EvmPorts::new(fake::connect(&[&rpc], |_| {}).await);
     let foreign = Verified::new(Foreign);
     let allowed = CostAllowed { charged_native: u128::MAX, reserved_native: u128::MAX };
-    assert!(!chain.sign(&foreign, Some(0), allowed).unwrap_err().retry);
+    assert!(!chain.sign(&foreign, &fake::wallet().to_string(), Some(0), allowed).unwrap_err().retry);
     assert!(!chain.cost_bound(&foreign, u128::MAX).unwrap_err().retry);
     let watched = Watched {
         key: foreign.key,
@@ -99,11 +99,11 @@ async fn the_ports_of_a_chain_are_all_there() {
     let rpc = FakeRpc::new(3);
     let chain = fake::connect(&[&rpc], |_| {}).await;
     let coin = GasCoin { name: "XYZ".to_owned(), decimals: 18, pair: "xyz_usd".to_owned() };
-    let facts = facts(chain.config(), coin, &Secret::new(fake::WALLET_KEY)).unwrap();
+    let facts = facts(chain.config(), coin, &[Secret::new(fake::WALLET_KEY)], &[]).unwrap();
     assert_eq!(facts.wallets, [chain.wallet()]);
     assert_eq!(facts.offer_extra["primaryType"], "TransferWithAuthorization");
     let chain = quittance_chain::Chain::connected(facts, Arc::new(decode()), ports(chain));
-    assert_eq!(chain.nonces().unwrap().used(&chain.facts().wallet).await.unwrap_or(0), 0);
+    assert_eq!(chain.nonces().unwrap().used(&chain.facts().wallets[0]).await.unwrap_or(0), 0);
     assert!(chain.endpoints().is_some());
     let heights = chain.watch().unwrap().heights(0).await.unwrap();
     assert_eq!(heights.latest, 3);

@@ -160,7 +160,7 @@ impl EvmChain {
     ) -> Result<bool, EvmError> {
         let (authorizer, nonce) = (watched.expected.from, watched.expected.nonce);
         let input = IToken::authorizationStateCall { authorizer, nonce }.abi_encode();
-        let (from, token) = (self.key().address(), watched.watch.payment.token);
+        let (from, token) = (self.asker(), watched.watch.payment.token);
         let answer = call(rpc, from, token, STATE_GAS, &input, block.into()).await?;
         Ok(bool::abi_decode(&answer).map_err(|_| RpcError::BadAnswer("authorization state"))?)
     }

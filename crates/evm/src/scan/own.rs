@@ -41,7 +41,7 @@ impl EvmChain {
     /// Whose nonce a payment's attempts use.
     fn wallet_of(&self, watched: &Watched<'_>) -> Address {
         let named = watched.watch.attempt_wallet.as_deref().and_then(text::address);
-        named.unwrap_or_else(|| self.key().address())
+        named.unwrap_or_else(|| self.asker())
     }
 
     /// The nonces at the target block of the wallets that an attempt waits for.

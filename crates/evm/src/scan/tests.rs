@@ -431,6 +431,6 @@ async fn every_future_can_be_spawned() {
     spawnable(chain.refresh_fees(0));
     spawnable(chain.send(&attempt));
     spawnable(chain.head());
-    spawnable(chain.transaction_count());
+    spawnable(chain.transaction_count(""));
     spawnable(EvmChain::connect(chain.config().clone(), &quittance_protocol::Secret::new("")));
 }

@@ -27,7 +27,7 @@ fn fees() -> FeeSnapshot {
 async fn a_settlement_calls_the_token_with_the_payers_terms() {
     let chain = connect(&[&FakeRpc::new(1)], |_| {}).await;
     let p = payment(1, 1, 1_800_000_120);
-    let signed = chain.sign_settlement(&p, 7, &fees(), u128::MAX).unwrap();
+    let signed = chain.sign_settlement(&p, (&chain.wallet(), 7), &fees(), u128::MAX).unwrap();
     assert_eq!(signed.transaction, format!("{:#x}", keccak256(&signed.raw)));
     let decoded = TxEnvelope::decode_2718(&mut signed.raw.as_slice()).unwrap();
     let TxEnvelope::Eip1559(tx) = &decoded else { panic!() };
@@ -37,7 +37,7 @@ async fn a_settlement_calls_the_token_with_the_payers_terms() {
     assert_eq!((tx.gas_limit, tx.value), (150_000, U256::ZERO));
     let call = IToken::transferWithAuthorization_0Call::abi_decode(&tx.input).unwrap();
     assert_eq!((call.from, call.to, call.value, call.nonce), (p.from, p.to, U256::from(p.value), p.nonce));
-    let again = chain.sign_settlement(&p, 7, &fees(), u128::MAX).unwrap();
+    let again = chain.sign_settlement(&p, (&chain.wallet(), 7), &fees(), u128::MAX).unwrap();
     assert_eq!(again, signed, "the same arguments give the same bytes");
 }
 
@@ -46,13 +46,13 @@ async fn i10_no_signature_above_its_cost_bound() {
     let chain = connect(&[&FakeRpc::new(1)], |_| {}).await;
     let p = payment(1, 1, 1_800_000_120);
     let cost = 150_000 * 201_000_000 + 2 * 5_000;
-    assert_eq!(chain.sign_settlement(&p, 0, &fees(), cost).unwrap().cost_bound_wei, cost);
+    assert_eq!(chain.sign_settlement(&p, (&chain.wallet(), 0), &fees(), cost).unwrap().cost_bound_wei, cost);
     assert_eq!(
-        chain.sign_settlement(&p, 0, &fees(), cost - 1),
+        chain.sign_settlement(&p, (&chain.wallet(), 0), &fees(), cost - 1),
         Err(EvmError::CostAboveBound { cost_wei: cost, bound_wei: cost - 1 })
     );
     let absurd = FeeSnapshot { l1_fee_wei: u128::MAX, ..fees() };
-    assert_eq!(chain.sign_settlement(&p, 0, &absurd, u128::MAX), Err(EvmError::Overflow));
+    assert_eq!(chain.sign_settlement(&p, (&chain.wallet(), 0), &absurd, u128::MAX), Err(EvmError::Overflow));
 }
 
 /// A contract's long signature is data on L1 that somebody must pay for.
@@ -61,7 +61,7 @@ async fn i10_a_long_signature_counts() {
     let chain = connect(&[&FakeRpc::new(1)], |_| {}).await;
     let mut p = payment(1, 1, 1_800_000_120);
     p.signature = crate::signature::PayerSignature::Contract(vec![1; 2_000].into());
-    let signed = chain.sign_settlement(&p, 0, &fees(), u128::MAX).unwrap();
+    let signed = chain.sign_settlement(&p, (&chain.wallet(), 0), &fees(), u128::MAX).unwrap();
     assert!(signed.cost_bound_wei >= 150_000 * 201_000_000 + 5 * 2 * 5_000);
     let decoded = TxEnvelope::decode_2718(&mut signed.raw.as_slice()).unwrap();
     assert!(IToken::transferWithAuthorization_1Call::abi_decode(decoded.input()).is_ok());
@@ -72,9 +72,12 @@ async fn i8_no_signature_above_the_fee_cap() {
     let chain = connect(&[&FakeRpc::new(1)], |c| c.max_fee_per_gas_wei = 300_000_000).await;
     let p = payment(1, 1, 1_800_000_120);
     let above = FeeSnapshot { max_fee_per_gas_wei: 300_000_001, ..fees() };
-    assert!(matches!(chain.sign_settlement(&p, 0, &above, u128::MAX), Err(EvmError::FeeAboveCap { .. })));
+    assert!(matches!(
+        chain.sign_settlement(&p, (&chain.wallet(), 0), &above, u128::MAX),
+        Err(EvmError::FeeAboveCap { .. })
+    ));
     let starving = FeeSnapshot { base_fee_wei: 300_000_001, max_fee_per_gas_wei: 300_000_000, ..fees() };
-    let refused = chain.sign_settlement(&p, 0, &starving, u128::MAX).unwrap_err();
+    let refused = chain.sign_settlement(&p, (&chain.wallet(), 0), &starving, u128::MAX).unwrap_err();
     assert!(refused.retry(), "it recovers when fees fall");
 }
 

@@ -49,7 +49,7 @@ async fn mint_to_all(net: &Devnet, numbers: impl Iterator<Item = u32>) {
 fn connected(chain: EvmChain) -> Chain {
     let network: Network = Network::BASE.parse().unwrap();
     let coin = GasCoin { name: "ETH".to_owned(), decimals: 18, pair: "eth_usd".to_owned() };
-    let facts = facts(chain.config(), coin, &Secret::new(WALLET_KEY)).unwrap();
+    let facts = facts(chain.config(), coin, &[Secret::new(WALLET_KEY)], &[]).unwrap();
     Chain::connected(facts, Arc::new(EvmDecode::new(network)), ports(chain))
 }
 

@@ -31,34 +31,34 @@ async fn a_token_whose_units_are_no_millionths_of_a_dollar_is_refused() {
 async fn a_pause_and_a_blacklisting_are_seen_and_end() {
     let Some(net) = devnet().await else { return };
     let (chain, counting) = net.connect(WALLET_KEY, 0).await;
-    let fine = EvmState { wallet_wei: 10_u128.pow(18), paused: false, pay_to_blacklisted: false };
+    let fine = EvmState { wallets_wei: vec![10_u128.pow(18)], paused: false, pay_to_blacklisted: false };
     counting.take();
-    assert_eq!(chain.state().await, Ok(fine));
+    assert_eq!(chain.state().await, Ok(fine.clone()));
     assert_eq!(counting.take(), ["eth_call"], "in one call");
 
     let pay_to = PAY_TO.parse().unwrap();
     net.as_owner(vec![Token::pauseCall {}.abi_encode()]).await;
-    assert_eq!(chain.state().await, Ok(EvmState { paused: true, ..fine }));
+    assert_eq!(chain.state().await, Ok(EvmState { paused: true, ..fine.clone() }));
     net.as_owner(vec![
         Token::unpauseCall {}.abi_encode(),
         Token::blacklistCall { account: pay_to }.abi_encode(),
     ])
     .await;
-    assert_eq!(chain.state().await, Ok(EvmState { pay_to_blacklisted: true, ..fine }));
+    assert_eq!(chain.state().await, Ok(EvmState { pay_to_blacklisted: true, ..fine.clone() }));
     net.as_owner(vec![Token::unBlacklistCall { account: pay_to }.abi_encode()]).await;
     net.set_balance(&payer(WALLET_KEY).address(), 7).await;
-    let poor = EvmState { wallet_wei: 7, ..fine };
-    assert_eq!(chain.state().await, Ok(poor));
+    let poor = EvmState { wallets_wei: vec![7], ..fine };
+    assert_eq!(chain.state().await, Ok(poor.clone()));
 
     // The same without Multicall3.
     net.set_code(quittance_evm::ADDRESS_MULTICALL3, "0x").await;
-    assert_eq!(chain.state().await, Ok(poor));
+    assert_eq!(chain.state().await, Ok(poor.clone()));
     net.as_owner(vec![Token::pauseCall {}.abi_encode()]).await;
-    assert_eq!(chain.state().await, Ok(EvmState { paused: true, ..poor }));
+    assert_eq!(chain.state().await, Ok(EvmState { paused: true, ..poor.clone() }));
     // A token that knows neither moves on.
     let silent = "0x600160005260206000f3";
     net.set_code(&net.token.to_string(), silent).await;
     assert!(chain.state().await.unwrap().paused, "one that says yes to everything is paused");
     net.set_code(&net.token.to_string(), "0x60006000fd").await;
-    assert_eq!(chain.state().await, Ok(poor));
+    assert_eq!(chain.state().await, Ok(poor.clone()));
 }

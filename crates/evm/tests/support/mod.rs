@@ -354,8 +354,8 @@ pub(crate) fn key(n: u8) -> String {
 /// Signs with the wallet's current nonce and fees.
 pub(crate) async fn sign(chain: &EvmChain, payment: &EvmPayment) -> SignedTransaction {
     let fees = chain.refresh_fees(0).await.unwrap();
-    let nonce = chain.transaction_count().await.unwrap();
-    chain.sign_settlement(payment, nonce, &fees, u128::MAX).unwrap()
+    let nonce = chain.transaction_count(&chain.wallet()).await.unwrap();
+    chain.sign_settlement(payment, (&chain.wallet(), nonce), &fees, u128::MAX).unwrap()
 }
 
 /// Signs and sends; the transaction must be accepted.

@@ -122,6 +122,7 @@ impl<A: Asking> Admission<A> {
             return Err(rejection.into());
         }
         self.asking.identifier()?;
+        self.net.takes_with(&self.payment, self.inner.context.clock.now_ms())?;
         let priced = A::price(self).await?;
         if let Some(taken) = self.payer(&priced).await? {
             return Ok(taken);

@@ -76,6 +76,8 @@ impl<A: Asking> Admission<A> {
                 let (reason, retry_after_seconds) = (closed.as_str(), closed.retry_after_seconds());
                 return Err(NotTaken::Other(Stop::NotNow(NotNow { reason, retry_after_seconds })));
             }
+            let now_ms = inner.context.clock.now_ms();
+            net.takes_with(payment, now_ms).map_err(|refused| NotTaken::Other(Stop::Refused(refused)))?;
             let new =
                 NewClaim { deadline: checked.deadline, watch_from: checked.watch_from, ..draft.clone() };
             match inner.claim((net, payment), new, checked.complete(reserve), entry).await {

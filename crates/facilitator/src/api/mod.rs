@@ -7,6 +7,7 @@
 pub(crate) mod active_runs;
 pub(crate) mod caller;
 pub(crate) mod receipts;
+pub(crate) mod wallets;
 
 use std::fmt;
 use std::sync::Arc;

@@ -43,7 +43,7 @@ pub use gate::GateConfig;
 pub use gateway::{CredentialConfig, GatewayConfig, UpstreamConfig};
 pub use ledger::LedgerConfig;
 pub use merchants::MerchantsConfig;
-pub use network::NetworkConfig;
+pub use network::{NetworkConfig, WALLETS_MAX};
 pub use own_terms::LimitTexts;
 pub use quote::QuoteConfig;
 pub use rates::{RateKind, RatePair, RateSourceConfig, RatesConfig};

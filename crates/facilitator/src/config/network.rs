@@ -11,6 +11,9 @@ use super::dollars::check_dollar;
 use super::urls::without_spelling;
 use super::{ConfigError, TokenAccount, resolve};
 
+/// Wallets of one network, and as many that are retired.
+pub const WALLETS_MAX: usize = 16;
+
 /// `[networks.NAME]`
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,12 +26,17 @@ pub struct NetworkConfig {
     pub asset: String,
     /// Recipient (the owner, on Solana).
     pub pay_to: String,
-    /// Secret reference (`env:NAME`, `file:PATH`) of the wallet that signs and pays fees; exactly one.
+    /// Secret references (`env:NAME`, `file:PATH`) of the wallets that sign and pay fees: one at least,
+    /// each with a lane of its own.
     pub wallets: Vec<String>,
-    /// Secret references of wallets that `wallets` named before: they sign nothing
-    /// new, and finish what was claimed or sent with them.
+    /// Secret references of wallets that `wallets` named before: they take no new
+    /// payment, and finish what was offered (Solana), claimed or sent with them.
     #[serde(default)]
     pub retired_wallets: Vec<String>,
+    /// A wallet that cannot pay so many settlements more, each at the most that it may cost, is
+    /// low: an alert, and no new payment for it while another one can take it.
+    #[serde(default = "default_wallet_low_settlements")]
+    pub wallet_low_settlements: u64,
     /// Watch and finish what was begun here, and sell nothing: not offered, not
     /// listed, no new claim.
     #[serde(default)]
@@ -138,6 +146,9 @@ pub struct NetworkConfig {
     pub priority_fee_lamports_max: Option<u64>,
 }
 
+fn default_wallet_low_settlements() -> u64 {
+    10
+}
 fn default_payout_look_seconds() -> u64 {
     15
 }
@@ -183,14 +194,35 @@ impl NetworkConfig {
         Ok(())
     }
 
+    /// By their references; that no two of them lead to one key is seen when the keys are read.
+    fn check_wallets(&self, name: &str) -> Result<(), ConfigError> {
+        if self.wallets.is_empty() {
+            return Err(invalid(name, "wallets must name a secret at least, e.g. [\"env:BASE_WALLET\"]"));
+        }
+        for (key, list) in [("wallets", &self.wallets), ("retired_wallets", &self.retired_wallets)] {
+            if list.len() > WALLETS_MAX {
+                let problem = format!("{key} names more than {WALLETS_MAX} secrets");
+                return Err(invalid(name, &problem));
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        let all = self.wallets.iter().chain(&self.retired_wallets);
+        match all.into_iter().all(|reference| seen.insert(reference)) {
+            true => Ok(()),
+            false => Err(invalid(
+                name,
+                "wallets and retired_wallets name the same secret twice; a wallet has one lane and one nonce \
+                 counter, so name each once",
+            )),
+        }
+    }
+
     pub(super) fn check(&self, name: &str) -> Result<(), ConfigError> {
         if self.rpc_urls.is_empty() {
             return Err(invalid(name, "rpc_urls is empty"));
         }
         self.check_endpoints(name)?;
-        if self.wallets.len() != 1 {
-            return Err(invalid(name, "wallets must name exactly one secret, e.g. [\"env:BASE_WALLET\"]"));
-        }
+        self.check_wallets(name)?;
         check_dollar(name, (&self.network, &self.asset), self.dollar)?;
         match self.network.family() {
             Family::Eip155(_) => self.check_evm(name),

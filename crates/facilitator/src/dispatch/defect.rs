@@ -3,6 +3,7 @@
 //! `defects` there is none, and nothing to ask for one.
 
 use super::step::Effect;
+use crate::network::pool::Pool;
 
 /// What a lane gets wrong.
 #[cfg(feature = "defects")]
@@ -16,6 +17,8 @@ pub enum Defect {
     FreedInFlight,
     /// A second attempt is signed beside the one that goes out.
     TwoAlive,
+    /// A further attempt of a payment is made with another wallet.
+    OtherWallet,
     /// The lane panics, again and again; each life is twice as long as the one before.
     Breaks,
 }
@@ -35,6 +38,9 @@ pub(crate) struct Defects {
     /// Effects so far.
     #[cfg(feature = "defects")]
     effects: u32,
+    /// Another wallet of the network, where there is one.
+    #[cfg(feature = "defects")]
+    other: Option<String>,
     /// Lives that broke.
     #[cfg(feature = "defects")]
     broken: std::sync::Arc<std::sync::atomic::AtomicU32>,
@@ -42,6 +48,11 @@ pub(crate) struct Defects {
 
 #[cfg(not(feature = "defects"))]
 impl Defects {
+    #[allow(clippy::unused_self, reason = "the feature's shape")]
+    pub(super) fn of_wallet(&self, _pool: &Pool, _address: &str) -> Self {
+        Self::default()
+    }
+
     #[allow(clippy::unused_self, reason = "the feature's shape")]
     pub(super) fn spoil(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
         effects
@@ -52,6 +63,12 @@ impl Defects {
 impl Defects {
     pub(crate) fn of(which: Option<Defect>) -> Self {
         Self { which, ..Self::default() }
+    }
+
+    /// Those of one wallet's lane.
+    pub(super) fn of_wallet(&self, pool: &Pool, address: &str) -> Self {
+        let other = pool.paying().find(|wallet| wallet.address != address);
+        Self { other: other.map(|wallet| wallet.address.clone()), ..self.clone() }
     }
 
     pub(super) fn spoil(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
@@ -87,6 +104,9 @@ impl Defects {
                 let again = self.signed.remove(payment).and_then(|first| again(first, *attempt));
                 std::iter::once(effect).chain(again).collect()
             }
+            (Some(Defect::OtherWallet), Effect::Record { newest: Some(_), .. }) => {
+                vec![elsewhere(effect, self.other.as_ref())]
+            }
             (Some(Defect::Breaks), _) => {
                 self.break_when_due();
                 vec![effect]
@@ -104,5 +124,20 @@ fn again(first: Effect, newest: quittance_ledger::AttemptId) -> Option<Effect> {
             Some(Effect::Record { payments, slot, newest: Some(newest), allowed })
         }
         _ => None,
+    }
+}
+
+/// The same with another wallet.
+#[cfg(feature = "defects")]
+fn elsewhere(effect: Effect, other: Option<&String>) -> Effect {
+    match (effect, other) {
+        (
+            Effect::Record { payments, slot: quittance_ledger::Slot::Fresh { .. }, newest, allowed },
+            Some(other),
+        ) => {
+            let slot = quittance_ledger::Slot::Fresh { wallet: other.clone() };
+            Effect::Record { payments, slot, newest, allowed }
+        }
+        (effect, _) => effect,
     }
 }

@@ -54,7 +54,7 @@ impl LaneParts {
         self.shared.net.chain.network()
     }
 
-    /// Whether its wallet signs; one that was replaced only uses up its slots.
+    /// Whether its wallet takes new payments; a retired one finishes its own.
     pub(crate) fn signs(&self) -> bool {
         self.wallet.signs
     }
@@ -137,6 +137,8 @@ impl Lane {
                 break;
             }
         }
+        let Shared { context, net, wallet } = &self.shared;
+        context.metrics.lane_payments(net.chain.network(), &wallet.address, wallet.load().payments);
         self.fault.take().map_or(Ok(()), Err)
     }
 
@@ -220,7 +222,7 @@ impl Lane {
             events.push_front(Event::Rejoined);
         }
         while let Some(event) = events.pop_front() {
-            tracing::trace!(wallet = %self.shared.wallet, ?event, "step");
+            tracing::trace!(wallet = %self.shared.wallet.address, ?event, "step");
             let now_ms = self.now_ms();
             let effects = step(&mut self.state, event, now_ms);
             for effect in self.defects.spoil(effects) {
@@ -316,7 +318,7 @@ impl Lane {
         self.tasks.spawn(async move {
             guarded.await.unwrap_or_else(|panic| {
                 let words = panic_words(&*panic);
-                tracing::error!(%network, wallet = &*wallet, words, "work of a lane panicked");
+                tracing::error!(%network, wallet = wallet.address, words, "work of a lane panicked");
                 Done { fault: Some(LaneFault::Panicked(words)), ..Done::of(broke) }
             })
         });
@@ -354,8 +356,8 @@ impl Lane {
     }
 
     fn set_stuck(&self, is_stuck: bool) {
-        let Shared { context, net, .. } = &self.shared;
-        if net.lane_is_stuck.swap(is_stuck, Ordering::AcqRel) != is_stuck {
+        let Shared { context, net, wallet } = &self.shared;
+        if wallet.stuck.swap(is_stuck, Ordering::AcqRel) != is_stuck {
             tariffs::tell(net, &context.metrics, net.open(context.clock.now_ms()).err());
         }
     }

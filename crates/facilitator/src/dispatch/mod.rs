@@ -1,6 +1,10 @@
 //! The owner of attempts: one lane for each wallet reserves, signs, records, sends, sends again
 //! and uses up slots.
 //!
+//! A payment is given to one wallet's lane when its driver takes it on, and stays that wallet's for
+//! all its attempts: whoever takes it on later finds it by them, or by its own message where that
+//! names the wallet.
+//!
 //! Owns signed bytes from the wish for them until their nonce is used and their cost booked.
 //! May touch: `chain`, `metrics`, `context`, `network`.
 //! What is stuck in it: a payment that cannot be signed waits and is asked for again by its
@@ -27,6 +31,7 @@ use self::step::{Attempt, Seen, Start, Wallet};
 use crate::chain::Verified;
 use crate::context::Context;
 use crate::network::configured::ConfiguredNetwork;
+use crate::network::pool::{Held, Pool, PoolWallet};
 
 /// Requests that may queue up before their drivers wait for a place.
 const REQUESTS_MAX: usize = 4_096;
@@ -35,9 +40,18 @@ const REQUESTS_MAX: usize = 4_096;
 /// attempts meanwhile.
 const REPLIES_MAX: usize = 4;
 
-/// The way to the lane of a network's wallet. Clones are one.
+/// The way to the lanes of a network's wallets. Clones are one.
 #[derive(Clone)]
 pub(crate) struct Dispatch {
+    /// One for each wallet, those that take new payments first.
+    lanes: Arc<[Way]>,
+    pool: Option<Arc<Pool>>,
+}
+
+/// The way to one wallet's lane.
+#[derive(Clone)]
+struct Way {
+    wallet: Arc<PoolWallet>,
     requests: mpsc::Sender<Request>,
     stop: CancellationToken,
 }
@@ -82,43 +96,59 @@ pub(crate) struct Paid {
 }
 
 impl Dispatch {
-    /// The way to a network's lanes, and what these are made of, the signing wallet's first.
-    /// Wallets that were replaced sign nothing, but may have left slots open; bytes of theirs
-    /// that are still wanted are sent by the one that signs.
+    /// The way to a network's lanes, and what these are made of, those of wallets that take new
+    /// payments first. A retired wallet's lane finishes what it began.
     pub(crate) fn to(
         context: &Arc<Context>,
         net: &Arc<ConfiguredNetwork>,
         defects: &Defects,
     ) -> (Self, Vec<LaneParts>) {
-        let facts = net.chain.facts();
-        let (requests, incoming) = mpsc::channel(REQUESTS_MAX);
-        let lane = |address: &String, requests| {
-            let signs = *address == facts.wallet;
-            let wallet = Wallet { address: address.clone(), takes_nonce: facts.takes_nonce, signs };
+        let takes_nonce = net.chain.facts().takes_nonce;
+        let (mut ways, mut lanes) = (Vec::new(), Vec::new());
+        for of in net.pool.all() {
+            let (requests, incoming) = mpsc::channel(REQUESTS_MAX);
+            let wallet = Wallet { address: of.address.clone(), takes_nonce, signs: !of.retired };
             let (context, net) = (Arc::clone(context), Arc::clone(net));
-            let shared = Shared { context, net, wallet: address.as_str().into() };
-            LaneParts { shared, wallet, requests: Arc::new(Mutex::new(requests)), defects: defects.clone() }
-        };
-        let replaced = facts.wallets.iter().filter(|one| facts.takes_nonce && **one != facts.wallet);
-        let replaced = replaced.map(|address| lane(address, mpsc::channel(1).1));
-        let lanes = std::iter::once(lane(&facts.wallet, incoming)).chain(replaced).collect();
-        (Self { requests, stop: context.stop.clone() }, lanes)
+            let stop = context.stop.clone();
+            let defects = defects.of_wallet(&net.pool, &of.address);
+            let shared = Shared { context, net, wallet: Arc::clone(of) };
+            lanes.push(LaneParts { shared, wallet, requests: Arc::new(Mutex::new(incoming)), defects });
+            ways.push(Way { wallet: Arc::clone(of), requests, stop });
+        }
+        let pool = Some(Arc::clone(&net.pool));
+        (Self { lanes: ways.into(), pool }, lanes)
     }
 
     /// One that takes nothing: of a network that is not configured.
     pub(crate) fn closed() -> Self {
-        Self { requests: mpsc::channel(1).0, stop: CancellationToken::new() }
+        Self { lanes: Vec::new().into(), pool: None }
+    }
+
+    /// Whose a payment is: of the wallet that signed for it, that its own message names, or else of
+    /// the one that can best take it.
+    fn way(&self, attempts: Option<&Arc<Recorded>>, named: Option<&str>) -> Option<&Way> {
+        let pool = self.pool.as_ref()?;
+        let signed = attempts.and_then(|newest| newest.wallet());
+        let wallet = match signed.or(named) {
+            Some(address) => pool.get(address).or_else(|| pool.choose()),
+            None => pool.choose(),
+        };
+        self.lanes.iter().find(|way| wallet.is_some_and(|wallet| wallet.address == way.wallet.address))
     }
 
     /// Takes a payment on. `found`: its attempts, where an earlier driver may have left some.
+    /// `None`: there is no lane.
     pub(crate) async fn take(
-        self,
+        &self,
         payment: &Payment,
         verified: Verified,
         reserved: u128,
         found: Option<Vec<Arc<Recorded>>>,
-    ) -> Ticket {
+    ) -> Option<Ticket> {
+        let newest = found.as_ref().and_then(|found| found.last());
+        let way = self.way(newest, verified.wallet.as_deref())?.clone();
         let (replies, heard) = mpsc::channel(REPLIES_MAX);
+        let held = way.wallet.hold(reserved);
         let paid = Arc::new(Paid {
             id: payment.id.clone(),
             network: payment.network.clone(),
@@ -126,16 +156,22 @@ impl Dispatch {
             gas: payment.settling(),
             verified,
         });
-        let ticket = Ticket { payment: payment.id.clone(), dispatch: self, heard };
-        ticket.dispatch.ask(Request::Take { paid, reserved, found, replies }).await;
-        ticket
+        let ticket = Ticket { payment: payment.id.clone(), way, heard, _held: held };
+        ticket.way.ask(Request::Take { paid, reserved, found, replies }).await;
+        Some(ticket)
     }
 
     /// Sends durable bytes whose landing vanished once more.
     pub(crate) async fn again(&self, recorded: Recorded) {
-        self.ask(Request::Again(Arc::new(recorded))).await;
+        let recorded = Arc::new(recorded);
+        // Anybody may send what takes no nonce.
+        if let Some(way) = self.way(Some(&recorded), None).or_else(|| self.lanes.first()) {
+            way.ask(Request::Again(recorded)).await;
+        }
     }
+}
 
+impl Way {
     /// A lane that is gone says so where replies are awaited.
     async fn ask(&self, request: Request) {
         tokio::select! {
@@ -149,8 +185,10 @@ impl Dispatch {
 /// A driver's hold on its payment's lane; dropped, nothing more is signed or sent for it.
 pub(crate) struct Ticket {
     payment: PaymentId,
-    dispatch: Dispatch,
+    way: Way,
     heard: mpsc::Receiver<Heard>,
+    /// It counts as the wallet's until then.
+    _held: Held,
 }
 
 impl Ticket {
@@ -158,7 +196,7 @@ impl Ticket {
     /// process stops, or the lane broke; whoever drives the payment next asks again. What comes
     /// first may have been found before this was asked; the reply is heard then.
     pub(crate) async fn want(&mut self, seen: Seen) -> Option<Heard> {
-        self.dispatch.ask(Request::Want(self.payment.clone(), seen)).await;
+        self.way.ask(Request::Want(self.payment.clone(), seen)).await;
         self.heard().await
     }
 
@@ -167,29 +205,29 @@ impl Ticket {
     pub(crate) async fn heard(&mut self) -> Option<Heard> {
         tokio::select! {
             biased;
-            () = self.dispatch.stop.cancelled() => None,
+            () = self.way.stop.cancelled() => None,
             heard = self.heard.recv() => heard,
         }
     }
 
     /// What is recorded goes on being sent.
     pub(crate) async fn resume(&self) {
-        self.dispatch.ask(Request::Resume(self.payment.clone())).await;
+        self.way.ask(Request::Resume(self.payment.clone())).await;
     }
 
     /// The chain would not take it now: what it holds and has not signed for is free.
     pub(crate) async fn unwell(&self) {
-        self.dispatch.ask(Request::Unwell(self.payment.clone())).await;
+        self.way.ask(Request::Unwell(self.payment.clone())).await;
     }
 
     /// An attempt was included and failed, and what it burnt is in the ledger.
     pub(crate) async fn failed(&self, transaction: String) {
-        self.dispatch.ask(Request::Failed(self.payment.clone(), transaction)).await;
+        self.way.ask(Request::Failed(self.payment.clone(), transaction)).await;
     }
 
     /// The payment has its verdict.
     pub(crate) async fn over(&self) {
-        self.dispatch.ask(Request::Over(self.payment.clone())).await;
+        self.way.ask(Request::Over(self.payment.clone())).await;
     }
 }
 

@@ -15,6 +15,7 @@ use crate::context::failpoint;
 use crate::context::look::LookFault;
 use crate::metrics::trouble::{self, Trouble};
 use crate::network::configured::ConfiguredNetwork;
+use crate::network::pool::PoolWallet;
 
 /// Why a turn of a lane did not go well; it goes on all the same.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +35,7 @@ pub(crate) enum LaneFault {
 pub(super) struct Shared {
     pub(super) context: Arc<Context>,
     pub(super) net: Arc<ConfiguredNetwork>,
-    pub(super) wallet: Arc<str>,
+    pub(super) wallet: Arc<PoolWallet>,
 }
 
 /// What was done, and the bytes that it found or made.
@@ -58,7 +59,7 @@ pub(super) fn fees(shared: &Shared, paid: &Paid) -> Fees {
     let bound = || net.chain.sign()?.cost_bound(&paid.verified, charged.unwrap_or(0));
     let bound = catch_unwind(AssertUnwindSafe(bound));
     Fees {
-        ready: net.ready.load(Ordering::Acquire),
+        ready: !net.chain.facts().takes_nonce || shared.wallet.ready.load(Ordering::Acquire),
         charged,
         bound: bound.unwrap_or_else(|_| Err(SignRefused::never("its cost cannot be bounded"))),
     }
@@ -84,7 +85,8 @@ pub(super) async fn reserve(shared: Shared, paid: Arc<Paid>, bound: u128, seen: 
 /// payment over, and given back what is reserved for it, before this one has joined again; whoever
 /// drives it then begins from what is durable.
 fn is_lost(error: &LedgerError) -> bool {
-    matches!(error, LedgerError::NotOwner { .. } | LedgerError::LeaseLost)
+    // An attempt of another wallet, recorded late: that wallet's lane is where it goes on.
+    matches!(error, LedgerError::NotOwner { .. } | LedgerError::LeaseLost | LedgerError::OtherWallet { .. })
         || error.payment().is_some_and(|payment| payment.state.is_final())
 }
 
@@ -96,15 +98,18 @@ pub(super) async fn record(
     (slot, newest): (Slot, Option<AttemptId>),
     allowed: CostAllowed,
 ) -> Done {
-    let Shared { context, net, .. } = shared;
+    let Shared { context, net, wallet } = shared;
     // The ledger hands a signer's refusal through as text; whether waiting can help goes beside it.
     let refused: Arc<Mutex<Option<SignRefused>>> = Arc::default();
     let (chain, verified, told) = (Arc::clone(&net.chain), paid.verified.clone(), Arc::clone(&refused));
     let is_numbered = slot != Slot::Unnumbered;
+    let by = if let Slot::Fresh { wallet } = &slot { wallet.clone() } else { wallet.address.clone() };
     let sign: SignFn = Box::new(move |nonce| {
         let nonce = is_numbered.then_some(nonce);
-        let signed =
-            chain.sign().map_err(SignRefused::from).and_then(|wallet| wallet.sign(&verified, nonce, allowed));
+        let signed = chain
+            .sign()
+            .map_err(SignRefused::from)
+            .and_then(|wallet| wallet.sign(&verified, &by, nonce, allowed));
         signed.map_err(|refusal| {
             let reason = refusal.reason.clone();
             *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
@@ -232,13 +237,13 @@ async fn broadcast(shared: &Shared, recorded: &Recorded) -> Sent {
 
 pub(super) async fn used(shared: Shared) -> Done {
     let asked: Result<u64, LookFault> =
-        async { Ok(shared.net.chain.nonces()?.used(&shared.wallet).await?) }.await;
+        async { Ok(shared.net.chain.nonces()?.used(&shared.wallet.address).await?) }.await;
     looked(asked.map(|used| Done::of(Event::Used(used))))
 }
 
 pub(super) async fn slots(shared: Shared, from: u64) -> Done {
     let network = shared.net.chain.network();
-    let read = shared.context.ledger.attempts_from_nonce(network, &shared.wallet, from).await;
+    let read = shared.context.ledger.attempts_from_nonce(network, &shared.wallet.address, from).await;
     let done = read.map(|attempts| {
         let slot = |one: &Recorded| Some(OpenSlot { attempt: one.attempt(), nonce: one.nonce()? });
         let open = attempts.iter().filter_map(slot).collect();

@@ -109,6 +109,7 @@ impl Metrics {
             "uncollected_ceiling",
             "spent_ceiling",
             "wallet_empty",
+            "wallet_low",
             "token_paused",
             "pay_to_blacklisted",
             "pay_to_frozen",
@@ -288,10 +289,18 @@ impl Metrics {
         self.rates.rate_sources.with_label_values(&[pair]).set(i64::try_from(fresh).unwrap_or(i64::MAX));
     }
 
-    /// Of the wallet that pays for settlements.
-    pub(crate) fn wallet_balance(&self, chain: &Facts, native: u128) {
+    /// Of a wallet that pays for settlements.
+    pub(crate) fn wallet(&self, chain: &Facts, wallet: &str, native: u128, is_low: bool) {
         let whole = whole_coins(native, chain.coin.decimals);
-        self.money.wallet.with_label_values(&[chain.network.as_str(), &chain.wallet]).set(whole);
+        let labels = [chain.network.as_str(), wallet];
+        self.money.wallet.with_label_values(&labels).set(whole);
+        self.money.wallet_low.with_label_values(&labels).set(i64::from(is_low));
+    }
+
+    /// Payments in a wallet's lane.
+    pub(crate) fn lane_payments(&self, network: &Network, wallet: &str, payments: usize) {
+        let payments = i64::try_from(payments).unwrap_or(i64::MAX);
+        self.money.lane_payments.with_label_values(&[network.as_str(), wallet]).set(payments);
     }
 }
 

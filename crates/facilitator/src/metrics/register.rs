@@ -116,6 +116,8 @@ pub(super) struct Money {
     pub(super) exposure_native: GaugeVec,
     pub(super) no_room: IntCounterVec,
     pub(super) wallet: GaugeVec,
+    pub(super) wallet_low: IntGaugeVec,
+    pub(super) lane_payments: IntGaugeVec,
 }
 
 impl Money {
@@ -165,7 +167,17 @@ impl Money {
             )?,
             wallet: make.gauge(
                 "quittance_wallet_balance",
-                "Balance of the wallet in whole coins",
+                "Balance of a wallet in whole coins",
+                &["network", "wallet"],
+            )?,
+            wallet_low: make.int_gauge(
+                "quittance_wallet_low",
+                "1 while a wallet runs low and takes no new payment that another one can take",
+                &["network", "wallet"],
+            )?,
+            lane_payments: make.int_gauge(
+                "quittance_lane_payments",
+                "Payments under way in a wallet's lane of this process",
                 &["network", "wallet"],
             )?,
         })

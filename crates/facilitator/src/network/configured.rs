@@ -5,16 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use quittance_ledger::{Exposed, ExposureLimits};
-use quittance_protocol::{Amount, Family, PaymentRequirements};
+use quittance_protocol::{Amount, ErrorCode, Family, PaymentRequirements};
 use quittance_quote::{
-    Markup, NetworkTerms, QuoteError, Tariff, TariffWindow, native_to_usdc, requirements, usdc_to_native,
+    Markup, NetworkTerms, OfferTemplate, QuoteError, Tariff, TariffWindow, native_to_usdc, requirements,
+    usdc_to_native,
 };
 use tokio::sync::Notify;
 
-use crate::api::NetworkInfo;
-use crate::chain::{Chain, Endpoints};
+use crate::api::wallets::WalletReport;
+use crate::api::{NetworkInfo, Rejection};
+use crate::chain::{Chain, Endpoints, Verified};
 use crate::network::closed::{Closed, Obstructed, SOON_SECONDS};
 use crate::network::poller::Poller;
+use crate::network::pool::{NotWith, Pool, PoolWallet};
 use crate::network::prepared::{Moment, Prepared};
 use crate::network::spending::Spending;
 use crate::network::strangers::share::Share;
@@ -25,6 +28,10 @@ use crate::rates::RateSource;
 pub(crate) struct ConfiguredNetwork {
     pub(crate) chain: Arc<Chain>,
     pub(crate) terms: NetworkTerms,
+    /// What offers say: one for each wallet that takes new payments where an offer names it, by its
+    /// place in [`Pool::paying`]; else one.
+    pub(crate) offers: Vec<NetworkTerms>,
+    pub(crate) pool: Arc<Pool>,
     pub(crate) coin: Coin,
     pub(crate) rates: Arc<dyn RateSource>,
     pub(crate) poller: Poller,
@@ -46,13 +53,11 @@ pub(crate) struct ConfiguredNetwork {
     pub(crate) payout_look: Duration,
     /// Pause between two looks at the endpoints' heads.
     pub(crate) head_look: Duration,
-    /// Whether the chain answered since this process started, and the wallet's
-    /// nonce counter is not behind it: before that nothing may be signed.
+    /// Whether the chain answered since this process started, and no wallet's
+    /// nonce counter is behind it: before that nothing may be signed.
     pub(crate) ready: AtomicBool,
-    /// What the last look at wallet, token and recipient found.
+    /// What the last look at token and recipient found.
     pub(crate) obstructed: Obstructed,
-    /// Whether a transaction under the base fee holds up the wallet.
-    pub(crate) lane_is_stuck: AtomicBool,
     /// Why the network was closed when the last tariff was due; for logs and alerts.
     pub(crate) closed: Mutex<Option<Closed>>,
     /// Whether payers without history waited when that was last looked at.
@@ -73,10 +78,24 @@ impl ConfiguredNetwork {
         if let Some(reason) = self.obstructed.now() {
             return Err(reason);
         }
-        if self.lane_is_stuck.load(Ordering::Acquire) {
-            return Err(Closed::LaneUnderBaseFee);
-        }
-        Ok(())
+        self.pool.closed().map_or(Ok(()), Err)
+    }
+
+    /// Whether a new payment that names its wallet is taken with that one.
+    pub(crate) fn takes_with(&self, payment: &Verified, now_ms: i64) -> Result<(), Rejection> {
+        let Some(wallet) = &payment.wallet else { return Ok(()) };
+        let message = match self.pool.takes(wallet, now_ms) {
+            Ok(()) => return Ok(()),
+            Err(NotWith::Retired) => "this fee payer is not offered any more; sign for a fresh offer",
+            Err(NotWith::Empty) => "this fee payer cannot pay now; sign for a fresh offer",
+        };
+        let code = ErrorCode::InvalidExactSvmFeePayerNotManagedByFacilitator;
+        Err(Rejection::new(code, message).of(payment.payer.clone()))
+    }
+
+    /// What the next offer says besides prices: which wallet pays is said in turn.
+    fn next_offer(&self) -> usize {
+        if self.offers.len() > 1 { self.pool.next_named() } else { 0 }
     }
 
     /// Whether nobody could say that a payment never landed.
@@ -153,14 +172,14 @@ impl ConfiguredNetwork {
     /// The offer of `service` on this network, or `None` when it cannot be offered.
     pub(crate) fn offer(&self, service: Amount, now_ms: i64) -> Option<PaymentRequirements> {
         let tariff = self.current(now_ms)?;
-        self.moment.terms(&self.terms, now_ms, |_, terms| requirements(service, tariff.gas, terms).ok())
+        let read = |_, terms: &NetworkTerms| requirements(service, tariff.gas, terms).ok();
+        self.moment.terms((&self.offers, self.next_offer()), now_ms, read).flatten()
     }
 
     /// Appends the JSON of [`Self::offer`] to `out`; nothing where that is `None`.
     pub(crate) fn write_offer(&self, service: Amount, now_ms: i64, out: &mut Vec<u8>) -> Option<()> {
         let gas = self.if_open(now_ms, |tariff| tariff.gas).ok()?;
-        let prepare = |number, terms: &NetworkTerms| self.prepared.at(gas, number, terms).ok();
-        self.moment.terms(&self.terms, now_ms, prepare)?.write(service, out).ok()
+        self.template(gas, now_ms)?.write(service, out).ok()
     }
 
     /// The same in x402 version 1, about what is `sold`; `None` also where that has no name
@@ -173,9 +192,24 @@ impl ConfiguredNetwork {
         out: &mut Vec<u8>,
     ) -> Option<()> {
         let gas = self.if_open(now_ms, |tariff| tariff.gas).ok()?;
-        let prepare = |number, terms: &NetworkTerms| self.prepared.at(gas, number, terms).ok();
-        let template = self.moment.terms(&self.terms, now_ms, prepare)?;
+        let template = self.template(gas, now_ms)?;
         template.write_v1(service, sold, out).is_ok_and(|is_written| is_written).then_some(())
+    }
+
+    fn template(&self, gas: Amount, now_ms: i64) -> Option<Arc<OfferTemplate>> {
+        let at = self.next_offer();
+        let prepare = |number, terms: &NetworkTerms| self.prepared.at(gas, (number, at), terms).ok();
+        self.moment.terms((&self.offers, at), now_ms, prepare).flatten()
+    }
+
+    /// What one more offer says besides prices.
+    pub(crate) fn named_terms(&self) -> &NetworkTerms {
+        self.offers.get(self.next_offer()).unwrap_or(&self.terms)
+    }
+
+    /// What whoever keeps an offer's terms is told to say.
+    pub(crate) fn kept_terms(&self) -> &NetworkTerms {
+        self.offers.get(self.pool.first_named()).unwrap_or(&self.terms)
     }
 
     /// The most a settlement may cost in wei or lamports, for a payment that
@@ -194,6 +228,20 @@ impl ConfiguredNetwork {
         native_to_usdc(native, i64::from(self.chain.facts().coin.decimals), &rate, &self.at_cost).ok()
     }
 
+    /// Its wallets, as operators see them.
+    pub(crate) fn wallet_reports(&self) -> Vec<WalletReport> {
+        let (facts, is_known) = (self.chain.facts(), self.pool.is_known());
+        let coin = (facts.coin.name.as_str(), facts.coin.decimals);
+        let report = |wallet: &Arc<PoolWallet>| WalletReport {
+            balance_native: is_known.then(|| wallet.native().to_string()),
+            funds: is_known.then(|| wallet.funds().as_str()),
+            runway_settlements: self.pool.runway(wallet),
+            lane_payments: Some(wallet.load().payments),
+            ..WalletReport::silent(&facts.network, &wallet.address, wallet.retired, coin)
+        };
+        self.pool.all().iter().map(report).collect()
+    }
+
     /// As discovery shows it.
     pub(crate) fn info(&self, now_ms: i64) -> NetworkInfo {
         NetworkInfo {
@@ -202,7 +250,7 @@ impl ConfiguredNetwork {
             pay_to: self.terms.pay_to.clone(),
             scheme: "exact".to_owned(),
             gas: self.current(now_ms).map(|tariff| tariff.gas),
-            extra: self.terms.extra.clone(),
+            extra: self.kept_terms().extra.clone(),
         }
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod configured;
 pub(crate) mod early;
 pub(crate) mod offer;
 pub(crate) mod poller;
+pub(crate) mod pool;
 pub(crate) mod prepared;
 pub(crate) mod spending;
 pub(crate) mod strangers;

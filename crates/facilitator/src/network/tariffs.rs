@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::metrics::trouble::{self, Trouble};
 use crate::network::closed::Closed;
 use crate::network::configured::ConfiguredNetwork;
+use crate::network::pool::Funds;
 use crate::network::spending::strangers_wait;
 
 /// Pause between two looks at the sums while a ceiling closes the network.
@@ -54,9 +55,23 @@ pub(crate) async fn reload(
 ) -> Result<(), TariffError> {
     let since = now_ms.saturating_sub(policy.payable_ms);
     for row in ledger.tariffs_since(net.chain.network(), since).await? {
+        note_named(net, &row, policy, now_ms);
         net.push(from_row(row))?;
     }
     Ok(())
+}
+
+/// Where a tariff says which wallets its offers may name.
+const WALLETS: &str = "wallets";
+
+/// Takes in which wallets the offers of a tariff may name: of all processes on the ledger.
+fn note_named(net: &ConfiguredNetwork, row: &TariffRow, policy: &TariffPolicy, now_ms: i64) {
+    if net.chain.facts().offer_wallet.is_none() {
+        return;
+    }
+    let names = row.detail.get(WALLETS).and_then(|names| serde_json::from_value(names.clone()).ok());
+    let until_ms = row.replaced_at_ms.unwrap_or(now_ms).saturating_add(policy.payable_ms);
+    net.pool.note_tariff(row.number, names, until_ms);
 }
 
 fn from_row(row: TariffRow) -> Tariff {
@@ -163,14 +178,12 @@ async fn make(
     // It comes every few seconds: it is what connects.
     net.chain.connect().await?;
     let costs = net.chain.costs().map_err(ChainFault::from)?.refresh(now_ms).await?;
-    net.moment.say(&net.terms, costs.offer_extra.clone(), now_ms);
+    net.moment.say(&net.offers, &costs.offer_extra, now_ms);
     // Before anything else can fail: what is in a payment's way closes the
     // network although it could be priced.
-    let reserved = u128::from(net.spending.now().reserved.native);
-    let short = !costs.wallet_suffices(reserved);
-    net.obstructed.set(costs.obstacle.map(Closed::Obstacle).or(short.then_some(Closed::WalletEmpty)));
+    net.obstructed.set(costs.obstacle.map(Closed::Obstacle));
+    note_balances(net, metrics, &costs);
     get_ready(net, ledger, now_ms).await?;
-    metrics.wallet_balance(net.chain.facts(), costs.wallet_native);
     reload(net, ledger, policy, now_ms).await?;
     let rate = net.rates.rate(net.coin, now_ms).ok_or(TariffError::NoRate)?;
     let decimals = i64::from(net.chain.facts().coin.decimals);
@@ -190,6 +203,7 @@ async fn make(
     };
     let still_good = newest.is_some_and(|previous| {
         previous.gas == gas
+            && (net.chain.facts().offer_wallet.is_none() || net.pool.says_offered(previous.number))
             && previous.rent_included == rent_included
             && previous.replaced_at_ms.is_none()
             && now_ms.saturating_sub(previous.created_at_ms) < policy.age_max_ms / 2
@@ -198,7 +212,11 @@ async fn make(
     if still_good {
         return Ok(());
     }
-    let detail = detail(&costs, rent_included);
+    let mut detail = detail(&costs, rent_included);
+    if net.chain.facts().offer_wallet.is_some() {
+        // Before any offer names one: whoever retires it takes what was offered until then.
+        detail[WALLETS] = json!(net.pool.offered());
+    }
     let number = ledger.put_tariff(net.chain.network(), gas, detail, now_ms).await?;
     net.push(Tariff {
         network: net.chain.network().clone(),
@@ -212,16 +230,43 @@ async fn make(
     Ok(())
 }
 
-/// Once in a process's life: raises the wallet's nonce counter to the chain's,
+/// What each wallet holds decides who is given payments; operators hear once of one that runs low.
+fn note_balances(net: &ConfiguredNetwork, metrics: &Metrics, costs: &CostSnapshot) {
+    let (facts, network) = (net.chain.facts(), net.chain.network());
+    let reserved = u128::from(net.spending.now().reserved.native);
+    for (wallet, [before, now]) in net.pool.note_balances(costs, reserved) {
+        let (address, funds) = (&wallet.address, now.as_str());
+        match now {
+            Funds::Fine => tracing::info!(%network, wallet = address, "a wallet has enough again"),
+            _ if wallet.retired => {
+                tracing::info!(%network, wallet = address, funds, "a retired wallet holds little");
+            }
+            _ => {
+                tracing::warn!(%network, wallet = address, funds, "a wallet runs low: others take what is new while they can");
+            }
+        }
+        if before == Funds::Fine && !wallet.retired {
+            metrics.alert(network, "wallet_low");
+        }
+    }
+    for wallet in net.pool.all() {
+        let is_low = wallet.funds() != Funds::Fine && !wallet.retired;
+        metrics.wallet(facts, &wallet.address, wallet.native(), is_low);
+        metrics.lane_payments(network, &wallet.address, wallet.load().payments);
+    }
+}
+
+/// Once in a process's life: raises the wallets' nonce counters to the chain's,
 /// so that a wallet that was used elsewhere reserves no nonce that is gone.
 async fn get_ready(net: &ConfiguredNetwork, ledger: &dyn Store, now_ms: i64) -> Result<(), TariffError> {
     if net.ready.load(Ordering::Acquire) {
         return Ok(());
     }
     let facts = net.chain.facts();
-    if facts.takes_nonce {
-        let nonce = net.chain.nonces().map_err(ChainFault::from)?.next().await?;
-        ledger.ensure_wallet(&facts.network, &facts.wallet, nonce, now_ms).await?;
+    for wallet in net.pool.all().iter().filter(|_| facts.takes_nonce) {
+        let nonce = net.chain.nonces().map_err(ChainFault::from)?.next(&wallet.address).await?;
+        ledger.ensure_wallet(&facts.network, &wallet.address, nonce, now_ms).await?;
+        wallet.ready.store(true, Ordering::Release);
     }
     net.ready.store(true, Ordering::Release);
     Ok(())

@@ -1,5 +1,6 @@
 //! From a network's section of the configuration to its chain, connected now or later.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use quittance_solana::{
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::api::wallets::WalletReport;
 use crate::chain::{Chain, Connect, Decode, Facts, Ports};
 use crate::config::units::{basis_points, usdc};
 use crate::config::{Config, ConfigError, NetworkConfig, TokenAccount, read_secret_of};
@@ -62,31 +64,40 @@ pub(crate) async fn connect_now_or_later(
     }
 }
 
+/// The wallets that a configuration names, by their keys; no node is asked.
+pub fn configured_wallets(config: &Config) -> Result<Vec<WalletReport>, StartError> {
+    let mut all = Vec::new();
+    for (name, network) in &config.networks {
+        let facts = Link::new(name, network, config)?.facts()?;
+        let coin = (facts.coin.name.as_str(), facts.coin.decimals);
+        let report = |wallet: &String, retired| WalletReport::silent(&facts.network, wallet, retired, coin);
+        all.extend(facts.wallets.iter().map(|wallet| report(wallet, false)));
+        all.extend(facts.retired_wallets.iter().map(|wallet| report(wallet, true)));
+    }
+    Ok(all)
+}
+
 /// What connecting to one network needs.
 struct Link {
     name: String,
     network: NetworkConfig,
-    wallet: Secret,
-    former: Vec<Secret>,
+    wallets: Vec<Secret>,
+    retired: Vec<Secret>,
     headroom_bps: u128,
     second_opinion: u64,
 }
 
 impl Link {
     fn new(name: &str, network: &NetworkConfig, config: &Config) -> Result<Self, StartError> {
-        let reference = network
-            .wallets
-            .first()
-            .ok_or_else(|| ConfigError::Invalid(format!("networks.{name}: wallets is empty")))?;
-        let mut former = Vec::with_capacity(network.retired_wallets.len());
-        for (index, reference) in network.retired_wallets.iter().enumerate() {
-            former.push(read_secret_of(&format!("networks.{name}.retired_wallets[{index}]"), reference)?);
-        }
+        let read = |key: &str, references: &[String]| -> Result<Vec<Secret>, ConfigError> {
+            let each = references.iter().enumerate();
+            each.map(|(at, one)| read_secret_of(&format!("networks.{name}.{key}[{at}]"), one)).collect()
+        };
         Ok(Self {
             name: name.to_owned(),
             network: network.clone(),
-            former,
-            wallet: read_secret_of(&format!("networks.{name}.wallets[0]"), reference)?,
+            wallets: read("wallets", &network.wallets)?,
+            retired: read("retired_wallets", &network.retired_wallets)?,
             headroom_bps: u128::from(basis_points(
                 "quote.base_fee_headroom",
                 &config.quote.base_fee_headroom,
@@ -95,19 +106,28 @@ impl Link {
         })
     }
 
-    /// What is known without asking a node.
+    /// What is known without asking a node. Two references may lead to one key: two lanes of one
+    /// wallet would race for its nonces.
     fn facts(&self) -> Result<Facts, StartError> {
-        let coin = self.network.gas_coin();
-        match self.network.network.family() {
+        let (coin, wallets, retired) = (self.network.gas_coin(), &self.wallets, &self.retired);
+        let facts = match self.network.network.family() {
             Family::Eip155(_) => {
-                let config = self.evm_config(false).map_err(|source| self.evm(source))?;
-                quittance_evm::facts(&config, coin, &self.wallet).map_err(|source| self.evm(source))
+                let config = self.evm_config(false);
+                quittance_evm::facts(&config, coin, wallets, retired).map_err(|source| self.evm(source))?
             }
-            Family::Solana => {
-                quittance_solana::facts(&self.solana_config(false), coin, &self.wallet, &self.former)
-                    .map_err(|source| self.solana(source))
-            }
+            Family::Solana => quittance_solana::facts(&self.solana_config(false), coin, wallets, retired)
+                .map_err(|source| self.solana(source))?,
+        };
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = facts.all_wallets().find(|address| !seen.insert(address.as_str())) {
+            let name = &self.name;
+            let problem = format!(
+                "networks.{name}: wallets and retired_wallets hold the key of {twice} twice; a wallet has one lane \
+                 and one nonce counter, so name each once"
+            );
+            return Err(ConfigError::Invalid(problem).into());
         }
+        Ok(facts)
     }
 
     fn decode(&self) -> Arc<dyn Decode> {
@@ -126,11 +146,15 @@ impl Link {
     async fn connect(&self, late: bool) -> Result<Ports, StartError> {
         match self.network.network.family() {
             Family::Eip155(_) => {
-                let connected = async { EvmChain::connect(self.evm_config(late)?, &self.wallet).await };
+                let connected = async {
+                    let (first, more) = self.wallets.split_first().ok_or(EvmError::WalletKey)?;
+                    let chain = EvmChain::connect(self.evm_config(late), first).await?;
+                    chain.with_wallets(more)?.with_wallets(&self.retired)
+                };
                 Ok(quittance_evm::ports(connected.await.map_err(|source| self.evm(source))?))
             }
             Family::Solana => {
-                let chain = SolanaChain::open(self.solana_config(late), &self.wallet, &self.former).await;
+                let chain = SolanaChain::open(self.solana_config(late), &self.wallets, &self.retired).await;
                 Ok(quittance_solana::ports(chain.map_err(|source| self.solana(source))?))
             }
         }
@@ -152,7 +176,7 @@ impl Link {
         })
     }
 
-    fn evm_config(&self, late: bool) -> Result<EvmConfig, EvmError> {
+    fn evm_config(&self, late: bool) -> EvmConfig {
         let (network, section) = (&self.network, self.network.evm());
         let mut evm = EvmConfig::new(
             network.network.clone(),
@@ -176,10 +200,8 @@ impl Link {
         evm.poll_interval_ms = network.poll_interval_ms;
         evm.contract_payers = section.contract_payers;
         evm.second_opinion_value = self.second_opinion;
-        evm.former_wallets =
-            self.former.iter().map(quittance_evm::wallet_address).collect::<Result<_, _>>()?;
         evm.late = late;
-        Ok(evm)
+        evm
     }
 
     fn solana_config(&self, late: bool) -> SolanaConfig {

@@ -1,7 +1,7 @@
 //! From a configuration to a running facilitator.
 //!
 //! Owns the order in which things begin.
-//! May touch: `chain`, `metrics`, `context`, `config`, `rates`, `in_flight`, `network`, `dispatch`,
+//! May touch: `chain`, `metrics`, `api`, `context`, `config`, `rates`, `in_flight`, `network`, `dispatch`,
 //! `admission`, `upkeep`.
 //! A network whose nodes do not answer is not stuck: it connects later. What could not be finished
 //! under this configuration ends the start.
@@ -23,7 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::admission::merchant::Merchants;
-use crate::chain::Chain;
+use crate::chain::{Chain, Facts};
 use crate::config::units::{basis_points, usdc};
 use crate::config::{Config, NetworkConfig, resolve};
 use crate::context::Context;
@@ -40,6 +40,7 @@ use crate::metrics::trouble::{self, Trouble};
 use crate::network::closed::Obstructed;
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::poller::Poller;
+use crate::network::pool::Pool;
 use crate::network::prepared::{Moment, Prepared};
 use crate::network::spending::Spending;
 use crate::network::strangers::{Strangers, share::Share};
@@ -308,17 +309,20 @@ fn net(
 ) -> Result<ConfiguredNetwork, StartError> {
     let quote = &config.quote;
     let age_max_seconds = u64::try_from(policy.age_max_ms / 1_000).unwrap_or(0);
+    let terms = NetworkTerms {
+        network: network.network.clone(),
+        asset: network.asset.clone(),
+        pay_to: network.pay_to.clone(),
+        asset_decimals: USDC_DECIMALS,
+        asset_symbol: network.asset_symbol.clone(),
+        max_timeout_seconds: network.max_timeout_seconds,
+        extra: chain.facts().offer_extra.clone(),
+        payment_flow_upfront: true,
+    };
     Ok(ConfiguredNetwork {
-        terms: NetworkTerms {
-            network: network.network.clone(),
-            asset: network.asset.clone(),
-            pay_to: network.pay_to.clone(),
-            asset_decimals: USDC_DECIMALS,
-            asset_symbol: network.asset_symbol.clone(),
-            max_timeout_seconds: network.max_timeout_seconds,
-            extra: chain.facts().offer_extra.clone(),
-            payment_flow_upfront: true,
-        },
+        offers: offers(&terms, chain.facts()),
+        pool: Arc::new(Pool::new(chain.facts(), network.wallet_low_settlements)),
+        terms,
         coin: network.coin(),
         retired: network.retired,
         shared_pay_to: network.shared_pay_to,
@@ -346,7 +350,6 @@ fn net(
         spending: Spending::default(),
         ready: AtomicBool::new(false),
         obstructed: Obstructed::default(),
-        lane_is_stuck: AtomicBool::new(false),
         closed: std::sync::Mutex::new(None),
         strangers_wait: AtomicBool::new(false),
         share: Share::new(&config.callers),
@@ -354,6 +357,17 @@ fn net(
         at_cost: "1".parse::<Markup>()?,
         chain,
     })
+}
+
+/// The terms of a network's offers: one for each wallet that they may name.
+fn offers(terms: &NetworkTerms, facts: &Facts) -> Vec<NetworkTerms> {
+    let Some(key) = facts.offer_wallet else { return vec![terms.clone()] };
+    let naming = |wallet: &String| {
+        let mut terms = terms.clone();
+        terms.extra.insert(key.to_owned(), serde_json::Value::from(wallet.as_str()));
+        terms
+    };
+    facts.wallets.iter().map(naming).collect()
 }
 
 fn policy(config: &Config) -> Result<TariffPolicy, StartError> {

@@ -1,9 +1,13 @@
 //! What was begun with another configuration and is not finished: a start that
 //! could not finish it says so instead.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::chain::Facts;
+use quittance_ledger::{OpenWork, Payment};
+use quittance_protocol::Network;
+
+use crate::chain::{Facts, decode_of};
 use crate::config::Config;
 use crate::context::Context;
 use crate::network::configured::ConfiguredNetwork;
@@ -49,9 +53,17 @@ pub(crate) async fn check(
     Ok(())
 }
 
+/// Wallets that something unfinished needs: a payment without a verdict, a nonce whose payment is
+/// over and that the chain has not used, a cost that is not booked. One that is retired may leave
+/// the configuration when it is none of them.
+pub fn wallets_under_way(open: &OpenWork) -> BTreeSet<(Network, String)> {
+    let named = |payment: &Payment| {
+        let verified = decode_of(&payment.network).revive(&payment.payload).ok()?;
+        Some((payment.network.clone(), verified.wallet.clone()?))
+    };
+    open.wallets.iter().cloned().chain(open.unfinished.iter().filter_map(named)).collect()
+}
+
 fn has(chain: &Facts, wallet: &str) -> bool {
-    chain.wallets.iter().any(|known| match chain.takes_nonce {
-        true => known.eq_ignore_ascii_case(wallet),
-        false => known == wallet,
-    })
+    chain.all_wallets().any(|known| chain.same_wallet(known, wallet))
 }

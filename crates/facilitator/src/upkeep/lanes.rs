@@ -3,11 +3,19 @@
 use futures::future::{BoxFuture, join_all};
 
 use crate::Inner;
+use crate::config::WALLETS_MAX;
 use crate::dispatch::lane::{Lane, LaneParts, TURN};
 use crate::metrics::trouble::Trouble;
 use crate::upkeep::registry::{Kind, Next, Task, TurnFailed};
 
-/// The lane that signs on a network, or those of the wallets that were replaced there.
+/// What the lanes of a network's wallets are called, each a task of its own: a lane that hangs or
+/// panics is no other one's trouble, and says which it is. By the wallet's place in `wallets`.
+const NAMES: [&str; WALLETS_MAX] = [
+    "lane", "lane_2", "lane_3", "lane_4", "lane_5", "lane_6", "lane_7", "lane_8", "lane_9", "lane_10",
+    "lane_11", "lane_12", "lane_13", "lane_14", "lane_15", "lane_16",
+];
+
+/// The lane of one wallet, or those of all that are retired on a network.
 struct Lanes(Vec<Lane>);
 
 impl Task for Lanes {
@@ -23,10 +31,11 @@ impl Task for Lanes {
 }
 
 impl Inner {
-    /// Those of one network, the one that signs first.
+    /// Those of one network, those that take new payments first.
     pub(crate) fn start_lanes(&self, lanes: Vec<LaneParts>) {
-        let (signing, replaced): (Vec<_>, Vec<_>) = lanes.into_iter().partition(LaneParts::signs);
-        for (name, lanes) in [("lane", signing), ("replaced_lanes", replaced)] {
+        let (signing, retired): (Vec<_>, Vec<_>) = lanes.into_iter().partition(LaneParts::signs);
+        let each = NAMES.into_iter().zip(signing.into_iter().map(|lane| vec![lane]));
+        for (name, lanes) in each.chain([("replaced_lanes", retired)]) {
             let Some(network) = lanes.first().map(LaneParts::network) else { continue };
             let (kind, metrics) = (Kind::of(name, network, TURN), self.context.metrics.clone());
             let mut is_first = true;

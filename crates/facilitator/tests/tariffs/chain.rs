@@ -296,8 +296,9 @@ impl Chain {
         let facts = Facts {
             network: self.0.network.clone(),
             coin: GasCoin { name: "ETH".to_owned(), decimals: 18, pair: "eth_usd".to_owned() },
-            wallet: "wallet".to_owned(),
             wallets: vec!["wallet".to_owned()],
+            retired_wallets: Vec::new(),
+            offer_wallet: None,
             offer_extra: Map::new(),
             takes_nonce: self.0.pool.is_some(),
             amount_mismatch: ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch,
@@ -385,6 +386,7 @@ impl Sign for State {
     fn sign(
         &self,
         payment: &Verified,
+        _: &str,
         slot: Option<u64>,
         _: CostAllowed,
     ) -> Result<SignedBytes, SignRefused> {

@@ -152,7 +152,7 @@ impl Pool {
 
 #[async_trait]
 impl Nonces for Pool {
-    async fn next(&self) -> Result<u64, ChainFault> {
+    async fn next(&self, _: &str) -> Result<u64, ChainFault> {
         Ok(Self::used(self))
     }
 

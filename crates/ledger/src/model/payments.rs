@@ -174,6 +174,14 @@ impl Database {
             };
             !is_booked(of) && !self.kept_attempts().any(|one| same(one) && is_booked(one))
         };
+        if let Slot::Fresh { wallet } = slot
+            && newest == known
+            && mine().any(|one| one.wallet.as_ref().is_some_and(|of| of != wallet))
+            && !self.has(Defect::OtherWalletSigns)
+        {
+            let wallet = wallet.clone();
+            return Err(LedgerError::OtherWallet { payment: Box::new(payment.clone()), wallet });
+        }
         let may_land = !matches!(slot, Slot::Same { .. }) && mine().any(is_open);
         if (newest == known && !may_land) || self.has(Defect::SignedBeside) {
             return Ok(());

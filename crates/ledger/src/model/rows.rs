@@ -203,6 +203,8 @@ pub enum Defect {
     SignedUnreserved,
     /// Further attempts are recorded beside whatever else may land (I10).
     SignedBeside,
+    /// A further attempt is recorded whichever wallet signs it (I10).
+    OtherWalletSigns,
     /// A verdict frees what attempts in flight may still burn (P3).
     ReleasedEarly,
     /// A payer's money may be spent more than once (P3).

@@ -236,9 +236,10 @@ async fn lock_payments(tx: &mut Tx, me: &Me, terms: &Terms) -> Result<Option<Net
     }
 }
 
-/// A payment's newest attempt, and how many of its attempts may still land: nothing at their
-/// slot is in the ledger.
+/// A payment's newest attempt, how many of its attempts are another wallet's than `$2`, and how many
+/// may still land: nothing at their slot is in the ledger.
 const BESIDE: &str = "SELECT MAX(l.attempt) AS newest, \
+    CAST(COALESCE(SUM(CASE WHEN a.wallet <> CAST($2 AS TEXT) THEN 1 ELSE 0 END), 0) AS BIGINT) AS elsewhere, \
     CAST(COALESCE(SUM(CASE WHEN c.tx IS NULL AND NOT EXISTS (SELECT 1 FROM attempts s \
      JOIN costs b ON b.network = s.network AND b.tx = s.tx \
      WHERE s.network = a.network AND s.wallet = a.wallet AND s.nonce = a.nonce) \
@@ -247,7 +248,8 @@ const BESIDE: &str = "SELECT MAX(l.attempt) AS newest, \
     LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx WHERE l.payment = $1";
 
 /// I10, under the payment's lock, beneath which alone its attempts are recorded: nobody has
-/// recorded another one since, and beside a fresh nonce none may still land.
+/// recorded another one since, and beside a fresh nonce none may still land. One wallet makes them
+/// all, so that one lane knows of them.
 async fn check_beside(
     tx: &mut Tx,
     payment: &Payment,
@@ -255,8 +257,19 @@ async fn check_beside(
     slot: &Slot,
 ) -> Result<(), LedgerError> {
     let none = LedgerError::Corrupt { field: "attempts" };
-    let Some(row) = tx.one(BESIDE, params![payment.id.as_str()]).await? else { return Err(none) };
+    let wallet = match slot {
+        Slot::Fresh { wallet } => Some(wallet.clone()),
+        Slot::Same { .. } | Slot::Unnumbered => None,
+    };
+    let Some(row) = tx.one(BESIDE, params![payment.id.as_str(), wallet.clone()]).await? else {
+        return Err(none);
+    };
     let newest = row.int_opt("newest")?.map(AttemptId).ok_or(none)?;
+    if let Some(wallet) = wallet.filter(|_| newest == known)
+        && row.unsigned("elsewhere")? > 0
+    {
+        return Err(LedgerError::OtherWallet { payment: Box::new(payment.clone()), wallet });
+    }
     let may_land = row.unsigned("open")? > 0 && !matches!(slot, Slot::Same { .. });
     match newest == known && !may_land {
         true => Ok(()),

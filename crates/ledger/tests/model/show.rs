@@ -3,7 +3,7 @@
 use quittance_ledger::{AttemptId, ClaimOutcome, Known, LedgerError, Payment, Recorded};
 use quittance_protocol::DurableAttempt as _;
 
-use crate::Attempts;
+use crate::{Attempts, Port, base};
 
 pub(crate) fn show(payment: &Payment) -> String {
     let p = payment;
@@ -85,4 +85,14 @@ pub(crate) fn said<T>(result: Result<T, LedgerError>, ok: impl FnOnce(T) -> Stri
 
 pub(crate) fn all(payments: Vec<Payment>) -> String {
     payments.iter().map(show).collect::<Vec<_>>().join("\n")
+}
+
+/// One of two wallets of the network.
+pub(super) fn wallet(pick: u64) -> &'static str {
+    if pick % 5 == 1 { "0xother" } else { super::WALLET }
+}
+
+/// Raises the counter of one of them.
+pub(super) async fn raised(store: &dyn Port, pick: u64, now_ms: i64) -> Result<u64, LedgerError> {
+    store.ensure_wallet(&base(), wallet(pick), pick % 12, now_ms).await
 }

@@ -63,6 +63,8 @@ pub(crate) struct Auditor {
     pub(crate) views: BTreeMap<(usize, usize), (u64, u64)>,
     /// Until when a process keeps its lease, by the world's clock.
     pub(crate) lease_until: BTreeMap<usize, u64>,
+    /// When a key was claimed, in milliseconds of the world.
+    pub(crate) claimed_ms: BTreeMap<usize, u64>,
     /// When a key was claimed, in calls.
     pub(crate) claimed_at: BTreeMap<usize, u64>,
     /// Answers that left a process, per key.
@@ -141,7 +143,8 @@ impl World {
             let Some(key) = self.keys.get(key).copied() else { continue };
             if at >= self.audit.payments_seen {
                 self.audit.payments_seen = at.saturating_add(1);
-                let calls = self.calls;
+                let (calls, now) = (self.calls, self.now());
+                self.audit.claimed_ms.insert(key, now);
                 if self.audit.claimed_at.insert(key, calls).is_some() {
                     self.broken("I1", format!("key {key} was claimed twice"));
                 }
@@ -189,7 +192,8 @@ impl World {
         });
         let twice = self.database.with(|rows| {
             let before = rows.attempts().get(..at).unwrap_or_default();
-            attempt.nonce.is_some() && before.iter().any(|a| a.nonce == attempt.nonce)
+            let slot = |a: &Attempt| (a.wallet.clone(), a.nonce);
+            attempt.nonce.is_some() && before.iter().any(|a| slot(a) == slot(attempt))
         });
         if twice {
             self.broken("I2", format!("nonce {:?} was used for two payloads", attempt.nonce));

@@ -10,8 +10,10 @@ use quittance_ledger::PaymentState;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::base::WALLETS_MAX;
 use crate::canary::Canary;
 use crate::plan::{Crash, Net};
+use crate::settings::wallets;
 use crate::stats::Fault;
 use crate::world::{BEGIN_MS, Handle, World};
 
@@ -24,10 +26,68 @@ pub(crate) const RPC_TIMEOUT_MS: u64 = 5_000;
 /// Nothing is in a chain's way.
 const OPEN: u64 = u64::MAX;
 
-/// What a node says of our wallet, of the token and of the recipient.
+/// How many settlements a wallet pays for that holds little: fewer than `wallet_low_settlements`.
+const LOW_SETTLEMENTS: u128 = 5;
+
+/// What a node says of our wallets, of the token and of the recipient.
 pub(crate) struct InTheWay {
-    pub(crate) wallet_native: u128,
+    funds: Vec<Funds>,
     pub(crate) obstacle: Option<Obstacle>,
+}
+
+/// What a wallet of ours holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Funds {
+    Plenty,
+    Little,
+    Nothing,
+}
+
+impl InTheWay {
+    /// What each wallet holds, where a settlement may cost so much.
+    pub(crate) fn balances(&self, net: Net, bound: u128) -> Vec<(String, u128)> {
+        let native = |funds: &Funds| match funds {
+            Funds::Plenty => u128::MAX / 4,
+            Funds::Little => bound.saturating_mul(LOW_SETTLEMENTS),
+            Funds::Nothing => 0,
+        };
+        let each = wallets(net).into_iter().zip(&self.funds);
+        each.map(|(wallet, funds)| (wallet.to_owned(), native(funds))).collect()
+    }
+}
+
+/// What a life knows of one wallet of ours: since when.
+struct Known {
+    empty: AtomicU64,
+    low: AtomicU64,
+    plenty: AtomicU64,
+    stuck: AtomicU64,
+    /// When its lane moves again is not known here to the moment.
+    was_stuck: AtomicBool,
+}
+
+impl Known {
+    fn nothing() -> Self {
+        let open = || AtomicU64::new(OPEN);
+        Self { empty: open(), low: open(), plenty: open(), stuck: open(), was_stuck: AtomicBool::new(false) }
+    }
+
+    /// Since when it has plenty, if its lane was never held up.
+    fn able(&self) -> u64 {
+        if self.was_stuck.load(Ordering::Relaxed) { OPEN } else { self.plenty.load(Ordering::Relaxed) }
+    }
+
+    /// Since when it can take no payment.
+    fn unable(&self) -> u64 {
+        self.empty.load(Ordering::Relaxed).min(self.stuck.load(Ordering::Relaxed))
+    }
+}
+
+fn note(since: &AtomicU64, holds: bool, now_ms: u64) {
+    match holds {
+        true => since.fetch_min(now_ms, Ordering::Relaxed),
+        false => since.swap(OPEN, Ordering::Relaxed),
+    };
 }
 
 /// One life.
@@ -38,8 +98,11 @@ pub(crate) struct Link {
     pub(crate) has_moved: bool,
     /// Since when this life knows that a chain takes no payment; Base's and Solana's.
     closed_since: [AtomicU64; 2],
-    /// Since when it knows that the wallet's next transaction on Base offers less than blocks ask for.
-    stuck_since: AtomicU64,
+    /// What it knows of our wallets; Base's and Solana's.
+    known: [[Known; WALLETS_MAX]; 2],
+    /// Those that take new payments in this life: not the first where that is retired.
+    first_paying: usize,
+    wallets: usize,
     /// What this process's clock is ahead (or behind).
     skew_ms: i64,
     dead: AtomicBool,
@@ -59,16 +122,20 @@ pub(crate) struct Front {
 
 impl Link {
     pub(crate) fn begin(world: &Handle, process: usize) -> Arc<Self> {
-        let (skew_ms, has_moved) = world.with(|w| {
+        let (skew_ms, has_moved, wallets, retires) = world.with(|w| {
             w.lives[process] = w.lives[process].saturating_add(1);
-            (w.plan.skews_ms[process], w.plan.moves_ms.is_some_and(|at| w.now() >= at))
+            let has_moved = w.plan.moves_ms.is_some_and(|at| w.now() >= at);
+            (w.plan.skews_ms[process], has_moved, w.plan.wallets, w.plan.retires_wallet)
         });
+        let known = || std::array::from_fn(|_| Known::nothing());
         Arc::new(Self {
             world: world.clone(),
             process,
             has_moved,
             closed_since: [AtomicU64::new(OPEN), AtomicU64::new(OPEN)],
-            stuck_since: AtomicU64::new(OPEN),
+            known: [known(), known()],
+            first_paying: usize::from(has_moved && retires),
+            wallets,
             skew_ms,
             dead: AtomicBool::new(false),
             paused_until: AtomicU64::new(0),
@@ -86,30 +153,55 @@ impl Link {
 
     /// What this life learns when it reads what settling costs.
     pub(crate) fn learns_closed(&self, net: Net, closed: bool, now_ms: u64) {
-        let since = &self.closed_since[usize::from(net == Net::Solana)];
-        match closed {
-            true => since.fetch_min(now_ms, Ordering::Relaxed),
-            false => since.swap(OPEN, Ordering::Relaxed),
-        };
+        note(&self.closed_since[usize::from(net == Net::Solana)], closed, now_ms);
+    }
+
+    fn known(&self, net: Net) -> &[Known; WALLETS_MAX] {
+        &self.known[usize::from(net == Net::Solana)]
+    }
+
+    /// The wallets that take new payments, as this life knows them.
+    fn paying(&self, net: Net) -> impl Iterator<Item = (usize, &Known)> {
+        self.known(net).iter().enumerate().take(self.wallets).skip(self.first_paying)
+    }
+
+    /// Whether a wallet is retired in this life.
+    pub(crate) fn has_retired(&self, wallet: usize) -> bool {
+        wallet < self.first_paying
+    }
+
+    /// Since when it knows that a wallet cannot pay.
+    pub(crate) fn empty_since(&self, net: Net, wallet: usize) -> Option<u64> {
+        let since = self.known(net).get(wallet)?.empty.load(Ordering::Relaxed);
+        (since != OPEN).then_some(since)
+    }
+
+    /// Since when it knows that a wallet holds little while another one has plenty and is not held up.
+    pub(crate) fn should_hand_over(&self, net: Net, wallet: usize) -> Option<u64> {
+        let low = self.known(net).get(wallet)?.low.load(Ordering::Relaxed);
+        let others = self.paying(net).filter(|(at, _)| *at != wallet);
+        let since = low.max(others.map(|(_, known)| known.able()).min().unwrap_or(OPEN));
+        (since != OPEN).then_some(since)
     }
 
     /// What this life learns when it looks at the wallet's lane on Base. Where lanes break, what
     /// one has just heard dies with it, and the next one looks for itself.
-    pub(crate) fn learns_stuck(&self, stuck: bool) {
+    pub(crate) fn learns_stuck(&self, wallet: usize, stuck: bool) {
         let (now_ms, breaks) = self.world.with(|w| (w.now(), w.plan.lane == Some(Defect::Breaks)));
         if breaks {
             return;
         }
-        match stuck {
-            true => self.stuck_since.fetch_min(now_ms, Ordering::Relaxed),
-            false => self.stuck_since.swap(OPEN, Ordering::Relaxed),
-        };
+        if let Some(known) = self.known(Net::Base).get(wallet) {
+            note(&known.stuck, stuck, now_ms);
+            known.was_stuck.fetch_or(stuck, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn closed_since(&self, net: Net) -> Option<u64> {
         let closed = self.closed_since[usize::from(net == Net::Solana)].load(Ordering::Relaxed);
-        let stuck = if net == Net::Base { self.stuck_since.load(Ordering::Relaxed) } else { OPEN };
-        let since = closed.min(stuck);
+        // Only once no wallet is left that can.
+        let unable = self.paying(net).map(|(_, known)| known.unable()).max().unwrap_or(OPEN);
+        let since = closed.min(unable);
         (since != OPEN).then_some(since)
     }
 
@@ -247,14 +339,31 @@ impl Link {
         code: u64,
         read: impl FnOnce(&World) -> T,
     ) -> Result<(T, InTheWay), ChainFault> {
-        let read = |w: &mut World, _| (read(w), w.is_empty(net), w.obstacle(net), w.plan.canary);
-        let (read, empty, obstacle, canary) = self.rpc(net, code, None, read).await?;
+        let funds = |w: &World, wallet| match (w.is_empty(net, wallet), w.is_low(net, wallet)) {
+            (true, _) => Funds::Nothing,
+            (false, true) => Funds::Little,
+            (false, false) => Funds::Plenty,
+        };
+        let read = |w: &mut World, _| {
+            let all: Vec<Funds> = (0..w.plan.wallets).map(|wallet| funds(w, wallet)).collect();
+            (read(w), all, w.obstacle(net), w.plan.canary)
+        };
+        let (read, mut funds, obstacle, canary) = self.rpc(net, code, None, read).await?;
         let now_ms = self.world.with(|w| w.now());
-        self.learns_closed(net, empty || obstacle.is_some(), now_ms);
-        let empty = empty && canary != Some(Canary::EmptyWalletSells);
-        let wallet_native = if empty { 0 } else { u128::MAX / 4 };
+        self.learns_closed(net, obstacle.is_some(), now_ms);
+        for (known, funds) in self.known(net).iter().zip(&funds) {
+            note(&known.empty, *funds == Funds::Nothing, now_ms);
+            note(&known.low, *funds != Funds::Plenty, now_ms);
+            note(&known.plenty, *funds == Funds::Plenty, now_ms);
+        }
+        let is_blind = match canary {
+            Some(Canary::EmptyWalletSells) => |one: Funds| one == Funds::Nothing,
+            Some(Canary::LowWalletSells) => |one: Funds| one == Funds::Little,
+            _ => |_: Funds| false,
+        };
+        funds.iter_mut().filter(|one| is_blind(**one)).for_each(|one| *one = Funds::Plenty);
         let obstacle = obstacle.filter(|_| canary != Some(Canary::ClosedPayoutSells));
-        Ok((read, InTheWay { wallet_native, obstacle }))
+        Ok((read, InTheWay { funds, obstacle }))
     }
 
     /// A call to a node: there and back, if anybody answers.

@@ -172,11 +172,9 @@ async fn a_former_wallet_finishes_what_names_it() {
     let payment = inspect(&chain, false);
     let signed = chain.co_sign(&payment, u64::MAX).unwrap();
     let mut moved = self::chain(&[&node]).await;
-    moved.rules.fee_payer = third().pubkey();
-    moved.wallet = third();
+    moved.replace_wallet(third());
     assert_eq!(moved.co_sign(&payment, u64::MAX).err(), Some(SolanaError::FeePayerMismatch));
-    let moved =
-        moved.with_former_wallets(&[Secret::new(crate::testing::wallet().to_base58_string())]).unwrap();
+    let moved = moved.with_wallets(&[], &[Secret::new(crate::testing::wallet().to_base58_string())]).unwrap();
     assert_eq!(moved.co_sign(&payment, u64::MAX).unwrap(), signed);
     assert_eq!(
         moved.wallets(),

@@ -12,6 +12,7 @@ use crate::testing::*;
 
 mod bytes;
 mod guards;
+mod pool;
 
 fn check(instructions: &[Instruction]) -> Result<SolanaPayment, SolanaError> {
     rules().check(&payload(&transaction(instructions)))

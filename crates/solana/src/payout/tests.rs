@@ -18,7 +18,7 @@ async fn a_closed_frozen_or_foreign_payout_account_is_seen_in_one_call() {
     let node = FakeRpc::new();
     let chain = chain(&[&node]).await;
     let (ours, at) = (wallet().pubkey(), rules().token_account);
-    let empty = SolanaState { wallet_lamports: 0, payout: Payout::Missing };
+    let empty = SolanaState { wallets_lamports: vec![0], payout: Payout::Missing };
     assert_eq!(chain.state().await, Ok(empty), "neither exists");
     assert_eq!(node.take_calls(), ["getMultipleAccounts"]);
     node.put(&ours, Some(account(&layout::SYSTEM, &[])));
@@ -32,7 +32,7 @@ async fn a_closed_frozen_or_foreign_payout_account_is_seen_in_one_call() {
         (Some(token_account(&ours, 1)), Payout::Ready),
     ] {
         node.put(&at, stands);
-        assert_eq!(chain.state().await, Ok(SolanaState { wallet_lamports: RENT, payout }));
+        assert_eq!(chain.state().await, Ok(SolanaState { wallets_lamports: vec![RENT], payout }));
         assert_eq!(chain.token_account_missing(), payout == Payout::Missing, "{payout:?}");
     }
 }

@@ -41,7 +41,7 @@ impl SolanaChain {
 impl Costs for SolanaPorts {
     async fn refresh(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {
         let mut state = self.chain.state().await.map_err(fault)?;
-        if !self.chain.retired && self.chain.create_if_owed(state).await.map_err(fault)? {
+        if !self.chain.retired && self.chain.create_if_owed(&state).await.map_err(fault)? {
             state = self.chain.state().await.map_err(fault)?;
         }
         if state.payout == Payout::Missing {
@@ -52,7 +52,12 @@ impl Costs for SolanaPorts {
         Ok(CostSnapshot {
             cost_native: u128::from(total),
             rent_native: u128::from(fees.rent_lamports),
-            wallet_native: u128::from(state.wallet_lamports),
+            wallets_native: self
+                .chain
+                .wallets()
+                .into_iter()
+                .zip(state.wallets_lamports.iter().map(|lamports| u128::from(*lamports)))
+                .collect(),
             floor_native: u128::from(self.chain.wallet_rent_lamports()),
             bound_native: u128::from(total),
             obstacle: self.chain.obstacle(state.payout),

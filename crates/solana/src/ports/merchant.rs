@@ -60,8 +60,9 @@ impl SolanaChain {
         let values = answer.get("value").and_then(Value::as_array).ok_or_else(malformed)?;
         let [of_owner, of_account] = values.as_slice() else { return Err(malformed().into()) };
         let standing = parse_account(of_owner, METHOD.as_str())?;
-        let checked = recipient::check(&owner, &self.rules.mint, &self.rules.fee_payer, standing.as_ref());
-        if let Err(SolanaError::Recipient { problem, .. }) = checked {
+        let check = |wallet| recipient::check(&owner, &self.rules.mint, wallet, standing.as_ref()).err();
+        let mut refusals = self.rules.wallets.iter().filter_map(|wallet| check(&wallet.key));
+        if let Some(SolanaError::Recipient { problem, .. }) = refusals.next() {
             return Ok(Payout::Unusable(problem));
         }
         let there = parse_account(of_account, METHOD.as_str())?;
@@ -89,6 +90,8 @@ impl Payouts for SolanaPorts {
 
     async fn create_payout(&self, pay_to: &str) -> Result<String, ChainFault> {
         let owner = key::address("pay_to", pay_to).map_err(fault)?;
-        self.chain.create_account_of(&owner).await.map_err(fault)
+        let state = self.chain.state().await.map_err(fault)?;
+        let (wallet, _) = self.chain.richest(&state).ok_or_else(|| fault(SolanaError::BadKey))?;
+        self.chain.create_account_of(&owner, &wallet).await.map_err(fault)
     }
 }

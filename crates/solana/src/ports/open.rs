@@ -11,11 +11,12 @@ impl SolanaChain {
     /// configuration says so.
     pub async fn open(
         config: SolanaConfig,
-        wallet_key: &Secret,
-        former_keys: &[Secret],
+        wallet_keys: &[Secret],
+        retired_keys: &[Secret],
     ) -> Result<Self, SolanaError> {
         let network = config.network.clone();
-        let chain = Self::connect(config, wallet_key).await?.with_former_wallets(former_keys)?;
+        let (first, more) = wallet_keys.split_first().ok_or(SolanaError::BadKey)?;
+        let chain = Self::connect(config, first).await?.with_wallets(more, retired_keys)?;
         if chain.is_stand_in() {
             tracing::warn!(
                 %network,
@@ -34,19 +35,18 @@ impl SolanaChain {
         }
         // Nothing new is paid for on a network that is not sold.
         if !chain.retired {
-            chain.create_if_owed(state).await?;
+            chain.create_if_owed(&state).await?;
         }
         Ok(chain)
     }
 
-    /// Creates the recipient's token account if that is ours to do and the wallet
-    /// can pay for it; until then the network is closed for want of money.
-    pub(super) async fn create_if_owed(&self, state: SolanaState) -> Result<bool, SolanaError> {
+    /// Creates the recipient's token account if that is ours to do and a wallet that pays for
+    /// what is new can pay for it; until then the network is closed for want of money.
+    pub(super) async fn create_if_owed(&self, state: &SolanaState) -> Result<bool, SolanaError> {
+        let able = self.richest(state).filter(|(_, lamports)| *lamports >= self.creation_lamports());
         let owed = state.payout == Payout::Missing && self.owes_token_account();
-        if !owed || state.wallet_lamports < self.creation_lamports() {
-            return Ok(false);
-        }
-        let created = self.ensure_token_account().await?;
+        let Some((wallet, _)) = able.filter(|_| owed) else { return Ok(false) };
+        let created = self.create_token_account(&wallet).await?;
         tracing::info!(account = self.token_account(), "created the recipient's token account");
         Ok(created)
     }

@@ -1,4 +1,4 @@
-//! The fee payer, and bytes on their way.
+//! The fee payers, and bytes on their way.
 
 use async_trait::async_trait;
 use quittance_chain::{Broadcast, CostAllowed, Sent, Sign, SignRefused, Verified};
@@ -21,10 +21,14 @@ impl Sign for SolanaPorts {
     fn sign(
         &self,
         payment: &Verified,
+        wallet: &str,
         _nonce: Option<u64>,
         allowed: CostAllowed,
     ) -> Result<SignedBytes, SignRefused> {
         let payment = ours(payment).map_err(SignRefused::never)?;
+        if payment.fee_payer().as_deref() != Some(wallet) {
+            return Err(SignRefused::never("the message names another fee payer"));
+        }
         let lamports = allowed.charged_native.min(allowed.reserved_native);
         let signed = self
             .chain

@@ -2,6 +2,7 @@ use quittance_chain::{
     CheckedPayment, CostAllowed, Decode as _, PaymentFacts, Sign as _, Unstorable, Watched,
 };
 use quittance_protocol::Network;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::instructions as layout;
@@ -65,7 +66,7 @@ async fn a_payment_of_another_family_is_never_signed_or_skipped() {
     let chain = SolanaPorts::new(chain(&[&FakeRpc::new()]).await);
     let foreign = Verified::new(Foreign);
     let allowed = CostAllowed { charged_native: u128::MAX, reserved_native: u128::MAX };
-    assert!(!chain.sign(&foreign, None, allowed).unwrap_err().retry);
+    assert!(!chain.sign(&foreign, &wallet().pubkey().to_string(), None, allowed).unwrap_err().retry);
     assert!(!chain.cost_bound(&foreign, u128::MAX).unwrap_err().retry);
     let watched = Watched {
         key: foreign.key,

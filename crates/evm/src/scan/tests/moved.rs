@@ -1,16 +1,18 @@
 //! The operator changed wallet or `pay_to`: what was claimed before is found as it was claimed.
 
 use super::*;
+use crate::chain::wallet_address;
 use crate::standing::EvmLanded;
-use quittance_protocol::Standing;
+use quittance_protocol::{Secret, Standing};
 
 const MOVED: &str = "0x3333333333333333333333333333333333333333";
 
 #[tokio::test]
 async fn a_former_wallets_transaction_is_ours_and_found_by_its_own_nonce() {
     let rpc = FakeRpc::new(10);
-    let former = Address::repeat_byte(0x44);
-    let chain = connect(&[&rpc], |config| config.former_wallets = vec![former.to_string()]).await;
+    let key = Secret::new(format!("0x{}", "44".repeat(32)));
+    let former: Address = wallet_address(&key).unwrap().parse().unwrap();
+    let chain = connect(&[&rpc], |_| {}).await.with_wallets(std::slice::from_ref(&key)).unwrap();
     assert_eq!(chain.wallets(), [wallet().to_string(), former.to_string()]);
     let p = payment(1, 1, FAR);
     let watched = [EvmWatch { attempt_wallet: Some(former.to_string()), ..attempted(&p, 10, 5) }];

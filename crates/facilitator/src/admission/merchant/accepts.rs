@@ -128,7 +128,7 @@ fn fill(
         asset: or(asked.asset, &net.terms.asset),
         pay_to: or(asked.pay_to, own.map_or(&net.terms.pay_to, |own| &own.pay_to)),
         max_timeout_seconds: seconds,
-        extra: net.chain.facts().offer_extra.clone(),
+        extra: net.named_terms().extra.clone(),
         ..asked
     };
     let agrees = sells(net, own, &whole);

@@ -59,8 +59,9 @@ impl Inner {
                 x402_version: X402_VERSION,
                 scheme: "exact".to_owned(),
                 network: network.to_string(),
+                // Servers keep it for as long as they live: the order of the wallets decides.
                 extra: match row {
-                    None => net.chain.facts().offer_extra.clone(),
+                    None => net.kept_terms().extra.clone(),
                     Some(row) => own_extra(net, row, now_ms),
                 },
             };
@@ -74,7 +75,7 @@ impl Inner {
             let family = network.as_str().split(':').next().unwrap_or_default();
             let list = signers.entry(format!("{family}:*")).or_insert_with(|| json!([]));
             if let Value::Array(list) = list {
-                list.push(json!(net.chain.facts().wallet));
+                list.extend(net.chain.facts().wallets.iter().map(|wallet| json!(wallet)));
             }
         }
         kinds.append(&mut of_version_1);
@@ -89,7 +90,7 @@ impl Inner {
 /// What a merchant's server needs to make offers: its own terms beside what clients need, and
 /// what settling costs now, by who carries it.
 fn own_extra(net: &ConfiguredNetwork, row: &Arc<Merchant>, now_ms: i64) -> Map<String, Value> {
-    let mut extra = net.chain.facts().offer_extra.clone();
+    let mut extra = net.kept_terms().extra.clone();
     if let Some(own) = row_at(row, net) {
         extra.insert("payTo".to_owned(), json!(own.pay_to));
         extra.insert("asset".to_owned(), json!(net.terms.asset));

@@ -23,6 +23,7 @@ pub(super) fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Rang
         pay_to: _,
         wallets: _,
         retired_wallets: _,
+        wallet_low_settlements,
         retired: _,
         shared_pay_to: _,
         payout_look_seconds,
@@ -76,6 +77,7 @@ pub(super) fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Rang
         Range::whole(key("head_look_seconds"), *head_look_seconds, 1, 3_600),
         Range::whole(key("poll_interval_ms"), *poll_interval_ms, 10, 60_000),
         Range::whole(key("payout_look_seconds"), *payout_look_seconds, 1, DAY_SECONDS),
+        Range::whole(key("wallet_low_settlements"), *wallet_low_settlements, 1, 100_000),
         Range::usdc(key("second_opinion_usdc"), second_opinion_usdc, 0, MUCH_USDC),
     ];
     all.extend(native.map(|(name, text)| Range::coins(key(name), text, coins_max)));

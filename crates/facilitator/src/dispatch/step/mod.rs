@@ -63,7 +63,7 @@ pub(crate) struct Wallet {
     pub(crate) address: String,
     /// Whether its attempts take a nonce each.
     pub(crate) takes_nonce: bool,
-    /// Whether it signs; one that was replaced only uses up its slots.
+    /// Whether it takes new payments; a retired one finishes its own.
     pub(crate) signs: bool,
 }
 

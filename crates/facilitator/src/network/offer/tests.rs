@@ -29,8 +29,9 @@ fn silent(network: &Network) -> Chain {
     let facts = Facts {
         network: network.clone(),
         coin: GasCoin { name: "ETH".to_owned(), decimals: 18, pair: "eth_usd".to_owned() },
-        wallet: "wallet".to_owned(),
         wallets: vec!["wallet".to_owned()],
+        retired_wallets: Vec::new(),
+        offer_wallet: None,
         offer_extra: Map::new(),
         takes_nonce: true,
         amount_mismatch: ErrorCode::InvalidPayload,
@@ -67,22 +68,25 @@ fn net(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<ConfiguredNetwork
     let chain = Arc::new(silent(&network));
     let stop = CancellationToken::new();
     stop.cancel();
+    let terms = NetworkTerms {
+        network: network.clone(),
+        asset: "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913".to_owned(),
+        pay_to: "0x1111111111111111111111111111111111111111".to_owned(),
+        asset_decimals: 6,
+        asset_symbol: "USDC".to_owned(),
+        max_timeout_seconds: 120,
+        extra: extra.as_object().unwrap().clone(),
+        payment_flow_upfront: true,
+    };
     Arc::new(ConfiguredNetwork {
+        offers: vec![terms.clone()],
+        pool: Arc::new(crate::network::pool::Pool::new(chain.facts(), 1)),
         retired: false,
         shared_pay_to: false,
         payout_look: std::time::Duration::from_secs(15),
         poller: Poller::start(Arc::clone(&chain), Clock::system(), Duration::from_secs(1), stop),
         chain,
-        terms: NetworkTerms {
-            network: network.clone(),
-            asset: "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913".to_owned(),
-            pay_to: "0x1111111111111111111111111111111111111111".to_owned(),
-            asset_decimals: 6,
-            asset_symbol: "USDC".to_owned(),
-            max_timeout_seconds: 120,
-            extra: extra.as_object().unwrap().clone(),
-            payment_flow_upfront: true,
-        },
+        terms,
         coin: Coin::ETH,
         rates: rates.clone(),
         window: RwLock::new(TariffWindow::new(network, 120, 30, AGE_MAX_SECONDS)),
@@ -94,7 +98,6 @@ fn net(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<ConfiguredNetwork
         freed: tokio::sync::Notify::new(),
         spending: Spending::default(),
         obstructed: Default::default(),
-        lane_is_stuck: Default::default(),
         head_look: Default::default(),
         ready: AtomicBool::new(true),
         closed: Mutex::new(None),
@@ -325,7 +328,7 @@ async fn an_offer_says_what_the_chain_says_of_the_moment_and_no_longer() {
     let solana = &fixture.networks[1];
     let said = |hash: &str, now_ms: i64| {
         let extra = json!({"recentBlockhash": hash, "lastValidBlockHeight": 7});
-        solana.moment.say(&solana.terms, extra.as_object().unwrap().clone(), now_ms);
+        solana.moment.say(&solana.offers, extra.as_object().unwrap(), now_ms);
     };
     let offered = |now_ms: i64| {
         let offer: PaymentRequired =

@@ -115,7 +115,9 @@ impl Driver {
         let Some(_driving) = self.entry.drive() else { return };
         let _open = Open::count(&self.context.metrics, &self.payment.network);
         let (verified, found) = (self.verified.clone(), self.found.take());
-        let mut ticket = self.dispatch.clone().take(&self.payment, verified, self.reserved, found).await;
+        let ticket = self.dispatch.take(&self.payment, verified, self.reserved, found).await;
+        // Its network is not configured: nobody drives it here.
+        let Some(mut ticket) = ticket else { return };
         let mut events = VecDeque::from([self.first.clone()]);
         while !self.state.is_done() && !self.ended {
             let event = match events.pop_front() {

@@ -60,7 +60,8 @@ async function call(one, url, body) {
   return { ...outcome, paid, signed: new Set(paid.map(({ id }) => id)).size };
 }
 
-const signed = ({ signed: count }) => (count === 1 ? '1 signed' : `${count} signed`);
+/** How often it paid, and how often it sent that. */
+const signed = ({ signed: count, paid }) => `${count} signed${paid.length > count ? `, sent ${paid.length} times` : ''}`;
 
 /** The books about this payer. */
 async function bought(here, one) {

@@ -1,15 +1,18 @@
 // Servers that take long to install; as in ../servers.mjs.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-
-import { HTTPFacilitatorClient, x402ResourceServer } from '@x402/core/server';
-import { ExactEvmScheme } from '@x402/evm/exact/server';
-import { withX402 } from '@x402/next';
-import { ExactSvmScheme } from '@x402/svm/exact/server';
-import { NextRequest, NextResponse } from 'next/server.js';
+import { createRequire } from 'node:module';
 
 import * as stack from '../../lib/stack.mjs';
 import { versionOf } from '../packages.mjs';
+
+// Outside of a bundler only CommonJS finds `next/server`, which @x402/next imports.
+const require = createRequire(import.meta.url);
+const { withX402 } = require('@x402/next');
+const { NextRequest, NextResponse } = require('next/server');
+const { HTTPFacilitatorClient, x402ResourceServer } = require('@x402/core/server');
+const { ExactEvmScheme } = require('@x402/evm/exact/server');
+const { ExactSvmScheme } = require('@x402/svm/exact/server');
 
 const CAIP = { base: stack.BASE, solana: stack.SOLANA };
 

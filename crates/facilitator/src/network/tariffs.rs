@@ -29,8 +29,10 @@ pub(crate) struct TariffPolicy {
     /// A tariff older than this is not offered.
     pub(crate) age_max_ms: i64,
     pub(crate) fall_bps_per_minute: u32,
-    /// How long replaced tariffs stay payable.
+    /// How long replaced tariffs stay payable, of the network that lets its offers live longest.
     pub(crate) payable_ms: i64,
+    /// How long after an offer's own time it is honoured.
+    pub(crate) grace_ms: i64,
 }
 
 /// Why no new tariff was made.
@@ -70,7 +72,9 @@ fn note_named(net: &ConfiguredNetwork, row: &TariffRow, policy: &TariffPolicy, n
         return;
     }
     let names = row.detail.get(WALLETS).and_then(|names| serde_json::from_value(names.clone()).ok());
-    let until_ms = row.replaced_at_ms.unwrap_or(now_ms).saturating_add(policy.payable_ms);
+    let own_ms = net.terms.max_timeout_seconds.saturating_mul(1_000);
+    let own_ms = i64::try_from(own_ms).unwrap_or(i64::MAX).saturating_add(policy.grace_ms);
+    let until_ms = row.replaced_at_ms.unwrap_or(now_ms).saturating_add(own_ms);
     net.pool.note_tariff(row.number, names, until_ms);
 }
 

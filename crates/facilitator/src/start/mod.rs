@@ -382,5 +382,6 @@ fn policy(config: &Config) -> Result<TariffPolicy, StartError> {
         age_max_ms: ms(age_max_seconds),
         fall_bps_per_minute: basis_points("quote.fall_per_minute", &quote.fall_per_minute)?,
         payable_ms: ms(timeout.saturating_add(quote.grace_seconds)),
+        grace_ms: ms(quote.grace_seconds),
     })
 }

@@ -71,6 +71,24 @@ async fn events_reach_the_client_as_they_come_and_the_end_after_the_ledger() {
     assert!(stored.headers.contains(&("content-type".to_owned(), b"text/event-stream".to_vec())));
 }
 
+/// hyper asks a body of HTTP/1 for no more bytes than were announced, and drops it then.
+#[tokio::test]
+async fn a_body_that_is_asked_for_its_length_only_is_delivered() {
+    let double = Arc::new(Double::default());
+    let app = saying(gate(&double), || Reply::ok().chunks(Chunks::new(Some(9), [Ok("the "), Ok("goods")])));
+    for what in ["the run's own", "a replay"] {
+        let before = double.sent();
+        let mut body = open(&app, paid("/gen")).await.into_body();
+        let mut read = Vec::new();
+        while read.len() < 9 {
+            assert_eq!(double.sent(), before, "{what}: its end is not there yet");
+            read.extend(next(&mut body).await.unwrap().unwrap());
+        }
+        drop(body);
+        assert_eq!((&read[..], double.sent()), (&b"the goods"[..], before + 1), "{what}");
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_a_stream_finds_all_of_it_later() {
     let double = Arc::new(Double::default());

@@ -54,7 +54,7 @@ canaries! {
     OuterStatus "outer-status" "I9" "a transaction's own status counts instead of its logs";
     CostUnbounded "cost-unbounded" "I10" "the signer ignores what the payment was charged";
     TwoAlive "two-alive" "I10" "a second attempt is signed beside one that may still land";
-    AttemptsOfTwo "attempts-of-two-wallets" "I10" "a further attempt of a payment is made with another wallet";
+    AttemptsOfTwo "attempts-of-two-wallets" "I10" "a second attempt of a payment is made with another wallet, beside the first";
     DoubleRun "double-run" "P1" "the ledger grants a run while another is under way";
     AnyRunMayFinish "any-run-may-finish" "P1" "the ledger lets a run end that is not the current one";
     ReplayForever "replay-forever" "P1" "the replay window never begins, so whoever reads the chain gets the answer";

@@ -17,7 +17,7 @@ pub enum Defect {
     FreedInFlight,
     /// A second attempt is signed beside the one that goes out.
     TwoAlive,
-    /// A further attempt of a payment is made with another wallet.
+    /// A second attempt of a payment is made with another wallet, beside the first.
     OtherWallet,
     /// The lane panics, again and again; each life is twice as long as the one before.
     Breaks,
@@ -94,7 +94,7 @@ impl Defects {
                 let freed = Effect::Return { payment: payment.clone() };
                 vec![effect, freed]
             }
-            (Some(Defect::TwoAlive), Effect::Record { payments, newest: None, .. }) => {
+            (Some(Defect::TwoAlive | Defect::OtherWallet), Effect::Record { payments, newest: None, .. }) => {
                 if let Some(payment) = payments.first() {
                     self.signed.insert(payment.clone(), effect.clone());
                 }
@@ -104,8 +104,11 @@ impl Defects {
                 let again = self.signed.remove(payment).and_then(|first| again(first, *attempt));
                 std::iter::once(effect).chain(again).collect()
             }
-            (Some(Defect::OtherWallet), Effect::Record { newest: Some(_), .. }) => {
-                vec![elsewhere(effect, self.other.as_ref())]
+            (Some(Defect::OtherWallet), Effect::Send { payment, attempt }) => {
+                let again = self.signed.remove(payment).and_then(|first| again(first, *attempt));
+                let elsewhere = again.filter(|_| self.other.is_some());
+                let elsewhere = elsewhere.map(|again| elsewhere_of(again, self.other.as_ref()));
+                std::iter::once(effect).chain(elsewhere).collect()
             }
             (Some(Defect::Breaks), _) => {
                 self.break_when_due();
@@ -129,7 +132,7 @@ fn again(first: Effect, newest: quittance_ledger::AttemptId) -> Option<Effect> {
 
 /// The same with another wallet.
 #[cfg(feature = "defects")]
-fn elsewhere(effect: Effect, other: Option<&String>) -> Effect {
+fn elsewhere_of(effect: Effect, other: Option<&String>) -> Effect {
     match (effect, other) {
         (
             Effect::Record { payments, slot: quittance_ledger::Slot::Fresh { .. }, newest, allowed },

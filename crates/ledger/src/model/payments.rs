@@ -183,7 +183,8 @@ impl Database {
             return Err(LedgerError::OtherWallet { payment: Box::new(payment.clone()), wallet });
         }
         let may_land = !matches!(slot, Slot::Same { .. }) && mine().any(is_open);
-        if (newest == known && !may_land) || self.has(Defect::SignedBeside) {
+        let careless = self.has(Defect::SignedBeside) || self.has(Defect::OtherWalletSigns);
+        if (newest == known && !may_land) || careless {
             return Ok(());
         }
         Err(LedgerError::AttemptBeside { payment: Box::new(payment.clone()), newest })

@@ -29,7 +29,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-pub use admission::merchant::{Asker, NotAccepts, NotKnown, SettleAnswer, Telling, new_api_key};
+pub use admission::merchant::{Asker, NotAccepts, NotKnown, SettleAnswer, Telling, Unknown, new_api_key};
 pub use admission::waiting::{Connection, Waiting};
 pub use api::caller::{Caller, Callers, ForwardedHeader};
 pub use api::wallets::WalletReport;
@@ -322,9 +322,21 @@ impl Facilitator {
 
     /// Who calls `/verify` or `/settle`, by the key that was shown. From memory: a wrong key
     /// costs neither a call to a node nor a look at the ledger, and takes as long as any other.
-    pub fn asker(&self, key: Option<&str>, caller: Caller) -> Result<Asker, NotKnown> {
+    pub fn asker(&self, key: Option<&str>, caller: Caller) -> Result<Asker, Unknown> {
         let asker = self.inner.merchants.known.asker(key, caller, self.inner.context.clock.now_ms());
-        asker.inspect_err(|why| self.inner.context.metrics.not_known(why.as_str()))
+        asker.inspect_err(|unknown| self.inner.context.metrics.not_known(unknown.why.as_str()))
+    }
+
+    /// `POST /settle` for who may claim nothing any more ([`Unknown::former`]): what its own
+    /// payment on record is answered, so that whoever paid before a key ended is served. One
+    /// read of the ledger; `None`: nothing of the asker's is on record.
+    pub async fn settle_on_record(&self, request: &SettleRequest, asker: &Asker) -> Option<SettleAnswer> {
+        self.inner.settle_on_record(request, asker).await
+    }
+
+    /// Whether others than this host can call and need a key for it.
+    pub fn is_for_known_only(&self) -> bool {
+        self.inner.merchants.known.is_for_known_only()
     }
 
     /// `POST /accepts`: the offers of a foreign server, each completed with what is

@@ -189,7 +189,6 @@ impl NoRoom {
                 | Self::NetworkInFlight
                 | Self::CodeInFlight
                 | Self::Strangers
-                | Self::MerchantInFlight
         )
     }
 }

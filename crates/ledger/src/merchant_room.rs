@@ -24,7 +24,14 @@ pub(crate) struct MerchantSums {
     pub(crate) amount: Amount,
     /// What settling them costs, reserved included, on this network.
     pub(crate) cost: Exposed,
+    /// Of it, what counts against the limit that all payers without history share: reserved, and
+    /// burnt for nothing.
+    pub(crate) unearned: Amount,
 }
+
+/// The part of the shared soft limit that one merchant's payments may take: one in so many. Its
+/// payers may all be the merchant's own.
+const SHARED_PART: u64 = 4;
 
 /// Whether one more payment, or the rent of an account, fits. What is admitted may be spent whole.
 pub(crate) fn admit(
@@ -32,6 +39,7 @@ pub(crate) fn admit(
     at: &MerchantSums,
     amount: Amount,
     bound: Exposed,
+    soft_day: Option<Amount>,
 ) -> Result<(), NoRoom> {
     let (MerchantState::Open, Some(limits)) = (room.state, room.limits) else {
         return Err(NoRoom::MerchantClosed);
@@ -41,6 +49,11 @@ pub(crate) fn admit(
     }
     if plus(at.amount, amount) > limits.amount_day {
         return Err(NoRoom::MerchantAmount);
+    }
+    // One payment alone may always be under way, however dear settling is.
+    let is_shared = |soft: Amount| plus(at.unearned, bound.usdc).atomic() > soft.atomic() / SHARED_PART;
+    if at.unearned > Amount::ZERO && soft_day.is_some_and(is_shared) {
+        return Err(NoRoom::MerchantCost);
     }
     let native = at.cost.native.saturating_add(bound.native);
     if plus(at.cost.usdc, bound.usdc) > limits.cost_day || native > limits.native_day {
@@ -66,10 +79,15 @@ mod tests {
             under_way: 1,
             amount: Amount::new(60),
             cost: Exposed { usdc: Amount::new(6), native: 600 },
+            unearned: Amount::new(5),
         };
         let bound = Exposed { usdc: Amount::new(4), native: 400 };
         let amount = Amount::new(40);
-        assert_eq!(admit(&room, &at, amount, bound), Ok(()));
+        assert_eq!(admit(&room, &at, amount, bound, Some(Amount::new(36))), Ok(()));
+        let shared = admit(&room, &at, amount, bound, Some(Amount::new(35)));
+        assert_eq!(shared, Err(NoRoom::MerchantCost), "the limit that all share");
+        let alone = MerchantSums { unearned: Amount::ZERO, ..at };
+        assert_eq!(admit(&room, &alone, amount, bound, Some(Amount::ZERO)), Ok(()));
         for (room, at, amount, bound, why) in [
             (
                 MerchantRoom { state: MerchantState::Closed, ..room },
@@ -84,7 +102,7 @@ mod tests {
             (room, at, amount, Exposed { usdc: Amount::new(5), ..bound }, NoRoom::MerchantCost),
             (room, at, amount, Exposed { native: 401, ..bound }, NoRoom::MerchantCost),
         ] {
-            assert_eq!(admit(&room, &at, amount, bound), Err(why));
+            assert_eq!(admit(&room, &at, amount, bound, None), Err(why));
         }
     }
 }

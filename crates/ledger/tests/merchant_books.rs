@@ -9,6 +9,7 @@ on_both!(
     a_closed_merchant_claims_nothing_and_stays_closed,
     a_merchants_limits_are_its_own_and_another_has_room,
     two_claims_at_once_do_not_pass_a_merchants_limit,
+    one_merchants_payers_do_not_take_what_all_strangers_share,
     totals_add_up_to_the_payments_and_a_merchants_surcharge_earns_no_history,
     a_token_account_is_charged_once_and_tried_a_few_times,
     no_secret_is_in_what_is_shown,
@@ -140,6 +141,9 @@ mod cases {
             let added = ledger.add_merchant_key("shop", &key(&format!("k{number}")), NOW + 900, NOW).await;
             assert_eq!(added.is_ok(), number + 3 < MERCHANT_KEYS_MAX, "{number}: {added:?}");
         }
+        // Who ends them all at once has room for the one that replaces them.
+        assert!(ledger.add_merchant_key("shop", &key("last"), NOW, NOW).await.unwrap());
+        assert_eq!(ids(NOW).await, ["last"]);
     }
 
     pub(super) async fn a_closed_merchant_claims_nothing_and_stays_closed(store: Store) {
@@ -205,8 +209,38 @@ mod cases {
         let terms = CheckTerms { lease_ms: 1_000, leases_max: 10 };
         let lease = ledger.lease_new_check(check, reserve(41), terms, NOW).await;
         assert!(matches!(lease, Err(LedgerError::NoRoom(NoRoom::MerchantCost))), "{lease:?}");
+        let room = ledger.merchant_room("dear", &base(), Amount::new(1), reserve(41), NOW).await;
+        assert!(matches!(room, Err(LedgerError::NoRoom(NoRoom::MerchantCost))), "{room:?}");
         claims(&ledger, sale("calm", 30, FeePolicy::Added), 10).await.unwrap();
         won(&ledger, merchant_claim(40)).await;
+    }
+
+    /// A merchant's payers have no history and may all be the merchant's own: together they take a
+    /// part of the soft limit, and strangers and other merchants have the rest.
+    pub(super) async fn one_merchants_payers_do_not_take_what_all_strangers_share(store: Store) {
+        let ledger = store.open().await;
+        for name in ["greedy", "other"] {
+            let many = Merchant { in_flight_max: 100, ..merchant(name, limits(1 << 40, 1 << 40)) };
+            assert!(ledger.create_merchant(&many, &key(name), NOW).await.unwrap());
+        }
+        let mut wanted = reserve(100);
+        wanted.limits.soft_day = both(2_000);
+        wanted.limits.probes_day = both(0);
+        let claim = async |name: &str, number: u64| {
+            ledger.claim_within(sale(name, number, FeePolicy::Billed), wanted.clone(), NOW).await
+        };
+        let mut won = 0;
+        for number in 0..20 {
+            match claim("greedy", number).await {
+                Ok(ClaimOutcome::Won(_)) => won += 1,
+                Err(LedgerError::NoRoom(NoRoom::MerchantCost)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(won, 5, "a quarter of the limit");
+        assert!(claim("other", 30).await.is_ok());
+        let stranger = NewClaim { payer: "stranger".to_owned(), ..new_claim(40, 0) };
+        assert!(ledger.claim_within(stranger, wanted.clone(), NOW).await.is_ok());
     }
 
     pub(super) async fn two_claims_at_once_do_not_pass_a_merchants_limit(store: Store) {

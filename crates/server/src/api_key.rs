@@ -10,15 +10,18 @@ use crate::intake;
 /// The header that holds a key and nothing else.
 const API_KEY: &str = "x-api-key";
 
+/// How every key begins.
+const PREFIX: &str = "qk_";
+
 /// What is taken for a key where what stands there cannot be one.
 const NONE: &str = "";
 
 /// The key that a request shows: in `X-API-Key`, or as `Authorization: Bearer`. Where both or
-/// several stand, they have to be one.
+/// several stand, they have to be one. What else stands in `Authorization` is for a proxy in
+/// front, or for nobody here.
 pub(crate) fn shown(headers: &HeaderMap) -> Option<&str> {
     let own = headers.get_all(API_KEY).map(|value| value.to_str().map_or(NONE, str::trim));
-    let bearer =
-        headers.get_all(AUTHORIZATION).map(|value| value.to_str().ok().and_then(token).unwrap_or(NONE));
+    let bearer = headers.get_all(AUTHORIZATION).filter_map(|value| value.to_str().ok().and_then(token));
     let mut all = own.chain(bearer);
     let first = all.next()?;
     Some(if all.all(|other| other == first) { first } else { NONE })
@@ -27,7 +30,8 @@ pub(crate) fn shown(headers: &HeaderMap) -> Option<&str> {
 /// RFC 6750: the scheme's name ignores case.
 fn token(value: &str) -> Option<&str> {
     let (scheme, token) = value.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && token.starts_with(PREFIX)).then_some(token)
 }
 
 /// In the fields that official servers read, beside the code and what to do.
@@ -83,8 +87,10 @@ mod tests {
             (&[("x-api-key", "qk_a_b")], Some("qk_a_b")),
             (&[("authorization", "Bearer qk_a_b")], Some("qk_a_b")),
             (&[("authorization", "bearer  qk_a_b ")], Some("qk_a_b")),
-            (&[("authorization", "Basic qk_a_b")], Some("")),
-            (&[("authorization", "qk_a_b")], Some("")),
+            (&[("authorization", "Basic qk_a_b")], None),
+            (&[("authorization", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x")], None),
+            (&[("authorization", "qk_a_b")], None),
+            (&[("x-api-key", "qk_a_b"), ("authorization", "Basic eA==")], Some("qk_a_b")),
             (&[("x-api-key", "")], Some("")),
             (&[("x-api-key", "qk_a_b"), ("authorization", "Bearer qk_a_b")], Some("qk_a_b")),
             (&[("x-api-key", "qk_a_b"), ("authorization", "Bearer qk_c_d")], Some("")),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use quittance_facilitator::config::{Config, LimitTexts};
 use quittance_facilitator::{Clock, Random, new_api_key};
-use quittance_ledger::{FeePolicy, Ledger, LedgerError, Merchant, MerchantState};
+use quittance_ledger::{FeePolicy, Ledger, Merchant, MerchantState};
 use quittance_protocol::Secret;
 use serde_json::{Value, json};
 
@@ -185,17 +185,24 @@ pub(crate) fn run(command: &MerchantsCommand) -> Result<ExitCode, CommandError> 
     })
 }
 
-/// Beside the program that has the ledger. Where none ever had it, the ledger is made first.
+/// Beside the program that has the ledger.
 async fn open(path: &Path) -> Result<(Config, Ledger), CommandError> {
     let config = Config::load(path)?;
-    let url = ledger_url(&config)?;
-    match quittance_ledger::migrate(&url, INSTANCE).await {
-        // Who has it open has brought it up to date.
-        Ok(()) | Err(LedgerError::InUse(_)) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let ledger = Ledger::open_beside(&url, INSTANCE).await?;
+    let ledger = Ledger::open_beside(&ledger_url(&config)?, INSTANCE).await?;
     Ok((config, ledger))
+}
+
+/// The same for the first merchant: where no program of this version ever had the ledger, it is
+/// made first.
+async fn open_or_make(path: &Path) -> Result<(Config, Ledger), CommandError> {
+    if let Ok((config, ledger)) = open(path).await {
+        if ledger.list_merchants(now_ms()).await.is_ok() {
+            return Ok((config, ledger));
+        }
+        ledger.close().await;
+    }
+    quittance_ledger::migrate(&ledger_url(&Config::load(path)?)?, INSTANCE).await?;
+    open(path).await
 }
 
 fn now_ms() -> i64 {
@@ -208,7 +215,7 @@ async fn one(ledger: &Ledger, name: &str) -> Result<Merchant, CommandError> {
 }
 
 async fn create(path: &Path, name: &str, terms: &Terms, as_json: bool) -> Result<ExitCode, CommandError> {
-    let (config, ledger) = open(path).await?;
+    let (config, ledger) = open_or_make(path).await?;
     let now_ms = now_ms();
     let mut merchant = Merchant {
         name: name.to_owned(),

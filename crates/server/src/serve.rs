@@ -9,7 +9,7 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer};
 use quittance_actix::{Connections, ReadOn};
 use quittance_facilitator::config::Config;
-use quittance_facilitator::{Asker, Callers, Facilitator};
+use quittance_facilitator::{Asker, Callers, Facilitator, Unknown};
 use quittance_protocol::ErrorCode;
 use serde_json::json;
 
@@ -97,14 +97,18 @@ fn app(
 }
 
 impl Shared {
-    /// Who calls, before anything of the body is read, or the answer to whom nobody knows.
-    fn asker(&self, req: &HttpRequest) -> Result<Asker, Box<HttpResponse>> {
+    /// Who calls, before anything of the body is read.
+    fn known(&self, req: &HttpRequest) -> Result<Asker, Unknown> {
         let peer = req.peer_addr().map(|address| address.ip());
         let name = self.callers.header().name();
         let lines: Vec<_> = req.headers().get_all(name).filter_map(|value| value.to_str().ok()).collect();
         let caller = self.callers.caller(peer, lines.into_iter());
-        let key = api_key::shown(req.headers());
-        self.facilitator.asker(key, caller).map_err(|why| Box::new(api_key::refused(req.path(), why)))
+        self.facilitator.asker(api_key::shown(req.headers()), caller)
+    }
+
+    /// The same, or the answer to whom nobody knows.
+    fn asker(&self, req: &HttpRequest) -> Result<Asker, Box<HttpResponse>> {
+        self.known(req).map_err(|unknown| Box::new(api_key::refused(req.path(), unknown.why)))
     }
 }
 
@@ -124,16 +128,24 @@ async fn verify(shared: Data<Shared>, req: HttpRequest, payload: web::Payload) -
 }
 
 async fn settle(shared: Data<Shared>, req: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let asker = match shared.asker(&req) {
-        Ok(asker) => asker,
-        Err(answer) => return *answer,
+    let (asker, unknown) = match shared.known(&req) {
+        Ok(asker) => (asker, None),
+        Err(Unknown { why, former: Some(former) }) => (former, Some(why)),
+        Err(Unknown { why, former: None }) => return api_key::refused(req.path(), why),
     };
     let held = shared.bodies.begin(asker.caller);
     let (request, dialect) = match intake::read(&req, payload, held, shared.body_max).await {
         Ok(read) => read,
         Err(answer) => return *answer,
     };
-    let answer = shared.facilitator.settle(request, asker).await;
+    let answer = match unknown {
+        None => shared.facilitator.settle(request, asker).await,
+        // It may have been told that the outcome is open, before its key ended.
+        Some(why) => match shared.facilitator.settle_on_record(&request, &asker).await {
+            Some(answer) => answer,
+            None => return api_key::refused(req.path(), why),
+        },
+    };
     let (code, seconds) = (answer.response.error_reason, answer.response.retry_after_seconds);
     let response = dialect.settled(answer.response);
     let Some(telling) = answer.telling else {
@@ -187,8 +199,12 @@ async fn supported(shared: Data<Shared>, req: HttpRequest) -> HttpResponse {
     }
 }
 
-async fn metrics(shared: Data<Shared>) -> HttpResponse {
-    shared.monitor.metrics()
+/// They name merchants and what they sell: where others can call and need a key, this host's alone.
+async fn metrics(shared: Data<Shared>, req: HttpRequest) -> HttpResponse {
+    match !shared.facilitator.is_for_known_only() || status::is_of_this_host(&req) {
+        true => shared.monitor.metrics(),
+        false => not_found().await,
+    }
 }
 
 /// How the background work goes, for `quittance status` on this host; others find nothing.

@@ -178,7 +178,7 @@ fn code_of(call: &Call<'_, '_>) -> u64 {
         Operation::HasUnfinal => 70,
         Operation::LeaseNewCheck | Operation::PruneFinished => 71,
         Operation::BurntUntil => 72,
-        Operation::ListMerchants => 73,
+        Operation::ListMerchants | Operation::MerchantRoom => 73,
         Operation::MerchantTotals => 74,
         Operation::BeginPayoutAccount | Operation::EndPayoutAccount => 75,
         // No facilitator asks for the rest.

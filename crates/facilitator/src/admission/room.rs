@@ -68,6 +68,7 @@ impl<A: Asking> Admission<A> {
         let mut checks = 0;
         loop {
             let reserve = inner.wait_for_room(net, payment, draft.settling(), until).await?;
+            inner.merchant_has_room(net, payment, draft.merchant_row(), &reserve).await?;
             checks += 1;
             let checked = inner.check_chain(net, payment, self.asking.caller()).await?;
             // It may have waited for seconds, and what was known when its offer was matched may
@@ -115,6 +116,27 @@ impl Inner {
                 Err(LedgerError::NoRoom(why)) => self.wait_for_change(net, payment, why, until).await?,
                 Err(error) => return Err(NotTaken::Other(Stop::unwritten(&error))),
             }
+        }
+    }
+
+    /// Whether a merchant's own limits leave room, before a node is asked: the claim decides.
+    pub(crate) async fn merchant_has_room(
+        &self,
+        net: &ConfiguredNetwork,
+        payment: &Verified,
+        merchant: Option<&str>,
+        reserve: &Reserve,
+    ) -> Result<(), NotTaken> {
+        let Some(merchant) = merchant else { return Ok(()) };
+        let (now_ms, network) = (self.context.clock.now_ms(), net.chain.network());
+        let reading = self.strangers.reading(payment.signer()).await;
+        let ledger = &self.context.ledger;
+        let room = ledger.merchant_room(merchant, network, payment.amount, reserve.clone(), now_ms).await;
+        drop(reading);
+        match room {
+            Ok(()) => Ok(()),
+            Err(LedgerError::NoRoom(why)) => Err(NotTaken::NoRoom(self.no_room(net, payment, why).await)),
+            Err(error) => Err(NotTaken::Other(Stop::unwritten(&error))),
         }
     }
 

@@ -43,7 +43,7 @@ impl Database {
         }
         if let Some(merchant) = &check.merchant {
             let of = (merchant.as_str(), &check.network);
-            self.admit_merchant(of, (check.amount, wanted.bound), now_ms)?;
+            self.admit_merchant(of, (check.amount, wanted), now_ms)?;
         }
         let source = plain(&wanted.source, "source")?.to_owned();
         amount(check.amount, "amount")?;

@@ -44,7 +44,7 @@ impl Database {
         let admitted = admitted.and_then(|funding| storable(&wanted).map(|()| funding));
         let admitted = admitted.and_then(|funding| match payment.merchant_row() {
             Some(merchant) => {
-                let (of, wanted) = ((merchant, network), (payment.amount, wanted.bound));
+                let (of, wanted) = ((merchant, network), (payment.amount, &wanted));
                 self.admit_merchant(of, wanted, now_ms).map(|()| funding)
             }
             None => Ok(funding),

@@ -7,7 +7,7 @@ use super::ModelLedger;
 use super::rows::Database;
 use crate::conn::{amount, plain};
 use crate::error::LedgerError;
-use crate::exposure::{DAY_MS, Exposed, NATIVE_MAX, NoRoom, SLOT_MS, first_slot, slot_of};
+use crate::exposure::{DAY_MS, Exposed, NATIVE_MAX, NoRoom, Reserve, SLOT_MS, first_slot, slot_of};
 use crate::ledger::Me;
 use crate::merchant_room::{MerchantRoom, MerchantSums, admit};
 use crate::ops::merchant_rows::check;
@@ -51,6 +51,18 @@ impl ModelLedger {
             rows.line(me, now_ms, None, "merchant_closed", json!({ "merchant": name }));
             Ok(true)
         })
+    }
+
+    pub(crate) fn merchant_room(
+        &self,
+        merchant: &str,
+        network: &Network,
+        amount: Amount,
+        wanted: Reserve,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        plain(merchant, "merchant")?;
+        self.read(|rows| rows.admit_merchant((merchant, network), (amount, &wanted), now_ms))
     }
 
     pub(crate) fn list_merchants(&self, now_ms: i64) -> Result<Vec<Merchant>, LedgerError> {
@@ -158,11 +170,11 @@ impl Database {
     ) -> Result<bool, LedgerError> {
         let Some(merchant) = self.open_merchant(name) else { return Ok(false) };
         let mut keys = merchant.keys.clone();
-        keys.retain(|key| key.lives(now_ms));
         for other in &mut keys {
             let ends = other.ends_at_ms.map_or(others_end_at_ms, |ends| ends.min(others_end_at_ms));
             other.ends_at_ms = Some(ends);
         }
+        keys.retain(|key| key.lives(now_ms));
         if keys.len() >= MERCHANT_KEYS_MAX {
             return Err(LedgerError::OutOfRange { field: "living keys of one merchant" });
         }
@@ -196,7 +208,7 @@ impl Database {
         }
         let (room, sums) = self.merchant_room((&new.merchant, &new.network), now_ms)?;
         let bound = Exposed { usdc: new.usdc, native: new.native };
-        admit(&room, &MerchantSums { under_way: 0, ..sums }, Amount::ZERO, bound)
+        admit(&room, &MerchantSums { under_way: 0, ..sums }, Amount::ZERO, bound, None)
             .map_err(LedgerError::NoRoom)?;
         amount(new.usdc, "usdc")?;
         self.merchant_accounts.insert(place, (new.merchant.clone(), 1, None));
@@ -230,6 +242,7 @@ impl Database {
                 sums.amount = plus(sums.amount, held.amount);
                 sums.cost.usdc = plus(sums.cost.usdc, held.usdc);
                 sums.cost.native = sums.cost.native.saturating_add(held.native);
+                sums.unearned = plus(sums.unearned, held.usdc);
             }
         }
         for ((of, at, slot), one) in &self.merchant_sums {
@@ -238,6 +251,7 @@ impl Database {
                 let cost = plus(plus(one.earned_cost, one.burnt_cost), one.rent);
                 sums.cost.usdc = plus(sums.cost.usdc, cost);
                 sums.cost.native = sums.cost.native.saturating_add(one.native);
+                sums.unearned = plus(sums.unearned, one.burnt_cost);
             }
         }
         Ok((room, sums))
@@ -246,11 +260,12 @@ impl Database {
     pub(super) fn admit_merchant(
         &self,
         of: (&str, &Network),
-        (amount, bound): (Amount, Exposed),
+        (amount, wanted): (Amount, &Reserve),
         now_ms: i64,
     ) -> Result<(), LedgerError> {
         let (room, sums) = self.merchant_room(of, now_ms)?;
-        admit(&room, &sums, amount, bound).map_err(LedgerError::NoRoom)
+        let soft = Some(wanted.limits.soft_day.usdc);
+        admit(&room, &sums, amount, wanted.bound, soft).map_err(LedgerError::NoRoom)
     }
 
     fn sums_of(&mut self, merchant: &str, network: &Network, now_ms: i64) -> &mut MerchantTotals {

@@ -50,7 +50,7 @@ impl Ledger {
                 }
                 if let Some(merchant) = &check.merchant {
                     let of = (merchant.as_str(), &check.network);
-                    let wanted = (check.amount, wanted.bound);
+                    let wanted = (check.amount, &wanted);
                     merchant_sums::admit_payment(tx, of, None, wanted, now_ms).await?;
                 }
                 check_leases::take_away_ended(tx, &check.network, lease_now_ms).await?;

@@ -142,7 +142,7 @@ async fn claim_within(
         let funding = admit(&sums, &wanted, claimed).map_err(LedgerError::NoRoom)?;
         if let Some(merchant) = claim.merchant_row() {
             let of = (merchant, network);
-            merchant_sums::admit_payment(tx, of, Some(&id), (claimed, wanted.bound), now_ms).await?;
+            merchant_sums::admit_payment(tx, of, Some(&id), (claimed, &wanted), now_ms).await?;
         }
         insert(tx, claim, &wanted, funding).await?;
         check_leases::end(tx, &claim.key).await?;

@@ -210,14 +210,14 @@ async fn add_key(
         return Ok(false);
     }
     tx.later(
-        "DELETE FROM merchant_keys WHERE merchant = $1 AND ends_at_ms <= $2",
-        params![name.as_str(), now_ms],
-    )
-    .await?;
-    tx.later(
         "UPDATE merchant_keys SET ends_at_ms = $2 \
          WHERE merchant = $1 AND (ends_at_ms IS NULL OR ends_at_ms > $2)",
         params![name.as_str(), others_end_at_ms],
+    )
+    .await?;
+    tx.later(
+        "DELETE FROM merchant_keys WHERE merchant = $1 AND ends_at_ms <= $2",
+        params![name.as_str(), now_ms],
     )
     .await?;
     let row = tx

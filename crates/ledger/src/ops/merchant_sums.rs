@@ -4,16 +4,33 @@
 use quittance_protocol::{Amount, Network, PaymentId};
 
 use super::merchant_rows::{limits, state};
-use crate::conn::{Row, Tx, amount, params};
+use crate::conn::{Row, Tx, amount, params, plain};
 use crate::error::LedgerError;
 use crate::exposure::{
-    DAY_MS, Exposed, NATIVE_MAX, NoRoom, SLOT_MS, first_slot, native_stored as native, slot_of,
+    DAY_MS, Exposed, NATIVE_MAX, NoRoom, Reserve, SLOT_MS, first_slot, native_stored as native, slot_of,
 };
 use crate::ledger::Ledger;
 use crate::merchant_room::{MerchantRoom, MerchantSums, admit};
 use crate::types::{CostEntry, FeePolicy, MerchantTotals, Payment, PayoutAccount};
 
 impl Ledger {
+    /// Whether a merchant's next payment would have room within the merchant's own limits.
+    /// Stores nothing; [`Ledger::claim_within`] decides.
+    pub async fn merchant_room(
+        &self,
+        merchant: &str,
+        network: &Network,
+        amount: Amount,
+        wanted: Reserve,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        let (merchant, network) = (plain(merchant, "merchant")?.to_owned(), network.clone());
+        self.read(move |tx| {
+            Box::pin(async move { look(tx, (&merchant, &network), None, (amount, &wanted), now_ms).await })
+        })
+        .await
+    }
+
     /// What merchants sold and what that cost, by merchant, network and UTC day, from the day
     /// of `since_ms` on, oldest first.
     pub async fn merchant_totals(&self, since_ms: i64) -> Result<Vec<MerchantTotals>, LedgerError> {
@@ -119,6 +136,7 @@ async fn sums(
         .one(
             "SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) AS amount, \
              CAST(COALESCE(SUM(earned_cost + burnt_cost + rent), 0) AS BIGINT) AS usdc, \
+             CAST(COALESCE(SUM(burnt_cost), 0) AS BIGINT) AS burnt, \
              CAST(COALESCE(SUM(native), 0) AS BIGINT) AS native FROM merchant_totals \
              WHERE merchant = $1 AND network = $2 AND slot >= $3",
             params![merchant, network.as_str(), first_slot(now_ms)],
@@ -130,6 +148,7 @@ async fn sums(
         under_way: open.unsigned("under_way")?,
         amount: Amount::new(add("amount")?),
         cost: Exposed { usdc: Amount::new(add("usdc")?), native: add("native")? },
+        unearned: Amount::new(open.unsigned("usdc")?.saturating_add(day.unsigned("burnt")?)),
     })
 }
 
@@ -138,13 +157,24 @@ pub(super) async fn admit_payment(
     tx: &mut Tx,
     (merchant, network): (&str, &Network),
     without: Option<&PaymentId>,
-    (amount, bound): (Amount, Exposed),
+    (amount, wanted): (Amount, &Reserve),
     now_ms: i64,
 ) -> Result<(), LedgerError> {
     lock(tx, merchant).await?;
+    look(tx, (merchant, network), without, (amount, wanted), now_ms).await
+}
+
+async fn look(
+    tx: &mut Tx,
+    (merchant, network): (&str, &Network),
+    without: Option<&PaymentId>,
+    (amount, wanted): (Amount, &Reserve),
+    now_ms: i64,
+) -> Result<(), LedgerError> {
+    let soft = Some(wanted.limits.soft_day.usdc);
     let room = room(tx, merchant, network).await?;
     let sums = sums(tx, merchant, network, without, now_ms).await?;
-    admit(&room, &sums, amount, bound).map_err(LedgerError::NoRoom)
+    admit(&room, &sums, amount, wanted.bound, soft).map_err(LedgerError::NoRoom)
 }
 
 /// The same for the rent of a token account.
@@ -168,7 +198,7 @@ pub(super) async fn admit_account(
     }
     let room = room(tx, merchant, &new.network).await?;
     let sums = MerchantSums { under_way: 0, ..sums(tx, merchant, &new.network, None, now_ms).await? };
-    admit(&room, &sums, Amount::ZERO, bound).map_err(LedgerError::NoRoom)
+    admit(&room, &sums, Amount::ZERO, bound, None).map_err(LedgerError::NoRoom)
 }
 
 /// A merchant's payment has settled.

@@ -170,6 +170,13 @@ macro_rules! operations {
                     now_ms: i64,
                 ) -> bool;
                 CloseMerchant writes close_merchant(name: &'a str, now_ms: i64) -> bool;
+                MerchantRoom reads merchant_room(
+                    merchant: &'a str,
+                    network: &'a Network,
+                    amount: Amount,
+                    wanted: Reserve,
+                    now_ms: i64,
+                ) -> ();
                 ListMerchants reads list_merchants(now_ms: i64) -> Vec<Merchant>;
                 MerchantTotals reads merchant_totals(since_ms: i64) -> Vec<MerchantTotals>;
                 BeginPayoutAccount writes begin_payout_account(

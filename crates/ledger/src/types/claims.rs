@@ -72,6 +72,14 @@ pub struct NewClaim {
 }
 
 impl NewClaim {
+    /// As [`Payment::merchant_row`].
+    pub fn merchant_row(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Merchant(name) if self.fee.is_some() => Some(name),
+            _ => None,
+        }
+    }
+
     /// As [`Payment::settling`].
     pub fn settling(&self) -> Amount {
         let carried = self.fee.map_or(0, |fee| fee.carried.atomic());

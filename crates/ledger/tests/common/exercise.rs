@@ -78,6 +78,7 @@ async fn sell_for_merchants(ledger: &Ledger, key: u64) {
     let fee = Some(MerchantFee { policy: FeePolicy::Billed, carried: Amount::new(3_938) });
     let new = NewClaim { origin: Origin::Merchant(name.clone()), fee, gas: Amount::ZERO, ..claim(key) };
     let id = new.id.clone();
+    ledger.merchant_room(&name, &base(), Amount::new(1), wanted(key, 20), NOW).await.unwrap();
     let won = ledger.claim_within(new, wanted(key, 20), NOW).await.unwrap();
     assert!(matches!(won, ClaimOutcome::Won(_)), "{won:?}");
     let label = signer(format!("of-merchant{key}"));

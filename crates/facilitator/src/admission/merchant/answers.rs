@@ -181,10 +181,26 @@ pub(super) fn of_another(known: &Payment, asker: &str) -> SettleResponse {
     };
     match &known.origin {
         // A merchant learns nothing of another's sale but that this authorization is taken.
-        Origin::Merchant(of) if of != asker => {
-            SettleResponse { transaction: String::new(), amount: None, ..answer }
-        }
+        Origin::Merchant(of) if of != asker => SettleResponse {
+            transaction: String::new(),
+            amount: None,
+            error_message: answer.error_message.as_ref().map(|_| ANOTHERS.to_owned()),
+            ..answer
+        },
         _ => answer,
+    }
+}
+
+/// All that is said in words of another merchant's payment: a node's words may name its transaction.
+const ANOTHERS: &str = "this authorization was used for another sale";
+
+/// The same at `/verify`.
+pub(super) fn for_another(origin: &Origin, asker: &str, rejection: Rejection) -> Rejection {
+    match origin {
+        Origin::Merchant(of) if of != asker => {
+            Rejection { transaction: None, message: ANOTHERS.to_owned(), ..rejection }
+        }
+        _ => rejection,
     }
 }
 

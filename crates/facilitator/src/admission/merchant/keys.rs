@@ -22,6 +22,11 @@ pub fn new_api_key(random: &Random, now_ms: i64) -> (Secret, MerchantKey) {
     (Secret::new(format!("{PREFIX}{id}_{secret}")), key)
 }
 
+/// Whether a text begins as a key does.
+pub(super) fn is_shaped(text: &str) -> bool {
+    text.starts_with(PREFIX)
+}
+
 /// What somebody shows as a key. Of whatever shape, the same work follows.
 pub(super) struct Shown<'a> {
     pub(super) id: &'a str,

@@ -50,7 +50,7 @@ pub use asker::Asker;
 pub use keys::new_api_key;
 use own_terms::Split;
 pub(crate) use places::Merchants;
-pub use roster::NotKnown;
+pub use roster::{NotKnown, Unknown};
 pub use telling::Telling;
 use telling::TellingOutcome;
 use terms::Bound;
@@ -213,6 +213,25 @@ impl Inner {
         self.refused(&network, &rejection).into()
     }
 
+    /// See [`crate::Facilitator::settle_on_record`].
+    pub(crate) async fn settle_on_record(
+        self: &Arc<Self>,
+        request: &SettleRequest,
+        asker: &Asker,
+    ) -> Option<SettleAnswer> {
+        let nothing = reject(ErrorCode::InvalidPayload, "");
+        let found = self.recall_for(request, nothing, ErrorCode::UnexpectedSettleError).await;
+        let (known, holder) = found.ok()?;
+        let question = Question::new(self, request, holder, asker);
+        if !question.is_about(&known) {
+            return None;
+        }
+        match self.place_of(&question) {
+            Ok(_place) => Some(self.settle_known(known, &question).await),
+            Err(none) => Some(self.no_place(known.network.as_str(), &question, none).await.into()),
+        }
+    }
+
     /// What a payment on record is answered.
     async fn settle_known(self: &Arc<Self>, known: Payment, question: &Question) -> SettleAnswer {
         if !question.is_about(&known) {
@@ -233,7 +252,8 @@ impl Inner {
         match none {
             NoPlace::Copies => {
                 let holder = &question.holder;
-                let receipt = match holder.is_signed {
+                // Whose payment it is, a read that copies share does not say.
+                let receipt = match holder.is_signed && question.asker.row.is_none() {
                     true => self.peek(&holder.key).await,
                     false => None,
                 };
@@ -247,7 +267,8 @@ impl Inner {
     async fn answer_merchant(self: &Arc<Self>, mut known: Payment, question: &Question) -> SettleAnswer {
         let mut updates = question.updates();
         loop {
-            if known.state == PaymentState::Settled {
+            // Who pays a merchant may be the merchant, who sends money in a circle.
+            if known.state == PaymentState::Settled && known.fee.is_none() {
                 self.strangers.settled(&known.payer);
             }
             match known.state {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quittance_ledger::{LedgerError, Merchant, PayoutAccount};
-use quittance_protocol::{Amount, ErrorCode, Network};
+use quittance_protocol::{ErrorCode, Network};
 use tokio::time::Instant;
 
 use super::own_terms::row_at;
@@ -18,8 +18,10 @@ use crate::chain::{ChainFault, Payout};
 use crate::metrics::trouble::{self, Trouble};
 use crate::network::configured::ConfiguredNetwork;
 
-/// How often an account that was there is looked at again: its owner may close it.
+/// How often an account that was there is looked at again, whose owner may close it, and one
+/// that cannot be paid; one that is missing is looked at sooner.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const MISSING_AGAIN: Duration = Duration::from_secs(5);
 
 /// Accounts looked at in one turn.
 const LOOKS_MAX: usize = 16;
@@ -77,28 +79,36 @@ impl Payouts {
     }
 }
 
+/// Whether it is time to look again.
+fn is_due(found: Option<(Found, Instant)>) -> bool {
+    found.is_none_or(|(found, at)| {
+        at.elapsed() >= if found == Found::Missing { MISSING_AGAIN } else { LOOK_AGAIN }
+    })
+}
+
 impl Inner {
     /// Looks where open merchants are paid, and creates what is missing.
     pub(crate) async fn look_at_payouts(&self) {
-        let mut looks = LOOKS_MAX;
+        let mut due = Vec::new();
         for merchant in self.merchants.known.open() {
             for net in self.networks.iter().filter(|net| !net.retired) {
                 let Some(own) = row_at(&merchant, net) else { continue };
                 let found = self.merchants.payouts.found(&own.network, &own.pay_to);
-                let is_due =
-                    found.is_none_or(|(found, at)| found != Found::Ready || at.elapsed() > LOOK_AGAIN);
-                if !is_due || !matches!(net.chain.payouts(), Ok(Some(_))) {
-                    continue;
-                }
-                if looks == 0 {
-                    return;
-                }
-                looks -= 1;
-                match self.ready_payout(net, &merchant, &own.pay_to).await {
-                    Ok(found) => self.merchants.payouts.put(&own.network, &own.pay_to, found),
-                    Err(fault) => trouble::note(Trouble::MerchantPayout, own.network.as_str(), &fault),
+                if is_due(found) && matches!(net.chain.payouts(), Ok(Some(_))) {
+                    due.push((found.map(|(_, at)| at), net, Arc::clone(&merchant), own.pay_to.clone()));
                 }
             }
+        }
+        // Those that nobody has looked at for longest: no merchant's account keeps another's waiting.
+        due.sort_by_key(|(at, ..)| *at);
+        for (_, net, merchant, pay_to) in due.into_iter().take(LOOKS_MAX) {
+            let network = &net.terms.network;
+            let found = self.ready_payout(net, &merchant, &pay_to).await.unwrap_or_else(|fault| {
+                trouble::note(Trouble::MerchantPayout, network.as_str(), &fault);
+                let before = self.merchants.payouts.found(network, &pay_to);
+                before.map_or(Found::Missing, |(found, _)| found)
+            });
+            self.merchants.payouts.put(network, &pay_to, found);
         }
     }
 
@@ -118,7 +128,8 @@ impl Inner {
             return Ok(Found::Missing);
         }
         let now_ms = self.context.clock.now_ms();
-        let usdc = net.cost_usdc(u128::from(native), now_ms).unwrap_or(Amount::ZERO);
+        // Without a rate nobody could say what is charged.
+        let Some(usdc) = net.cost_usdc(u128::from(native), now_ms) else { return Ok(Found::Missing) };
         let network = net.terms.network.clone();
         let (merchant, tries_max) = (merchant.name.clone(), TRIES_MAX);
         let new = PayoutAccount { network, account, merchant, native, usdc, tries_max };

@@ -14,7 +14,7 @@ use quittance_ledger::{LedgerError, MERCHANT_WITHOUT_KEY, Merchant, MerchantKey,
 use tokio::time::Instant;
 
 use super::Asker;
-use super::keys::Shown;
+use super::keys::{Shown, is_shaped};
 use crate::Caller;
 use crate::Inner;
 use crate::config::MerchantsConfig;
@@ -46,6 +46,22 @@ pub enum NotKnown {
         /// When it may be.
         retry_after_seconds: u64,
     },
+}
+
+/// Nobody who may sell, and who it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// Why.
+    pub why: NotKnown,
+    /// Who may claim nothing any more, and be told of what it claimed: a closed merchant, whose key
+    /// was right, and whoever called without one before there were merchants.
+    pub former: Option<Asker>,
+}
+
+impl From<NotKnown> for Unknown {
+    fn from(why: NotKnown) -> Self {
+        Self { why, former: None }
+    }
 }
 
 /// The merchants of the ledger at one moment.
@@ -111,37 +127,50 @@ impl Known {
     }
 
     /// See [`crate::Facilitator::asker`]. No I/O.
-    pub(crate) fn asker(&self, shown: Option<&str>, caller: Caller, now_ms: i64) -> Result<Asker, NotKnown> {
+    pub(crate) fn asker(&self, shown: Option<&str>, caller: Caller, now_ms: i64) -> Result<Asker, Unknown> {
         let roster = self.roster();
-        let Some(text) = shown else {
-            return match self.needs_key(&roster) {
-                false => Ok(Asker { merchant: MERCHANT_WITHOUT_KEY.to_owned(), caller, row: None }),
-                true => Err(self.refused(caller, NotKnown::Missing)),
+        let needs_key = self.needs_key(&roster);
+        // Where nobody needs one, what is no key of ours is somebody else's business.
+        let Some(text) = shown.filter(|text| needs_key || is_shaped(text)) else {
+            let without = Asker { merchant: MERCHANT_WITHOUT_KEY.to_owned(), caller, row: None };
+            return match needs_key {
+                false => Ok(without),
+                true => Err(self.refused(caller, NotKnown::Missing, Some(without))),
             };
         };
         if self.is_old() {
-            return Err(NotKnown::Away { retry_after_seconds: AWAY_RETRY_SECONDS });
+            return Err(NotKnown::Away { retry_after_seconds: AWAY_RETRY_SECONDS }.into());
         }
         let shown = Shown::of(text);
         let found = roster.keys.get(shown.id);
         // Of a key that nobody has as much is compared as of one that somebody has.
         let is_same = shown.is(found.map_or(&[0; 32], |(key, _)| &key.hash));
-        match found.filter(|(key, of)| is_same && key.lives(now_ms) && of.state == MerchantState::Open) {
-            Some((_, of)) => Ok(Asker { merchant: of.name.clone(), caller, row: Some(Arc::clone(of)) }),
-            None => Err(self.refused(caller, NotKnown::Wrong)),
+        let found = found.filter(|(key, _)| is_same && key.lives(now_ms));
+        let asker =
+            found.map(|(_, of)| Asker { merchant: of.name.clone(), caller, row: Some(Arc::clone(of)) });
+        match asker {
+            Some(asker) if asker.row.as_ref().is_some_and(|row| row.state == MerchantState::Open) => {
+                Ok(asker)
+            }
+            former => Err(self.refused(caller, NotKnown::Wrong, former)),
         }
     }
 
     /// Counts it, unless its caller is told to wait already.
-    fn refused(&self, caller: Caller, why: NotKnown) -> NotKnown {
+    fn refused(&self, caller: Caller, why: NotKnown, former: Option<Asker>) -> Unknown {
         if caller.address().is_none() {
-            return why;
+            return Unknown { why, former };
         }
         if let Some(left) = self.wrong.held(&caller) {
-            return NotKnown::TooMany { retry_after_seconds: left.as_secs().saturating_add(1) };
+            return NotKnown::TooMany { retry_after_seconds: left.as_secs().saturating_add(1) }.into();
         }
         self.wrong.failed(&caller);
-        why
+        Unknown { why, former }
+    }
+
+    /// See [`crate::Facilitator::is_for_known_only`].
+    pub(crate) fn is_for_known_only(&self) -> bool {
+        !self.anonymous && self.is_public.load(Ordering::Acquire)
     }
 
     /// Every merchant that may sell now, by name.
@@ -196,6 +225,10 @@ mod tests {
         }
     }
 
+    fn why(asked: Result<Asker, Unknown>) -> NotKnown {
+        asked.unwrap_err().why
+    }
+
     fn known(anonymous: bool) -> Known {
         Known::new(&MerchantsConfig { anonymous, wrong_keys_per_minute: 1, ..MerchantsConfig::default() })
     }
@@ -208,14 +241,15 @@ mod tests {
         with_none.put(Vec::new());
         assert!(with_none.asker(None, caller, 0).is_ok());
         with_none.listens_to_others();
-        assert_eq!(with_none.asker(None, caller, 0), Err(NotKnown::Missing));
+        assert_eq!(why(with_none.asker(None, caller, 0)), NotKnown::Missing);
+        assert!(known(false).asker(Some("another service's"), caller, 0).is_ok(), "nobody needs a key");
         let (_, key) = new_api_key(&Random::system(), 0);
         for state in [MerchantState::Open, MerchantState::Closed] {
             for anonymous in [false, true] {
                 let known = known(anonymous);
                 known.put(vec![merchant("shop", state, vec![key.clone()])]);
                 assert_eq!(known.asker(None, caller, 0).is_ok(), anonymous, "{state}");
-                assert_eq!(known.asker(Some("qk_a_b"), caller, 0), Err(NotKnown::Wrong));
+                assert_eq!(why(known.asker(Some("qk_a_b"), caller, 0)), NotKnown::Wrong);
             }
         }
     }
@@ -229,14 +263,16 @@ mod tests {
         let known = known(false);
         known.put(vec![merchant("shop", MerchantState::Open, vec![key.clone()])]);
         assert_eq!(known.asker(text, caller, 99).unwrap().merchant, "shop");
-        assert_eq!(known.asker(text, caller, 100), Err(NotKnown::Wrong));
+        assert_eq!(known.asker(text, caller, 100), Err(NotKnown::Wrong.into()));
         known.put(vec![merchant("shop", MerchantState::Closed, vec![key.clone()])]);
-        assert_eq!(known.asker(text, caller, 0), Err(NotKnown::Wrong));
+        // Its own payments may still be told of.
+        let closed = known.asker(text, caller, 0).unwrap_err();
+        assert_eq!((closed.why, closed.former.unwrap().merchant.as_str()), (NotKnown::Wrong, "shop"));
         known.put(vec![merchant("shop", MerchantState::Open, vec![key])]);
         assert!(known.asker(text, caller, 0).is_ok());
         // A process that cannot read the ledger any more cannot know of a closing.
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert!(matches!(known.asker(text, caller, 0), Err(NotKnown::Away { .. })));
+        assert!(matches!(why(known.asker(text, caller, 0)), NotKnown::Away { .. }));
     }
 
     #[test]
@@ -258,10 +294,10 @@ mod tests {
         let known = known(false);
         known.put(vec![merchant("shop", MerchantState::Open, vec![key])]);
         let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|at| Caller::at(at.parse().unwrap()));
-        let told = (0..40).map(|_| known.asker(Some("qk_a_b"), one, 0).unwrap_err()).collect::<Vec<_>>();
+        let told = (0..40).map(|_| why(known.asker(Some("qk_a_b"), one, 0))).collect::<Vec<_>>();
         assert_eq!(told.first(), Some(&NotKnown::Wrong));
         assert!(matches!(told.last(), Some(NotKnown::TooMany { .. })), "{told:?}");
         assert!(known.asker(secret.expose_str(), one, 0).is_ok(), "who has a key is not held back");
-        assert_eq!(known.asker(Some("qk_a_b"), other, 0), Err(NotKnown::Wrong));
+        assert_eq!(why(known.asker(Some("qk_a_b"), other, 0)), NotKnown::Wrong);
     }
 }

@@ -14,7 +14,9 @@ use quittance_ledger::{
 use quittance_protocol::{Amount, ErrorCode, VerifyRequest, VerifyResponse};
 use tokio::time::Instant;
 
-use super::answers::{copy_too_many, crowded, duplicate, ended, owed, pending, unreachable_chain, valid};
+use super::answers::{
+    copy_too_many, crowded, duplicate, ended, for_another, owed, pending, unreachable_chain, valid,
+};
 use super::{Asker, Question, refusal_in};
 use crate::admission::answer::Holder;
 use crate::admission::decision::{Held, NotTaken, Stop};
@@ -68,6 +70,8 @@ impl Asking for Checking {
     async fn take(admission: &Admission<Self>, gas: &Amount) -> Result<Held, NotTaken> {
         let Admission { inner, net, payment, asking: Self(question), .. } = admission;
         let reserve = inner.has_room(net, payment, *gas).await?;
+        let merchant = question.asker.row_name();
+        inner.merchant_has_room(net, payment, merchant.as_deref(), &reserve).await?;
         match inner.view_in_time(net, payment, question.asker.caller).await {
             Ok(view) => {
                 let reserve = Reserve { balance: net.seen(&view), by_code: view.by_code, ..reserve };
@@ -173,19 +177,21 @@ impl Inner {
     /// is a verdict it waits, as `/settle` does.
     async fn verify_known(&self, mut known: Payment, question: &Question) -> Result<String, Rejection> {
         let mine = question.is_about(&known);
+        let known_origin = known.origin.clone();
+        let veiled = |rejection: Rejection| for_another(&known_origin, &question.asker.merchant, rejection);
         let mut updates = question.updates();
         loop {
             match known.state {
                 PaymentState::Claimed | PaymentState::Recorded if !mine => return Err(pending(&known.payer)),
                 PaymentState::Claimed | PaymentState::Recorded => {}
-                PaymentState::Settled if !mine => return Err(duplicate(&known)),
+                PaymentState::Settled if !mine => return Err(veiled(duplicate(&known))),
                 PaymentState::Settled if known.delivery == DeliveryState::Owed => return Err(owed(&known)),
                 PaymentState::Settled => match self.lease_check(&known).await {
                     MerchantCheck::Leased => return Ok(question.holder.payer.clone()),
                     MerchantCheck::Told => return Err(duplicate(&known)),
                     MerchantCheck::Busy => {}
                 },
-                PaymentState::Refused | PaymentState::Expired => return Err(ended(&known)),
+                PaymentState::Refused | PaymentState::Expired => return Err(veiled(ended(&known))),
             }
             if updates.is_over() {
                 return Err(pending(&known.payer));

@@ -277,7 +277,7 @@ impl SolanaChain {
 
     /// A transaction that has landed and that only a history can know: one of our
     /// wallets' own, not younger than [`WITNESS_SLOTS_MIN`] where there is one. `None`
-    /// for a wallet that never did anything, if the endpoint has the blocks since the
+    /// where one endpoint says of all of them that they never did anything, if the endpoint has the blocks since the
     /// first of `since`.
     async fn witness(
         &self,
@@ -291,17 +291,23 @@ impl SolanaChain {
         let mut failure = None;
         let mut empty = false;
         for at in self.endpoints.first_then_others(at) {
-            // Of several wallets some may never have done anything.
+            // Of several wallets some may never have done anything: that of one says nothing of
+            // another, of which this endpoint did not answer.
+            let mut is_empty = true;
             for wallet in self.wallets() {
                 match self.wallet_transaction(at, &wallet, now_slot).await {
                     Ok(Some((signature, slot))) => {
                         self.memory.remember(&signature, slot);
                         return Ok(Some(signature));
                     }
-                    Ok(None) => empty = true,
-                    Err(error) => failure = Some(error),
+                    Ok(None) => {}
+                    Err(error) => {
+                        failure = Some(error);
+                        is_empty = false;
+                    }
                 }
             }
+            empty |= is_empty;
         }
         if !empty {
             return Err(failure.unwrap_or(SolanaError::NoEndpoint));

@@ -164,6 +164,8 @@ pub(crate) struct FakeRpc {
     calls: Mutex<Vec<(&'static str, Value)>>,
     /// What stands where, by base58 address; nothing elsewhere.
     accounts: Mutex<HashMap<String, Value>>,
+    /// What it lists of an address's transactions, where that differs from any other's.
+    listed: Mutex<HashMap<String, Answer>>,
 }
 
 impl FakeRpc {
@@ -214,6 +216,11 @@ impl FakeRpc {
         self.accounts.lock().unwrap().insert(address.to_string(), value);
     }
 
+    /// What `getSignaturesForAddress` answers of one address.
+    pub(crate) fn set_listed(&self, address: &Pubkey, answer: Answer) {
+        self.listed.lock().unwrap().insert(address.to_string(), answer);
+    }
+
     fn account_at(&self, address: &Value) -> Value {
         let known = self.accounts.lock().unwrap();
         known.get(address.as_str().unwrap()).cloned().unwrap_or(Value::Null)
@@ -227,6 +234,11 @@ impl FakeRpc {
         }
         if !failing && method == "getAccountInfo" && !self.answers.lock().unwrap().contains_key(method) {
             return Ok(json!({"context": {"slot": 1}, "value": self.account_at(&params[0])}));
+        }
+        if method == "getSignaturesForAddress"
+            && let Some(answer) = self.listed.lock().unwrap().get(params[0].as_str().unwrap())
+        {
+            return answer.clone();
         }
         let answers = self.answers.lock().unwrap();
         if method == "isBlockhashValid" && !answers.contains_key(method) {

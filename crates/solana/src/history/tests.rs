@@ -1,13 +1,15 @@
 use std::sync::Arc;
 
-use quittance_protocol::Standing;
+use quittance_protocol::{Secret, Standing};
+use solana_sdk::signature::Signer as _;
 
 use super::memory::NO_HISTORY_LOOKS;
 use super::*;
 use crate::SolanaLanded;
 use crate::height_gate::HEIGHT_READ_INTERVAL_MS;
 use crate::testing::{
-    FakeRpc, WITNESS, chain, epoch, landed_answer, nowhere, official, payload, status, transaction,
+    FakeRpc, WITNESS, chain, epoch, landed_answer, nowhere, official, payload, status, third, transaction,
+    wallet,
 };
 
 /// A payment that was claimed at slot 780 and landed at slot 800.
@@ -175,6 +177,24 @@ async fn i5_without_a_witness_the_blocks_since_the_claim_must_be_there() {
     assert!(scan().await.is_empty(), "its blocks begin after the claim");
     node.set("getFirstAvailableBlock", Ok(json!(780)));
     assert!(expired(&scan().await));
+}
+
+/// A new wallet that never did anything spoke for the old one, of which the node did not answer:
+/// then what was absent from a history that nothing vouched for was expired.
+#[tokio::test]
+async fn i5_a_new_wallet_without_transactions_is_no_witness_for_one_that_was_not_answered_about() {
+    let node = FakeRpc::new();
+    let (chain, watch, _) = fixture(&[&node]).await;
+    let chain = chain.with_wallets(&[Secret::new(third().to_base58_string())], &[]).unwrap();
+    node.set("getEpochInfo", Ok(epoch(10_000)));
+    node.set("getSignatureStatuses", Ok(at_slot(nowhere(), 20_000)));
+    node.set("getFirstAvailableBlock", Ok(json!(780)));
+    node.set_listed(&wallet().pubkey(), Err(RpcFailure::Timeout));
+    node.set_listed(&third().pubkey(), Ok(json!([])));
+    let watched = std::slice::from_ref(&watch);
+    assert!(chain.scan(watched, 0).await.unwrap().is_empty(), "nobody said that the old one did nothing");
+    node.set_listed(&wallet().pubkey(), Ok(json!([])));
+    assert!(expired(&chain.scan(watched, HEIGHT_READ_INTERVAL_MS).await.unwrap()));
 }
 
 #[tokio::test]

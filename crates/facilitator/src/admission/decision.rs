@@ -6,6 +6,7 @@ use crate::api::Rejection;
 use crate::api::receipts::{LEDGER, UNAVAILABLE_RETRY_SECONDS};
 use crate::in_flight::single_flight::NotNow;
 use crate::metrics::trouble::{self, Trouble};
+use crate::network::closed::Closed;
 
 /// What a claim came to.
 pub(crate) enum Claimed {
@@ -54,6 +55,12 @@ impl From<Rejection> for Stop {
     }
 }
 
+impl From<Closed> for Stop {
+    fn from(closed: Closed) -> Self {
+        Self::NotNow(NotNow { reason: closed.as_str(), retry_after_seconds: closed.retry_after_seconds() })
+    }
+}
+
 impl Stop {
     /// Something is missing that comes back within seconds.
     pub(crate) fn for_now(reason: &'static str) -> Self {
@@ -79,6 +86,8 @@ pub(crate) enum NotTaken {
     Chain(Rejection),
     /// No ceiling left room for it.
     NoRoom(Stop),
+    /// Not with the wallet that its own message names.
+    Wallet(Stop),
     /// A chain, a price or the ledger is missing, or another holds the payment.
     Other(Stop),
 }

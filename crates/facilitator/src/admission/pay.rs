@@ -38,6 +38,7 @@ impl Asking for AtGate {
     type Taken = Claimed;
 
     const IS_SINGLE_FLIGHT: bool = true;
+    const KEEPS_OFFERS: bool = false;
 
     fn caller(&self) -> Caller {
         self.0.caller

@@ -1,6 +1,6 @@
 //! A payment from its local checks to its claim: one order for the gate, `/settle` and `/verify`.
 //!
-//! known → window → identifier → price → payer → chain → claim. The ledger comes first, so
+//! known → window → identifier → price → wallet → payer → chain → claim. The ledger comes first, so
 //! whatever is on record is answered from it; what costs nothing comes before what costs
 //! a call to a node, and room is looked for before that call. What differs between those
 //! who ask is an [`Asking`]; the order is nobody's to choose.
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use quittance_ledger::Known;
-use quittance_protocol::RetryAction;
+use quittance_protocol::{ErrorCode, RetryAction};
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
@@ -19,7 +19,9 @@ use crate::chain::Verified;
 use crate::in_flight::entries::PaymentEntry;
 use crate::in_flight::share_key::share_key;
 use crate::in_flight::single_flight::SingleFlight;
+use crate::network::closed::Closed;
 use crate::network::configured::ConfiguredNetwork;
+use crate::network::pool::NotWith;
 use crate::{Caller, Inner};
 
 /// Who brings a payment, and what for.
@@ -32,6 +34,9 @@ pub(crate) trait Asking: Clone + Send + Sync + Sized + 'static {
 
     /// Whether copies wait for each other, so that all cost one check.
     const IS_SINGLE_FLIGHT: bool;
+
+    /// Whether offers are somebody else's, who keeps naming the wallet that it was once told.
+    const KEEPS_OFFERS: bool;
 
     /// Where the request came from.
     fn caller(&self) -> Caller;
@@ -122,14 +127,17 @@ impl<A: Asking> Admission<A> {
             return Err(rejection.into());
         }
         self.asking.identifier()?;
-        self.net.takes_with(&self.payment, self.inner.context.clock.now_ms())?;
         let priced = A::price(self).await?;
+        if let Err(stop) = self.wallet() {
+            return self.unless_repeated(&priced, stop).await;
+        }
         if let Some(taken) = self.payer(&priced).await? {
             return Ok(taken);
         }
         match A::take(self, &priced).await {
             Ok(taken) => Ok(taken),
             Err(NotTaken::Chain(rejection)) => self.refused(&priced, rejection, flight.as_deref_mut()).await,
+            Err(NotTaken::Wallet(stop)) => self.unless_repeated(&priced, stop).await,
             Err(NotTaken::NoRoom(stop) | NotTaken::Other(stop)) => {
                 if let (Some(flight), Stop::NotNow(trouble)) = (&mut flight, &stop) {
                     flight.note_trouble(*trouble);
@@ -166,6 +174,34 @@ impl<A: Asking> Admission<A> {
     async fn window(&self) -> Result<(), Rejection> {
         self.inner.wait_until_valid(&self.payment, self.until).await?;
         self.net.chain.verify()?.check_window(&self.payment, self.inner.context.clock.now())
+    }
+
+    /// Whether the wallet that its own message names may pay for it. One that is empty is told by
+    /// the network's own word where no other one can pay, and also whoever's server would send it
+    /// to the same wallet again: this very payment is good once the wallet is filled.
+    pub(crate) fn wallet(&self) -> Result<(), Stop> {
+        let Some(wallet) = &self.payment.wallet else { return Ok(()) };
+        let message = match self.net.pool.takes(wallet, self.inner.context.clock.now_ms()) {
+            Ok(()) => return Ok(()),
+            Err(NotWith::Retired) => "this fee payer is not offered any more; sign for a fresh offer",
+            Err(NotWith::Empty) => {
+                self.net.takes_payments()?;
+                if A::KEEPS_OFFERS {
+                    return Err(Closed::WalletEmpty.into());
+                }
+                "this fee payer cannot pay now; sign for a fresh offer"
+            }
+        };
+        let code = ErrorCode::InvalidExactSvmFeePayerNotManagedByFacilitator;
+        Err(Rejection::new(code, message).of(self.payment.payer.clone()).into())
+    }
+
+    /// What says nothing of the call is not said to whoever repeats one that it has paid (P7).
+    async fn unless_repeated(&self, priced: &A::Priced, stop: Stop) -> Result<A::Taken, Stop> {
+        if !matches!(stop, Stop::Refused(_)) {
+            return Err(stop);
+        }
+        A::from_earlier(self, priced, None).await?.ok_or(stop)
     }
 
     /// What a moment ago says already of the payer costs no call.

@@ -10,7 +10,6 @@ use crate::Inner;
 use crate::admission::decision::Stop;
 use crate::api::{Rejection, Sale};
 use crate::chain::Verified;
-use crate::in_flight::single_flight::NotNow;
 use crate::metrics::trouble::{self, Trouble};
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::tariffs;
@@ -55,10 +54,7 @@ impl Inner {
             return refused(code, "the recipient's token account exists; leave its creation out");
         }
         match net.open(now_ms) {
-            Err(closed) => Err(Stop::NotNow(NotNow {
-                reason: closed.as_str(),
-                retry_after_seconds: closed.retry_after_seconds(),
-            })),
+            Err(closed) => Err(closed.into()),
             // An old tariff is honoured unless it no longer covers the bound.
             Ok(current) if !covers(net, tariff.gas, &current, payment.needs_rent, now_ms) => {
                 let message = "settlement became dearer than this offer covers; pay a fresh offer";

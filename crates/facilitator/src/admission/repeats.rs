@@ -73,7 +73,9 @@ impl Inner {
                     return Err(rejection.into());
                 }
                 Err(NotTaken::Chain(_)) => return Ok(None),
-                Err(NotTaken::NoRoom(stop) | NotTaken::Other(stop)) => return Err(stop),
+                Err(NotTaken::NoRoom(stop) | NotTaken::Wallet(stop) | NotTaken::Other(stop)) => {
+                    return Err(stop);
+                }
             }
         }
         let now_ms = self.context.clock.now_ms();

@@ -74,11 +74,9 @@ impl<A: Asking> Admission<A> {
             // It may have waited for seconds, and what was known when its offer was matched may
             // not hold any more: nothing is claimed that is known to fail (P3).
             if let Err(closed) = net.takes_payments() {
-                let (reason, retry_after_seconds) = (closed.as_str(), closed.retry_after_seconds());
-                return Err(NotTaken::Other(Stop::NotNow(NotNow { reason, retry_after_seconds })));
+                return Err(NotTaken::Other(closed.into()));
             }
-            let now_ms = inner.context.clock.now_ms();
-            net.takes_with(payment, now_ms).map_err(|refused| NotTaken::Other(Stop::Refused(refused)))?;
+            self.wallet().map_err(NotTaken::Wallet)?;
             let new =
                 NewClaim { deadline: checked.deadline, watch_from: checked.watch_from, ..draft.clone() };
             match inner.claim((net, payment), new, checked.complete(reserve), entry).await {

@@ -5,19 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use quittance_ledger::{Exposed, ExposureLimits};
-use quittance_protocol::{Amount, ErrorCode, Family, PaymentRequirements};
+use quittance_protocol::{Amount, Family, PaymentRequirements};
 use quittance_quote::{
     Markup, NetworkTerms, OfferTemplate, QuoteError, Tariff, TariffWindow, native_to_usdc, requirements,
     usdc_to_native,
 };
 use tokio::sync::Notify;
 
+use crate::api::NetworkInfo;
 use crate::api::wallets::WalletReport;
-use crate::api::{NetworkInfo, Rejection};
-use crate::chain::{Chain, Endpoints, Verified};
+use crate::chain::{Chain, Endpoints};
 use crate::network::closed::{Closed, Obstructed, SOON_SECONDS};
 use crate::network::poller::Poller;
-use crate::network::pool::{NotWith, Pool, PoolWallet};
+use crate::network::pool::{Pool, PoolWallet};
 use crate::network::prepared::{Moment, Prepared};
 use crate::network::spending::Spending;
 use crate::network::strangers::share::Share;
@@ -79,18 +79,6 @@ impl ConfiguredNetwork {
             return Err(reason);
         }
         self.pool.closed().map_or(Ok(()), Err)
-    }
-
-    /// Whether a new payment that names its wallet is taken with that one.
-    pub(crate) fn takes_with(&self, payment: &Verified, now_ms: i64) -> Result<(), Rejection> {
-        let Some(wallet) = &payment.wallet else { return Ok(()) };
-        let message = match self.pool.takes(wallet, now_ms) {
-            Ok(()) => return Ok(()),
-            Err(NotWith::Retired) => "this fee payer is not offered any more; sign for a fresh offer",
-            Err(NotWith::Empty) => "this fee payer cannot pay now; sign for a fresh offer",
-        };
-        let code = ErrorCode::InvalidExactSvmFeePayerNotManagedByFacilitator;
-        Err(Rejection::new(code, message).of(payment.payer.clone()))
     }
 
     /// What the next offer says besides prices: which wallet pays is said in turn.

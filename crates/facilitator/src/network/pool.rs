@@ -142,7 +142,7 @@ impl PoolWallet {
 pub(crate) enum NotWith {
     /// It is not offered any more, and every offer that named it has expired.
     Retired,
-    /// It cannot pay, and another one can.
+    /// It cannot pay.
     Empty,
 }
 
@@ -328,15 +328,14 @@ impl Pool {
     /// and a retired one while an offer that named it may be paid.
     pub(crate) fn takes(&self, wallet: &str, now_ms: i64) -> Result<(), NotWith> {
         let Some(wallet) = self.get(wallet) else { return Err(NotWith::Retired) };
-        if wallet.funds() == Funds::Empty {
-            return Err(NotWith::Empty);
+        if wallet.retired {
+            let named = lock(&self.named);
+            let until_ms = named.until_ms.get(&wallet.address).copied().unwrap_or(0).max(named.any_until_ms);
+            if now_ms >= until_ms {
+                return Err(NotWith::Retired);
+            }
         }
-        if !wallet.retired {
-            return Ok(());
-        }
-        let named = lock(&self.named);
-        let until_ms = named.until_ms.get(&wallet.address).copied().unwrap_or(0).max(named.any_until_ms);
-        if now_ms < until_ms { Ok(()) } else { Err(NotWith::Retired) }
+        if wallet.funds() == Funds::Empty { Err(NotWith::Empty) } else { Ok(()) }
     }
 }
 

@@ -252,6 +252,11 @@ fn note_balances(net: &ConfiguredNetwork, metrics: &Metrics, costs: &CostSnapsho
         if before == Funds::Fine && !wallet.retired {
             metrics.alert(network, "wallet_low");
         }
+        // What its name stands in waits for it, whatever others can pay; where none can, the network
+        // is closed, and that is told.
+        if now == Funds::Empty && !wallet.retired && net.pool.closed().is_none() {
+            metrics.alert(network, "wallet_empty");
+        }
     }
     for wallet in net.pool.all() {
         let is_low = wallet.funds() != Funds::Fine && !wallet.retired;

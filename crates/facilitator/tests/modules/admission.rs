@@ -1,5 +1,5 @@
-//! The way to a claim: known → window → identifier → price → payer → chain → claim, at the
-//! gate, `/settle` and `/verify` alike.
+//! The way to a claim: known → window → identifier → price → wallet → payer → chain → claim,
+//! at the gate, `/settle` and `/verify` alike.
 
 use futures::future::join_all;
 use quittance_facilitator::{PayOutcome, Sale};

@@ -21,6 +21,7 @@ mod merchants;
 mod process;
 mod recorded;
 mod sold;
+mod wallets;
 
 /// What the tests of all modules share.
 mod harness {

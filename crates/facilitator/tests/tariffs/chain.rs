@@ -67,6 +67,8 @@ struct State {
     /// Where attempts take a nonce each.
     pool: Option<Pool>,
     signer: Mutex<Signer>,
+    /// Who pays for settlements, and what each of them holds.
+    wallets: Mutex<Vec<(String, u128)>>,
 }
 
 /// What the chain was asked about payments that are not claimed.
@@ -118,6 +120,7 @@ impl Chain {
             balance: AtomicU64::new(u64::MAX),
             pool,
             signer: Mutex::default(),
+            wallets: Mutex::new(vec![("wallet".to_owned(), u128::from(u64::MAX))]),
         }))
     }
 }
@@ -170,6 +173,15 @@ impl Chain {
     /// What becomes of what has landed.
     pub(crate) fn set_fate(&self, fate: Fate) {
         *self.0.fate.lock().unwrap() = fate;
+    }
+
+    /// What each wallet holds from now on, in the most that a settlement may cost. Which they
+    /// are is read as a process starts.
+    pub(crate) fn set_wallets(&self, wallets: &[(&str, u64)]) {
+        let holds = |(name, settlements): &(&str, u64)| {
+            ((*name).to_owned(), u128::from(*settlements) * u128::from(COST_WEI))
+        };
+        *self.0.wallets.lock().unwrap() = wallets.iter().map(holds).collect();
     }
 
     /// What whoever signs does from now on.
@@ -259,7 +271,7 @@ impl CheckedPayment for Paid {
             is_signed: self.0["contract"].is_null(),
             valid_after: None,
             may_coincide: self.0["memoless"] == true,
-            wallet: None,
+            wallet: self.0["wallet"].as_str().map(str::to_owned),
             needs_rent: false,
         }
     }
@@ -296,7 +308,7 @@ impl Chain {
         let facts = Facts {
             network: self.0.network.clone(),
             coin: GasCoin { name: "ETH".to_owned(), decimals: 18, pair: "eth_usd".to_owned() },
-            wallets: vec!["wallet".to_owned()],
+            wallets: self.0.wallets.lock().unwrap().iter().map(|(name, _)| name.clone()).collect(),
             retired_wallets: Vec::new(),
             offer_wallet: None,
             offer_extra: Map::new(),

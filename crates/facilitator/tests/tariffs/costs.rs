@@ -43,7 +43,7 @@ impl Costs for State {
         Ok(CostSnapshot {
             cost_native: u128::from(self.cost_wei.load(Ordering::SeqCst)),
             rent_native: 0,
-            wallets_native: vec![("wallet".to_owned(), u128::from(u64::MAX))],
+            wallets_native: self.wallets.lock().unwrap().clone(),
             floor_native: 0,
             bound_native: u128::from(COST_WEI),
             obstacle: self.paused.load(Ordering::SeqCst).then_some(Obstacle::TokenPaused),

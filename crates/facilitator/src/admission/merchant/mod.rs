@@ -127,6 +127,7 @@ impl Asking for Settling {
     type Taken = Claimed;
 
     const IS_SINGLE_FLIGHT: bool = true;
+    const KEEPS_OFFERS: bool = true;
 
     fn caller(&self) -> Caller {
         self.0.asker.caller

@@ -40,6 +40,7 @@ impl Asking for Checking {
 
     /// Each asker gets a lease of its own, or none.
     const IS_SINGLE_FLIGHT: bool = false;
+    const KEEPS_OFFERS: bool = true;
 
     fn caller(&self) -> Caller {
         self.0.asker.caller

@@ -54,6 +54,11 @@ impl LaneParts {
         self.shared.net.chain.network()
     }
 
+    /// Others take what is new for a while.
+    pub(crate) fn note_broken(&self) {
+        self.shared.wallet.note_broken();
+    }
+
     /// Whether its wallet takes new payments; a retired one finishes its own.
     pub(crate) fn signs(&self) -> bool {
         self.wallet.signs

@@ -7,12 +7,19 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::chain::{CostSnapshot, Facts};
 use crate::network::closed::Closed;
 
 /// 2^64 over the golden ratio: its multiples, and every second of them, fall evenly over a circle.
 const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// For how long a lane that broke counts as trouble: what broke it may come again, and would find
+/// each new payment there, because an empty lane is the shortest.
+const BROKEN_FOR: Duration = Duration::from_secs(60);
 
 /// What a wallet can still pay, as it was read last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +57,11 @@ pub(crate) struct PoolWallet {
     funds: AtomicU8,
     native: Mutex<u128>,
     load: Mutex<Load>,
+    /// What counted against it when its balance was read, and all that was given to it since, ended
+    /// or not: what it paid is not in the balance that is known.
+    counted: Mutex<u128>,
+    /// When its lane broke last.
+    broke: Mutex<Option<Instant>>,
 }
 
 /// What this process has in one wallet's lane.
@@ -89,6 +101,8 @@ impl PoolWallet {
             funds: AtomicU8::new(0),
             native: Mutex::default(),
             load: Mutex::default(),
+            counted: Mutex::default(),
+            broke: Mutex::default(),
         })
     }
 
@@ -117,14 +131,13 @@ impl PoolWallet {
         self.funds() != Funds::Empty && !self.is_stuck()
     }
 
-    /// How much is against giving it a new payment; the least is best.
-    fn trouble(&self) -> u8 {
-        match (self.funds(), self.is_stuck()) {
-            (Funds::Fine, false) => 0,
-            (Funds::Low, false) => 1,
-            (Funds::Fine | Funds::Low, true) => 2,
-            (Funds::Empty, _) => 3,
-        }
+    /// Its lane broke, and begins anew.
+    pub(crate) fn note_broken(&self) {
+        *lock(&self.broke) = Some(Instant::now());
+    }
+
+    fn broke_lately(&self) -> bool {
+        lock(&self.broke).is_some_and(|broke| broke.elapsed() < BROKEN_FOR)
     }
 
     /// Counts a payment for whose claim so much was reserved.
@@ -133,6 +146,9 @@ impl PoolWallet {
         load.payments = load.payments.saturating_add(1);
         load.reserved = load.reserved.saturating_add(reserved);
         drop(load);
+        let mut counted = lock(&self.counted);
+        *counted = counted.saturating_add(reserved);
+        drop(counted);
         Held { wallet: Arc::clone(self), reserved }
     }
 }
@@ -167,14 +183,17 @@ pub(crate) struct Pool {
     /// Offers that have named one.
     offers: AtomicUsize,
     named: Mutex<Named>,
-    prices: Mutex<Option<Prices>>,
+    /// What settlements cost, as it was read last.
+    costs: Mutex<Option<CostSnapshot>>,
 }
 
-/// What settlements cost, as it was read last, in wei or lamports.
-#[derive(Clone, Copy, Debug)]
-struct Prices {
-    expected: u128,
-    floor: u128,
+/// What a wallet can pay that holds so much, where so much of it may be spent already.
+fn funds_of(costs: &CostSnapshot, native: u128, reserved: u128, low_settlements: u64) -> Funds {
+    match () {
+        () if !costs.suffices(native, 1, reserved) => Funds::Empty,
+        () if !costs.suffices(native, low_settlements, reserved) => Funds::Low,
+        () => Funds::Fine,
+    }
 }
 
 impl Pool {
@@ -187,20 +206,21 @@ impl Pool {
             low_settlements: low_settlements.max(1),
             offers: AtomicUsize::new(0),
             named: Mutex::default(),
-            prices: Mutex::default(),
+            costs: Mutex::default(),
         }
     }
 
     /// How many settlements what a wallet holds pays for, at what one is expected to cost now.
     pub(crate) fn runway(&self, wallet: &PoolWallet) -> Option<u64> {
-        let Prices { expected, floor } = (*lock(&self.prices))?;
+        let (expected, floor) =
+            lock(&self.costs).as_ref().map(|costs| (costs.cost_native, costs.floor_native))?;
         let left = wallet.native().saturating_sub(floor);
         Some(u64::try_from(left.checked_div(expected)?).unwrap_or(u64::MAX))
     }
 
     /// Whether balances were ever read.
     pub(crate) fn is_known(&self) -> bool {
-        lock(&self.prices).is_some()
+        lock(&self.costs).is_some()
     }
 
     /// All of them, those that take new payments first.
@@ -220,12 +240,32 @@ impl Pool {
         })
     }
 
+    /// What a wallet can still pay beside what it was given since its balance was read: between two
+    /// readings a small one would be given more than it holds. Only who is chosen depends on it, and
+    /// who is offered: what has ended may have cost less, so nothing closes by it.
+    fn funds_now(&self, wallet: &PoolWallet) -> Funds {
+        let (native, counted) = (wallet.native(), *lock(&wallet.counted));
+        let now =
+            lock(&self.costs).as_ref().map(|costs| funds_of(costs, native, counted, self.low_settlements));
+        wallet.funds().max(now.unwrap_or(Funds::Fine))
+    }
+
+    /// How much is against giving it a new payment; the least is best.
+    fn trouble(&self, wallet: &PoolWallet) -> u8 {
+        match (self.funds_now(wallet), wallet.is_stuck() || wallet.broke_lately()) {
+            (Funds::Fine, false) => 0,
+            (Funds::Low, false) => 1,
+            (Funds::Fine | Funds::Low, true) => 2,
+            (Funds::Empty, _) => 3,
+        }
+    }
+
     /// Who is to have a new payment: without trouble if there is such a one, then whose lane is
     /// shortest, then who holds most.
     pub(crate) fn choose(&self) -> Option<&Arc<PoolWallet>> {
         self.paying().min_by_key(|wallet| {
             let is_unready = self.ignores_case && !wallet.ready.load(Ordering::Acquire);
-            (is_unready, wallet.trouble(), wallet.load().payments, Reverse(wallet.native()))
+            (is_unready, self.trouble(wallet), wallet.load().payments, Reverse(wallet.native()))
         })
     }
 
@@ -245,9 +285,11 @@ impl Pool {
 
     /// By a number below 2^32.
     fn named_in_turn(&self, drawn: u64) -> usize {
-        let least = self.paying().map(|wallet| wallet.trouble()).min();
-        let best = |(at, wallet): (usize, &Arc<PoolWallet>)| (Some(wallet.trouble()) == least).then_some(at);
-        let best: Vec<usize> = self.paying().enumerate().filter_map(best).collect();
+        // Each is looked at once: it may be given a payment meanwhile.
+        let troubles: Vec<u8> = self.paying().map(|wallet| self.trouble(wallet)).collect();
+        let least = troubles.iter().min();
+        let best = |(at, trouble)| (Some(trouble) == least).then_some(at);
+        let best: Vec<usize> = troubles.iter().enumerate().filter_map(best).collect();
         let count = u64::try_from(best.len()).unwrap_or(0);
         let at = usize::try_from(drawn.saturating_mul(count) >> 32).unwrap_or(0);
         best.get(at).copied().unwrap_or(0)
@@ -273,8 +315,7 @@ impl Pool {
         costs: &CostSnapshot,
         reserved: u128,
     ) -> Vec<(Arc<PoolWallet>, [Funds; 2])> {
-        let (expected, floor) = (costs.cost_native, costs.floor_native);
-        *lock(&self.prices) = Some(Prices { expected, floor });
+        *lock(&self.costs) = Some(costs.clone());
         let own: u128 = self.wallets.iter().map(|wallet| wallet.load().reserved).sum();
         let others = reserved.saturating_sub(own);
         let mut changed = Vec::new();
@@ -282,11 +323,8 @@ impl Pool {
             let Some(wallet) = self.get(address) else { continue };
             *lock(&wallet.native) = *native;
             let reserved = wallet.load().reserved.saturating_add(others).min(reserved);
-            let funds = match () {
-                () if !costs.suffices(*native, 1, reserved) => Funds::Empty,
-                () if !costs.suffices(*native, self.low_settlements, reserved) => Funds::Low,
-                () => Funds::Fine,
-            };
+            *lock(&wallet.counted) = reserved;
+            let funds = funds_of(costs, *native, reserved, self.low_settlements);
             let before = wallet.funds();
             if before != funds {
                 wallet.set_funds(funds);

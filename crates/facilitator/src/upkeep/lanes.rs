@@ -45,6 +45,7 @@ impl Inner {
                 {
                     // Its payments wait for the next sweep.
                     metrics.alert(lane.network(), "lane_broke");
+                    lanes.iter().for_each(LaneParts::note_broken);
                 }
                 Lanes(lanes.iter().map(LaneParts::lane).collect())
             });

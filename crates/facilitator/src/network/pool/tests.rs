@@ -92,6 +92,44 @@ fn what_is_reserved_counts_once_against_its_own_wallet_and_against_all_where_nob
     assert_eq!(pool.get("b").unwrap().funds(), Funds::Fine);
 }
 
+/// Between two readings a small wallet with a short lane was given more than it holds.
+#[test]
+fn what_was_given_since_the_balance_was_read_counts_against_the_wallet() {
+    let pool = pool(&["small", "big"], &[]);
+    pool.note_balances(&costs(&[("small", 1_200), ("big", 90_000)]), 0);
+    let _busy: Vec<_> = (0..50).map(|_| pool.get("big").unwrap().hold(0)).collect();
+    let mut given = Vec::new();
+    while chosen(&pool) == "small" {
+        given.push(pool.get("small").unwrap().hold(BOUND));
+        assert!(given.len() < 12, "more than it holds");
+    }
+    assert_eq!(given.len(), 3, "nine more could follow: it is low");
+    assert!((0..6).all(|_| pool.next_named() == 1), "nor does an offer name it");
+    drop(given);
+    assert_eq!(chosen(&pool), "big", "what ended was paid from a balance that nobody has read yet");
+    assert_eq!((pool.closed(), pool.takes("small", 0)), (None, Ok(())));
+    pool.note_balances(&costs(&[("small", 1_050), ("big", 90_000)]), 0);
+    assert_eq!(chosen(&pool), "small", "now it was");
+}
+
+/// Its lane was empty, so the shortest, and drew each new payment into what had broken it.
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_broke_takes_nothing_new_for_a_minute_while_another_one_can() {
+    let pool = pool(&["a", "b"], &[]);
+    pool.note_balances(&costs(&[("a", 9_000), ("b", 5_000)]), 0);
+    let _busy: Vec<_> = (0..50).map(|_| pool.get("b").unwrap().hold(0)).collect();
+    pool.get("a").unwrap().note_broken();
+    assert_eq!((chosen(&pool), pool.closed()), ("b", None));
+    assert_eq!(pool.next_named(), 1);
+    pool.get("b").unwrap().note_broken();
+    assert_eq!((chosen(&pool), pool.closed()), ("a", None), "who broke is better than nobody");
+    tokio::time::advance(BROKEN_FOR).await;
+    pool.get("b").unwrap().note_broken();
+    assert_eq!(chosen(&pool), "a");
+    tokio::time::advance(BROKEN_FOR / 2).await;
+    assert_eq!(chosen(&pool), "a");
+}
+
 #[test]
 fn a_lane_under_the_base_fee_takes_nothing_while_another_one_can() {
     let pool = pool(&["a", "b"], &["old"]);

@@ -28,6 +28,8 @@ struct Source {
     announced: Option<usize>,
     arrived: usize,
     is_over: bool,
+    /// Whether somebody may still read it: the handler, or a task of its own.
+    is_held: bool,
 }
 
 impl UnreadBody {
@@ -39,7 +41,7 @@ impl UnreadBody {
         };
         let length = req.headers().get(CONTENT_LENGTH);
         let announced = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        let source = Source { payload, announced, arrived: 0, is_over: false };
+        let source = Source { payload, announced, arrived: 0, is_over: false, is_held: true };
         let unread = Self(Rc::new(RefCell::new(source)));
         req.set_payload(Payload::Stream { payload: Box::pin(Shared(unread.clone())) });
         Some(unread)
@@ -63,8 +65,13 @@ impl UnreadBody {
         Poll::Ready(next)
     }
 
-    /// How much came; nothing where it is over, or broken.
+    /// How much came; nothing where it is over, or broken. What somebody else may still read is
+    /// his: a piece that was taken from the middle would leave him other bytes than were sent.
     fn poll_bytes(&self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        if self.0.borrow().is_held {
+            // Looked at again when the silence is over.
+            return Poll::Pending;
+        }
         self.poll(cx).map(|next| next?.ok().map(|piece| piece.len()))
     }
 }
@@ -120,6 +127,12 @@ async fn read_on(
 
 /// The body as its handler has it.
 struct Shared(UnreadBody);
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.0.0.borrow_mut().is_held = false;
+    }
+}
 
 impl Stream for Shared {
     type Item = Result<Bytes, PayloadError>;

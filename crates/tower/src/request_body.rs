@@ -61,7 +61,7 @@ where
     }
 }
 
-/// A body that is read by whoever has it, and by who reads on when its answer is there.
+/// A body that is read by whoever has it, and behind its answer by who reads on once nobody has it.
 pub(crate) struct UnreadBody<B>(Arc<Mutex<Source<B>>>);
 
 struct Source<B> {
@@ -135,8 +135,18 @@ impl<B: Body<Data = Bytes>> Rest<B> {
         hint.exact().map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX))
     }
 
-    /// How much came; nothing where it is over, or broken.
+    /// Whether somebody may still read it: a handler's own task, or the answer itself.
+    fn is_held(&self) -> bool {
+        Arc::strong_count(&self.body.0) > 1
+    }
+
+    /// How much came; nothing where it is over, or broken. What somebody else may still read is
+    /// his: a piece that was taken from the middle would leave him other bytes than were sent.
     pub(crate) fn poll_bytes(&self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        if self.is_held() {
+            // Looked at again when the silence is over.
+            return Poll::Pending;
+        }
         let bytes = |frame: Frame<Bytes>| frame.data_ref().map_or(0, Bytes::len);
         self.body.poll(cx).map(|next| next?.ok().map(bytes))
     }

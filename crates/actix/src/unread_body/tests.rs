@@ -103,6 +103,30 @@ async fn an_answer_without_a_body_waits_for_the_rest() {
     assert_eq!(budget.connections(), 0);
 }
 
+/// A handler's own task reads on behind the answer, when it likes: all of the body is its own.
+#[tokio::test(start_paused = true)]
+async fn no_piece_is_taken_from_a_body_that_a_handler_still_holds() {
+    for has_body in [true, false] {
+        let mut req = TestRequest::post().insert_header((CONTENT_LENGTH, 9)).to_srv_request();
+        let pieces = ["the ", "who", "le"].map(|piece| Ok(Bytes::from_static(piece.as_bytes())));
+        req.set_payload(Payload::Stream { payload: Box::pin(stream::iter(pieces)) });
+        let unread = UnreadBody::watch(&mut req).unwrap();
+        let held = req.take_payload();
+        let answer = match has_body {
+            true => HttpResponse::Ok().body("no"),
+            false => HttpResponse::NoContent().finish(),
+        };
+        let budget = Arc::<DrainBudget>::default();
+        let answered = drain_behind(Some(unread), Ok(req.into_response(answer)), &budget);
+        let answer = tokio::task::LocalSet::new().run_until(answered).await.unwrap();
+        let sent = actix_web::body::to_bytes(answer.into_body()).await.unwrap();
+        assert_eq!(sent.is_empty(), !has_body);
+        let read: Vec<_> = held.map(|piece| piece.unwrap()).collect().await;
+        assert_eq!(read.concat(), b"the whole", "with a body: {has_body}");
+        assert_eq!(budget.connections(), 0);
+    }
+}
+
 /// A crowd that is refused at once sends its next megabytes at once.
 #[tokio::test(start_paused = true)]
 async fn refusals_of_long_bodies_wait_for_their_turn_and_others_do_not() {

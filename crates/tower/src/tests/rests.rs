@@ -153,3 +153,30 @@ async fn chunks_without_an_end_are_not_read_where_too_many_are_waited_for() {
     let all = (0..=CONNECTIONS_MAX).map(|_| endless_chunks(address, "/"));
     futures::future::join_all(all).await;
 }
+
+/// A handler's own task reads on behind the answer, when it likes: all of the body is its own.
+#[tokio::test]
+async fn no_piece_is_taken_from_a_body_that_a_handler_still_holds() {
+    let (go, held) = tokio::sync::oneshot::channel::<()>();
+    let (read, whole) = tokio::sync::oneshot::channel();
+    let parts = Arc::new(std::sync::Mutex::new(Some((held, read))));
+    let app = Router::new().fallback(async move |body: axum::body::Body| {
+        let (held, read) = parts.lock().unwrap().take().unwrap();
+        tokio::spawn(async move {
+            held.await.unwrap();
+            let _ = read.send(axum::body::to_bytes(body, 1_024).await);
+        });
+        "begun"
+    });
+    let gate = gate_of(&Arc::new(Double::default()), Arc::new(AllFree)).build();
+    let address = start(app.layer(gate.layer()), ServerConfig::default()).await;
+    let mut stream = connect(address, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nthe ").await;
+    read_until(&mut stream, "begun").await;
+    stream.write_all(b"who").await.unwrap();
+    // The rest is waited for here, if it is waited for at all.
+    tokio::time::sleep(SILENCE_MAX / 4).await;
+    go.send(()).unwrap();
+    stream.write_all(b"le").await.unwrap();
+    let read = timeout(STUCK, whole).await.expect("never read").unwrap().unwrap();
+    assert_eq!(&read[..], b"the whole");
+}

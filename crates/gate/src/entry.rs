@@ -76,7 +76,10 @@ impl Gate {
             _ if shared.exact_paths && head.uri.path().contains('%') => None,
             Some(path) => Some(path),
             None => {
-                decoded = head::decoded_path(head.uri.path());
+                let raw = head.uri.path();
+                let route = |path: &str| shared.pricer.route(head.method.as_str(), path);
+                decoded =
+                    head::decoded_path(raw).filter(|decoded| head::routes_as_it_stands(raw, decoded, route));
                 decoded.as_deref()
             }
         };

@@ -37,7 +37,8 @@ pub struct Arrival<'a> {
     pub host: &'a str,
     /// The path as the host's router matches it, harmless percent escapes decoded.
     /// `None` where the router matches the request's own bytes: a path of which any
-    /// escape stands for a character that needs none is then no route.
+    /// escape stands for a character that needs none is then no route, and neither is one
+    /// that is another endpoint's, or nobody's, before it is decoded.
     pub path: Option<&'a str>,
 }
 
@@ -90,6 +91,18 @@ pub(crate) fn decoded_path(path: &str) -> Option<Cow<'_, str>> {
         decoded.push(byte);
     }
     String::from_utf8(decoded).ok().map(Cow::Owned)
+}
+
+/// Whether a router that matches the request's own bytes goes where `route` sends the decoded path:
+/// an escape may be a parameter's, and in what is written out it makes another path, of which
+/// that router knows nothing. A pricer may refuse every `%`, so what no path has to escape
+/// stands in for it, too.
+pub(crate) fn routes_as_it_stands<R: PartialEq>(raw: &str, decoded: &str, route: impl Fn(&str) -> R) -> bool {
+    if !raw.contains('%') {
+        return true;
+    }
+    let wanted = route(decoded);
+    route(raw) == wanted || route(&raw.replace('%', "~")) == wanted
 }
 
 /// Refuses what can be refused from the head alone.

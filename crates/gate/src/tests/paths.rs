@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use http::Request;
+use quittance_protocol::Amount;
+use quittance_quote::{EndpointInfo, Price, PriceRequest, Pricer, Refusal, Route};
 
 use super::{Ask, Runs, call, counting};
 use crate::Entry;
 use crate::head::{Arrival, canonical_path, decoded_path, resource_url};
-use crate::testing::{Double, gate};
+use crate::testing::{Double, gate, gate_of};
 
 #[tokio::test]
 async fn routes_not_listed_are_404_whatever_is_mounted_behind() {
@@ -43,6 +45,65 @@ async fn routes_not_listed_are_404_whatever_is_mounted_behind() {
     assert_eq!(call(&app, Ask::post("/items/a%20b")).await.status, 402, "an escape that has to be one");
     assert_eq!(runs.get(), 0);
     assert!(double.log().is_empty());
+}
+
+/// Sells one path with characters that may be escaped and need not be, one that is escaped
+/// always, and whatever else is a model's; like a catalogue it knows no `%`.
+struct Spelled;
+
+impl Pricer for Spelled {
+    fn route(&self, _: &str, path: &str) -> Route {
+        match path {
+            _ if path.contains('%') => Route::Unknown,
+            "/v1/a:make" => Route::Paid(0),
+            "/v1/a b" => Route::Paid(1),
+            "/models/a@1" => Route::Paid(2),
+            _ if path.starts_with("/models/") => Route::Paid(3),
+            _ => Route::Unknown,
+        }
+    }
+
+    fn price(&self, _: &PriceRequest<'_>) -> Result<Price, Refusal> {
+        Ok(Price { service: Amount::new(10_000), lines: Vec::new(), reserve: None, reads_json: false })
+    }
+
+    fn endpoints(&self) -> Vec<EndpointInfo> {
+        Vec::new()
+    }
+}
+
+/// The router behind has no `/v1/a%3Amake`: who pays for it would get a 404 for his money.
+#[tokio::test]
+async fn what_only_decoding_makes_a_sold_path_is_refused_before_any_price() {
+    let gate = gate_of(&Arc::new(Double::default()), Arc::new(Spelled)).build();
+    for (raw, decoded, is_sold) in [
+        ("/v1/a:make", "/v1/a:make", true),
+        ("/v1/a%3Amake", "/v1/a:make", false),
+        ("/v1/a%3amake", "/v1/a:make", false),
+        ("/v1/a%20b", "/v1/a b", false),
+        ("/models/a@1", "/models/a@1", true),
+        ("/models/a%401", "/models/a@1", false),
+        ("/models/b%401", "/models/b@1", true),
+        ("/models/a%20b%3A%C3%BC", "/models/a b:ü", true),
+    ] {
+        for (path, is_sold) in [(None, is_sold), (Some(decoded), true)] {
+            for paying in [false, true] {
+                let mut request = Request::post(raw);
+                if paying {
+                    request = request.header("payment-signature", "x");
+                }
+                let head = request.body(()).unwrap().into_parts().0;
+                let arrival = Arrival { path, ..Arrival::default() };
+                match gate.enter(head, &arrival).await {
+                    Entry::Unpriced(_) => assert!(is_sold, "{raw}"),
+                    Entry::Answered(answer) => {
+                        assert!(!is_sold && answer.status() == 404, "{raw}: {}", answer.status());
+                    }
+                    Entry::Pass { .. } => panic!("{raw} is not free"),
+                }
+            }
+        }
+    }
 }
 
 /// A host that hands the request's own bytes to another server matches nothing that is

@@ -76,6 +76,13 @@ impl Paid {
         self.0.unbegun.store(true, Ordering::Release);
     }
 
+    /// Takes [`note_unbegun`](Self::note_unbegun) back: from here on this run counts, however it
+    /// ends. For whoever says beforehand that nothing began, since waiting for its turn may be
+    /// cut short.
+    pub fn note_begun(&self) {
+        self.0.unbegun.store(false, Ordering::Release);
+    }
+
     /// Reports the tokens that the model really read and made, over all choices,
     /// and returns what they cost by the prices of the reserve.
     ///

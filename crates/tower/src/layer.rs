@@ -13,6 +13,7 @@ use http::{Request, Response};
 use http_body::Body;
 use quittance_gate::drain::{Drain, DrainBudget};
 use quittance_gate::{Arrival, Entry, Gate, HandlerError};
+use tower::load_shed::error::Overloaded;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -132,25 +133,49 @@ where
 }
 
 /// What was paid for, in the gate's own task, which goes on without the connection.
+///
+/// As long as the service was not called nothing of the run began, however it ends: it sheds load, or
+/// its turn does not come in the run's time.
 async fn run<S, B, R>(mut inner: S, request: Request<Bytes>) -> Result<Response<R>, HandlerError>
 where
     S: Service<Request<RequestBody<B>>, Response = Response<R>>,
     S::Error: Into<HandlerError>,
 {
-    if let Err(error) = poll_fn(|cx| inner.poll_ready(cx)).await {
-        // The service was not called, so nothing of this run began.
-        if let Some(paid) = Paid::of(request.extensions()) {
-            paid.note_unbegun();
+    let paid = Paid::of(request.extensions());
+    let note = |is_begun: bool| match &paid {
+        Some(paid) if is_begun => paid.note_begun(),
+        Some(paid) => paid.note_unbegun(),
+        None => {}
+    };
+    note(false);
+    poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
+    note(true);
+    let mut request = request.map(RequestBody::whole);
+    admit_whole(&mut request);
+    let mut answer = inner.call(request).await.map_err(|error| {
+        let error = error.into();
+        // Tower's own says only here that what is behind it was not ready.
+        if error.is::<Overloaded>() {
+            note(false);
         }
-        return Err(error.into());
-    }
-    let mut answer = inner.call(request.map(RequestBody::whole)).await.map_err(Into::into)?;
+        error
+    })?;
     // The body's own length counts: a server that believed another one would cut the answer
     // there, or wait for more of it.
     answer.headers_mut().remove(CONTENT_LENGTH);
     answer.headers_mut().remove(TRANSFER_ENCODING);
     Ok(answer)
 }
+
+/// The gate has bounded the body: axum's own extractors, which stop at 2 MB, would refuse what was paid
+/// for. What a host sets behind the gate still holds.
+#[cfg(feature = "axum")]
+fn admit_whole<B>(request: &mut Request<B>) {
+    axum::extract::DefaultBodyLimit::disable().apply(request);
+}
+
+#[cfg(not(feature = "axum"))]
+fn admit_whole<B>(_: &mut Request<B>) {}
 
 /// The answer, with what is left of its request's body read behind it; see [`quittance_gate::drain`].
 async fn read_on<B>(

@@ -11,13 +11,14 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use quittance_facilitator::config::ServerConfig;
-use quittance_gate::testing::{Double, Entry, another, gate, payment, signed};
+use quittance_gate::testing::{Double, Entry, another, gate, limits, payment, signed};
 use quittance_protocol::encode_header;
+use tower::load_shed::LoadShed;
 use tower_layer::Layer as _;
 use tower_service::Service;
 
 use super::{Stage, exchange, paid_request, request, sell, start};
-use crate::{Identity, Mount as _, Paid, Peer, RequestBody, ResponseBody};
+use crate::{Identity, Limits, Mount as _, Paid, Peer, RequestBody, ResponseBody};
 
 async fn call<S>(service: &mut S, request: Request<Full<Bytes>>) -> Response<ResponseBody>
 where
@@ -44,8 +45,17 @@ async fn text(answer: Response<ResponseBody>) -> String {
 #[derive(Clone, Default)]
 struct Plain {
     calls: Arc<AtomicUsize>,
-    /// Whether it is too busy to be called.
-    sheds: bool,
+    /// Whether it is too busy to be called: it says so, or waits for ever; or fails when it is.
+    busy: Busy,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Busy {
+    #[default]
+    No,
+    Sheds,
+    Waits,
+    Fails,
 }
 
 impl<B> Service<Request<RequestBody<B>>> for Plain
@@ -57,12 +67,20 @@ where
     type Future = futures::future::BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(if self.sheds { Err("too busy".into()) } else { Ok(()) })
+        match self.busy {
+            Busy::No | Busy::Fails => Poll::Ready(Ok(())),
+            Busy::Sheds => Poll::Ready(Err("too busy".into())),
+            Busy::Waits => Poll::Pending,
+        }
     }
 
     fn call(&mut self, request: Request<RequestBody<B>>) -> Self::Future {
         self.calls.fetch_add(1, Ordering::SeqCst);
+        let fails = matches!(self.busy, Busy::Fails);
         Box::pin(async move {
+            if fails {
+                return Err("broken".into());
+            }
             let (head, body) = request.into_parts();
             let body = body.collect().await?.to_bytes();
             let paid = Paid::of(&head.extensions).map(|paid| paid.payment_id.to_string());
@@ -90,18 +108,57 @@ async fn a_plain_service_is_sold_by_the_call_and_never_sees_the_payment() {
     double.until(|entry| matches!(entry, Entry::Sent(_))).await;
 }
 
-/// A service that sheds load was not called: the run is none of those that a payment has.
+/// A service that sheds load was not called, whether it says so itself or tower's `LoadShed` says it for
+/// it, and neither was one whose turn did not come: the run is none of those that a payment has.
 #[tokio::test]
 async fn a_service_that_is_not_ready_leaves_a_credit_that_counts_against_nothing() {
-    let (double, plain) = (Arc::new(Double::default()), Plain { sheds: true, ..Plain::default() });
-    let mut service = gate(&double).build().layer().layer(plain.clone());
-    assert_eq!(call(&mut service, post_of("/gen", None)).await.status(), 402, "who does not pay is not shed");
+    for (busy, shed) in [(Busy::Sheds, false), (Busy::Waits, true), (Busy::Waits, false)] {
+        let (double, plain) = (Arc::new(Double::default()), Plain { busy, ..Plain::default() });
+        let layer = gate(&double).limits(Limits { run_seconds_max: 1, ..limits() }).build().layer();
+        let paid = post_of("/gen", Some(signed(&payment())));
+        let unpaid = post_of("/gen", None);
+        let [unpaid, answer] = match shed {
+            true => {
+                let mut service = layer.layer(LoadShed::new(plain.clone()));
+                [call(&mut service, unpaid).await, call(&mut service, paid).await]
+            }
+            false => {
+                let mut service = layer.layer(plain.clone());
+                [call(&mut service, unpaid).await, call(&mut service, paid).await]
+            }
+        };
+        assert_eq!(unpaid.status(), 402, "who does not pay is not shed");
+        assert!(answer.status().is_server_error(), "{}", answer.status());
+        assert_eq!(answer.headers().get("payment-state").unwrap(), "credited");
+        let log = double.log();
+        assert!(matches!(&log[..], [Entry::Pay(_), Entry::Unbegun(_)]), "{log:?}");
+        assert_eq!(plain.calls.load(Ordering::SeqCst), 0);
+    }
+}
+
+/// A service that was called and failed has begun.
+#[tokio::test]
+async fn a_service_that_fails_when_it_is_called_has_begun() {
+    let double = Arc::new(Double::default());
+    let mut service = gate(&double).build().layer().layer(Plain { busy: Busy::Fails, ..Plain::default() });
     let answer = call(&mut service, post_of("/gen", Some(signed(&payment())))).await;
     assert_eq!(answer.status(), 500);
-    assert_eq!(answer.headers().get("payment-state").unwrap(), "credited");
-    let log = double.log();
-    assert!(matches!(&log[..], [Entry::Pay(_), Entry::Unbegun(_)]), "{log:?}");
-    assert_eq!(plain.calls.load(Ordering::SeqCst), 0);
+    assert_eq!(double.credited().as_deref(), Some("handler_failed"));
+    assert!(!double.log().iter().any(|entry| matches!(entry, Entry::Unbegun(_))));
+}
+
+/// axum's extractors stop at 2 MB by themselves, and the gate sells more.
+#[tokio::test]
+async fn a_body_that_the_gate_admits_is_not_too_large_for_an_extractor() {
+    let double = Arc::new(Double::default());
+    let app = Router::new().route("/gen", post(|body: Bytes| async move { body.len().to_string() }));
+    let bytes = 2 * 1024 * 1024 + 1;
+    let mut service = gate(&double).limits(Limits::default()).build().layer().layer(app);
+    let mut request = post_of("/gen", Some(signed(&payment())));
+    *request.body_mut() = Full::from(vec![b'x'; bytes]);
+    let answer = call(&mut service, request).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(text(answer).await, bytes.to_string());
 }
 
 #[tokio::test]

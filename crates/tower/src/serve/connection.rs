@@ -96,14 +96,17 @@ pub(super) async fn run<S, R>(
             Ok::<_, BodyError>(answer.map(|body| busy.until_over(body)))
         }
     });
-    let stream = TokioIo::new(Noticed::new(stream, Arc::clone(&activity)));
-    let mut connection = pin!(settings.protocols.serve_connection(stream, service));
+    let stream = Noticed::new(stream, Arc::clone(&activity));
+    let watched = stream.clone();
+    let mut connection = pin!(settings.protocols.serve_connection(TokioIo::new(stream), service));
+    let mut left = pin!(watched.left());
     let mut is_going = false;
     loop {
         tokio::select! {
             biased;
             // An error is the client's: it left, or spoke something else.
             _ = connection.as_mut() => return,
+            () = left.as_mut() => return,
             _ = stopped.wait_for(|stopped| *stopped), if !is_going => {
                 is_going = true;
                 connection.as_mut().graceful_shutdown();
@@ -112,5 +115,16 @@ pub(super) async fn run<S, R>(
         }
     }
     connection.as_mut().graceful_shutdown();
-    let _ = tokio::time::timeout(GOING, connection).await;
+    // A request may have come while that was decided: it is answered.
+    loop {
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = left.as_mut() => return,
+            () = tokio::time::sleep(GOING) => {}
+        }
+        if !activity.is_busy() {
+            return;
+        }
+    }
 }

@@ -5,10 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
+
+/// How often it is looked whether a client is still there that waits for an answer.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What a connection is doing.
 pub(super) struct Activity {
@@ -42,7 +47,7 @@ impl Activity {
         let mut state = self.state();
         if state.busy == 0 && !state.is_coming {
             state.is_coming = true;
-            // Its head has so long from here, and no longer than the silence would have had.
+            // Its head has so long from here, whatever was left of the silence.
             state.until = Instant::now() + self.head_max;
         }
     }
@@ -50,6 +55,11 @@ impl Activity {
     fn is_idle_until(&self) -> Option<Instant> {
         let state = self.state();
         (state.busy == 0).then_some(state.until)
+    }
+
+    /// Whether a request is not answered whole.
+    pub(super) fn is_busy(&self) -> bool {
+        self.state().busy > 0
     }
 
     /// Ready when nothing happened for as long as may be.
@@ -121,26 +131,53 @@ impl<B: Body> Body for Attended<B> {
     }
 }
 
-/// A stream that says when bytes come.
-pub(super) struct Noticed<T> {
-    stream: T,
+/// The stream of a connection, which says when bytes come and is asked whether its client is gone.
+#[derive(Clone)]
+pub(super) struct Noticed {
+    stream: Arc<Mutex<TcpStream>>,
     activity: Arc<Activity>,
 }
 
-impl<T> Noticed<T> {
-    pub(super) fn new(stream: T, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
+impl Noticed {
+    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Self { stream: Arc::new(Mutex::new(stream)), activity }
+    }
+
+    fn stream(&self) -> MutexGuard<'_, TcpStream> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the client has closed its side, even behind bytes that nobody has read.
+    fn is_closed(&self) -> bool {
+        let stream = self.stream();
+        match stream.ready(Interest::READABLE).now_or_never() {
+            Some(Ok(ready)) => ready.is_read_closed(),
+            Some(Err(_)) => true,
+            None => false,
+        }
+    }
+
+    /// Ready when the client has left a request that is being answered. hyper sees the end of a
+    /// connection of HTTP/1 only where it reads, and with bytes in hand that belong to no request
+    /// in work it reads no further.
+    pub(super) async fn left(&self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if self.activity.is_busy() && self.is_closed() {
+                return;
+            }
+        }
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Noticed<T> {
+impl AsyncRead for Noticed {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         let before = into.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, into);
+        let read = Pin::new(&mut *self.stream()).poll_read(cx, into);
         if into.filled().len() > before {
             self.activity.came();
         }
@@ -148,32 +185,28 @@ impl<T: AsyncRead + Unpin> AsyncRead for Noticed<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Noticed<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+impl AsyncWrite for Noticed {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut *self.stream()).poll_write(cx, bytes)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut *self.stream()).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut *self.stream()).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        Pin::new(&mut *self.stream()).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream().is_write_vectored()
     }
 }

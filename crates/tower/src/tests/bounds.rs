@@ -64,6 +64,22 @@ async fn a_connection_whose_request_is_being_answered_is_not_idle() {
     assert!(answer.ends_with("the goods"), "{answer}");
 }
 
+/// Its time for a head was over, and then its head was there.
+#[tokio::test]
+async fn a_request_that_comes_just_when_its_connection_goes_is_answered() {
+    let (address, stage) = selling(quick()).await;
+    let paid = paid_request("/gen");
+    let (first, rest) = paid.split_at(20);
+    let mut stream = connect(address, first).await;
+    tokio::time::sleep(Duration::from_millis(1_300)).await;
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    reaches(&stage.started, 1).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    stage.go.add_permits(1);
+    let answer = all_of(&mut stream).await;
+    assert!(answer.ends_with("the goods"), "{answer}");
+}
+
 #[tokio::test]
 async fn a_giant_head_is_refused_unread() {
     let (address, stage) = selling(ServerConfig::default()).await;

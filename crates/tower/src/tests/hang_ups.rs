@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quittance_gate::testing::{Double, Entry, gate};
 use tokio::net::TcpStream;
 
-use super::{Stage, connect, exchange, left, paid_request, reaches, read_until, sell};
+use super::{Stage, connect, exchange, left, paid_request, reaches, read_until, request, sell};
 
 /// Resets the connection.
 fn reset(stream: TcpStream) {
@@ -31,6 +31,26 @@ async fn a_client_that_hangs_up_mid_handler_finds_its_answer() {
         assert!(again.starts_with("HTTP/1.1 200") && again.ends_with("the goods"), "{again}");
         assert_eq!(stage.runs(), 1, "one run");
         assert!(!left(&double).await, "this one took its answer");
+    }
+}
+
+/// hyper reads no further while it has bytes in hand: a line too many, or the next request.
+#[tokio::test]
+async fn a_hang_up_behind_bytes_that_nobody_reads_is_seen() {
+    let next = request("/gen", "", "{}");
+    for hang_up in HANGING_UP {
+        for behind in ["\r\n", &next, &"x".repeat(20_000)] {
+            let (double, stage) = (Arc::new(Double::default()), Stage::default());
+            let address = sell(gate(&double), &stage).await;
+            let paid = paid_request("/gen").replace("connection: close", "connection: keep-alive");
+            let stream = connect(address, &format!("{paid}{behind}")).await;
+            reaches(&stage.started, 1).await;
+            hang_up(stream);
+            assert!(left(&double).await, "nobody waits for the answer any more");
+            stage.go.add_permits(1);
+            double.until(|entry| matches!(entry, Entry::Finish(_))).await;
+            assert_eq!(double.sent(), 0);
+        }
     }
 }
 

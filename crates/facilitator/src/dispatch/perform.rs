@@ -90,6 +90,16 @@ fn is_lost(error: &LedgerError) -> bool {
         || error.payment().is_some_and(|payment| payment.state.is_final())
 }
 
+/// Who signs for a slot. What replaces another attempt keeps that one's wallet in the ledger, and
+/// whose it is a lane does not look up: it would sign with its own key for another's nonce.
+fn signer_of(slot: &Slot, lane: &str) -> Result<String, SignRefused> {
+    match slot {
+        Slot::Fresh { wallet } => Ok(wallet.clone()),
+        Slot::Unnumbered => Ok(lane.to_owned()),
+        Slot::Same { .. } => Err(SignRefused::never("a lane replaces no attempt")),
+    }
+}
+
 /// Slot, signed bytes and hash in one commit (I2).
 pub(super) async fn record(
     shared: Shared,
@@ -103,13 +113,11 @@ pub(super) async fn record(
     let refused: Arc<Mutex<Option<SignRefused>>> = Arc::default();
     let (chain, verified, told) = (Arc::clone(&net.chain), paid.verified.clone(), Arc::clone(&refused));
     let is_numbered = slot != Slot::Unnumbered;
-    let by = if let Slot::Fresh { wallet } = &slot { wallet.clone() } else { wallet.address.clone() };
+    let by = signer_of(&slot, &wallet.address);
     let sign: SignFn = Box::new(move |nonce| {
         let nonce = is_numbered.then_some(nonce);
-        let signed = chain
-            .sign()
-            .map_err(SignRefused::from)
-            .and_then(|wallet| wallet.sign(&verified, &by, nonce, allowed));
+        let wallet = chain.sign().map_err(SignRefused::from);
+        let signed = wallet.and_then(|wallet| wallet.sign(&verified, &by?, nonce, allowed));
         signed.map_err(|refusal| {
             let reason = refusal.reason.clone();
             *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
@@ -291,4 +299,18 @@ pub(super) async fn judged(shared: Shared, open: Vec<Arc<Recorded>>) -> Done {
 
 fn looked(done: Result<Done, LookFault>) -> Done {
     done.unwrap_or_else(|fault| Done { fault: Some(fault.into()), ..Done::of(Event::LookFailed) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_signs_for_a_slot_of_its_own_only() {
+        let fresh = Slot::Fresh { wallet: "other".to_owned() };
+        assert_eq!(signer_of(&fresh, "own"), Ok("other".to_owned()), "the ledger refuses that");
+        assert_eq!(signer_of(&Slot::Unnumbered, "own"), Ok("own".to_owned()));
+        let attempt: AttemptId = serde_json::from_value(serde_json::json!(1)).unwrap();
+        assert!(signer_of(&Slot::Same { attempt }, "own").is_err());
+    }
 }

@@ -4,7 +4,7 @@
 //! No I/O: balances come with the tariff, what is under way from the lanes.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -359,7 +359,9 @@ impl Pool {
     /// Whether the tariff of this number says that offers may name these wallets, and no others.
     pub(crate) fn says_offered(&self, number: i64) -> bool {
         let named = lock(&self.named);
-        named.newest.as_ref().is_some_and(|(newest, names)| *newest == number && *names == self.offered())
+        let Some((newest, names)) = &named.newest else { return false };
+        let all = |names: Vec<String>| names.into_iter().collect::<BTreeSet<_>>();
+        *newest == number && all(names.clone()) == all(self.offered())
     }
 
     /// Whether a new payment whose message names this wallet is taken with it: any that is offered,

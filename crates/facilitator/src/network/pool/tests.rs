@@ -176,6 +176,18 @@ fn a_retired_fee_payer_is_taken_until_the_last_offer_that_named_it_has_expired()
     assert_eq!(pool.takes("older", 6_000), Err(NotWith::Retired));
 }
 
+/// Replicas that name the same wallets in another order wrote a tariff each, in turn, for ever.
+#[test]
+fn a_tariff_that_names_the_same_wallets_in_another_order_says_the_same() {
+    let pool = pool(&["a", "b"], &["old"]);
+    pool.note_tariff(7, Some(vec!["b".to_owned(), "a".to_owned()]), 5_000);
+    assert!(pool.says_offered(7));
+    for (number, others) in [(8, &["a"][..]), (9, &["a", "b", "old"])] {
+        pool.note_tariff(number, Some(others.iter().map(|one| (*one).to_owned()).collect()), 5_000);
+        assert!(!pool.says_offered(number), "{others:?}");
+    }
+}
+
 #[test]
 fn a_fee_payer_that_cannot_pay_is_not_taken() {
     let pool = pool(&["a", "b"], &[]);

@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::metrics::trouble::{self, Trouble};
 use crate::network::closed::Closed;
 use crate::network::configured::ConfiguredNetwork;
-use crate::network::pool::Funds;
+use crate::network::pool::{Funds, PoolWallet};
 use crate::network::spending::strangers_wait;
 
 /// Pause between two looks at the sums while a ceiling closes the network.
@@ -238,28 +238,30 @@ async fn make(
 fn note_balances(net: &ConfiguredNetwork, metrics: &Metrics, costs: &CostSnapshot) {
     let (facts, network) = (net.chain.facts(), net.chain.network());
     let reserved = u128::from(net.spending.now().reserved.native);
+    // Nobody has to fill what is paid for nothing new.
+    let is_retired = |wallet: &PoolWallet| wallet.retired || net.retired;
     for (wallet, [before, now]) in net.pool.note_balances(costs, reserved) {
         let (address, funds) = (&wallet.address, now.as_str());
         match now {
             Funds::Fine => tracing::info!(%network, wallet = address, "a wallet has enough again"),
-            _ if wallet.retired => {
+            _ if is_retired(&wallet) => {
                 tracing::info!(%network, wallet = address, funds, "a retired wallet holds little");
             }
             _ => {
                 tracing::warn!(%network, wallet = address, funds, "a wallet runs low: others take what is new while they can");
             }
         }
-        if before == Funds::Fine && !wallet.retired {
+        if before == Funds::Fine && !is_retired(&wallet) {
             metrics.alert(network, "wallet_low");
         }
         // What its name stands in waits for it, whatever others can pay; where none can, the network
         // is closed, and that is told.
-        if now == Funds::Empty && !wallet.retired && net.pool.closed().is_none() {
+        if now == Funds::Empty && !is_retired(&wallet) && net.pool.closed().is_none() {
             metrics.alert(network, "wallet_empty");
         }
     }
     for wallet in net.pool.all() {
-        let is_low = wallet.funds() != Funds::Fine && !wallet.retired;
+        let is_low = wallet.funds() != Funds::Fine && !is_retired(wallet);
         metrics.wallet(facts, &wallet.address, wallet.native(), is_low);
         metrics.lane_payments(network, &wallet.address, wallet.load().payments);
     }

@@ -11,7 +11,7 @@ use super::harness::{
     Authorization, Chain, PATIENCE, Process, Time, at, is_refused, nonce, payment, process, sale, settle,
     verify,
 };
-use super::until;
+use super::{open, until};
 
 const NOT_MANAGED: ErrorCode = ErrorCode::InvalidExactSvmFeePayerNotManagedByFacilitator;
 
@@ -91,5 +91,19 @@ async fn p7_a_repeated_call_is_recognised_though_its_fee_payer_cannot_pay() {
     let foreign = pay(&process, "foreign", "call").await;
     assert!(matches!(foreign, PayOutcome::Pending { .. }), "{foreign:?}");
     chain.hold(false);
+    process.close().await;
+}
+
+/// Nobody fills the wallets of a network that sells nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_wallets_of_a_retired_network_do_not_ring() {
+    let (database, chain, time) = (ModelDatabase::shared(), Chain::default(), Time::default());
+    chain.set_wallets(&[("a", 1), ("b", 0)]);
+    let process = Process::open_retired(open(&database, "one", &time), &chain, &time).await;
+    let is_read = |line: &str| line.starts_with("quittance_wallet_balance{") && !line.ends_with(" 0");
+    until("balances to be read", || process.metrics().lines().any(is_read)).await;
+    let low = "quittance_wallet_low{";
+    assert!(process.metrics().lines().filter(|line| line.starts_with(low)).all(|line| line.ends_with(" 0")));
+    assert_eq!((process.alerts("wallet_low"), process.alerts("wallet_empty")), (0, 0));
     process.close().await;
 }

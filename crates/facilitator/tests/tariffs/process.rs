@@ -80,12 +80,21 @@ pub(crate) struct Process {
 impl Process {
     /// Starts one over `store`; `quote` is added to `[quote]`.
     pub(crate) async fn open(store: impl Store, chain: &Chain, time: &Time, quote: &str) -> Self {
+        Self::with(store, chain, time, ("", quote)).await
+    }
+
+    /// The same, whose network is retired.
+    pub(crate) async fn open_retired(store: impl Store, chain: &Chain, time: &Time) -> Self {
+        Self::with(store, chain, time, ("retired = true", "")).await
+    }
+
+    async fn with(store: impl Store, chain: &Chain, time: &Time, (network, quote): (&str, &str)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("quittance.toml");
         let text = format!(
             "[ledger]\nurl = \"sqlite://unused\"\nlease_seconds = 86400\n\
              [networks.base]\nnetwork = \"{}\"\nrpc_urls = [\"http://127.0.0.1:1\"]\nasset = \"0xa\"\ndollar = true\n\
-             pay_to = \"0xb\"\nwallets = [\"env:UNUSED\"]\npoll_interval_ms = 10\n\
+             pay_to = \"0xb\"\nwallets = [\"env:UNUSED\"]\npoll_interval_ms = 10\n{network}\n\
              [gate]\npending_wait_seconds = 1\n[rates]\neth_usd = \"2500\"\n[quote]\nrefresh_seconds = 1\n{quote}\n",
             Network::BASE
         );
@@ -146,9 +155,13 @@ impl Process {
         self.metric("quittance_payments_open{", "")
     }
 
+    /// All metrics, as they are scraped.
+    pub(crate) fn metrics(&self) -> String {
+        prometheus::TextEncoder::new().encode_to_string(&self.facilitator.registry().gather()).unwrap()
+    }
+
     fn metric(&self, family: &str, labels: &str) -> u64 {
-        let text = prometheus::TextEncoder::new().encode_to_string(&self.facilitator.registry().gather());
-        let lines = text.unwrap();
+        let lines = self.metrics();
         let mut lines = lines.lines().filter(|line| line.starts_with(family) && line.contains(labels));
         lines.next().map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
     }

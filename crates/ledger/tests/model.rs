@@ -6,19 +6,22 @@
 #[path = "model/books.rs"]
 mod books;
 mod common;
+#[path = "model/merchants.rs"]
+mod merchants;
 #[path = "model/show.rs"]
 mod show;
 
 use std::sync::{Arc, Mutex};
 
-use books::{account_of, books, key_of, shop, usage_of};
+use books::{books, usage_of};
 use common::*;
+use merchants::merchant;
 use quittance_ledger::model::{ModelDatabase, ModelLedger};
 use quittance_ledger::{
     Access, AnswerObject, AttemptId, Attempts as _, Balance, Books, CheckTerms, CostEntry, DeliveryStart,
     Exposed, ExposureLimits, FeePolicy, FinishedPolicy, Instances, JournalLine, Ledger, LedgerError,
-    LedgerOptions, MerchantAnswerEnd, MerchantFee, NewAttempt, NewCheck, NewCheckLease, NewClaim, Origin,
-    Recorded, RepeatPolicy, Reserve, Retention, RunEnd, SignFn, Slot, Store as Port, StoredAnswer,
+    LedgerOptions, MerchantFee, NewAttempt, NewCheck, NewCheckLease, NewClaim, Origin, Recorded,
+    RepeatPolicy, Reserve, Retention, RunEnd, SignFn, Slot, Store as Port, StoredAnswer,
 };
 use quittance_protocol::{
     Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, PaymentId, SendOutcome,
@@ -245,54 +248,6 @@ async fn check(store: &dyn Port, step: Step) -> String {
         NewCheckLease::Leased => "leased".to_owned(),
         NewCheckLease::Other => "another's".to_owned(),
     })
-}
-
-/// What foreign servers are told: few names, so that some are asked for again,
-/// and two tellings at most.
-async fn merchant(store: &dyn Port, step: Step) -> String {
-    let Step { key, pick, now_ms, .. } = step;
-    if pick % 5 == 0 {
-        return shops(store, step).await;
-    }
-    let id = claim_of(if pick % 8 == 0 { key } else { KEYS - 1 }, 0).id;
-    let holder = format!("holder{}", pick % 3);
-    match pick / 10 % 6 {
-        0 | 1 => {
-            said(store.begin_merchant_answer(&id, &holder, 2, now_ms).await, |answer| format!("{answer:?}"))
-        }
-        2 | 3 => {
-            use MerchantAnswerEnd::{Lost, Told, Unsaid};
-            let end = [Told, Lost, Lost, Unsaid, Unsaid, Unsaid][(pick / 60 % 6) as usize];
-            said(store.end_merchant_answer(&id, &holder, end, now_ms).await, |done| done.to_string())
-        }
-        4 => said(store.lease_merchant_check(&id, 2, 300, now_ms).await, |check| format!("{check:?}")),
-        _ => said(store.merchant_answers_begun().await, |begun| format!("{begun:?}")),
-    }
-}
-
-/// Merchants with rows of their own: one that sells, and one that does not.
-async fn shops(store: &dyn Port, step: Step) -> String {
-    let Step { number, pick, now_ms, .. } = step;
-    let shop = shop(if pick % 4 == 0 { "stall" } else { "shop" }, pick);
-    let key = key_of(number, now_ms);
-    match pick / 5 % 9 {
-        0..=2 => said(store.create_merchant(&shop, &key, now_ms).await, |done| done.to_string()),
-        3 => said(store.set_merchant(&shop, now_ms).await, |done| done.to_string()),
-        4 => {
-            let added = store.add_merchant_key(&shop.name, &key, now_ms + 200, now_ms).await;
-            said(added, |done| done.to_string())
-        }
-        5 if pick % 7 == 0 => said(store.close_merchant(&shop.name, now_ms).await, |done| done.to_string()),
-        6 => {
-            let account = account_of(&shop.name, pick);
-            said(store.begin_payout_account(&account, now_ms).await, |done| done.to_string())
-        }
-        7 => {
-            let account = account_of(&shop.name, pick).account;
-            said(store.end_payout_account(&base(), &account, "tx", now_ms).await, |done| done.to_string())
-        }
-        _ => said(store.list_merchants(now_ms).await, |found| format!("{found:?}")),
-    }
 }
 
 async fn record(store: &dyn Port, attempts: &Attempts, id: &PaymentId, step: Step) -> String {

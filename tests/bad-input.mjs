@@ -168,9 +168,6 @@ async function requirements(world, network) {
   const [poor, call] = network === 'base'
     ? ['invalid_exact_evm_insufficient_balance', { eth_call: 1 }] : ['insufficient_funds', { simulateTransaction: 1 }];
   await refuses('the payer has less', rich, poor, call);
-  if (network === 'solana') {
-    await terms('foreign fee payer', { extra: { feePayer: other } }, 'invalid_exact_svm_fee_payer_not_managed_by_facilitator');
-  }
 }
 
 /** Requests that the host itself refuses: before any price, with and without a payment. */

@@ -72,7 +72,8 @@ export function badApiBodies(payment, terms) {
   return [
     ['no body', 400, undefined], ['not JSON', 400, 'x'], ['cut off', 400, text.slice(0, -1)], ['more behind it', 400, `${text}{}`],
     ['an array', 400, `[${text}]`], ['null', 400, 'null'], ['empty', 400, '{}'], ['not UTF-8', 400, Buffer.from([0x22, 0xff, 0x22])],
-    ['without version', 400, without('x402Version')], ['without payment', 400, without('paymentPayload')],
+    ['without version', 400, JSON.stringify({ ...good, x402Version: undefined, paymentPayload: { ...payment, x402Version: undefined } })],
+    ['without payment', 400, without('paymentPayload')],
     ['without terms', 400, without('paymentRequirements')],
     ['version as text', 400, JSON.stringify({ ...good, x402Version: '2' })],
     ['payment as header text', 400, JSON.stringify({ ...good, paymentPayload: encode(payment) })],

@@ -176,12 +176,8 @@ impl Link {
         (since != OPEN).then_some(since)
     }
 
-    /// Since when it knows that a wallet holds little while another one has plenty and is not held up,
-    /// as it is for a while after its lane broke.
+    /// Since when it knows that a wallet holds little while another one has plenty and is not held up.
     pub(crate) fn should_hand_over(&self, net: Net, wallet: usize) -> Option<u64> {
-        if self.world.with(|w| w.plan.lane == Some(Defect::Breaks)) {
-            return None;
-        }
         let low = self.known(net).get(wallet)?.low.load(Ordering::Relaxed);
         let others = self.paying(net).filter(|(at, _)| *at != wallet);
         let since = low.max(others.map(|(_, known)| known.able()).min().unwrap_or(OPEN));

@@ -29,7 +29,9 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-pub use admission::merchant::{Asker, NotAccepts, NotKnown, SettleAnswer, Telling, Unknown, new_api_key};
+pub use admission::merchant::{
+    API_KEY_PREFIX, Asker, NotAccepts, NotKnown, SettleAnswer, Telling, Unknown, new_api_key,
+};
 pub use admission::waiting::{Connection, Waiting};
 pub use api::caller::{Caller, Callers, ForwardedHeader};
 pub use api::wallets::WalletReport;

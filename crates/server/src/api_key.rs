@@ -2,16 +2,13 @@
 
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, HttpResponseBuilder};
-use quittance_facilitator::NotKnown;
+use quittance_facilitator::{API_KEY_PREFIX, NotKnown};
 use serde_json::json;
 
 use crate::intake;
 
 /// The header that holds a key and nothing else.
 const API_KEY: &str = "x-api-key";
-
-/// How every key begins.
-const PREFIX: &str = "qk_";
 
 /// What is taken for a key where what stands there cannot be one.
 const NONE: &str = "";
@@ -31,7 +28,7 @@ pub(crate) fn shown(headers: &HeaderMap) -> Option<&str> {
 fn token(value: &str) -> Option<&str> {
     let (scheme, token) = value.trim().split_once(' ')?;
     let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && token.starts_with(PREFIX)).then_some(token)
+    (scheme.eq_ignore_ascii_case("bearer") && token.starts_with(API_KEY_PREFIX)).then_some(token)
 }
 
 /// In the fields that official servers read, beside the code and what to do.

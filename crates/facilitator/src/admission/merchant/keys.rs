@@ -9,7 +9,8 @@ use subtle::ConstantTimeEq as _;
 
 use crate::Random;
 
-const PREFIX: &str = "qk_";
+/// How every key begins.
+pub const API_KEY_PREFIX: &str = "qk_";
 
 /// Longest text that is looked at as a key.
 const KEY_BYTES_MAX: usize = 256;
@@ -19,12 +20,12 @@ pub fn new_api_key(random: &Random, now_ms: i64) -> (Secret, MerchantKey) {
     let id = hex::encode(random.draw());
     let secret = hex::encode([random.draw(), random.draw()].concat());
     let key = MerchantKey { id: id.clone(), hash: hash(&secret), created_at_ms: now_ms, ends_at_ms: None };
-    (Secret::new(format!("{PREFIX}{id}_{secret}")), key)
+    (Secret::new(format!("{API_KEY_PREFIX}{id}_{secret}")), key)
 }
 
 /// Whether a text begins as a key does.
 pub(super) fn is_shaped(text: &str) -> bool {
-    text.starts_with(PREFIX)
+    text.starts_with(API_KEY_PREFIX)
 }
 
 /// What somebody shows as a key. Of whatever shape, the same work follows.
@@ -36,7 +37,8 @@ pub(super) struct Shown<'a> {
 impl<'a> Shown<'a> {
     pub(super) fn of(text: &'a str) -> Self {
         let known = Some(text).filter(|text| text.len() <= KEY_BYTES_MAX);
-        let halves = known.and_then(|text| text.strip_prefix(PREFIX)).and_then(|rest| rest.split_once('_'));
+        let halves =
+            known.and_then(|text| text.strip_prefix(API_KEY_PREFIX)).and_then(|rest| rest.split_once('_'));
         let (id, secret) = halves.unwrap_or_default();
         Self { id, hash: hash(secret) }
     }

@@ -47,7 +47,7 @@ use crate::{Caller, Inner};
 pub use accepts::NotAccepts;
 use answers::{copy_too_many, crowded, duplicate_of, ended_of, ledger_trouble, of_another, owed_of};
 pub use asker::Asker;
-pub use keys::new_api_key;
+pub use keys::{API_KEY_PREFIX, new_api_key};
 use own_terms::Split;
 pub(crate) use places::Merchants;
 pub use roster::{NotKnown, Unknown};

@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 use quittance_protocol::Network;
 
 use crate::{
-    Broadcast, ChainFault, Costs, Decode, Endpoints, Facts, Nonces, NotConnected, Payouts, Sign, Verify,
-    Watch,
+    Batch, Broadcast, ChainFault, Costs, Decode, Endpoints, Facts, Nonces, NotConnected, Payouts, Sign,
+    Verify, Watch,
 };
 
 /// Connects; an error is a node that does not answer, or a configuration that
@@ -21,6 +21,7 @@ pub struct Ports {
     verify: Arc<dyn Verify>,
     sign: Arc<dyn Sign>,
     nonces: Option<Arc<dyn Nonces>>,
+    batch: Option<Arc<dyn Batch>>,
     broadcast: Arc<dyn Broadcast>,
     watch: Arc<dyn Watch>,
     costs: Arc<dyn Costs>,
@@ -35,6 +36,7 @@ impl Ports {
             verify: Arc::clone(chain) as Arc<dyn Verify>,
             sign: Arc::clone(chain) as Arc<dyn Sign>,
             nonces: None,
+            batch: None,
             broadcast: Arc::clone(chain) as Arc<dyn Broadcast>,
             watch: Arc::clone(chain) as Arc<dyn Watch>,
             costs: Arc::clone(chain) as Arc<dyn Costs>,
@@ -46,6 +48,11 @@ impl Ports {
     /// And its attempts take a nonce each.
     pub fn with_nonces(self, nonces: Arc<dyn Nonces>) -> Self {
         Self { nonces: Some(nonces), ..self }
+    }
+
+    /// And one transaction may settle several payments.
+    pub fn with_batch(self, batch: Arc<dyn Batch>) -> Self {
+        Self { batch: Some(batch), ..self }
     }
 
     /// And it is seen through endpoints that are looked after.
@@ -136,6 +143,11 @@ impl Chain {
     /// [`Facts::takes_nonce`] says beforehand.
     pub fn nonces(&self) -> Result<&dyn Nonces, NotConnected> {
         self.ports()?.nonces.as_deref().ok_or(NotConnected)
+    }
+
+    /// See [`Batch`]; `None` where each payment goes alone, and before it is connected.
+    pub fn batch(&self) -> Option<&dyn Batch> {
+        self.ports.get()?.batch.as_deref()
     }
 
     /// See [`Broadcast`].

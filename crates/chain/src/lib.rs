@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod batch;
 mod chain;
 mod costs;
 mod facts;
@@ -10,6 +11,7 @@ mod ports;
 mod rejection;
 mod watched;
 
+pub use batch::{Batch, BatchItem, Rehearsal};
 pub use chain::{Chain, Connect, Ports};
 pub use costs::{CostAllowed, CostSnapshot, Obstacle, SignRefused};
 pub use facts::{Facts, GasCoin};

@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 use quittance_protocol::Network;
 
 use crate::{
-    Batch, Broadcast, ChainFault, Costs, Decode, Endpoints, Facts, Nonces, NotConnected, Payouts, Sign,
-    Verify, Watch,
+    Batch, Broadcast, ChainFault, Costs, Decode, Endpoints, Facts, Nonces, NotConnected, Payouts, Replace,
+    Sign, Verify, Watch,
 };
 
 /// Connects; an error is a node that does not answer, or a configuration that
@@ -27,6 +27,7 @@ pub struct Ports {
     costs: Arc<dyn Costs>,
     endpoints: Option<Arc<dyn Endpoints>>,
     payouts: Option<Arc<dyn Payouts>>,
+    replace: Option<Arc<dyn Replace>>,
 }
 
 impl Ports {
@@ -42,6 +43,7 @@ impl Ports {
             costs: Arc::clone(chain) as Arc<dyn Costs>,
             endpoints: None,
             payouts: None,
+            replace: None,
         }
     }
 
@@ -63,6 +65,11 @@ impl Ports {
     /// And recipients need accounts that have to be there first.
     pub fn with_payouts(self, payouts: Arc<dyn Payouts>) -> Self {
         Self { payouts: Some(payouts), ..self }
+    }
+
+    /// And what does not move can be replaced at its nonce.
+    pub fn with_replace(self, replace: Arc<dyn Replace>) -> Self {
+        Self { replace: Some(replace), ..self }
     }
 }
 
@@ -148,6 +155,11 @@ impl Chain {
     /// See [`Batch`]; `None` where each payment goes alone, and before it is connected.
     pub fn batch(&self) -> Option<&dyn Batch> {
         self.ports.get()?.batch.as_deref()
+    }
+
+    /// See [`Replace`]; `None` where nothing can be replaced.
+    pub fn replace(&self) -> Result<Option<&dyn Replace>, NotConnected> {
+        Ok(self.ports()?.replace.as_deref())
     }
 
     /// See [`Broadcast`].

@@ -9,6 +9,7 @@ mod not_connected;
 mod payment;
 mod ports;
 mod rejection;
+mod replace;
 mod watched;
 
 pub use batch::{Batch, BatchItem, Rehearsal};
@@ -20,4 +21,5 @@ pub use not_connected::NotConnected;
 pub use payment::{CheckedPayment, Identity, PaymentFacts, Unreadable, Unstorable, Verified};
 pub use ports::{Broadcast, Costs, Decode, Endpoints, Nonces, Payout, Payouts, Sent, Sign, Verify, Watch};
 pub use rejection::{CheckError, Rejection};
+pub use replace::{Replace, ReplacementBound, Successor};
 pub use watched::{ChainFault, ChainView, Heights, Landed, Use, Watched};

@@ -184,6 +184,11 @@ impl EvmChain {
         self.keys.iter().find(|key| key.address() == wallet)
     }
 
+    /// The first wallet's: what a wallet of ours would sign, whichever.
+    pub(crate) fn any_key(&self) -> Option<&SigningKey> {
+        self.keys.first()
+    }
+
     /// Places for [`Self::find_use`].
     pub(crate) fn use_searches(&self) -> &Semaphore {
         &self.use_searches

@@ -2,6 +2,7 @@
 
 mod costs;
 mod decode;
+mod replace;
 mod sign;
 mod watch;
 
@@ -74,7 +75,7 @@ impl EvmPorts {
 pub fn ports(chain: EvmChain) -> Ports {
     let chain = Arc::new(EvmPorts::new(chain));
     let ports = Ports::of(&chain).with_nonces(Arc::clone(&chain) as Arc<_>);
-    ports.with_endpoints(chain)
+    ports.with_replace(Arc::clone(&chain) as Arc<_>).with_endpoints(chain)
 }
 
 fn offer_extra(name: &str, version: &str) -> Map<String, Value> {

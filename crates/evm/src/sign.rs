@@ -9,7 +9,7 @@ use alloy::eips::eip2718::Encodable2718;
 use alloy::primitives::{Signature, TxKind, U256};
 
 /// All fields of a settlement but its input, with the signature.
-const FIELDS_BYTES_MAX: u64 = 180;
+pub(crate) const FIELDS_BYTES_MAX: u64 = 180;
 
 /// A signed settlement; nothing was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]

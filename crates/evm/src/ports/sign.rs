@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{EvmPorts, fault, ours};
 use crate::config::L1_FEE_HEADROOM;
 use crate::fee_snapshot::FeeSnapshot;
+use crate::sign::SignedTransaction;
 
 /// Where an attempt's record has its fee cap.
 const FEE_CAP: &str = "max_fee_per_gas_wei";
@@ -67,15 +68,20 @@ impl Sign for EvmPorts {
             .chain
             .sign_settlement(payment, (wallet, nonce), &fees, allowed.reserved_native)
             .map_err(|error| SignRefused { retry: error.retry(), reason: error.to_string() })?;
-        Ok(SignedBytes {
-            detail: json!({
-                "gas_limit": signed.gas_limit,
-                FEE_CAP: signed.max_fee_per_gas_wei.to_string(),
-                "cost_bound_wei": signed.cost_bound_wei.to_string(),
-            }),
-            raw: signed.raw,
-            transaction: signed.transaction,
-        })
+        Ok(signed_bytes(signed))
+    }
+}
+
+/// As the ledger keeps it.
+pub(super) fn signed_bytes(signed: SignedTransaction) -> SignedBytes {
+    SignedBytes {
+        detail: json!({
+            "gas_limit": signed.gas_limit,
+            FEE_CAP: signed.max_fee_per_gas_wei.to_string(),
+            "cost_bound_wei": signed.cost_bound_wei.to_string(),
+        }),
+        raw: signed.raw,
+        transaction: signed.transaction,
     }
 }
 

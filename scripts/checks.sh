@@ -40,7 +40,7 @@ deny() {
 program_features() {
   local features
   features=$(cargo tree --locked -p quittance -p sample-api -e features,no-dev --prefix none) || return 1
-  ! grep -E 'quittance-(ledger|facilitator) feature "(model|testing|failpoints)"|^quittance-sim |tokio feature "test-util"' \
+  ! grep -E 'quittance-(ledger|facilitator|solana) feature "(model|testing|failpoints|defects)"|^quittance-(sim|fuzz) |^litesvm |tokio feature "test-util"' \
     <<<"$features" >&2
 }
 

@@ -16,7 +16,7 @@ pub const PAYMENT_SIGNATURE: &str = "payment-signature";
 pub const PAYMENT_RESPONSE: &str = "payment-response";
 
 /// Longest payment header that is looked at. A Solana transaction is at most
-/// 1,232 bytes and an echoed `accepted` a few hundred, so 16 KiB is ample.
+/// 4,096 bytes, twice in base64, and an echoed `accepted` a few hundred, so 16 KiB is ample.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 
 /// Deepest nesting of a payment header's JSON. Merchants declare JSON schemas of their bodies in

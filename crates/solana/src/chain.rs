@@ -13,6 +13,7 @@ use crate::ask::{read_account, read_mint, read_rent};
 use crate::blockhashes::Blockhashes;
 use crate::cluster::{Identified, StandIn};
 use crate::commitment::Commitment;
+use crate::defect::{Defect, holds, is_planted};
 use crate::error::SolanaError;
 use crate::height_gate::HeightGate;
 use crate::history::Memory;
@@ -64,6 +65,8 @@ pub struct SolanaConfig {
     pub compute_unit_price_micro_lamports_max: u64,
     /// Highest priority fee (limit × price) a payer may cause, in lamports.
     pub priority_fee_lamports_max: u64,
+    /// Whether transactions of version 1 are taken.
+    pub transaction_v1: bool,
     /// Time limit of one RPC call.
     pub rpc_timeout_ms: u64,
     /// How much older an endpoint's newest slot may be than another's, or than the
@@ -246,6 +249,7 @@ impl SolanaChain {
             compute_unit_limit_max: config.compute_unit_limit_max,
             compute_unit_price_micro_lamports_max: config.compute_unit_price_micro_lamports_max,
             priority_fee_lamports_max: config.priority_fee_lamports_max,
+            transaction_v1: config.transaction_v1,
         };
         Ok(Self {
             endpoints,
@@ -367,7 +371,8 @@ impl SolanaChain {
     /// Whether the payment may make us pay the rent: only if the offer it paid
     /// charged it, or the account exists and costs nothing. No I/O.
     pub fn check_rent(&self, payment: &SolanaPayment, rent_charged: bool) -> Result<(), SolanaError> {
-        if payment.creates_token_account() && self.token_account_missing() && !rent_charged {
+        let is_free = !payment.creates_token_account() || !self.token_account_missing();
+        if !holds(is_free || rent_charged, Defect::RentUncharged) {
             return Err(SolanaError::RentNotCharged);
         }
         Ok(())
@@ -397,9 +402,12 @@ impl SolanaChain {
         let signer = self.keypair_of(&fee_payer).ok_or(SolanaError::FeePayerMismatch)?;
         let decimals = payment.decimals().unwrap_or(self.rules.decimals);
         let rules = self.rules.of_claim(payment, decimals);
-        let checked = rules.inspect(payment.raw().to_vec(), payment.amount())?;
+        let checked = match is_planted(Defect::SignedUnread) {
+            true => payment.clone(),
+            false => rules.inspect(payment.raw().to_vec(), payment.amount())?,
+        };
         let bound = self.cost_bound_lamports(&checked);
-        if bound > cost_allowed_lamports {
+        if !holds(bound <= cost_allowed_lamports, Defect::CostAllowed) {
             return Err(SolanaError::CostAboveBound { bound, allowed: cost_allowed_lamports });
         }
         let signature = signer.sign_message(checked.message());

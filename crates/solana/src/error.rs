@@ -16,6 +16,15 @@ pub enum MalformedTransaction {
         /// Size that was sent.
         bytes: usize,
     },
+    /// Above [`crate::TRANSACTION_V1_BYTES_MAX`].
+    #[error("{bytes} bytes; a transaction of version 1 has at most 4096")]
+    TooLargeV1 {
+        /// Size that was sent.
+        bytes: usize,
+    },
+    /// The budget in the header of version 1 names what is not known.
+    #[error("the budget in the header names what is not known")]
+    Budget,
     /// Ends in the middle of a field.
     #[error("truncated")]
     Truncated,
@@ -25,7 +34,7 @@ pub enum MalformedTransaction {
     /// A length that is not in its shortest form or exceeds 16 bits.
     #[error("a length is not in its shortest form")]
     Length,
-    /// Neither legacy nor version 0.
+    /// Of a version that is not known, or not taken on this network (`transaction_v1`).
     #[error(
         "a transaction of version {version}, which is not accepted; send a legacy or version 0 transaction"
     )]
@@ -178,6 +187,12 @@ pub enum SolanaError {
     /// A compute budget instruction that is malformed, repeated or not on the list.
     #[error("compute budget: only one unit limit and one unit price are accepted")]
     ComputeLimit,
+    /// The budget of a version 1 transaction, which stands in its header.
+    #[error("the budget in the header of a version 1 transaction {problem}")]
+    HeaderBudget {
+        /// What is wrong, and what to do.
+        problem: &'static str,
+    },
     /// Unit limit above the configured cap.
     #[error("compute unit limit {units} is above {max}")]
     ComputeLimitTooHigh {
@@ -319,7 +334,9 @@ impl SolanaError {
             Self::FeePayerMismatch => C::InvalidExactSvmFeePayerMismatch,
             Self::SignatureInvalid => C::InvalidExactSvmPayloadSignatureInvalid,
             Self::InstructionCount { .. } => C::InvalidExactSvmPayloadTransactionInstructionsLength,
-            Self::ComputeLimit => C::InvalidExactSvmPayloadTransactionInstructionsComputeLimitInstruction,
+            Self::ComputeLimit | Self::HeaderBudget { .. } => {
+                C::InvalidExactSvmPayloadTransactionInstructionsComputeLimitInstruction
+            }
             Self::ComputeLimitTooHigh { .. } => {
                 C::InvalidExactSvmPayloadTransactionInstructionsComputeLimitInstructionTooHigh
             }

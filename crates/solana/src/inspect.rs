@@ -11,11 +11,15 @@ use sha2::{Digest as _, Sha256};
 use solana_sdk::pubkey::Pubkey;
 use solana_sdk::signature::Signature;
 
-use crate::error::SolanaError;
-use crate::instructions::{self as layout, ComputeBudget};
+use crate::defect::{Defect, holds, is_planted};
+use crate::error::{MalformedTransaction, SolanaError};
+use crate::instructions as layout;
 use crate::limits::INSTRUCTIONS_MAX;
-use crate::message::{WireInstruction, WireTransaction, decode_base64, key, program};
+use crate::message::{VERSION_1, WireInstruction, WireTransaction, decode_base64, key, program, version_of};
 use crate::payment::{Inspected, SolanaPayment};
+
+mod budget;
+mod exposed;
 
 /// Lighthouse assertions; Phantom puts up to three before the transfer and one behind it.
 pub const LIGHTHOUSE_MAX: usize = 4;
@@ -25,7 +29,6 @@ pub const MEMO_BYTES_MAX: usize = 256;
 const SIGNERS_MAX: usize = 2;
 const FEE_PAYER: u8 = 0;
 const PAYER: u8 = 1;
-const MICRO_LAMPORTS_PER_LAMPORT: u128 = 1_000_000;
 
 /// Of payers.
 static GOOD: GoodSignatures = GoodSignatures::new();
@@ -43,6 +46,8 @@ pub(crate) struct Rules {
     pub(crate) compute_unit_limit_max: u32,
     pub(crate) compute_unit_price_micro_lamports_max: u64,
     pub(crate) priority_fee_lamports_max: u64,
+    /// Whether transactions of version 1 are taken.
+    pub(crate) transaction_v1: bool,
 }
 
 /// A wallet of ours, whose co-signature must never be what moves anything but the fee.
@@ -77,6 +82,8 @@ impl Rules {
             mint,
             decimals,
             token_account: layout::token_account(&pay_to, &mint),
+            // What was claimed is finished, whatever is taken by now.
+            transaction_v1: true,
             ..self.clone()
         }
     }
@@ -87,32 +94,46 @@ impl Rules {
         let names_another = self.check_fee_payer_hint(&payload.accepted)?;
         let exact: SvmExactPayload =
             serde_json::from_value(payload.payload.clone()).map_err(|_| SolanaError::PayloadShape)?;
-        let raw = decode_base64(&exact.transaction);
+        let raw = decode_base64(&exact.transaction).map_err(|error| match error {
+            SolanaError::Malformed(MalformedTransaction::TooLargeV1 { .. }) if !self.transaction_v1 => {
+                MalformedTransaction::Version { version: VERSION_1 }.into()
+            }
+            error => error,
+        });
         let is_paid_by_recipient = |raw: &Vec<u8>| {
             WireTransaction::decode(raw).is_ok_and(|message| message.keys.first() == Some(&self.pay_to))
         };
-        if names_another && !raw.as_ref().is_ok_and(is_paid_by_recipient) {
+        if names_another && !is_planted(Defect::AnyHint) && !raw.as_ref().is_ok_and(is_paid_by_recipient) {
             return Err(SolanaError::FeePayerNotManaged);
         }
         let payment = self.inspect(raw?, amount)?;
         // It tells the seller's receipts apart.
         if let Some(memo) = payload.accepted.memo() {
-            payment.check_memo(&memo)?;
+            payment.check_memo(&memo).or_else(|error| match is_planted(Defect::AnyMemo) {
+                true => Ok(()),
+                false => Err(error),
+            })?;
         }
         match exact.payer {
-            Some(claimed) if claimed != payment.payer() => Err(SolanaError::PayerMismatch),
+            Some(claimed) if !holds(claimed == payment.payer(), Defect::AnyPayer) => {
+                Err(SolanaError::PayerMismatch)
+            }
             _ => Ok(payment),
         }
     }
 
     /// The transaction's checks alone.
     pub(crate) fn inspect(&self, mut raw: Vec<u8>, amount: Amount) -> Result<SolanaPayment, SolanaError> {
+        self.check_version(&raw)?;
         let transaction = WireTransaction::decode(&raw)?;
         check_signers(&transaction)?;
         let fee_payer = self.check_fee_payer(&transaction)?;
         check_signature(&transaction)?;
         check_instruction_count(&transaction)?;
-        let priority_fee_lamports = self.check_compute_budget(&transaction)?;
+        let priority_fee_lamports = match &transaction.budget {
+            None => self.check_compute_budget(&transaction)?,
+            Some(budget) => self.check_header_budget(&transaction, budget)?,
+        };
         let transfer = self.check_transfer(&transaction, amount)?;
         let creation = self.check_others(&transaction, transfer, fee_payer)?;
         self.check_our_other_wallets(&transaction, creation)?;
@@ -122,7 +143,7 @@ impl Rules {
             network: self.network.clone(),
             payer: payer.to_string(),
             amount,
-            creates_token_account: creation.is_some(),
+            creates_token_account: creation.is_some() && !is_planted(Defect::CreationUncounted),
             creation_instruction: creation,
             transfer_instruction: transfer,
             priority_fee_lamports,
@@ -131,26 +152,40 @@ impl Rules {
         };
         // Slot 0 is ours and not covered by any signature: whatever stands there is dropped,
         // so that copies which differ only there are equal.
-        if let Some(slot) = raw.get_mut(1..=crate::message::SIGNATURE_BYTES) {
+        let ours = transaction.places().signature(usize::from(FEE_PAYER));
+        if let Some(slot) = raw.get_mut(ours)
+            && !is_planted(Defect::SlotKept)
+        {
             slot.fill(0);
         }
         SolanaPayment::new(inspected, raw)
     }
 
+    /// Whoever sends what is not taken must hear of the version, whatever follows it.
+    fn check_version(&self, raw: &[u8]) -> Result<(), SolanaError> {
+        match version_of(raw) {
+            Some(VERSION_1) if !self.transaction_v1 => {
+                Err(MalformedTransaction::Version { version: VERSION_1 }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check_accepted(&self, accepted: &PaymentRequirements) -> Result<Amount, SolanaError> {
-        if accepted.scheme != "exact" {
+        if !holds(accepted.scheme == "exact", Defect::AnyScheme) {
             return Err(SolanaError::Scheme);
         }
-        if accepted.network != self.network.as_str() {
+        if !holds(accepted.network == self.network.as_str(), Defect::AnyNetwork) {
             return Err(SolanaError::NetworkMismatch);
         }
-        if accepted.asset != self.mint.to_string() {
+        if !holds(accepted.asset == self.mint.to_string(), Defect::AnyAsset) {
             return Err(SolanaError::MintMismatch);
         }
-        if accepted.pay_to != self.pay_to.to_string() {
+        if !holds(accepted.pay_to == self.pay_to.to_string(), Defect::AnyPayTo) {
             return Err(SolanaError::RecipientMismatch);
         }
-        if accepted.max_amount_required.as_ref().is_some_and(|max| *max != accepted.amount) {
+        let maximum = accepted.max_amount_required.as_ref();
+        if !holds(maximum.is_none_or(|maximum| *maximum == accepted.amount), Defect::AnyMaximum) {
             return Err(SolanaError::AmountMismatch);
         }
         accepted.amount().ok_or(SolanaError::AmountMismatch)
@@ -169,7 +204,7 @@ impl Rules {
             Some(hint) => hint.as_str().and_then(|hint| hint.parse::<Pubkey>().ok()),
         };
         let is_ours = hint.is_some_and(|hint| self.is_ours(&hint));
-        match !is_ours && !self.is_ours(&self.pay_to) {
+        match !holds(is_ours || self.is_ours(&self.pay_to), Defect::AnyHint) {
             true => Err(SolanaError::FeePayerNotManaged),
             false => Ok(!is_ours),
         }
@@ -177,7 +212,8 @@ impl Rules {
 
     /// Any wallet of ours; exactly the one in the message co-signs.
     fn check_fee_payer(&self, transaction: &WireTransaction<'_>) -> Result<Pubkey, SolanaError> {
-        let named = transaction.keys.first().filter(|key| self.is_ours(key));
+        let is_one = |key: &&Pubkey| holds(self.is_ours(key), Defect::AnyFeePayer);
+        let named = transaction.keys.first().filter(is_one);
         named.copied().ok_or(SolanaError::FeePayerMismatch)
     }
 
@@ -210,43 +246,6 @@ impl Rules {
         Ok(())
     }
 
-    /// Returns the priority fee in lamports. The payer chooses it and we pay
-    /// it, so limit and price are capped one by one and in their product.
-    fn check_compute_budget(&self, transaction: &WireTransaction<'_>) -> Result<u64, SolanaError> {
-        let (mut limit, mut price, mut others) = (None, None, 0_u32);
-        for instruction in &transaction.instructions {
-            if program(transaction, instruction) != Some(&layout::COMPUTE_BUDGET) {
-                others = others.saturating_add(1);
-                continue;
-            }
-            let refusal = if layout::is_unit_price(instruction.data) {
-                SolanaError::ComputePrice
-            } else {
-                SolanaError::ComputeLimit
-            };
-            let parsed = layout::parse_compute_budget(instruction.data);
-            let (Some(parsed), []) = (parsed, instruction.accounts) else { return Err(refusal) };
-            let repeated = match parsed {
-                ComputeBudget::UnitLimit(units) => limit.replace(units).is_some(),
-                ComputeBudget::UnitPrice(micro_lamports) => price.replace(micro_lamports).is_some(),
-            };
-            if repeated {
-                return Err(refusal);
-            }
-        }
-        if let Some(units) = limit.filter(|units| *units > self.compute_unit_limit_max) {
-            return Err(SolanaError::ComputeLimitTooHigh { units, max: self.compute_unit_limit_max });
-        }
-        // Without a limit the runtime grants, and charges for, its default.
-        let default = layout::DEFAULT_UNITS_PER_INSTRUCTION.saturating_mul(others).min(layout::UNITS_MAX);
-        let price = price.unwrap_or(0);
-        let fee = priority_fee(limit.unwrap_or(default), price);
-        if price > self.compute_unit_price_micro_lamports_max || fee > self.priority_fee_lamports_max {
-            return Err(SolanaError::ComputePriceTooHigh { price, fee });
-        }
-        Ok(fee)
-    }
-
     /// Returns the position of the one transfer.
     fn check_transfer(
         &self,
@@ -268,13 +267,16 @@ impl Rules {
             return Err(SolanaError::NoTransfer);
         };
         self.check_authority(transaction, source, authority)?;
-        if key(transaction, mint) != Some(&self.mint) || decimals != self.decimals {
+        let is_the_token = key(transaction, mint) == Some(&self.mint) && decimals == self.decimals;
+        if !holds(is_the_token, Defect::AnyMint) {
             return Err(SolanaError::MintMismatch);
         }
-        if key(transaction, destination) != Some(&self.token_account) {
+        let is_paid = key(transaction, destination) == Some(&self.token_account);
+        if !holds(is_paid, Defect::AnyDestination) && !is_planted(Defect::AnyMint) {
             return Err(SolanaError::RecipientMismatch);
         }
-        if moved != amount.atomic() {
+        let is_enough = holds(moved >= amount.atomic(), Defect::TooLittle);
+        if !is_enough || !holds(moved <= amount.atomic(), Defect::TooMuch) {
             return Err(SolanaError::AmountMismatch);
         }
         Ok(index)
@@ -290,19 +292,23 @@ impl Rules {
         let owner = key(transaction, authority);
         let account = key(transaction, source);
         let is_ours = |wallet: &OwnWallet| {
+            let is_another = key(transaction, FEE_PAYER) != Some(&wallet.key);
             owner == Some(&wallet.key)
                 || account == Some(&wallet.key)
-                || account == Some(&wallet.token_account)
+                || (account == Some(&wallet.token_account)
+                    && !is_planted(Defect::WalletAccountPays)
+                    && !(is_another && is_planted(Defect::OtherWalletPays)))
         };
         let ours = authority == FEE_PAYER
             || owner == Some(&self.pay_to)
-            || account == Some(&self.token_account)
+            || (account == Some(&self.token_account) && !is_planted(Defect::OurAccountPays))
             || source == FEE_PAYER
             || self.wallets.iter().any(is_ours);
-        if ours {
+        if !holds(!ours, Defect::OurAuthority) {
             return Err(SolanaError::FeePayerTransferring);
         }
-        if authority != PAYER || transaction.required_signatures != SIGNERS_MAX {
+        let is_signed = authority == PAYER && transaction.required_signatures == SIGNERS_MAX;
+        if !holds(is_signed, Defect::OurAuthority) && !is_planted(Defect::ThirdSigner) {
             return Err(SolanaError::SignatureInvalid);
         }
         Ok(())
@@ -333,77 +339,32 @@ impl Rules {
                 lighthouse = lighthouse.saturating_add(1);
             }
             let known = program == Some(&layout::MEMO)
-                || (program == Some(&layout::LIGHTHOUSE) && lighthouse <= LIGHTHOUSE_MAX);
-            if !known {
+                || (program == Some(&layout::LIGHTHOUSE) && lighthouse <= LIGHTHOUSE_MAX)
+                || (program == Some(&layout::SYSTEM) && is_planted(Defect::SystemInstructions))
+                || (program == Some(&layout::TOKEN) && is_planted(Defect::TokenInstructions));
+            if !holds(known, Defect::AnyInstruction) {
                 return Err(SolanaError::UnknownInstruction { index });
             }
             // As a signer and writable account, the fee payer could be debited by whoever gets it.
             let reads =
                 program == Some(&layout::LIGHTHOUSE) && self.only_reads(transaction, instruction, fee_payer);
-            if instruction.accounts.contains(&FEE_PAYER) && !reads {
+            let memo = program == Some(&layout::MEMO) && is_planted(Defect::MemoSignedByUs);
+            if instruction.accounts.contains(&FEE_PAYER) && !reads && !memo {
                 return Err(SolanaError::FeePayerExposed { index });
             }
         }
         Ok(creation)
-    }
-
-    /// Whether a guard that names the fee payer can do no more than look at it.
-    ///
-    /// What an account may be used for is said once for a whole message, so account 0 is a
-    /// writable signer wherever it stands: the header does not keep it from being debited. What
-    /// does, whatever the guard's program makes of its data, is that only an account's owner
-    /// debits it: the system program is nowhere in the message (a program may call any other that
-    /// the message names, the token's too), and nothing is given that could hold tokens of ours:
-    /// what a transfer takes from may be ours, the payer's associated account is not. The two
-    /// instructions that are no assertions pay rent out of what they are given.
-    fn only_reads(
-        &self,
-        transaction: &WireTransaction<'_>,
-        guard: &WireInstruction<'_>,
-        fee_payer: Pubkey,
-    ) -> bool {
-        let payers = key(transaction, PAYER).map(|payer| layout::token_account(payer, &self.mint));
-        let not_ours = |at: u8| {
-            at == PAYER
-                || key(transaction, at) == payers.as_ref()
-                || (self.pay_to != fee_payer && key(transaction, at) == Some(&self.token_account))
-        };
-        layout::is_assertion(guard.data)
-            && !transaction.keys.contains(&layout::SYSTEM)
-            && guard
-                .accounts
-                .iter()
-                .all(|at| *at == FEE_PAYER || !transaction.is_writable(*at) || not_ours(*at))
-    }
-
-    /// Create or CreateIdempotent of *our* token account, funded by the fee
-    /// payer, before the transfer: we pay its rent and nobody else's.
-    fn check_creation(
-        &self,
-        transaction: &WireTransaction<'_>,
-        index: usize,
-        transfer: usize,
-        fee_payer: Pubkey,
-    ) -> Result<(), SolanaError> {
-        let refusal = SolanaError::TokenAccountCreation { index };
-        let instruction = transaction.instructions.get(index).ok_or(refusal.clone())?;
-        let expected = [fee_payer, self.token_account, self.pay_to, self.mint, layout::SYSTEM, layout::TOKEN];
-        let exact = layout::is_ata_create(instruction.data)
-            && index < transfer
-            && instruction.accounts.len() == expected.len()
-            && instruction
-                .accounts
-                .iter()
-                .zip(&expected)
-                .all(|(at, want)| key(transaction, *at) == Some(want));
-        if exact { Ok(()) } else { Err(refusal) }
     }
 }
 
 /// Each signature costs us 5,000 lamports.
 fn check_signers(transaction: &WireTransaction<'_>) -> Result<(), SolanaError> {
     let count = transaction.required_signatures;
-    if count > SIGNERS_MAX { Err(SolanaError::ExcessiveSigners { count }) } else { Ok(()) }
+    if !holds(count <= SIGNERS_MAX, Defect::ThirdSigner) {
+        Err(SolanaError::ExcessiveSigners { count })
+    } else {
+        Ok(())
+    }
 }
 
 /// Verified here because the simulation cannot: our own slot is still empty.
@@ -419,7 +380,7 @@ pub(crate) fn check_signature(transaction: &WireTransaction<'_>) -> Result<(), S
     let valid = GOOD.is_good(fact.finalize().into(), || {
         Signature::from(*signature).verify(payer.as_ref(), transaction.message)
     });
-    if valid { Ok(()) } else { Err(SolanaError::SignatureInvalid) }
+    if holds(valid, Defect::Unsigned) { Ok(()) } else { Err(SolanaError::SignatureInvalid) }
 }
 
 fn check_instruction_count(transaction: &WireTransaction<'_>) -> Result<(), SolanaError> {
@@ -436,19 +397,13 @@ fn check_memo(transaction: &WireTransaction<'_>) -> Result<(), SolanaError> {
     let mut memos =
         transaction.instructions.iter().filter(|one| program(transaction, one) == Some(&layout::MEMO));
     let Some(memo) = memos.next() else { return Ok(()) };
-    if memos.next().is_some() {
+    if !holds(memos.next().is_none(), Defect::TwoMemos) {
         return Err(SolanaError::MemoCount);
     }
-    let sound = memo.data.len() <= MEMO_BYTES_MAX
-        && std::str::from_utf8(memo.data).is_ok()
-        && matches!(memo.accounts, [] | [PAYER]);
+    let is_short = holds(memo.data.len() <= MEMO_BYTES_MAX, Defect::LongMemo);
+    let is_payers = holds(matches!(memo.accounts, [] | [PAYER]), Defect::MemoSignedByUs);
+    let sound = is_short && is_payers && std::str::from_utf8(memo.data).is_ok();
     if sound { Ok(()) } else { Err(SolanaError::MemoMismatch) }
-}
-
-/// Limit × price in lamports, rounded up as the runtime does.
-fn priority_fee(units: u32, price_micro_lamports: u64) -> u64 {
-    let micro = u128::from(units) * u128::from(price_micro_lamports);
-    u64::try_from(micro.div_ceil(MICRO_LAMPORTS_PER_LAMPORT)).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ const LIGHTHOUSE_MEMORY_CLOSE: u8 = 1;
 
 /// Units a message gets per instruction when it sets no limit, and the most it can have.
 pub(crate) const DEFAULT_UNITS_PER_INSTRUCTION: u32 = 200_000;
+/// What an instruction of a built-in program adds to them, the compute budget's own too (SIMD-0170).
+pub(crate) const DEFAULT_UNITS_PER_BUILT_IN: u32 = 3_000;
 /// Runtime maximum per transaction.
 pub(crate) const UNITS_MAX: u32 = 1_400_000;
 

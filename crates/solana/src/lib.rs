@@ -10,6 +10,7 @@ mod classify;
 mod cluster;
 mod commitment;
 mod deadline;
+mod defect;
 mod error;
 mod health;
 mod height_gate;
@@ -45,13 +46,15 @@ pub use chain::{
 };
 pub use commitment::Commitment;
 pub use deadline::BLOCKS_LEFT_MIN;
+#[cfg(feature = "defects")]
+pub use defect::{Defect, plant};
 pub use error::{MalformedTransaction, SolanaError};
 pub use height_gate::HEIGHT_READ_INTERVAL_MS;
 pub use identity::{SolanaIdentity, identify};
 pub use inspect::{LIGHTHOUSE_MAX, MEMO_BYTES_MAX};
 pub use key::wallet_address;
 pub use limits::{INSTRUCTIONS_MAX, LANDING_SEARCHES_MAX};
-pub use message::TRANSACTION_BYTES_MAX;
+pub use message::{TRANSACTION_BYTES_MAX, TRANSACTION_V1_BYTES_MAX};
 pub use payer::{PayerOptions, PaymentParts, SolanaPayer, build_payment};
 pub use payment::{SolanaPayment, SolanaWatch};
 pub use payout::{Payout, SolanaState};

@@ -4,22 +4,33 @@
 //! ends as a value or as a typed error, and every index is in range before any
 //! check looks at it. Source: Solana documentation, "Transaction format".
 
+use std::ops::Range;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use solana_sdk::pubkey::Pubkey;
 
+use crate::defect::{Defect, holds, is_planted};
 use crate::error::{MalformedTransaction, SolanaError};
 
-/// Largest transaction a Solana node takes: the IPv6 minimum MTU less headers.
+mod v1;
+
+pub(crate) use v1::HeaderBudget;
+
+/// Largest transaction of the older versions that a node takes: the IPv6 minimum MTU less headers.
 pub const TRANSACTION_BYTES_MAX: usize = 1232;
+/// Largest transaction of version 1 (SIMD-0385).
+pub const TRANSACTION_V1_BYTES_MAX: usize = 4096;
 /// Bytes of one ed25519 signature.
 pub(crate) const SIGNATURE_BYTES: usize = 64;
 
-/// Longest base64 text of [`TRANSACTION_BYTES_MAX`] bytes.
-const BASE64_BYTES_MAX: usize = TRANSACTION_BYTES_MAX.div_ceil(3) * 4;
+/// Longest base64 text of [`TRANSACTION_V1_BYTES_MAX`] bytes.
+const BASE64_BYTES_MAX: usize = TRANSACTION_V1_BYTES_MAX.div_ceil(3) * 4;
 
 const KEY_BYTES: usize = 32;
 const VERSION_FLAG: u8 = 0x80;
+/// The version that is read only where a network takes it.
+pub(crate) const VERSION_1: u8 = 1;
 
 /// One instruction; every index is below the number of account keys.
 #[derive(Debug)]
@@ -41,14 +52,47 @@ pub(crate) struct WireTransaction<'a> {
     pub(crate) required_signatures: usize,
     readonly_signed: usize,
     readonly_unsigned: usize,
+    places: Places,
+    /// What a transaction of version 1 says of its budget.
+    pub(crate) budget: Option<HeaderBudget>,
+}
+
+/// Where signatures and message stand in a transaction's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Places {
+    signatures: usize,
+    message: (usize, usize),
+}
+
+impl Places {
+    /// The bytes of one signature slot.
+    pub(crate) fn signature(self, slot: usize) -> Range<usize> {
+        let start = self.signatures.saturating_add(slot.saturating_mul(SIGNATURE_BYTES));
+        start..start.saturating_add(SIGNATURE_BYTES)
+    }
+
+    /// The bytes that every signer signs.
+    pub(crate) fn message(self) -> Range<usize> {
+        self.message.0..self.message.1
+    }
 }
 
 impl<'a> WireTransaction<'a> {
-    /// Reads legacy and version 0 transactions; anything else is refused.
+    /// Reads transactions of every version that there is; whether one of version 1 is taken is
+    /// for whoever asks.
     pub(crate) fn decode(raw: &'a [u8]) -> Result<Self, MalformedTransaction> {
-        if let Some(version) = version_of(raw) {
-            return Err(MalformedTransaction::Version { version });
-        }
+        let transaction = match version_of(raw) {
+            None => Self::read(raw)?,
+            Some(VERSION_1) => Self::read_v1(raw)?,
+            Some(version) => return Err(MalformedTransaction::Version { version }),
+        };
+        transaction.check_header()?;
+        transaction.check_indexes()?;
+        Ok(transaction)
+    }
+
+    /// Legacy, and version 0.
+    fn read(raw: &'a [u8]) -> Result<Self, MalformedTransaction> {
         if raw.len() > TRANSACTION_BYTES_MAX {
             return Err(MalformedTransaction::TooLarge { bytes: raw.len() });
         }
@@ -63,13 +107,15 @@ impl<'a> WireTransaction<'a> {
         let recent_blockhash = reader.array()?;
         let instructions = read_instructions(&mut reader)?;
         let lookups = if versioned { reader.length()? } else { 0 };
-        if lookups != 0 {
+        if is_planted(Defect::LookupTables) {
+            reader.rest = &[];
+        } else if lookups != 0 {
             return Err(MalformedTransaction::LookupTable);
         }
-        if !reader.rest.is_empty() {
+        if !holds(reader.rest.is_empty(), Defect::TrailingBytes) {
             return Err(MalformedTransaction::TrailingBytes);
         }
-        let transaction = Self {
+        Ok(Self {
             signatures,
             message,
             keys,
@@ -78,10 +124,14 @@ impl<'a> WireTransaction<'a> {
             required_signatures,
             readonly_signed,
             readonly_unsigned,
-        };
-        transaction.check_header()?;
-        transaction.check_indexes()?;
-        Ok(transaction)
+            places: Places { signatures: 1, message: (raw.len().saturating_sub(message.len()), raw.len()) },
+            budget: None,
+        })
+    }
+
+    /// Where signatures and message stand.
+    pub(crate) fn places(&self) -> Places {
+        self.places
     }
 
     /// Whether any program that gets the account may change it: said once for the whole message.
@@ -102,22 +152,26 @@ impl<'a> WireTransaction<'a> {
             && self.readonly_signed < self.required_signatures
             && described <= self.keys.len()
             && self.signatures.len() == self.required_signatures;
-        if sound { Ok(()) } else { Err(MalformedTransaction::Header) }
+        if holds(sound, Defect::AnyHeader) { Ok(()) } else { Err(MalformedTransaction::Header) }
     }
 
     fn check_indexes(&self) -> Result<(), MalformedTransaction> {
         for (position, key) in self.keys.iter().enumerate() {
             // A doubled key would let one account pass for two roles.
-            if self.keys.iter().take(position).any(|earlier| earlier == key) {
+            let is_doubled = self.keys.iter().take(position).any(|earlier| earlier == key);
+            if !holds(!is_doubled, Defect::DoubledKeys) {
                 return Err(MalformedTransaction::DuplicateKey);
             }
         }
         for instruction in &self.instructions {
             // Account 0 pays the fee and is never a program.
-            if instruction.program == 0 || instruction.program >= self.keys.len() {
+            let is_there = instruction.program != 0 && instruction.program < self.keys.len();
+            if !holds(is_there, Defect::AnyIndex) {
                 return Err(MalformedTransaction::IndexOutOfRange);
             }
-            if instruction.accounts.iter().any(|index| usize::from(*index) >= self.keys.len()) {
+            let mut accounts = instruction.accounts.iter();
+            let are_there = accounts.all(|index| usize::from(*index) < self.keys.len());
+            if !holds(are_there, Defect::AnyIndex) && !is_planted(Defect::LookupTables) {
                 return Err(MalformedTransaction::IndexOutOfRange);
             }
         }
@@ -204,7 +258,7 @@ impl<'a> Reader<'a> {
         let mut value = 0_u32;
         for (position, shift) in [0_u32, 7, 14].into_iter().enumerate() {
             let byte = self.byte()?;
-            if byte == 0 && position > 0 {
+            if !holds(byte != 0 || position == 0, Defect::LongLengths) {
                 return Err(MalformedTransaction::Length);
             }
             value |= u32::from(byte & 0x7f) << shift;
@@ -219,13 +273,15 @@ impl<'a> Reader<'a> {
 /// Padded standard base64 only: another alphabet would be a second spelling.
 pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, SolanaError> {
     if text.len() > BASE64_BYTES_MAX {
+        let bytes = text.len() / 4 * 3;
+        let head = text.get(..4).and_then(|head| STANDARD.decode(head).ok());
         // What is too long for us may be a transaction of a version that is longer.
-        if let Some(version) =
-            text.get(..4).and_then(|head| STANDARD.decode(head).ok()).and_then(|raw| version_of(&raw))
-        {
-            return Err(MalformedTransaction::Version { version }.into());
+        return Err(match head.and_then(|raw| version_of(&raw)) {
+            None => MalformedTransaction::TooLarge { bytes },
+            Some(VERSION_1) => MalformedTransaction::TooLargeV1 { bytes },
+            Some(version) => MalformedTransaction::Version { version },
         }
-        return Err(MalformedTransaction::TooLarge { bytes: text.len() / 4 * 3 }.into());
+        .into());
     }
     STANDARD.decode(text).map_err(|_| MalformedTransaction::Base64.into())
 }

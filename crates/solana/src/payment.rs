@@ -8,13 +8,14 @@ use sha2::{Digest, Sha256};
 use solana_sdk::hash::Hash;
 use solana_sdk::pubkey::Pubkey;
 
+use crate::defect::{Defect, holds};
 use crate::error::SolanaError;
 use crate::instructions::{MEMO, parse_transfer_checked};
-use crate::message::{SIGNATURE_BYTES, WireTransaction, decode_base64, key, program};
+use crate::message::{Places, SIGNATURE_BYTES, WireTransaction, decode_base64, key, program};
 
-/// Count byte and two signature slots stand before the message.
-const MESSAGE_AT: usize = 1 + 2 * SIGNATURE_BYTES;
-const PAYER_SIGNATURE_AT: usize = 1 + SIGNATURE_BYTES;
+/// Whose signatures stand where.
+const FEE_PAYER: usize = 0;
+const PAYER: usize = 1;
 
 /// A customer's transaction that passed every local check.
 ///
@@ -26,6 +27,7 @@ pub struct SolanaPayment {
     inspected: Inspected,
     /// The payer's bytes with an empty slot 0.
     raw: Vec<u8>,
+    places: Places,
 }
 
 /// What inspection learned.
@@ -70,11 +72,12 @@ impl TryFrom<StoredPayment> for SolanaPayment {
 
 impl SolanaPayment {
     pub(crate) fn new(inspected: Inspected, raw: Vec<u8>) -> Result<Self, SolanaError> {
-        let count = WireTransaction::decode(&raw)?.required_signatures;
-        if count != 2 {
+        let transaction = WireTransaction::decode(&raw)?;
+        let (count, places) = (transaction.required_signatures, transaction.places());
+        if !holds(count == 2, Defect::ThirdSigner) {
             return Err(SolanaError::ExcessiveSigners { count });
         }
-        Ok(Self { inspected, raw })
+        Ok(Self { inspected, raw, places })
     }
 
     /// The payment key: network and message bytes (invariant I1).
@@ -124,7 +127,7 @@ impl SolanaPayment {
     /// SHA-256 of the payer's signature: another one for a known key is another
     /// presenter, or a second signature of the same owner.
     pub fn signature_digest(&self) -> [u8; 32] {
-        let signature = self.raw.get(PAYER_SIGNATURE_AT..MESSAGE_AT).unwrap_or_default();
+        let signature = self.raw.get(self.places.signature(PAYER)).unwrap_or_default();
         Sha256::digest(signature).into()
     }
 
@@ -171,7 +174,7 @@ impl SolanaPayment {
     }
 
     pub(crate) fn message(&self) -> &[u8] {
-        self.raw.get(MESSAGE_AT..).unwrap_or_default()
+        self.raw.get(self.places.message()).unwrap_or_default()
     }
 
     pub(crate) fn raw(&self) -> &[u8] {
@@ -181,7 +184,7 @@ impl SolanaPayment {
     /// The payer's bytes with our signature in slot 0.
     pub(crate) fn with_signature(&self, signature: &[u8; SIGNATURE_BYTES]) -> Vec<u8> {
         let mut raw = self.raw.clone();
-        if let Some(slot) = raw.get_mut(1..PAYER_SIGNATURE_AT) {
+        if let Some(slot) = raw.get_mut(self.places.signature(FEE_PAYER)) {
             slot.copy_from_slice(signature);
         }
         raw

@@ -11,7 +11,7 @@ use quittance_rpc::Pause;
 use serde_json::{Value, json};
 use solana_sdk::hash::Hash;
 use solana_sdk::instruction::{AccountMeta, Instruction};
-use solana_sdk::message::{VersionedMessage, legacy, v0};
+use solana_sdk::message::{VersionedMessage, legacy, v0, v1};
 use solana_sdk::pubkey::Pubkey;
 use solana_sdk::signature::{Keypair, Signer};
 
@@ -55,6 +55,7 @@ pub(crate) fn rules_for(pay_to: Pubkey) -> Rules {
         compute_unit_limit_max: 200_000,
         compute_unit_price_micro_lamports_max: 5_000_000,
         priority_fee_lamports_max: 10_000,
+        transaction_v1: false,
     }
 }
 
@@ -100,6 +101,29 @@ pub(crate) fn legacy_message(fee_payer: &Pubkey, instructions: &[Instruction]) -
     VersionedMessage::Legacy(legacy::Message::new_with_blockhash(instructions, Some(fee_payer), &blockhash))
 }
 
+pub(crate) fn v1_message(
+    fee_payer: &Pubkey,
+    instructions: &[Instruction],
+    budget: v1::TransactionConfig,
+) -> VersionedMessage {
+    let blockhash = Hash::new_from_array([7; 32]);
+    let compiled = v1::Message::try_compile_with_config(fee_payer, instructions, blockhash, budget);
+    VersionedMessage::V1(compiled.unwrap())
+}
+
+/// What a payment of version 1 needs, and 1,000 lamports to be first.
+pub(crate) fn v1_budget() -> v1::TransactionConfig {
+    v1::TransactionConfig::empty()
+        .with_compute_unit_limit(20_000)
+        .with_loaded_accounts_data_size_limit(1 << 20)
+        .with_priority_fee(1_000)
+}
+
+/// [`official`] without the instructions that version 1 says in its header.
+pub(crate) fn v1_transaction(instructions: &[Instruction], budget: v1::TransactionConfig) -> Vec<u8> {
+    sign(&v1_message(&wallet().pubkey(), instructions, budget))
+}
+
 /// Signs whatever it is for everybody we have a key of, except slot 0.
 pub(crate) fn sign(message: &VersionedMessage) -> Vec<u8> {
     sign_bytes(
@@ -110,15 +134,18 @@ pub(crate) fn sign(message: &VersionedMessage) -> Vec<u8> {
 
 pub(crate) fn sign_bytes(bytes: &[u8], signers: &[Pubkey]) -> Vec<u8> {
     let keys = [payer(), third(), merchant(), wallet()];
-    let mut raw = vec![u8::try_from(signers.len()).unwrap()];
+    let mut raw = Vec::new();
     for (slot, signer) in signers.iter().enumerate() {
         match keys.iter().find(|key| key.pubkey() == *signer).filter(|_| slot > 0) {
             Some(key) => raw.extend_from_slice(key.sign_message(bytes).as_ref()),
             None => raw.extend_from_slice(&[0; 64]),
         }
     }
-    raw.extend_from_slice(bytes);
-    raw
+    // Version 1 puts them behind.
+    match bytes.first() {
+        Some(0x81) => [bytes.to_vec(), raw].concat(),
+        _ => [vec![u8::try_from(signers.len()).unwrap()], raw, bytes.to_vec()].concat(),
+    }
 }
 
 pub(crate) fn transaction(instructions: &[Instruction]) -> Vec<u8> {
@@ -318,6 +345,7 @@ pub(crate) fn config() -> SolanaConfig {
         compute_unit_limit_max: 200_000,
         compute_unit_price_micro_lamports_max: 5_000_000,
         priority_fee_lamports_max: 10_000,
+        transaction_v1: false,
         rpc_timeout_ms: 1_000,
         head_age_max_ms: 6_000,
         commitment: Commitment::Confirmed,

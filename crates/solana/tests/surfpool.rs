@@ -11,6 +11,8 @@
 mod blockhashes;
 #[path = "surfpool/trust.rs"]
 mod trust;
+#[path = "surfpool/v1.rs"]
+mod v1;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -140,6 +142,7 @@ impl World {
             pay_to: self.wallet.pubkey().to_string(),
             token_account,
             compute_unit_limit_max: 200_000,
+            transaction_v1: true,
             compute_unit_price_micro_lamports_max: 5_000_000,
             priority_fee_lamports_max: 10_000,
             rpc_timeout_ms: 10_000,

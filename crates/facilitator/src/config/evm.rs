@@ -80,6 +80,7 @@ impl NetworkConfig {
         let given = [
             ("token_account", self.token_account.is_some()),
             ("priority_fee_lamports_max", self.priority_fee_lamports_max.is_some()),
+            ("transaction_v1", self.transaction_v1.is_some()),
         ];
         refuse(name, "Solana", &given)?;
         self.check_gas_coin(name)?;

@@ -144,6 +144,9 @@ pub struct NetworkConfig {
     /// Solana: cap on the priority fee a payer may make us pay.
     #[serde(default)]
     pub priority_fee_lamports_max: Option<u64>,
+    /// Solana: whether transactions of version 1 are taken. Every endpoint must take them.
+    #[serde(default)]
+    pub transaction_v1: Option<bool>,
 }
 
 fn default_wallet_low_settlements() -> u64 {

@@ -7,6 +7,7 @@ use super::{ConfigError, NetworkConfig, TokenAccount};
 pub(crate) struct SolanaSection {
     pub(crate) token_account: TokenAccount,
     pub(crate) priority_fee_lamports_max: u64,
+    pub(crate) transaction_v1: bool,
 }
 
 impl NetworkConfig {
@@ -15,6 +16,7 @@ impl NetworkConfig {
         SolanaSection {
             token_account: self.token_account.unwrap_or_default(),
             priority_fee_lamports_max: self.priority_fee_lamports_max.unwrap_or(1_000),
+            transaction_v1: self.transaction_v1.unwrap_or(false),
         }
     }
 

@@ -218,6 +218,7 @@ impl Link {
             compute_unit_limit_max: COMPUTE_UNIT_LIMIT_MAX,
             compute_unit_price_micro_lamports_max: COMPUTE_UNIT_PRICE_MICRO_LAMPORTS_MAX,
             priority_fee_lamports_max: section.priority_fee_lamports_max,
+            transaction_v1: section.transaction_v1,
             rpc_timeout_ms: network.rpc_timeout_ms,
             head_age_max_ms: network.head_age_seconds_max.saturating_mul(1_000),
             commitment: Commitment::Confirmed,

@@ -6,6 +6,7 @@ use solana_sdk::instruction::{AccountMeta, Instruction};
 use solana_sdk::message::VersionedMessage;
 use solana_sdk::signature::Signer;
 
+use super::budget::priority_fee;
 use super::*;
 use crate::error::MalformedTransaction;
 use crate::testing::*;
@@ -13,6 +14,7 @@ use crate::testing::*;
 mod bytes;
 mod guards;
 mod pool;
+mod v1;
 
 fn check(instructions: &[Instruction]) -> Result<SolanaPayment, SolanaError> {
     rules().check(&payload(&transaction(instructions)))
@@ -178,11 +180,11 @@ fn every_shape_off_the_list_is_refused() {
         ("price twice", changed(|i| i.push(layout::set_unit_price(1))), price),
         ("price too short", changed(|i| i[1] = compute(vec![3, 1])), price),
         ("fee above cap", changed(|i| i[1] = layout::set_unit_price(500_001)), price_high),
-        // Two instructions are not compute budget: 400,000 units by default.
+        // Two instructions are not compute budget, one is: 403,000 units by default.
         (
             "fee of the default limit",
             changed(|i| {
-                i[1] = layout::set_unit_price(25_001);
+                i[1] = layout::set_unit_price(24_814);
                 i.remove(0);
             }),
             price_high,
@@ -319,11 +321,23 @@ fn a_priority_fee_at_the_cap_passes_and_is_rounded_up() {
     assert_eq!(check(&at_cap).unwrap().priority_fee_lamports(), 10_000);
     assert_eq!(check(&official()).unwrap().priority_fee_lamports(), 1);
     let default_limit = changed(|i| {
-        i[1] = layout::set_unit_price(25_000);
+        i[1] = layout::set_unit_price(24_813);
         i.remove(0);
     });
     assert_eq!(check(&default_limit).unwrap().priority_fee_lamports(), 10_000);
     assert_eq!(priority_fee(u32::MAX, u64::MAX), u64::MAX);
+}
+
+/// The runtime adds the units of built-in programs to its default, those of the price's own
+/// instruction too: whoever set no limit made us pay up to 150 lamports more than was quoted.
+#[test]
+fn a_price_without_a_limit_is_paid_for_its_own_instruction_too() {
+    let unlimited = changed(|i| {
+        i[1] = layout::set_unit_price(1_000);
+        i.remove(0);
+    });
+    assert_eq!(check(&unlimited).unwrap().priority_fee_lamports(), 403);
+    assert_eq!(check(&unlimited[..2]).unwrap().priority_fee_lamports(), 203);
 }
 
 #[test]

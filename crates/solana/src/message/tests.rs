@@ -1,9 +1,12 @@
 use proptest::prelude::*;
-use solana_sdk::message::VersionedMessage;
+use solana_sdk::message::{VersionedMessage, v1};
 use solana_sdk::signature::Signer;
 
 use super::*;
-use crate::testing::{legacy_message, message, official, sign, transaction, wallet, with_creation};
+use crate::testing::{
+    legacy_message, message, official, sign, transaction, v1_budget, v1_message, v1_transaction, wallet,
+    with_creation,
+};
 
 /// The reader agrees with the SDK's own types field by field.
 fn agrees(message: &VersionedMessage) {
@@ -54,16 +57,78 @@ fn nothing_may_follow_the_end() {
     assert_eq!(WireTransaction::decode(&raw).err(), Some(MalformedTransaction::TrailingBytes));
 }
 
-/// Version 1 puts its version first and its signatures last, and may be 4,096 bytes long:
-/// its author must hear of the version, not of a length.
+/// Versions from 1 on put their version first and their signatures last: the author of one that
+/// nobody knows must hear of the version, not of a length.
 #[test]
-fn a_version_1_transaction_is_refused_as_a_version() {
-    for length in [1, 300, 4_096] {
+fn a_version_that_nobody_knows_is_refused_as_a_version() {
+    for length in [1, 300, 4_096, 5_000] {
         let mut raw = vec![1; length];
-        raw[0] = 0x81;
+        raw[0] = 0x82;
         let refused = WireTransaction::decode(&raw).err();
-        assert_eq!(refused, Some(MalformedTransaction::Version { version: 1 }), "{length} bytes");
-        assert!(refused.unwrap().to_string().contains("version 1"));
+        assert_eq!(refused, Some(MalformedTransaction::Version { version: 2 }), "{length} bytes");
+        assert!(refused.unwrap().to_string().contains("version 2"));
+    }
+}
+
+fn v1_budgets() -> impl Iterator<Item = v1::TransactionConfig> {
+    (0..16).map(|bits| {
+        let mut budget = v1::TransactionConfig::empty();
+        budget.priority_fee = (bits & 1 != 0).then_some(7);
+        budget.compute_unit_limit = (bits & 2 != 0).then_some(8);
+        budget.loaded_accounts_data_size_limit = (bits & 4 != 0).then_some(9);
+        budget.heap_size = (bits & 8 != 0).then_some(65_536);
+        budget
+    })
+}
+
+#[test]
+fn version_1_is_read_as_the_sdk_writes_it() {
+    for instructions in [official(), with_creation()] {
+        for budget in v1_budgets() {
+            let message = v1_message(&wallet().pubkey(), &instructions, budget);
+            agrees(&message);
+            let raw = sign(&message);
+            let read = WireTransaction::decode(&raw).unwrap();
+            let said = read.budget.unwrap();
+            assert_eq!(said.priority_fee_lamports, budget.priority_fee);
+            assert_eq!(said.unit_limit, budget.compute_unit_limit);
+            assert_eq!(said.data_bytes, budget.loaded_accounts_data_size_limit);
+            assert_eq!(said.heap_bytes, budget.heap_size);
+            assert_eq!(raw[read.places().message()], *read.message);
+            assert_eq!(raw[read.places().signature(1)], read.signatures[1]);
+            assert_eq!(read.recent_blockhash, [7; 32]);
+        }
+    }
+}
+
+#[test]
+fn version_1_in_part_with_more_or_with_unknown_bits_is_a_typed_error() {
+    let raw = v1_transaction(&official(), v1_budget());
+    for length in 1..raw.len() {
+        assert!(WireTransaction::decode(&raw[..length]).is_err(), "{length} bytes");
+    }
+    let longer = [raw.clone(), vec![0]].concat();
+    assert_eq!(WireTransaction::decode(&longer).err(), Some(MalformedTransaction::TrailingBytes));
+    let long = [raw.clone(), vec![0; TRANSACTION_V1_BYTES_MAX]].concat();
+    let refused = WireTransaction::decode(&long).err();
+    assert_eq!(refused, Some(MalformedTransaction::TooLargeV1 { bytes: long.len() }));
+    // The mask stands behind the version and three counts.
+    for (at, bit) in [(4, 0x20), (4, 0x01), (4, 0x02), (5, 0x01), (7, 0x80)] {
+        let mut unknown = raw.clone();
+        unknown[at] ^= bit;
+        let refused = WireTransaction::decode(&unknown).err();
+        assert_eq!(refused, Some(MalformedTransaction::Budget), "byte {at} ^ {bit:#x}");
+    }
+    for (at, value) in [(1, 0), (2, 2), (3, 200)] {
+        let mut header = raw.clone();
+        header[at] = value;
+        assert!(WireTransaction::decode(&header).is_err(), "byte {at} = {value}");
+    }
+    // Two counts of what may be 64 at most, behind the blockhash.
+    for at in [40, 41] {
+        let mut many = raw.clone();
+        many[at] = 65;
+        assert_eq!(WireTransaction::decode(&many).err(), Some(MalformedTransaction::Header), "{at}");
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Rang
         uncollected_day_native,
         token_account: _,
         priority_fee_lamports_max: _,
+        transaction_v1: _,
     } = network;
     let key = |key: &str| format!("networks.{name}.{key}");
     let coins_max = coins_max(network);

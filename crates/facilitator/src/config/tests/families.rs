@@ -46,8 +46,8 @@ const EVM_KEYS: [(&str, &str); 14] = [
     ("contract_payers_in_flight_max", "4"),
 ];
 
-const SOLANA_KEYS: [(&str, &str); 2] =
-    [("token_account", "\"at_start\""), ("priority_fee_lamports_max", "1000")];
+const SOLANA_KEYS: [(&str, &str); 3] =
+    [("token_account", "\"at_start\""), ("priority_fee_lamports_max", "1000"), ("transaction_v1", "true")];
 
 fn refusal(text: &str) -> String {
     load(text).unwrap_err().to_string()

@@ -1,0 +1,17 @@
+//! Payments against a real runtime.
+
+mod actors;
+mod attacks;
+mod bend;
+mod draft;
+mod guard;
+mod honest;
+mod ix;
+mod lies;
+mod oracle;
+mod play;
+mod stats;
+mod world;
+
+pub use play::{Told, Worlds, play};
+pub use stats::{REFUSALS, Stats};

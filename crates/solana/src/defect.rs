@@ -8,6 +8,7 @@ macro_rules! defects {
     ($($name:ident $text:literal $what:literal;)*) => {
         /// What is not checked.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(not(feature = "defects"), allow(unreachable_pub, reason = "public with the feature"))]
         pub enum Defect { $(#[doc = $what] $name,)* }
 
         #[cfg(feature = "defects")]

@@ -129,6 +129,15 @@ fn bent(kept: &[Vec<u8>], random: &mut Random, longest: usize) -> Vec<u8> {
             }
         }
     }
+    // Now and then as long as it may be: what costs memory is many of something small.
+    if random.chance(1) {
+        let at = random.below(input.len().saturating_add(1));
+        let end = at.saturating_add(1 + random.below(12)).min(input.len());
+        let piece = input.get(at..end).unwrap_or_default().to_vec();
+        let room = longest.saturating_sub(input.len());
+        let many = piece.repeat(room.checked_div(piece.len()).unwrap_or(0));
+        input.splice(at..at, many);
+    }
     input.truncate(longest);
     input
 }

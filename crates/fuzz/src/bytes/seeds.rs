@@ -103,6 +103,13 @@ pub(crate) fn bodies() -> Vec<Value> {
     payments().iter().map(asked).collect()
 }
 
+/// JSON whose tree is far larger than its text.
+pub(crate) fn wide() -> Vec<Vec<u8>> {
+    ["[[],[],[],[],[],[]]", "[0,0,0,0,0,0,0,0]", "{\"a\":{},\"b\":[],\"c\":\"\"}", "[\"\",\"\",\"\"]"]
+        .map(|text| text.as_bytes().to_vec())
+        .into()
+}
+
 /// Transactions of every version, made by honest clients.
 pub(crate) fn transactions() -> Vec<Vec<u8>> {
     let worlds = Worlds::first();

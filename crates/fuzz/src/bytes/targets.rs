@@ -82,7 +82,10 @@ impl Reading {
     pub(super) fn seeds(&self) -> Vec<Vec<u8>> {
         let text = |all: Vec<Value>| all.iter().map(|one| one.to_string().into_bytes()).collect();
         match self.target {
-            Target::Json => text([seeds::payments(), seeds::bodies()].concat()),
+            Target::Json => {
+                let payments: Vec<Vec<u8>> = text([seeds::payments(), seeds::bodies()].concat());
+                [payments, seeds::wide()].concat()
+            }
             Target::Header | Target::HeaderV1 | Target::Evm | Target::Solana => text(seeds::payments()),
             Target::Body => text(seeds::bodies()),
             Target::Words => ["eip155:8453", "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "11500", "0.0141"]

@@ -62,6 +62,11 @@ pub fn wallet_address(wallet_key: &Secret) -> Result<String, EvmError> {
     Ok(SigningKey::parse(wallet_key)?.address().to_string())
 }
 
+/// An address as the ledger has it, with EIP-55 case, however it was typed.
+pub fn stored_address(text: &str) -> Option<String> {
+    text.parse::<Address>().ok().map(|address| address.to_string())
+}
+
 impl fmt::Debug for EvmChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EvmChain").field("config", &self.config).field("wallet", &self.wallet()).finish()

@@ -43,7 +43,7 @@ mod used;
 mod view;
 
 pub use arrivals::ArrivalCursor;
-pub use chain::{EvmChain, wallet_address};
+pub use chain::{EvmChain, stored_address, wallet_address};
 pub use config::{
     ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, ARRIVAL_CALLS_MAX, ARRIVAL_SECONDS_MAX, BLOCK_TIME_BLOCKS,
     CONTRACT_SIGNATURE_BYTES_MAX, EvmConfig, FEE_HEADROOM_BLOCKS_MAX, FEE_HEADROOM_BLOCKS_MIN,

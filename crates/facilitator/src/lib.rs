@@ -33,7 +33,10 @@ pub use admission::merchant::{
     API_KEY_PREFIX, Asker, NotAccepts, NotKnown, SettleAnswer, Telling, Unknown, new_api_key,
 };
 pub use admission::waiting::{Connection, Waiting};
-pub use api::caller::{Caller, Callers, ForwardedHeader};
+pub use api::caller::{AdminFrom, Caller, Callers, ForwardedHeader};
+pub use api::networks::{
+    EndpointHealth, ExposureReport, HeightsReport, LaneHead, LaneReport, NetworkReport, TariffReport,
+};
 pub use api::wallets::WalletReport;
 pub use api::{Grant, NetworkInfo, NothingToOffer, PaidFacts, PayOutcome, Rejection, Sale};
 pub use context::clock::Clock;
@@ -385,6 +388,13 @@ impl Facilitator {
     /// The wallets of all networks, those that take new payments first.
     pub fn wallets(&self) -> Vec<WalletReport> {
         self.inner.networks.iter().flat_map(|net| net.wallet_reports()).collect()
+    }
+
+    /// How each network stands in this process: why it is closed, tariff, rate, lanes, endpoints. From
+    /// memory: it asks neither a node nor the ledger.
+    pub fn network_reports(&self) -> Vec<NetworkReport> {
+        let now_ms = self.inner.context.clock.now_ms();
+        self.inner.networks.iter().map(|net| net.report(now_ms)).collect()
     }
 
     /// How background work goes: the last run of each task.

@@ -28,6 +28,7 @@ pub use exposure::{Balance, Exposed, ExposureLimits, ExposureSums, Funding, NoRo
 pub use ledger::Ledger;
 pub use merchant::{CheckTerms, MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewCheck, NewCheckLease};
 pub use open::migrate;
+pub use ops::search::FOUND_MAX;
 pub use ops::usages::USAGE_MAX;
 pub use pruning::{FinishedPolicy, PruneCursor, Pruned};
 pub use quittance_protocol::SignedBytes;
@@ -38,12 +39,13 @@ pub use store::{
 };
 pub use token::{Claim, ClaimOutcome, Recorded};
 pub use types::{
-    AnswerMeta, AnswerObject, AttemptId, CostEntry, CostShares, DeliveryStart, DeliveryState, FeePolicy,
-    Finality, JournalLine, LeaseClock, LedgerOptions, LeftoverObject, MERCHANT_KEYS_MAX, MERCHANT_NAME_MAX,
-    MERCHANT_WITHOUT_KEY, MERCHANTS_MAX, Margin, Merchant, MerchantFee, MerchantKey, MerchantLimits,
-    MerchantNetwork, MerchantState, MerchantTotals, NewClaim, OpenWork, Origin, Payment, PaymentFilter,
-    PaymentState, PayoutAccount, RepeatPolicy, Retention, RunEnd, RunLimits, Slot, StoredAnswer, TariffRow,
-    Usage, UsageSum,
+    AccountCost, AccountCursor, AccountFilter, AccountPage, AccountRow, AnswerMeta, AnswerObject, AttemptId,
+    CostEntry, CostShares, DeliveryStart, DeliveryState, FeePolicy, Finality, JournalLine, LeaseClock,
+    LedgerOptions, LeftoverObject, MERCHANT_KEYS_MAX, MERCHANT_NAME_MAX, MERCHANT_WITHOUT_KEY, MERCHANTS_MAX,
+    Margin, Merchant, MerchantFee, MerchantKey, MerchantLimits, MerchantNetwork, MerchantState,
+    MerchantTotals, NewClaim, OpenWork, Origin, Outstanding, OutstandingKind, Payment, PaymentFilter,
+    PaymentState, PayoutAccount, RangeOf, RepeatPolicy, Retention, RunEnd, RunLimits, Seller, Slot,
+    StatementRow, StoredAnswer, TariffRow, Usage, UsageSum,
 };
 
 /// Most payments or journal lines that one call lists.

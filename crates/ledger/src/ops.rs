@@ -1,5 +1,6 @@
 //! The operations, one file per concept; each is written once for both backends.
 
+pub(crate) mod accounts;
 pub(crate) mod aliases;
 pub(crate) mod attempts;
 pub(crate) mod audit;
@@ -17,11 +18,13 @@ pub(crate) mod merchant_sums;
 pub(crate) mod merchants;
 pub(crate) mod objects;
 pub(crate) mod open_work;
+pub(crate) mod outstanding;
 pub(crate) mod payout_accounts;
 pub(crate) mod pruning;
 pub(crate) mod reading;
 pub(crate) mod retention;
 pub(crate) mod returns;
 pub(crate) mod rows;
+pub(crate) mod search;
 pub(crate) mod usages;
 pub(crate) mod verdicts;

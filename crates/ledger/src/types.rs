@@ -1,5 +1,6 @@
 //! The values that go into the ledger and come out of it.
 
+mod accounts;
 mod attempts;
 mod books;
 mod claims;
@@ -9,9 +10,13 @@ mod options;
 mod repeats;
 mod states;
 
+pub use accounts::{
+    AccountCost, AccountCursor, AccountFilter, AccountPage, AccountRow, RangeOf, Seller, StatementRow,
+};
 pub use attempts::{AttemptId, Slot};
 pub use books::{
-    CostEntry, CostShares, JournalLine, Margin, OpenWork, PaymentFilter, Retention, TariffRow, UsageSum,
+    CostEntry, CostShares, JournalLine, Margin, OpenWork, Outstanding, OutstandingKind, PaymentFilter,
+    Retention, TariffRow, UsageSum,
 };
 pub use claims::{NewClaim, Origin, Payment};
 pub use deliveries::{

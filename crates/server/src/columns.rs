@@ -37,6 +37,15 @@ pub(crate) fn signed(atomic: i128) -> String {
     format!("{sign}{}", Amount::new(u64::try_from(atomic.unsigned_abs()).unwrap_or(u64::MAX)).to_usdc())
 }
 
+/// Smallest units as whole coins.
+pub(crate) fn coins(native: &str, decimals: u64) -> String {
+    let places = usize::try_from(decimals).unwrap_or(0);
+    let padded = format!("{native:0>width$}", width = places.saturating_add(1));
+    let (whole, rest) = padded.split_at(padded.len().saturating_sub(places));
+    let rest = rest.trim_end_matches('0');
+    if rest.is_empty() { whole.to_owned() } else { format!("{whole}.{rest}") }
+}
+
 /// Basis points as a decimal: 12,500 as `1.25`.
 pub(crate) fn decimal(bps: u128) -> String {
     let text = format!("{}.{:04}", bps / ONE_BPS, bps % ONE_BPS);

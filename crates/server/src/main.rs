@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod accounts;
+mod admin;
 mod api_key;
 mod bodies;
 mod catalog;
@@ -13,6 +15,7 @@ mod logs;
 mod margin;
 mod merchants;
 mod monitor;
+mod page;
 mod pay;
 mod payments;
 mod serve;

@@ -1,21 +1,29 @@
 //! What monitors ask: the process, the ledger, the metrics, as the gate answers it, and how the
-//! background work goes.
+//! background work goes; and the operator's pages.
 
-use actix_web::HttpResponse;
+use std::sync::Arc;
+
 use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpRequest, HttpResponse};
 use quittance_facilitator::Facilitator;
+use quittance_facilitator::config::Config;
 
-use crate::status;
+use crate::page::{self, Board};
+use crate::{CommandError, status};
 
-/// Answers of a program that takes payments.
+/// Answers of a program that takes payments. Clones are one.
+#[derive(Clone)]
 pub(crate) struct Monitor {
     facilitator: Facilitator,
     asked: quittance_actix::Monitor,
+    board: Arc<Board>,
 }
 
 impl Monitor {
-    pub(crate) fn new(facilitator: Facilitator) -> Self {
-        Self { asked: quittance_actix::Monitor::new(facilitator.clone()), facilitator }
+    pub(crate) fn new(facilitator: Facilitator, config: &Config) -> Result<Self, CommandError> {
+        let asked = quittance_actix::Monitor::new(facilitator.clone());
+        let board = Arc::new(Board::new(facilitator.clone(), config)?);
+        Ok(Self { facilitator, asked, board })
     }
 
     /// The process answers.
@@ -32,8 +40,14 @@ impl Monitor {
         quittance_actix::response(self.asked.metrics())
     }
 
-    /// How the background work goes; for this host only.
-    pub(crate) fn status(&self) -> HttpResponse {
+    /// How everything stands, for who may see it: JSON for programs, pages for browsers.
+    pub(crate) async fn status(&self, req: &HttpRequest) -> HttpResponse {
+        if page::is_page(req.path()) || page::wants_page(req) {
+            return page::answer(&self.board, req).await;
+        }
+        if !page::is_asked_by_address(req) {
+            return HttpResponse::NotFound().finish();
+        }
         HttpResponse::Ok()
             .insert_header((CACHE_CONTROL, "no-store"))
             .json(status::of_program(&self.facilitator))

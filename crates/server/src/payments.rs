@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use quittance_facilitator::Clock;
 use quittance_facilitator::config::Config;
-use quittance_ledger::{Books, DeliveryState, Ledger, LedgerOptions, Origin, Payment, PaymentFilter};
+use quittance_ledger::{Books, DeliveryState, Origin, Payment, PaymentFilter, PaymentState};
 use quittance_protocol::PaymentId;
 use serde_json::{Value, json};
 
-use crate::{CommandError, erase, ledger_url, margin, print, usage};
+use crate::{CommandError, accounts, erase, margin, print, usage};
+
+pub(crate) use crate::ledger_url::open_books;
 
 #[derive(Subcommand)]
 pub(crate) enum PaymentsCommand {
@@ -33,6 +35,8 @@ pub(crate) enum PaymentsCommand {
         /// part, or a credit that has used up its runs.
         #[arg(long)]
         refundable: bool,
+        #[command(flatten)]
+        range: Box<ListRange>,
     },
     /// One payment with its journal.
     Show {
@@ -42,6 +46,11 @@ pub(crate) enum PaymentsCommand {
         /// Payment id (`pay_…`).
         id: String,
     },
+    /// All payments of a time with what each cost, oldest first, and their sums: a table, CSV, JSON
+    /// lines or Parquet.
+    Export(Box<accounts::ExportArgs>),
+    /// What each seller's payments moved and cost by UTC day; adds up to what is on chain.
+    Statement(Box<accounts::StatementArgs>),
     /// Deletes one payment's answer from ledger and store, while the program runs.
     /// Payment, receipt and journal stay.
     Erase {
@@ -77,6 +86,23 @@ pub(crate) enum PaymentsCommand {
     },
 }
 
+/// Which of them, by what every payment has.
+#[derive(Args)]
+pub(crate) struct ListRange {
+    /// Claimed from then on: `2026-11-01`, `2026-11-01T12:00:00Z` (UTC), or `7d`, `24h`, `30m` ago.
+    #[arg(long, value_parser = accounts::moment, value_name = "TIME")]
+    since: Option<i64>,
+    /// Claimed before then, in the same forms.
+    #[arg(long, value_parser = accounts::moment, value_name = "TIME")]
+    until: Option<i64>,
+    /// Only on this network: a name of the configuration, or CAIP-2.
+    #[arg(long)]
+    network: Option<String>,
+    /// Only in this state, e.g. `settled`.
+    #[arg(long, value_parser = accounts::state)]
+    state: Option<PaymentState>,
+}
+
 /// Longest look back of `margin`: a year.
 const HOURS_MAX: i64 = 8_784;
 
@@ -86,13 +112,15 @@ pub(crate) fn run(command: &PaymentsCommand) -> Result<ExitCode, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            PaymentsCommand::List { config, limit, delivery, merchant, refundable } => {
+            PaymentsCommand::List { config, limit, delivery, merchant, refundable, range } => {
                 let merchant = merchant.clone();
                 let filter =
                     PaymentFilter { limit: *limit, delivery: *delivery, merchant, ..Default::default() };
-                list(config, filter, *refundable).await
+                list(config, filter, range, *refundable).await
             }
             PaymentsCommand::Show { config, id } => show(config, id).await,
+            PaymentsCommand::Export(args) => accounts::export(args).await,
+            PaymentsCommand::Statement(args) => accounts::statement(args).await,
             PaymentsCommand::Erase { config, id } => erase::erase(config, id).await,
             PaymentsCommand::Margin { config, hours, json } => show_margin(config, *hours, *json).await,
             PaymentsCommand::Usage { config, hours, json } => show_usage(config, *hours, *json).await,
@@ -104,25 +132,24 @@ async fn open(path: &Path) -> Result<Box<dyn Books>, CommandError> {
     open_books(&Config::load(path)?).await
 }
 
-/// What these commands look at: they write nothing, whatever they are given.
-pub(crate) async fn open_books(config: &Config) -> Result<Box<dyn Books>, CommandError> {
-    let url = ledger_url::ledger_url(config)?;
-    let mut options = LedgerOptions::new("payments-command");
-    options.read_only = true;
-    Ok(Box::new(Ledger::open(&url, options, Clock::system().now_ms()).await?))
-}
-
 fn delivery(text: &str) -> Result<DeliveryState, String> {
     let words: Vec<&str> = DeliveryState::ALL.iter().map(|state| state.as_str()).collect();
     let found = DeliveryState::ALL.iter().find(|state| state.as_str() == text);
     found.copied().ok_or_else(|| format!("one of {}", words.join(", ")))
 }
 
-async fn list(path: &Path, filter: PaymentFilter, refundable: bool) -> Result<ExitCode, CommandError> {
+async fn list(
+    path: &Path,
+    filter: PaymentFilter,
+    range: &ListRange,
+    refundable: bool,
+) -> Result<ExitCode, CommandError> {
     let config = Config::load(path)?;
     let books = open_books(&config).await?;
     let refundable = refundable.then(|| config.gate.run_limits());
-    let filter = PaymentFilter { refundable, ..filter };
+    let network = range.network.as_deref().map(|name| accounts::network(&config, name)).transpose()?;
+    let (since_ms, until_ms) = (range.since, range.until);
+    let filter = PaymentFilter { refundable, network, state: range.state, since_ms, until_ms, ..filter };
     for payment in books.payments(filter).await? {
         print(&shown(&payment).to_string())?;
     }

@@ -13,13 +13,13 @@ use quittance_facilitator::{Asker, Callers, Facilitator, Unknown};
 use quittance_protocol::ErrorCode;
 use serde_json::json;
 
-use crate::api_key;
 use crate::bodies::Bodies;
 use crate::intake::{self, BODY_BYTES_MAX};
 use crate::monitor::Monitor;
 use crate::status;
 use crate::success::{Success, watchful};
 use crate::{CommandError, say_listening};
+use crate::{admin, api_key};
 
 /// What all workers share.
 struct Shared {
@@ -28,6 +28,8 @@ struct Shared {
     body_max: Duration,
     bodies: Bodies,
     monitor: Monitor,
+    /// Monitors have a port of their own.
+    has_admin: bool,
 }
 
 /// Runs until SIGINT or SIGTERM.
@@ -41,8 +43,11 @@ pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
             callers: Callers::new(&config.server)?,
             body_max: Duration::from_secs(config.merchants.body_seconds_max),
             bodies: Bodies::default(),
-            monitor: Monitor::new(facilitator.clone()),
+            monitor: Monitor::new(facilitator.clone(), &config)?,
+            has_admin: config.admin_listen().is_some(),
         };
+        let admin = admin::server(&config, &shared.monitor)?;
+        let admin = admin.map(|server| (server.handle(), actix_web::rt::spawn(server)));
         let shared = Data::new(shared);
         let connections = Connections::new(&config.server)?;
         let server = watchful!(HttpServer::new(move || app(shared.clone())))
@@ -60,6 +65,10 @@ pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
         }
         say_listening(&server.addrs());
         server.run().await?;
+        if let Some((handle, running)) = admin {
+            handle.stop(true).await;
+            running.await??;
+        }
         facilitator.shutdown().await;
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
@@ -89,6 +98,7 @@ fn app(
         .route("/metrics", web::get().to(metrics))
         .route("/metrics", web::head().to(metrics))
         .route("/status", web::get().to(status))
+        .route("/status/{page:.*}", web::get().to(status))
         .route("/healthz", web::get().to(healthz))
         .route("/healthz", web::head().to(healthz))
         .route("/readyz", web::get().to(readyz))
@@ -201,16 +211,17 @@ async fn supported(shared: Data<Shared>, req: HttpRequest) -> HttpResponse {
 
 /// They name merchants and what they sell: where others can call and need a key, this host's alone.
 async fn metrics(shared: Data<Shared>, req: HttpRequest) -> HttpResponse {
-    match !shared.facilitator.is_for_known_only() || status::is_of_this_host(&req) {
+    let may = !shared.facilitator.is_for_known_only() || status::is_of_this_host(&req);
+    match may && !shared.has_admin {
         true => shared.monitor.metrics(),
         false => not_found().await,
     }
 }
 
-/// How the background work goes, for `quittance status` on this host; others find nothing.
+/// How everything stands, for `quittance status` and browsers on this host; others find nothing.
 async fn status(shared: Data<Shared>, req: HttpRequest) -> HttpResponse {
-    match status::is_of_this_host(&req) {
-        true => shared.monitor.status(),
+    match status::is_of_this_host(&req) && !shared.has_admin {
+        true => shared.monitor.status(&req).await,
         false => not_found().await,
     }
 }

@@ -31,6 +31,13 @@ pub(crate) fn is_of_this_host(req: &HttpRequest) -> bool {
     quittance_actix::is_of_this_host(&quittance_actix::headers(req.headers()), peer, Some(local))
 }
 
+/// Whether a proxy says that it handed a request on.
+pub(crate) fn is_forwarded(req: &HttpRequest) -> bool {
+    // Of a peer that is this host itself, the headers alone decide.
+    let here = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    !quittance_actix::is_of_this_host(&quittance_actix::headers(req.headers()), here, here)
+}
+
 /// What the program says of itself.
 pub(crate) fn of_program(facilitator: &Facilitator) -> Value {
     let closed: serde_json::Map<_, _> = facilitator
@@ -103,7 +110,8 @@ pub(crate) async fn ask(config: &Config) -> Result<Value, CommandError> {
         .redirect(redirect::Policy::none())
         .no_proxy()
         .build()?;
-    let url = format!("http://{}/status", here(&config.server.listen));
+    let listen = config.admin_listen().unwrap_or(&config.server.listen);
+    let url = format!("http://{}/status", here(listen));
     let answer = client.get(&url).send().await.map_err(|error| {
         let why = if error.is_timeout() { "does not answer in time" } else { "cannot be reached" };
         format!("the program at {url} {why}")

@@ -8,7 +8,7 @@ use quittance_facilitator::config::Config;
 use quittance_facilitator::{Clock, configured_wallets, wallets_under_way};
 use serde_json::{Value, json};
 
-use crate::columns::table;
+use crate::columns::{coins, table};
 use crate::payments::open_books;
 use crate::{CommandError, print, status};
 
@@ -51,15 +51,6 @@ fn whole(configured: Value, program: &Value, under_way: &BTreeSet<(String, Strin
     let (network, address, _) = key(&wallet);
     wallet["under_way"] = json!(under_way.contains(&(network, address.to_lowercase())));
     wallet
-}
-
-/// Smallest units as whole coins.
-fn coins(native: &str, decimals: u64) -> String {
-    let places = usize::try_from(decimals).unwrap_or(0);
-    let padded = format!("{native:0>width$}", width = places.saturating_add(1));
-    let (whole, rest) = padded.split_at(padded.len().saturating_sub(places));
-    let rest = rest.trim_end_matches('0');
-    if rest.is_empty() { whole.to_owned() } else { format!("{whole}.{rest}") }
 }
 
 fn text(wallets: &[Value], silent: Option<&str>) -> String {

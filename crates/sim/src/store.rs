@@ -193,6 +193,12 @@ fn code_of(call: &Call<'_, '_>) -> u64 {
         | Operation::Counts
         | Operation::Margins
         | Operation::CostShares
+        | Operation::Accounts
+        | Operation::OfTransaction
+        | Operation::OfPayer
+        | Operation::OfRequest
+        | Operation::Statement
+        | Operation::Outstanding
         | Operation::Usages => 90,
     }
 }

@@ -143,6 +143,22 @@ fn node(text: &str) -> Option<IpAddr> {
     bare().or_else(bracketed).or_else(with_port).map(plain)
 }
 
+/// Whom the operator's pages are shown to beside this host.
+#[derive(Clone, Debug, Default)]
+pub struct AdminFrom(Vec<IpNet>);
+
+impl AdminFrom {
+    /// Addresses or networks; `None` where one is neither.
+    pub(crate) fn parse(texts: &[String]) -> Option<Self> {
+        texts.iter().map(|text| network(text)).collect::<Option<_>>().map(Self)
+    }
+
+    /// Whether a peer is one of them.
+    pub fn contains(&self, peer: Option<IpAddr>) -> bool {
+        peer.is_some_and(|peer| self.0.iter().any(|network| network.contains(&plain(peer))))
+    }
+}
+
 fn network(text: &str) -> Option<IpNet> {
     let network: IpNet = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
     Some(network.trunc())

@@ -6,6 +6,7 @@
 
 pub(crate) mod active_runs;
 pub(crate) mod caller;
+pub(crate) mod networks;
 pub(crate) mod receipts;
 pub(crate) mod wallets;
 

@@ -66,7 +66,7 @@ impl NetworkConfig {
     }
 
     /// Whose exchange rate prices it.
-    pub(crate) fn coin(&self) -> Coin {
+    pub fn coin(&self) -> Coin {
         let own = match self.network.family() {
             Family::Eip155(_) => Coin::ETH,
             Family::Solana => return Coin::SOL,

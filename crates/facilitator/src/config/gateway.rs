@@ -24,8 +24,7 @@ const CREDIT_STATUSES: [u16; 15] =
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayConfig {
-    /// Address and port of `/metrics`, `/status`, `/healthz` and `/readyz`; without one `/metrics` and
-    /// `/status` are answered to this host, on the port of the API.
+    /// As `server.admin_listen`, of `quittance gateway` alone.
     pub admin_listen: Option<String>,
     /// The APIs, by a name of the operator's choice.
     pub upstreams: BTreeMap<String, UpstreamConfig>,

@@ -149,6 +149,8 @@ impl Config {
 fn of_server(server: &ServerConfig) -> Vec<Range<'_>> {
     let ServerConfig {
         listen: _,
+        admin_listen: _,
+        admin_from: _,
         public_url: _,
         workers,
         shutdown_seconds,

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use super::ConfigError;
-use crate::api::caller::{Callers, ForwardedHeader};
+use super::{Config, ConfigError};
+use crate::api::caller::{AdminFrom, Callers, ForwardedHeader};
 
 /// `[server]`
 #[derive(Clone, Debug, Deserialize)]
@@ -13,6 +13,12 @@ use crate::api::caller::{Callers, ForwardedHeader};
 pub struct ServerConfig {
     /// Address and port. Loopback unless the operator says otherwise.
     pub listen: String,
+    /// Address and port of `/status`, `/metrics`, `/healthz` and `/readyz`; without one `/status`, and
+    /// `/metrics` where others can call, are answered to this host, beside the rest.
+    pub admin_listen: Option<String>,
+    /// Who sees `/status` on that port beside this host: addresses, or networks such as
+    /// `10.0.0.0/8`. There is no authentication.
+    pub admin_from: Vec<String>,
     /// How the outside world reaches us; stands in `resource.url`.
     pub public_url: Option<String>,
     /// Worker threads of the HTTP server.
@@ -38,6 +44,8 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:4402".to_owned(),
+            admin_listen: None,
+            admin_from: Vec::new(),
             public_url: None,
             workers: 2,
             shutdown_seconds: 30,
@@ -51,6 +59,13 @@ impl Default for ServerConfig {
     }
 }
 
+impl Config {
+    /// Where monitors and the operator's pages are, if they have a port of their own.
+    pub fn admin_listen(&self) -> Option<&str> {
+        self.gateway.admin_listen.as_deref().or(self.server.admin_listen.as_deref())
+    }
+}
+
 impl ServerConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         if !is_listenable(&self.listen) {
@@ -58,6 +73,12 @@ impl ServerConfig {
                 "server.listen must be an address and a port such as \"127.0.0.1:4402\"".to_owned(),
             ));
         }
+        if !self.admin_listen.as_deref().is_none_or(is_listenable) {
+            return Err(ConfigError::Invalid(
+                "server.admin_listen must be an address and a port such as \"127.0.0.1:4403\"".to_owned(),
+            ));
+        }
+        AdminFrom::new(self)?;
         Callers::new(self)?;
         let is_web = |url: &String| {
             reqwest::Url::parse(url)
@@ -78,6 +99,17 @@ impl Callers {
         Self::behind(&server.trusted_proxies, server.forwarded_header).ok_or_else(|| {
             ConfigError::Invalid(
                 "server.trusted_proxies must be addresses or networks such as \"10.0.0.0/8\"".to_owned(),
+            )
+        })
+    }
+}
+
+impl AdminFrom {
+    /// From the configuration.
+    pub fn new(server: &ServerConfig) -> Result<Self, ConfigError> {
+        Self::parse(&server.admin_from).ok_or_else(|| {
+            ConfigError::Invalid(
+                "server.admin_from must be addresses or networks such as \"10.0.0.0/8\"".to_owned(),
             )
         })
     }

@@ -6,7 +6,7 @@
 //! next life begins with nothing but what is durable. `upkeep` runs it turn by turn, as all
 //! background work: one that hangs, fails or panics is seen there.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use super::step::{Effect, Event, Fees, Reply, State, Wallet, step};
 use super::{Heard, Paid, Request, start_of};
 use crate::context::failpoint;
 use crate::context::look::panic_words;
+use crate::network::pool::LaneSeen;
 use crate::network::tariffs;
 
 /// How long a turn of a lane is; a lane that broke begins anew after as long.
@@ -37,6 +38,7 @@ struct Known {
     replies: mpsc::Sender<Heard>,
     /// Oldest first.
     recorded: Vec<Arc<Recorded>>,
+    since: Instant,
 }
 
 /// What each life of a wallet's lane is made of.
@@ -144,7 +146,21 @@ impl Lane {
         }
         let Shared { context, net, wallet } = &self.shared;
         context.metrics.lane_payments(net.chain.network(), &wallet.address, wallet.load().payments);
+        self.show();
         self.fault.take().map_or(Ok(()), Err)
+    }
+
+    /// How it goes, for operators.
+    fn show(&self) {
+        let head = self.state.head();
+        let nonces: BTreeSet<u64> = self.open.values().filter_map(|one| one.nonce()).collect();
+        let is_open = |nonce: &&u64| head.is_some_and(|(first, _)| **nonce >= first);
+        let oldest = self.known.values().map(|known| known.since.elapsed()).max();
+        self.shared.wallet.note_lane(LaneSeen {
+            open_slots: nonces.iter().filter(is_open).count(),
+            head: head.map(|(nonce, since)| (nonce, self.now_ms().saturating_sub(since))),
+            oldest_payment_ms: oldest.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        });
     }
 
     fn now_ms(&self) -> u64 {
@@ -188,7 +204,8 @@ impl Lane {
     fn know(&mut self, paid: Arc<Paid>, replies: mpsc::Sender<Heard>, found: Vec<Arc<Recorded>>) {
         let id = paid.id.clone();
         let before = self.known.remove(&id).map(|known| known.recorded).unwrap_or_default();
-        let known = self.known.entry(id).or_insert(Known { paid, replies, recorded: before });
+        let known =
+            self.known.entry(id).or_insert(Known { paid, replies, recorded: before, since: Instant::now() });
         known.add(found);
     }
 

@@ -19,6 +19,7 @@ use crate::network::closed::{Closed, Obstructed, SOON_SECONDS};
 use crate::network::poller::Poller;
 use crate::network::pool::{Pool, PoolWallet};
 use crate::network::prepared::{Moment, Prepared};
+use crate::network::seen::Seen;
 use crate::network::spending::Spending;
 use crate::network::strangers::share::Share;
 use crate::prices::Coin;
@@ -45,6 +46,8 @@ pub(crate) struct ConfiguredNetwork {
     /// Something in flight ended: there may be room.
     pub(crate) freed: Notify,
     pub(crate) spending: Spending,
+    /// What was seen of it last; for operators.
+    pub(crate) seen: Seen,
     /// Nothing new is taken; what was begun is finished.
     pub(crate) retired: bool,
     /// Others, with ledgers of their own, settle to the same address.

@@ -15,6 +15,8 @@ pub(crate) mod offer;
 pub(crate) mod poller;
 pub(crate) mod pool;
 pub(crate) mod prepared;
+pub(crate) mod report;
+pub(crate) mod seen;
 pub(crate) mod spending;
 pub(crate) mod strangers;
 pub(crate) mod tariffs;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::api::networks::{LaneHead, LaneReport};
 use crate::chain::{CostSnapshot, Facts};
 use crate::network::closed::Closed;
 
@@ -62,6 +63,8 @@ pub(crate) struct PoolWallet {
     counted: Mutex<u128>,
     /// When its lane broke last.
     broke: Mutex<Option<Instant>>,
+    /// How its lane went in its last turn; for operators.
+    lane: Mutex<LaneSeen>,
 }
 
 /// What this process has in one wallet's lane.
@@ -70,6 +73,17 @@ pub(crate) struct Load {
     pub(crate) payments: usize,
     /// What their claims reserved, in wei or lamports.
     pub(crate) reserved: u128,
+}
+
+/// How a wallet's lane went, of what only the lane knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LaneSeen {
+    /// Nonces with bytes that the chain has not used yet.
+    pub(crate) open_slots: usize,
+    /// The nonce that is next, and for how many milliseconds.
+    pub(crate) head: Option<(u64, u64)>,
+    /// How long the oldest of its payments has been under way.
+    pub(crate) oldest_payment_ms: Option<u64>,
 }
 
 /// One payment in a wallet's lane, until it is dropped.
@@ -103,6 +117,7 @@ impl PoolWallet {
             load: Mutex::default(),
             counted: Mutex::default(),
             broke: Mutex::default(),
+            lane: Mutex::default(),
         })
     }
 
@@ -138,6 +153,26 @@ impl PoolWallet {
 
     fn broke_lately(&self) -> bool {
         lock(&self.broke).is_some_and(|broke| broke.elapsed() < BROKEN_FOR)
+    }
+
+    /// How its lane goes, of what only the lane knows.
+    pub(crate) fn note_lane(&self, seen: LaneSeen) {
+        *lock(&self.lane) = seen;
+    }
+
+    /// The same, with what is known here.
+    pub(crate) fn lane_report(&self) -> LaneReport {
+        let seen = *lock(&self.lane);
+        LaneReport {
+            wallet: self.address.clone(),
+            retired: self.retired,
+            payments: self.load().payments,
+            stuck: self.is_stuck(),
+            broke_lately: self.broke_lately(),
+            open_slots: seen.open_slots,
+            head: seen.head.map(|(nonce, age_ms)| LaneHead { nonce, age_ms }),
+            oldest_payment_ms: seen.oldest_payment_ms,
+        }
     }
 
     /// Counts a payment for whose claim so much was reserved.

@@ -182,6 +182,15 @@ impl RateSource for LiveRates {
         self.pairs.get(&coin).is_some_and(|pair| pair.is_known(now_ms))
     }
 
+    fn read_age_ms(&self, coin: Coin, now_ms: i64) -> Option<i64> {
+        let pair = self.pairs.get(&coin).filter(|pair| pair.fixed.is_none())?;
+        let read = |source: &Arc<Source>| {
+            let seen = source.seen.read().unwrap_or_else(PoisonError::into_inner);
+            seen.as_ref().map(|seen| now_ms.saturating_sub(seen.read_ms).max(0))
+        };
+        pair.sources.iter().filter_map(read).min()
+    }
+
     fn last_known(&self, coin: Coin, now_ms: i64) -> Option<Rate> {
         let pair = self.pairs.get(&coin)?;
         let last = || {

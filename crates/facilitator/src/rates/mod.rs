@@ -28,6 +28,11 @@ pub trait RateSource: Send + Sync + 'static {
         self.rate(coin, now_ms).is_some()
     }
 
+    /// How long ago a source was read last; none where nobody reads.
+    fn read_age_ms(&self, _: Coin, _: i64) -> Option<i64> {
+        None
+    }
+
     /// The last rate there was, however old: good for booking what was spent,
     /// never for an offer.
     fn last_known(&self, coin: Coin, now_ms: i64) -> Option<Rate> {

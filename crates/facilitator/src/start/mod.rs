@@ -348,6 +348,7 @@ fn net(
         limits: network.exposure_limits(quote)?,
         freed: tokio::sync::Notify::new(),
         spending: Spending::default(),
+        seen: Default::default(),
         ready: AtomicBool::new(false),
         obstructed: Obstructed::default(),
         closed: std::sync::Mutex::new(None),

@@ -74,7 +74,9 @@ impl FinalityWatch {
             self.missing.clear();
             return Ok(());
         }
-        self.heights = self.net.chain.watch()?.heights(self.context.clock.now_ms()).await?;
+        let now_ms = self.context.clock.now_ms();
+        self.heights = self.net.chain.watch()?.heights(now_ms).await?;
+        self.net.seen.note_heights(&self.heights, now_ms);
         let payments = self.due().await?;
         let landed: Vec<Landed> = payments.iter().filter_map(|payment| self.landed(payment)).collect();
         if landed.is_empty() {

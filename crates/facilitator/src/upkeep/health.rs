@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use quittance_protocol::EndpointReport;
+use quittance_protocol::{EndpointReport, MethodCount};
 
+use crate::api::networks::EndpointHealth;
 use crate::context::clock::Clock;
 use crate::metrics::Metrics;
 use crate::network::configured::ConfiguredNetwork;
@@ -87,8 +88,30 @@ impl EndpointWatch {
                 }
             }
         }
+        let mut failing = Vec::new();
         for (method, fails) in episodes.failing() {
             metrics.failing(network, endpoint, method, fails);
+            if fails {
+                failing.push(method.to_owned());
+            }
         }
+        self.net.seen.note_endpoint(health(report, failing, now_ms));
+    }
+}
+
+/// As operators see it.
+fn health(report: &EndpointReport, failing: Vec<String>, looked_at_ms: i64) -> EndpointHealth {
+    let sum = |of: fn(&MethodCount) -> u64| report.methods.iter().map(of).fold(0, u64::saturating_add);
+    EndpointHealth {
+        endpoint: report.endpoint,
+        host: report.host.clone(),
+        state: report.state.as_str(),
+        serves: report.state.serves(),
+        head: report.head,
+        head_age_ms: report.head_age_ms,
+        looked_at_ms,
+        calls: sum(|method| method.answered.saturating_add(method.failed)),
+        failures: sum(|method| method.failed),
+        failing,
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! It keeps nothing: a [`ModelDatabase`] lives as long as somebody holds it.
 
+mod accounts;
 mod aliases;
 mod books;
 mod checks;
@@ -19,6 +20,7 @@ mod payments;
 mod pruning;
 mod reading;
 mod rows;
+mod search;
 mod store;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

@@ -99,6 +99,8 @@ impl Database {
                     .as_ref()
                     .is_none_or(|merchant| matches!(&payment.origin, Origin::Merchant(of) if of == merchant))
                 && filter.delivery.is_none_or(|delivery| payment.delivery == delivery)
+                && filter.since_ms.is_none_or(|since_ms| payment.created_at_ms >= since_ms)
+                && filter.until_ms.is_none_or(|until_ms| payment.created_at_ms < until_ms)
                 && before.as_ref().is_none_or(|before| place(payment) < *before)
                 && filter.refundable.is_none_or(|limits| match payment.delivery {
                     DeliveryState::Owed | DeliveryState::DeliveredInPart => true,

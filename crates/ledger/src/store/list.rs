@@ -20,9 +20,10 @@ pub(super) use crate::pruning::{FinishedPolicy, PruneCursor, Pruned};
 pub(super) use crate::repeats::{Alias, Known};
 pub(super) use crate::token::{ClaimOutcome, Recorded};
 pub(super) use crate::types::{
-    AttemptId, CostEntry, CostShares, DeliveryStart, JournalLine, LeftoverObject, Margin, Merchant,
-    MerchantKey, MerchantTotals, NewClaim, OpenWork, Payment, PaymentFilter, PaymentState, PayoutAccount,
-    Retention, RunEnd, RunLimits, StoredAnswer, TariffRow, Usage, UsageSum,
+    AccountCursor, AccountFilter, AccountPage, AttemptId, CostEntry, CostShares, DeliveryStart, JournalLine,
+    LeftoverObject, Margin, Merchant, MerchantKey, MerchantTotals, NewClaim, OpenWork, Outstanding, Payment,
+    PaymentFilter, PaymentState, PayoutAccount, Retention, RunEnd, RunLimits, StatementRow, StoredAnswer,
+    TariffRow, Usage, UsageSum,
 };
 
 /// Gives the list to another macro.
@@ -241,6 +242,14 @@ macro_rules! operations {
                 Usage reads usage(payment: &'a PaymentId) -> Option<Usage>;
                 Aliases reads aliases(payment: &'a PaymentId) -> Vec<Alias>;
                 Answer reads answer(payment: &'a PaymentId) -> Option<StoredAnswer>;
+                Accounts reads accounts(
+                    filter: &'a AccountFilter,
+                    after: Option<&'a AccountCursor>,
+                    limit: u32,
+                ) -> AccountPage;
+                OfTransaction reads of_transaction(network: &'a Network, transaction: &'a str) -> Vec<Payment>;
+                OfPayer reads of_payer(network: &'a Network, payer: &'a str) -> Vec<Payment>;
+                OfRequest reads of_request(request: &'a str) -> Option<Payment>;
             }
 
             /// What all of them add up to; changes nothing.
@@ -251,6 +260,8 @@ macro_rules! operations {
                 Margins reads margins(since_ms: i64) -> Vec<Margin>;
                 CostShares reads cost_shares(since_ms: i64) -> Vec<CostShares>;
                 Usages reads usages(since_ms: i64) -> Vec<UsageSum>;
+                Statement reads statement(since_ms: i64, until_ms: i64) -> Vec<StatementRow>;
+                Outstanding reads outstanding(limits: RunLimits, answers_since_ms: i64) -> Vec<Outstanding>;
             }
         }
     };

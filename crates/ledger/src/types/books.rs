@@ -2,6 +2,7 @@
 
 use quittance_protocol::{Amount, Network, PaymentId};
 
+use super::states::text_enum;
 use super::{DeliveryState, Payment, PaymentState, RunLimits};
 
 /// What one transaction cost its fee payer.
@@ -130,6 +131,35 @@ pub struct CostShares {
     pub most_bps: u64,
 }
 
+text_enum!(
+    /// Why a payer may come back for money or work.
+    OutstandingKind {
+        /// A run failed; the same request may run again.
+        Credit => "credit",
+        /// A credit that has used up its runs: to be refunded.
+        CreditUsedUp => "credit_used_up",
+        /// Another ledger landed it: to be refunded.
+        Owed => "owed",
+        /// The answer reached its client in part and is not kept: refundable.
+        DeliveredInPart => "delivered_in_part",
+        /// The handler refused after it was paid: refundable.
+        Refused => "refused",
+    }
+);
+
+/// Payments of one network for which something is outstanding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outstanding {
+    /// Where they were paid.
+    pub network: Network,
+    /// What is outstanding.
+    pub kind: OutstandingKind,
+    /// How many.
+    pub payments: u64,
+    /// What was paid for them, together.
+    pub amount: Amount,
+}
+
 /// What still needs a network or a wallet, whichever instance it belongs to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OpenWork {
@@ -158,6 +188,10 @@ pub struct PaymentFilter {
     pub refundable: Option<RunLimits>,
     /// Only those of this merchant.
     pub merchant: Option<String>,
+    /// Only those claimed at or after this, Unix milliseconds.
+    pub since_ms: Option<i64>,
+    /// Only those claimed before this.
+    pub until_ms: Option<i64>,
     /// Only those claimed before this payment (the last one of the previous page).
     pub before: Option<PaymentId>,
 }

@@ -1,10 +1,10 @@
 //! Everything that a request or a frequent timer asks of the ledger, once.
 
 use quittance_ledger::{
-    AnswerObject, Balance, CheckTerms, ClaimOutcome, CostEntry, DeliveryStart, Exposed, ExposureLimits,
-    FeePolicy, FinishedPolicy, Ledger, Merchant, MerchantAnswerEnd, MerchantFee, MerchantKey, MerchantLimits,
-    MerchantNetwork, MerchantState, NewAttempt, NewCheck, NewClaim, Origin, PayoutAccount, Pruned,
-    RepeatPolicy, Reserve, Retention, RunEnd, Slot, StoredAnswer, Usage,
+    AccountFilter, AnswerObject, Balance, CheckTerms, ClaimOutcome, CostEntry, DeliveryStart, Exposed,
+    ExposureLimits, FeePolicy, FinishedPolicy, Ledger, Merchant, MerchantAnswerEnd, MerchantFee, MerchantKey,
+    MerchantLimits, MerchantNetwork, MerchantState, NewAttempt, NewCheck, NewClaim, Origin, PayoutAccount,
+    Pruned, RangeOf, RepeatPolicy, Reserve, Retention, RunEnd, Slot, StoredAnswer, Usage,
 };
 use quittance_protocol::{
     Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, Landing, PaymentId,
@@ -12,7 +12,9 @@ use quittance_protocol::{
 };
 use serde_json::json;
 
-use super::{NOW, WALLET, answer, at_most, base, landing, merchant_claim, new_claim, signed, signer, won};
+use super::{
+    NOW, WALLET, answer, at_most, base, everything, landing, merchant_claim, new_claim, signed, signer, won,
+};
 
 const RUNS_MAX: u32 = 3;
 
@@ -30,6 +32,7 @@ pub(crate) async fn exercise(ledger: &Ledger, round: u64) {
     keep(ledger, first + 60).await;
     prune(ledger, first + 70).await;
     sell_for_merchants(ledger, first + 80).await;
+    look_for(ledger, first + 90).await;
     timers(ledger).await;
 }
 
@@ -350,6 +353,15 @@ async fn prune(ledger: &Ledger, key: u64) {
     }
 }
 
+/// What an operator looks for, while the program works.
+async fn look_for(ledger: &Ledger, key: u64) {
+    let id = won(ledger, claim(key)).await.into_payment().id;
+    let payment = ledger.payment(&id).await.unwrap().unwrap();
+    ledger.of_transaction(&base(), "0xsought").await.unwrap();
+    assert!(!ledger.of_payer(&base(), &payment.payer).await.unwrap().is_empty());
+    assert!(ledger.of_request(payment.request_id.as_str()).await.unwrap().is_some());
+}
+
 async fn timers(ledger: &Ledger) {
     ledger.put_tariff(&base(), Amount::new(3_938), json!({}), NOW).await.unwrap();
     ledger.tariffs_since(&base(), NOW).await.unwrap();
@@ -373,4 +385,10 @@ pub(crate) async fn operate(ledger: &Ledger) {
     ledger.cost_shares(0).await.unwrap();
     ledger.open_work(NOW).await.unwrap();
     ledger.audit_totals(NOW).await.unwrap();
+    ledger.outstanding(at_most(RUNS_MAX), 0).await.unwrap();
+    ledger.statement(0, i64::MAX).await.unwrap();
+    for range in [RangeOf::Claims, RangeOf::Settlements] {
+        let filter = AccountFilter { range, ..everything() };
+        ledger.accounts(&filter, None, 1).await.unwrap();
+    }
 }

@@ -13,6 +13,11 @@ const STATEMENT: usize = 2_000;
 /// attempts, costs, answers, lines, names and what was told of them. Half of the
 /// landings are not final.
 pub(crate) async fn fill(session: &mut Explainer, first: u64, last: u64) {
+    fill_only(session, |_| true, first, last).await;
+}
+
+/// The same, into some of the tables.
+pub(crate) async fn fill_only(session: &mut Explainer, wanted: impl Fn(&str) -> bool, first: u64, last: u64) {
     let postgres = matches!(session, Explainer::Postgres(_));
     let hex = if postgres { "lpad(to_hex(i::bigint), 64, '0')" } else { "printf('%064x', i)" };
     let blob = if postgres { format!("decode({hex}, 'hex')") } else { format!("unhex({hex})") };
@@ -20,7 +25,7 @@ pub(crate) async fn fill(session: &mut Explainer, first: u64, last: u64) {
     let digest = if postgres { "sha256(i::text::bytea)".to_owned() } else { blob.clone() };
     let no = if postgres { "FALSE" } else { "0" };
     let yes = if postgres { "TRUE" } else { "1" };
-    for (table, columns, values) in ROWS {
+    for (table, columns, values) in ROWS.iter().filter(|(table, ..)| wanted(table)) {
         let values = values
             .replace("{hex}", hex)
             .replace("{blob}", &blob)

@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 
 use quittance_ledger::testing::{PostgresCluster, postgres_is_skipped};
 use quittance_ledger::{
-    Claim, ClaimOutcome, Ledger, LedgerError, LedgerOptions, NewAttempt, NewClaim, Origin, RunLimits, SignFn,
-    SignedBytes, StoredAnswer,
+    AccountFilter, Claim, ClaimOutcome, Ledger, LedgerError, LedgerOptions, NewAttempt, NewClaim, Origin,
+    RangeOf, RunLimits, SignFn, SignedBytes, StoredAnswer,
 };
 use quittance_protocol::{Amount, Deadline, Fingerprint, Landing, Network, PaymentId, PaymentKey, RequestId};
 use serde_json::json;
@@ -88,6 +88,18 @@ pub(crate) const CRASHED_MAX: u32 = 4;
 /// Limits of the runs that one payment buys.
 pub(crate) fn at_most(failed_max: u32) -> RunLimits {
     RunLimits { failed_max, crashed_max: CRASHED_MAX }
+}
+
+/// Every payment there is.
+pub(crate) fn everything() -> AccountFilter {
+    AccountFilter {
+        since_ms: 0,
+        until_ms: i64::MAX,
+        range: RangeOf::Claims,
+        network: None,
+        seller: None,
+        state: None,
+    }
 }
 
 pub(crate) fn base() -> Network {

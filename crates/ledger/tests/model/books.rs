@@ -1,12 +1,12 @@
 //! Sums and lists, in words that are equal when they are.
 
 use quittance_ledger::{
-    DeliveryState, FeePolicy, Merchant, MerchantKey, MerchantLimits, MerchantNetwork, MerchantState,
-    PaymentFilter, PaymentState, PayoutAccount, Store, Usage,
+    AccountFilter, DeliveryState, FeePolicy, Merchant, MerchantKey, MerchantLimits, MerchantNetwork,
+    MerchantState, PaymentFilter, PaymentState, PayoutAccount, RangeOf, Seller, Store, Usage,
 };
 use quittance_protocol::{Amount, PaymentId};
 
-use super::common::{at_most, base, solana};
+use super::common::{at_most, base, everything, new_claim, solana};
 use super::show::all;
 
 /// What all of them add up to, and every list.
@@ -32,10 +32,45 @@ pub(super) async fn books(store: &dyn Store, now_ms: i64) -> Vec<String> {
     filters.extend(DeliveryState::ALL.iter().map(|state| of(&|filter| filter.delivery = Some(*state))));
     filters.push(of(&|filter| filter.merchant = Some("shop".to_owned())));
     found.push(format!("{:?}", store.merchant_totals(0).await.unwrap()));
+    for (network, payer) in [(base(), new_claim(1, 0).payer), (solana(), new_claim(1, 0).payer)] {
+        found.push(all(store.of_payer(&network, &payer).await.unwrap()));
+    }
+    if let Some(payment) = newest.first() {
+        let sought = payment.transaction.clone().unwrap_or_default();
+        found.push(all(store.of_transaction(&payment.network, &sought).await.unwrap()));
+        found.push(all(store.of_request(payment.request_id.as_str()).await.unwrap().into_iter().collect()));
+    }
+    for since_ms in [0, now_ms - 10_000] {
+        found.push(format!("{:?}", store.statement(since_ms, now_ms).await.unwrap()));
+        found.push(format!("{:?}", store.outstanding(at_most(3), since_ms).await.unwrap()));
+    }
+    for range in [RangeOf::Claims, RangeOf::Settlements] {
+        for seller in [None, Some(Seller::Gate), Some(Seller::Merchant("shop".to_owned()))] {
+            let filter = AccountFilter { range, seller, until_ms: now_ms, ..everything() };
+            found.push(accounts(store, &filter).await);
+        }
+    }
     for filter in filters {
         found.push(format!("{filter:?}: {}", all(store.payments(filter.clone()).await.unwrap())));
     }
     found
+}
+
+/// All pages of the books.
+async fn accounts(store: &dyn Store, filter: &AccountFilter) -> String {
+    let (mut text, mut after) = (String::new(), None);
+    loop {
+        let page = store.accounts(filter, after.as_ref(), 7).await.unwrap();
+        for row in page.rows {
+            let mut costs: Vec<_> = row.costs.iter().map(|cost| (cost.native, cost.usdc)).collect();
+            costs.sort_unstable();
+            text.push_str(&format!("{} {costs:?} {:?}; ", row.payment.id, row.product));
+        }
+        after = page.next;
+        if after.is_none() {
+            return text;
+        }
+    }
 }
 
 /// With limits low enough to be met.

@@ -7,9 +7,9 @@ use actix_web::http::header::UPGRADE;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpResponse};
-use quittance_facilitator::Facilitator;
 use quittance_quote::{Pricer as _, Route};
 
+use crate::admin::is_status;
 use crate::gateway::forward::Forwarding;
 use crate::gateway::words::Trouble;
 use crate::monitor::Monitor;
@@ -18,8 +18,8 @@ use crate::status;
 /// Which monitors are answered beside the API.
 pub(crate) struct Front {
     pub(crate) monitor: Monitor,
-    /// Whether `/metrics` and `/status` are: to this host only.
-    pub(crate) has_admin: bool,
+    /// Whether `/metrics` and `/status` are, to this host only: they have no port of their own.
+    pub(crate) shows_all: bool,
 }
 
 /// Before a body is read and before any price: a connection that changes its protocol cannot be
@@ -45,7 +45,7 @@ fn wants_websocket(request: &ServiceRequest) -> bool {
 /// The API's own paths come first: what a catalogue lists is never shadowed.
 async fn monitored(request: &ServiceRequest) -> Option<HttpResponse> {
     let path = request.uri().path();
-    if !matches!(path, "/healthz" | "/readyz" | "/metrics" | "/status") {
+    if !matches!(path, "/healthz" | "/readyz" | "/metrics") && !is_status(path) {
         return None;
     }
     if *request.method() != Method::GET && *request.method() != Method::HEAD {
@@ -56,29 +56,12 @@ async fn monitored(request: &ServiceRequest) -> Option<HttpResponse> {
     if forwarding.catalogues.route("GET", path) != Route::Unknown {
         return None;
     }
-    let is_here = || front.has_admin && status::is_of_this_host(request.request());
+    let is_here = || front.shows_all && status::is_of_this_host(request.request());
     match path {
         "/healthz" => Some(front.monitor.healthz()),
         "/readyz" => Some(front.monitor.readyz().await),
         "/metrics" if is_here() => Some(front.monitor.metrics()),
-        "/status" if is_here() => Some(front.monitor.status()),
+        path if is_status(path) && is_here() => Some(front.monitor.status(request.request()).await),
         _ => None,
-    }
-}
-
-/// The same on a port of its own.
-pub(crate) async fn admin(request: actix_web::HttpRequest, monitor: Data<Monitor>) -> HttpResponse {
-    match request.uri().path() {
-        "/healthz" => monitor.healthz(),
-        "/readyz" => monitor.readyz().await,
-        "/metrics" => monitor.metrics(),
-        "/status" if status::is_of_this_host(&request) => monitor.status(),
-        _ => HttpResponse::NotFound().finish(),
-    }
-}
-
-impl Front {
-    pub(crate) fn new(facilitator: Facilitator, has_admin: bool) -> Self {
-        Self { monitor: Monitor::new(facilitator), has_admin }
     }
 }

@@ -41,7 +41,7 @@ use crate::gateway::metrics::Metrics;
 use crate::gateway::pricer::Catalogues;
 use crate::gateway::upstream::Upstream;
 use crate::monitor::Monitor;
-use crate::{CommandError, say_listening};
+use crate::{CommandError, admin, say_listening};
 
 /// The name of the upstream that stands on the command line.
 const ONLY: &str = "api";
@@ -150,8 +150,9 @@ async fn serve(
         .upstreams()
         .map(|upstream| tokio::spawn(health::watch(Arc::clone(upstream), metrics.clone())))
         .collect();
-    let server = api(config, &catalogues, &facilitator, metrics)?;
-    let admin = admin(config, &facilitator)?;
+    let monitor = Monitor::new(facilitator.clone(), config)?;
+    let server = api(config, &catalogues, &facilitator, (metrics, monitor.clone()))?;
+    let admin = admin::server(config, &monitor)?;
     let handles = [Some(server.handle()), admin.as_ref().map(Server::handle)].into_iter().flatten().collect();
     let stopped = until_stopped(facilitator, handles)?;
     let admin = async {
@@ -188,7 +189,7 @@ fn api(
     config: &Config,
     catalogues: &Arc<Catalogues>,
     facilitator: &Facilitator,
-    metrics: Metrics,
+    (metrics, monitor): (Metrics, Monitor),
 ) -> Result<Server, CommandError> {
     let gate = gate(config, catalogues, facilitator)?;
     let connections = Connections::new(&config.server)?;
@@ -201,7 +202,7 @@ fn api(
             silence_max: Duration::from_secs(config.gate.body_seconds_max),
         },
     });
-    let front = Data::new(Front::new(facilitator.clone(), config.gateway.admin_listen.is_none()));
+    let front = Data::new(Front { monitor, shows_all: config.admin_listen().is_none() });
     let server = notice_hang_ups!(HttpServer::new(move || {
         App::new()
             .app_data(forwarding.clone())
@@ -224,22 +225,6 @@ fn api(
     .map_err(|error| format!("cannot listen on server.listen: {error}"))?;
     say_listening(&server.addrs());
     Ok(server.run())
-}
-
-/// Monitors on a port of their own.
-fn admin(config: &Config, facilitator: &Facilitator) -> Result<Option<Server>, CommandError> {
-    let Some(listen) = &config.gateway.admin_listen else { return Ok(None) };
-    let monitor = Data::new(Monitor::new(facilitator.clone()));
-    let server =
-        HttpServer::new(move || App::new().app_data(monitor.clone()).default_service(web::to(front::admin)))
-            .workers(1)
-            .disable_signals()
-            .bind(listen)
-            .map_err(|error| format!("cannot listen on gateway.admin_listen: {error}"))?;
-    for address in server.addrs() {
-        tracing::info!("monitors are answered on http://{address}");
-    }
-    Ok(Some(server.run()))
 }
 
 fn gate(

@@ -398,6 +398,11 @@ impl State {
         [due, self.slots.wakes_at()].into_iter().flatten().min()
     }
 
+    /// The next nonce of the wallet that has bytes, and since when it is that; for operators.
+    pub(crate) fn head(&self) -> Option<(u64, u64)> {
+        self.slots.head()
+    }
+
     /// Nothing new is begun.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping

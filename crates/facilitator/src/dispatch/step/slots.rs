@@ -91,6 +91,11 @@ impl Slots {
         }
     }
 
+    /// The nonce that is next in the chain's eyes, and since when nothing moved it.
+    pub(super) fn head(&self) -> Option<(u64, u64)> {
+        self.head
+    }
+
     pub(super) fn wakes_at(&self) -> Option<u64> {
         (self.are_numbered && matches!(self.look, Look::Resting)).then_some(self.next_look_ms)
     }

@@ -97,6 +97,7 @@ fn net(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<ConfiguredNetwork
         limits: limits(),
         freed: tokio::sync::Notify::new(),
         spending: Spending::default(),
+        seen: Default::default(),
         obstructed: Default::default(),
         head_look: Default::default(),
         ready: AtomicBool::new(true),

@@ -12,4 +12,4 @@ mod runtime;
 
 pub use quittance_solana::{Defect, plant};
 pub use random::Random;
-pub use runtime::{REFUSALS, Stats, Told, Worlds, play};
+pub use runtime::{Harvest, REFUSALS, Stats, Told, Worlds, harvest, play};

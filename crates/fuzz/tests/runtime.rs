@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use quittance_fuzz::{Defect, Stats, Worlds, plant, play};
+use quittance_fuzz::{Defect, Stats, Worlds, harvest, plant, play};
 
 /// Seeds that every run plays.
 const SEEDS: u64 = 12_000;
@@ -81,4 +81,15 @@ fn every_check_that_is_left_out_is_noticed() {
     });
     let missed = missed.into_inner().unwrap();
     assert!(missed.is_empty(), "left out and not noticed within {SEEDS_TO_A_DEFECT} seeds: {missed:?}");
+}
+
+/// Creation, closing, creation: each round brings the rent, and each offer charged it.
+#[test]
+fn a_harvest_of_creations_costs_its_payers_what_it_brings() {
+    const ROUNDS: u64 = 20;
+    let sum = harvest(ROUNDS);
+    assert_eq!(sum.refused, ROUNDS, "without the rent in the offer nothing is signed: {sum:?}");
+    assert!(sum.taken > 0, "{sum:?}");
+    assert!(sum.lost <= sum.charged, "we pay no lamport that was not charged: {sum:?}");
+    assert!(sum.taken <= sum.charged, "{sum:?}");
 }

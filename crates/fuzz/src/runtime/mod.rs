@@ -5,6 +5,7 @@ mod attacks;
 mod bend;
 mod draft;
 mod guard;
+mod harvest;
 mod honest;
 mod ix;
 mod lies;
@@ -13,5 +14,6 @@ mod play;
 mod stats;
 mod world;
 
+pub use harvest::{Harvest, harvest};
 pub use play::{Told, Worlds, play};
 pub use stats::{REFUSALS, Stats};

@@ -22,7 +22,7 @@ use crate::metrics::no_room_word;
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::tariffs;
 
-/// How often one request asks the chain, if room that it waited for went to others.
+/// How often who waits for room asks the chain, if the room went to others each time.
 const CHECKS_MAX: u32 = 3;
 
 /// Pause between two looks for room, when nothing in this process frees any.

@@ -30,20 +30,22 @@ async fn what_a_server_leaves_out_of_its_offer_is_filled_in() {
         (&json!(2), &resource, &json!(""))
     );
     let whole = json!({ "scheme": "exact", "network": Network::BASE, "amount": "50000", "asset": "0xa",
-        "payTo": "0xb", "maxTimeoutSeconds": 120, "extra": {} });
+        "payTo": "0xb", "maxTimeoutSeconds": 120, "extra": { "name": "USD Coin" } });
     assert_eq!(answer["accepts"], json!([whole]));
 
     // What is said stays, in the server's spelling.
-    let said = json!({ "scheme": "exact", "network": Network::BASE, "amount": "1", "asset": "0xA",
+    let mut said = json!({ "scheme": "exact", "network": Network::BASE, "amount": "1", "asset": "0xA",
         "payTo": "0xB", "maxTimeoutSeconds": 7, "extra": { "memo": "order-17" } });
-    assert_eq!(completed(&process, json!({ "accepts": [said] }))["accepts"], json!([said]));
+    let answer = completed(&process, json!({ "accepts": [said] }));
+    said["extra"]["name"] = json!("USD Coin");
+    assert_eq!(answer["accepts"], json!([said]), "and what its customers need to sign");
 
     // Version 1 has other names for the same.
     let old =
         json!({ "scheme": "exact", "network": "base", "maxAmountRequired": "50000", "maxTimeoutSeconds": 0 });
     let answer = completed(&process, json!({ "x402Version": 1, "accepts": [old] }));
     let whole = json!({ "scheme": "exact", "network": "base", "maxAmountRequired": "50000", "asset": "0xa",
-        "payTo": "0xb", "maxTimeoutSeconds": 120, "extra": {}, "resource": "", "description": "", "mimeType": "" });
+        "payTo": "0xb", "maxTimeoutSeconds": 120, "extra": { "name": "USD Coin" }, "resource": "", "description": "", "mimeType": "" });
     assert_eq!((&answer["x402Version"], &answer["accepts"]), (&json!(1), &json!([whole])));
     process.close().await;
 }
@@ -78,6 +80,8 @@ async fn an_offer_that_could_not_be_paid_is_left_out_with_its_reason() {
         let error = answer["error"].as_str().unwrap();
         assert!(error.starts_with("accepts[0]: ") && error.contains(why), "{name} {value}: {error}");
     }
+    let most = completed(&process, json!({ "accepts": vec![good.clone(); 32] }));
+    assert_eq!(most["accepts"].as_array().unwrap().len(), 32);
     for (asked, error) in [
         (json!({}), NotAccepts::List),
         (json!({ "accepts": {} }), NotAccepts::List),

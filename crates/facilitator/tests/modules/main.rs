@@ -9,23 +9,32 @@ mod admission;
 #[allow(dead_code, reason = "each program of tests uses what it needs")]
 #[path = "../tariffs/chain.rs"]
 mod chain;
+mod claims;
 mod delivery;
+mod early;
 mod finality;
 #[path = "../tariffs/gate.rs"]
 mod gate;
+mod holders;
 mod lanes;
 mod lost;
 mod merchants;
+mod payouts;
+mod places;
 #[allow(dead_code, reason = "each program of tests uses what it needs")]
 #[path = "../tariffs/process.rs"]
 mod process;
 mod recorded;
+mod rent;
+mod repeats;
+mod rows;
 mod sold;
+mod waits;
 mod wallets;
 
 /// What the tests of all modules share.
 mod harness {
-    pub(crate) use super::chain::{Chain, Fate, Pool, Signer};
+    pub(crate) use super::chain::{Account, Chain, Fate, Pool, Signer};
     pub(crate) use super::gate::*;
     pub(crate) use super::process::{GAS, Outcome, PATIENCE, Process, SERVICE, Time, unique};
     pub(crate) use super::sold::*;

@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::future::join_all;
 use quittance_facilitator::SettleAnswer;
 use quittance_ledger::model::ModelDatabase;
-use quittance_ledger::{Call, Hook, Hooked, LedgerError, Operation};
+use quittance_ledger::{Call, Hook, Hooked, LedgerError, LedgerOptions, Operation};
 use quittance_protocol::{ErrorCode, RetryAction, VerifyRequest};
 use serde_json::json;
 
@@ -33,11 +34,28 @@ async fn a_success_is_told_once_and_named_from_then_on() {
     take(ask(&process, &sold).await);
     for _ in 0..3 {
         let later = settle(&process, &sold).await;
-        assert_eq!(later.error_reason, Some(ErrorCode::DuplicateSettlement));
+        assert_eq!((later.success, later.error_reason), (false, Some(ErrorCode::DuplicateSettlement)));
         assert_eq!(later.retry_action, Some(RetryAction::DoNotRetry));
         assert_eq!(later.transaction, format!("tx-{}", sold.0["nonce"]));
     }
-    assert_eq!(verify(&process, &sold).await.invalid_reason, Some(ErrorCode::DuplicateSettlement));
+    let valid = verify(&process, &sold).await;
+    assert_eq!((valid.is_valid, valid.invalid_reason), (false, Some(ErrorCode::DuplicateSettlement)));
+    assert_eq!(valid.other["transaction"], json!(format!("tx-{}", sold.0["nonce"])));
+    process.close().await;
+}
+
+/// P1: a process whose lease on the ledger may have ended says no success: another may be saying it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_a_process_whose_lease_ran_out_says_no_success() {
+    let (database, chain, time) = (ModelDatabase::shared(), Chain::default(), Time::default());
+    let options = LedgerOptions { lease_ms: 300, ..LedgerOptions::new("one") };
+    let store = database.open(&options, time.now_ms()).unwrap();
+    let process = Process::open(store, &chain, &time, "").await;
+    process.until_offered(Some(GAS)).await;
+    let mut late = ask(&process, &Authorization::of("payer")).await;
+    assert!(late.response.success);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!late.telling.as_mut().is_some_and(|telling| telling.give()));
     process.close().await;
 }
 

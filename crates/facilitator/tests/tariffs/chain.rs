@@ -20,9 +20,14 @@ use serde_json::{Map, Value, json};
 
 #[path = "costs.rs"]
 mod costs;
+#[path = "faults.rs"]
+mod faults;
+#[path = "payouts.rs"]
+mod payouts;
 #[path = "pool.rs"]
 mod pool;
 
+pub(crate) use self::payouts::Account;
 pub(crate) use self::pool::{Pool, Signer};
 
 const COST_WEI: u64 = 1_000_000_000_000;
@@ -69,6 +74,12 @@ struct State {
     signer: Mutex<Signer>,
     /// Who pays for settlements, and what each of them holds.
     wallets: Mutex<Vec<(String, u128)>>,
+    /// Checks for which the newest block is still too old.
+    behind: AtomicUsize,
+    /// Rent that a payment may have to pay, in wei; 0: none.
+    rent_wei: AtomicU64,
+    /// Where merchants are paid, if that needs an account.
+    accounts: Mutex<Option<payouts::Accounts>>,
 }
 
 /// What the chain was asked about payments that are not claimed.
@@ -121,6 +132,9 @@ impl Chain {
             pool,
             signer: Mutex::default(),
             wallets: Mutex::new(vec![("wallet".to_owned(), u128::from(u64::MAX))]),
+            behind: AtomicUsize::new(0),
+            rent_wei: AtomicU64::new(0),
+            accounts: Mutex::default(),
         }))
     }
 }
@@ -269,10 +283,10 @@ impl CheckedPayment for Paid {
                 None => key,
             },
             is_signed: self.0["contract"].is_null(),
-            valid_after: None,
+            valid_after: self.0["after"].as_u64(),
             may_coincide: self.0["memoless"] == true,
             wallet: self.0["wallet"].as_str().map(str::to_owned),
-            needs_rent: false,
+            needs_rent: self.0["rent"] == true,
         }
     }
 
@@ -311,7 +325,7 @@ impl Chain {
             wallets: self.0.wallets.lock().unwrap().iter().map(|(name, _)| name.clone()).collect(),
             retired_wallets: Vec::new(),
             offer_wallet: None,
-            offer_extra: Map::new(),
+            offer_extra: Map::from_iter([("name".to_owned(), json!("USD Coin"))]),
             takes_nonce: self.0.pool.is_some(),
             amount_mismatch: ErrorCode::InvalidExactEvmPayloadAuthorizationValueMismatch,
             network_mismatch: ErrorCode::InvalidExactEvmNetworkMismatch,
@@ -320,6 +334,9 @@ impl Chain {
         if let Some(pool) = &self.0.pool {
             ports = ports.with_nonces(Arc::new(pool.clone()));
         }
+        if self.0.accounts.lock().unwrap().is_some() {
+            ports = ports.with_payouts(Arc::clone(&self.0) as Arc<_>);
+        }
         Arc::new(Cell::connected(facts, Arc::clone(&self.0) as Arc<dyn Decode>, ports))
     }
 }
@@ -327,7 +344,14 @@ impl Chain {
 #[async_trait]
 impl Verify for State {
     fn check_local(&self, payload: &PaymentPayload) -> Result<Verified, Rejection> {
-        Ok(Verified::new(Paid(payload.payload.clone())))
+        Paid::of(payload).map(Verified::new)
+    }
+
+    fn check_local_to(&self, payload: &PaymentPayload, pay_to: &str) -> Result<Verified, Rejection> {
+        match payload.payload["to"] == pay_to {
+            true => self.check_local(payload),
+            false => Err(Rejection::new(ErrorCode::InvalidExactEvmRecipientMismatch, "paid to another")),
+        }
     }
 
     fn check_window(&self, payment: &Verified, _: UnixSeconds) -> Result<(), Rejection> {
@@ -356,27 +380,13 @@ impl Verify for State {
         self.checks.running.fetch_sub(1, Ordering::SeqCst);
         let happens = self.at_check.lock().unwrap().take();
         happens.into_iter().for_each(|happens| happens());
-        let fault = payment.get::<Paid>().and_then(|paid| paid.0["fault"].as_str()).unwrap_or_default();
-        if payment.payer.starts_with("poor") || fault == "beyond the balance" {
-            let code = ErrorCode::InvalidExactEvmInsufficientBalance;
-            return Err(CheckError::Rejected(Rejection::new(code, "no money").of(payment.payer.clone())));
-        }
-        if payment.payer.starts_with("broken") || fault == "made up" {
-            let code = ErrorCode::InvalidExactEvmTransactionSimulationFailed;
-            return Err(CheckError::Rejected(Rejection::new(code, "it fails").of(payment.payer.clone())));
-        }
-        if fault == "unreachable" {
-            return Err(CheckError::Unreachable("no node".to_owned()));
-        }
-        if fault == "used" || self.all_used.load(Ordering::SeqCst) {
-            let code = ErrorCode::InvalidExactEvmNonceAlreadyUsed;
-            return Err(CheckError::Rejected(Rejection::new(code, "used").of(payment.payer.clone())));
-        }
+        self.fault(payment)?;
         let balance = match self.balance.load(Ordering::SeqCst) {
             u64::MAX => None,
             seen => Some(Amount::new(seen)),
         };
-        Ok(ChainView { watch_from: 1, endpoint: 0, balance, by_code: false })
+        let by_code = payment.get::<Paid>().is_some_and(|paid| paid.0["code"] == true);
+        Ok(ChainView { watch_from: 1, endpoint: 0, balance, by_code })
     }
 
     async fn find_use(&self, payment: &Verified) -> Option<Use> {
@@ -453,6 +463,8 @@ impl Watch for State {
             // What reverted once stays so.
             let evidence = if reverted.contains(&landing.transaction) {
                 Evidence::Reverted(landing)
+            } else if self.all_used.load(Ordering::SeqCst) {
+                Evidence::Earlier(landing)
             } else {
                 Evidence::Settled(landing)
             };

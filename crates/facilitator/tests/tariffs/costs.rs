@@ -42,7 +42,7 @@ impl Costs for State {
         }
         Ok(CostSnapshot {
             cost_native: u128::from(self.cost_wei.load(Ordering::SeqCst)),
-            rent_native: 0,
+            rent_native: u128::from(self.rent_wei.load(Ordering::SeqCst)),
             wallets_native: self.wallets.lock().unwrap().clone(),
             floor_native: 0,
             bound_native: u128::from(COST_WEI),

@@ -88,7 +88,13 @@ impl Process {
         Self::with(store, chain, time, ("retired = true", "")).await
     }
 
-    async fn with(store: impl Store, chain: &Chain, time: &Time, (network, quote): (&str, &str)) -> Self {
+    /// The same; `network` is added to its network's keys.
+    pub(crate) async fn with(
+        store: impl Store,
+        chain: &Chain,
+        time: &Time,
+        (network, quote): (&str, &str),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("quittance.toml");
         let text = format!(

@@ -77,3 +77,18 @@ fn same(family: &Family, a: &str, b: &str) -> bool {
         Family::Solana => a == b,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An address that is nearly the merchant's is somebody else's.
+    #[test]
+    fn addresses_are_the_same_as_their_chain_compares_them() {
+        let evm = Family::Eip155(8453);
+        assert!(same(&evm, "0xAb", "0xaB"));
+        assert!(!same(&evm, "0xAb", "0xAc"));
+        assert!(same(&Family::Solana, "4Nd1", "4Nd1"));
+        assert!(!same(&Family::Solana, "4Nd1", "4nD1"));
+    }
+}

@@ -119,6 +119,21 @@ fn answers_with(code: ErrorCode) -> Vec<SettleResponse> {
     }
 }
 
+/// What ended unpaid may be paid anew, whatever code it ended with.
+#[test]
+fn what_ended_invites_to_pay_also_with_a_code_that_says_nothing_elsewhere() {
+    for code in ErrorCode::ALL {
+        let answer = ended_of(&on_record(PaymentState::Refused, Some(*code)));
+        assert_eq!((answer.success, answer.error_reason), (false, Some(*code)));
+        assert_eq!(
+            (answer.retry_action, answer.retry_after_seconds),
+            (Some(RetryAction::Pay), None),
+            "{code}"
+        );
+        assert_eq!(answer.payment_state.as_deref(), Some("refused"), "{code}");
+    }
+}
+
 /// As a cell of docs/errors.md writes it, after the status.
 fn written(answer: &SettleResponse) -> String {
     let action = serde_json::to_value(answer.retry_action).unwrap();

@@ -30,6 +30,7 @@ mod run;
 mod several;
 mod shared;
 mod shown;
+mod signing;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod unserved;

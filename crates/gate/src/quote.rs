@@ -246,7 +246,14 @@ pub(crate) fn unpaid(
     match written {
         Ok(()) => {
             let code = code.unwrap_or(ErrorCode::PaymentRequired);
-            answers::offer(offer, in_version_1(shared, service, whole, error), code, message)
+            let signed = shared.receipts.as_ref().and_then(|issuer| {
+                let now = u64::try_from(shared.facilitator.now_ms() / 1_000).unwrap_or_default();
+                issuer.offers(whole.url, &offer, now)
+            });
+            let in_version_1 = in_version_1(shared, service, whole, error);
+            let header_bytes_max = OFFER_BYTES_MAX;
+            let offer = answers::Offered { text: offer, signed: signed.as_deref(), header_bytes_max };
+            answers::offer(offer, in_version_1, code, message)
         }
         Err(nothing) => answers::nothing_to_offer(&nothing, code.is_some()),
     }

@@ -6,6 +6,7 @@ mod api_key;
 mod bodies;
 mod catalog;
 mod columns;
+mod debug;
 mod erase;
 mod gateway;
 mod init;
@@ -18,6 +19,7 @@ mod monitor;
 mod page;
 mod pay;
 mod payments;
+mod receipt;
 mod serve;
 mod statement;
 mod status;
@@ -78,6 +80,12 @@ enum Command {
     },
     /// Call a URL and pay for it if it asks.
     Pay(Box<pay::PayArgs>),
+    /// Show a call step by step, with times: the offers, what is signed for them, what came back, and
+    /// what a refusal means. Pays only with --pay.
+    Debug(Box<debug::DebugArgs>),
+    /// Check what a seller signed: that it offered a price, was paid, and served. Asks nobody.
+    #[command(subcommand)]
+    Receipt(receipt::ReceiptCommand),
     /// Check a price catalogue, or explain a price.
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
@@ -103,6 +111,8 @@ fn main() -> ExitCode {
         Command::Status { config, json } => status::run(&config, json),
         Command::Wallets { config, json } => wallets::run(&config, json),
         Command::Pay(args) => pay::run(*args),
+        Command::Debug(args) => debug::run(*args),
+        Command::Receipt(command) => receipt::run(command),
         Command::Catalog(command) => return catalog::run(&command),
         Command::Merchants(command) => merchants::run(&command),
         Command::Payments(command) => payments::run(&command),

@@ -9,36 +9,20 @@ import * as buyer from './lib/buyer.mjs';
 import * as http from './lib/http.mjs';
 import * as stack from './lib/stack.mjs';
 import { until } from './lib/buyer.mjs';
-import { rpc } from './lib/chain.mjs';
 import { ask, pay, terms } from './lib/official.mjs';
+import { fee, holdFee } from './lib/fee.mjs';
 import { finish, test } from './lib/tally.mjs';
 import { faultyProxy, world } from './lib/world.mjs';
 
 const REASON = 'lane_under_base_fee';
-const hex = value => `0x${BigInt(value).toString(16)}`;
-
-/** Holds every next block's base fee; `let go()` ends that. */
-function holdFee(net, wei) {
-  let held = true;
-  const set = () => rpc(net.base.rpc_url, 'anvil_setNextBlockBaseFeePerGas', hex(wei));
-  const done = (async () => {
-    while (held) {
-      await set();
-      await new Promise(resolve => setTimeout(resolve, 100));
-    }
-  })();
-  return { set, go: async () => { held = false; await done; } };
-}
-
-const fee = async net => BigInt((await rpc(net.base.rpc_url, 'eth_getBlockByNumber', 'latest', false)).baseFeePerGas);
-
 await stack.withStack(async folder => {
   const net = await stack.devnet();
   const proxy = await faultyProxy(net.base.rpc_url);
   const more = {
     // Base alone, so that the gate has nothing else to offer; the surcharge follows the fee.
     quote: { refresh_seconds: 1, gas_ceiling_usdc: '100' },
-    solana: { retired: true }, base: { max_fee_per_gas_wei: 20_000_000_000 },
+    // Without a budget nothing is replaced beyond what was charged.
+    solana: { retired: true }, base: { max_fee_per_gas_wei: 20_000_000_000, unwedge_budget_native_per_day: '0' },
   };
   const here = await world(net, folder, 'lane', { bin: stack.BIN, rpc: { base: proxy.url }, pendingSeconds: 2, more });
   const api = await here.start();
@@ -92,8 +76,7 @@ await stack.withStack(async folder => {
     assert.deepEqual([again.status, again.receipt?.errorReason], [503, 'settlement_pending']);
   });
   await test('it opens when the transaction has moved, and the payment is served', async () => {
-    await held.go();
-    await rpc(net.base.rpc_url, 'anvil_setNextBlockBaseFeePerGas', hex(5_000_000n));
+    await held.go(5_000_000n);
     const answer = await buyer.insist(api, signed, 60);
     assert.equal(answer.status, 200, answer.text.slice(0, 300));
     await until('the gate to open', async () => !(await closed()), 30);

@@ -25,6 +25,7 @@ impl EvmChain {
     pub async fn base_fee_wei(&self) -> Result<u128, EvmError> {
         self.read(|rpc| async move {
             let block = rpc.header(Latest).await?.ok_or(RpcError::BadAnswer("block"))?;
+            self.follow_fees(&block);
             Ok(block.base_fee_wei)
         })
         .await

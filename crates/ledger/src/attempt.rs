@@ -37,6 +37,16 @@ pub(crate) struct Terms {
     pub(crate) slot: Slot,
     /// The most that it may cost, in wei or lamports; zero where nobody looks.
     pub(crate) cost: u128,
+    /// What all nonces of the network together may take of the unwedging budget within a day, where
+    /// this attempt may draw on it.
+    pub(crate) unwedge_day: Option<u64>,
+}
+
+impl Terms {
+    /// Whether what is not reserved for its payments may come from the unwedging budget.
+    pub(crate) fn may_unwedge(&self) -> bool {
+        self.unwedge_day.is_some() && matches!(self.slot, Slot::Same { .. })
+    }
 }
 
 impl NewAttempt {
@@ -58,7 +68,10 @@ impl NewAttempt {
 
     fn first(payments: &[PaymentId], slot: Slot, sign: SignFn) -> Self {
         let (payments, from) = (payments.to_vec(), PaymentState::Claimed);
-        Self { terms: Terms { payments, from, newest: BTreeMap::new(), slot, cost: 0 }, sign }
+        Self {
+            terms: Terms { payments, from, newest: BTreeMap::new(), slot, cost: 0, unwedge_day: None },
+            sign,
+        }
     }
 
     /// A further attempt for payments that are recorded already, each with the newest attempt
@@ -71,7 +84,7 @@ impl NewAttempt {
         let newest: BTreeMap<_, _> = payments.iter().cloned().collect();
         let payments = payments.iter().map(|(payment, _)| payment.clone()).collect();
         let from = PaymentState::Recorded;
-        Self { terms: Terms { payments, from, newest, slot, cost: 0 }, sign }
+        Self { terms: Terms { payments, from, newest, slot, cost: 0, unwedge_day: None }, sign }
     }
 
     /// What it may cost at most, in wei or lamports. It is recorded only while as much is
@@ -80,6 +93,15 @@ impl NewAttempt {
     #[must_use]
     pub fn costing(self, native: u128) -> Self {
         Self { terms: Terms { cost: native, ..self.terms }, sign: self.sign }
+    }
+
+    /// What replaces another one may cost beyond what is reserved for its payments: the rest is
+    /// taken from what all nonces of the network may take within a day, until it is final what the
+    /// nonce cost ([`Ledger::close_replaced`](crate::Ledger::close_replaced)). Without room there it
+    /// is refused ([`LedgerError::UnwedgeSpent`]).
+    #[must_use]
+    pub fn unwedging(self, day_native: u64) -> Self {
+        Self { terms: Terms { unwedge_day: Some(day_native), ..self.terms }, sign: self.sign }
     }
 
     /// The payments in it: one, several for a batch, none for a no-op.

@@ -115,6 +115,22 @@ pub enum LedgerError {
         /// What the attempt may cost.
         cost: u64,
     },
+    /// An attempt is not replaced: another one at its nonce is newer, or what used the nonce is in
+    /// the ledger. Read the wallet's attempts.
+    #[error("attempt {newest} at this nonce is newer, or the nonce is used")]
+    NotReplaceable {
+        /// The newest attempt at the nonce.
+        newest: AttemptId,
+    },
+    /// What replaces an attempt may cost more than is reserved for its payments, and the day's
+    /// budget for that has no room: nothing was signed.
+    #[error("unwedging a nonce may cost {wanted} and {left} is left of the day's budget")]
+    UnwedgeSpent {
+        /// What it would take of it.
+        wanted: u64,
+        /// What is left.
+        left: u64,
+    },
     /// What the operation may cost has no room under a ceiling (P3).
     #[error("no room: {0}")]
     NoRoom(NoRoom),

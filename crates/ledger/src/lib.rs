@@ -44,8 +44,8 @@ pub use types::{
     LedgerOptions, LeftoverObject, MERCHANT_KEYS_MAX, MERCHANT_NAME_MAX, MERCHANT_WITHOUT_KEY, MERCHANTS_MAX,
     Margin, Merchant, MerchantFee, MerchantKey, MerchantLimits, MerchantNetwork, MerchantState,
     MerchantTotals, NewClaim, OpenWork, Origin, Outstanding, OutstandingKind, Payment, PaymentFilter,
-    PaymentState, PayoutAccount, RangeOf, RepeatPolicy, Retention, RunEnd, RunLimits, Seller, Slot,
-    StatementRow, StoredAnswer, TariffRow, Usage, UsageSum,
+    PaymentState, PayoutAccount, RangeOf, RepeatPolicy, ReplacedSlot, Retention, RunEnd, RunLimits, Seller,
+    Slot, StatementRow, StoredAnswer, TariffRow, Usage, UsageSum,
 };
 
 /// Most payments or journal lines that one call lists.

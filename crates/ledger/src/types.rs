@@ -13,7 +13,7 @@ mod states;
 pub use accounts::{
     AccountCost, AccountCursor, AccountFilter, AccountPage, AccountRow, RangeOf, Seller, StatementRow,
 };
-pub use attempts::{AttemptId, Slot};
+pub use attempts::{AttemptId, ReplacedSlot, Slot};
 pub use books::{
     CostEntry, CostShares, JournalLine, Margin, OpenWork, Outstanding, OutstandingKind, PaymentFilter,
     Retention, TariffRow, UsageSum,

@@ -257,6 +257,7 @@ async fn record(store: &dyn Port, attempts: &Attempts, id: &PaymentId, step: Ste
     let sign: SignFn = if pick % 5 == 0 { broken_signer() } else { signer(label.clone()) };
     let known = attempts.lock().unwrap().clone();
     let old = known.get((pick % 7) as usize).copied();
+    let last = known.last().copied().filter(|_| pick % 3 > 0).or(old);
     let wallet = if pick % 17 == 0 { "0xunknown" } else { show::wallet(pick) };
     // What its caller knows: the newest, none at all, or what was the newest once.
     let newest = store.recorded_attempts(id).await.ok().and_then(|all| all.last().map(Recorded::attempt));
@@ -265,8 +266,8 @@ async fn record(store: &dyn Port, attempts: &Attempts, id: &PaymentId, step: Ste
     let new = match (kind, old) {
         (4..=6, _) => NewAttempt::numbered(id, wallet, sign),
         (7, _) => NewAttempt::unnumbered(id, signed(label)),
-        (8, Some(attempt)) if pick % 2 == 0 => NewAttempt::again(&[], Slot::Same { attempt }, sign),
-        (8, Some(attempt)) => NewAttempt::again(&of_it, Slot::Same { attempt }, sign),
+        (8, Some(_)) if pick % 2 == 0 => NewAttempt::again(&[], Slot::Same { attempt: last.unwrap() }, sign),
+        (8, Some(old)) => NewAttempt::again(&of_it, Slot::Same { attempt: newest.unwrap_or(old) }, sign),
         (8, None) => NewAttempt::again(&[], Slot::Unnumbered, sign),
         (_, Some(attempt)) if pick % 2 == 0 => {
             let outcome = SendOutcome::Refused { reason: "no\0 funds".to_owned() };
@@ -275,7 +276,11 @@ async fn record(store: &dyn Port, attempts: &Attempts, id: &PaymentId, step: Ste
         _ => NewAttempt::again(&of_it, Slot::Fresh { wallet: wallet.to_owned() }, sign),
     };
     let cost = if pick % 3 == 0 { u128::from(pick % 60) } else { 0 };
+    let new = if pick % 4 < 2 { new.unwedging(50 + pick % 40) } else { new };
     let result = store.record(new.costing(cost), now_ms).await;
+    if let Err(LedgerError::NotReplaceable { newest }) = &result {
+        return format!("not replaceable, newest {}", show::place(attempts, *newest));
+    }
     if let Err(LedgerError::AttemptBeside { payment, newest }) = &result {
         return format!("beside {} {}", show::place(attempts, *newest), show(payment));
     }
@@ -295,6 +300,7 @@ async fn read(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
         36 => said(store.unfinished().await, all),
         37 => said(store.running().await, |runs| format!("{runs:?}")),
         38 => said(store.unfinal(&base(), 100..=100 + pick % 5).await, all),
+        39 if pick % 4 > 0 => books::replaced(store, pick, now_ms).await,
         39 => said(store.attempts_from_nonce(&base(), show::wallet(pick), pick % 6).await, recorded),
         40 => said(store.known(&claim_of(step.key, 0).key).await, |known| {
             known.map_or_else(String::new, show_known)

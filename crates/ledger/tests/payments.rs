@@ -232,10 +232,11 @@ mod cases {
         let same = Slot::Same { attempt: batch.attempt() };
         let known =
             |newest: &Recorded| ids.iter().map(|id| (id.clone(), newest.attempt())).collect::<Vec<_>>();
-        let bump = NewAttempt::again(&known(&batch), same.clone(), signer("bump"));
+        let bump = NewAttempt::again(&known(&batch), same, signer("bump"));
         let bump = ledger.record(bump, NOW).await.unwrap();
         assert_eq!((bump.nonce(), bump.replaces()), (Some(0), Some(batch.attempt())));
-        let noop = ledger.record(NewAttempt::again(&[], same, signer("noop")), NOW).await.unwrap();
+        let bumped = Slot::Same { attempt: bump.attempt() };
+        let noop = ledger.record(NewAttempt::again(&[], bumped, signer("noop")), NOW).await.unwrap();
         assert_eq!((noop.nonce(), noop.payments().len()), (Some(0), 0));
         let fresh = Slot::Fresh { wallet: WALLET.to_owned() };
         let failed = CostEntry {

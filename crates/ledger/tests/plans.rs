@@ -27,8 +27,9 @@ const STEPS_MORE_MAX: u64 = 24;
 /// into each of some fifteen indexes, at two or three blocks each.
 const BLOCKS_MORE_MAX: u64 = 48;
 
-/// Tables whose rows are bounded by what is configured, not by payments.
-const BOUNDED: [&str; 8] = [
+/// Tables whose rows are bounded by what is configured, not by payments; or by what was replaced
+/// within a day, as the next replacement drops what is older.
+const BOUNDED: [&str; 9] = [
     "instances",
     "wallets",
     "answer_object_totals",
@@ -37,6 +38,7 @@ const BOUNDED: [&str; 8] = [
     "merchant_networks",
     "merchant_keys",
     "merchant_accounts",
+    "replaced_slots",
 ];
 
 /// What one database is never asked.

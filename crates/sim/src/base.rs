@@ -8,6 +8,9 @@ pub(crate) const GAS: u64 = 88_000;
 /// Gas that a settlement may take: code of a payer's uses all of it.
 pub(crate) const GAS_LIMIT: u64 = 150_000;
 
+/// Gas of a transaction that moves nothing.
+pub(crate) const NOTHING_GAS: u64 = 21_000;
+
 /// The operator's fee cap (I8), in the chain's fee units.
 pub(crate) const FEE_CAP: u64 = 100;
 
@@ -29,6 +32,8 @@ pub enum Act {
     Cancel,
     /// Names it and does nothing, within a transaction that succeeds.
     Nothing,
+    /// Uses our wallet's nonce in its place.
+    Empty,
 }
 
 /// A transaction on its way.
@@ -165,7 +170,8 @@ impl Base {
     /// What an included transaction cost its sender, in wei.
     pub fn cost(&self, included: &Included) -> u128 {
         let block = usize::try_from(included.block).ok().and_then(|at| self.blocks.get(at));
-        let fee = block.map_or(0, |block| block.base_fee).saturating_add(1);
+        let base_fee = block.map_or(0, |block| block.base_fee);
+        let fee = base_fee.saturating_add(1).min(included.tx.fee_cap.max(base_fee));
         u128::from(included.gas.saturating_mul(fee)).saturating_mul(FEE_UNIT_WEI)
     }
 
@@ -188,6 +194,15 @@ impl Base {
         }
         self.pool.push(tx);
         true
+    }
+
+    /// What else a node may have at the same nonce of ours.
+    pub fn rivals(&self, tx: &Tx) -> impl Iterator<Item = &Tx> {
+        let slot = (tx.wallet, tx.nonce);
+        let id = tx.id;
+        self.pool
+            .iter()
+            .filter(move |one| one.nonce.is_some() && (one.wallet, one.nonce) == slot && one.id != id)
     }
 
     /// Payments whose money moved, at this block.
@@ -238,13 +253,17 @@ impl Base {
                 }
                 Act::Pay => false,
                 Act::Cancel => open,
-                Act::Nothing => false,
+                Act::Nothing | Act::Empty => false,
             };
             if effective && tx.act == Act::Pay {
                 self.moved_ever.push((tx.key, tx.id));
             }
-            let status = effective || tx.wrapped;
-            let gas = if terms.never { GAS_LIMIT } else { GAS_USED };
+            let status = effective || tx.wrapped || tx.act == Act::Empty;
+            let gas = match tx.act {
+                Act::Empty => NOTHING_GAS,
+                _ if terms.never => GAS_LIMIT,
+                _ => GAS_USED,
+            };
             self.included.push(Included { tx, block: head, effective, status, gas });
         }
     }

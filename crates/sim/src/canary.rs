@@ -54,6 +54,11 @@ canaries! {
     OuterStatus "outer-status" "I9" "a transaction's own status counts instead of its logs";
     CostUnbounded "cost-unbounded" "I10" "the signer ignores what the payment was charged";
     TwoAlive "two-alive" "I10" "a second attempt is signed beside one that may still land";
+    ReplacedBeyondCap "replaced-beyond-cap" "I8" "what replaces an attempt is signed above the operator's fee cap";
+    ReplacedUnreserved "replaced-unreserved" "P3" "what replaces an attempt may cost what nobody reserved";
+    SecondSlot "second-slot" "I10" "a payment is signed at another nonce while the first one is replaced";
+    NothingInstead "nothing-instead" "I2" "what does nothing takes the place of a payment that can still land";
+    OldForgotten "old-forgotten" "P2" "once an attempt is replaced nobody watches the old one";
     AttemptsOfTwo "attempts-of-two-wallets" "I10" "a second attempt of a payment is made with another wallet, beside the first";
     DoubleRun "double-run" "P1" "the ledger grants a run while another is under way";
     AnyRunMayFinish "any-run-may-finish" "P1" "the ledger lets a run end that is not the current one";
@@ -147,6 +152,9 @@ impl Canary {
             Self::NeverSent => Some(LaneDefect::NeverSent),
             Self::FreedInFlight => Some(LaneDefect::FreedInFlight),
             Self::AttemptsOfTwo => Some(LaneDefect::OtherWallet),
+            Self::SecondSlot => Some(LaneDefect::SecondSlot),
+            Self::NothingInstead => Some(LaneDefect::NothingInstead),
+            Self::OldForgotten => Some(LaneDefect::OldForgotten),
             _ => None,
         }
     }
@@ -164,7 +172,8 @@ impl Canary {
             Self::NothingReserved => Some(Defect::NothingReserved),
             Self::SignedUnreserved => Some(Defect::SignedUnreserved),
             // A lane that signs twice is stopped by the ledger otherwise.
-            Self::TwoAlive => Some(Defect::SignedBeside),
+            Self::TwoAlive | Self::SecondSlot => Some(Defect::SignedBeside),
+            Self::ReplacedUnreserved => Some(Defect::ReplacedUnreserved),
             Self::AttemptsOfTwo => Some(Defect::OtherWalletSigns),
             Self::ReleasedEarly => Some(Defect::ReleasedEarly),
             Self::BalanceIgnored => Some(Defect::BalanceIgnored),

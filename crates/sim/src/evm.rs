@@ -1,5 +1,6 @@
 //! Base as a process sees it.
 
+pub(crate) mod replace;
 mod shows;
 
 use std::collections::BTreeMap;
@@ -9,8 +10,8 @@ use async_trait::async_trait;
 use quittance_facilitator::Rejection;
 use quittance_facilitator::chain::{
     Broadcast, Chain, ChainFault, ChainView, CheckError, CheckedPayment, CostAllowed, CostSnapshot, Costs,
-    Decode, Facts, GasCoin, Heights, Identity, Landed, Nonces, PaymentFacts, Ports, Sent, Sign, SignRefused,
-    Unreadable, Unstorable, Use, Verified, Verify, Watch, Watched,
+    Decode, Facts, GasCoin, Heights, Identity, Landed, Nonces, PaymentFacts, Ports, Replace, Sent, Sign,
+    SignRefused, Unreadable, Unstorable, Use, Verified, Verify, Watch, Watched,
 };
 use quittance_protocol::{
     Amount, Deadline, DurableAttempt, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, SignedBytes,
@@ -215,6 +216,7 @@ impl FakeBase {
         };
         let chain = Arc::new(self);
         let ports = Ports::of(&chain).with_nonces(Arc::clone(&chain) as Arc<dyn Nonces>);
+        let ports = ports.with_replace(Arc::clone(&chain) as Arc<dyn Replace>);
         Chain::connected(facts, chain, ports)
     }
 }
@@ -313,6 +315,8 @@ impl Nonces for FakeBase {
         // Asked for with a fee cap, and nothing between the two.
         let wallet = *self.looked_last.lock().unwrap_or_else(PoisonError::into_inner);
         let fee = self.link.rpc(Net::Base, 68, None, |w, _| w.base.base_fee).await?;
+        // As of every head that is read.
+        self.keep_fee(fee);
         if let Some(wallet) = wallet {
             self.link.learns_stuck(wallet, self.looked_at(wallet).is_some_and(|(_, cap)| fee > cap));
         }

@@ -1,6 +1,8 @@
 //! The auditor's own sums of what is burnt and what may still be (P3): from the
 //! chains and the signed bytes, not from what was booked.
 
+use std::collections::BTreeSet;
+
 use quittance_facilitator::engine::ATTEMPTS_MAX;
 use quittance_ledger::model::Attempt;
 use quittance_ledger::{Payment, PaymentState};
@@ -36,6 +38,7 @@ impl World {
         for net in [Net::Base, Net::Solana] {
             self.audit_stakes(net);
         }
+        self.audit_unwedging();
         let short: Vec<usize> =
             [&self.base.uncovered, &self.audit.uncovered].into_iter().flatten().copied().collect();
         for key in short {
@@ -54,7 +57,10 @@ impl World {
         let rate = if net == Net::Base { WEI_FOR_ATOMIC } else { LAMPORTS_FOR_ATOMIC };
         let (mut burnt, mut at_risk, mut usdc) = (0_u128, 0_u128, 0_u128);
         for attempt in attempts.iter().filter(|attempt| (attempt.nonce.is_some()) == (net == Net::Base)) {
-            if self.is_reopened(attempt) {
+            if attempts
+                .iter()
+                .any(|one| (one.id == attempt.id || shares_slot(one, attempt)) && self.is_reopened(one))
+            {
                 continue;
             }
             match self.stake(net, attempt) {
@@ -63,10 +69,14 @@ impl World {
                     burnt = burnt.saturating_add(cost);
                     usdc = usdc.saturating_add(cost.div_ceil(rate));
                 }
+                // Of a nonce's attempts one lands: the dearest counts for all, here with what is
+                // taken of the unwedging budget beside its payments.
+                Stake::AtRisk(most) if self.is_outdone(&attempts, attempt, most) => {}
                 Stake::AtRisk(most) => {
+                    self.audit_reserved(attempt, most);
+                    let most = most.saturating_sub(self.unwedged_at(attempt));
                     at_risk = at_risk.saturating_add(most);
                     usdc = usdc.saturating_add(most.div_ceil(rate));
-                    self.audit_reserved(attempt, most);
                 }
             }
         }
@@ -79,6 +89,15 @@ impl World {
         if net == Net::Base && at_risk > IN_FLIGHT_WEI {
             self.broken("P3", format!("{at_risk} wei in flight of {IN_FLIGHT_WEI}"));
         }
+    }
+
+    /// Whether another attempt at its nonce may cost as much, and counts.
+    fn is_outdone(&self, all: &[Attempt], attempt: &Attempt, most: u128) -> bool {
+        let others = all.iter().filter(|one| one.id != attempt.id && shares_slot(one, attempt));
+        others.into_iter().any(|one| match self.stake(Net::Base, one) {
+            Stake::AtRisk(other) => (other, one.id) > (most, attempt.id),
+            Stake::None | Stake::Burnt(_) => false,
+        })
     }
 
     fn stake(&self, net: Net, attempt: &Attempt) -> Stake {
@@ -116,15 +135,18 @@ impl World {
         let before: Vec<Attempt> =
             self.database.with(|rows| rows.attempts().iter().take(at).filter(of_same).cloned().collect());
         self.audit_wallet(key, &before, attempt);
-        if before.len() >= ATTEMPTS_MAX as usize {
+        let slots: BTreeSet<_> = before.iter().chain([attempt]).map(|one| (&one.wallet, one.nonce)).collect();
+        if attempt.nonce.is_some() && slots.len() > ATTEMPTS_MAX as usize {
             self.broken("P3", format!("key {key} was signed more than {ATTEMPTS_MAX} times"));
         }
-        for one in before {
+        for one in before.iter().filter(|one| !shares_slot(one, attempt)) {
             // What a reorganisation took out had failed before.
-            let id = one.signed.transaction.strip_prefix("0x").and_then(|id| id.parse().ok());
-            let was_in = id.is_some_and(|id: u32| self.audit.undone.contains(&id));
+            let was_in = before.iter().any(|of| {
+                let id = of.signed.transaction.strip_prefix("0x").and_then(|id| id.parse().ok());
+                shares_slot(of, one) && id.is_some_and(|id: u32| self.audit.undone.contains(&id))
+            });
             let is_base = one.nonce.is_some();
-            if is_base && !was_in && matches!(self.stake(Net::Base, &one), Stake::AtRisk(_)) {
+            if is_base && !was_in && matches!(self.stake(Net::Base, one), Stake::AtRisk(_)) {
                 let (first, second) = (&one.signed.transaction, &attempt.signed.transaction);
                 self.broken("I10", format!("{second} was signed while {first} may still land"));
             }
@@ -146,7 +168,7 @@ impl World {
                 rows.reservations().find(|(of, _)| *of == id).map_or(0, |(_, one)| u128::from(one.native))
             })
         };
-        let reserved = reserved(id);
+        let reserved = reserved(id).saturating_add(self.unwedged_at(attempt));
         if reserved < most {
             let transaction = &attempt.signed.transaction;
             self.broken("P3", format!("{transaction} may cost {most}, and {reserved} is reserved"));
@@ -187,4 +209,9 @@ impl World {
 /// Which of our wallets on Base made an attempt.
 pub(crate) fn by(attempt: &Attempt) -> usize {
     attempt.wallet.as_deref().and_then(|wallet| number_of_wallet(Net::Base, wallet)).unwrap_or(0)
+}
+
+/// Whether two attempts have one nonce.
+pub(crate) fn shares_slot(one: &Attempt, other: &Attempt) -> bool {
+    one.nonce.is_some() && (&one.wallet, one.nonce) == (&other.wallet, other.nonce)
 }

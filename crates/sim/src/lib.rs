@@ -17,6 +17,7 @@ mod payments;
 pub mod plan;
 mod process;
 pub mod random;
+mod replaced;
 mod run;
 mod settings;
 pub mod solana;

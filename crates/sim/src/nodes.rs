@@ -31,10 +31,11 @@ pub(crate) fn encode(tx: Tx) -> Vec<u8> {
     raw.extend_from_slice(&tx.nonce.unwrap_or(u64::MAX).to_be_bytes());
     raw.extend_from_slice(&tx.fee_cap.to_be_bytes());
     raw.push(u8::try_from(tx.wallet).unwrap_or(0));
+    raw.push(u8::from(tx.act == Act::Empty));
     raw
 }
 
-fn decode(raw: &[u8]) -> Option<Tx> {
+pub(crate) fn decode(raw: &[u8]) -> Option<Tx> {
     let (id, rest) = raw.split_first_chunk::<4>()?;
     let (key, rest) = rest.split_first_chunk::<8>()?;
     let (nonce, rest) = rest.split_first_chunk::<8>()?;
@@ -43,7 +44,7 @@ fn decode(raw: &[u8]) -> Option<Tx> {
     Some(Tx {
         id: u32::from_be_bytes(*id),
         key: usize::try_from(u64::from_be_bytes(*key)).ok()?,
-        act: Act::Pay,
+        act: if rest.get(1) == Some(&1) { Act::Empty } else { Act::Pay },
         nonce: (nonce != u64::MAX).then_some(nonce),
         wallet: rest.first().copied().map_or(0, usize::from),
         fee_cap: u64::from_be_bytes(*fee_cap),
@@ -192,7 +193,9 @@ impl World {
         self.note(52, u64::from(tx.id));
         self.audit_bytes(tx);
         if self.net_of(tx) == Net::Base {
-            self.base.take(tx);
+            if self.replaces_in_pools(tx) {
+                self.base.take(tx);
+            }
             return;
         }
         let doomed = self.fault(self.plan.weather.doomed, Fault::ForkDropped);
@@ -208,6 +211,22 @@ impl World {
         if let Some(landed) = self.solana.status(tx.key, slot(now)).copied() {
             self.say(|| format!("solana: key {} executed, ok {}, doomed {doomed}", tx.key, landed.ok));
         }
+    }
+
+    /// Whether a node takes it beside what it has at the nonce: for a tenth more it drops the other
+    /// one. Not all nodes have the same: some keep both, each by itself.
+    fn replaces_in_pools(&mut self, tx: Tx) -> bool {
+        let rivals: Vec<Tx> = self.base.rivals(&tx).copied().collect();
+        let mut is_taken = true;
+        for rival in rivals {
+            let elsewhere = self.races.chance(300);
+            if tx.fee_cap.saturating_mul(10) < rival.fee_cap.saturating_mul(11) {
+                is_taken &= elsewhere;
+            } else if !elsewhere {
+                self.base.pool.retain(|one| one.id != rival.id);
+            }
+        }
+        is_taken
     }
 
     /// When a payment signed now can no longer land on Solana.

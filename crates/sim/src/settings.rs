@@ -50,6 +50,9 @@ pub(crate) const HISTORY_BPS: u64 = 1_000;
 /// `networks.base.in_flight_native`.
 pub(crate) const IN_FLIGHT_WEI: u128 = 20_000_000_000_000_000;
 
+/// `networks.base.unwedge_budget_native_per_day`: so little that seeds reach it.
+pub(crate) const UNWEDGE_WEI: u128 = 60_000_000_000_000;
+
 /// `quote.uncollected_network_day_usdc` and `probe_network_day_usdc`, in atomic
 /// units: tight where payers are hostile.
 pub(crate) fn limits(plan: &Plan) -> (u64, u64) {
@@ -135,6 +138,7 @@ pub(crate) fn config(plan: &Plan, process: usize, pay_to: &str, retired: Option<
         });
         if net == Net::Base {
             section["confirmations"] = json!(plan.confirmations);
+            section["unwedge_budget_native_per_day"] = json!("0.00006");
         }
         section
     };

@@ -100,6 +100,27 @@ impl Kind {
     }
 }
 
+/// How several attempts at one nonce ended, by whether the newest does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Race {
+    /// Whether the newest uses the nonce for nothing.
+    pub by_nothing: bool,
+    /// Which landed, or that none did for long.
+    pub end: &'static str,
+}
+
+impl Race {
+    /// Every way.
+    pub const ALL: [Self; 6] = [
+        Self { by_nothing: false, end: "the old one lands" },
+        Self { by_nothing: false, end: "the new one lands" },
+        Self { by_nothing: false, end: "neither for long" },
+        Self { by_nothing: true, end: "the old one lands" },
+        Self { by_nothing: true, end: "the new one lands" },
+        Self { by_nothing: true, end: "neither for long" },
+    ];
+}
+
 /// State of the payment, place of the crash, newest answer to a broadcast.
 pub type Cell = (Option<PaymentState>, Crash, Option<Kind>);
 
@@ -129,6 +150,8 @@ pub struct Report {
     pub verdicts: BTreeMap<PaymentState, u64>,
     /// Broadcasts by answer.
     pub sends: [u64; 3],
+    /// Nonces with several attempts, by how that ended.
+    pub races: BTreeMap<Race, u64>,
     pub(crate) held: bool,
     pub(crate) held_first: bool,
     pub(crate) aimed: bool,
@@ -146,6 +169,10 @@ impl Report {
 
     pub(crate) fn covered(&mut self, cell: Cell) {
         *self.coverage.entry(cell).or_default() += 1;
+    }
+
+    pub(crate) fn raced(&mut self, race: Race) {
+        *self.races.entry(race).or_default() += 1;
     }
 
     pub(crate) fn recovered(&mut self, took_ms: u64) {
@@ -181,6 +208,8 @@ pub struct Totals {
     pub failed: Vec<(u64, &'static str, String)>,
     /// Broadcasts by answer.
     pub sends: [u64; 3],
+    /// Nonces with several attempts, by how that ended.
+    pub races: BTreeMap<Race, u64>,
     /// Seeds that aimed at a cell, and hit it.
     pub hits: u64,
 }
@@ -205,6 +234,9 @@ impl Totals {
         }
         for (sum, count) in self.sends.iter_mut().zip(report.sends) {
             *sum += count;
+        }
+        for (race, count) in report.races {
+            *self.races.entry(race).or_default() += count;
         }
         self.hits += u64::from(report.aimed);
         if let Some((which, what)) = report.violations.into_iter().next() {
@@ -244,6 +276,12 @@ impl Totals {
         let verdicts: Vec<String> =
             self.verdicts.iter().map(|(state, count)| format!("{count} {}", state.as_str())).collect();
         let _ = writeln!(out, "verdicts: {}", verdicts.join(", "));
+        let _ = writeln!(out, "nonces with several attempts, by what the newest does");
+        for race in Race::ALL {
+            let what = if race.by_nothing { "nothing" } else { "the same" };
+            let count = self.races.get(&race).copied().unwrap_or(0);
+            let _ = writeln!(out, "  {what:<10} {:<22} {count:>9}", race.end);
+        }
         self.coverage_table(&mut out);
         out
     }

@@ -181,6 +181,7 @@ fn code_of(call: &Call<'_, '_>) -> u64 {
         Operation::ListMerchants | Operation::MerchantRoom => 73,
         Operation::MerchantTotals => 74,
         Operation::BeginPayoutAccount | Operation::EndPayoutAccount => 75,
+        Operation::ReplacedSlots | Operation::CloseReplaced | Operation::Unwedged => 76,
         // No facilitator asks for the rest.
         Operation::CreateMerchant
         | Operation::SetMerchant

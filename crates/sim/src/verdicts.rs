@@ -235,6 +235,7 @@ impl World {
         }
         self.audit_calls();
         self.audit_costs();
+        self.count_races();
     }
 
     fn landed_by(&self, key: usize) -> Option<String> {

@@ -35,6 +35,9 @@ const OBLIVION: u64 = 0x0b11_0b11;
 /// The same for commits that come late.
 const LATENESS: u64 = 0x1a7e_1a7e;
 
+/// The same for which of two transactions at one nonce nodes keep.
+const RACES: u64 = 0x4ace_4ace;
+
 /// Offset of the stream that [`World::purse_dice`] draws from.
 const PURSES: u64 = 0x0b0a_7000_0b0a_7000;
 
@@ -135,6 +138,8 @@ pub(crate) struct World {
     pub(crate) no_history_until: [u64; 2],
     /// Draws that, and nothing else.
     pub(crate) oblivion: Random,
+    /// Draws which of two at one nonce nodes keep, and nothing else.
+    pub(crate) races: Random,
     /// Draws which recordings come late, and nothing else.
     pub(crate) lateness: Random,
     /// Until when each endpoint of each chain does not answer.
@@ -200,6 +205,7 @@ impl Handle {
             lies_until: 0,
             no_history_until: [0; 2],
             oblivion: Random::new(plan.seed.wrapping_add(OBLIVION)),
+            races: Random::new(plan.seed.wrapping_add(RACES)),
             lateness: Random::new(plan.seed.wrapping_add(LATENESS)),
             down_until: BTreeMap::new(),
             last_send: BTreeMap::new(),

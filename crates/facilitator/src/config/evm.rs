@@ -26,6 +26,7 @@ pub(crate) struct EvmSection<'a> {
     pub(crate) authorization_seconds_max: u64,
     pub(crate) contract_payers: bool,
     pub(crate) contract_payers_in_flight_max: u32,
+    pub(crate) unwedge_budget_native_per_day: &'a str,
 }
 
 impl NetworkConfig {
@@ -43,6 +44,7 @@ impl NetworkConfig {
             authorization_seconds_max: self.authorization_seconds_max.unwrap_or(900),
             contract_payers: self.contract_payers.unwrap_or(false),
             contract_payers_in_flight_max: self.contract_payers_in_flight_max.unwrap_or(4),
+            unwedge_budget_native_per_day: self.unwedge_budget_native_per_day.as_deref().unwrap_or("0"),
         }
     }
 

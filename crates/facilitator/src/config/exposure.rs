@@ -57,6 +57,14 @@ impl NetworkConfig {
     }
 }
 
+impl NetworkConfig {
+    /// What freeing nonces that do not move may cost within a day, beyond what was charged, in wei.
+    pub(crate) fn unwedge_day(&self) -> Result<u64, ConfigError> {
+        let text = self.evm().unwedge_budget_native_per_day;
+        coins("unwedge_budget_native_per_day", text, self.gas_coin().decimals)
+    }
+}
+
 /// The probes' share of the native day, in the proportion of their shares in USDC.
 fn share(day: u64, probes: Amount, soft: Amount) -> u64 {
     let (probes, soft) = (u128::from(probes.atomic()), u128::from(soft.atomic()));
@@ -67,6 +75,22 @@ fn share(day: u64, probes: Amount, soft: Amount) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_unwedging_budget_is_named_in_whole_coins_and_off_by_default() {
+        let of = |more: &str| {
+            let text = format!(
+                "network = \"eip155:8453\"\nrpc_urls = [\"http://localhost\"]\nasset = \"0x\"\npay_to = \"0x\"\n\
+                 wallets = [\"env:A\"]\n{more}"
+            );
+            toml::from_str::<NetworkConfig>(&text).unwrap().unwedge_day().unwrap()
+        };
+        assert_eq!(of(""), 0);
+        assert_eq!(of("unwedge_budget_native_per_day = \"0.002\""), 2_000_000_000_000_000);
+        assert_eq!(of("unwedge_budget_native_per_day = \"0\""), 0);
+        assert_eq!(of("unwedge_budget_native_per_day = \"0.000001\""), 1_000_000_000_000);
+        assert_eq!(of("gas_coin = \"POL\""), 0);
+    }
 
     #[test]
     fn the_native_day_is_divided_as_the_one_in_usdc_is() {

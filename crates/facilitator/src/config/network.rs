@@ -138,6 +138,10 @@ pub struct NetworkConfig {
     /// whole coins: as soft limit and probe budget of `[quote]` together.
     #[serde(default, deserialize_with = "optional_decimal_text")]
     pub uncollected_day_native: Option<String>,
+    /// EVM: what freeing nonces of ours that do not move may cost within 24 hours beyond what their
+    /// payments were charged, in whole coins; 0, the default, replaces none.
+    #[serde(default, deserialize_with = "optional_decimal_text")]
+    pub unwedge_budget_native_per_day: Option<String>,
     /// Solana: when the recipient's token account is created.
     #[serde(default)]
     pub token_account: Option<TokenAccount>,

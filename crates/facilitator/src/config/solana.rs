@@ -36,6 +36,7 @@ impl NetworkConfig {
             ("authorization_seconds_max", self.authorization_seconds_max.is_some()),
             ("contract_payers", self.contract_payers.is_some()),
             ("contract_payers_in_flight_max", self.contract_payers_in_flight_max.is_some()),
+            ("unwedge_budget_native_per_day", self.unwedge_budget_native_per_day.is_some()),
         ];
         refuse(name, "EVM", &given)
     }

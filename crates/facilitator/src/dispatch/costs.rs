@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_ledger::{CostEntry, Payment, PaymentState, Recorded};
+use quittance_ledger::{CostEntry, Payment, PaymentState, Recorded, ReplacedSlot};
 use quittance_protocol::DurableAttempt as _;
 
 use crate::context::Context;
@@ -24,6 +24,9 @@ const DRIVER_MS: i64 = 5_000;
 
 /// Payments that one look asks the chain about at most.
 const PAYMENTS_MAX: usize = 64;
+
+/// Replaced nonces that one look asks the chain about at most.
+const SLOTS_MAX: usize = 32;
 
 /// An attempt whose nonce is used and that no node knows this long after its
 /// payment's verdict can never be included: another attempt took the nonce, and
@@ -47,7 +50,76 @@ impl CostMeter {
         for payment in due.take(PAYMENTS_MAX) {
             self.account_for(&payment).await?;
         }
+        self.look_at_replaced().await
+    }
+
+    /// Nonces whose attempts were replaced: what one of them cost comes into the ledger, and once it is
+    /// final which one that was nothing is reserved for the others any more.
+    async fn look_at_replaced(&self) -> Result<(), LookFault> {
+        let network = self.net.chain.network();
+        if !self.net.chain.facts().takes_nonce {
+            return Ok(());
+        }
+        for slot in self.context.ledger.replaced_slots(network).await?.into_iter().take(SLOTS_MAX) {
+            self.account_for_slot(&slot).await?;
+        }
+        let taken = self.context.ledger.unwedged(network, self.context.clock.now_ms()).await?;
+        self.context.metrics.unwedged(network, self.net.chain.facts().coin.decimals, taken);
         Ok(())
+    }
+
+    async fn account_for_slot(&self, slot: &ReplacedSlot) -> Result<(), LookFault> {
+        let (network, ledger) = (self.net.chain.network(), &self.context.ledger);
+        if slot.nonce >= self.net.chain.nonces()?.used(&slot.wallet).await? {
+            return Ok(());
+        }
+        let mut is_booked = false;
+        let attempts = ledger.attempts_from_nonce(network, &slot.wallet, slot.nonce).await?;
+        for attempt in attempts.iter().filter(|attempt| attempt.nonce() == Some(slot.nonce)) {
+            is_booked |= self.book_replaced(attempt).await?;
+        }
+        let Some(chain) = self.net.chain.replace()? else { return Ok(()) };
+        let now_ms = self.context.clock.now_ms();
+        let is_old = slot.at_ms <= now_ms.saturating_sub(DEAD_MS);
+        let may_close = is_booked || is_old;
+        if may_close
+            && slot.nonce < chain.used_finally(&slot.wallet).await?
+            && ledger.close_replaced(network, &slot.wallet, slot.nonce, now_ms).await?
+        {
+            self.net.free();
+        }
+        Ok(())
+    }
+
+    /// Whether the cost of one of a replaced nonce's attempts is in the ledger. A payment without a
+    /// verdict has a driver that books it.
+    async fn book_replaced(&self, attempt: &Recorded) -> Result<bool, LookFault> {
+        let old = self.context.clock.now_ms().saturating_sub(DRIVER_MS);
+        let Some(id) = attempt.payments().first() else { return self.book_empty(attempt).await };
+        match self.context.ledger.payment(id).await? {
+            Some(payment) if payment.verdict_at_ms.is_some_and(|at| at <= old) => {
+                self.book(&payment, attempt).await
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// What does nothing is nobody's: it earned nothing.
+    async fn book_empty(&self, attempt: &Recorded) -> Result<bool, LookFault> {
+        let transaction = attempt.transaction();
+        let cost = self.net.chain.nonces()?.transaction_cost(transaction).await?;
+        let Some(native) = cost else { return Ok(false) };
+        let (network, now_ms) = (self.net.chain.network().clone(), self.context.clock.now_ms());
+        let usdc = self.net.cost_usdc(native, now_ms);
+        let transaction = transaction.to_owned();
+        let entry = CostEntry { network, transaction, payment: None, native, usdc, earned: false };
+        if self.context.ledger.book_cost(entry, now_ms).await?
+            && let Some(usdc) = usdc
+        {
+            self.context.metrics.spent(self.net.chain.network(), usdc, false);
+            self.net.spending.add(usdc);
+        }
+        Ok(true)
     }
 
     /// Books each attempt, and frees what is reserved once the fate of all is known.

@@ -2,6 +2,10 @@
 //! done: an auditor that stays silent about one of them is blind there. Without the feature
 //! `defects` there is none, and nothing to ask for one.
 
+use std::sync::Arc;
+
+use quittance_ledger::Recorded;
+
 use super::step::Effect;
 use crate::network::pool::Pool;
 
@@ -19,6 +23,12 @@ pub enum Defect {
     TwoAlive,
     /// A second attempt of a payment is made with another wallet, beside the first.
     OtherWallet,
+    /// A payment is signed at another nonce while the first one is replaced.
+    SecondSlot,
+    /// What does nothing takes the place of what can still land.
+    NothingInstead,
+    /// Of attempts that were replaced nobody hears any more.
+    OldForgotten,
     /// The lane panics, again and again; each life is twice as long as the one before.
     Breaks,
 }
@@ -57,6 +67,11 @@ impl Defects {
     pub(super) fn spoil(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
         effects
     }
+
+    #[allow(clippy::unused_self, reason = "the feature's shape")]
+    pub(super) fn known(&self, all: &[Arc<Recorded>]) -> Vec<Arc<Recorded>> {
+        all.to_vec()
+    }
 }
 
 #[cfg(feature = "defects")]
@@ -69,6 +84,14 @@ impl Defects {
     pub(super) fn of_wallet(&self, pool: &Pool, address: &str) -> Self {
         let other = pool.paying().find(|wallet| wallet.address != address);
         Self { other: other.map(|wallet| wallet.address.clone()), ..self.clone() }
+    }
+
+    /// What a payment's driver is told of its attempts.
+    pub(super) fn known(&self, all: &[Arc<Recorded>]) -> Vec<Arc<Recorded>> {
+        let is_replaced =
+            |one: &Arc<Recorded>| all.iter().any(|other| other.replaces() == Some(one.attempt()));
+        let forgets = self.which == Some(Defect::OldForgotten);
+        all.iter().filter(|one| !forgets || !is_replaced(one)).cloned().collect()
     }
 
     pub(super) fn spoil(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
@@ -94,7 +117,10 @@ impl Defects {
                 let freed = Effect::Return { payment: payment.clone() };
                 vec![effect, freed]
             }
-            (Some(Defect::TwoAlive | Defect::OtherWallet), Effect::Record { payments, newest: None, .. }) => {
+            (
+                Some(Defect::TwoAlive | Defect::OtherWallet | Defect::SecondSlot),
+                Effect::Record { payments, newest: None, .. },
+            ) => {
                 if let Some(payment) = payments.first() {
                     self.signed.insert(payment.clone(), effect.clone());
                 }
@@ -103,6 +129,15 @@ impl Defects {
             (Some(Defect::TwoAlive), Effect::Send { payment, attempt }) => {
                 let again = self.signed.remove(payment).and_then(|first| again(first, *attempt));
                 std::iter::once(effect).chain(again).collect()
+            }
+            (Some(Defect::SecondSlot), Effect::Replace { attempt, payments, .. }) => {
+                let first = payments.first().and_then(|payment| self.signed.remove(payment));
+                let again = first.and_then(|first| again(first, *attempt));
+                std::iter::once(effect).chain(again).collect()
+            }
+            (Some(Defect::NothingInstead), Effect::Replace { attempt, .. }) => {
+                let by = crate::chain::Successor::Nothing;
+                vec![Effect::Replace { attempt: *attempt, by, payments: Vec::new() }]
             }
             (Some(Defect::OtherWallet), Effect::Send { payment, attempt }) => {
                 let again = self.signed.remove(payment).and_then(|first| again(first, *attempt));

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::defect::Defects;
 use super::perform::{self, Done, LaneFault, Shared};
 use super::step::{Effect, Event, Fees, Reply, State, Wallet, step};
-use super::{Heard, Paid, Request, start_of};
+use super::{Heard, Paid, Request, replace, start_of};
 use crate::context::failpoint;
 use crate::context::look::panic_words;
 use crate::network::pool::LaneSeen;
@@ -221,6 +221,10 @@ impl Lane {
                 self.open = recorded.into_iter().map(|one| (one.attempt(), one)).collect();
             }
             Event::SentAgain(attempt) => drop(self.vanished.remove(attempt)),
+            Event::Replaced { .. } => {
+                self.keep(&recorded);
+                self.open.extend(recorded.into_iter().map(|one| (one.attempt(), one)));
+            }
             _ => self.keep(&recorded),
         }
         event
@@ -280,6 +284,15 @@ impl Lane {
             Effect::Judge { attempts } => {
                 let open: Vec<_> = attempts.iter().filter_map(|one| self.open.get(one).cloned()).collect();
                 self.look(perform::judged(self.shared.clone(), open));
+            }
+            Effect::Weigh { attempt } => {
+                let Some(head) = self.open.get(&attempt).cloned() else { return Some(replace::NOT_NOW) };
+                self.beside(replace::NOT_NOW, replace::weigh(self.shared.clone(), head));
+            }
+            Effect::Replace { attempt, by, payments } => {
+                let Some(old) = self.open.get(&attempt).cloned() else { return Some(replace::NOT_NOW) };
+                let work = replace::replace(self.shared.clone(), old, by, payments);
+                self.beside(replace::NOT_NOW, work);
             }
             Effect::Fill { attempt } => {
                 let bytes = self.open.get(&attempt).cloned();
@@ -364,7 +377,7 @@ impl Lane {
     fn reply(&self, payment: &PaymentId, reply: Reply) {
         let Some(known) = self.known.get(payment) else { return };
         let heard = match reply {
-            Reply::Recorded => Heard::Recorded(known.recorded.clone()),
+            Reply::Recorded => Heard::Recorded(self.defects.known(&known.recorded)),
             Reply::Waiting(refusal) => Heard::Waiting { retry: refusal.retry, reason: refusal.reason },
             Reply::Refused(_) => Heard::Refused,
         };

@@ -15,6 +15,7 @@ pub(crate) mod costs;
 pub(crate) mod defect;
 pub(crate) mod lane;
 mod perform;
+mod replace;
 pub(crate) mod step;
 
 use std::sync::Arc;
@@ -107,7 +108,9 @@ impl Dispatch {
         let (mut ways, mut lanes) = (Vec::new(), Vec::new());
         for of in net.pool.all() {
             let (requests, incoming) = mpsc::channel(REQUESTS_MAX);
-            let wallet = Wallet { address: of.address.clone(), takes_nonce, signs: !of.retired };
+            // Without a budget nothing is replaced, not even for what was charged.
+            let (signs, replaces) = (!of.retired, net.unwedge_day > 0);
+            let wallet = Wallet { address: of.address.clone(), takes_nonce, signs, replaces };
             let (context, net) = (Arc::clone(context), Arc::clone(net));
             let stop = context.stop.clone();
             let defects = defects.of_wallet(&net.pool, &of.address);
@@ -237,6 +240,7 @@ fn attempt_of(recorded: &Recorded) -> Attempt {
         id: recorded.attempt(),
         transaction: recorded.transaction().to_owned(),
         payments: recorded.payments().to_vec(),
+        nonce: recorded.nonce(),
     }
 }
 

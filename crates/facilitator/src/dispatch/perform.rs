@@ -96,7 +96,7 @@ fn signer_of(slot: &Slot, lane: &str) -> Result<String, SignRefused> {
     match slot {
         Slot::Fresh { wallet } => Ok(wallet.clone()),
         Slot::Unnumbered => Ok(lane.to_owned()),
-        Slot::Same { .. } => Err(SignRefused::never("a lane replaces no attempt")),
+        Slot::Same { .. } => Err(SignRefused::never("what replaces an attempt is signed elsewhere")),
     }
 }
 
@@ -297,7 +297,7 @@ pub(super) async fn judged(shared: Shared, open: Vec<Arc<Recorded>>) -> Done {
     looked(asked.map(|over| Done::of(Event::Judged { over })))
 }
 
-fn looked(done: Result<Done, LookFault>) -> Done {
+pub(super) fn looked(done: Result<Done, LookFault>) -> Done {
     done.unwrap_or_else(|fault| Done { fault: Some(fault.into()), ..Done::of(Event::LookFailed) })
 }
 

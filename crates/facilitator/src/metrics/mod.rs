@@ -17,7 +17,7 @@ use prometheus::Registry;
 use quittance_ledger::{Exposed, ExposureLimits, ExposureSums, MerchantTotals, NoRoom, Usage};
 use quittance_protocol::{Amount, ErrorCode, Network, SendOutcome};
 
-use crate::chain::Facts;
+use crate::chain::{Facts, Successor};
 pub(crate) use endpoints::EndpointMetrics;
 use merchants::MerchantMetrics;
 use register::{Flow, Health, Money, Rates};
@@ -98,12 +98,16 @@ impl Metrics {
         for outcome in ["accepted", "refused", "unknown"] {
             self.flow.sends.with_label_values(&[network, outcome]);
         }
+        for by in [Successor::Same, Successor::Nothing] {
+            self.money.replacements.with_label_values(&[network, successor_word(by)]);
+        }
         for kind in [
             "send_refused",
             "waiting",
             "contradiction",
             "unreadable_payment",
             "lane_broke",
+            "unwedge_spent",
             "reorganised",
             "reorged_loss",
             "uncollected_ceiling",
@@ -271,6 +275,17 @@ impl Metrics {
         }
     }
 
+    /// A transaction of ours was replaced at its nonce.
+    pub(crate) fn replaced(&self, network: &Network, by: Successor) {
+        self.money.replacements.with_label_values(&[network.as_str(), successor_word(by)]).inc();
+    }
+
+    /// What freeing nonces took of its budget within a day.
+    pub(crate) fn unwedged(&self, network: &Network, decimals: u32, native: u64) {
+        let coins = whole_coins(u128::from(native), decimals);
+        self.money.unwedged.with_label_values(&[network.as_str()]).set(coins);
+    }
+
     /// A payment was sent away unclaimed.
     pub(crate) fn no_room(&self, network: &Network, why: NoRoom) {
         self.money.no_room.with_label_values(&[network.as_str(), no_room_word(why)]).inc();
@@ -308,6 +323,13 @@ impl Metrics {
 #[allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
 fn whole_coins(native: u128, decimals: u32) -> f64 {
     native as f64 / 10_f64.powi(i32::try_from(decimals).unwrap_or(18))
+}
+
+const fn successor_word(by: Successor) -> &'static str {
+    match by {
+        Successor::Same => "same",
+        Successor::Nothing => "nothing",
+    }
 }
 
 pub(crate) const fn no_room_word(why: NoRoom) -> &'static str {

@@ -118,9 +118,12 @@ pub(super) struct Money {
     pub(super) wallet: GaugeVec,
     pub(super) wallet_low: IntGaugeVec,
     pub(super) lane_payments: IntGaugeVec,
+    pub(super) replacements: IntCounterVec,
+    pub(super) unwedged: GaugeVec,
 }
 
 impl Money {
+    #[allow(clippy::too_many_lines, reason = "a list")]
     pub(super) fn register(registry: &Registry) -> Made<Self> {
         let make = Make(registry);
         Ok(Self {
@@ -179,6 +182,16 @@ impl Money {
                 "quittance_lane_payments",
                 "Payments under way in a wallet's lane of this process",
                 &["network", "wallet"],
+            )?,
+            replacements: make.counter(
+                "quittance_replacements_total",
+                "Transactions of ours that were replaced at their nonce, by what: the same at higher fees, or nothing",
+                &["network", "by"],
+            )?,
+            unwedged: make.gauge(
+                "quittance_unwedged_native",
+                "What freeing nonces that did not move took of its budget within 24 hours, whole native coins",
+                &["network"],
             )?,
         })
     }

@@ -43,6 +43,8 @@ pub(crate) struct ConfiguredNetwork {
     pub(crate) gas_ceiling: Amount,
     /// What attempts may cost without earning (P3).
     pub(crate) limits: ExposureLimits,
+    /// What freeing nonces that do not move may cost within a day beyond what was charged, in wei.
+    pub(crate) unwedge_day: u64,
     /// Something in flight ended: there may be room.
     pub(crate) freed: Notify,
     pub(crate) spending: Spending,

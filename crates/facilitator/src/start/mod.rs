@@ -346,6 +346,7 @@ fn net(
         gas_floor: usdc("quote.gas_floor_usdc", &quote.gas_floor_usdc)?,
         gas_ceiling: usdc("quote.gas_ceiling_usdc", &quote.gas_ceiling_usdc)?,
         limits: network.exposure_limits(quote)?,
+        unwedge_day: network.unwedge_day()?,
         freed: tokio::sync::Notify::new(),
         spending: Spending::default(),
         seen: Default::default(),

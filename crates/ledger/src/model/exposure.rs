@@ -192,8 +192,7 @@ impl Database {
             return Err(LedgerError::NotOwner { payment: Box::new(payment) });
         }
         let may_land = |attempt: &Attempt| {
-            let of = (attempt.network.clone(), attempt.signed.transaction.clone());
-            attempt.nonce.is_some() && attempt.payments.contains(id) && !self.costs.contains_key(&of)
+            attempt.nonce.is_some() && attempt.payments.contains(id) && self.is_open(attempt)
         };
         if self.attempts.iter().any(may_land) {
             return Ok(false);
@@ -307,7 +306,7 @@ impl Database {
 
     fn all_booked(&self, id: &PaymentId) -> bool {
         let mut mine = self.attempts.iter().filter(|attempt| attempt.payments.contains(id));
-        mine.all(|a| self.costs.contains_key(&(a.network.clone(), a.signed.transaction.clone())))
+        mine.all(|attempt| !self.is_open(attempt))
     }
 
     pub(super) fn verdict_frees(&mut self, id: &PaymentId, now_ms: i64) {

@@ -19,6 +19,7 @@ mod open_work;
 mod payments;
 mod pruning;
 mod reading;
+mod replaced;
 mod rows;
 mod search;
 mod store;
@@ -30,7 +31,7 @@ use crate::error::LedgerError;
 use crate::ledger::Me;
 use crate::types::{LedgerOptions, RunEnd};
 
-pub use rows::{Attempt, CheckLease, Cost, Database, Defect, Reservation};
+pub use rows::{Attempt, CheckLease, Cost, Database, Defect, Replaced, Reservation};
 
 /// A database that several [`ModelLedger`]s may share.
 #[derive(Clone, Debug)]

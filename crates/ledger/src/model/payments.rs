@@ -87,10 +87,19 @@ impl Database {
         now_ms: i64,
     ) -> Result<Recorded, LedgerError> {
         let NewAttempt { terms, sign } = attempt;
-        let network = self.may_record(me, &terms)?;
-        let Terms { payments, slot, .. } = terms;
+        let (network, shortfall) = self.may_record(me, &terms)?;
+        let Terms { payments, slot, unwedge_day, .. } = terms;
         let fresh = matches!(slot, Slot::Fresh { .. });
         let place = self.reserve(network, slot)?;
+        let taken = match (place.replaces, &place.wallet, place.nonce) {
+            (Some(replaces), Some(wallet), Some(nonce)) => {
+                let slot = (place.network.clone(), wallet.clone(), nonce);
+                let unwedge = unwedge_day.map(|day| (shortfall, day));
+                let wanted = self.may_replace(me, &slot, replaces, unwedge, now_ms)?;
+                Some((slot, wanted))
+            }
+            _ => None,
+        };
         let signed = catch_unwind(AssertUnwindSafe(|| sign(place.nonce.unwrap_or(0))))
             .map_err(|_| LedgerError::Panicked)?
             .map_err(LedgerError::Sign)?;
@@ -98,6 +107,9 @@ impl Database {
         let same = |a: &Attempt| a.network == place.network && a.signed.transaction == signed.transaction;
         if self.kept_attempts().any(same) {
             return Err(LedgerError::Database("UNIQUE (network, tx)".into()));
+        }
+        if let Some((slot, native)) = taken {
+            self.take_replaced(slot, native, now_ms);
         }
         if fresh && !self.has(Defect::NonceNotReserved) {
             let wallet = (place.network.clone(), place.wallet.clone().unwrap_or_default());
@@ -128,7 +140,7 @@ impl Database {
     }
 
     /// Whether each payment may take this step, in the order in which the SQL asks.
-    fn may_record(&self, me: &Me, terms: &Terms) -> Result<Option<Network>, LedgerError> {
+    fn may_record(&self, me: &Me, terms: &Terms) -> Result<(Option<Network>, u64), LedgerError> {
         let mut first: Option<&Payment> = None;
         let mut reserved = 0_u64;
         let ordered: BTreeSet<&PaymentId> = terms.payments.iter().collect();
@@ -148,16 +160,16 @@ impl Database {
                 self.check_beside(payment, *known, &terms.slot)?;
             }
             let held = self.reservations.get(id).map_or(0, |held| held.native);
-            reserved = reserved.saturating_add(held);
+            reserved = reserved.saturating_add(if terms.cost > 0 { held } else { 0 });
             first = first.or(Some(payment));
         }
         let cost = counted(terms.cost);
         let careless = self.has(Defect::NothingReserved) || self.has(Defect::SignedUnreserved);
         match first {
-            Some(payment) if reserved < cost && !careless => {
+            Some(payment) if reserved < cost && !careless && !terms.may_unwedge() => {
                 Err(LedgerError::NotReserved { payment: Box::new(payment.clone()), reserved, cost })
             }
-            first => Ok(first.map(|payment| payment.network.clone())),
+            first => Ok((first.map(|payment| payment.network.clone()), cost.saturating_sub(reserved))),
         }
     }
 
@@ -165,15 +177,7 @@ impl Database {
         let mine = || self.kept_attempts().filter(|attempt| attempt.payments.contains(&payment.id));
         let newest =
             mine().map(|attempt| attempt.id).max().ok_or(LedgerError::Corrupt { field: "attempts" })?;
-        let is_booked =
-            |one: &Attempt| self.costs.contains_key(&(one.network.clone(), one.signed.transaction.clone()));
-        let is_open = |of: &Attempt| {
-            let same = |one: &Attempt| {
-                of.nonce.is_some()
-                    && (&one.network, &one.wallet, one.nonce) == (&of.network, &of.wallet, of.nonce)
-            };
-            !is_booked(of) && !self.kept_attempts().any(|one| same(one) && is_booked(one))
-        };
+        let is_open = |of: &Attempt| self.is_open(of);
         if let Slot::Fresh { wallet } = slot
             && newest == known
             && mine().any(|one| one.wallet.as_ref().is_some_and(|of| of != wallet))

@@ -39,6 +39,8 @@ pub struct Database {
     pub(super) journal: Vec<(Option<PaymentId>, JournalLine)>,
     pub(super) reservations: BTreeMap<PaymentId, Reservation>,
     pub(super) check_leases: BTreeMap<PaymentKey, CheckLease>,
+    /// By network, wallet and nonce.
+    pub(super) replaced: BTreeMap<(Network, String, u64), Replaced>,
     /// What was paid for settling, and burnt of it.
     pub(super) payers: BTreeMap<(Network, String), (u64, u64)>,
     pub(super) merchant_list: BTreeMap<String, Merchant>,
@@ -98,6 +100,17 @@ pub struct Cost {
     pub at_ms: i64,
     /// Out of which allowance, where it was reserved.
     pub funding: Option<Funding>,
+}
+
+/// A row of `replaced_slots`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Replaced {
+    /// What it takes of the unwedging budget, in wei.
+    pub native: u64,
+    /// When it was replaced last.
+    pub at_ms: i64,
+    /// Whether it is final which attempt used the nonce: not yet.
+    pub open: bool,
 }
 
 /// What an attempt may still cost, and takes from its payer.
@@ -203,6 +216,8 @@ pub enum Defect {
     SignedUnreserved,
     /// Further attempts are recorded beside whatever else may land (I10).
     SignedBeside,
+    /// An attempt is replaced whatever is reserved for that, and nothing is taken of the budget (P3).
+    ReplacedUnreserved,
     /// A further attempt is recorded whichever wallet signs it (I10).
     OtherWalletSigns,
     /// A verdict frees what attempts in flight may still burn (P3).
@@ -259,6 +274,17 @@ impl Database {
     /// Every reservation, by payment.
     pub fn reservations(&self) -> impl Iterator<Item = (&PaymentId, &Reservation)> {
         self.reservations.iter()
+    }
+
+    /// What replacing at a nonce takes of the budget.
+    pub fn replaced(&self, network: &Network, wallet: &str, nonce: u64) -> Option<Replaced> {
+        self.replaced.get(&(network.clone(), wallet.to_owned(), nonce)).copied()
+    }
+
+    /// What replacing takes of a network's budget, by wallet.
+    pub fn replaced_all(&self, network: &Network) -> impl Iterator<Item = (&str, Replaced)> {
+        let mine = self.replaced.iter().filter(move |((of, _, _), _)| of == network);
+        mine.map(|((_, wallet, _), row)| (wallet.as_str(), *row))
     }
 
     /// Every lease of a check, by key.

@@ -18,8 +18,8 @@ use crate::pruning::{FinishedPolicy, PruneCursor, Pruned};
 use crate::repeats::{Alias, Known};
 use crate::token::{ClaimOutcome, Recorded};
 use crate::types::{
-    AttemptId, CostEntry, DeliveryStart, LeftoverObject, NewClaim, OpenWork, Payment, Retention, RunEnd,
-    RunLimits, StoredAnswer, TariffRow,
+    AttemptId, CostEntry, DeliveryStart, LeftoverObject, NewClaim, OpenWork, Payment, ReplacedSlot,
+    Retention, RunEnd, RunLimits, StoredAnswer, TariffRow,
 };
 
 impl ModelLedger {
@@ -370,6 +370,25 @@ impl ModelLedger {
         now_ms: i64,
     ) -> Result<i64, LedgerError> {
         self.write(now_ms, |rows, _| rows.put_tariff(network, gas, detail, now_ms))
+    }
+
+    pub(crate) fn replaced_slots(&self, network: &Network) -> Result<Vec<ReplacedSlot>, LedgerError> {
+        self.read(|rows| Ok(rows.replaced_slots(network)))
+    }
+
+    pub(crate) fn close_replaced(
+        &self,
+        network: &Network,
+        wallet: &str,
+        nonce: u64,
+        now_ms: i64,
+    ) -> Result<bool, LedgerError> {
+        let slot = (network.clone(), wallet.to_owned(), nonce);
+        self.write(now_ms, |rows, me| rows.close_replaced(me, &slot, now_ms))
+    }
+
+    pub(crate) fn unwedged(&self, network: &Network, now_ms: i64) -> Result<u64, LedgerError> {
+        self.read(|rows| Ok(rows.unwedged(network, None, now_ms)))
     }
 
     pub(crate) fn tariffs_since(

@@ -3,7 +3,7 @@
 use quittance_protocol::{Network, PaymentId, SendOutcome};
 use serde_json::json;
 
-use super::{exposure, rows};
+use super::{exposure, replaced, rows};
 use crate::SignedBytes;
 use crate::attempt::{NewAttempt, Terms};
 use crate::codec;
@@ -149,9 +149,13 @@ fn unknown_wallet(network: &Network, wallet: &str) -> LedgerError {
 
 async fn record(tx: &mut Tx, me: Me, attempt: NewAttempt, now_ms: i64) -> Result<Recorded, LedgerError> {
     let NewAttempt { terms, sign } = attempt;
-    let network = lock_payments(tx, &me, &terms).await?;
-    let Terms { payments, from, slot, .. } = terms;
+    let (network, shortfall) = lock_payments(tx, &me, &terms).await?;
+    let Terms { payments, from, slot, unwedge_day, .. } = terms;
     let place = reserve(tx, network, slot, now_ms).await?;
+    if let (Some(replaces), Some(wallet), Some(nonce)) = (place.replaces, &place.wallet, place.nonce) {
+        let of = replaced::Place { network: &place.network, wallet, nonce, replaces };
+        replaced::admit(tx, &me, &of, unwedge_day.map(|day| (shortfall, day)), now_ms).await?;
+    }
     let signed = sign(place.nonce.unwrap_or(0)).map_err(LedgerError::Sign)?;
     let nonce = place.nonce.map(|nonce| unsigned(nonce, "nonce")).transpose()?;
     let row = tx
@@ -201,8 +205,9 @@ async fn record(tx: &mut Tx, me: Me, attempt: NewAttempt, now_ms: i64) -> Result
 }
 
 /// Locks the payments in one order, so that two batches cannot deadlock, and
-/// checks that each may take this step, and that what it may cost is reserved.
-async fn lock_payments(tx: &mut Tx, me: &Me, terms: &Terms) -> Result<Option<Network>, LedgerError> {
+/// checks that each may take this step, and that what it may cost is reserved: all of it, or the
+/// rest that a replacement lacks.
+async fn lock_payments(tx: &mut Tx, me: &Me, terms: &Terms) -> Result<(Option<Network>, u64), LedgerError> {
     let mut ordered: Vec<&PaymentId> = terms.payments.iter().collect();
     ordered.sort();
     let mut first: Option<Payment> = None;
@@ -229,10 +234,10 @@ async fn lock_payments(tx: &mut Tx, me: &Me, terms: &Terms) -> Result<Option<Net
     }
     let cost = exposure::counted(terms.cost);
     match first {
-        Some(payment) if reserved < cost => {
+        Some(payment) if reserved < cost && !terms.may_unwedge() => {
             Err(LedgerError::NotReserved { payment: Box::new(payment), reserved, cost })
         }
-        first => Ok(first.map(|payment| payment.network)),
+        first => Ok((first.map(|payment| payment.network), cost.saturating_sub(reserved))),
     }
 }
 

@@ -4,6 +4,7 @@
 use quittance_protocol::{Amount, Network, PaymentId, PaymentKey};
 use serde_json::json;
 
+use super::freed::{self, DELETE_BOOKED};
 use super::{check_leases, claims, lease_clock, merchant_sums, rows};
 use crate::LIST_MAX;
 use crate::codec;
@@ -365,16 +366,6 @@ pub(crate) fn counted(native: u128) -> u64 {
     u64::try_from(native).unwrap_or(NATIVE_MAX).min(NATIVE_MAX)
 }
 
-/// A reservation of whose payment every attempt's cost is in the ledger.
-const DELETE_BOOKED: &str = "DELETE FROM reservations WHERE payment = $1 AND ($2 OR NOT EXISTS \
-    (SELECT 1 FROM attempt_payments l JOIN attempts a ON a.id = l.attempt \
-     LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx WHERE l.payment = $1 AND c.tx IS NULL))";
-
-/// The same for a payment without a verdict: its money is needed still.
-const FREE_BOOKED: &str = "UPDATE reservations SET usdc = 0, native = 0 WHERE payment = $1 AND NOT EXISTS \
-    (SELECT 1 FROM attempt_payments l JOIN attempts a ON a.id = l.attempt \
-     LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx WHERE l.payment = $1 AND c.tx IS NULL)";
-
 /// The payment's verdict is being written: its money is free, and what its
 /// attempts may cost unless the fate of one is open.
 pub(crate) async fn verdict(tx: &mut Tx, payment: &Payment, now_ms: i64) -> Result<(), LedgerError> {
@@ -449,10 +440,7 @@ pub(crate) async fn booked(
         add_total(tx, &entry.network, payer, Amount::ZERO, burnt, now_ms).await?;
     }
     match payment {
-        Some(payment) if payment.state.is_final() => {
-            tx.later(DELETE_BOOKED, params![payment.id.as_str(), false]).await
-        }
-        Some(payment) => tx.execute(FREE_BOOKED, params![payment.id.as_str()]).await.map(drop),
+        Some(payment) => freed::free(tx, &payment.id, payment.state.is_final()).await,
         None => Ok(()),
     }
 }

@@ -22,8 +22,8 @@ pub(super) use crate::token::{ClaimOutcome, Recorded};
 pub(super) use crate::types::{
     AccountCursor, AccountFilter, AccountPage, AttemptId, CostEntry, CostShares, DeliveryStart, JournalLine,
     LeftoverObject, Margin, Merchant, MerchantKey, MerchantTotals, NewClaim, OpenWork, Outstanding, Payment,
-    PaymentFilter, PaymentState, PayoutAccount, Retention, RunEnd, RunLimits, StatementRow, StoredAnswer,
-    TariffRow, Usage, UsageSum,
+    PaymentFilter, PaymentState, PayoutAccount, ReplacedSlot, Retention, RunEnd, RunLimits, StatementRow,
+    StoredAnswer, TariffRow, Usage, UsageSum,
 };
 
 /// Gives the list to another macro.
@@ -201,6 +201,14 @@ macro_rules! operations {
                 Unaccounted reads unaccounted(network: &'a Network) -> Vec<Payment>;
                 BurntUntil reads burnt_until(network: &'a Network, payer: &'a str, now_ms: i64) -> Option<i64>;
                 BookCost writes book_cost(entry: CostEntry, now_ms: i64) -> bool;
+                ReplacedSlots reads replaced_slots(network: &'a Network) -> Vec<ReplacedSlot>;
+                CloseReplaced writes close_replaced(
+                    network: &'a Network,
+                    wallet: &'a str,
+                    nonce: u64,
+                    now_ms: i64,
+                ) -> bool;
+                Unwedged reads unwedged(network: &'a Network, now_ms: i64) -> u64;
             }
 
             /// What settling is offered for.

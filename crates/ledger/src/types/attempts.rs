@@ -20,6 +20,19 @@ impl fmt::Display for AttemptId {
     }
 }
 
+/// A nonce whose attempt was replaced, and of which it is not final which attempt used it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplacedSlot {
+    /// Whose.
+    pub wallet: String,
+    /// Which.
+    pub nonce: u64,
+    /// What it takes of the day's unwedging budget, in wei.
+    pub native: u64,
+    /// When it was replaced last.
+    pub at_ms: i64,
+}
+
 /// Where the nonce of a further attempt comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slot {

@@ -192,12 +192,17 @@ async fn fail(ledger: &Ledger, key: u64) {
     let bumped = Slot::Same { attempt: recorded.attempt() };
     let again = signer(format!("bump{key}"));
     let known = [(lost.clone(), recorded.attempt())];
-    ledger.record(NewAttempt::again(&known, bumped.clone(), again), NOW).await.unwrap();
-    let filler =
-        ledger.record(NewAttempt::again(&[], bumped, signer(format!("noop{key}"))), NOW).await.unwrap();
+    let bump = ledger.record(NewAttempt::again(&known, bumped, again), NOW).await.unwrap();
+    let filled = Slot::Same { attempt: bump.attempt() };
+    let filler = NewAttempt::again(&[], filled, signer(format!("noop{key}"))).costing(10).unwedging(u64::MAX);
+    let filler = ledger.record(filler, NOW).await.unwrap();
     let unknown = SendOutcome::Unknown { reason: "no answer".to_owned() };
     ledger.journal_send(filler.attempt(), &unknown, NOW).await.unwrap();
-    ledger.attempts_from_nonce(&base(), WALLET, recorded.nonce().unwrap()).await.unwrap();
+    let nonce = recorded.nonce().unwrap();
+    ledger.attempts_from_nonce(&base(), WALLET, nonce).await.unwrap();
+    ledger.replaced_slots(&base()).await.unwrap();
+    assert!(ledger.close_replaced(&base(), WALLET, nonce, NOW).await.unwrap());
+    ledger.unwedged(&base(), NOW).await.unwrap();
     ledger.settle(&lost, &landed(key), NOW).await.unwrap();
     ledger.move_landing(&lost, &landed(key + 1), NOW).await.unwrap();
     ledger.book_reorged_loss(&lost, &evidence(), NOW).await.unwrap();

@@ -7,7 +7,7 @@ use quittance_ledger::{
 use quittance_protocol::{Amount, PaymentId};
 
 use super::common::{at_most, base, everything, new_claim, solana};
-use super::show::all;
+use super::show::{self, all, said};
 
 /// What all of them add up to, and every list.
 pub(super) async fn books(store: &dyn Store, now_ms: i64) -> Vec<String> {
@@ -126,5 +126,17 @@ pub(super) fn usage_of(number: u64, pick: u64) -> Usage {
         reserved: Amount::new(pick / 7 % 9 * 10),
         metered: Amount::new(number % 100),
         charged: Amount::new(pick % 50),
+    }
+}
+
+/// Nonces that were replaced, what that takes of the budget, and their ends.
+pub(super) async fn replaced(store: &dyn Store, pick: u64, now_ms: i64) -> String {
+    match pick % 4 {
+        1 => said(store.replaced_slots(&base()).await, |slots| format!("{slots:?}")),
+        2 => said(store.unwedged(&base(), now_ms).await, |taken| taken.to_string()),
+        _ => {
+            let closed = store.close_replaced(&base(), show::wallet(pick), pick % 6, now_ms).await;
+            said(closed, |closed| closed.to_string())
+        }
     }
 }

@@ -73,7 +73,7 @@ impl World {
 
     /// Whether an endpoint denies every landing now. Only where a second one can
     /// contradict: against a lie of the only endpoint there is no defence.
-    fn lies(&self, endpoint: usize) -> bool {
+    pub(super) fn lies(&self, endpoint: usize) -> bool {
         endpoint == 0 && self.plan.endpoints > 1 && self.lies_until > self.now()
     }
 
@@ -90,6 +90,7 @@ impl World {
         let mut found = Vec::new();
         for watched in watched {
             let Some(key) = self.keys.get(&watched.key).copied() else { continue };
+            self.audit_watched(&watched.transactions);
             let searched_to = self.search_logs(key, watched.watch_from, target, searched);
             match self.look_base(key, watched, &sight, searched_to) {
                 Some(evidence) => found.push((watched.key, evidence)),
@@ -251,7 +252,7 @@ impl World {
     }
 
     /// The endpoint that was not asked first, if it answers.
-    fn another(&self, at: usize) -> Option<usize> {
+    pub(super) fn another(&self, at: usize) -> Option<usize> {
         let other = 1_usize.saturating_sub(at);
         (other != at && self.answers(Net::Base, other)).then_some(other)
     }

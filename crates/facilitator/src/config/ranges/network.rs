@@ -53,6 +53,7 @@ pub(super) fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Rang
         in_flight_native,
         in_flight_payer_native,
         uncollected_day_native,
+        unwedge_budget_native_per_day,
         token_account: _,
         priority_fee_lamports_max: _,
         transaction_v1: _,
@@ -63,6 +64,7 @@ pub(super) fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Rang
         ("in_flight_native", in_flight_native),
         ("in_flight_payer_native", in_flight_payer_native),
         ("uncollected_day_native", uncollected_day_native),
+        ("unwedge_budget_native_per_day", unwedge_budget_native_per_day),
     ];
     let native = native.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?)));
     let mut all = vec![

@@ -29,7 +29,7 @@ const POLYGON: &str = r#"
 
 const POL_RATE: &str = "\n[rates.fixed]\npol_usd = \"0.25\"\n";
 
-const EVM_KEYS: [(&str, &str); 14] = [
+const EVM_KEYS: [(&str, &str); 15] = [
     ("asset_name", "\"USD Coin\""),
     ("asset_version", "\"2\""),
     ("gas_coin", "\"SOL\""),
@@ -44,6 +44,7 @@ const EVM_KEYS: [(&str, &str); 14] = [
     ("authorization_seconds_max", "900"),
     ("contract_payers", "false"),
     ("contract_payers_in_flight_max", "4"),
+    ("unwedge_budget_native_per_day", "\"0.001\""),
 ];
 
 const SOLANA_KEYS: [(&str, &str); 3] =

@@ -103,7 +103,19 @@ impl Job {
 
     /// Bytes of it that may still land: nothing else may be signed beside them (I10).
     fn is_alive(&self) -> bool {
-        self.attempts.last().is_some_and(|newest| !self.failed.contains(&newest.transaction))
+        let has_failed = |newest: &Attempt| {
+            let there = self.attempts.iter().filter(|one| one.shares_slot(newest));
+            there.into_iter().any(|one| self.failed.contains(&one.transaction))
+        };
+        self.attempts.last().is_some_and(|newest| !has_failed(newest))
+    }
+
+    /// At how many nonces it is signed.
+    fn slots(&self) -> u32 {
+        let is_first = |(at, one): &(usize, &Attempt)| {
+            !self.attempts.iter().take(*at).any(|before| before.shares_slot(one))
+        };
+        u32::try_from(self.attempts.iter().enumerate().filter(is_first).count()).unwrap_or(u32::MAX)
     }
 
     /// The bytes cost nothing that is not reserved: it is, or nothing more can be burnt.
@@ -285,7 +297,7 @@ impl State {
         if job.is_over {
             return self.answer(payment, SignRefused::never("it is over"));
         }
-        let signed = u32::try_from(job.attempts.len()).unwrap_or(u32::MAX);
+        let signed = job.slots();
         // I10: one signature at a time may still burn, and what may be burned on one
         // payment is bounded; P3: by what is reserved for it.
         let broken = [

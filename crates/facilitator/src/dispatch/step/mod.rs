@@ -10,7 +10,9 @@
 //! May touch: `chain`.
 //! What is stuck here is what its lane waits for: each effect is answered by an event, a panic too.
 
+mod attempt;
 mod job;
+mod replace;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -20,12 +22,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use quittance_ledger::{AttemptId, Balance, Slot};
 use quittance_protocol::{PaymentId, SendOutcome};
 
+pub(crate) use self::attempt::{Attempt, OpenSlot};
 use self::job::Job;
 use self::slots::Slots;
-use crate::chain::{CostAllowed, SignRefused};
+use crate::chain::{CostAllowed, SignRefused, Successor};
 
-/// How often a payment is signed in all: once, and once more after a transaction of ours was
-/// included and failed. Each that fails costs gas that earns nothing (I10).
+/// At how many nonces a payment is signed in all: at one, and at one more after a transaction of ours
+/// was included and failed. Each that fails costs gas that earns nothing (I10).
 pub const ATTEMPTS_MAX: u32 = 2;
 
 /// First pause before the same bytes are broadcast again.
@@ -65,15 +68,8 @@ pub(crate) struct Wallet {
     pub(crate) takes_nonce: bool,
     /// Whether it takes new payments; a retired one finishes its own.
     pub(crate) signs: bool,
-}
-
-/// Signed bytes that are durable, by their number; the lane has the bytes themselves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Attempt {
-    pub(crate) id: AttemptId,
-    pub(crate) transaction: String,
-    /// One, until several share a slot.
-    pub(crate) payments: Vec<PaymentId>,
+    /// Whether a head that does not move is replaced.
+    pub(crate) replaces: bool,
 }
 
 /// What a driver knows when it takes a payment on.
@@ -230,6 +226,20 @@ pub(crate) enum Event {
     Judged {
         over: Vec<AttemptId>,
     },
+    /// Which of an attempt's payments have no verdict, and whether one of them can still land.
+    Weighed {
+        attempt: AttemptId,
+        open: Vec<PaymentId>,
+        lives: bool,
+    },
+    /// What replaces an attempt at its nonce is durable.
+    Replaced {
+        attempt: Attempt,
+    },
+    /// Nothing was written, or nobody knows; `is_spent`: the day's budget has no room for it.
+    NotReplaced {
+        is_spent: bool,
+    },
     /// A look at the slots ended early.
     LookFailed,
     Filled(AttemptId),
@@ -238,13 +248,6 @@ pub(crate) enum Event {
     SentAgain(AttemptId),
     Tick,
     Stop,
-}
-
-/// Bytes at a nonce that may not be used yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OpenSlot {
-    pub(crate) attempt: AttemptId,
-    pub(crate) nonce: u64,
 }
 
 /// What a driver is told.
@@ -332,6 +335,18 @@ pub(crate) enum Effect {
     },
     /// Whether the wallet's next transaction holds up what is sold.
     SetStuck(bool),
+    /// Report [`Event::Weighed`].
+    Weigh {
+        attempt: AttemptId,
+    },
+    /// Reserve, sign and make durable what replaces an attempt at its nonce, for these payments of
+    /// it; the ledger refuses it beside one that is newer there, and beyond what is reserved or left of
+    /// the day's budget (I10). Report [`Event::Replaced`] or [`Event::NotReplaced`].
+    Replace {
+        attempt: AttemptId,
+        by: Successor,
+        payments: Vec<PaymentId>,
+    },
     /// Report [`Event::Judged`].
     Judge {
         attempts: Vec<AttemptId>,
@@ -471,6 +486,9 @@ pub(crate) fn step(state: &mut State, event: Event, now_ms: u64) -> Vec<Effect> 
             let read = Event::SlotsRead { open, attempts };
             state.slots.step(read, state.now_ms, &mut state.effects);
         }
+        Event::Weighed { attempt, open, lives } => state.weighed(attempt, open, lives),
+        Event::Replaced { attempt } => state.replaced(&attempt),
+        Event::NotReplaced { is_spent } => state.not_replaced(is_spent),
         about_slots => state.slots.step(about_slots, state.now_ms, &mut state.effects),
     }
     state.fill_places();

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 use quittance_ledger::AttemptId;
 
+use super::replace::{Head, Replacing};
 use super::{Effect, Event, FILLS_MAX, OpenSlot, REBROADCAST_MS_MAX, Wallet};
 
 /// Pause between two looks at a wallet's open slots.
@@ -59,6 +60,7 @@ enum Look {
 pub(super) struct Slots {
     are_numbered: bool,
     signs: bool,
+    replaces: bool,
     /// Nonces below this are used, as far as the chain said last.
     used: Option<u64>,
     /// When there was last an open slot; when the lane began at first.
@@ -73,6 +75,8 @@ pub(super) struct Slots {
     next_look_ms: u64,
     /// Bytes that are on their way.
     filling: BTreeSet<AttemptId>,
+    /// What is done about the head.
+    pub(super) replacing: Replacing,
 }
 
 impl Slots {
@@ -80,6 +84,7 @@ impl Slots {
         Self {
             are_numbered: wallet.takes_nonce,
             signs: wallet.signs,
+            replaces: wallet.replaces,
             used: None,
             active_ms: 0,
             idle_looks: 0,
@@ -88,6 +93,7 @@ impl Slots {
             look: Look::Resting,
             next_look_ms: 0,
             filling: BTreeSet::new(),
+            replacing: Replacing::default(),
         }
     }
 
@@ -141,7 +147,7 @@ impl Slots {
             }
             (Event::Used(used), Look::Asking(open)) => self.used(used, open, now_ms, effects),
             (Event::HeadSeen { is_stuck }, Look::LookingAtHead { open, used }) => {
-                effects.push(Effect::SetStuck(is_stuck));
+                self.head_seen(&open, is_stuck, now_ms, effects);
                 self.judge(&open, used, now_ms, effects);
             }
             // Just where the head hangs its bytes must go out again.
@@ -195,8 +201,8 @@ impl Slots {
     }
 
     /// The network closes while the wallet's next transaction offers less than a block asks
-    /// for and does not move: whatever is sold meanwhile would wait behind it. Only the
-    /// wallet that signs counts; another one's lane holds up nothing new.
+    /// for and does not move: whatever is sold meanwhile would wait behind it. So it is replaced if
+    /// that can be.
     fn look_at_head(&mut self, open: Vec<OpenSlot>, used: u64, now_ms: u64, effects: &mut Vec<Effect>) {
         let first = open.first().map(|slot| slot.nonce);
         self.head = match (first, self.head) {
@@ -204,7 +210,7 @@ impl Slots {
             (Some(first), _) => Some((first, now_ms)),
             (None, _) => None,
         };
-        if !self.signs {
+        if !self.signs && !self.replaces {
             return self.judge(&open, used, now_ms, effects);
         }
         let old = self.head.filter(|(_, since)| now_ms.saturating_sub(*since) >= HEAD_AGE_MS_MAX);
@@ -216,9 +222,34 @@ impl Slots {
                 effects.push(Effect::LookAtHead { attempt });
             }
             None => {
-                effects.push(Effect::SetStuck(false));
+                self.set_stuck(false, effects);
                 self.judge(&open, used, now_ms, effects);
             }
+        }
+    }
+
+    /// Only the wallet that signs closes its network; another one's lane holds up nothing new.
+    fn set_stuck(&self, is_stuck: bool, effects: &mut Vec<Effect>) {
+        if self.signs {
+            effects.push(Effect::SetStuck(is_stuck));
+        }
+    }
+
+    fn head_seen(&mut self, open: &[OpenSlot], is_under: bool, now_ms: u64, effects: &mut Vec<Effect>) {
+        let Some((nonce, since_ms)) = self.head else { return };
+        let there = || open.iter().filter(|slot| slot.nonce == nonce);
+        // The newest bytes of a nonce are the last of it.
+        if let Some(newest) = there().next_back().filter(|_| self.replaces) {
+            let head = Head { nonce, attempt: newest.attempt, attempts: there().count(), since_ms };
+            self.replacing.consider(head, is_under, now_ms, effects);
+        }
+        self.set_stuck(is_under || self.replacing.is_spent(), effects);
+    }
+
+    /// Durable bytes that nobody else sends.
+    pub(super) fn fill(&mut self, attempt: AttemptId, effects: &mut Vec<Effect>) {
+        if self.filling.insert(attempt) {
+            effects.push(Effect::Fill { attempt });
         }
     }
 

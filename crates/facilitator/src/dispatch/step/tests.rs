@@ -1,6 +1,7 @@
 mod any_order;
 mod found;
 mod holds;
+mod replace;
 mod slots;
 
 use super::*;
@@ -14,15 +15,21 @@ fn payment(number: u32) -> PaymentId {
 }
 
 fn base() -> State {
-    State::of(Wallet { address: "0xwallet".to_owned(), takes_nonce: true, signs: true })
+    State::of(Wallet { address: "0xwallet".to_owned(), takes_nonce: true, signs: true, replaces: true })
 }
 
 fn solana() -> State {
-    State::of(Wallet { address: "payer".to_owned(), takes_nonce: false, signs: true })
+    State::of(Wallet { address: "payer".to_owned(), takes_nonce: false, signs: true, replaces: true })
 }
 
 fn attempt(number: i64, of: &PaymentId) -> Attempt {
-    Attempt { id: id(number), transaction: format!("0x{number}"), payments: vec![of.clone()] }
+    at(number, of, number.unsigned_abs())
+}
+
+/// At this nonce of the wallet.
+fn at(number: i64, of: &PaymentId, nonce: u64) -> Attempt {
+    let (transaction, payments) = (format!("0x{number}"), vec![of.clone()]);
+    Attempt { id: id(number), transaction, payments, nonce: Some(nonce) }
 }
 
 fn start(reserved: u128) -> Start {

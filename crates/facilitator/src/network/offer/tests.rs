@@ -95,6 +95,7 @@ fn net(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<ConfiguredNetwork
         gas_floor: Amount::new(1),
         gas_ceiling: Amount::new(1_000_000),
         limits: limits(),
+        unwedge_day: 0,
         freed: tokio::sync::Notify::new(),
         spending: Spending::default(),
         seen: Default::default(),

@@ -11,7 +11,7 @@
 mod costs;
 mod verdict;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub(crate) struct Driver {
     newest: Option<Arc<Recorded>>,
     /// Of all attempts, oldest first.
     transactions: Vec<String>,
+    /// Nonces that they have, or attempts where they take none.
+    slots: u32,
     /// What the chain showed of the payer last.
     seen: Seen,
     evidence: Option<mpsc::Receiver<Evidence>>,
@@ -80,6 +82,7 @@ impl Driver {
             found: None,
             newest: None,
             transactions: Vec::new(),
+            slots: 0,
             seen: Seen::default(),
             evidence: None,
             wake_at: None,
@@ -106,8 +109,9 @@ impl Driver {
         Ok(driver)
     }
 
+    /// At how many nonces it was signed: of what was replaced at one of them one lands.
     fn attempts(&self) -> u32 {
-        u32::try_from(self.transactions.len()).unwrap_or(u32::MAX)
+        self.slots
     }
 
     /// Runs until there is a verdict, or the process stops.
@@ -224,6 +228,7 @@ impl Driver {
 
     fn keep(&mut self, attempts: &[Arc<Recorded>]) {
         self.transactions = attempts.iter().map(|one| one.transaction().to_owned()).collect();
+        self.slots = slots_of(attempts.iter().map(|one| one.nonce()));
         self.newest = attempts.last().cloned();
     }
 
@@ -268,6 +273,18 @@ impl Driver {
         self.context.metrics.alert(&self.payment.network, kind);
         tracing::warn!(payment = %self.payment.id, kind, reason = text, "needs attention");
     }
+}
+
+/// How many of these can each be included.
+fn slots_of(nonces: impl Iterator<Item = Option<u64>>) -> u32 {
+    let (mut numbered, mut others) = (BTreeSet::new(), 0_usize);
+    for nonce in nonces {
+        match nonce {
+            Some(nonce) => drop(numbered.insert(nonce)),
+            None => others = others.saturating_add(1),
+        }
+    }
+    u32::try_from(numbered.len().saturating_add(others)).unwrap_or(u32::MAX)
 }
 
 /// One open payment in the metrics; also when the driver ends in a panic.

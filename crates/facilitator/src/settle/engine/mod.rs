@@ -34,7 +34,8 @@ pub const AGAIN_MS_MAX: u64 = 16_000;
 pub struct State {
     /// Durable phase.
     pub phase: Phase,
-    /// Attempts with signed bytes in the ledger.
+    /// Nonces with signed bytes in the ledger, or attempts where those take none: what is replaced at
+    /// its nonce can be included once.
     pub attempts: u32,
     /// Our transactions that were included and failed, each counted once
     /// however often a poller reports it.

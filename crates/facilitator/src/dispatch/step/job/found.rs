@@ -60,6 +60,24 @@ impl State {
         }
     }
 
+    /// What replaces its newest bytes goes out in their place. `false`: nobody sends for it here.
+    pub(in crate::dispatch::step) fn takes_replacement(
+        &mut self,
+        payment: &PaymentId,
+        attempt: &Attempt,
+    ) -> bool {
+        let Some(job) = self.jobs.get_mut(payment).filter(|job| !job.is_over) else { return false };
+        if !job.attempts.iter().any(|known| known.id == attempt.id) {
+            job.attempts.push(attempt.clone());
+            job.attempts.sort_by_key(|attempt| attempt.id);
+        }
+        // What it may cost is reserved with it.
+        (job.sends, job.is_taken, job.holds_cost) = (0, false, true);
+        self.tell(payment);
+        self.leave(payment);
+        true
+    }
+
     /// Its driver hears of its attempts, whether it asked or not.
     pub(super) fn tell(&mut self, payment: &PaymentId) {
         match self.jobs.get(payment).is_some_and(|job| job.asks) {

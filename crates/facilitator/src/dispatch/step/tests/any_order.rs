@@ -52,9 +52,11 @@ impl World {
                 let durable = self.durable.get(payment).map_or(&[][..], Vec::as_slice);
                 let sent = durable.iter().position(|one| one.id == *attempt);
                 let sent = sent.expect("I2: only durable bytes are sent");
-                // The newest; or one that failed, while nobody could read whether another is signed.
-                let is_spent = self.failed.contains(&durable[sent].transaction);
-                assert!(is_spent || sent + 1 == durable.len(), "I10: another attempt is alive");
+                // The newest; or one that failed, while nobody could read whether another is signed; or
+                // one whose replacement nobody was told of.
+                let is_spent = self.is_spent(&durable[sent]);
+                let same = durable[sent..].iter().all(|one| one.shares_slot(&durable[sent]));
+                assert!(is_spent || same, "I10: another attempt is alive");
                 let spent = durable.iter().any(|one| self.failed.contains(&one.transaction));
                 assert!(spent || self.held[payment] > 0, "P3: bytes whose cost is not reserved");
             }
@@ -116,6 +118,7 @@ impl World {
             Effect::Send { payment, .. } => {
                 Event::Sent { payment, outcome: SendOutcome::Accepted, withheld: luck == 1 }
             }
+            Effect::Replace { attempt, payments, .. } => self.replace(attempt, payments, luck),
             about_slots => match self.answer_for_slots(about_slots, luck) {
                 Some(event) => event,
                 None => return,
@@ -129,11 +132,17 @@ impl World {
             Effect::AskUsed if luck < 2 => Event::LookFailed,
             Effect::AskUsed => Event::Used(0),
             Effect::ReadSlots { .. } => {
-                let slot = |one: &Attempt| OpenSlot { attempt: one.id, nonce: one.id.get().unsigned_abs() };
+                let slot = |one: &Attempt| OpenSlot { attempt: one.id, nonce: one.nonce.unwrap_or_default() };
                 let attempts: Vec<_> = self.durable.values().flatten().cloned().collect();
                 let mut open: Vec<_> = attempts.iter().map(slot).collect();
-                open.sort_by_key(|slot| slot.nonce);
+                open.sort_by_key(|slot| (slot.nonce, slot.attempt));
                 Event::SlotsRead { open, attempts }
+            }
+            Effect::Weigh { .. } if luck == 0 => Event::NotReplaced { is_spent: false },
+            Effect::Weigh { attempt } => {
+                let mut all = self.durable.values().flatten();
+                let open = all.find(|one| one.id == attempt).map(|one| one.payments.clone());
+                Event::Weighed { attempt, open: open.unwrap_or_default(), lives: luck > 2 }
             }
             Effect::LookAtHead { .. } => Event::HeadSeen { is_stuck: luck < 5 },
             Effect::Judge { attempts } => Event::Judged { over: attempts },
@@ -176,7 +185,8 @@ impl World {
         (payment, newest, cost): &(PaymentId, Option<AttemptId>, u128),
     ) -> Result<Attempt, bool> {
         let durable = self.durable.entry(payment.clone()).or_default();
-        let may_land = durable.iter().any(|one| !self.failed.contains(&one.transaction));
+        let durable = durable.clone();
+        let may_land = durable.iter().any(|one| !self.is_spent(one));
         let allowed = durable.last().map(|one| one.id) == *newest && !may_land;
         if durable.is_empty() {
             self.durable.remove(payment);
@@ -188,8 +198,34 @@ impl World {
         let made = attempt(self.attempts, payment);
         let durable = self.durable.entry(payment.clone()).or_default();
         durable.push(made.clone());
-        assert!(durable.len() <= ATTEMPTS_MAX as usize, "one attempt more than a payment may cost");
+        assert!(self.slots(payment) <= ATTEMPTS_MAX as usize, "one attempt more than a payment may cost");
         Ok(made)
+    }
+
+    fn is_spent(&self, attempt: &Attempt) -> bool {
+        let all = self.durable.values().flatten().filter(|one| one.shares_slot(attempt));
+        all.into_iter().any(|one| self.failed.contains(&one.transaction))
+    }
+
+    /// As the ledger does it: the newest at its nonce alone, and nothing where that is used.
+    fn replace(&mut self, old: AttemptId, payments: Vec<PaymentId>, luck: u64) -> Event {
+        let no = Event::NotReplaced { is_spent: luck == 1 };
+        let Some(payment) = payments.first().filter(|_| luck > 1) else { return no };
+        let newest = self.durable.get(payment).and_then(|all| all.last()).filter(|newest| newest.id == old);
+        let Some(nonce) = newest.filter(|newest| !self.is_spent(newest)).and_then(|newest| newest.nonce)
+        else {
+            return no;
+        };
+        self.attempts += 1;
+        let made = at(self.attempts, payment, nonce);
+        self.durable.entry(payment.clone()).or_default().push(made.clone());
+        self.held.entry(payment.clone()).and_modify(|held| *held = (*held).max(10));
+        if luck == 2 { no } else { Event::Replaced { attempt: made } }
+    }
+
+    fn slots(&self, payment: &PaymentId) -> usize {
+        let all = self.durable.get(payment).into_iter().flatten();
+        all.filter_map(|one| one.nonce).collect::<BTreeSet<_>>().len()
     }
 
     fn commits_late(&mut self) {
@@ -211,7 +247,7 @@ impl World {
 
     fn alive(&self, payment: &PaymentId) -> Option<Attempt> {
         let newest = self.durable.get(payment)?.last()?;
-        (!self.failed.contains(&newest.transaction)).then(|| newest.clone())
+        (!self.is_spent(newest)).then(|| newest.clone())
     }
 
     /// A driver that asks once and hears once before it asks again.
@@ -227,7 +263,7 @@ impl World {
         if self.asked[&payment] > heard {
             return;
         }
-        let signed = self.durable.get(&payment).map_or(0, Vec::len);
+        let signed = self.slots(&payment);
         if self.draw(5) == 0 {
             return self.happens(Event::Unwell { payment });
         }

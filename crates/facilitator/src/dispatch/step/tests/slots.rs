@@ -64,7 +64,8 @@ fn a_head_that_hangs_is_looked_at_and_its_bytes_go_out_all_the_same() {
         }
     }
     let effects = step(&mut state, Event::HeadSeen { is_stuck: true }, 6_000);
-    assert_eq!(effects, [Effect::SetStuck(true), Effect::Judge { attempts: vec![id(1)] }]);
+    let weigh = Effect::Weigh { attempt: id(1) };
+    assert_eq!(effects, [weigh, Effect::SetStuck(true), Effect::Judge { attempts: vec![id(1)] }]);
 }
 
 /// I2: whoever is to send it: a payment that this release cannot read, or whose process hangs, has
@@ -72,7 +73,8 @@ fn a_head_that_hangs_is_looked_at_and_its_bytes_go_out_all_the_same() {
 #[test]
 fn a_head_that_hangs_goes_out_whoever_is_to_send_it() {
     for signs in [true, false] {
-        let mut state = State::of(Wallet { address: "0xwallet".to_owned(), takes_nonce: true, signs });
+        let address = "0xwallet".to_owned();
+        let mut state = State::of(Wallet { address, takes_nonce: true, signs, replaces: true });
         step(&mut state, Event::Tick, 0);
         step(&mut state, Event::Used(5), 0);
         let mut sent = Vec::new();

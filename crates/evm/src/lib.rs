@@ -8,6 +8,7 @@ mod check;
 mod classify;
 mod config;
 mod error;
+mod exam;
 mod failure;
 #[cfg(test)]
 mod fake;
@@ -40,6 +41,7 @@ mod state;
 mod statement;
 mod text;
 mod token;
+mod transfers;
 mod used;
 mod view;
 
@@ -54,6 +56,7 @@ pub use config::{
     YOUNG_QUERIES_MAX,
 };
 pub use error::EvmError;
+pub use exam::{examine, examine_terms};
 pub use failure::RpcError;
 pub use fee_snapshot::FeeSnapshot;
 pub use identify::{EvmIdentity, identify};

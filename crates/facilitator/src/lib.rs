@@ -12,6 +12,7 @@ mod metrics;
 mod network;
 mod prices;
 mod rates;
+pub mod reconcile;
 mod settle;
 mod start;
 mod upkeep;
@@ -53,11 +54,12 @@ pub use quittance_answers::{
 };
 use quittance_ledger::CheckTerms;
 pub use quittance_ledger::{AnswerObject, StoredAnswer, USAGE_MAX, Usage};
-pub use rates::{LiveRates, RateSource, StaticRates};
+pub use rates::{LiveRates, RateExam, RateSource, SourceExam, StaticRates, examine_rates};
 pub use settle::engine;
 pub use start::Parts;
-pub use start::connect::configured_wallets;
+pub use start::connect::{configured_wallets, connect_history};
 pub use start::error::StartError;
+pub use start::exam::{NetworkExam, PayoutExam, TermsFault, WalletExam, examine_networks};
 pub use start::open_work::wallets_under_way;
 pub use upkeep::registry::LastRun;
 

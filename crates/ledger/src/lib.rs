@@ -5,6 +5,7 @@ mod backend;
 mod codec;
 mod conn;
 mod error;
+mod exam;
 mod exposure;
 mod ledger;
 mod merchant;
@@ -24,6 +25,7 @@ mod value;
 
 pub use attempt::{BATCH_PAYMENTS_MAX, NewAttempt, SignFn};
 pub use error::LedgerError;
+pub use exam::{LedgerExam, SchemaExam, examine};
 pub use exposure::{Balance, Exposed, ExposureLimits, ExposureSums, Funding, NoRoom, Reserve};
 pub use ledger::Ledger;
 pub use merchant::{CheckTerms, MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewCheck, NewCheckLease};
@@ -40,13 +42,16 @@ pub use store::{
 pub use token::{Claim, ClaimOutcome, Recorded};
 pub use types::{
     AccountCost, AccountCursor, AccountFilter, AccountPage, AccountRow, AnswerMeta, AnswerObject, AttemptId,
-    CostEntry, CostShares, DeliveryStart, DeliveryState, FeePolicy, Finality, JournalLine, LeaseClock,
+    BookedLanding, CostEntry, CostShares, DeliveryStart, DeliveryState, FeePolicy, Finality, JournalLine, LandingFilter, LeaseClock,
     LedgerOptions, LeftoverObject, MERCHANT_KEYS_MAX, MERCHANT_NAME_MAX, MERCHANT_WITHOUT_KEY, MERCHANTS_MAX,
     Margin, Merchant, MerchantFee, MerchantKey, MerchantLimits, MerchantNetwork, MerchantState,
     MerchantTotals, NewClaim, OpenWork, Origin, Outstanding, OutstandingKind, Payment, PaymentFilter,
     PaymentState, PayoutAccount, RangeOf, RepeatPolicy, ReplacedSlot, Retention, RunEnd, RunLimits, Seller,
     Slot, StatementRow, StoredAnswer, TariffRow, Usage, UsageSum,
 };
+
+/// Most landings that one call lists: few columns each.
+pub const LANDINGS_MAX: u32 = 10_000;
 
 /// Most payments or journal lines that one call lists.
 pub const LIST_MAX: u32 = 1_000;

@@ -13,6 +13,7 @@ pub(crate) mod exposure;
 pub(crate) mod finality;
 pub(crate) mod freed;
 pub(crate) mod instances;
+mod landings;
 pub(crate) mod lease_clock;
 pub(crate) mod merchant_rows;
 pub(crate) mod merchant_sums;

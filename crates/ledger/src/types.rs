@@ -15,7 +15,7 @@ pub use accounts::{
 };
 pub use attempts::{AttemptId, ReplacedSlot, Slot};
 pub use books::{
-    CostEntry, CostShares, JournalLine, Margin, OpenWork, Outstanding, OutstandingKind, PaymentFilter,
+    BookedLanding, CostEntry, CostShares, JournalLine, LandingFilter, Margin, OpenWork, Outstanding, OutstandingKind, PaymentFilter,
     Retention, TariffRow, UsageSum,
 };
 pub use claims::{NewClaim, Origin, Payment};

@@ -7,6 +7,7 @@ mod bodies;
 mod catalog;
 mod columns;
 mod debug;
+mod doctor;
 mod erase;
 mod gateway;
 mod init;
@@ -20,6 +21,7 @@ mod page;
 mod pay;
 mod payments;
 mod receipt;
+mod reconcile;
 mod serve;
 mod statement;
 mod status;
@@ -56,6 +58,10 @@ enum Command {
     },
     /// Sell an API in any language: the payment gate as a reverse proxy in front of it.
     Gateway(Box<gateway::GatewayArgs>),
+    /// Look at everything that could be wrong before customers see it: configuration, keys, nodes,
+    /// token, wallets, rates, ledger, catalogue, host and the running program. Sends and writes
+    /// nothing; exits with 0 where all is well, 1 with warnings, 2 with errors.
+    Doctor(Box<doctor::DoctorArgs>),
     /// Write a configuration that is checked, a catalogue to fill in, and a compose file.
     Init(Box<init::InitArgs>),
     /// Show what is under way and how the background work of the program goes; exits with 1
@@ -78,6 +84,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Hold the ledger against the chain, to the last atomic unit: what landed and is not booked, what
+    /// is booked and did not land, amounts and costs that differ. Exits with 0 where it adds up, else
+    /// with 1.
+    Reconcile(Box<reconcile::ReconcileArgs>),
     /// Call a URL and pay for it if it asks.
     Pay(Box<pay::PayArgs>),
     /// Show a call step by step, with times: the offers, what is signed for them, what came back, and
@@ -107,9 +117,11 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Serve { config } => serve::run(&config),
         Command::Gateway(args) => gateway::run(*args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Init(args) => init::run(*args),
         Command::Status { config, json } => status::run(&config, json),
         Command::Wallets { config, json } => wallets::run(&config, json),
+        Command::Reconcile(args) => reconcile::run(&args),
         Command::Pay(args) => pay::run(*args),
         Command::Debug(args) => debug::run(*args),
         Command::Receipt(command) => receipt::run(command),

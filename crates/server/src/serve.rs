@@ -19,7 +19,7 @@ use crate::monitor::Monitor;
 use crate::status;
 use crate::success::{Success, watchful};
 use crate::{CommandError, say_listening};
-use crate::{admin, api_key};
+use crate::{admin, api_key, doctor};
 
 /// What all workers share.
 struct Shared {
@@ -35,6 +35,7 @@ struct Shared {
 /// Runs until SIGINT or SIGTERM.
 pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
     let config = Config::load(path)?;
+    doctor::at_start(&config);
     actix_web::rt::System::new().block_on(async move {
         let facilitator = Facilitator::start(&config).await?;
         facilitator.serve_merchants(&config.merchants).await?;

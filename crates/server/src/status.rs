@@ -127,7 +127,7 @@ pub(crate) async fn ask(config: &Config) -> Result<Value, CommandError> {
 
 /// The address of `server.listen` as seen from this host: all addresses are asked for
 /// at the loopback one.
-fn here(listen: &str) -> String {
+pub(crate) fn here(listen: &str) -> String {
     let Ok(address) = listen.parse::<SocketAddr>() else { return listen.to_owned() };
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -135,6 +135,12 @@ fn here(listen: &str) -> String {
         ip => ip,
     };
     SocketAddr::new(ip, address.port()).to_string()
+}
+
+/// The tasks of the program that are late.
+pub(crate) fn late(program: &Value) -> Vec<String> {
+    let late = rows(program).into_iter().filter(|row| row.late);
+    late.map(|row| format!("{} {}", row.cells[0], row.cells[1]).trim_end().to_owned()).collect()
 }
 
 /// One task of the program.

@@ -188,6 +188,7 @@ fn code_of(call: &Call<'_, '_>) -> u64 {
         | Operation::AddMerchantKey
         | Operation::CloseMerchant
         | Operation::Payments
+        | Operation::BookedLandings
         | Operation::Journal
         | Operation::Costs
         | Operation::Usage

@@ -35,7 +35,7 @@ impl SolanaChain {
     }
 }
 
-async fn head(endpoint: &Node, commitment: Commitment) -> Option<(u64, i64)> {
+pub(crate) async fn head(endpoint: &Node, commitment: Commitment) -> Option<(u64, i64)> {
     let params = json!([CLOCK, {"encoding": "base64", "commitment": commitment.as_str()}]);
     let answer: Value = endpoint.ask(RpcRequest::GetAccountInfo, params).await.ok()?;
     let data = STANDARD.decode(answer.pointer("/value/data/0").and_then(Value::as_str)?).ok()?;

@@ -12,6 +12,7 @@ mod commitment;
 mod deadline;
 mod defect;
 mod error;
+mod exam;
 mod health;
 mod height_gate;
 mod history;
@@ -36,6 +37,7 @@ mod standing;
 mod status;
 #[cfg(test)]
 mod testing;
+mod transfers;
 mod used;
 
 pub use arrivals::{ARRIVALS_MAX, ArrivalCursor};
@@ -49,6 +51,7 @@ pub use deadline::BLOCKS_LEFT_MIN;
 #[cfg(feature = "defects")]
 pub use defect::{Defect, plant};
 pub use error::{MalformedTransaction, SolanaError};
+pub use exam::{SolanaTermsExam, examine, examine_terms};
 pub use height_gate::HEIGHT_READ_INTERVAL_MS;
 pub use identity::{SolanaIdentity, identify};
 pub use inspect::{LIGHTHOUSE_MAX, MEMO_BYTES_MAX};

@@ -44,6 +44,21 @@ pub struct SolanaState {
     pub payout: Payout,
 }
 
+/// What an account is at the address where the owner's token account stands.
+pub(crate) fn judge(account: Option<&Account>, mint: &Pubkey, owner: &Pubkey) -> Payout {
+    let Some(account) = account else { return Payout::Missing };
+    // Lamports sent to the address do not make it a token account.
+    if account.owner == layout::SYSTEM.to_string() {
+        return Payout::Missing;
+    }
+    let held = layout::held(&account.data).filter(|_| account.owner == layout::TOKEN.to_string());
+    match held.filter(|held| held.mint == *mint && held.owner == *owner) {
+        None => Payout::Foreign,
+        Some(held) if held.is_frozen() => Payout::Frozen,
+        Some(_) => Payout::Ready,
+    }
+}
+
 impl SolanaChain {
     /// Reads all in one call, and remembers whether the token account is missing.
     pub async fn state(&self) -> Result<SolanaState, SolanaError> {
@@ -61,26 +76,13 @@ impl SolanaChain {
         let wallets_lamports: Option<Vec<u64>> = wallets.iter().map(lamports).collect();
         let is_whole = |all: &Vec<u64>| all.len() == self.wallets().len();
         let wallets_lamports = wallets_lamports.filter(is_whole).ok_or_else(malformed)?;
-        let payout = self.judge(parse_account(account, METHOD.as_str())?.as_ref());
+        let payout =
+            judge(parse_account(account, METHOD.as_str())?.as_ref(), &self.rules.mint, &self.rules.pay_to);
         self.token_account_missing.store(payout == Payout::Missing, Ordering::Release);
         if payout != Payout::Missing {
             self.token_account_seen.store(true, Ordering::Release);
         }
         Ok(SolanaState { wallets_lamports, payout })
-    }
-
-    fn judge(&self, account: Option<&Account>) -> Payout {
-        let Some(account) = account else { return Payout::Missing };
-        // Lamports sent to the address do not make it a token account.
-        if account.owner == layout::SYSTEM.to_string() {
-            return Payout::Missing;
-        }
-        let held = layout::held(&account.data).filter(|_| account.owner == layout::TOKEN.to_string());
-        match held.filter(|held| held.mint == self.rules.mint && held.owner == self.rules.pay_to) {
-            None => Payout::Foreign,
-            Some(held) if held.is_frozen() => Payout::Frozen,
-            Some(_) => Payout::Ready,
-        }
     }
 
     /// Looks whether our token account exists and is ours, and remembers it.

@@ -5,25 +5,31 @@ use super::{Config, ConfigError};
 impl Config {
     /// Checks what types cannot express.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.problems().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// All that [`Self::check`] finds, in its order.
+    pub(super) fn problems(&self) -> Vec<ConfigError> {
+        let mut found = Vec::new();
         if self.networks.is_empty() {
-            return Err(ConfigError::Invalid("no [networks.NAME] section: nothing could be paid".to_owned()));
+            found.push(ConfigError::Invalid("no [networks.NAME] section: nothing could be paid".to_owned()));
         }
-        self.check_ranges()?;
-        self.server.check()?;
-        self.gateway.check()?;
-        self.check_receipts()?;
-        self.ledger.check()?;
+        found.extend(self.ranges().iter().filter_map(|range| range.check().err()));
+        found.extend(self.server.check().err());
+        found.extend(self.gateway.check().err());
+        found.extend(self.check_receipts().err());
+        found.extend(self.ledger.check().err());
         let mut seen = std::collections::BTreeSet::new();
         for (name, network) in &self.networks {
             if !seen.insert(network.network.as_str()) {
-                return Err(invalid(name, "the same network stands in two sections"));
+                found.push(invalid(name, "the same network stands in two sections"));
             }
-            network.check(name)?;
+            found.extend(network.problems(name));
         }
         let coins: Vec<_> = self.networks.values().map(|network| network.coin()).collect();
-        self.rates.check(&coins)?;
-        self.quote.check()?;
-        Ok(())
+        found.extend(self.rates.check(&coins).err());
+        found.extend(self.quote.check().err());
+        found
     }
 }
 

@@ -48,6 +48,11 @@ impl NetworkConfig {
         }
     }
 
+    /// Above what fee per gas nothing is signed (I8); `None` where there is no such fee.
+    pub fn fee_cap_wei(&self) -> Option<u64> {
+        matches!(self.network.family(), Family::Eip155(_)).then(|| self.evm().max_fee_per_gas_wei)
+    }
+
     /// What its transactions are paid with.
     pub(crate) fn gas_coin(&self) -> GasCoin {
         let (name, decimals) = match self.network.family() {

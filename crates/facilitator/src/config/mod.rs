@@ -13,6 +13,7 @@ mod check;
 mod decimal;
 mod dollars;
 mod evm;
+mod exam;
 mod exposure;
 mod gate;
 mod gateway;
@@ -40,6 +41,7 @@ use serde::Deserialize;
 
 pub use answers::AnswersConfig;
 pub use callers::CallersConfig;
+pub use exam::{ConfigExam, Problem, ProblemKind};
 pub use gate::GateConfig;
 pub use gateway::{CredentialConfig, GatewayConfig, UpstreamConfig};
 pub use ledger::LedgerConfig;
@@ -53,7 +55,7 @@ pub use secrets::{is_reference, read_secret};
 pub(crate) use secrets::{read as read_secret_of, resolve};
 pub use server::ServerConfig;
 pub use token_account::TokenAccount;
-pub use warnings::Warning;
+pub use warnings::{Warning, WarningKind};
 
 /// Everything `quittance serve` and an embedding host read.
 #[derive(Clone, Debug, Deserialize)]

@@ -224,17 +224,20 @@ impl NetworkConfig {
         }
     }
 
-    pub(super) fn check(&self, name: &str) -> Result<(), ConfigError> {
-        if self.rpc_urls.is_empty() {
-            return Err(invalid(name, "rpc_urls is empty"));
-        }
-        self.check_endpoints(name)?;
-        self.check_wallets(name)?;
-        check_dollar(name, (&self.network, &self.asset), self.dollar)?;
-        match self.network.family() {
+    /// All that types cannot express.
+    pub(super) fn problems(&self, name: &str) -> Vec<ConfigError> {
+        let is_empty = self.rpc_urls.is_empty().then(|| invalid(name, "rpc_urls is empty"));
+        let of_family = match self.network.family() {
             Family::Eip155(_) => self.check_evm(name),
             Family::Solana => self.check_solana(name),
-        }
+        };
+        let checks = [
+            self.check_endpoints(name),
+            self.check_wallets(name),
+            check_dollar(name, (&self.network, &self.asset), self.dollar),
+            of_family,
+        ];
+        is_empty.into_iter().chain(checks.into_iter().filter_map(Result::err)).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! `[quote]` of the configuration.
 
+use quittance_protocol::Amount;
 use serde::Deserialize;
 
 use super::ConfigError;
@@ -93,6 +94,11 @@ impl QuoteConfig {
     /// The markup in basis points: 12,500 for `"1.25"`.
     pub fn markup_bps(&self) -> Result<u32, ConfigError> {
         basis_points("quote.markup", &self.markup)
+    }
+
+    /// The most that a customer is charged for a settlement.
+    pub fn gas_ceiling(&self) -> Result<Amount, ConfigError> {
+        usdc("quote.gas_ceiling_usdc", &self.gas_ceiling_usdc)
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {

@@ -118,10 +118,6 @@ impl<'a> Range<'a> {
 }
 
 impl Config {
-    pub(super) fn check_ranges(&self) -> Result<(), ConfigError> {
-        self.ranges().iter().try_for_each(Range::check)
-    }
-
     /// Every number there is.
     pub(super) fn ranges(&self) -> Vec<Range<'_>> {
         let Self {

@@ -9,7 +9,7 @@ use super::report::{not_toml, told};
 use super::{Config, ConfigError};
 
 /// What the environment's names start with.
-const ENV_PREFIX: &str = "QUITTANCE__";
+pub(super) const ENV_PREFIX: &str = "QUITTANCE__";
 
 /// Keys (beside all `…_usdc`, `…_usd` and `…_native`) whose text looks like a number.
 const TEXT_KEYS: &[&str] = &[

@@ -15,7 +15,7 @@ pub(super) fn told(error: figment::Error) -> String {
     all.join("; ")
 }
 
-fn tell(error: &figment::Error) -> String {
+pub(super) fn tell(error: &figment::Error) -> String {
     let path: Vec<String> = error.path.iter().map(|part| name(part)).collect();
     let place = path.join(".");
     let key = path.last().map(String::as_str).unwrap_or_default();

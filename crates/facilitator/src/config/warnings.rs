@@ -20,9 +20,24 @@ const TEST_NETWORKS: [&str; 6] = [
     "solana:4uhcVJyU9pJkvQyS88uRDiswHXSCkY3z",
 ];
 
+/// What kind of thing to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WarningKind {
+    /// What a node or a source says crosses a network in the clear.
+    PlainHttp,
+    /// An address in which a typing mistake would not show.
+    NoChecksum,
+    /// A rate of a real coin that nobody renews.
+    FixedRate,
+    /// Every address of the machine.
+    ListensEverywhere,
+}
+
 /// One thing to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
+    /// What kind of thing.
+    pub kind: WarningKind,
     /// Which key, e.g. `networks.base.rpc_urls[0]`.
     pub key: String,
     /// What of it, and what to do. Never a value.
@@ -34,6 +49,7 @@ impl Warning {
     /// that it is every one (`0`, `0x0`, `[::ffff:0.0.0.0]`), and only one result.
     pub fn of_bound(address: &SocketAddr) -> Option<Self> {
         address.ip().to_canonical().is_unspecified().then(|| Self {
+            kind: WarningKind::ListensEverywhere,
             key: "server.listen".to_owned(),
             text: "listens on every address of this machine; there is no TLS and no authentication here: \
                    listen on loopback, or let only a proxy of yours reach the port",
@@ -52,12 +68,13 @@ impl Config {
     /// `file:` refer to.
     pub fn warnings(&self) -> Vec<Warning> {
         let mut found = Vec::new();
-        let mut warn = |key: String, text| found.push(Warning { key, text });
+        let mut warn = |kind, key: String, text| found.push(Warning { kind, key, text });
         for (name, network) in &self.networks {
             for (index, url) in network.rpc_urls.iter().enumerate() {
                 let url = resolve("rpc_urls", url).unwrap_or_default();
                 if is_plain_off_loopback(&url) {
                     warn(
+                        WarningKind::PlainHttp,
                         format!("networks.{name}.rpc_urls[{index}]"),
                         "plain http to another machine: whoever is between can change what the chain \
                          says; use https",
@@ -71,6 +88,7 @@ impl Config {
                 };
                 if may_lack_checksum {
                     warn(
+                        WarningKind::NoChecksum,
                         format!("networks.{name}.{key}"),
                         "has no checksum, so a typing mistake would not show; write it with the capital \
                          letters that wallets and explorers show",
@@ -82,6 +100,7 @@ impl Config {
             let url = source.url.as_deref().map(|url| resolve("url", url).unwrap_or_default());
             if url.as_deref().is_some_and(is_plain_off_loopback) {
                 warn(
+                    WarningKind::PlainHttp,
                     format!("rates.sources[{index}].url"),
                     "plain http to another machine: whoever is between can set the exchange rate; use https",
                 );
@@ -89,6 +108,7 @@ impl Config {
         }
         for coin in self.ageing_coins() {
             warn(
+                WarningKind::FixedRate,
                 RatesConfig::fixed_key(coin),
                 "is fixed on a mainnet: settlements are sold at an old rate until it runs out \
                  (rates.fixed_rates_max_age_hours), then its networks close; add live [[rates.sources]]",
@@ -115,7 +135,7 @@ impl Config {
 
 impl NetworkConfig {
     /// Whether its coins are worth something.
-    fn is_real(&self) -> bool {
+    pub fn is_real(&self) -> bool {
         !TEST_NETWORKS.contains(&self.network.as_str())
     }
 }

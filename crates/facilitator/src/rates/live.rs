@@ -34,13 +34,13 @@ pub struct LiveRates {
     clock: Clock,
 }
 
-struct Pair {
+pub(super) struct Pair {
     coin: Coin,
     fixed: Option<Rate>,
     /// When what the operator wrote down, here or as a static source, is too old
     /// to sell at. The clock starts with the process: nobody says when it was written.
     fixed_until_ms: Option<i64>,
-    sources: Vec<Arc<Source>>,
+    pub(super) sources: Vec<Arc<Source>>,
     read_age_max_ms: i64,
     deviation_bps: u32,
     sources_min: usize,
@@ -50,10 +50,10 @@ struct Pair {
     known: Mutex<Option<(i64, bool)>>,
 }
 
-struct Source {
-    name: String,
+pub(super) struct Source {
+    pub(super) name: String,
     reader: Reader,
-    dated_age_max_ms: i64,
+    pub(super) dated_age_max_ms: i64,
     seen: RwLock<Option<Seen>>,
     failing: AtomicBool,
 }
@@ -201,7 +201,11 @@ impl RateSource for LiveRates {
 }
 
 impl Pair {
-    fn new(coin: Coin, config: &RatesConfig, fixed_until_ms: Option<i64>) -> Result<Self, ConfigError> {
+    pub(super) fn new(
+        coin: Coin,
+        config: &RatesConfig,
+        fixed_until_ms: Option<i64>,
+    ) -> Result<Self, ConfigError> {
         let fetcher = Fetcher::new(Duration::from_millis(config.timeout_ms))
             .map_err(|error| ConfigError::Invalid(format!("rates: no HTTP client: {error}")))?;
         let sources = config.sources_of(coin).map(|(index, source)| {
@@ -247,7 +251,7 @@ impl Pair {
         }
     }
 
-    fn note(&self, source: &Source, outcome: Result<Reading, SourceError>, now_ms: i64) {
+    pub(super) fn note(&self, source: &Source, outcome: Result<Reading, SourceError>, now_ms: i64) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         source.note(outcome, now_ms);
         *known = None;
@@ -267,7 +271,7 @@ impl Pair {
         self.fixed_until_ms.is_some_and(|until_ms| now_ms >= until_ms)
     }
 
-    fn now(&self, now_ms: i64) -> Result<Rate, NoRate> {
+    pub(super) fn now(&self, now_ms: i64) -> Result<Rate, NoRate> {
         if self.is_outdated(now_ms) {
             return Err(NoRate::Outdated);
         }
@@ -280,7 +284,7 @@ impl Pair {
 }
 
 impl Source {
-    async fn read(&self) -> Result<Reading, SourceError> {
+    pub(super) async fn read(&self) -> Result<Reading, SourceError> {
         match &self.reader {
             Reader::Fixed(price) => Ok(Reading { price: price.clone(), dated_ms: None }),
             Reader::Chainlink(feed) => feed.read().await,
@@ -336,6 +340,6 @@ impl Reader {
     }
 }
 
-fn milliseconds(seconds: u64) -> i64 {
+pub(super) fn milliseconds(seconds: u64) -> i64 {
     i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX)
 }

@@ -7,6 +7,7 @@
 
 mod chainlink;
 mod combine;
+mod exam;
 mod fetch;
 mod http;
 mod live;
@@ -15,6 +16,7 @@ mod pyth;
 use quittance_quote::{QuoteError, Rate};
 
 use crate::prices::Coin;
+pub use exam::{RateExam, SourceExam, examine_rates};
 pub use live::LiveRates;
 
 /// Where exchange rates come from. A stale or unknown rate is `None`: that

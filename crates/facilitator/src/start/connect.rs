@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::api::wallets::WalletReport;
-use crate::chain::{Chain, Connect, Decode, Facts, Ports};
+use crate::chain::{Chain, Connect, Decode, Facts, Ports, TransferHistory};
 use crate::config::units::{basis_points, usdc};
 use crate::config::{Config, ConfigError, NetworkConfig, TokenAccount, read_secret_of};
 use crate::start::error::StartError;
@@ -25,6 +25,9 @@ const COMPUTE_UNIT_LIMIT_MAX: u32 = 200_000;
 /// Highest compute unit price a payer may set. The product with the limit is
 /// capped separately by `priority_fee_lamports_max`.
 const COMPUTE_UNIT_PRICE_MICRO_LAMPORTS_MAX: u64 = 5_000_000;
+
+/// One, in basis points.
+const BASIS_POINTS: u32 = 10_000;
 
 /// How long a start waits for the nodes of one network. One that says nothing must not keep the
 /// others from being sold, nor the process from answering.
@@ -77,8 +80,17 @@ pub fn configured_wallets(config: &Config) -> Result<Vec<WalletReport>, StartErr
     Ok(all)
 }
 
+/// Connects to read what was, and for nothing else.
+pub async fn connect_history(name: &str, config: &Config) -> Result<Box<dyn TransferHistory>, StartError> {
+    let missing = || ConfigError::Invalid(format!("there is no [networks.{name}]"));
+    let network = config.networks.get(name).ok_or_else(missing)?;
+    // Nothing is created on a network that is not sold.
+    let network = NetworkConfig { retired: true, ..network.clone() };
+    Link::new(name, &network, config)?.history().await
+}
+
 /// What connecting to one network needs.
-struct Link {
+pub(super) struct Link {
     name: String,
     network: NetworkConfig,
     wallets: Vec<Secret>,
@@ -106,9 +118,29 @@ impl Link {
         })
     }
 
+    /// For who looks at a network whatever is wrong with it: with the keys that can be used, and where a
+    /// number cannot, the safe end of it.
+    pub(super) fn examined(
+        name: &str,
+        network: &NetworkConfig,
+        config: &Config,
+        wallets: Vec<Secret>,
+    ) -> Self {
+        let headroom = basis_points("quote.base_fee_headroom", &config.quote.base_fee_headroom);
+        let second_opinion = usdc("second_opinion_usdc", &network.second_opinion_usdc);
+        Self {
+            name: name.to_owned(),
+            network: network.clone(),
+            wallets,
+            retired: Vec::new(),
+            headroom_bps: u128::from(headroom.unwrap_or(BASIS_POINTS)),
+            second_opinion: second_opinion.map_or(0, |amount| amount.atomic()),
+        }
+    }
+
     /// What is known without asking a node. Two references may lead to one key: two lanes of one
     /// wallet would race for its nonces.
-    fn facts(&self) -> Result<Facts, StartError> {
+    pub(super) fn facts(&self) -> Result<Facts, StartError> {
         let (coin, wallets, retired) = (self.network.gas_coin(), &self.wallets, &self.retired);
         let facts = match self.network.network.family() {
             Family::Eip155(_) => {
@@ -130,7 +162,7 @@ impl Link {
         Ok(facts)
     }
 
-    fn decode(&self) -> Arc<dyn Decode> {
+    pub(super) fn decode(&self) -> Arc<dyn Decode> {
         let network = self.network.network.clone();
         match network.family() {
             Family::Eip155(_) => {
@@ -143,7 +175,7 @@ impl Link {
 
     /// `late`: the service sells already, so that one wrong endpoint of several is
     /// left out instead of ending the start.
-    async fn connect(&self, late: bool) -> Result<Ports, StartError> {
+    pub(super) async fn connect(&self, late: bool) -> Result<Ports, StartError> {
         match self.network.network.family() {
             Family::Eip155(_) => {
                 let connected = async {
@@ -156,6 +188,23 @@ impl Link {
             Family::Solana => {
                 let chain = SolanaChain::open(self.solana_config(late), &self.wallets, &self.retired).await;
                 Ok(quittance_solana::ports(chain.map_err(|source| self.solana(source))?))
+            }
+        }
+    }
+
+    /// The chain's past, for who compares it with the books. Pays for nothing.
+    pub(super) async fn history(&self) -> Result<Box<dyn TransferHistory>, StartError> {
+        let first = self.wallets.first();
+        match self.network.network.family() {
+            Family::Eip155(_) => {
+                let key = first.ok_or_else(|| self.evm(EvmError::WalletKey))?;
+                let chain = EvmChain::connect(self.evm_config(true), key).await;
+                Ok(Box::new(chain.map_err(|source| self.evm(source))?))
+            }
+            Family::Solana => {
+                let key = first.ok_or_else(|| self.solana(SolanaError::BadKey))?;
+                let chain = SolanaChain::connect(self.solana_config(true), key).await;
+                Ok(Box::new(chain.map_err(|source| self.solana(source))?))
             }
         }
     }
@@ -176,7 +225,7 @@ impl Link {
         })
     }
 
-    fn evm_config(&self, late: bool) -> EvmConfig {
+    pub(super) fn evm_config(&self, late: bool) -> EvmConfig {
         let (network, section) = (&self.network, self.network.evm());
         let mut evm = EvmConfig::new(
             network.network.clone(),
@@ -204,7 +253,7 @@ impl Link {
         evm
     }
 
-    fn solana_config(&self, late: bool) -> SolanaConfig {
+    pub(super) fn solana_config(&self, late: bool) -> SolanaConfig {
         let (network, section) = (&self.network, self.network.solana());
         SolanaConfig {
             network: network.network.clone(),

@@ -8,6 +8,7 @@
 
 pub(crate) mod connect;
 pub(crate) mod error;
+pub(crate) mod exam;
 pub(crate) mod open_work;
 
 use std::collections::BTreeMap;

@@ -6,18 +6,22 @@ use quittance_protocol::{Amount, Network, PaymentId};
 
 use super::ModelLedger;
 use super::rows::{Cost, Database};
-use crate::LIST_MAX;
 use crate::error::LedgerError;
 use crate::types::{
-    CostEntry, CostShares, DeliveryState, Finality, JournalLine, Margin, Origin, Payment, PaymentFilter,
-    PaymentState, Usage, UsageSum,
+    BookedLanding, CostEntry, CostShares, DeliveryState, Finality, JournalLine, LandingFilter, Margin,
+    Origin, Payment, PaymentFilter, PaymentState, Usage, UsageSum,
 };
+use crate::{LANDINGS_MAX, LIST_MAX};
 
 const HOUR_MS: i64 = 3_600_000;
 
 impl ModelLedger {
     pub(crate) fn payments(&self, filter: PaymentFilter) -> Result<Vec<Payment>, LedgerError> {
         self.read(|rows| Ok(rows.listed(&filter)))
+    }
+
+    pub(crate) fn booked_landings(&self, filter: LandingFilter) -> Result<Vec<BookedLanding>, LedgerError> {
+        self.read(|rows| Ok(rows.booked_landings(&filter)))
     }
 
     pub(crate) fn journal(&self, payment: &PaymentId) -> Result<Vec<JournalLine>, LedgerError> {
@@ -77,6 +81,41 @@ fn sum(values: impl Iterator<Item = Amount>) -> Amount {
 }
 
 impl Database {
+    fn booked_landings(&self, filter: &LandingFilter) -> Vec<BookedLanding> {
+        let limit = match filter.limit {
+            0 => LANDINGS_MAX,
+            limit => limit.min(LANDINGS_MAX),
+        };
+        let of = |payment: &Payment| {
+            let landing = payment.landing.as_ref()?;
+            let is_wanted = payment.network == filter.network
+                && payment.pay_to == filter.pay_to
+                && payment.created_at_ms >= filter.claimed_since_ms
+                && filter.blocks.contains(&landing.block);
+            let cost = self
+                .costs_of(&payment.id)
+                .into_iter()
+                .find(|cost| payment.transaction.as_ref() == Some(&cost.transaction));
+            is_wanted.then(|| BookedLanding {
+                id: payment.id.clone(),
+                block: landing.block,
+                transaction: payment.transaction.clone().unwrap_or_default(),
+                payer: payment.payer.clone(),
+                amount: payment.amount,
+                is_lost: payment.finality == Some(Finality::ReorgedLoss),
+                paid_by_us: landing.paid_by_us,
+                cost_native: cost.map(|cost| cost.native),
+            })
+        };
+        let mut found: Vec<BookedLanding> = self.payments.iter().filter_map(|row| of(&row.payment)).collect();
+        found.sort_by(|a, b| (b.block, b.id.as_str()).cmp(&(a.block, a.id.as_str())));
+        if let Some((block, id)) = &filter.before {
+            found.retain(|one| (one.block, one.id.as_str()) < (*block, id.as_str()));
+        }
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        found
+    }
+
     fn listed(&self, filter: &PaymentFilter) -> Vec<Payment> {
         let limit = match filter.limit {
             0 => LIST_MAX,

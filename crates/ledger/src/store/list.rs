@@ -20,7 +20,7 @@ pub(super) use crate::pruning::{FinishedPolicy, PruneCursor, Pruned};
 pub(super) use crate::repeats::{Alias, Known};
 pub(super) use crate::token::{ClaimOutcome, Recorded};
 pub(super) use crate::types::{
-    AccountCursor, AccountFilter, AccountPage, AttemptId, CostEntry, CostShares, DeliveryStart, JournalLine,
+    AccountCursor, AccountFilter, AccountPage, AttemptId, BookedLanding, CostEntry, CostShares, DeliveryStart, JournalLine, LandingFilter,
     LeftoverObject, Margin, Merchant, MerchantKey, MerchantTotals, NewClaim, OpenWork, Outstanding, Payment,
     PaymentFilter, PaymentState, PayoutAccount, ReplacedSlot, Retention, RunEnd, RunLimits, StatementRow,
     StoredAnswer, TariffRow, Usage, UsageSum,
@@ -245,6 +245,7 @@ macro_rules! operations {
             trait Entries {
                 Payment reads payment(id: &'a PaymentId) -> Option<Payment>;
                 Payments reads payments(filter: PaymentFilter) -> Vec<Payment>;
+                BookedLandings reads booked_landings(filter: LandingFilter) -> Vec<BookedLanding>;
                 Journal reads journal(payment: &'a PaymentId) -> Vec<JournalLine>;
                 Costs reads costs(payment: &'a PaymentId) -> Vec<CostEntry>;
                 Usage reads usage(payment: &'a PaymentId) -> Option<Usage>;

@@ -1,5 +1,7 @@
 //! What operators and timers read: costs, tariffs, the journal, sums and lists.
 
+use std::ops::RangeInclusive;
+
 use quittance_protocol::{Amount, Network, PaymentId};
 
 use super::states::text_enum;
@@ -194,6 +196,44 @@ pub struct PaymentFilter {
     pub until_ms: Option<i64>,
     /// Only those claimed before this payment (the last one of the previous page).
     pub before: Option<PaymentId>,
+}
+
+/// Which settled payments to list, by where they landed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LandingFilter {
+    /// Where.
+    pub network: Network,
+    /// To whom.
+    pub pay_to: String,
+    /// Blocks (or slots) that they landed in.
+    pub blocks: RangeInclusive<u64>,
+    /// Only those claimed since then, Unix milliseconds: what bounds how many rows are looked at.
+    pub claimed_since_ms: i64,
+    /// Only those below this one (the last one of the previous page).
+    pub before: Option<(u64, PaymentId)>,
+    /// At most this many; zero and anything above [`LANDINGS_MAX`](crate::LANDINGS_MAX) mean that limit.
+    pub limit: u32,
+}
+
+/// A settled payment, as far as its chain can say the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BookedLanding {
+    /// Which payment.
+    pub id: PaymentId,
+    /// The block (or slot) that it landed in.
+    pub block: u64,
+    /// Transaction hash or signature.
+    pub transaction: String,
+    /// Who paid.
+    pub payer: String,
+    /// How much.
+    pub amount: Amount,
+    /// Whether a reorganisation took it away for good.
+    pub is_lost: bool,
+    /// Whether a wallet of ours paid for the transaction.
+    pub paid_by_us: bool,
+    /// What was booked as its cost, in wei or lamports.
+    pub cost_native: Option<u128>,
 }
 
 /// What `prune` may drop.

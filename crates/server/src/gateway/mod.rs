@@ -41,7 +41,7 @@ use crate::gateway::metrics::Metrics;
 use crate::gateway::pricer::Catalogues;
 use crate::gateway::upstream::Upstream;
 use crate::monitor::Monitor;
-use crate::{CommandError, admin, say_listening};
+use crate::{CommandError, admin, doctor, say_listening};
 
 /// The name of the upstream that stands on the command line.
 const ONLY: &str = "api";
@@ -79,6 +79,7 @@ pub(crate) fn run(args: GatewayArgs) -> Result<ExitCode, CommandError> {
     let mut config = load(&args.config)?;
     override_with(&mut config, args)?;
     config.check()?;
+    doctor::at_start(&config);
     actix_web::rt::System::new().block_on(start(&config))
 }
 

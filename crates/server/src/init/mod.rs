@@ -1,7 +1,7 @@
 //! `quittance init`: a configuration that is checked, a catalogue to fill in, a compose file.
 
 mod ask;
-mod openapi;
+pub(crate) mod openapi;
 mod skeleton;
 pub(crate) mod texts;
 

@@ -136,7 +136,7 @@ const MISCONFIGURATIONS = [
     chmodSync(path, 0o644);
     config.networks.base.wallets = [`file:${path}`];
   }],
-  ['half a key', 'wallet_key_unusable', (config, here) => ({ env: { BASE_WALLET: here.net.base.wallet_key.slice(0, 40) } })],
+  ['half a key', 'wallet_key_unusable', (_config, here) => ({ env: { BASE_WALLET: here.net.base.wallet_key.slice(0, 40) } })],
   ['one key under two names', 'wallet_twice', (config, here) => {
     config.networks.base.wallets = ['env:BASE_WALLET', 'env:BASE_TWO'];
     return { env: { BASE_TWO: here.net.base.wallet_key } };
@@ -158,7 +158,7 @@ const MISCONFIGURATIONS = [
   ['an endpoint over plain http', 'plain_http', (config, here) => {
     config.networks.base.rpc_urls = [here.net.base.rpc_url, 'http://192.0.2.1:8545'];
   }, { also: ['endpoint_silent'] }],
-  ['logs of ten blocks', 'logs_narrow', async (config, here) => { await here.proxies.base.profile({ log_blocks_max: 10, log_refusal: { error: { code: -32600, message: 'up to a {max} block range' } } }); }],
+  ['logs of ten blocks', 'logs_narrow', async (_config, here) => { await here.proxies.base.profile({ log_blocks_max: 10, log_refusal: { error: { code: -32600, message: 'up to a {max} block range' } } }); }],
   ...[
     ['no logs at all', 'logs_refused', 'base', 'eth_getLogs'],
     ['no receipts', 'receipts_refused', 'base', 'eth_getTransactionReceipt'],
@@ -173,7 +173,7 @@ const MISCONFIGURATIONS = [
     await here.proxies[network].profile({ refused });
     alone(config, network, here.proxies[network].url);
   }, { also: ['endpoint_single'] }]),
-  ['a method that only the other endpoint takes', 'receipts_refused', async (config, here) => {
+  ['a method that only the other endpoint takes', 'receipts_refused', async (_config, here) => {
     await here.proxies.base.profile({ refused: { eth_getTransactionReceipt: { status: 403, error: { code: -32600, message: 'not in your plan' } } } });
   }, { severity: 'warning' }],
   ['an asset that is not deployed', 'token_missing', config => { config.networks.base.asset = `0x${'11'.repeat(20)}`; }, { also: ['address_without_checksum'] }],

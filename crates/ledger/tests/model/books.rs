@@ -1,7 +1,7 @@
 //! Sums and lists, in words that are equal when they are.
 
 use quittance_ledger::{
-    AccountFilter, DeliveryState, FeePolicy, Merchant, MerchantKey, MerchantLimits, MerchantNetwork,
+    AccountFilter, DeliveryState, FeePolicy, LandingFilter, Merchant, MerchantKey, MerchantLimits, MerchantNetwork,
     MerchantState, PaymentFilter, PaymentState, PayoutAccount, RangeOf, Seller, Store, Usage,
 };
 use quittance_protocol::{Amount, PaymentId};
@@ -49,6 +49,20 @@ pub(super) async fn books(store: &dyn Store, now_ms: i64) -> Vec<String> {
             let filter = AccountFilter { range, seller, until_ms: now_ms, ..everything() };
             found.push(accounts(store, &filter).await);
         }
+    for network in [base(), solana()] {
+        let pay_to = newest.first().map(|payment| payment.pay_to.clone()).unwrap_or_default();
+        let mut filter = LandingFilter {
+            network,
+            pay_to,
+            blocks: 0..=u64::MAX,
+            claimed_since_ms: 0,
+            before: None,
+            limit: 2,
+        };
+        let first = store.booked_landings(filter.clone()).await.unwrap();
+        filter.before = first.last().map(|last| (last.block, last.id.clone()));
+        filter.limit = 0;
+        found.push(format!("{first:?} {:?}", store.booked_landings(filter).await.unwrap()));
     }
     for filter in filters {
         found.push(format!("{filter:?}: {}", all(store.payments(filter.clone()).await.unwrap())));

@@ -76,8 +76,7 @@ fn running(program: &Value, report: &mut Report) {
 
 /// As Prometheus asks.
 async fn metrics(client: &Client, config: &Config, report: &mut Report) {
-    let of_gateway = config.gateway.admin_listen.as_deref().filter(|_| !config.gateway.upstreams.is_empty());
-    let listen = of_gateway.or(config.server.admin_listen.as_deref());
+    let listen = config.admin_listen();
     let url = format!("http://{}/metrics", status::here(listen.unwrap_or(&config.server.listen)));
     let text = match client.get(&url).send().await {
         Ok(answer) if answer.status().is_success() => answer.text().await.unwrap_or_default(),

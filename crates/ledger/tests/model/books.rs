@@ -1,8 +1,9 @@
 //! Sums and lists, in words that are equal when they are.
 
 use quittance_ledger::{
-    AccountFilter, DeliveryState, FeePolicy, LandingFilter, Merchant, MerchantKey, MerchantLimits, MerchantNetwork,
-    MerchantState, PaymentFilter, PaymentState, PayoutAccount, RangeOf, Seller, Store, Usage,
+    AccountFilter, DeliveryState, FeePolicy, LandingFilter, Merchant, MerchantKey, MerchantLimits,
+    MerchantNetwork, MerchantState, PaymentFilter, PaymentState, PayoutAccount, RangeOf, Seller, Store,
+    Usage,
 };
 use quittance_protocol::{Amount, PaymentId};
 
@@ -49,6 +50,7 @@ pub(super) async fn books(store: &dyn Store, now_ms: i64) -> Vec<String> {
             let filter = AccountFilter { range, seller, until_ms: now_ms, ..everything() };
             found.push(accounts(store, &filter).await);
         }
+    }
     for network in [base(), solana()] {
         let pay_to = newest.first().map(|payment| payment.pay_to.clone()).unwrap_or_default();
         let mut filter = LandingFilter {

@@ -18,6 +18,8 @@ import { finish, test } from './lib/tally.mjs';
 import { faultyProxy, NETWORKS, world } from './lib/world.mjs';
 
 const PAYMENTS = 3;
+/** More than the fee of one transaction and what an account must hold. */
+const LAMPORTS = 1_000_000_000;
 
 /** Runs the program; resolves to its exit code and document. */
 async function reconcile(here, ...args) {
@@ -46,8 +48,14 @@ async function whole(here, network, transfers) {
 /** A stranger's money, one atomic unit of it. */
 async function oneUnit(here, network) {
   const { net, payTo } = here;
-  if (network === 'base') return third.call(net, account(net.base.payer_key), 'transfer', [payTo.base, 1n]);
+  // Payers hold no gas coin, as customers do not.
+  if (network === 'base') {
+    const payer = account(net.base.payer_key);
+    await third.fund(net, payer.address);
+    return third.call(net, payer, 'transfer', [payTo.base, 1n]);
+  }
   const payer = solana.signer(net.solana.payer_key);
+  await rpc(net.solana.rpc_url, 'surfnet_setAccount', payer.address, { lamports: LAMPORTS });
   const [source, destination] = await Promise.all([payer.address, payTo.solana].map(owner => solana.tokenAccount(owner, net.solana.mint)));
   const message = solana.compile(payer.address, [solana.transfer(source, net.solana.mint, destination, payer.address, 1n)], await solana.blockhash(net.solana.rpc_url));
   return rpc(net.solana.rpc_url, 'sendTransaction', solana.wire(message, [payer]).toString('base64'), { encoding: 'base64', preflightCommitment: 'confirmed' });

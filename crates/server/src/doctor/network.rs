@@ -158,8 +158,10 @@ fn heads(exam: &NetworkExam, network: &NetworkConfig, report: &mut Report) {
         let behind_ms = age.saturating_sub(youngest);
         match behind_ms > limit_ms || age > limit_ms {
             true => {
-                let seen =
-                    format!("its newest block, {number}, is {} s older than another's", behind_ms / 1_000);
+                let (age_s, behind_s) = (age / 1_000, behind_ms / 1_000);
+                let seen = format!(
+                    "its newest block, {number}, is {age_s} s old, {behind_s} s older than another's"
+                );
                 report.found(Code::EndpointBehind, key(exam, at), seen);
             }
             false => {

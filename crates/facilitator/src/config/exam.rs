@@ -90,6 +90,8 @@ impl Config {
             let each = upstream.credentials.iter().enumerate();
             found.extend(each.map(|(at, one)| (key(at), one.secret.as_str())));
         }
+        let signing = self.receipts.signing_key.as_deref();
+        found.extend(signing.map(|key| ("receipts.signing_key".to_owned(), key)));
         // Where a secret may stand by reference, and something else by itself.
         let mut maybe = vec![("ledger.url".to_owned(), self.ledger.url.as_str())];
         for (at, source) in self.rates.sources.iter().enumerate() {

@@ -20,10 +20,10 @@ pub(super) use crate::pruning::{FinishedPolicy, PruneCursor, Pruned};
 pub(super) use crate::repeats::{Alias, Known};
 pub(super) use crate::token::{ClaimOutcome, Recorded};
 pub(super) use crate::types::{
-    AccountCursor, AccountFilter, AccountPage, AttemptId, BookedLanding, CostEntry, CostShares, DeliveryStart, JournalLine, LandingFilter,
-    LeftoverObject, Margin, Merchant, MerchantKey, MerchantTotals, NewClaim, OpenWork, Outstanding, Payment,
-    PaymentFilter, PaymentState, PayoutAccount, ReplacedSlot, Retention, RunEnd, RunLimits, StatementRow,
-    StoredAnswer, TariffRow, Usage, UsageSum,
+    AccountCursor, AccountFilter, AccountPage, AttemptId, BookedLanding, CostEntry, CostShares,
+    DeliveryStart, JournalLine, LandingFilter, LeftoverObject, Margin, Merchant, MerchantKey, MerchantTotals,
+    NewClaim, OpenWork, Outstanding, Payment, PaymentFilter, PaymentState, PayoutAccount, ReplacedSlot,
+    Retention, RunEnd, RunLimits, StatementRow, StoredAnswer, TariffRow, Usage, UsageSum,
 };
 
 /// Gives the list to another macro.

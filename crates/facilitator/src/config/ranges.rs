@@ -81,6 +81,11 @@ impl<'a> Range<'a> {
         Self { key: key.into(), number: Number::Decimal(text, COIN_DIGITS), low: 1, high }
     }
 
+    /// The same where none at all switches something off.
+    fn coins_or_none(key: impl Into<String>, text: &'a str, high: u64) -> Self {
+        Self { low: 0, ..Self::coins(key, text, high) }
+    }
+
     fn places(&self) -> usize {
         match self.number {
             Number::Whole(_) => 0,

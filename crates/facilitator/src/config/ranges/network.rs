@@ -64,7 +64,6 @@ pub(super) fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Rang
         ("in_flight_native", in_flight_native),
         ("in_flight_payer_native", in_flight_payer_native),
         ("uncollected_day_native", uncollected_day_native),
-        ("unwedge_budget_native_per_day", unwedge_budget_native_per_day),
     ];
     let native = native.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?)));
     let mut all = vec![
@@ -84,6 +83,9 @@ pub(super) fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Rang
         Range::usdc(key("second_opinion_usdc"), second_opinion_usdc, 0, MUCH_USDC),
     ];
     all.extend(native.map(|(name, text)| Range::coins(key(name), text, coins_max)));
+    let unwedge = unwedge_budget_native_per_day.as_deref();
+    let unwedge_key = key("unwedge_budget_native_per_day");
+    all.extend(unwedge.map(|text| Range::coins_or_none(unwedge_key, text, coins_max)));
     all.extend(match network.network.family() {
         Family::Eip155(_) => of_evm(network, key),
         Family::Solana => of_solana(network, key),

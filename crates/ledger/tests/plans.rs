@@ -204,7 +204,9 @@ async fn nothing_escapes(store: Store) {
 fn nothing_passes_by_the_list() {
     let mut files = Vec::new();
     sources(&Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("src"), &mut files);
-    let allowed = ["conn.rs", "backend/sqlite.rs", "backend/postgres.rs", "testing.rs", "testing/plans.rs"];
+    // `exam.rs` looks at a database that is no ledger yet, for an operator.
+    let allowed =
+        ["conn.rs", "exam.rs", "backend/sqlite.rs", "backend/postgres.rs", "testing.rs", "testing/plans.rs"];
     for (file, source) in files {
         let direct = source.contains("sqlx::query") || source.contains("sqlx::raw_sql");
         assert!(!direct || allowed.iter().any(|name| file.ends_with(name)), "{file} asks by itself");

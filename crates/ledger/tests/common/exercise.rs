@@ -2,9 +2,10 @@
 
 use quittance_ledger::{
     AccountFilter, AnswerObject, Balance, CheckTerms, ClaimOutcome, CostEntry, DeliveryStart, Exposed,
-    ExposureLimits, FeePolicy, FinishedPolicy, Ledger, Merchant, MerchantAnswerEnd, MerchantFee, MerchantKey,
-    MerchantLimits, MerchantNetwork, MerchantState, NewAttempt, NewCheck, NewClaim, Origin, PayoutAccount,
-    Pruned, RangeOf, RepeatPolicy, Reserve, Retention, RunEnd, Slot, StoredAnswer, Usage,
+    ExposureLimits, FeePolicy, FinishedPolicy, LandingFilter, Ledger, Merchant, MerchantAnswerEnd,
+    MerchantFee, MerchantKey, MerchantLimits, MerchantNetwork, MerchantState, NewAttempt, NewCheck, NewClaim,
+    Origin, PayoutAccount, Pruned, RangeOf, RepeatPolicy, Reserve, Retention, RunEnd, Slot, StoredAnswer,
+    Usage,
 };
 use quittance_protocol::{
     Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, Landing, PaymentId,
@@ -392,6 +393,15 @@ pub(crate) async fn operate(ledger: &Ledger) {
     ledger.audit_totals(NOW).await.unwrap();
     ledger.outstanding(at_most(RUNS_MAX), 0).await.unwrap();
     ledger.statement(0, i64::MAX).await.unwrap();
+    let landed = LandingFilter {
+        network: base(),
+        pay_to: "0xpayto".to_owned(),
+        blocks: 0..=u64::MAX,
+        claimed_since_ms: 0,
+        before: None,
+        limit: 1,
+    };
+    ledger.booked_landings(landed).await.unwrap();
     for range in [RangeOf::Claims, RangeOf::Settlements] {
         let filter = AccountFilter { range, ..everything() };
         ledger.accounts(&filter, None, 1).await.unwrap();

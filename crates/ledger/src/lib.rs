@@ -40,12 +40,12 @@ pub use store::{
 pub use token::{Claim, ClaimOutcome, Recorded};
 pub use types::{
     AccountCost, AccountCursor, AccountFilter, AccountPage, AccountRow, AnswerMeta, AnswerObject, AttemptId,
-    CostEntry, CostShares, DeliveryStart, DeliveryState, FeePolicy, Finality, JournalLine, LeaseClock,
-    LedgerOptions, LeftoverObject, MERCHANT_KEYS_MAX, MERCHANT_NAME_MAX, MERCHANT_WITHOUT_KEY, MERCHANTS_MAX,
-    Margin, Merchant, MerchantFee, MerchantKey, MerchantLimits, MerchantNetwork, MerchantState,
-    MerchantTotals, NewClaim, OpenWork, Origin, Outstanding, OutstandingKind, Payment, PaymentFilter,
-    PaymentState, PayoutAccount, RangeOf, RepeatPolicy, Retention, RunEnd, RunLimits, Seller, Slot,
-    StatementRow, StoredAnswer, TariffRow, Usage, UsageSum,
+    CostEntry, CostShare, CostShares, DeliveryStart, DeliveryState, FeePolicy, Finality, JournalLine,
+    LeaseClock, LedgerOptions, LeftoverObject, MERCHANT_KEYS_MAX, MERCHANT_NAME_MAX, MERCHANT_WITHOUT_KEY,
+    MERCHANTS_MAX, Margin, Merchant, MerchantFee, MerchantKey, MerchantLimits, MerchantNetwork,
+    MerchantState, MerchantTotals, NewClaim, OpenWork, Origin, Outstanding, OutstandingKind, Payment,
+    PaymentFilter, PaymentState, PayoutAccount, RangeOf, RepeatPolicy, Retention, RunEnd, RunLimits, Seller,
+    Slot, StatementRow, StoredAnswer, TariffRow, Usage, UsageSum,
 };
 
 /// Most payments or journal lines that one call lists.

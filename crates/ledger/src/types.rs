@@ -15,8 +15,8 @@ pub use accounts::{
 };
 pub use attempts::{AttemptId, Slot};
 pub use books::{
-    CostEntry, CostShares, JournalLine, Margin, OpenWork, Outstanding, OutstandingKind, PaymentFilter,
-    Retention, TariffRow, UsageSum,
+    CostEntry, CostShare, CostShares, JournalLine, Margin, OpenWork, Outstanding, OutstandingKind,
+    PaymentFilter, Retention, TariffRow, UsageSum,
 };
 pub use claims::{NewClaim, Origin, Payment};
 pub use deliveries::{

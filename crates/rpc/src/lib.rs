@@ -18,7 +18,7 @@ pub use budget::Budget;
 pub use coalesce::{CallFailed, Coalescer, Query, Shared};
 pub use endpoints::{Endpoint, Endpoints, HEAD_WAIT, Opinion};
 pub use heads::{Fleet, SeenHead};
-pub use http::{HttpEndpoint, HttpFailure, HttpLimits, Reply, Said};
+pub use http::{HttpEndpoint, HttpFailure, HttpLimits, Replies, Reply, Said};
 pub use identity::{Identity, Misplaced, Name};
 pub use node_error::NodeError;
 pub use pause::{PAUSE_MAX, PAUSE_UNSAID, Pause, SILENCE_MAX};

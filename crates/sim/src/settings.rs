@@ -135,6 +135,8 @@ pub(crate) fn config(plan: &Plan, process: usize, pay_to: &str, retired: Option<
         });
         if net == Net::Base {
             section["confirmations"] = json!(plan.confirmations);
+            section["batch_size_max"] = json!(plan.batch_size_max);
+            section["batch_wait_ms"] = json!(plan.batch_wait_ms);
         }
         section
     };

@@ -85,9 +85,9 @@ impl CostMeter {
             usdc,
             earned,
         };
-        if self.context.ledger.book_cost(entry, now_ms).await?
-            && let Some(usdc) = usdc
-        {
+        // A payment that shared its transaction has its share of what that cost.
+        let share = self.context.ledger.book_cost(entry, now_ms).await?;
+        if let Some(usdc) = share.and_then(|share| share.usdc) {
             self.context.metrics.spent(&payment.network, usdc, earned);
             self.net.spending.add(usdc);
         }

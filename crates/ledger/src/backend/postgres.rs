@@ -52,6 +52,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (15, "check leases", include_str!("../../../../migrations/postgres/0015_check_leases.sql")),
     (17, "merchants", include_str!("../../../../migrations/postgres/0017_merchants.sql")),
     (18, "merchant payments", include_str!("../../../../migrations/postgres/0018_merchant_payments.sql")),
+    (19, "cost shares", include_str!("../../../../migrations/postgres/0019_cost_shares.sql")),
 ];
 
 pub(crate) struct PostgresBackend {

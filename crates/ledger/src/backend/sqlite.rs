@@ -40,6 +40,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (15, "check leases", include_str!("../../../../migrations/sqlite/0015_check_leases.sql")),
     (17, "merchants", include_str!("../../../../migrations/sqlite/0017_merchants.sql")),
     (18, "merchant payments", include_str!("../../../../migrations/sqlite/0018_merchant_payments.sql")),
+    (19, "cost shares", include_str!("../../../../migrations/sqlite/0019_cost_shares.sql")),
 ];
 
 /// An operation in the writer's queue, its result type erased.

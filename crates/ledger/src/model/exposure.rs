@@ -157,7 +157,7 @@ impl Database {
                 && cost.payer.as_deref() == Some(payer)
                 && cost.usdc.is_some_and(|usdc| usdc > Amount::ZERO)
         };
-        let mine = self.costs.iter().filter(|((of, _), _)| of == network).map(|(_, cost)| cost);
+        let mine = self.costs.iter().filter(|((of, _, _), _)| of == network).map(|(_, cost)| cost);
         let slots = mine.filter(counts).map(|cost| slot_of(cost.at_ms));
         slots.filter(|slot| *slot >= first_slot(now_ms)).min().map(slot_ends)
     }
@@ -192,8 +192,7 @@ impl Database {
             return Err(LedgerError::NotOwner { payment: Box::new(payment) });
         }
         let may_land = |attempt: &Attempt| {
-            let of = (attempt.network.clone(), attempt.signed.transaction.clone());
-            attempt.nonce.is_some() && attempt.payments.contains(id) && !self.costs.contains_key(&of)
+            attempt.nonce.is_some() && attempt.payments.contains(id) && !self.is_share_booked(attempt, id)
         };
         if self.attempts.iter().any(may_land) {
             return Ok(false);
@@ -261,7 +260,7 @@ impl Database {
 
     fn add_day(&self, sums: &mut Sums, network: &Network, payer: &str, now_ms: i64) {
         let first = first_slot(now_ms);
-        for ((of, _), cost) in self.costs.iter().filter(|(_, cost)| slot_of(cost.at_ms) >= first) {
+        for ((of, _, _), cost) in self.costs.iter().filter(|(_, cost)| slot_of(cost.at_ms) >= first) {
             if of != network {
                 continue;
             }
@@ -307,7 +306,7 @@ impl Database {
 
     fn all_booked(&self, id: &PaymentId) -> bool {
         let mut mine = self.attempts.iter().filter(|attempt| attempt.payments.contains(id));
-        mine.all(|a| self.costs.contains_key(&(a.network.clone(), a.signed.transaction.clone())))
+        mine.all(|attempt| self.is_share_booked(attempt, id))
     }
 
     pub(super) fn verdict_frees(&mut self, id: &PaymentId, now_ms: i64) {

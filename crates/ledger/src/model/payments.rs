@@ -165,14 +165,14 @@ impl Database {
         let mine = || self.kept_attempts().filter(|attempt| attempt.payments.contains(&payment.id));
         let newest =
             mine().map(|attempt| attempt.id).max().ok_or(LedgerError::Corrupt { field: "attempts" })?;
-        let is_booked =
-            |one: &Attempt| self.costs.contains_key(&(one.network.clone(), one.signed.transaction.clone()));
+        let is_booked = |one: &Attempt| self.is_booked(&one.network, &one.signed.transaction);
         let is_open = |of: &Attempt| {
             let same = |one: &Attempt| {
                 of.nonce.is_some()
                     && (&one.network, &one.wallet, one.nonce) == (&of.network, &of.wallet, of.nonce)
             };
-            !is_booked(of) && !self.kept_attempts().any(|one| same(one) && is_booked(one))
+            !self.is_share_booked(of, &payment.id)
+                && !self.kept_attempts().any(|one| same(one) && is_booked(one))
         };
         if let Slot::Fresh { wallet } = slot
             && newest == known

@@ -90,7 +90,7 @@ impl Database {
             || self.kept_attempts().any(|other| {
                 place(other) == place(attempt)
                     && other.nonce >= attempt.nonce
-                    && self.costs.contains_key(&(other.network.clone(), other.signed.transaction.clone()))
+                    && self.is_booked(&other.network, &other.signed.transaction)
             })
     }
 

@@ -245,7 +245,7 @@ const BESIDE: &str = "SELECT MAX(l.attempt) AS newest, \
      WHERE s.network = a.network AND s.wallet = a.wallet AND s.nonce = a.nonce) \
      THEN 1 ELSE 0 END), 0) AS BIGINT) AS open \
     FROM attempt_payments l JOIN attempts a ON a.id = l.attempt \
-    LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx WHERE l.payment = $1";
+    LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx AND c.item = l.item WHERE l.payment = $1";
 
 /// I10, under the payment's lock, beneath which alone its attempts are recorded: nobody has
 /// recorded another one since, and beside a fresh nonce none may still land. One wallet makes them

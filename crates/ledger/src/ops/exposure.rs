@@ -368,12 +368,14 @@ pub(crate) fn counted(native: u128) -> u64 {
 /// A reservation of whose payment every attempt's cost is in the ledger.
 const DELETE_BOOKED: &str = "DELETE FROM reservations WHERE payment = $1 AND ($2 OR NOT EXISTS \
     (SELECT 1 FROM attempt_payments l JOIN attempts a ON a.id = l.attempt \
-     LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx WHERE l.payment = $1 AND c.tx IS NULL))";
+     LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx AND c.item = l.item \
+     WHERE l.payment = $1 AND c.tx IS NULL))";
 
 /// The same for a payment without a verdict: its money is needed still.
 const FREE_BOOKED: &str = "UPDATE reservations SET usdc = 0, native = 0 WHERE payment = $1 AND NOT EXISTS \
     (SELECT 1 FROM attempt_payments l JOIN attempts a ON a.id = l.attempt \
-     LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx WHERE l.payment = $1 AND c.tx IS NULL)";
+     LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx AND c.item = l.item \
+     WHERE l.payment = $1 AND c.tx IS NULL)";
 
 /// The payment's verdict is being written: its money is free, and what its
 /// attempts may cost unless the fate of one is open.

@@ -20,10 +20,10 @@ pub(super) use crate::pruning::{FinishedPolicy, PruneCursor, Pruned};
 pub(super) use crate::repeats::{Alias, Known};
 pub(super) use crate::token::{ClaimOutcome, Recorded};
 pub(super) use crate::types::{
-    AccountCursor, AccountFilter, AccountPage, AttemptId, CostEntry, CostShares, DeliveryStart, JournalLine,
-    LeftoverObject, Margin, Merchant, MerchantKey, MerchantTotals, NewClaim, OpenWork, Outstanding, Payment,
-    PaymentFilter, PaymentState, PayoutAccount, Retention, RunEnd, RunLimits, StatementRow, StoredAnswer,
-    TariffRow, Usage, UsageSum,
+    AccountCursor, AccountFilter, AccountPage, AttemptId, CostEntry, CostShare, CostShares, DeliveryStart,
+    JournalLine, LeftoverObject, Margin, Merchant, MerchantKey, MerchantTotals, NewClaim, OpenWork,
+    Outstanding, Payment, PaymentFilter, PaymentState, PayoutAccount, Retention, RunEnd, RunLimits,
+    StatementRow, StoredAnswer, TariffRow, Usage, UsageSum,
 };
 
 /// Gives the list to another macro.
@@ -200,7 +200,7 @@ macro_rules! operations {
                 ReturnCost writes return_cost(payment: &'a PaymentId, now_ms: i64) -> bool;
                 Unaccounted reads unaccounted(network: &'a Network) -> Vec<Payment>;
                 BurntUntil reads burnt_until(network: &'a Network, payer: &'a str, now_ms: i64) -> Option<i64>;
-                BookCost writes book_cost(entry: CostEntry, now_ms: i64) -> bool;
+                BookCost writes book_cost(entry: CostEntry, now_ms: i64) -> Option<CostShare>;
             }
 
             /// What settling is offered for.

@@ -7,9 +7,9 @@ use quittance_ledger::model::Attempt;
 use quittance_ledger::{DeliveryState, Funding, Known, NewClaim, Payment, PaymentState};
 use quittance_protocol::{Evidence, Landing, PaymentId, PaymentKey, PaymentRequirements};
 
-use crate::base::{Act as Deed, FEE_CAP, FEE_UNIT_WEI, GAS, Tx};
+use crate::base::{Act as Deed, FEE_CAP, Tx};
 use crate::plan::Net;
-use crate::settings::{COST_BUDGET, PAYER_CEILING, RUNS_INTERRUPTED_MAX, WEI_FOR_ATOMIC};
+use crate::settings::{PAYER_CEILING, RUNS_INTERRUPTED_MAX};
 use crate::solana::{FINALIZED_SLOTS, SLOT_MS, slot};
 use crate::world::World;
 use crate::world::link::Link;
@@ -183,7 +183,7 @@ impl World {
     }
 
     fn audit_attempt(&mut self, at: usize, attempt: &Attempt) {
-        let Some((key, payment)) = attempt.payments.first().and_then(|id| self.row_by_id(id)) else { return };
+        let Some((key, _)) = attempt.payments.first().and_then(|id| self.row_by_id(id)) else { return };
         let text = |name: &str| attempt.signed.detail.get(name).and_then(serde_json::Value::as_u64);
         let fee_cap = text("fee_cap");
         self.say(|| {
@@ -201,13 +201,11 @@ impl World {
         if fee_cap.is_some_and(|cap| cap > FEE_CAP) {
             self.broken("I8", format!("key {key} was signed with a fee cap of {fee_cap:?}"));
         }
-        let allowed =
-            u128::from(payment.gas.atomic().saturating_add(COST_BUDGET)).saturating_mul(WEI_FOR_ATOMIC);
-        let bound = |cap: u64| u128::from(cap).saturating_mul(FEE_UNIT_WEI).saturating_mul(u128::from(GAS));
-        if fee_cap.is_some_and(|cap| bound(cap) > allowed) {
-            self.broken("I10", format!("key {key} was signed for more than it was charged: cap {fee_cap:?}"));
+        for (key, payment) in attempt.payments.iter().filter_map(|id| self.row_by_id(id)).collect::<Vec<_>>()
+        {
+            self.audit_charge(key, &payment, fee_cap);
+            self.audit_beside(key, at, attempt);
         }
-        self.audit_beside(key, at, attempt);
     }
 
     /// A node gets bytes that only we can have signed.

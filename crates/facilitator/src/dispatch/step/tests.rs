@@ -1,9 +1,13 @@
 mod any_order;
+mod batches;
 mod found;
 mod holds;
 mod slots;
 
+use quittance_protocol::SendOutcome;
+
 use super::*;
+use crate::chain::SignRefused;
 
 fn id(number: i64) -> AttemptId {
     serde_json::from_value(serde_json::json!(number)).unwrap()
@@ -30,7 +34,7 @@ fn start(reserved: u128) -> Start {
 }
 
 fn fees(bound: u128) -> Fees {
-    Fees { ready: true, charged: Some(100), bound: Ok(bound) }
+    Fees { ready: true, charged: Some(100), bound: Ok(bound), company: None }
 }
 
 /// One whose claim reserved 10, up to the question for its fees.

@@ -48,10 +48,13 @@ impl State {
     fn adopt(&mut self, payment: &PaymentId, mut attempts: Vec<Attempt>) {
         let Some(job) = self.jobs.get_mut(payment) else { return };
         attempts.sort_by_key(|attempt| attempt.id);
-        (job.attempts, job.is_unsure) = (attempts, false);
+        (job.attempts, job.is_unsure) = (attempts.clone(), false);
         // Whoever recorded them may have sent them as well.
         (job.phase, job.sends, job.is_taken, job.passed_on) = (Phase::Idle, 0, false, true);
-        match job.is_over {
+        for earlier in attempts.iter().rev().skip(1) {
+            self.hand_on(payment, earlier);
+        }
+        match self.jobs.get(payment).is_some_and(|job| job.is_over) {
             true => self.forget(payment),
             false => {
                 self.tell(payment);

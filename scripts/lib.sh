@@ -12,6 +12,8 @@ CLIENTS="$ROOT/tests/clients"
 export CLIENTS_V1="$ROOT/tests/clients-v1"
 # Clients and servers of others, of npm and PyPI, for docs/compatibility.md.
 export COMPAT="$ROOT/tests/compat"
+# Packages of others that agents and auditors use.
+export AGENTS="$ROOT/tests/agents"
 export QUITTANCE_NODE_MODULES="${QUITTANCE_NODE_MODULES:-$CLIENTS/node_modules}"
 
 # Debian keeps initdb and pg_ctl off the PATH.
@@ -88,6 +90,12 @@ compat_ready() {
   npm_folder "$CLIENTS_V1"
   npm_folder "$COMPAT"
   python_folder "$COMPAT"
+}
+
+# What the tests of agents and auditors want.
+agents_ready() {
+  npm_folder "$CLIENTS_V1"
+  npm_folder "$AGENTS"
 }
 
 # The same of those that take long to install.

@@ -148,6 +148,7 @@ export function configure(folder, net, { name = 'quittance', port, ledger, more 
     section('rates', { eth_usd: '2500.00', sol_usd: '150.00' }),
     section('quote', { ...more.quote }),
     section('merchants', { ...more.merchants }),
+    section('receipts', { ...more.receipts }),
     section('gate', { catalogue: join(ROOT, 'catalogs/imgnai.toml'), ...more.gate }),
   ].join('\n');
   writeFileSync(path, text);

@@ -34,6 +34,28 @@ sol! {
         bytes32 nonce;
     }
 
+    /// An offer as its seller signs it (x402 extension `offer-receipt`, section 4.3).
+    struct Offer {
+        uint256 version;
+        string resourceUrl;
+        string scheme;
+        string network;
+        string asset;
+        string payTo;
+        string amount;
+        uint256 validUntil;
+    }
+
+    /// A receipt as its seller signs it (section 5.3).
+    struct Receipt {
+        uint256 version;
+        string network;
+        string resourceUrl;
+        string payer;
+        uint256 issuedAt;
+        string transaction;
+    }
+
     interface IMulticall3 {
         struct Call3 { address target; bool allowFailure; bytes callData; }
         struct Result { bool success; bytes returnData; }

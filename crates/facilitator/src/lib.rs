@@ -197,6 +197,11 @@ impl Facilitator {
         network::offer::write_offer_v1(&self.inner.networks, now_ms, service, resource, error, out)
     }
 
+    /// The time that offers are made by, in milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> i64 {
+        self.inner.context.clock.now_ms()
+    }
+
     /// A payment of x402 version 1 as the same payment in version 2. Pure: no I/O (P4).
     pub fn in_version_2(&self, payment: v1::PaymentPayload) -> Result<PaymentPayload, v1::UnknownName> {
         self.inner.in_version_2(payment)

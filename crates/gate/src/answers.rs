@@ -10,7 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_A
 use http::{Response, StatusCode};
 use quittance_facilitator::{NothingToOffer, Rejection, StoredAnswer};
 use quittance_protocol::{
-    ErrorCode, PAYMENT_REQUIRED, PAYMENT_RESPONSE, RetryAction, SettleResponse, encode_header,
+    ErrorCode, OFFER_RECEIPT, PAYMENT_REQUIRED, PAYMENT_RESPONSE, RetryAction, SettleResponse, encode_header,
     encode_header_json,
 };
 use quittance_quote::Refusal;
@@ -132,23 +132,30 @@ struct Reason<'a> {
     retry_action: RetryAction,
 }
 
-/// The offer, with the machine-readable reason in the body (402). `offer` is
-/// the JSON of a [`quittance_protocol::PaymentRequired`], `in_version_1` the same as
+/// The offer, with the machine-readable reason in the body (402); `in_version_1` is the same as
 /// clients of x402 version 1 read it.
 ///
 /// Those of version 2 read the header, and the body only where there is none; those of
 /// version 1 read the body, and refuse it for one element that is not of their version. So
 /// the header carries version 2 and the body version 1, where that has a name for a network.
 pub(crate) fn offer(
-    offer: Vec<u8>,
+    offer: Offered<'_>,
     in_version_1: Option<Vec<u8>>,
     code: ErrorCode,
     message: &str,
 ) -> Response<Body> {
-    let Ok(header) = HeaderValue::try_from(encode_header_json(&offer)) else {
+    let Offered { text, signed, header_bytes_max } = offer;
+    let whole = signed.and_then(|signed| with_extension(&text, OFFER_RECEIPT, signed));
+    let in_header = whole.as_ref().filter(|whole| whole.len() <= header_bytes_max).unwrap_or(&text);
+    let Ok(header) = HeaderValue::try_from(encode_header_json(in_header)) else {
         return trouble(&GateError::Gate);
     };
-    let Some(body) = joined(in_version_1.unwrap_or(offer), reason(code, message)) else {
+    let in_version_1 = match (in_version_1, signed) {
+        // Its clients read past what they do not know.
+        (Some(body), Some(signed)) => with_extension(&body, OFFER_RECEIPT, signed).or(Some(body)),
+        (body, _) => body,
+    };
+    let Some(body) = joined(in_version_1.or(whole).unwrap_or(text), reason(code, message)) else {
         return trouble(&GateError::Gate);
     };
     let mut answer = Response::new(Body::from(body));
@@ -158,6 +165,27 @@ pub(crate) fn offer(
     headers.insert(CACHE_CONTROL, NO_STORE);
     headers.insert(CONTENT_TYPE, JSON);
     answer
+}
+
+/// An offer as it was written.
+pub(crate) struct Offered<'a> {
+    /// The JSON of a [`quittance_protocol::PaymentRequired`].
+    pub(crate) text: Vec<u8>,
+    /// The extension that signs it; in the body, and in the header where it has room.
+    pub(crate) signed: Option<&'a str>,
+    /// Longest JSON in the header.
+    pub(crate) header_bytes_max: usize,
+}
+
+/// The JSON of an offer, whose last member is `extensions` if it has any, with one more.
+fn with_extension(offer: &[u8], name: &str, extension: &str) -> Option<Vec<u8>> {
+    let (before, between, end) = match offer {
+        // `…"extensions":{…}}`: whatever else ends an offer is a list.
+        [.., b'}', b'}'] => (offer.get(..offer.len().checked_sub(2)?)?, ",", "}}"),
+        [.., b'}'] => (offer.get(..offer.len().checked_sub(1)?)?, r#","extensions":{"#, "}}"),
+        _ => return None,
+    };
+    Some([before, format!(r#"{between}"{name}":{extension}{end}"#).as_bytes()].concat())
 }
 
 /// Why there is an offer, as a JSON object.

@@ -7,7 +7,7 @@ use quittance_quote::Route;
 
 use crate::body::Body;
 use crate::shared::Shared;
-use crate::{GateError, answers, discovery, head};
+use crate::{GateError, answers, discovery, head, person};
 
 /// What is decided.
 pub(crate) enum Decision {
@@ -46,6 +46,9 @@ pub(crate) fn decide(shared: &Shared, method: &Method, path: Option<&str>, heade
     let paying = head::has_payment(headers);
     match route {
         Route::Unknown if paying => Decision::Unserved { path: path.to_owned() },
+        Route::Unknown if person::is_asking(method, headers) => {
+            person::of_other_method(shared, path).map_or_else(unknown, Decision::Answered)
+        }
         Route::Unknown => unknown(),
         Route::Free => Decision::Free,
         Route::Paid(endpoint) => Decision::Paid { path: path.to_owned(), endpoint, paying },

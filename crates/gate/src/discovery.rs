@@ -11,8 +11,9 @@ mod openapi;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use quittance_facilitator::NetworkInfo;
-use quittance_protocol::{Amount, PaymentRequired, ResourceRef, X402_VERSION};
+use quittance_protocol::{Amount, EIP712_FORMAT, PaymentRequired, ResourceRef, X402_VERSION};
 use quittance_quote::{EndpointInfo, Pricing, QueryParameter};
+use quittance_receipts::Issuer;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -33,6 +34,9 @@ struct Snapshot {
     #[serde(rename = "x402Version")]
     x402_version: u64,
     networks: Vec<NetworkInfo>,
+    /// Whose signature offers and receipts have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipts: Option<Signer>,
     endpoints: Vec<Shown>,
     /// Where the other documents are.
     documents: Map<String, Value>,
@@ -40,6 +44,15 @@ struct Snapshot {
     base_url: String,
     #[serde(skip)]
     offer: Option<PaymentRequired>,
+}
+
+/// How what this seller signs is known (extension `offer-receipt`).
+#[derive(Serialize)]
+struct Signer {
+    format: &'static str,
+    signer: String,
+    /// The same as a decentralised identifier, as DNS records of sellers name it.
+    did: String,
 }
 
 /// One endpoint.
@@ -86,6 +99,13 @@ struct ShownOffer {
     gas: Amount,
 }
 
+impl Signer {
+    fn of(issuer: &Issuer) -> Self {
+        let signer = issuer.address();
+        Self { format: EIP712_FORMAT, did: format!("did:pkh:eip155:1:{signer}"), signer }
+    }
+}
+
 impl Snapshot {
     fn take(shared: &Shared) -> Self {
         let base_url = shared.public_url.clone().unwrap_or_default();
@@ -120,6 +140,7 @@ impl Snapshot {
         Self {
             x402_version: X402_VERSION,
             networks: shared.facilitator.networks(),
+            receipts: shared.receipts.as_ref().map(Signer::of),
             endpoints,
             documents: documents.into_iter().flatten().collect(),
             base_url,

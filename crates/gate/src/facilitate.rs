@@ -46,6 +46,7 @@ pub(crate) trait Offers: Send + Sync {
         out: &mut Vec<u8>,
     ) -> bool;
     fn networks(&self) -> Vec<NetworkInfo>;
+    fn now_ms(&self) -> i64;
 }
 
 /// What becomes of a payment that came with a request.
@@ -106,6 +107,10 @@ impl Offers for Facilitator {
 
     fn networks(&self) -> Vec<NetworkInfo> {
         Facilitator::networks(self)
+    }
+
+    fn now_ms(&self) -> i64 {
+        Facilitator::now_ms(self)
     }
 }
 

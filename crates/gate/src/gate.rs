@@ -6,8 +6,10 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::HeaderMap;
+use quittance_facilitator::config::{ConfigError, ReceiptsConfig, read_secret};
 use quittance_facilitator::{Callers, Facilitator, Places};
 use quittance_quote::Pricer;
+use quittance_receipts::Issuer;
 
 use crate::bytes::Budgets;
 use crate::cors::Cors;
@@ -48,6 +50,7 @@ impl Gate {
             closed: None,
             exact_paths: false,
             monitor: None,
+            receipts: None,
         }
     }
 }
@@ -66,6 +69,7 @@ pub struct GateBuilder {
     closed: Option<Box<ClosedFor>>,
     exact_paths: bool,
     monitor: Option<Monitor>,
+    receipts: Option<Issuer>,
 }
 
 impl GateBuilder {
@@ -173,6 +177,25 @@ impl GateBuilder {
         self
     }
 
+    /// Signs every offer, and a receipt of what was paid for and given, with the key that `config`
+    /// names; nothing where it names none. What is signed names [`Self::public_url`], so that one
+    /// has to be set.
+    pub fn receipts(self, config: &ReceiptsConfig) -> Result<Self, ConfigError> {
+        let Some(reference) = &config.signing_key else { return Ok(self) };
+        let wrong = |problem: &str| ConfigError::Secret {
+            key: "receipts.signing_key".to_owned(),
+            problem: problem.to_owned(),
+        };
+        let issuer = Issuer::new(&read_secret(reference)?)
+            .map_err(|_| wrong("the key must be 0x and 64 hex digits of a secp256k1 key"))?;
+        tracing::info!(signer = issuer.address(), "offers and receipts are signed");
+        Ok(self.signed_by(issuer))
+    }
+
+    pub(crate) fn signed_by(self, issuer: Issuer) -> Self {
+        Self { receipts: Some(issuer), ..self }
+    }
+
     /// The gate.
     ///
     /// Prices the pricer's examples once, for the discovery documents.
@@ -197,6 +220,7 @@ impl GateBuilder {
                 closed: self.closed,
                 exact_paths: self.exact_paths,
                 monitor: self.monitor,
+                receipts: self.receipts,
             }),
         }
     }

@@ -19,6 +19,7 @@ mod intake;
 mod limits;
 mod monitor;
 mod paid;
+mod person;
 mod pricing;
 mod quote;
 mod range;
@@ -30,6 +31,7 @@ mod run;
 mod several;
 mod shared;
 mod shown;
+mod signing;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod unserved;

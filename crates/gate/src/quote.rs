@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use http_body::Body as HttpBody;
 use quittance_facilitator::{Presented, Sale};
 use quittance_protocol::{Amount, ErrorCode, PaymentPayload, ResourceRef};
@@ -19,7 +19,7 @@ use crate::recall::recalled;
 use crate::shared::Shared;
 use crate::shown::{Shown, shown};
 use crate::visit::Visit;
-use crate::{closed, intake, several, unserved};
+use crate::{closed, intake, person, several, unserved};
 
 /// Room for an offer on two networks and its reason; a longer one grows.
 const OFFER_BYTES: usize = 2_048;
@@ -140,7 +140,13 @@ async fn offered(
     match service.await {
         Err(none) => none.answer(),
         Ok(service) => {
-            closed::unpaid(shared, visit).unwrap_or_else(|| unpaid_as_shown(shared, service, resource, shown))
+            let answer = closed::unpaid(shared, visit)
+                .unwrap_or_else(|| unpaid_as_shown(shared, service, resource, shown));
+            let is_offer = answer.status() == StatusCode::PAYMENT_REQUIRED;
+            match is_offer && person::is_asking(&visit.head.method, &visit.head.headers) {
+                true => person::instead(shared, resource.endpoint, &visit.path, answer),
+                false => answer,
+            }
         }
     }
 }
@@ -246,7 +252,12 @@ pub(crate) fn unpaid(
     match written {
         Ok(()) => {
             let code = code.unwrap_or(ErrorCode::PaymentRequired);
-            answers::offer(offer, in_version_1(shared, service, whole, error), code, message)
+            let now = u64::try_from(shared.facilitator.now_ms() / 1_000).unwrap_or_default();
+            let signed = shared.receipts.as_ref().and_then(|issuer| issuer.offers(whole.url, &offer, now));
+            let in_version_1 = in_version_1(shared, service, whole, error);
+            let header_bytes_max = OFFER_BYTES_MAX;
+            let offer = answers::Offered { text: offer, signed: signed.as_deref(), header_bytes_max };
+            answers::offer(offer, in_version_1, code, message)
         }
         Err(nothing) => answers::nothing_to_offer(&nothing, code.is_some()),
     }

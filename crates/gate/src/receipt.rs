@@ -23,8 +23,14 @@ pub(crate) fn invites_repetition(status: StatusCode) -> bool {
 
 /// Headers that are the gate's to set; what a handler says under these names
 /// would be believed by clients as if the gate had said it.
-const OURS: [&str; 5] =
-    [PAYMENT_REQUIRED, PAYMENT_RESPONSE, v1::X_PAYMENT_RESPONSE, "payment-state", "x-should-retry"];
+const OURS: [&str; 6] = [
+    PAYMENT_REQUIRED,
+    PAYMENT_RESPONSE,
+    v1::X_PAYMENT_RESPONSE,
+    "payment-state",
+    "x-should-retry",
+    SIGNED_RECEIPT,
+];
 
 /// Headers of one connection or one moment (RFC 9110, section 7.6.1), which a
 /// replay must not repeat, and the length, which is computed anew. A cookie is a
@@ -116,6 +122,10 @@ pub(crate) fn tag(response: &mut Parts, paid: &PaidFacts) {
 pub(crate) fn is_stored(name: &HeaderName) -> bool {
     !NOT_STORED.contains(&name.as_str()) && !OURS.contains(&name.as_str())
 }
+
+/// Under this name the signed receipt lies among an answer's kept headers, so that every repeat of
+/// the answer shows the very same one. It is in no answer's head: there it stands in the receipt.
+pub(crate) const SIGNED_RECEIPT: &str = "quittance-signed-receipt";
 
 /// What is kept of an answer.
 pub(crate) fn store(

@@ -12,7 +12,7 @@ use quittance_protocol::{PaymentId, SettleResponse};
 use crate::body::{Body, OnSent, Replay, Source};
 use crate::range::{Wanted, wanted};
 use crate::shared::Shared;
-use crate::{answers, receipt};
+use crate::{answers, receipt, signing};
 
 /// What whoever may replay an answer gets.
 pub(crate) async fn replay(
@@ -25,6 +25,7 @@ pub(crate) async fn replay(
     if answer.truncated {
         return answers::not_kept(&answer, receipt);
     }
+    let receipt = &*signing::with_signed(receipt, &answer);
     let state = if answer.refundable { "refundable" } else { "delivered" };
     let headers = headers(&answer);
     let (status, bytes) =

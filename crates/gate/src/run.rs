@@ -24,7 +24,7 @@ use crate::paid::{Paid, Ticket};
 use crate::quote::{Job, unpaid};
 use crate::release::{Client, Release};
 use crate::shared::Shared;
-use crate::{GateError, answers, intake, receipt, replay};
+use crate::{GateError, answers, intake, receipt, replay, signing};
 
 /// Headers of a paid request that its handler does not get. Nothing behind the gate needs
 /// the payment itself, and a log or an upstream that kept it could ask for the stored
@@ -48,7 +48,7 @@ pub(crate) async fn serve(
     let answer = match shared.facilitator.pay(payment, sale, waiting).await {
         PayOutcome::Granted(grant) => {
             let request = Request::from_parts(head, body);
-            return Run::new(shared, grant, price).start(handler, request, client).await;
+            return Run::new(shared, grant, price, resource.url).start(handler, request, client).await;
         }
         PayOutcome::Answered { payment, answer, receipt } => {
             replay::replay(&shared, &head.headers, payment, answer, &receipt).await
@@ -86,6 +86,8 @@ struct Run {
     grant: Grant,
     receipt: SettleResponse,
     payment: PaymentId,
+    /// As the receipt names it.
+    url: String,
     ticket: Arc<Ticket>,
     /// What is left of the handler's own time. Waiting for the store, or for a
     /// reader, is not the handler's.
@@ -100,12 +102,12 @@ enum Next {
 }
 
 impl Run {
-    fn new(shared: Arc<Shared>, grant: Grant, price: Price) -> Self {
+    fn new(shared: Arc<Shared>, grant: Grant, price: Price, url: String) -> Self {
         let left = shared.limits.run();
         let receipt = grant.receipt().clone();
         let payment = grant.paid().payment_id.clone();
         let ticket = Arc::new(Ticket::new(grant.paid().clone(), price));
-        Self { shared, grant, receipt, payment, ticket, left }
+        Self { shared, grant, receipt, payment, url, ticket, left }
     }
 
     async fn start(mut self, handler: Handler, mut request: Request<Bytes>, client: Client) {
@@ -205,18 +207,20 @@ impl Run {
         let kept = !matches!(sealed, Sealed::NotKept { .. });
         let bytes = draft.bytes();
         let (status, headers) = stored;
-        let stored = receipt::store(status, &headers, sealed, self.ticket.usage());
+        let mut stored = receipt::store(status, &headers, sealed, self.ticket.usage());
+        signing::sign(&self.shared, self.grant.paid(), &self.url, &mut stored);
         let state = match (kept, status.is_client_error()) {
             (_, true) => "refundable",
             (true, false) => "delivered",
             (false, false) => "running",
         };
         let Self { shared, grant, receipt, payment, .. } = self;
+        let signed = signing::with_signed(&receipt, &stored).into_owned();
         if let Err(source) = shared.facilitator.finish(grant, stored).await {
             let answer = not_booked(&shared, &payment, &receipt, source);
             return head.replace(answer);
         }
-        head.release(&receipt, state, Some(bytes));
+        head.release(&signed, state, Some(bytes));
         head.give_up_after(shared.facilitator.reader_max());
         draft.complete();
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use quittance_facilitator::{Callers, Places};
 use quittance_quote::Pricer;
+use quittance_receipts::Issuer;
 
 use crate::bytes::{Budgets, SharedBody};
 use crate::cors::Cors;
@@ -32,4 +33,5 @@ pub(crate) struct Shared {
     pub(crate) closed: Option<Box<ClosedFor>>,
     pub(crate) exact_paths: bool,
     pub(crate) monitor: Option<Monitor>,
+    pub(crate) receipts: Option<Issuer>,
 }

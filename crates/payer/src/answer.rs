@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quittance_protocol::{Amount, PAYMENT_RESPONSE, PaymentRequirements, decode_header, v1};
+use quittance_protocol::{Amount, PAYMENT_RESPONSE, PaymentRequirements, SignedOffer, decode_header, v1};
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,9 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// What was signed; `None` where nothing was.
     pub bill: Option<Bill>,
+    /// The offer that was paid, as its seller signed it, if it did; whose signature it is nobody has
+    /// checked.
+    pub signed_offer: Option<SignedOffer>,
     /// The receipt header, whoever's facilitator wrote it.
     pub receipt: Option<Value>,
     /// What became of the payment.

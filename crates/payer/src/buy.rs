@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_protocol::UnixSeconds;
+use quittance_protocol::{PaymentRequirements, UnixSeconds};
 use reqwest::{Client, Response, StatusCode, redirect};
 
 use crate::answer::{
     Answer, Bill, Outcome, RETRY_SECONDS, body_of, leaves_it_open, moved, receipt_of, retry_after,
     says_settled,
 };
+use crate::event::{Event, Observe, Offered, Terms, shown};
 use crate::required::Required;
 use crate::sign::{Signed, sign};
 use crate::state::{Found, Held, Pending};
@@ -36,6 +37,21 @@ pub struct Quote {
     pub bill: Bill,
 }
 
+/// What an endpoint says to who does not pay.
+#[derive(Debug)]
+pub enum Look {
+    /// It asks for no payment: its answer.
+    Free(Box<Answer>),
+    /// What it asks for.
+    Asks(Terms),
+}
+
+/// The same, as the payer goes on from it.
+enum Asked {
+    Free(Box<Answer>),
+    Required(Required),
+}
+
 /// The host's own word on a price that the limits let through.
 pub type Approve = Arc<dyn Fn(&Quote) -> bool + Send + Sync>;
 
@@ -45,6 +61,7 @@ pub struct Payer {
     limits: Limits,
     state: Option<State>,
     approve: Option<Approve>,
+    observe: Option<Observe>,
     wait: Duration,
     in_parallel: bool,
     client: Client,
@@ -59,6 +76,7 @@ impl Payer {
             limits,
             state: None,
             approve: None,
+            observe: None,
             wait: Duration::from_secs(WAIT_SECONDS),
             in_parallel: false,
             client: client(WAIT_SECONDS)?,
@@ -74,6 +92,11 @@ impl Payer {
     /// Asks the host before anything is signed.
     pub fn with_approval(self, approve: Approve) -> Self {
         Self { approve: Some(approve), ..self }
+    }
+
+    /// Tells each step of a call to somebody who shows it.
+    pub fn with_observer(self, observe: Observe) -> Self {
+        Self { observe: Some(observe), ..self }
     }
 
     /// Buys beside another call of the same request that is under way, instead of waiting for
@@ -98,8 +121,53 @@ impl Payer {
                 url = request.url(),
                 "an earlier payment for this request is open; sending it again"
             );
-            return self.send_paid(request, (*held.pending).clone(), Some(held)).await;
+            let pending = (*held.pending).clone();
+            self.tell(|| Event::FoundOpen { signed_at: pending.signed_at, bill: pending.bill.clone() });
+            return self.send_paid(request, pending, Some(held)).await;
         }
+        match self.ask(request).await? {
+            Asked::Free(answer) => Ok(*answer),
+            Asked::Required(required) => {
+                let (pending, held) = self.sign(request, &required, &fingerprint).await?;
+                self.send_paid(request, pending, held).await
+            }
+        }
+    }
+
+    /// Calls without paying: what it costs, and what of it this payer would pay. Nothing is signed,
+    /// and nothing is sent that an earlier call left open.
+    pub async fn look(&self, request: &Request) -> Result<Look, PayError> {
+        self.limits.check_host(&request.host())?;
+        Ok(match self.ask(request).await? {
+            Asked::Free(answer) => Look::Free(answer),
+            Asked::Required(required) => Look::Asks(self.terms(&required)),
+        })
+    }
+
+    fn tell(&self, event: impl FnOnce() -> Event) {
+        if let Some(observe) = &self.observe {
+            observe(event());
+        }
+    }
+
+    fn terms(&self, required: &Required) -> Terms {
+        let offered = |offer: &PaymentRequirements| Offered {
+            bill: offer.amount().map(|amount| Bill::of(offer, amount)),
+            why_not: self.limits.refusal(offer, &self.keys),
+            requirements: offer.clone(),
+        };
+        Terms {
+            version: required.version,
+            error: required.error.clone(),
+            resource_url: required.resource.as_ref().map(|resource| resource.url.clone()),
+            offers: required.offers.iter().map(offered).collect(),
+            odd: required.odd,
+            signed: required.signed.clone(),
+        }
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Asked, PayError> {
+        self.tell(|| Event::Asked);
         let unpaid = request.send(&self.client, None).await?;
         if unpaid.status().is_redirection() {
             return Err(moved(&unpaid));
@@ -108,11 +176,14 @@ impl Payer {
         let body = body_of(unpaid).await?;
         if status != StatusCode::PAYMENT_REQUIRED {
             let (status, receipt) = (status.as_u16(), receipt_of(&headers));
-            return Ok(Answer { status, headers, body, bill: None, receipt, outcome: Outcome::Free });
+            self.tell(|| Event::Free { status });
+            let (bill, signed_offer, outcome) = (None, None, Outcome::Free);
+            let answer = Answer { status, headers, body, bill, signed_offer, receipt, outcome };
+            return Ok(Asked::Free(Box::new(answer)));
         }
         let required = Required::read(&headers, &body)?;
-        let (pending, held) = self.sign(request, &required, &fingerprint).await?;
-        self.send_paid(request, pending, held).await
+        self.tell(|| Event::Offered(self.terms(&required)));
+        Ok(Asked::Required(required))
     }
 
     /// What an earlier call of the same request left open. While one is under way this call
@@ -120,6 +191,7 @@ impl Payer {
     async fn open(&self, fingerprint: &str) -> Result<Option<Held>, PayError> {
         let Some(state) = &self.state else { return Ok(None) };
         let begun = tokio::time::Instant::now();
+        let mut is_told = false;
         loop {
             match state.find(fingerprint, &self.keys.addresses(), now())? {
                 Found::Open(held) => return Ok(Some(held)),
@@ -131,7 +203,12 @@ impl Payer {
                             .to_owned(),
                     ));
                 }
-                Found::Busy => tokio::time::sleep(BUSY_PAUSE).await,
+                Found::Busy => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        self.tell(|| Event::Waiting);
+                    }
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
             }
         }
     }
@@ -145,6 +222,7 @@ impl Payer {
     ) -> Result<(Pending, Option<Held>), PayError> {
         let offer = self.limits.choose(required, &self.keys)?;
         let bill = Bill::of(offer, self.limits.price(offer)?);
+        request.check_price(bill.amount, &self.limits)?;
         if self.state.is_none() && (self.limits.day.is_some() || self.limits.host_day.is_some()) {
             return Err(PayError::Limit("limits by day need a state to be counted in".to_owned()));
         }
@@ -157,13 +235,20 @@ impl Payer {
         let Signed { header_name, header, payer, valid_until } =
             sign(required, offer, &self.keys, life).await?;
         let Quote { url, bill } = quote;
-        let pending = Pending { url, payer, header_name, header, bill, signed_at, valid_until };
+        let signed_offer = required.signed_offer(offer);
+        let pending = Pending { url, payer, header_name, header, bill, signed_offer, signed_at, valid_until };
         let held = match &self.state {
             None => None,
             Some(state) => {
                 Some(state.record(fingerprint, pending.clone(), (request.host_name(), &self.limits))?)
             }
         };
+        self.tell(|| Event::Signed {
+            payer: pending.payer.clone(),
+            bill: pending.bill.clone(),
+            valid_until: pending.valid_until,
+            payment: shown(&pending.header),
+        });
         Ok((pending, held))
     }
 
@@ -211,7 +296,9 @@ impl Payer {
             Some(mut held) if !open => held.refused()?,
             _ => {}
         }
-        Ok(Answer { status: status.as_u16(), headers, body, bill: Some(pending.bill), receipt, outcome })
+        let Pending { bill, signed_offer, .. } = pending;
+        let (status, bill) = (status.as_u16(), Some(bill));
+        Ok(Answer { status, headers, body, bill, signed_offer, receipt, outcome })
     }
 
     /// Sends the same payment until somebody knows how it ended. Neither a broken
@@ -223,9 +310,19 @@ impl Payer {
         pending: &Pending,
     ) -> Result<Response, reqwest::Error> {
         let until = tokio::time::Instant::now() + self.wait;
+        let mut times = 0_u32;
         loop {
+            times = times.saturating_add(1);
+            self.tell(|| Event::Sent { times });
             let payment = (pending.header_name.as_str(), pending.header.as_str());
             let answer = request.send(&self.client, Some(payment)).await;
+            self.tell(|| match &answer {
+                Ok(response) => Event::Answered {
+                    status: response.status().as_u16(),
+                    receipt: receipt_of(response.headers()),
+                },
+                Err(error) => Event::Broken { problem: error.to_string() },
+            });
             let pause = match &answer {
                 Ok(response) if leaves_it_open(response.status(), response.headers()) => {
                     tracing::info!(status = %response.status(), "not decided; sending the same payment again");
@@ -243,6 +340,7 @@ impl Payer {
                 );
                 return answer;
             }
+            self.tell(|| Event::Again { after: pause });
             tokio::time::sleep(pause).await;
         }
     }

@@ -86,6 +86,12 @@ impl Limits {
         Err(PayError::NoOffer(reasons.join("; ")))
     }
 
+    /// Why an offer would not be paid, its price included.
+    pub(crate) fn refusal(&self, offer: &PaymentRequirements, keys: &Keys) -> Option<String> {
+        let refused = self.why_not(offer, keys).map(str::to_owned);
+        refused.or_else(|| self.price(offer).err().map(|error| error.to_string()))
+    }
+
     fn why_not(&self, offer: &PaymentRequirements, keys: &Keys) -> Option<&'static str> {
         let Ok(network) = offer.network.parse::<Network>() else { return Some("unknown network") };
         if self.network.as_ref().is_some_and(|wanted| *wanted != network) {

@@ -1,12 +1,15 @@
 //! What a 402 asks for. Whatever is odd in it is left out, piece by piece.
 
 use quittance_protocol::{
-    PAYMENT_REQUIRED, PaymentRequirements, ResourceInfo, X402_VERSION, decode_header, v1,
+    PAYMENT_REQUIRED, PaymentRequirements, ResourceInfo, SignedOffer, X402_VERSION, decode_header, v1,
 };
 use reqwest::header::HeaderMap;
 use serde_json::{Map, Value};
 
 use crate::PayError;
+
+/// Signed offers of one 402 that are read at most.
+const SIGNED_MAX: usize = 32;
 
 /// A 402 as it came.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub(crate) struct Required {
     pub(crate) offers: Vec<PaymentRequirements>,
     pub(crate) resource: Option<ResourceInfo>,
     pub(crate) extensions: Map<String, Value>,
+    /// What the seller signed of them.
+    pub(crate) signed: Vec<SignedOffer>,
     /// Entries of `accepts` that are of no known shape.
     pub(crate) odd: usize,
     /// Why it asks (again).
@@ -35,7 +40,22 @@ impl Required {
                 )
             })?,
         };
-        Self::from_value(&value)
+        let mut required = Self::from_value(&value)?;
+        if required.signed.is_empty() {
+            // What has no room in the header stands in the body.
+            required.signed = serde_json::from_slice(body).map(|body| signed(&body)).unwrap_or_default();
+        }
+        Ok(required)
+    }
+
+    /// The signature of an offer that was chosen: whatever its place says, its fields have to agree.
+    pub(crate) fn signed_offer(&self, offer: &PaymentRequirements) -> Option<SignedOffer> {
+        let is_it = |one: &&SignedOffer| {
+            let payload = &one.payload;
+            (&payload.scheme, &payload.network, &payload.asset, &payload.pay_to, &payload.amount)
+                == (&offer.scheme, &offer.network, &offer.asset, &offer.pay_to, &offer.amount)
+        };
+        self.signed.iter().find(is_it).cloned()
     }
 
     pub(crate) fn from_value(value: &Value) -> Result<Self, PayError> {
@@ -61,11 +81,19 @@ impl Required {
             version,
             odd: entries.len().saturating_sub(offers.len()),
             offers,
+            signed: signed(value),
             resource: value.get("resource").and_then(|one| serde_json::from_value(one.clone()).ok()),
             extensions: value.get("extensions").and_then(Value::as_object).cloned().unwrap_or_default(),
             error: value.get("error").and_then(Value::as_str).map(str::to_owned),
         })
     }
+}
+
+/// Signed offers of a 402; odd ones are left out one by one.
+fn signed(value: &Value) -> Vec<SignedOffer> {
+    let offers = value.pointer("/extensions/offer-receipt/info/offers").and_then(Value::as_array);
+    let read = |one: &Value| serde_json::from_value(one.clone()).ok();
+    offers.into_iter().flatten().take(SIGNED_MAX).filter_map(read).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use quittance_protocol::{Amount, UnixSeconds};
+use quittance_protocol::{Amount, SignedOffer, UnixSeconds};
 use serde::{Deserialize, Serialize};
 
 use crate::sign::random_hex;
@@ -44,6 +44,9 @@ pub(crate) struct Pending {
     pub(crate) header_name: String,
     pub(crate) header: String,
     pub(crate) bill: crate::Bill,
+    /// The offer as its seller signed it, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) signed_offer: Option<SignedOffer>,
     pub(crate) signed_at: UnixSeconds,
     pub(crate) valid_until: UnixSeconds,
 }

@@ -14,6 +14,7 @@ mod header;
 mod json;
 mod key;
 mod network;
+mod offer_receipt;
 mod secret;
 mod terms;
 pub mod v1;
@@ -39,6 +40,10 @@ pub use key::{
     BodyDigest, Fingerprint, IdentifierHash, OFFERED_IDENTIFIER, PaymentId, PaymentKey, RequestId,
 };
 pub use network::{Family, Network, NetworkError};
+pub use offer_receipt::{
+    EIP712_FORMAT, OFFER_RECEIPT, OFFER_RECEIPT_VERSION, OfferPayload, ReceiptPayload, Signed, SignedOffer,
+    SignedReceipt, signed_url,
+};
 pub use secret::Secret;
 pub use terms::{SellerTerms, Term};
 pub use v2::{

@@ -4,6 +4,7 @@ mod api_key;
 mod bodies;
 mod catalog;
 mod columns;
+mod debug;
 mod erase;
 mod gateway;
 mod init;
@@ -11,10 +12,12 @@ mod intake;
 mod ledger_url;
 mod logs;
 mod margin;
+mod mcp;
 mod merchants;
 mod monitor;
 mod pay;
 mod payments;
+mod receipt;
 mod serve;
 mod statement;
 mod status;
@@ -75,6 +78,14 @@ enum Command {
     },
     /// Call a URL and pay for it if it asks.
     Pay(Box<pay::PayArgs>),
+    /// Show a call step by step, with times: the offers, what is signed for them, what came back, and
+    /// what a refusal means. Pays only with --pay.
+    Debug(Box<debug::DebugArgs>),
+    /// Let an agent find prices and buy, within limits: an MCP server on standard input and output.
+    Mcp(Box<mcp::McpArgs>),
+    /// Check what a seller signed: that it offered a price, was paid, and served. Asks nobody.
+    #[command(subcommand)]
+    Receipt(receipt::ReceiptCommand),
     /// Check a price catalogue, or explain a price.
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
@@ -100,6 +111,9 @@ fn main() -> ExitCode {
         Command::Status { config, json } => status::run(&config, json),
         Command::Wallets { config, json } => wallets::run(&config, json),
         Command::Pay(args) => pay::run(*args),
+        Command::Debug(args) => debug::run(*args),
+        Command::Mcp(args) => mcp::run(*args),
+        Command::Receipt(command) => receipt::run(command),
         Command::Catalog(command) => return catalog::run(&command),
         Command::Merchants(command) => merchants::run(&command),
         Command::Payments(command) => payments::run(&command),

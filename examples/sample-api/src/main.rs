@@ -189,6 +189,7 @@ fn gate(config: &Config, host: &Arc<Host>, facilitator: Facilitator) -> Result<G
     if let Some(url) = &config.server.public_url {
         gate = gate.public_url(url);
     }
+    gate = gate.receipts(&config.receipts)?;
     if !host.keys.is_empty() {
         for path in [GENERATION_PATH, CHAT_PATH] {
             let keys = Arc::clone(&host.keys);

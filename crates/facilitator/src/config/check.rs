@@ -11,6 +11,7 @@ impl Config {
         self.check_ranges()?;
         self.server.check()?;
         self.gateway.check()?;
+        self.check_receipts()?;
         self.ledger.check()?;
         let mut seen = std::collections::BTreeSet::new();
         for (name, network) in &self.networks {

@@ -24,6 +24,7 @@ mod quote;
 mod ranges;
 pub(crate) mod rates;
 mod read;
+mod receipts;
 mod report;
 mod secrets;
 mod server;
@@ -47,6 +48,7 @@ pub use network::{NetworkConfig, WALLETS_MAX};
 pub use own_terms::LimitTexts;
 pub use quote::QuoteConfig;
 pub use rates::{RateKind, RatePair, RateSourceConfig, RatesConfig};
+pub use receipts::ReceiptsConfig;
 pub use secrets::{is_reference, read_secret};
 pub(crate) use secrets::{read as read_secret_of, resolve};
 pub use server::ServerConfig;
@@ -85,6 +87,9 @@ pub struct Config {
     /// Kept answers.
     #[serde(default)]
     pub answers: AnswersConfig,
+    /// What the gate signs for auditors.
+    #[serde(default)]
+    pub receipts: ReceiptsConfig,
 }
 
 /// Why the configuration cannot be used; every message says what to do, and none

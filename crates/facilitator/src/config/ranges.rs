@@ -124,8 +124,19 @@ impl Config {
 
     /// Every number there is.
     pub(super) fn ranges(&self) -> Vec<Range<'_>> {
-        let Self { server, ledger, networks, rates, quote, gate, gateway, merchants, callers, answers } =
-            self;
+        let Self {
+            server,
+            ledger,
+            networks,
+            rates,
+            quote,
+            gate,
+            gateway,
+            merchants,
+            callers,
+            answers,
+            receipts: _,
+        } = self;
         let mut all = Vec::new();
         all.extend(of_server(server));
         all.extend(of_ledger(ledger));

@@ -344,6 +344,10 @@ impl Offers for Double {
             extra: Map::new(),
         }]
     }
+
+    fn now_ms(&self) -> i64 {
+        1_800_000_000_000
+    }
 }
 
 impl Payments for Double {

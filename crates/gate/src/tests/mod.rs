@@ -10,6 +10,8 @@ mod lines;
 mod outcomes;
 mod page;
 mod paths;
+mod person;
+mod receipts;
 mod reply;
 mod runs;
 mod several;

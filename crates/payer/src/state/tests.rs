@@ -27,6 +27,7 @@ fn pending(amount: u64) -> Pending {
         header_name: "payment-signature".into(),
         header: "c2lnbmVk".into(),
         bill,
+        signed_offer: None,
         signed_at: NOW,
         valid_until: NOW + 60,
     }

@@ -256,6 +256,7 @@ fn gate(
     if let Some(url) = &config.server.public_url {
         gate = gate.public_url(url);
     }
+    gate = gate.receipts(&config.receipts)?;
     let mut accounts = BTreeSet::new();
     for endpoint in catalogues.endpoints().into_iter().filter(|endpoint| endpoint.pricing == Pricing::Paid) {
         let Some(upstream) = catalogues.upstream(&endpoint.method, &endpoint.example_path()) else {

@@ -29,6 +29,19 @@ pub(crate) struct PayArgs {
     /// Additional header `Name: value`; may be repeated.
     #[arg(long, short = 'H')]
     header: Vec<String>,
+    #[command(flatten)]
+    pub(crate) payer: PayerArgs,
+    /// Write the answer's body to this file instead of into the receipt.
+    #[arg(long, short = 'o')]
+    pub(crate) output: Option<PathBuf>,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Who pays, and up to what.
+#[derive(Args, Clone)]
+pub(crate) struct PayerArgs {
     /// `base`, `base-sepolia`, `solana`, `solana-devnet` or a CAIP-2 identifier; default: the
     /// first offer a key is given for.
     #[arg(long)]
@@ -50,13 +63,13 @@ pub(crate) struct PayArgs {
     max_usdc_per_host_and_day: Option<String>,
     /// Refuse to sign for more than this many US dollars for all hosts within a day (UTC).
     #[arg(long)]
-    max_usdc_per_day: Option<String>,
+    pub(crate) max_usdc_per_day: Option<String>,
     /// Pay this host only, `api.example` or `api.example:8443`; may be repeated.
     #[arg(long)]
     allow_host: Vec<String>,
     /// Pay in this token (contract or mint) instead of a known dollar; needs --max-units.
     #[arg(long, requires = "max_units")]
-    asset: Option<String>,
+    pub(crate) asset: Option<String>,
     /// With --asset: refuse to pay more than this many of its smallest units.
     #[arg(long, requires = "asset")]
     max_units: Option<u64>,
@@ -65,7 +78,7 @@ pub(crate) struct PayArgs {
     max_authorization_seconds: u64,
     /// How long to keep asking while the outcome is unknown.
     #[arg(long, default_value_t = WAIT_SECONDS)]
-    wait_seconds: u64,
+    pub(crate) wait_seconds: u64,
     /// Buy beside a call of the same request that is under way, instead of waiting for its end.
     #[arg(long)]
     parallel: bool,
@@ -74,12 +87,6 @@ pub(crate) struct PayArgs {
     /// $XDG_STATE_HOME or ~/.local/state.
     #[arg(long, env = "QUITTANCE_PAYMENTS")]
     state: Option<PathBuf>,
-    /// Write the answer's body to this file instead of into the receipt.
-    #[arg(long, short = 'o')]
-    output: Option<PathBuf>,
-    /// Print one JSON document.
-    #[arg(long)]
-    json: bool,
 }
 
 pub(crate) fn run(args: PayArgs) -> Result<ExitCode, CommandError> {
@@ -87,17 +94,22 @@ pub(crate) fn run(args: PayArgs) -> Result<ExitCode, CommandError> {
     runtime.block_on(buy(args))
 }
 
-async fn buy(args: PayArgs) -> Result<ExitCode, CommandError> {
-    let request = request(&args)?;
-    let payer = Payer::new(keys(&args)?, limits(&args)?)?.with_wait(args.wait_seconds)?;
-    let payer = match state_folder(&args) {
+/// The payer that the command line describes.
+pub(crate) fn payer(args: &PayerArgs) -> Result<Payer, CommandError> {
+    let payer = Payer::new(keys(args)?, limits(args)?)?.with_wait(args.wait_seconds)?;
+    let payer = match state_folder(args) {
         Some(folder) => payer.with_state(State::open(folder)?),
         None => {
             tracing::warn!("no --state and no home folder: a payment that stays open is forgotten");
             payer
         }
     };
-    let payer = if args.parallel { payer.in_parallel() } else { payer };
+    Ok(if args.parallel { payer.in_parallel() } else { payer })
+}
+
+async fn buy(args: PayArgs) -> Result<ExitCode, CommandError> {
+    let request = request(&args)?;
+    let payer = payer(&args.payer)?;
     let answer = payer.buy(&request).await?;
     if answer.outcome == Outcome::Free && matches!(answer.status, 404 | 405) && args.method.is_none() {
         tracing::warn!("asked with {}; -X METHOD asks with another", request.method());
@@ -105,7 +117,8 @@ async fn buy(args: PayArgs) -> Result<ExitCode, CommandError> {
     show::finish(&args, &answer)
 }
 
-fn request(args: &PayArgs) -> Result<Request, CommandError> {
+/// The request that the command line describes.
+pub(crate) fn request(args: &PayArgs) -> Result<Request, CommandError> {
     let body = match &args.data {
         None => Vec::new(),
         Some(data) => match data.strip_prefix('@') {
@@ -126,7 +139,7 @@ fn request(args: &PayArgs) -> Result<Request, CommandError> {
     Ok(request)
 }
 
-fn keys(args: &PayArgs) -> Result<Keys, CommandError> {
+fn keys(args: &PayerArgs) -> Result<Keys, CommandError> {
     let mut keys = Keys::default();
     if let Some(reference) = &args.evm_key {
         keys = keys.evm(&read_secret(reference)?)?;
@@ -137,7 +150,7 @@ fn keys(args: &PayArgs) -> Result<Keys, CommandError> {
     Ok(keys)
 }
 
-fn limits(args: &PayArgs) -> Result<Limits, CommandError> {
+fn limits(args: &PayerArgs) -> Result<Limits, CommandError> {
     let usdc = |name: &str, text: &str| -> Result<Amount, CommandError> {
         Ok(dollars(text).ok_or_else(|| format!("{name} must be a decimal such as 1.00"))?)
     };
@@ -154,7 +167,7 @@ fn limits(args: &PayArgs) -> Result<Limits, CommandError> {
     })
 }
 
-fn state_folder(args: &PayArgs) -> Option<PathBuf> {
+pub(crate) fn state_folder(args: &PayerArgs) -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     args.state.clone().or_else(|| {
         let home = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;

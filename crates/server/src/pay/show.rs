@@ -20,9 +20,12 @@ pub(super) fn finish(args: &PayArgs, answer: &Answer) -> Result<ExitCode, Comman
             (None, Ok(value)) => value,
             (None, Err(_)) => json!(text),
         };
-        let document = json!({
+        let mut document = json!({
             "status": answer.status, "payment": bill(answer)?, "receipt": answer.receipt, "body": shown,
         });
+        if let Some(offer) = &answer.signed_offer {
+            document["offer"] = serde_json::to_value(offer)?;
+        }
         print(&document.to_string())?;
     } else {
         if let Some(receipt) = &answer.receipt {
@@ -31,7 +34,7 @@ pub(super) fn finish(args: &PayArgs, answer: &Answer) -> Result<ExitCode, Comman
             print(&format!("network      {}", field("network")))?;
             print(&format!("transaction  {}", field("transaction")))?;
             print(&format!("payer        {}", field("payer")))?;
-            let paid = match (&answer.bill, &args.asset) {
+            let paid = match (&answer.bill, &args.payer.asset) {
                 (None, _) => "-".to_owned(),
                 (Some(bill), None) => format!("{} USDC", bill.amount.to_usdc()),
                 (Some(bill), Some(asset)) => format!("{} units of {asset}", bill.amount),

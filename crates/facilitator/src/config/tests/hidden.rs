@@ -5,7 +5,7 @@ use super::*;
 const CANARY: &str = "CaNaRy0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 
 /// Every key that holds text, as TOML around the canary.
-const TEXTS: [(&str, &str); 33] = [
+const TEXTS: [(&str, &str); 34] = [
     ("server", "listen"),
     ("server", "public_url"),
     ("ledger", "url"),
@@ -39,6 +39,7 @@ const TEXTS: [(&str, &str); 33] = [
     ("quote", "spent_network_day_usdc"),
     ("gate", "catalogue"),
     ("rates", "sources"),
+    ("receipts", "signing_key"),
 ];
 
 fn quiet(text: &str) {

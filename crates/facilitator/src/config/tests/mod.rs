@@ -52,6 +52,26 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
     assert!(!error.contains("59c6"), "{error}");
 }
 
+/// What is signed names the seller's own host, with a key that signs nothing else.
+#[test]
+fn a_signing_key_is_a_reference_of_its_own_and_needs_a_public_url() {
+    let with = |key: &str, url: &str| {
+        load(&format!("{MINIMAL}\n[server]\n{url}\n[receipts]\nsigning_key = \"{key}\"\n"))
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    let url = "public_url = \"https://api.example.com\"";
+    assert_eq!(with("env:RECEIPTS_KEY", url), Ok(()));
+    for (key, url, words) in [
+        ("env:RECEIPTS_KEY", "", "needs server.public_url"),
+        ("env:BASE_WALLET", url, "not a wallet's"),
+        ("0x59c6995e998f97a5a0044966f0945389", url, "env:NAME or file:PATH"),
+    ] {
+        let error = with(key, url).unwrap_err();
+        assert!(error.contains(words) && !error.contains("59c6"), "{error}");
+    }
+}
+
 #[test]
 fn decimals_from_the_environment_stay_text() {
     let vars = [

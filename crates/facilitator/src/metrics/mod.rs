@@ -101,6 +101,7 @@ impl Metrics {
         for by in [Successor::Same, Successor::Nothing] {
             self.money.replacements.with_label_values(&[network, successor_word(by)]);
         }
+        self.money.unwedged.with_label_values(&[network]);
         for kind in [
             "send_refused",
             "waiting",

@@ -2,7 +2,6 @@
 //! operator who wants all findings at once. Asks, and sends nothing: whether transactions are taken
 //! shows in how the endpoint refuses a call without one.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use alloy::eips::BlockNumberOrTag::{self, Finalized, Latest};
@@ -10,8 +9,9 @@ use alloy::primitives::{Address, B256};
 use alloy::sol_types::{SolCall, SolEvent};
 use futures::future::join_all;
 use quittance_chain::{EndpointExam, HeadExam, MethodExam, Need, Serves, Taken};
+use quittance_rpc::{SLOW_ANSWERS_MAX, Slowest, WRONG_PARAMS, is_not_offered};
 use serde_json::json;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::abi::IToken;
 use crate::check::Terms;
@@ -29,32 +29,18 @@ use crate::token::{check_recipient_code, check_token, terms};
 /// How far back state is asked for: as far as a search for the use of an authorization begins.
 const OLD_STATE_BLOCKS: u64 = 64;
 
-/// Answers that may each take as long as an answer may; who is slower is given up.
-const SLOW_ANSWERS_MAX: u32 = 10;
-
 /// Stands for a recipient that cannot be used, so that the token is looked at all the same.
 const NOBODY: &str = "0x000000000000000000000000000000000000dead";
 
-/// JSON-RPC 2.0: no such method, and wrong parameters.
-const NO_METHOD: i64 = -32_601;
-const WRONG_PARAMS: i64 = -32_602;
-
-/// What gateways say of a method that a plan leaves out (-32600 and -32004 are theirs, 401 to 405 HTTP's).
-const NOT_IN_PLAN: [i64; 2] = [-32_600, -32_004];
-
-/// Times one endpoint's answers.
+/// One endpoint, and how long it took at most.
 struct Asked {
     node: Node,
-    slowest_ms: AtomicU64,
+    slowest: Slowest,
 }
 
 impl Asked {
     async fn timed<T>(&self, question: impl Future<Output = T>) -> T {
-        let began = Instant::now();
-        let answer = question.await;
-        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.slowest_ms.fetch_max(took, Ordering::Relaxed);
-        answer
+        self.slowest.timed(question).await
     }
 }
 
@@ -69,7 +55,7 @@ async fn examine_one(config: &EvmConfig, at: usize, now_ms: &(impl Fn() -> i64 +
         Ok(found) => found,
         Err(error) => return EndpointExam::of("", Serves::Silent(error.to_string())),
     };
-    let asked = Asked { node: rpc, slowest_ms: AtomicU64::new(0) };
+    let asked = Asked { node: rpc, slowest: Slowest::default() };
     let wanted = config.network.as_str().strip_prefix("eip155:").and_then(|id| id.parse::<u64>().ok());
     let serves = match asked.timed(asked.node.chain_id()).await {
         Ok(found) if Some(found) == wanted => Serves::Ours,
@@ -89,7 +75,7 @@ async fn examine_one(config: &EvmConfig, at: usize, now_ms: &(impl Fn() -> i64 +
             exam.methods.push(MethodExam { method: "all", need: Need::Must, why, taken });
         }
     }
-    exam.slowest_ms = asked.slowest_ms.load(Ordering::Relaxed);
+    exam.slowest_ms = asked.slowest.ms();
     exam
 }
 
@@ -175,9 +161,7 @@ fn known<T>(answer: Result<T, RpcError>) -> Taken {
     match answer {
         Ok(_) => Taken::Unclear("it answers a call without parameters".to_owned()),
         Err(RpcError::JsonRpc { code: WRONG_PARAMS, .. }) => Taken::Yes,
-        Err(ref error @ RpcError::JsonRpc { code, .. })
-            if code == NO_METHOD || NOT_IN_PLAN.contains(&code) =>
-        {
+        Err(ref error @ RpcError::JsonRpc { code, .. }) if is_not_offered(code) => {
             Taken::No(error.to_string())
         }
         Err(error @ RpcError::Http(401..=405)) => Taken::No(error.to_string()),

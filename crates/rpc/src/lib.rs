@@ -3,6 +3,7 @@
 mod budget;
 mod coalesce;
 mod endpoints;
+mod examined;
 mod heads;
 mod http;
 mod identity;
@@ -17,6 +18,7 @@ mod told;
 pub use budget::Budget;
 pub use coalesce::{CallFailed, Coalescer, Query, Shared};
 pub use endpoints::{Endpoint, Endpoints, HEAD_WAIT, Opinion};
+pub use examined::{SLOW_ANSWERS_MAX, Slowest, WRONG_PARAMS, is_not_offered};
 pub use heads::{Fleet, SeenHead};
 pub use http::{HttpEndpoint, HttpFailure, HttpLimits, Reply, Said};
 pub use identity::{Identity, Misplaced, Name};

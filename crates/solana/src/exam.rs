@@ -3,16 +3,15 @@
 //! shows in how an endpoint refuses a call without one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
 use quittance_chain::{EndpointExam, HeadExam, MethodExam, Need, Serves, Taken};
-use quittance_rpc::Endpoints;
+use quittance_rpc::{Endpoints, SLOW_ANSWERS_MAX, Slowest, WRONG_PARAMS, is_not_offered};
 use serde_json::{Value, json};
 use solana_client::rpc_request::RpcRequest;
 use solana_sdk::pubkey::Pubkey;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::ask::{read_account, read_mint};
 use crate::chain::SolanaConfig;
@@ -27,9 +26,6 @@ use crate::recipient;
 use crate::rpc::{HttpRpc, Rpc, RpcFailure};
 use crate::status::finalized_height;
 
-/// Answers that may each take as long as an answer may; who is slower is given up.
-const SLOW_ANSWERS_MAX: u32 = 10;
-
 /// A signature that nobody made: no cluster knows it.
 const NO_SIGNATURE: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 
@@ -39,25 +35,15 @@ const WITNESSES: usize = 1_000;
 /// Older than what any status cache holds, in slots.
 const OLD_SLOTS: u64 = 600;
 
-/// JSON-RPC 2.0: no such method, and wrong parameters.
-const NO_METHOD: i64 = -32_601;
-const WRONG_PARAMS: i64 = -32_602;
-
-/// What gateways say of a method that a plan leaves out.
-const NOT_IN_PLAN: [i64; 2] = [-32_600, -32_004];
-
+/// One endpoint, and how long it took at most.
 struct Asked {
     node: Node,
-    slowest_ms: AtomicU64,
+    slowest: Slowest,
 }
 
 impl Asked {
     async fn timed<T>(&self, question: impl Future<Output = T>) -> T {
-        let began = Instant::now();
-        let answer = question.await;
-        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.slowest_ms.fetch_max(took, Ordering::Relaxed);
-        answer
+        self.slowest.timed(question).await
     }
 
     async fn ask(&self, request: RpcRequest, params: Value) -> Result<Value, RpcFailure> {
@@ -92,7 +78,7 @@ async fn examine_one(
     let stand_in = rpc.is_loopback().then(|| Arc::clone(stand_in));
     let rpc: Arc<dyn Rpc> = Arc::new(rpc);
     let identified = Identified::new(Arc::clone(&rpc), config.network.clone(), stand_in);
-    let asked = Asked { node: Node::new(rpc), slowest_ms: AtomicU64::new(0) };
+    let asked = Asked { node: Node::new(rpc), slowest: Slowest::default() };
     let serves = match asked.timed(identified.ask()).await {
         Ok(()) => Serves::Ours,
         Err(RpcFailure::WrongCluster { found }) => Serves::Another(found),
@@ -110,7 +96,7 @@ async fn examine_one(
             exam.methods.push(MethodExam { method: "all", need: Need::Must, why, taken });
         }
     }
-    exam.slowest_ms = asked.slowest_ms.load(Ordering::Relaxed);
+    exam.slowest_ms = asked.slowest.ms();
     exam
 }
 
@@ -182,9 +168,7 @@ fn known<T>(answer: Result<T, RpcFailure>) -> Taken {
     match answer {
         Ok(_) => Taken::Unclear("it answers a call without parameters".to_owned()),
         Err(RpcFailure::Node { code: WRONG_PARAMS, .. }) => Taken::Yes,
-        Err(ref error @ RpcFailure::Node { code, .. })
-            if code == NO_METHOD || NOT_IN_PLAN.contains(&code) =>
-        {
+        Err(ref error @ RpcFailure::Node { code, .. }) if is_not_offered(code) => {
             Taken::No(error.to_string())
         }
         Err(error @ RpcFailure::Http { status: 401..=405 }) => Taken::No(error.to_string()),

@@ -6,6 +6,7 @@
 //! chain what became of those attempts. So nothing burnt is missing in the ledger
 //! for long, and until it is there it counts as reserved.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,13 @@ const SLOTS_MAX: usize = 32;
 /// payment's verdict can never be included: another attempt took the nonce, and
 /// the block that holds that one is final.
 const DEAD_MS: i64 = 3_600_000;
+
+/// A wallet's nonces that are used: at the newest block, and at a finalized one.
+#[derive(Clone, Copy)]
+struct Used {
+    newest: u64,
+    finally: u64,
+}
 
 pub(crate) struct CostMeter {
     context: Arc<Context>,
@@ -60,17 +68,37 @@ impl CostMeter {
         if !self.net.chain.facts().takes_nonce {
             return Ok(());
         }
+        let mut wallets = BTreeMap::new();
         for slot in self.context.ledger.replaced_slots(network).await?.into_iter().take(SLOTS_MAX) {
-            self.account_for_slot(&slot).await?;
+            // Asked once for all nonces of a wallet: they wait for finality together.
+            let used = match wallets.get(&slot.wallet) {
+                Some(used) => *used,
+                None => {
+                    let used = self.used(&slot.wallet).await?;
+                    wallets.insert(slot.wallet.clone(), used);
+                    used
+                }
+            };
+            self.account_for_slot(&slot, used).await?;
         }
         let taken = self.context.ledger.unwedged(network, self.context.clock.now_ms()).await?;
         self.context.metrics.unwedged(network, self.net.chain.facts().coin.decimals, taken);
         Ok(())
     }
 
-    async fn account_for_slot(&self, slot: &ReplacedSlot) -> Result<(), LookFault> {
+    /// How many of a wallet's nonces are used, and how many of them for good.
+    async fn used(&self, wallet: &str) -> Result<Used, LookFault> {
+        let newest = self.net.chain.nonces()?.used(wallet).await?;
+        let finally = match self.net.chain.replace()? {
+            Some(chain) => chain.used_finally(wallet).await?,
+            None => 0,
+        };
+        Ok(Used { newest, finally })
+    }
+
+    async fn account_for_slot(&self, slot: &ReplacedSlot, used: Used) -> Result<(), LookFault> {
         let (network, ledger) = (self.net.chain.network(), &self.context.ledger);
-        if slot.nonce >= self.net.chain.nonces()?.used(&slot.wallet).await? {
+        if slot.nonce >= used.newest {
             return Ok(());
         }
         let mut is_booked = false;
@@ -78,12 +106,11 @@ impl CostMeter {
         for attempt in attempts.iter().filter(|attempt| attempt.nonce() == Some(slot.nonce)) {
             is_booked |= self.book_replaced(attempt).await?;
         }
-        let Some(chain) = self.net.chain.replace()? else { return Ok(()) };
         let now_ms = self.context.clock.now_ms();
         let is_old = slot.at_ms <= now_ms.saturating_sub(DEAD_MS);
         let may_close = is_booked || is_old;
         if may_close
-            && slot.nonce < chain.used_finally(&slot.wallet).await?
+            && slot.nonce < used.finally
             && ledger.close_replaced(network, &slot.wallet, slot.nonce, now_ms).await?
         {
             self.net.free();

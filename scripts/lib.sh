@@ -14,6 +14,8 @@ export CLIENTS_V1="$ROOT/tests/clients-v1"
 export COMPAT="$ROOT/tests/compat"
 # Packages of others that auditors use.
 export AUDIT="$ROOT/tests/audit"
+# The published schemas of Kubernetes.
+export KUBERNETES="$ROOT/tests/kubernetes"
 export QUITTANCE_NODE_MODULES="${QUITTANCE_NODE_MODULES:-$CLIENTS/node_modules}"
 
 # Debian keeps initdb and pg_ctl off the PATH.

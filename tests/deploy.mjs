@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-import { DEPLOY, dashboard, rules, text, tool, used, yaml } from './lib/deploy.mjs';
+import { DEPLOY, dashboard, objects, rules, text, tool, used, yaml } from './lib/deploy.mjs';
 import { ROOT, say, withStack } from './lib/stack.mjs';
 import { finish, test } from './lib/tally.mjs';
 
@@ -122,6 +122,63 @@ function unit(folder) {
   tool('systemd-analyze', ['security', '--offline=true', '--no-pager', '--threshold=20', path]);
 }
 
+// The oldest that has `preStop.sleep`, and the newest whose schemas were published.
+const KUBERNETES = ['1.30', '1.37'];
+
+/** The published schemas take the objects, and they mean the same program as the other files. */
+function kubernetes() {
+  const path = 'kubernetes/quittance.yaml';
+  const python = join(ROOT, 'tests/kubernetes/.venv/bin/kubernetes-validate');
+  for (const version of KUBERNETES) {
+    tool(python, ['--strict', '--no-warn', '-k', `${version}.0`, path], { cwd: DEPLOY });
+  }
+  const kinds = new Map(objects(path).map(object => [object.kind, object]));
+  const { spec: deployment } = kinds.get('Deployment');
+  const pod = deployment.template.spec;
+  const [container] = pod.containers;
+  assert.ok(deployment.replicas > 1);
+  const labels = deployment.template.metadata.labels;
+  const selectors = [deployment.selector.matchLabels, kinds.get('Service').spec.selector];
+  selectors.push(kinds.get('PodDisruptionBudget').spec.selector.matchLabels);
+  selectors.push(kinds.get('NetworkPolicy').spec.podSelector.matchLabels);
+  for (const selector of selectors) assert.deepEqual(selector, labels);
+
+  const shipped = text('quittance.toml');
+  const environment = new Map(container.env.map(entry => [entry.name, entry.value]));
+  for (const name of environment.keys()) {
+    if (!name.startsWith('QUITTANCE__')) continue;
+    const [section, key] = name.slice('QUITTANCE__'.length).toLowerCase().split('__');
+    const part = shipped.slice(shipped.indexOf(`\n[${section}]`)).split(/\n\[/)[1];
+    assert.match(part, new RegExp(`^(# )?${key} = `, 'm'), name);
+  }
+  const ports = new Map(container.ports.map(port => [port.name, port.containerPort]));
+  assert.equal(environment.get('QUITTANCE__SERVER__LISTEN'), `0.0.0.0:${ports.get('http')}`);
+  assert.equal(environment.get('QUITTANCE__SERVER__ADMIN_LISTEN'), `0.0.0.0:${ports.get('admin')}`);
+  assert.equal(String(ports.get('admin')), deployment.template.metadata.annotations['prometheus.io/port']);
+  assert.deepEqual(kinds.get('Service').spec.ports.map(port => port.targetPort), ['http'], 'payments only');
+  assert.equal(container.livenessProbe.httpGet.path, '/healthz', 'a chain that is down restarts nothing');
+  assert.equal(container.readinessProbe.httpGet.path, '/readyz');
+
+  const user = Number(/^USER (\d+)$/m.exec(text('Dockerfile'))[1]);
+  assert.deepEqual([pod.securityContext.runAsUser, pod.securityContext.runAsNonRoot], [user, true]);
+  const { readOnlyRootFilesystem, allowPrivilegeEscalation, capabilities } = container.securityContext;
+  assert.deepEqual([readOnlyRootFilesystem, allowPrivilegeEscalation, capabilities], [true, false, { drop: ['ALL'] }]);
+  const mounts = new Map(container.volumeMounts.map(mount => [mount.name, mount.mountPath]));
+  assert.equal(mounts.get('state'), dirname(/sqlite:\/\/(\/[^"]+)"/.exec(shipped)[1]));
+  assert.equal(`${mounts.get('config')}/quittance.toml`, JSON.parse(/^CMD (\[.+\])$/m.exec(text('Dockerfile'))[1]).at(-1));
+  // Each secret that the configuration or the environment names is among those to be made.
+  const references = [...shipped.matchAll(/^[^#\n]*"(file:[^"]+)"/gm)].map(([, reference]) => reference);
+  references.push(...[...environment.values()].filter(value => value?.startsWith('file:')));
+  const head = text(path).split('\napiVersion')[0];
+  for (const reference of references) {
+    assert.equal(dirname(reference.slice('file:'.length)), mounts.get('secrets'), reference);
+    assert.ok(head.includes(`--from-file=${reference.split('/').at(-1)}=`), reference);
+  }
+  const seconds = Number(/shutdown_seconds = (\d+)/.exec(shipped)[1]);
+  const pause = container.lifecycle.preStop.sleep.seconds;
+  assert.ok(pod.terminationGracePeriodSeconds > seconds + pause, 'killed before it has stopped');
+}
+
 function documentation() {
   const page = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
   for (const { alert } of rules) assert.ok(page.includes(`\`${alert}\``), alert);
@@ -147,6 +204,7 @@ await withStack(async folder => {
   await test('compose.yaml and its configurations agree on names and ports', agreement);
   await test('the Dockerfile builds the pinned toolchain and runs as nobody special', dockerfile);
   await test('the systemd unit starts what compose starts, and systemd reads it', () => unit(folder));
+  await test('Kubernetes takes the objects, and they mean the same program', kubernetes);
   await test('docs/operations.md speaks of every metric and every alert', documentation);
 });
 

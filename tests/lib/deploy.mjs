@@ -7,12 +7,14 @@ import { join } from 'node:path';
 
 import { ROOT } from './stack.mjs';
 
-const { parse: parseYaml } = createRequire(join(ROOT, 'tests/clients/package.json'))('yaml');
+const { parse: parseYaml, parseAllDocuments } = createRequire(join(ROOT, 'tests/clients/package.json'))('yaml');
 
 export const DEPLOY = join(ROOT, 'deploy');
 
 export const text = path => readFileSync(join(DEPLOY, path), 'utf8');
 export const yaml = path => parseYaml(text(path));
+/** Each object of a file with several. */
+export const objects = path => parseAllDocuments(text(path)).map(document => document.toJS());
 export const dashboard = JSON.parse(text('grafana/dashboards/quittance.json'));
 export const rules = yaml('prometheus/alerts.yml').groups.flatMap(group => group.rules);
 export const panels = dashboard.panels.flatMap(panel => panel.targets.map(({ expr }) => ({ title: panel.title, expr })));

@@ -9,7 +9,7 @@ use figment::providers::{Env, Format as _, Toml};
 
 use super::read::{ENV_PREFIX, text_overrides};
 use super::report::{not_toml, tell};
-use super::secrets::is_reference;
+use super::secrets::{SCHEMES, file_of, is_reference};
 use super::{Config, ConfigError, read_secret_of};
 
 /// Most problems that one look reports: each leads to one more reading of the file.
@@ -98,7 +98,7 @@ impl Config {
             maybe.extend(source.url.as_deref().map(|url| (format!("rates.sources[{at}].url"), url)));
         }
         found.extend(
-            maybe.into_iter().filter(|(_, text)| text.starts_with("env:") || text.starts_with("file:")),
+            maybe.into_iter().filter(|(_, text)| SCHEMES.iter().any(|scheme| text.starts_with(scheme))),
         );
         found
     }
@@ -114,7 +114,7 @@ impl Config {
     pub fn secret_files(&self) -> Vec<(String, std::path::PathBuf)> {
         let each = self.references().into_iter();
         each.filter(|(_, reference)| is_reference(reference))
-            .filter_map(|(key, reference)| Some((key, reference.strip_prefix("file:")?.into())))
+            .filter_map(|(key, reference)| Some((key, file_of(reference)?.into())))
             .collect()
     }
 }

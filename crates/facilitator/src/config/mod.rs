@@ -17,6 +17,7 @@ mod exam;
 mod exposure;
 mod gate;
 mod gateway;
+mod keystore;
 mod ledger;
 mod merchants;
 mod network;

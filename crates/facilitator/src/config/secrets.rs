@@ -2,14 +2,23 @@
 
 use quittance_protocol::Secret;
 
-use super::ConfigError;
+use super::{ConfigError, keystore};
+
+/// Begins a reference to an encrypted key file.
+const KEYSTORE: &str = "keystore:";
+
+/// What a reference begins with.
+pub(super) const SCHEMES: [&str; 3] = ["env:", "file:", KEYSTORE];
+
+/// Stands between an encrypted key file and the reference to its password.
+const PASSWORD: &str = "?password=";
 
 /// Longest name of an environment variable that is repeated in a message.
 const NAME_CHARS_MAX: usize = 64;
 
 /// `text` itself, or the secret that `env:NAME` or `file:PATH` refers to.
 pub(crate) fn resolve(key: &str, text: &str) -> Result<String, ConfigError> {
-    if !text.starts_with("env:") && !text.starts_with("file:") {
+    if !SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
         return Ok(text.to_owned());
     }
     let secret = read(key, text)?;
@@ -19,9 +28,14 @@ pub(crate) fn resolve(key: &str, text: &str) -> Result<String, ConfigError> {
         .ok_or_else(|| ConfigError::Invalid(format!("{key} refers to something that is not text")))
 }
 
-/// Whether a text is `env:NAME` or `file:PATH`: a name of capital letters, digits and `_`, which no
-/// secret that is pasted behind `env:` looks like.
+/// Whether a text is `env:NAME`, `file:PATH` or `keystore:PATH?password=` and one of the two: a name of
+/// capital letters, digits and `_`, which no secret that is pasted behind `env:` looks like.
 pub fn is_reference(text: &str) -> bool {
+    if let Some(rest) = text.strip_prefix(KEYSTORE) {
+        return rest.split_once(PASSWORD).is_some_and(|(path, password)| {
+            !path.is_empty() && !password.starts_with(KEYSTORE) && is_reference(password)
+        });
+    }
     let letter = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
     match (text.strip_prefix("env:"), text.strip_prefix("file:")) {
         (Some(name), _) => !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.bytes().all(letter),
@@ -29,7 +43,19 @@ pub fn is_reference(text: &str) -> bool {
     }
 }
 
-/// Reads what `env:NAME` or `file:PATH` refers to.
+/// The file that holds what a reference keeps secret, if one does: of an encrypted key file that is
+/// its password's.
+pub(super) fn file_of(reference: &str) -> Option<&str> {
+    let plain = match reference.strip_prefix(KEYSTORE) {
+        Some(rest) => rest.split_once(PASSWORD)?.1,
+        None => reference,
+    };
+    plain.strip_prefix("file:")
+}
+
+/// Reads what `env:NAME` or `file:PATH` refers to, or opens the key file that
+/// `keystore:PATH?password=REFERENCE` does (Web3 Secret Storage, as geth and Foundry write it): its
+/// key is given as `0x` and hex digits.
 ///
 /// The secret itself in the configuration is refused: it would end up in
 /// backups and version control.
@@ -61,7 +87,16 @@ pub(crate) fn read(key: &str, reference: &str) -> Result<Secret, ConfigError> {
         })?;
         return Ok(Secret::new(value.trim().as_bytes().to_vec()));
     }
-    Err(fail("write env:NAME or file:PATH, never the secret itself".to_owned()))
+    if let Some(rest) = reference.strip_prefix(KEYSTORE) {
+        let Some((path, password)) = rest.split_once(PASSWORD).filter(|_| is_reference(reference)) else {
+            return Err(fail("write keystore:PATH?password=file:PATH or ?password=env:NAME".to_owned()));
+        };
+        let password = read(key, password)?;
+        return keystore::open(path, &password).map_err(|error| fail(error.to_string()));
+    }
+    Err(fail(
+        "write env:NAME, file:PATH or keystore:PATH?password=file:PATH, never the secret itself".to_owned(),
+    ))
 }
 
 /// A name that is spelled like one. Anything else may be the secret, pasted

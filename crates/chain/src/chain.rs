@@ -67,6 +67,20 @@ impl Ports {
         Self { payouts: Some(payouts), ..self }
     }
 
+    /// The same where somebody else signs and sends: `by` is made of what settling costs here.
+    pub fn settled_by<E: Sign + Broadcast + Costs>(self, by: impl FnOnce(Arc<dyn Costs>) -> E) -> Self {
+        let by = Arc::new(by(Arc::clone(&self.costs)));
+        Self {
+            sign: Arc::clone(&by) as Arc<dyn Sign>,
+            broadcast: Arc::clone(&by) as Arc<dyn Broadcast>,
+            costs: by,
+            batch: None,
+            payouts: None,
+            replace: None,
+            ..self
+        }
+    }
+
     /// And what does not move can be replaced at its nonce.
     pub fn with_replace(self, replace: Arc<dyn Replace>) -> Self {
         Self { replace: Some(replace), ..self }

@@ -15,6 +15,10 @@ pub enum Obstacle {
     PayToFrozen,
     /// The recipient's token account was closed, or given to somebody else.
     PayToClosed,
+    /// The facilitator that is to settle does not answer, or takes nothing now.
+    FacilitatorAway,
+    /// The facilitator that is to settle does not settle what is sold.
+    FacilitatorRefuses,
 }
 
 /// What a settlement costs now, from the chain's own state.

@@ -21,8 +21,8 @@ pub struct Facts {
     pub network: Network,
     /// What its transactions are paid with.
     pub coin: GasCoin,
-    /// The wallets that pay for new settlements, in the order of the configuration: at least one,
-    /// each once.
+    /// The wallets that pay for new settlements, in the order of the configuration, each
+    /// once: at least one, unless somebody else settles.
     pub wallets: Vec<String>,
     /// Those that paid before: they take no new payment, and finish what they began.
     pub retired_wallets: Vec<String>,

@@ -24,6 +24,12 @@ pub trait Decode: Send + Sync + 'static {
     /// not say what they pay for. `None` where it says no amount at all.
     fn amount(&self, payload: &Value) -> Option<Amount>;
 
+    /// What the payer sent, made again from what was checked: what another facilitator is asked to
+    /// settle. The same each time. `None` where no other is asked.
+    fn payload(&self, _payment: &Verified) -> Option<Value> {
+        None
+    }
+
     /// A payment that the ledger kept ([`Verified::store`]), by any release. Whoever
     /// gets an error has a payment that nobody can finish: that is an alert.
     fn revive(&self, form: &Value) -> Result<Verified, Unreadable>;

@@ -46,6 +46,9 @@ pub struct Watched {
     pub payment: Verified,
     /// Hashes of our attempts, oldest first.
     pub transactions: Vec<String>,
+    /// A transaction that somebody else says has settled it: where to look, and no more. It may be
+    /// any transaction, also one from before the claim.
+    pub named: Option<String>,
     /// Wallet nonce of the newest attempt.
     pub nonce: Option<u64>,
     /// Whose nonce that is.

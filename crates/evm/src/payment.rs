@@ -4,6 +4,7 @@ use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::sol_types::{Eip712Domain, SolCall, SolStruct};
 use quittance_protocol::{Amount, Deadline, PaymentKey, UnixSeconds};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::abi::{IToken, TransferWithAuthorization};
 use crate::signature::PayerSignature;
@@ -78,6 +79,26 @@ impl EvmPayment {
         }
     }
 
+    /// What the payer sent, with the signature in its one form: what another facilitator is asked
+    /// to settle.
+    pub(crate) fn payload(&self) -> Value {
+        let signature = match &self.signature {
+            PayerSignature::Ecdsa(ecdsa) => ecdsa.to_hex(),
+            PayerSignature::Contract(bytes) => bytes.to_string(),
+        };
+        json!({
+            "signature": signature,
+            "authorization": {
+                "from": self.from.to_string(),
+                "to": self.to.to_string(),
+                "value": self.value.to_string(),
+                "validAfter": self.valid_after.to_string(),
+                "validBefore": self.valid_before.to_string(),
+                "nonce": self.nonce.to_string(),
+            },
+        })
+    }
+
     /// Call data of the transfer: the `(v, r, s)` form for a key, the bytes form for a contract.
     pub(crate) fn transfer_call(&self) -> Vec<u8> {
         let (value, after, before) =
@@ -137,6 +158,10 @@ pub struct EvmWatch {
     /// Hashes of every transaction of ours that carries it, 0x hex.
     #[serde(default)]
     pub attempts: Vec<String>,
+    /// A transaction that somebody else says carries it, 0x hex: it is looked for with each block
+    /// for a while. Nothing is believed of it but what the chain shows.
+    #[serde(default)]
+    pub named: Option<String>,
     /// The wallet nonce those transactions share.
     #[serde(default)]
     pub attempt_nonce: Option<u64>,

@@ -85,7 +85,8 @@ impl ScanCursor {
         self.lower.retain(|key, _| keys.contains(key));
         self.reported.retain(|hash| attempts.contains(hash.as_str()));
         self.asked.retain(|hash, _| attempts.contains(hash.as_str()));
-        self.schedule.forget(&attempts);
+        let named = watched.iter().filter_map(|w| w.watch.named.as_deref());
+        self.schedule.forget(&attempts.union(&named.collect()).copied().collect());
     }
 
     /// The state says used, and no log down to where the search set out says by what: it
@@ -224,6 +225,9 @@ impl EvmChain {
         }
         // Where only logs prove anything, they are what is looked at in each block.
         let mut due = by_logs || cursor.schedule.is_due(&head);
+        for w in watched {
+            due |= cursor.schedule.expects_named(w, &head);
+        }
         // What may land with any block is looked for in each.
         let fresh: HashSet<PaymentKey> =
             watched.iter().filter(|w| cursor.schedule.expects_landing(w, &head)).map(|w| w.key).collect();

@@ -127,6 +127,7 @@ impl EvmChain {
                 payment: l.payment.clone(),
                 // It counted when the verdict was given, wherever it stands now.
                 attempts: vec![l.landing.transaction.clone()],
+                named: None,
                 attempt_nonce: None,
                 attempt_wallet: None,
                 from_block: l.from_block.min(l.landing.block),

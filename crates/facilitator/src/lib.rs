@@ -13,6 +13,7 @@ mod network;
 mod prices;
 mod rates;
 pub mod reconcile;
+mod remote;
 mod settle;
 mod start;
 mod upkeep;

@@ -35,6 +35,11 @@ struct Shared {
 /// Runs until SIGINT or SIGTERM.
 pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
     let config = Config::load(path)?;
+    if config.facilitator.is_some() {
+        return Err("[facilitator] is for gates, which have payments settled elsewhere; `serve` settles \
+                    them itself: take the section out, or run `quittance gateway`"
+            .into());
+    }
     doctor::at_start(&config);
     actix_web::rt::System::new().block_on(async move {
         let facilitator = Facilitator::start(&config).await?;

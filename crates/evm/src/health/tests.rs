@@ -46,6 +46,7 @@ async fn a_landing_that_the_first_endpoint_hides_is_found() {
     let watch = EvmWatch {
         payment: paid,
         attempts: vec![format!("{:#x}", alloy::primitives::B256::repeat_byte(5))],
+        named: None,
         attempt_nonce: Some(0),
         attempt_wallet: None,
         from_block: 10,

@@ -42,6 +42,10 @@ impl Decode for EvmDecode {
         exact.authorization.value.to_u64().map(Amount::new)
     }
 
+    fn payload(&self, payment: &Verified) -> Option<Value> {
+        payment.get::<EvmPayment>().map(EvmPayment::payload)
+    }
+
     fn revive(&self, form: &Value) -> Result<Verified, Unreadable> {
         let payment = EvmPayment::deserialize(form).map_err(|error| Unreadable(words(&error)))?;
         if self.network.family() != Family::Eip155(payment.chain_id) {

@@ -86,6 +86,7 @@ async fn a_payment_of_another_family_is_never_signed_or_skipped() {
         key: foreign.key,
         payment: foreign,
         transactions: Vec::new(),
+        named: None,
         nonce: None,
         wallet: None,
         watch_from: 1,

@@ -14,6 +14,7 @@ fn watch_of(watched: &Watched) -> Result<EvmWatch, ChainFault> {
     Ok(EvmWatch {
         payment: ours(&watched.payment).map_err(|why| ChainFault(why.to_owned()))?.clone(),
         attempts: watched.transactions.clone(),
+        named: watched.named.clone(),
         attempt_nonce: watched.nonce,
         attempt_wallet: watched.wallet.clone(),
         from_block: watched.watch_from,

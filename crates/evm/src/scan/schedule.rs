@@ -58,6 +58,14 @@ impl Schedule {
         })
     }
 
+    /// The same of a transaction that somebody named: only a look at everything finds it.
+    pub(super) fn expects_named(&mut self, watched: &Watched<'_>, head: &Block) -> bool {
+        watched.watch.named.as_ref().is_some_and(|named| {
+            let since = *self.since.entry(named.clone()).or_insert(head.timestamp);
+            head.timestamp <= since.saturating_add(LANDING_SECONDS)
+        })
+    }
+
     pub(super) fn forget(&mut self, attempts: &HashSet<&str>) {
         self.since.retain(|hash, _| attempts.contains(hash.as_str()));
     }

@@ -17,6 +17,7 @@ fn watch(payment: &EvmPayment, from_block: u64) -> EvmWatch {
     EvmWatch {
         payment: payment.clone(),
         attempts: vec![],
+        named: None,
         attempt_nonce: None,
         attempt_wallet: None,
         from_block,

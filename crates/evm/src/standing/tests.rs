@@ -10,6 +10,7 @@ async fn landed(chain: &EvmChain, p: &EvmPayment, from_block: u64) -> EvmLanded 
     let watch = EvmWatch {
         payment: p.clone(),
         attempts: vec![],
+        named: None,
         attempt_nonce: None,
         attempt_wallet: None,
         from_block,

@@ -369,6 +369,7 @@ pub(crate) fn watch(payment: &EvmPayment, attempt: Option<&SignedTransaction>, f
     EvmWatch {
         payment: payment.clone(),
         attempts: attempt.map(|a| a.transaction.clone()).into_iter().collect(),
+        named: None,
         attempt_nonce: attempt.map(|a| a.nonce),
         attempt_wallet: None,
         from_block,

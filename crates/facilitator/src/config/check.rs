@@ -24,9 +24,12 @@ impl Config {
             if !seen.insert(network.network.as_str()) {
                 found.push(invalid(name, "the same network stands in two sections"));
             }
-            found.extend(network.problems(name));
+            found.extend(network.problems(name, self.facilitator.is_some()));
         }
-        let coins: Vec<_> = self.networks.values().map(|network| network.coin()).collect();
+        found.extend(self.elsewhere_problems());
+        // Who settles nothing spends no coin.
+        let spent = self.networks.values().filter(|_| self.facilitator.is_none());
+        let coins: Vec<_> = spent.map(|network| network.coin()).collect();
         found.extend(self.rates.check(&coins).err());
         found.extend(self.quote.check().err());
         found

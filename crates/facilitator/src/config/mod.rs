@@ -15,6 +15,7 @@ mod dollars;
 mod evm;
 mod exam;
 mod exposure;
+mod facilitator;
 mod gate;
 mod gateway;
 mod keystore;
@@ -43,6 +44,7 @@ use serde::Deserialize;
 pub use answers::AnswersConfig;
 pub use callers::CallersConfig;
 pub use exam::{ConfigExam, Problem, ProblemKind};
+pub use facilitator::FacilitatorConfig;
 pub use gate::GateConfig;
 pub use gateway::{CredentialConfig, GatewayConfig, UpstreamConfig};
 pub use ledger::LedgerConfig;
@@ -90,6 +92,9 @@ pub struct Config {
     /// Kept answers.
     #[serde(default)]
     pub answers: AnswersConfig,
+    /// Another facilitator, which settles what is claimed here.
+    #[serde(default)]
+    pub facilitator: Option<FacilitatorConfig>,
     /// What the gate signs for auditors.
     #[serde(default)]
     pub receipts: ReceiptsConfig,

@@ -27,7 +27,8 @@ pub struct NetworkConfig {
     /// Recipient (the owner, on Solana).
     pub pay_to: String,
     /// Secret references (`env:NAME`, `file:PATH`) of the wallets that sign and pay fees: one at least,
-    /// each with a lane of its own.
+    /// each with a lane of its own. None with `[facilitator]`, which settles with its own.
+    #[serde(default)]
     pub wallets: Vec<String>,
     /// Secret references of wallets that `wallets` named before: they take no new
     /// payment, and finish what was offered (Solana), claimed or sent with them.
@@ -202,8 +203,8 @@ impl NetworkConfig {
     }
 
     /// By their references; that no two of them lead to one key is seen when the keys are read.
-    fn check_wallets(&self, name: &str) -> Result<(), ConfigError> {
-        if self.wallets.is_empty() {
+    fn check_wallets(&self, name: &str, settled_elsewhere: bool) -> Result<(), ConfigError> {
+        if self.wallets.is_empty() && !settled_elsewhere {
             return Err(invalid(name, "wallets must name a secret at least, e.g. [\"env:BASE_WALLET\"]"));
         }
         for (key, list) in [("wallets", &self.wallets), ("retired_wallets", &self.retired_wallets)] {
@@ -225,15 +226,22 @@ impl NetworkConfig {
     }
 
     /// All that types cannot express.
-    pub(super) fn problems(&self, name: &str) -> Vec<ConfigError> {
-        let is_empty = self.rpc_urls.is_empty().then(|| invalid(name, "rpc_urls is empty"));
+    pub(super) fn problems(&self, name: &str, settled_elsewhere: bool) -> Vec<ConfigError> {
+        let is_empty = self.rpc_urls.is_empty().then(|| match settled_elsewhere {
+            false => invalid(name, "rpc_urls is empty"),
+            true => invalid(
+                name,
+                "rpc_urls is empty: what [facilitator] says is never believed, each landing is looked at on \
+                 chain; name an endpoint",
+            ),
+        });
         let of_family = match self.network.family() {
             Family::Eip155(_) => self.check_evm(name),
             Family::Solana => self.check_solana(name),
         };
         let checks = [
             self.check_endpoints(name),
-            self.check_wallets(name),
+            self.check_wallets(name, settled_elsewhere),
             check_dollar(name, (&self.network, &self.asset), self.dollar),
             of_family,
         ];

@@ -54,7 +54,7 @@ impl<'a> Range<'a> {
     }
 
     /// USDC, in atomic units; `high` in whole ones.
-    fn usdc(key: impl Into<String>, text: &'a str, low: u64, high: u64) -> Self {
+    pub(super) fn usdc(key: impl Into<String>, text: &'a str, low: u64, high: u64) -> Self {
         let high = high.saturating_mul(1_000_000);
         Self { key: key.into(), number: Number::Decimal(text, USDC_DIGITS), low, high }
     }
@@ -136,6 +136,7 @@ impl Config {
             merchants,
             callers,
             answers,
+            facilitator,
             receipts: _,
         } = self;
         let mut all = Vec::new();
@@ -154,6 +155,7 @@ impl Config {
         all.extend(of_merchants(merchants));
         all.extend(of_callers(callers));
         all.extend(of_answers(answers));
+        all.extend(facilitator.iter().flat_map(|facilitator| facilitator.ranges()));
         all
     }
 }

@@ -5,14 +5,18 @@
 //! all its attempts: whoever takes it on later finds it by them, or by its own message where that
 //! names the wallet.
 //!
+//! Where another facilitator settles there are no lanes: the payment is sent to it, again and again
+//! (`elsewhere.rs`).
+//!
 //! Owns signed bytes from the wish for them until their nonce is used and their cost booked.
-//! May touch: `chain`, `metrics`, `context`, `network`.
+//! May touch: `chain`, `metrics`, `context`, `remote`, `network`.
 //! What is stuck in it: a payment that cannot be signed waits and is asked for again by its
 //! driver; bytes go out again until there is a verdict; a slot whose payment is over is filled at
 //! each look; a lane that broke begins anew, and the sweep finds its payments.
 
 pub(crate) mod costs;
 pub(crate) mod defect;
+mod elsewhere;
 pub(crate) mod lane;
 mod perform;
 mod replace;
@@ -26,6 +30,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use self::defect::Defects;
+use self::elsewhere::{Asked, Elsewhere};
 use self::lane::LaneParts;
 use self::perform::Shared;
 use self::step::{Attempt, Seen, Start, Wallet};
@@ -33,6 +38,7 @@ use crate::chain::Verified;
 use crate::context::Context;
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::pool::{Held, Pool, PoolWallet};
+use crate::remote::Named;
 
 /// Requests that may queue up before their drivers wait for a place.
 const REQUESTS_MAX: usize = 4_096;
@@ -47,6 +53,8 @@ pub(crate) struct Dispatch {
     /// One for each wallet, those that take new payments first.
     lanes: Arc<[Way]>,
     pool: Option<Arc<Pool>>,
+    /// Who settles instead.
+    elsewhere: Option<Arc<Elsewhere>>,
 }
 
 /// The way to one wallet's lane.
@@ -79,6 +87,10 @@ pub(crate) enum Heard {
     /// All attempts of the payment, oldest first; they are sent as well. Said unasked where one
     /// was found that nobody was told of.
     Recorded(Vec<Arc<Recorded>>),
+    /// Another facilitator is being asked.
+    Asked,
+    /// It says that this transaction has settled the payment.
+    Named(Named),
     /// Nothing is signed for now.
     Waiting { retry: bool, reason: String },
     /// Somebody else owns the payment now, or may while the lease is lost, or it has its verdict
@@ -104,6 +116,9 @@ impl Dispatch {
         net: &Arc<ConfiguredNetwork>,
         defects: &Defects,
     ) -> (Self, Vec<LaneParts>) {
+        if let Some(elsewhere) = Elsewhere::of(context, net) {
+            return (Self { elsewhere: Some(Arc::new(elsewhere)), ..Self::closed() }, Vec::new());
+        }
         let takes_nonce = net.chain.facts().takes_nonce;
         let (mut ways, mut lanes) = (Vec::new(), Vec::new());
         for of in net.pool.all() {
@@ -119,12 +134,12 @@ impl Dispatch {
             ways.push(Way { wallet: Arc::clone(of), requests, stop });
         }
         let pool = Some(Arc::clone(&net.pool));
-        (Self { lanes: ways.into(), pool }, lanes)
+        (Self { lanes: ways.into(), pool, elsewhere: None }, lanes)
     }
 
     /// One that takes nothing: of a network that is not configured.
     pub(crate) fn closed() -> Self {
-        Self { lanes: Vec::new().into(), pool: None }
+        Self { lanes: Vec::new().into(), pool: None, elsewhere: None }
     }
 
     /// Whose a payment is: of the wallet that signed for it, that its own message names, or else of
@@ -148,6 +163,9 @@ impl Dispatch {
         reserved: u128,
         found: Option<Vec<Arc<Recorded>>>,
     ) -> Option<Ticket> {
+        if let Some(elsewhere) = &self.elsewhere {
+            return elsewhere.take(payment, &verified, found.as_deref()).map(Ticket::Elsewhere);
+        }
         let newest = found.as_ref().and_then(|found| found.last());
         let way = self.way(newest, verified.wallet.as_deref())?.clone();
         let (replies, heard) = mpsc::channel(REPLIES_MAX);
@@ -159,9 +177,8 @@ impl Dispatch {
             gas: payment.settling(),
             verified,
         });
-        let ticket = Ticket { payment: payment.id.clone(), way, heard, _held: held };
-        ticket.way.ask(Request::Take { paid, reserved, found, replies }).await;
-        Some(ticket)
+        way.ask(Request::Take { paid, reserved, found, replies }).await;
+        Some(Ticket::Lane(Hold { payment: payment.id.clone(), way, heard, _held: held }))
     }
 
     /// Sends durable bytes whose landing vanished once more.
@@ -185,8 +202,16 @@ impl Way {
     }
 }
 
-/// A driver's hold on its payment's lane; dropped, nothing more is signed or sent for it.
-pub(crate) struct Ticket {
+/// A driver's hold on its payment; dropped, nothing more is signed, sent or asked for it.
+pub(crate) enum Ticket {
+    /// In one wallet's lane.
+    Lane(Hold),
+    /// At another facilitator, of which nothing but transactions is heard.
+    Elsewhere(Asked),
+}
+
+/// A place in a lane.
+pub(crate) struct Hold {
     payment: PaymentId,
     way: Way,
     heard: mpsc::Receiver<Heard>,
@@ -194,43 +219,67 @@ pub(crate) struct Ticket {
     _held: Held,
 }
 
-impl Ticket {
-    /// Has the payment signed, recorded and sent, and sent again until it is over. `None`: the
-    /// process stops, or the lane broke; whoever drives the payment next asks again. What comes
-    /// first may have been found before this was asked; the reply is heard then.
-    pub(crate) async fn want(&mut self, seen: Seen) -> Option<Heard> {
-        self.way.ask(Request::Want(self.payment.clone(), seen)).await;
-        self.heard().await
-    }
-
-    /// What is said next, unasked too. `None` as for [`Ticket::want`]: nobody sends for this
-    /// payment any more.
-    pub(crate) async fn heard(&mut self) -> Option<Heard> {
+impl Hold {
+    async fn heard(&mut self) -> Option<Heard> {
         tokio::select! {
             biased;
             () = self.way.stop.cancelled() => None,
             heard = self.heard.recv() => heard,
         }
     }
+}
+
+impl Ticket {
+    /// Has the payment signed, recorded and sent, and sent again until it is over. `None`: the
+    /// process stops, or the lane broke; whoever drives the payment next asks again. What comes
+    /// first may have been found before this was asked; the reply is heard then.
+    pub(crate) async fn want(&mut self, seen: Seen) -> Option<Heard> {
+        match self {
+            Self::Lane(hold) => {
+                hold.way.ask(Request::Want(hold.payment.clone(), seen)).await;
+                hold.heard().await
+            }
+            Self::Elsewhere(asked) => {
+                asked.begin();
+                Some(Heard::Asked)
+            }
+        }
+    }
+
+    /// What is said next, unasked too. `None` as for [`Ticket::want`]: nobody sends for this
+    /// payment any more.
+    pub(crate) async fn heard(&mut self) -> Option<Heard> {
+        match self {
+            Self::Lane(hold) => hold.heard().await,
+            Self::Elsewhere(asked) => asked.heard().await,
+        }
+    }
 
     /// What is recorded goes on being sent.
     pub(crate) async fn resume(&self) {
-        self.way.ask(Request::Resume(self.payment.clone())).await;
+        self.tell(Request::Resume).await;
     }
 
     /// The chain would not take it now: what it holds and has not signed for is free.
     pub(crate) async fn unwell(&self) {
-        self.way.ask(Request::Unwell(self.payment.clone())).await;
+        self.tell(Request::Unwell).await;
     }
 
     /// An attempt was included and failed, and what it burnt is in the ledger.
     pub(crate) async fn failed(&self, transaction: String) {
-        self.way.ask(Request::Failed(self.payment.clone(), transaction)).await;
+        self.tell(|payment| Request::Failed(payment, transaction)).await;
     }
 
     /// The payment has its verdict.
     pub(crate) async fn over(&self) {
-        self.way.ask(Request::Over(self.payment.clone())).await;
+        self.tell(Request::Over).await;
+    }
+
+    /// Nobody else has to be told: what this process asks for ends with the ticket.
+    async fn tell(&self, request: impl FnOnce(PaymentId) -> Request) {
+        if let Self::Lane(hold) = self {
+            hold.way.ask(request(hold.payment.clone())).await;
+        }
     }
 }
 

@@ -119,6 +119,7 @@ impl Metrics {
             "pay_to_blacklisted",
             "pay_to_frozen",
             "pay_to_closed",
+            "facilitator_refuses",
             "wrong_chain",
             "no_history",
         ] {
@@ -160,6 +161,18 @@ impl Metrics {
 
     pub(crate) fn refused(&self, network: &str, code: ErrorCode) {
         self.flow.refusals.with_label_values(&[network, code.as_str()]).inc();
+    }
+
+    /// What the facilitator that settles for this gate answered.
+    pub(crate) fn facilitator_answer(&self, network: &Network, answer: &str) {
+        self.flow.facilitator_answers.with_label_values(&[network.as_str(), answer]).inc();
+    }
+
+    /// Makes its series exist before it answers; of gates alone that have one.
+    pub(crate) fn introduce_facilitator(&self, network: &Network, answers: &[&str]) {
+        for answer in answers {
+            self.flow.facilitator_answers.with_label_values(&[network.as_str(), answer]);
+        }
     }
 
     pub(crate) fn sent(&self, network: &Network, outcome: &SendOutcome) {

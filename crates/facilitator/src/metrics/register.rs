@@ -47,6 +47,7 @@ pub(super) struct Flow {
     pub(super) aliases: IntCounterVec,
     pub(super) refusals: IntCounterVec,
     pub(super) sends: IntCounterVec,
+    pub(super) facilitator_answers: IntCounterVec,
     pub(super) verdict_seconds: HistogramVec,
     pub(super) deliveries: IntCounterVec,
     pub(super) answer_bytes: IntGaugeVec,
@@ -75,6 +76,11 @@ impl Flow {
                 &["network", "code"],
             )?,
             sends: make.counter("quittance_sends_total", "Broadcasts by outcome", &["network", "outcome"])?,
+            facilitator_answers: make.counter(
+                "quittance_facilitator_answers_total",
+                "Answers to /settle of the facilitator that settles for this gate",
+                &["network", "answer"],
+            )?,
             verdict_seconds: make.histogram(
                 "quittance_verdict_seconds",
                 "From claim to verdict",

@@ -40,7 +40,7 @@ pub(crate) enum Closed {
 }
 
 impl Closed {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::NoRate,
         Self::NotConnected,
         Self::NoTariff,
@@ -55,10 +55,12 @@ impl Closed {
         Self::Obstacle(Obstacle::PayToBlacklisted),
         Self::Obstacle(Obstacle::PayToFrozen),
         Self::Obstacle(Obstacle::PayToClosed),
+        Self::Obstacle(Obstacle::FacilitatorAway),
+        Self::Obstacle(Obstacle::FacilitatorRefuses),
     ];
 
     /// Every reason by its word, and whether it is the one.
-    pub(crate) fn each(reason: Option<Self>) -> [(&'static str, bool); 14] {
+    pub(crate) fn each(reason: Option<Self>) -> [(&'static str, bool); 16] {
         Self::ALL.map(|each| (each.as_str(), reason == Some(each)))
     }
 
@@ -79,14 +81,17 @@ impl Closed {
             Self::Obstacle(Obstacle::PayToBlacklisted) => "pay_to_blacklisted",
             Self::Obstacle(Obstacle::PayToFrozen) => "pay_to_frozen",
             Self::Obstacle(Obstacle::PayToClosed) => "pay_to_closed",
+            Self::Obstacle(Obstacle::FacilitatorAway) => "facilitator_away",
+            Self::Obstacle(Obstacle::FacilitatorRefuses) => "facilitator_refuses",
         }
     }
 
     /// Whether it stays until somebody does something.
     pub(crate) fn wants_a_person(self) -> bool {
         match self {
-            // Fees fall again.
+            // Fees fall again, and who is away comes back.
             Self::LaneUnderBaseFee
+            | Self::Obstacle(Obstacle::FacilitatorAway)
             | Self::NoRate
             | Self::NotConnected
             | Self::NoTariff

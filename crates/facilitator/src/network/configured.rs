@@ -24,6 +24,7 @@ use crate::network::spending::Spending;
 use crate::network::strangers::share::Share;
 use crate::prices::Coin;
 use crate::rates::RateSource;
+use crate::remote::Remote;
 
 /// Everything about one network.
 pub(crate) struct ConfiguredNetwork {
@@ -52,6 +53,8 @@ pub(crate) struct ConfiguredNetwork {
     pub(crate) seen: Seen,
     /// Nothing new is taken; what was begun is finished.
     pub(crate) retired: bool,
+    /// Who settles what is claimed here, if not wallets of this process.
+    pub(crate) remote: Option<Arc<Remote>>,
     /// Others, with ledgers of their own, settle to the same address.
     pub(crate) shared_pay_to: bool,
     /// Pause between two looks for transfers that the ledger cannot explain.

@@ -209,7 +209,7 @@ struct Named {
 /// All wallets of a network.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    /// Those that take new payments first, at least one of them.
+    /// Those that take new payments first, at least one of them; none where somebody else settles.
     wallets: Vec<Arc<PoolWallet>>,
     /// Whether hexadecimal digits name them, whose case means nothing.
     ignores_case: bool,
@@ -330,8 +330,11 @@ impl Pool {
         best.get(at).copied().unwrap_or(0)
     }
 
-    /// Why no wallet can take a payment, if none can.
+    /// Why no wallet can take a payment, if none can. Where there is none, somebody else settles.
     pub(crate) fn closed(&self) -> Option<Closed> {
+        if self.wallets.is_empty() {
+            return None;
+        }
         if self.paying().any(|wallet| wallet.can()) {
             return None;
         }

@@ -16,6 +16,8 @@ use crate::api::wallets::WalletReport;
 use crate::chain::{Chain, Connect, Decode, Facts, Ports, TransferHistory};
 use crate::config::units::{basis_points, usdc};
 use crate::config::{Config, ConfigError, NetworkConfig, TokenAccount, read_secret_of};
+use crate::context::random::Random;
+use crate::remote::{SettledElsewhere, Remote, Sold};
 use crate::start::error::StartError;
 
 /// Highest compute unit limit a payer may set; a transfer with memo and
@@ -89,6 +91,13 @@ pub async fn connect_history(name: &str, config: &Config) -> Result<Box<dyn Tran
     Link::new(name, &network, config)?.history().await
 }
 
+/// In whose name nodes are asked where no wallet is ours: a key that is made up for one run, and
+/// signs nothing.
+fn stand_in() -> Secret {
+    let random = Random::system();
+    Secret::new(hex::encode([random.draw(), random.draw()].concat()))
+}
+
 /// What connecting to one network needs.
 pub(super) struct Link {
     name: String,
@@ -97,6 +106,8 @@ pub(super) struct Link {
     retired: Vec<Secret>,
     headroom_bps: u128,
     second_opinion: u64,
+    /// Who settles instead of wallets.
+    elsewhere: Option<Arc<Remote>>,
 }
 
 impl Link {
@@ -115,6 +126,7 @@ impl Link {
                 &config.quote.base_fee_headroom,
             )?),
             second_opinion: usdc("second_opinion_usdc", &network.second_opinion_usdc)?.atomic(),
+            elsewhere: config.facilitator.as_ref().map(Remote::new).transpose()?,
         })
     }
 
@@ -135,6 +147,7 @@ impl Link {
             retired: Vec::new(),
             headroom_bps: u128::from(headroom.unwrap_or(BASIS_POINTS)),
             second_opinion: second_opinion.map_or(0, |amount| amount.atomic()),
+            elsewhere: config.facilitator.as_ref().and_then(|section| Remote::new(section).ok()),
         }
     }
 
@@ -178,12 +191,17 @@ impl Link {
     pub(super) async fn connect(&self, late: bool) -> Result<Ports, StartError> {
         match self.network.network.family() {
             Family::Eip155(_) => {
+                let stand_in = self.elsewhere.as_ref().map(|_| stand_in());
                 let connected = async {
-                    let (first, more) = self.wallets.split_first().ok_or(EvmError::WalletKey)?;
+                    let (first, more) = match &stand_in {
+                        Some(asker) => (asker, self.wallets.as_slice()),
+                        None => self.wallets.split_first().ok_or(EvmError::WalletKey)?,
+                    };
                     let chain = EvmChain::connect(self.evm_config(late), first).await?;
                     chain.with_wallets(more)?.with_wallets(&self.retired)
                 };
-                Ok(quittance_evm::ports(connected.await.map_err(|source| self.evm(source))?))
+                let ports = quittance_evm::ports(connected.await.map_err(|source| self.evm(source))?);
+                Ok(self.settled(ports))
             }
             Family::Solana => {
                 let chain = SolanaChain::open(self.solana_config(late), &self.wallets, &self.retired).await;
@@ -192,12 +210,21 @@ impl Link {
         }
     }
 
+    /// As they are, or with whoever settles instead.
+    fn settled(&self, ports: Ports) -> Ports {
+        let Some(remote) = &self.elsewhere else { return ports };
+        let NetworkConfig { network, asset, pay_to, .. } = self.network.clone();
+        let sold = Sold { network, asset, pay_to };
+        ports.settled_by(|costs| SettledElsewhere::new(Arc::clone(remote), sold, costs))
+    }
+
     /// The chain's past, for who compares it with the books. Pays for nothing.
     pub(super) async fn history(&self) -> Result<Box<dyn TransferHistory>, StartError> {
         let first = self.wallets.first();
         match self.network.network.family() {
             Family::Eip155(_) => {
-                let key = first.ok_or_else(|| self.evm(EvmError::WalletKey))?;
+                let stand_in = self.elsewhere.as_ref().map(|_| stand_in());
+                let key = first.or(stand_in.as_ref()).ok_or_else(|| self.evm(EvmError::WalletKey))?;
                 let chain = EvmChain::connect(self.evm_config(true), key).await;
                 Ok(Box::new(chain.map_err(|source| self.evm(source))?))
             }

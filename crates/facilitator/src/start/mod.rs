@@ -1,8 +1,8 @@
 //! From a configuration to a running facilitator.
 //!
 //! Owns the order in which things begin.
-//! May touch: `chain`, `metrics`, `api`, `context`, `config`, `rates`, `in_flight`, `network`, `dispatch`,
-//! `admission`, `upkeep`.
+//! May touch: `chain`, `metrics`, `api`, `context`, `config`, `rates`, `remote`, `in_flight`, `network`,
+//! `dispatch`, `admission`, `upkeep`.
 //! A network whose nodes do not answer is not stuck: it connects later. What could not be finished
 //! under this configuration ends the start.
 
@@ -47,6 +47,7 @@ use crate::network::spending::Spending;
 use crate::network::strangers::{Strangers, share::Share};
 use crate::network::tariffs::{self, TariffPolicy};
 use crate::rates::{LiveRates, RateSource};
+use crate::remote::{Answer, NotSpent, Remote};
 use crate::start::connect::connect_now_or_later;
 use crate::start::error::StartError;
 use crate::upkeep::endpoints::WrongEndpoints;
@@ -141,6 +142,9 @@ impl Facilitator {
         for (name, network) in &config.networks {
             let Some(chain) = chains.remove(name) else { continue };
             metrics.introduce(chain.network());
+            if config.facilitator.is_some() {
+                metrics.introduce_facilitator(chain.network(), &Answer::WORDS);
+            }
             networks.push(Arc::new(net(network, config, chain, (&rates, &policy), (&clock, &stop))?));
         }
         networks.sort_by_key(|net| order_of(net.chain.network()));
@@ -309,6 +313,13 @@ fn net(
     (clock, stop): (&Clock, &CancellationToken),
 ) -> Result<ConfiguredNetwork, StartError> {
     let quote = &config.quote;
+    let remote = config.facilitator.as_ref().map(Remote::new).transpose()?;
+    let (rates, gas_floor): (Arc<dyn RateSource>, _) = match &config.facilitator {
+        None => (Arc::clone(rates), usdc("quote.gas_floor_usdc", &quote.gas_floor_usdc)?),
+        Some(section) => {
+            (Arc::new(NotSpent::new()?), usdc("facilitator.surcharge_usdc", &section.surcharge_usdc)?)
+        }
+    };
     let age_max_seconds = u64::try_from(policy.age_max_ms / 1_000).unwrap_or(0);
     let terms = NetworkTerms {
         network: network.network.clone(),
@@ -329,7 +340,8 @@ fn net(
         shared_pay_to: network.shared_pay_to,
         payout_look: Duration::from_secs(network.payout_look_seconds.max(1)),
         head_look: Duration::from_secs(network.head_look_seconds.max(1)),
-        rates: Arc::clone(rates),
+        remote,
+        rates,
         poller: Poller::start(
             Arc::clone(&chain),
             clock.clone(),
@@ -344,7 +356,7 @@ fn net(
         )),
         prepared: Prepared::default(),
         moment: Moment::default(),
-        gas_floor: usdc("quote.gas_floor_usdc", &quote.gas_floor_usdc)?,
+        gas_floor,
         gas_ceiling: usdc("quote.gas_ceiling_usdc", &quote.gas_ceiling_usdc)?,
         limits: network.exposure_limits(quote)?,
         unwedge_day: network.unwedge_day()?,

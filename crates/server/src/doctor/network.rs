@@ -233,8 +233,14 @@ fn terms(exam: &NetworkExam, network: &NetworkConfig, report: &mut Report) {
         Some(Obstacle::PayToBlacklisted) => {
             report.found(Code::PayToBlocked, about("pay_to"), "the token moves nothing to it");
         }
-        // Told with the account above.
-        Some(Obstacle::PayToFrozen | Obstacle::PayToClosed) | None => {}
+        // Told with the account above; and who settles elsewhere is told of below.
+        Some(
+            Obstacle::PayToFrozen
+            | Obstacle::PayToClosed
+            | Obstacle::FacilitatorAway
+            | Obstacle::FacilitatorRefuses,
+        )
+        | None => {}
     }
 }
 

@@ -145,6 +145,8 @@ pub(super) fn closed(reason: &str) -> &'static str {
         "pay_to_blacklisted" => "the recipient is blacklisted",
         "pay_to_frozen" => "the recipient's account is frozen",
         "pay_to_closed" => "the recipient's account is closed",
+        "facilitator_away" => "the facilitator does not answer",
+        "facilitator_refuses" => "the facilitator does not settle what is sold",
         _ => "closed",
     }
 }

@@ -72,6 +72,7 @@ async fn a_payment_of_another_family_is_never_signed_or_skipped() {
         key: foreign.key,
         payment: foreign,
         transactions: vec!["signature".to_owned()],
+        named: None,
         nonce: None,
         wallet: None,
         watch_from: 1,

@@ -4,7 +4,7 @@
 //! or a handler that panics, cannot stop a settlement half-way.
 //!
 //! Owns the one payment that it drives, until its verdict is durable.
-//! May touch: `chain`, `metrics`, `context`, `in_flight`, `network`, `dispatch`.
+//! May touch: `chain`, `metrics`, `context`, `in_flight`, `remote`, `network`, `dispatch`.
 //! A payment is stuck while neither poller nor lane tells its driver anything; one whose driver is
 //! gone is found by `upkeep`.
 
@@ -26,6 +26,7 @@ use crate::dispatch::{Dispatch, Heard, Ticket};
 use crate::in_flight::entries::PaymentEntry;
 use crate::metrics::Metrics;
 use crate::network::configured::ConfiguredNetwork;
+use crate::remote::Named;
 use crate::settle::engine::{Alert, Effect, Event, State, step};
 
 /// Pause before a ledger commit that failed is tried again.
@@ -48,6 +49,8 @@ pub(crate) struct Driver {
     newest: Option<Arc<Recorded>>,
     /// Of all attempts, oldest first.
     transactions: Vec<String>,
+    /// What another facilitator says has settled it.
+    named: Option<String>,
     /// Nonces that they have, or attempts where they take none.
     slots: u32,
     /// What the chain showed of the payer last.
@@ -82,6 +85,7 @@ impl Driver {
             found: None,
             newest: None,
             transactions: Vec::new(),
+            named: None,
             slots: 0,
             seen: Seen::default(),
             evidence: None,
@@ -190,6 +194,8 @@ impl Driver {
                 self.entry.announce();
                 None
             }
+            // Where another facilitator settles, every landing is by another's wallet.
+            Effect::Alert(Alert::ForeignLanding(_)) if self.net.remote.is_some() => None,
             Effect::Alert(alert) => {
                 self.alert(&alert);
                 None
@@ -206,6 +212,11 @@ impl Driver {
                 self.watch().await;
                 Some(Event::Recorded { attempts: self.attempts() })
             }
+            Some(Heard::Asked) => None,
+            Some(Heard::Named(named)) => {
+                self.look_for(named).await;
+                None
+            }
             Some(Heard::Waiting { retry, reason }) => Some(Event::Waiting { retry, reason }),
             Some(Heard::Refused) => {
                 self.ended = true;
@@ -216,6 +227,17 @@ impl Driver {
                 self.ended = true;
                 None
             }
+        }
+    }
+
+    /// Only where to look: what stands there is judged as anything else is (I4).
+    async fn look_for(&mut self, Named { transaction, to_others }: Named) {
+        if to_others {
+            self.alert(&Alert::ForeignLanding(transaction.clone()));
+        }
+        if self.named.as_ref() != Some(&transaction) {
+            self.named = Some(transaction);
+            self.watch().await;
         }
     }
 
@@ -237,6 +259,7 @@ impl Driver {
             key: self.payment.key,
             payment: self.verified.clone(),
             transactions: self.transactions.clone(),
+            named: self.named.clone(),
             nonce: self.newest.as_ref().and_then(|newest| newest.nonce()),
             wallet: self.newest.as_ref().and_then(|newest| newest.wallet()).map(str::to_owned),
             watch_from: self.payment.watch_from,

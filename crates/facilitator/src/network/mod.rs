@@ -1,7 +1,7 @@
 //! One network as it is configured: its chain, terms, tariffs, offers, why it is closed.
 //!
 //! Owns the tariff and the poller of its network.
-//! May touch: `prices`, `chain`, `metrics`, `api`, `context`, `config`, `rates`.
+//! May touch: `prices`, `chain`, `metrics`, `api`, `context`, `config`, `rates`, `remote`.
 //! A network that cannot be sold is stuck, and says why ([`closed`]). What the next tariff finds
 //! gone opens it again; a ceiling also when a reservation ends; `lane_under_base_fee` when the
 //! wallet's lane, at its next look, sees that fees have fallen; `retired` nothing but another

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quittance_ledger::Payment;
-use quittance_protocol::{Network, PaymentId, PaymentPayload, PaymentRequirements, SettleRequest, X402_VERSION};
+use quittance_protocol::{
+    Network, PaymentId, PaymentPayload, PaymentRequirements, SettleRequest, X402_VERSION,
+};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -23,6 +25,10 @@ pub(crate) struct Question {
 impl Question {
     /// `payload`: what the payer sent. `None` where it has no JSON.
     pub(crate) fn new(payment: &Payment, terms: PaymentRequirements, payload: Value) -> Option<Self> {
+        Self::of(payment.id.clone(), payment.network.clone(), terms, payload)
+    }
+
+    fn of(payment: PaymentId, network: Network, terms: PaymentRequirements, payload: Value) -> Option<Self> {
         let request = SettleRequest {
             x402_version: X402_VERSION,
             payment_payload: PaymentPayload {
@@ -36,8 +42,7 @@ impl Question {
             payment_requirements: terms,
             other: Map::new(),
         };
-        let (id, network) = (payment.id.clone(), payment.network.clone());
-        Some(Self { payment: id, network, body: serde_json::to_vec(&request).ok()? })
+        Some(Self { payment, network, body: serde_json::to_vec(&request).ok()? })
     }
 }
 
@@ -62,7 +67,12 @@ pub(crate) struct Asking {
 }
 
 impl Asking {
-    pub(crate) fn new(remote: &Arc<Remote>, metrics: &Arc<Metrics>, question: Question, resumed: bool) -> Self {
+    pub(crate) fn new(
+        remote: &Arc<Remote>,
+        metrics: &Arc<Metrics>,
+        question: Question,
+        resumed: bool,
+    ) -> Self {
         let (tell, heard) = mpsc::channel(1);
         let (remote, metrics, question) = (Arc::clone(remote), Arc::clone(metrics), Arc::new(question));
         Self { remote, metrics, question, resumed, task: None, tell, heard }

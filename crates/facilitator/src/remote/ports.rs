@@ -53,7 +53,13 @@ impl Sign for SettledElsewhere {
         Some(0)
     }
 
-    fn sign(&self, _: &Verified, _: &str, _: Option<u64>, _: CostAllowed) -> Result<SignedBytes, SignRefused> {
+    fn sign(
+        &self,
+        _: &Verified,
+        _: &str,
+        _: Option<u64>,
+        _: CostAllowed,
+    ) -> Result<SignedBytes, SignRefused> {
         Err(SignRefused::never(NOT_HERE))
     }
 }

@@ -17,7 +17,7 @@ use crate::chain::{Chain, Connect, Decode, Facts, Ports, TransferHistory};
 use crate::config::units::{basis_points, usdc};
 use crate::config::{Config, ConfigError, NetworkConfig, TokenAccount, read_secret_of};
 use crate::context::random::Random;
-use crate::remote::{SettledElsewhere, Remote, Sold};
+use crate::remote::{Remote, SettledElsewhere, Sold};
 use crate::start::error::StartError;
 
 /// Highest compute unit limit a payer may set; a transfer with memo and
@@ -95,7 +95,7 @@ pub async fn connect_history(name: &str, config: &Config) -> Result<Box<dyn Tran
 /// signs nothing.
 fn stand_in() -> Secret {
     let random = Random::system();
-    Secret::new(hex::encode([random.draw(), random.draw()].concat()))
+    Secret::new(format!("0x{}", hex::encode([random.draw(), random.draw()].concat())))
 }
 
 /// What connecting to one network needs.

@@ -81,6 +81,7 @@ fn net(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<ConfiguredNetwork
     Arc::new(ConfiguredNetwork {
         offers: vec![terms.clone()],
         pool: Arc::new(crate::network::pool::Pool::new(chain.facts(), 1)),
+        remote: None,
         retired: false,
         shared_pay_to: false,
         payout_look: std::time::Duration::from_secs(15),

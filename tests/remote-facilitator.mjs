@@ -13,6 +13,7 @@ import * as official from './lib/official.mjs';
 import * as remote from './lib/remote.mjs';
 import * as stack from './lib/stack.mjs';
 import * as third from './lib/third-party.mjs';
+import * as upstream from './lib/upstream.mjs';
 import { seconds, stranger } from './lib/base-payment.mjs';
 import { until } from './lib/buyer.mjs';
 import { finish, test } from './lib/tally.mjs';
@@ -252,6 +253,23 @@ async function ofNpm(net, folder) {
   far.close();
 }
 
+async function gateway(net, folder, far) {
+  const api = await upstream.upstream();
+  const config = remote.configure(folder, net, {
+    name: 'gateway', port: await stack.freePort(), facilitator: far.url, payTo: far.payTo, upstream: api.url,
+  });
+  const { child, url } = await stack.gateway(net, config, { wallets: { base: '', solana: '' } });
+  await test('the gateway sells an API without a wallet of its own', async () => {
+    const signed = await buyer.sign(net, { url }, 'base');
+    const answer = await buyer.insist({ url }, signed);
+    assert.equal(answer.status, 200, say(answer));
+    const [row] = await stack.books(config);
+    assert.deepEqual([row.state, row.delivery, row.transaction], ['settled', 'delivered', answer.receipt.transaction]);
+  });
+  await stack.stop(child);
+  await api.close();
+}
+
 /** What cannot be is said at the start, with the key to change. */
 async function refused(net, folder, far) {
   const say = (name, options, program = 'sample-api', args = []) => {
@@ -283,6 +301,7 @@ await stack.withStack(async folder => {
   const expires = await refusing(net, folder, far);
   await kind(net, folder, far);
   await ofNpm(net, folder);
+  await gateway(net, folder, far);
   await refused(net, folder, far);
   await killed(net, folder, far);
   await expires();

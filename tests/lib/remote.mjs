@@ -72,7 +72,7 @@ export const slow = opened => async (_, answer, pass) => {
 };
 
 /** Writes the configuration of a gate on the networks named; no wallets and no rates are in it. */
-export function configure(folder, net, { name, port, facilitator, payTo, networks = ['base'], more = {} }) {
+export function configure(folder, net, { name, port, facilitator, payTo, networks = ['base'], upstream, more = {} }) {
   const lines = values => Object.entries(values).map(([key, value]) => `${key} = ${JSON.stringify(value)}`).join('\n');
   const chain = {
     base: { network: stack.BASE, rpc_urls: [net.base.rpc_url], asset: net.base.usdc, pay_to: payTo.base },
@@ -84,8 +84,9 @@ export function configure(folder, net, { name, port, facilitator, payTo, network
     ...Object.fromEntries(networks.map(each => [`networks.${each}`, { ...chain[each], ...more[each] }])),
     facilitator: { url: facilitator, timeout_seconds: 5, repeat_seconds_max: 1, ...more.facilitator },
     quote: { refresh_seconds: 1 },
-    gate: { catalogue: join(stack.ROOT, 'catalogs/imgnai.toml'), pending_wait_seconds: 2, ...more.gate },
+    gate: { catalogue: join(stack.ROOT, 'catalogs/imgnai.toml'), pending_wait_seconds: 1, ...more.gate },
   };
+  if (upstream) sections['gateway.upstreams.api'] = { url: upstream, catalogue: sections.gate.catalogue };
   const path = join(folder, `${name}.toml`);
   writeFileSync(path, Object.entries(sections).map(([title, values]) => `[${title}]\n${lines(values)}\n`).join('\n'));
   return path;

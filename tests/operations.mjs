@@ -106,8 +106,8 @@ async function configuration(folder, net) {
 // ---------------------------------------------------------------- metrics
 
 
-/** Metrics that only `quittance gateway` has: tests/gateway.mjs looks at them. */
-const isOfTheGateway = expr => /quittance_upstream_/.test(expr);
+/** Metrics that only gates have: tests/gateway.mjs and tests/remote-facilitator.mjs look at them. */
+const isOfTheGateway = expr => /quittance_(upstream|facilitator)_/.test(expr);
 
 /** A query as Grafana sends it. */
 const filled = expr => expr.replaceAll('$__rate_interval', '1m').replaceAll('$network', '.+');

@@ -343,7 +343,6 @@ await test('a closed and a frozen payout account close Solana, and it opens agai
   foreign.fill(7, 32, 64);
   for (const [reason, breaks] of [
     ['pay_to_frozen', () => put(frozen, whole.lamports, TOKEN)],
-    ['pay_to_closed', () => put(Buffer.alloc(0), 0, '11111111111111111111111111111111')],
     ['pay_to_closed', () => put(foreign, whole.lamports, TOKEN)],
   ]) {
     await breaks();
@@ -351,6 +350,27 @@ await test('a closed and a frozen payout account close Solana, and it opens agai
     await put(bytes, whole.lamports, TOKEN);
     await until(`${reason} mended`, async () => (await closed(program, SOLANA)) === undefined || await closed(program, SOLANA));
   }
+  program.stop();
+});
+
+// Whoever may close the account is paid its rent each time: the second round of the day is not paid for.
+await test('p3 harvest: a closed payout account comes back, and beyond the limit of the day Solana is closed', async () => {
+  const at = await payoutAccount();
+  const program = await serve(solana({ account_lamports_per_day: 2_500_000 }));
+  assert.ok(program.url, program.out);
+  const read = async () => (await rpc(net.solana.rpc_url, 'getAccountInfo', at, { encoding: 'base64', commitment: 'confirmed' })).value;
+  const isOpen = async () => (await closed(program, SOLANA)) === undefined || await closed(program, SOLANA);
+  await until('open', isOpen);
+  const whole = await read();
+  const put = (data, lamports, owner) => rpc(net.solana.rpc_url, 'surfnet_setAccount', at, { lamports, data, owner, executable: false, rentEpoch: 0 });
+  const close = () => put('', 0, '11111111111111111111111111111111');
+  await close();
+  await until('it is there again', async () => (await read())?.owner === whole.owner || 'not yet');
+  await until('open again', isOpen);
+  await close();
+  await until('accounts_spent', async () => (await closed(program, SOLANA)) === 'accounts_spent' || await closed(program, SOLANA));
+  await put(Buffer.from(whole.data[0], 'base64').toString('hex'), whole.lamports, whole.owner);
+  await until('mended', isOpen);
   program.stop();
 });
 
@@ -369,14 +389,16 @@ await test('a gate says why its network is closed, takes nothing meanwhile, and 
   const header = encode(await paySolana(net, signer(net.solana.payer_key), offer));
   const whole = (await rpc(net.solana.rpc_url, 'getAccountInfo', at, { encoding: 'base64', commitment: 'confirmed' })).value;
   const put = (data, lamports, owner) => rpc(net.solana.rpc_url, 'surfnet_setAccount', at, { lamports, data, owner, executable: false, rentEpoch: 0 });
-  await put('', 0, '11111111111111111111111111111111');
+  const frozen = Buffer.from(whole.data[0], 'base64');
+  frozen[108] = 2;
+  await put(frozen.toString('hex'), whole.lamports, whole.owner);
   await until('closed', async () => (await ask()).status === 503 || 'still offered');
   const unpaid = await ask();
-  assert.deepEqual([unpaid.body.error, unpaid.body.closed], ['network_unavailable', { [SOLANA]: 'pay_to_closed' }]);
-  assert.match(unpaid.body.message, /pay_to_closed/);
+  assert.deepEqual([unpaid.body.error, unpaid.body.closed], ['network_unavailable', { [SOLANA]: 'pay_to_frozen' }]);
+  assert.match(unpaid.body.message, /pay_to_frozen/);
   assert.ok(Number(unpaid.headers.get('retry-after')) > 0);
   const paid = await ask(header);
-  assert.deepEqual([paid.status, paid.body.error, paid.body.reason], [503, 'network_unavailable', 'pay_to_closed'], JSON.stringify(paid.body));
+  assert.deepEqual([paid.status, paid.body.error, paid.body.reason], [503, 'network_unavailable', 'pay_to_frozen'], JSON.stringify(paid.body));
   assert.deepEqual([paid.body.retry_action, paid.headers.get('x-should-retry')], ['retry_same_payment', 'false']);
   await put(Buffer.from(whole.data[0], 'base64').toString('hex'), whole.lamports, whole.owner);
   await until('offered again', async () => (await offers())?.length === 1 || 'not yet');

@@ -21,6 +21,15 @@ pub enum Obstacle {
     FacilitatorRefuses,
 }
 
+/// An account that has to be created before a payment can arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwedAccount {
+    /// Its address.
+    pub account: String,
+    /// What creating it costs, in the gas coin's smallest unit.
+    pub native: u64,
+}
+
 /// What a settlement costs now, from the chain's own state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostSnapshot {
@@ -37,6 +46,8 @@ pub struct CostSnapshot {
     /// The most that one settlement may cost: nodes ask for that much before they
     /// take its transaction.
     pub bound_native: u128,
+    /// The recipient's account, where it is missing and ours to create at a wallet's cost.
+    pub owed_account: Option<OwedAccount>,
     /// What makes every payment fail, if anything does.
     pub obstacle: Option<Obstacle>,
     /// How it was made, for people.
@@ -103,6 +114,7 @@ mod tests {
             wallets_native: Vec::new(),
             floor_native: 10,
             bound_native: 20,
+            owed_account: None,
             obstacle: None,
             detail: Value::Null,
             offer_extra: Map::new(),

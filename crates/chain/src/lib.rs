@@ -16,7 +16,7 @@ mod watched;
 
 pub use batch::{Batch, BatchItem, Rehearsal};
 pub use chain::{Chain, Connect, Ports};
-pub use costs::{CostAllowed, CostSnapshot, Obstacle, SignRefused};
+pub use costs::{CostAllowed, CostSnapshot, Obstacle, OwedAccount, SignRefused};
 pub use exam::{EndpointExam, HeadExam, MethodExam, Need, Serves, Taken};
 pub use facts::{Facts, GasCoin};
 pub use good_signatures::GoodSignatures;

@@ -87,6 +87,7 @@ fn wanted(payer: &str) -> Reserve {
         hold_until_ms: Some(NOW + 600_000),
         bound: both(10),
         by_code: false,
+        account: None,
         limits: ExposureLimits {
             payer_in_flight: free,
             network_in_flight: free,

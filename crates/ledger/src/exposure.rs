@@ -3,6 +3,8 @@
 
 use quittance_protocol::Amount;
 
+use crate::account_rents::AccountRent;
+
 /// The ceilings' window.
 pub(crate) const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
@@ -92,6 +94,8 @@ pub struct Reserve {
     pub bound: Exposed,
     /// Whether code of the payer's decides what becomes of it.
     pub by_code: bool,
+    /// What it pays for a token account that it creates.
+    pub account: Option<AccountRent>,
     /// The ceilings.
     pub limits: ExposureLimits,
 }
@@ -161,11 +165,17 @@ pub enum NoRoom {
     /// Settling the merchant's payments cost its day's limit.
     #[error("settling the merchant's payments cost its day's limit")]
     MerchantCost,
+    /// Creating token accounts cost the day's limit.
+    #[error("creating token accounts cost the UTC day's limit")]
+    AccountsSpent,
+    /// Creating token accounts for this payer, or merchant, cost its day's limit.
+    #[error("creating token accounts for this payer or merchant cost its UTC day's limit")]
+    PayerAccounts,
 }
 
 impl NoRoom {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Balance,
         Self::PayerInFlight,
         Self::NetworkInFlight,
@@ -178,6 +188,8 @@ impl NoRoom {
         Self::MerchantInFlight,
         Self::MerchantAmount,
         Self::MerchantCost,
+        Self::AccountsSpent,
+        Self::PayerAccounts,
     ];
 
     /// Whether room comes as soon as something in flight ends.
@@ -217,6 +229,7 @@ impl ExposureSums {
             hold_until_ms: None,
             bound,
             by_code: false,
+            account: None,
             limits: *limits,
         };
         admit(&sums, &wanted, Amount::ZERO).map(drop)

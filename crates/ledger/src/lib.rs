@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod account_rents;
 mod attempt;
 mod backend;
 mod codec;
@@ -23,6 +24,7 @@ mod token;
 mod types;
 mod value;
 
+pub use account_rents::{AccountLimits, AccountRent, OWN_PAUSE_MS, OwnAccount};
 pub use attempt::{BATCH_PAYMENTS_MAX, NewAttempt, SignFn};
 pub use error::LedgerError;
 pub use exam::{LedgerExam, SchemaExam, examine};

@@ -1,5 +1,6 @@
 //! The operations, one file per concept; each is written once for both backends.
 
+mod account_rents;
 pub(crate) mod accounts;
 pub(crate) mod aliases;
 pub(crate) mod attempts;

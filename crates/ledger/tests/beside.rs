@@ -37,6 +37,7 @@ mod cases {
             hold_until_ms: None,
             bound: both(BOUND),
             by_code: false,
+            account: None,
             limits: ExposureLimits {
                 payer_in_flight: both(1 << 40),
                 network_in_flight: both(1 << 40),

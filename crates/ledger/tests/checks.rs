@@ -40,6 +40,7 @@ mod cases {
             hold_until_ms: None,
             bound: both(1),
             by_code: false,
+            account: None,
             limits: ExposureLimits {
                 payer_in_flight: both(1_000),
                 network_in_flight: both(1_000),

@@ -58,6 +58,7 @@ mod cases {
             hold_until_ms: None,
             bound: both(BOUND, BOUND),
             by_code: false,
+            account: None,
             limits: limits(),
         }
     }

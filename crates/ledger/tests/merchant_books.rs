@@ -18,8 +18,8 @@ on_both!(
 mod cases {
     use futures::future::join_all;
     use quittance_ledger::{
-        CheckTerms, ClaimOutcome, CostEntry, Exposed, ExposureLimits, FeePolicy, Ledger, LedgerError,
-        MERCHANT_KEYS_MAX, Merchant, MerchantFee, MerchantKey, MerchantLimits, MerchantNetwork,
+        AccountLimits, CheckTerms, ClaimOutcome, CostEntry, Exposed, ExposureLimits, FeePolicy, Ledger,
+        LedgerError, MERCHANT_KEYS_MAX, Merchant, MerchantFee, MerchantKey, MerchantLimits, MerchantNetwork,
         MerchantState, NewAttempt, NewCheck, NewClaim, NoRoom, Origin, PayoutAccount, Reserve,
     };
     use quittance_protocol::{Amount, DurableAttempt as _, Evidence, Network};
@@ -39,6 +39,7 @@ mod cases {
             hold_until_ms: None,
             bound: both(bound),
             by_code: false,
+            account: None,
             limits: ExposureLimits {
                 payer_in_flight: both(1 << 40),
                 network_in_flight: both(1 << 40),
@@ -329,6 +330,7 @@ mod cases {
             native: 2_000,
             usdc: Amount::new(300),
             tries_max: 2,
+            limits: AccountLimits { day: 1 << 40, payer_day: 1 << 40 },
         };
         let begin =
             async |merchant: &str, at: &str| ledger.begin_payout_account(&account(merchant, at), NOW).await;

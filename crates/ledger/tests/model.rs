@@ -18,10 +18,10 @@ use common::*;
 use merchants::merchant;
 use quittance_ledger::model::{ModelDatabase, ModelLedger};
 use quittance_ledger::{
-    Access, AnswerObject, AttemptId, Attempts as _, Balance, Books, CheckTerms, CostEntry, DeliveryStart,
-    Exposed, ExposureLimits, FeePolicy, FinishedPolicy, Instances, JournalLine, Ledger, LedgerError,
-    LedgerOptions, MerchantFee, NewAttempt, NewCheck, NewCheckLease, NewClaim, Origin, Recorded,
-    RepeatPolicy, Reserve, Retention, RunEnd, SignFn, Slot, Store as Port, StoredAnswer,
+    Access, AccountLimits, AccountRent, AnswerObject, AttemptId, Attempts as _, Balance, Books, CheckTerms,
+    CostEntry, DeliveryStart, Exposed, ExposureLimits, FeePolicy, FinishedPolicy, Instances, JournalLine,
+    Ledger, LedgerError, LedgerOptions, MerchantFee, NewAttempt, NewCheck, NewCheckLease, NewClaim, Origin,
+    Recorded, RepeatPolicy, Reserve, Retention, RunEnd, SignFn, Slot, Store as Port, StoredAnswer,
 };
 use quittance_protocol::{
     Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, PaymentId, SendOutcome,
@@ -108,6 +108,10 @@ fn wanted(pick: u64) -> Reserve {
         hold_until_ms: (!pick.is_multiple_of(5)).then_some(NOW + 20_000),
         bound: both(10 + pick % 30, 5 + pick % 40),
         by_code: pick.is_multiple_of(7),
+        account: pick.is_multiple_of(2).then_some(AccountRent {
+            native: 5 + pick % 40,
+            limits: AccountLimits { day: 90 + pick % 90, payer_day: 50 + pick % 50 },
+        }),
         limits: ExposureLimits {
             payer_in_flight: both(90, 100),
             network_in_flight: both(120, 110),

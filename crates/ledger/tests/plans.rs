@@ -28,8 +28,8 @@ const STEPS_MORE_MAX: u64 = 24;
 const BLOCKS_MORE_MAX: u64 = 48;
 
 /// Tables whose rows are bounded by what is configured, not by payments; or by what was replaced
-/// within a day, as the next replacement drops what is older.
-const BOUNDED: [&str; 9] = [
+/// within a day, as the next replacement drops what is older; or by what a UTC day's limit pays for.
+const BOUNDED: [&str; 10] = [
     "instances",
     "wallets",
     "answer_object_totals",
@@ -39,6 +39,7 @@ const BOUNDED: [&str; 9] = [
     "merchant_keys",
     "merchant_accounts",
     "replaced_slots",
+    "account_rents",
 ];
 
 /// What one database is never asked.

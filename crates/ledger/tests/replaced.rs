@@ -36,6 +36,7 @@ mod cases {
             hold_until_ms: None,
             bound: both(native),
             by_code: false,
+            account: None,
             limits: ExposureLimits {
                 payer_in_flight: both(1 << 40),
                 network_in_flight: both(1 << 40),

@@ -436,6 +436,7 @@ impl Costs for FakeBase {
             wallets_native: way.balances(Net::Base, bound_native),
             floor_native: 0,
             bound_native,
+            owed_account: None,
             obstacle: way.obstacle,
             detail: Value::Null,
             offer_extra: Map::new(),

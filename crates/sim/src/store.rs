@@ -182,6 +182,7 @@ fn code_of(call: &Call<'_, '_>) -> u64 {
         Operation::MerchantTotals => 74,
         Operation::BeginPayoutAccount | Operation::EndPayoutAccount => 75,
         Operation::ReplacedSlots | Operation::CloseReplaced | Operation::Unwedged => 76,
+        Operation::BeginOwnAccount | Operation::AccountRents => 77,
         // No facilitator asks for the rest.
         Operation::CreateMerchant
         | Operation::SetMerchant

@@ -200,6 +200,7 @@ impl Costs for FakeSolana {
             wallets_native: way.balances(Net::Solana, LAMPORTS),
             floor_native: 0,
             bound_native: LAMPORTS,
+            owed_account: None,
             obstacle: way.obstacle,
             detail: Value::Null,
             offer_extra: Map::new(),

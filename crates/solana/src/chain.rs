@@ -151,8 +151,6 @@ pub struct SolanaChain {
     wallet_rent_lamports: u64,
     /// Until it has been seen it counts as missing, so that cost bounds include its rent.
     pub(crate) token_account_missing: AtomicBool,
-    /// Whether it ever was there since this was connected.
-    pub(crate) token_account_seen: AtomicBool,
     /// Nothing new is paid for.
     pub(crate) retired: bool,
     /// What the log has said already.
@@ -269,7 +267,6 @@ impl SolanaChain {
             rent_lamports: AtomicU64::new(rent_lamports),
             wallet_rent_lamports,
             token_account_missing: AtomicBool::new(true),
-            token_account_seen: AtomicBool::new(false),
             retired: config.retired,
             told: Told::default(),
         })

@@ -79,9 +79,6 @@ impl SolanaChain {
         let payout =
             judge(parse_account(account, METHOD.as_str())?.as_ref(), &self.rules.mint, &self.rules.pay_to);
         self.token_account_missing.store(payout == Payout::Missing, Ordering::Release);
-        if payout != Payout::Missing {
-            self.token_account_seen.store(true, Ordering::Release);
-        }
         Ok(SolanaState { wallets_lamports, payout })
     }
 
@@ -92,13 +89,6 @@ impl SolanaChain {
             Payout::Foreign => Err(SolanaError::TokenAccountForeign { account: self.token_account() }),
             Payout::Ready | Payout::Frozen => Ok(true),
         }
-    }
-
-    /// Whether we create the token account, and have not seen it yet. One that
-    /// was closed later is not created again: whoever may close it would be paid
-    /// its rent each time.
-    pub fn owes_token_account(&self) -> bool {
-        self.policy == TokenAccountPolicy::AtStart && !self.token_account_seen.load(Ordering::Acquire)
     }
 
     /// What creating the token account costs us, in lamports.

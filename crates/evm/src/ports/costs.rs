@@ -56,6 +56,7 @@ impl Costs for EvmPorts {
             wallets_native: self.chain.wallets().into_iter().zip(state.wallets_wei.iter().copied()).collect(),
             floor_native: 0,
             bound_native,
+            owed_account: None,
             obstacle: match &state {
                 EvmState { paused: true, .. } => Some(Obstacle::TokenPaused),
                 EvmState { pay_to_blacklisted: true, .. } => Some(Obstacle::PayToBlacklisted),

@@ -47,6 +47,12 @@ const BALANCE_RETRY_SECONDS: u64 = 5;
 /// The ceilings' window, where nobody can say when it rolls.
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
+/// Until the limits on token accounts begin afresh.
+fn seconds_to_midnight(now_ms: i64) -> u64 {
+    let now = u64::try_from(now_ms.max(0) / 1_000).unwrap_or(0);
+    DAY_SECONDS - now % DAY_SECONDS
+}
+
 impl Checked {
     /// The reservation with what the chain said.
     fn complete(&self, reserve: Reserve) -> Reserve {
@@ -216,6 +222,17 @@ impl Inner {
             NoRoom::Strangers => not_for(PROBE_RETRY_SECONDS),
             NoRoom::Exhausted | NoRoom::Spent | NoRoom::MerchantAmount | NoRoom::MerchantCost => {
                 not_for(WINDOW_RETRY_SECONDS)
+            }
+            NoRoom::AccountsSpent => not_for(seconds_to_midnight(self.context.clock.now_ms())),
+            NoRoom::PayerAccounts => {
+                let seconds = seconds_to_midnight(self.context.clock.now_ms());
+                let message = format!(
+                    "the recipient's token account was created for this payer as often as may be within a UTC \
+                     day: leave the creation (associated token account program) out of the transaction, or \
+                     sign again in {seconds} s"
+                );
+                let code = ErrorCode::InvalidExactSvmPayloadTransactionInstructionsLength;
+                Stop::Refused(refused(code, message).do_not_retry().after(seconds))
             }
             NoRoom::MerchantClosed => {
                 let message = "this merchant is closed or sells nothing on this network".to_owned();

@@ -152,6 +152,12 @@ pub struct NetworkConfig {
     /// Solana: whether transactions of version 1 are taken. Every endpoint must take them.
     #[serde(default)]
     pub transaction_v1: Option<bool>,
+    /// Solana: what creating token accounts may cost us within a UTC day, in lamports.
+    #[serde(default)]
+    pub account_lamports_per_day: Option<u64>,
+    /// Solana: the same for one payer, or one merchant.
+    #[serde(default)]
+    pub account_lamports_per_payer_day: Option<u64>,
 }
 
 fn default_wallet_low_settlements() -> u64 {

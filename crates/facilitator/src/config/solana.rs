@@ -1,5 +1,7 @@
 //! The keys of `[networks.NAME]` that only Solana networks have.
 
+use quittance_ledger::AccountLimits;
+
 use super::evm::refuse;
 use super::{ConfigError, NetworkConfig, TokenAccount};
 
@@ -8,7 +10,14 @@ pub(crate) struct SolanaSection {
     pub(crate) token_account: TokenAccount,
     pub(crate) priority_fee_lamports_max: u64,
     pub(crate) transaction_v1: bool,
+    /// What creating token accounts may cost within a UTC day.
+    pub(crate) accounts: AccountLimits,
 }
+
+/// Some thirty accounts.
+const ACCOUNT_LAMPORTS_PER_DAY: u64 = 50_000_000;
+/// Two or three.
+const ACCOUNT_LAMPORTS_PER_PAYER_DAY: u64 = 5_000_000;
 
 impl NetworkConfig {
     /// See [`SolanaSection`].
@@ -17,6 +26,10 @@ impl NetworkConfig {
             token_account: self.token_account.unwrap_or_default(),
             priority_fee_lamports_max: self.priority_fee_lamports_max.unwrap_or(1_000),
             transaction_v1: self.transaction_v1.unwrap_or(false),
+            accounts: AccountLimits {
+                day: self.account_lamports_per_day.unwrap_or(ACCOUNT_LAMPORTS_PER_DAY),
+                payer_day: self.account_lamports_per_payer_day.unwrap_or(ACCOUNT_LAMPORTS_PER_PAYER_DAY),
+            },
         }
     }
 

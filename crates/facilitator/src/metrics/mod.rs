@@ -120,6 +120,7 @@ impl Metrics {
             "pay_to_frozen",
             "pay_to_closed",
             "facilitator_refuses",
+            "accounts_spent",
             "wrong_chain",
             "no_history",
         ] {
@@ -360,5 +361,7 @@ pub(crate) const fn no_room_word(why: NoRoom) -> &'static str {
         NoRoom::MerchantInFlight => "merchant_in_flight",
         NoRoom::MerchantAmount => "merchant_amount",
         NoRoom::MerchantCost => "merchant_cost",
+        NoRoom::AccountsSpent => "accounts_spent",
+        NoRoom::PayerAccounts => "payer_accounts",
     }
 }

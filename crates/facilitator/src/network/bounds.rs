@@ -1,7 +1,7 @@
 //! What a payment's next signature may cost without earning, in the terms of the ledger's
 //! reservations: of the claim, and of every signature after it.
 
-use quittance_ledger::{Balance, Exposed, Reserve};
+use quittance_ledger::{AccountRent, Balance, Exposed, Reserve};
 use quittance_protocol::{Amount, Family};
 
 use crate::chain::{ChainView, Verified};
@@ -23,7 +23,12 @@ impl ConfiguredNetwork {
     pub(crate) fn reserve(&self, payment: &Verified, gas: Amount, now_ms: i64) -> Option<Reserve> {
         let allowed = self.allowed_native(gas, now_ms)?;
         let bound = self.chain.sign().ok()?.cost_bound(payment, allowed).ok()?;
-        self.reserve_bound(payment.source.clone(), bound, now_ms)
+        let account = match payment.needs_rent {
+            true => Some(AccountRent { native: self.accounts.rent()?, limits: self.accounts.limits }),
+            false => None,
+        };
+        let reserve = self.reserve_bound(payment.source.clone(), bound, now_ms)?;
+        Some(Reserve { account, ..reserve })
     }
 
     /// The same for a bound that is known.
@@ -36,6 +41,7 @@ impl ConfiguredNetwork {
             hold_until_ms: None,
             bound: Exposed { usdc, native },
             by_code: false,
+            account: None,
             limits: self.limits,
         })
     }

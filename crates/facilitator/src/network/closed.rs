@@ -35,12 +35,16 @@ pub(crate) enum Closed {
     /// A transaction of ours that offers less than blocks ask for holds up the wallet:
     /// what is sent after it waits behind it.
     LaneUnderBaseFee,
+    /// The recipient's token account is not there, and is being created.
+    AccountMissing,
+    /// It is not there, and creating token accounts cost the UTC day's limit.
+    AccountsSpent,
     /// What makes every payment fail.
     Obstacle(Obstacle),
 }
 
 impl Closed {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::NoRate,
         Self::NotConnected,
         Self::NoTariff,
@@ -51,6 +55,8 @@ impl Closed {
         Self::Retired,
         Self::WalletEmpty,
         Self::LaneUnderBaseFee,
+        Self::AccountMissing,
+        Self::AccountsSpent,
         Self::Obstacle(Obstacle::TokenPaused),
         Self::Obstacle(Obstacle::PayToBlacklisted),
         Self::Obstacle(Obstacle::PayToFrozen),
@@ -60,7 +66,7 @@ impl Closed {
     ];
 
     /// Every reason by its word, and whether it is the one.
-    pub(crate) fn each(reason: Option<Self>) -> [(&'static str, bool); 16] {
+    pub(crate) fn each(reason: Option<Self>) -> [(&'static str, bool); 18] {
         Self::ALL.map(|each| (each.as_str(), reason == Some(each)))
     }
 
@@ -77,6 +83,8 @@ impl Closed {
             Self::Retired => "retired",
             Self::WalletEmpty => "wallet_empty",
             Self::LaneUnderBaseFee => "lane_under_base_fee",
+            Self::AccountMissing => "account_missing",
+            Self::AccountsSpent => "accounts_spent",
             Self::Obstacle(Obstacle::TokenPaused) => "token_paused",
             Self::Obstacle(Obstacle::PayToBlacklisted) => "pay_to_blacklisted",
             Self::Obstacle(Obstacle::PayToFrozen) => "pay_to_frozen",
@@ -98,8 +106,9 @@ impl Closed {
             | Self::AboveCeiling
             | Self::InFlight
             | Self::BoundAboveCeiling
+            | Self::AccountMissing
             | Self::Retired => false,
-            Self::Spent | Self::WalletEmpty | Self::Obstacle(_) => true,
+            Self::Spent | Self::WalletEmpty | Self::AccountsSpent | Self::Obstacle(_) => true,
         }
     }
 

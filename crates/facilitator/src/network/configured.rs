@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use crate::api::NetworkInfo;
 use crate::api::wallets::WalletReport;
 use crate::chain::{Chain, Endpoints};
+use crate::network::accounts::Accounts;
 use crate::network::closed::{Closed, Obstructed, SOON_SECONDS};
 use crate::network::poller::Poller;
 use crate::network::pool::{Pool, PoolWallet};
@@ -46,6 +47,8 @@ pub(crate) struct ConfiguredNetwork {
     pub(crate) limits: ExposureLimits,
     /// What freeing nonces that do not move may cost within a day beyond what was charged, in wei.
     pub(crate) unwedge_day: u64,
+    /// What creating token accounts may cost.
+    pub(crate) accounts: Accounts,
     /// Something in flight ended: there may be room.
     pub(crate) freed: Notify,
     pub(crate) spending: Spending,

@@ -7,6 +7,7 @@
 //! wallet's lane, at its next look, sees that fees have fallen; `retired` nothing but another
 //! configuration.
 
+pub(crate) mod accounts;
 pub(crate) mod bounds;
 pub(crate) mod closed;
 pub(crate) mod configured;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::chain::{ChainFault, CostSnapshot};
 use crate::metrics::Metrics;
 use crate::metrics::trouble::{self, Trouble};
+use crate::network::accounts;
 use crate::network::closed::Closed;
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::pool::{Funds, PoolWallet};
@@ -182,10 +183,11 @@ async fn make(
     // It comes every few seconds: it is what connects.
     net.chain.connect().await?;
     let costs = net.chain.costs().map_err(ChainFault::from)?.refresh(now_ms).await?;
-    net.moment.say(&net.offers, &costs.offer_extra, now_ms);
     // Before anything else can fail: what is in a payment's way closes the
     // network although it could be priced.
-    net.obstructed.set(costs.obstacle.map(Closed::Obstacle));
+    let (costs, closed) = accounts::look(net, ledger, costs, now_ms).await?;
+    net.moment.say(&net.offers, &costs.offer_extra, now_ms);
+    net.obstructed.set(closed);
     note_balances(net, metrics, &costs);
     get_ready(net, ledger, now_ms).await?;
     reload(net, ledger, policy, now_ms).await?;

@@ -85,6 +85,7 @@ impl Costs for SettledElsewhere {
             wallets_native: Vec::new(),
             floor_native: 0,
             bound_native: 0,
+            owed_account: None,
             obstacle: costs.obstacle.or(found.map(|found| found.obstacle)),
             ..costs
         })

@@ -38,6 +38,7 @@ use crate::dispatch::defect::Defects;
 use crate::in_flight::entries::InFlight;
 use crate::metrics::Metrics;
 use crate::metrics::trouble::{self, Trouble};
+use crate::network::accounts::Accounts;
 use crate::network::closed::Obstructed;
 use crate::network::configured::ConfiguredNetwork;
 use crate::network::poller::Poller;
@@ -360,6 +361,7 @@ fn net(
         gas_ceiling: usdc("quote.gas_ceiling_usdc", &quote.gas_ceiling_usdc)?,
         limits: network.exposure_limits(quote)?,
         unwedge_day: network.unwedge_day()?,
+        accounts: Accounts::new(network.solana().accounts),
         freed: tokio::sync::Notify::new(),
         spending: Spending::default(),
         seen: Default::default(),

@@ -46,6 +46,7 @@ impl Costs for State {
             wallets_native: self.wallets.lock().unwrap().clone(),
             floor_native: 0,
             bound_native: u128::from(COST_WEI),
+            owed_account: None,
             obstacle: self.paused.load(Ordering::SeqCst).then_some(Obstacle::TokenPaused),
             detail: json!({}),
             offer_extra: Map::new(),

@@ -53,6 +53,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (17, "merchants", include_str!("../../../../migrations/postgres/0017_merchants.sql")),
     (18, "merchant payments", include_str!("../../../../migrations/postgres/0018_merchant_payments.sql")),
     (20, "replaced slots", include_str!("../../../../migrations/postgres/0020_replaced_slots.sql")),
+    (22, "account rents", include_str!("../../../../migrations/postgres/0022_account_rents.sql")),
 ];
 
 pub(crate) struct PostgresBackend {

@@ -25,6 +25,7 @@ fn wanted(units: u64) -> Reserve {
         hold_until_ms: None,
         bound: both(units),
         by_code: false,
+        account: None,
         limits: limits(),
     }
 }

@@ -49,6 +49,12 @@ impl Database {
             }
             None => Ok(funding),
         });
+        let admitted = admitted.and_then(|funding| {
+            let Some(rent) = &wanted.account else { return Ok(funding) };
+            let (network, payer) = (payment.network.clone(), payment.payer.clone());
+            self.charge_rent((network, payment.id.as_str().to_owned()), Some(payer), rent, now_ms)?;
+            Ok(funding)
+        });
         match admitted {
             Ok(funding) => {
                 let mut reservation =
@@ -316,6 +322,9 @@ impl Database {
             self.reservations.remove(id);
         } else if let Some(reservation) = self.reservations.get_mut(id) {
             reservation.amount = Amount::ZERO;
+        }
+        if payment.state != PaymentState::Settled {
+            self.rents.remove(&(payment.network.clone(), payment.id.as_str().to_owned()));
         }
         let owed = payment.delivery == crate::types::DeliveryState::Owed;
         if payment.state == PaymentState::Settled && !owed {

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::ModelLedger;
 use super::rows::Database;
+use crate::account_rents::AccountRent;
 use crate::conn::{amount, plain};
 use crate::error::LedgerError;
 use crate::exposure::{DAY_MS, Exposed, NATIVE_MAX, NoRoom, Reserve, SLOT_MS, first_slot, slot_of};
@@ -211,6 +212,8 @@ impl Database {
         admit(&room, &MerchantSums { under_way: 0, ..sums }, Amount::ZERO, bound, None)
             .map_err(LedgerError::NoRoom)?;
         amount(new.usdc, "usdc")?;
+        let rent = AccountRent { native: new.native, limits: new.limits };
+        self.charge_rent(place.clone(), Some(format!("merchant {}", new.merchant)), &rent, now_ms)?;
         self.merchant_accounts.insert(place, (new.merchant.clone(), 1, None));
         let totals = self.sums_of(&new.merchant, &new.network, now_ms);
         totals.accounts += 1;

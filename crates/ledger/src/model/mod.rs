@@ -4,6 +4,7 @@
 //!
 //! It keeps nothing: a [`ModelDatabase`] lives as long as somebody holds it.
 
+mod account_rents;
 mod accounts;
 mod aliases;
 mod books;

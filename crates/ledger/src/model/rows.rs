@@ -41,6 +41,8 @@ pub struct Database {
     pub(super) check_leases: BTreeMap<PaymentKey, CheckLease>,
     /// By network, wallet and nonce.
     pub(super) replaced: BTreeMap<(Network, String, u64), Replaced>,
+    /// By network and id: whose, when and how much.
+    pub(super) rents: BTreeMap<(Network, String), (String, i64, u64)>,
     /// What was paid for settling, and burnt of it.
     pub(super) payers: BTreeMap<(Network, String), (u64, u64)>,
     pub(super) merchant_list: BTreeMap<String, Merchant>,

@@ -5,7 +5,7 @@ use quittance_protocol::{Amount, Network, PaymentId, PaymentKey};
 use serde_json::json;
 
 use super::freed::{self, DELETE_BOOKED};
-use super::{check_leases, claims, lease_clock, merchant_sums, rows};
+use super::{account_rents, check_leases, claims, lease_clock, merchant_sums, rows};
 use crate::LIST_MAX;
 use crate::codec;
 use crate::conn::{Row, Tx, amount, params, plain};
@@ -146,6 +146,10 @@ async fn claim_within(
             merchant_sums::admit_payment(tx, of, Some(&id), (claimed, &wanted), now_ms).await?;
         }
         insert(tx, claim, &wanted, funding).await?;
+        if let Some(rent) = &wanted.account {
+            let of = (id.as_str(), Some(payer));
+            account_rents::charge(tx, network, of, rent, now_ms).await?;
+        }
         check_leases::end(tx, &claim.key).await?;
     }
     Ok(outcome)
@@ -374,6 +378,9 @@ pub(crate) async fn verdict(tx: &mut Tx, payment: &Payment, now_ms: i64) -> Resu
     if gone == 0 {
         tx.later("UPDATE reservations SET amount = 0 WHERE payment = $1", params![payment.id.as_str()])
             .await?;
+    }
+    if payment.state != crate::types::PaymentState::Settled {
+        account_rents::give_back(tx, &payment.network, &payment.id).await?;
     }
     // What is owed back paid for nothing. A merchant's surcharge is not here: payer and
     // merchant may be one, and would earn what may be burnt by paying themselves.

@@ -3,7 +3,8 @@
 use quittance_protocol::Network;
 use serde_json::json;
 
-use super::merchant_sums;
+use super::{account_rents, exposure, merchant_sums};
+use crate::account_rents::AccountRent;
 use crate::conn::{Tx, params, plain};
 use crate::error::LedgerError;
 use crate::exposure::Exposed;
@@ -57,6 +58,8 @@ impl Ledger {
 }
 
 async fn begin_account(tx: &mut Tx, me: Me, new: PayoutAccount, now_ms: i64) -> Result<bool, LedgerError> {
+    // As a claim: the network's turn before the merchant's.
+    exposure::lock(tx, &new.network).await?;
     merchant_sums::lock(tx, &new.merchant).await?;
     let known = tx
         .one(
@@ -79,6 +82,9 @@ async fn begin_account(tx: &mut Tx, me: Me, new: PayoutAccount, now_ms: i64) -> 
     }
     let bound = Exposed { usdc: new.usdc, native: new.native };
     merchant_sums::admit_account(tx, &new, bound, now_ms).await?;
+    let (payer, rent) =
+        (format!("merchant {}", new.merchant), AccountRent { native: new.native, limits: new.limits });
+    account_rents::charge(tx, &new.network, (&new.account, Some(&payer)), &rent, now_ms).await?;
     tx.later(
         "INSERT INTO merchant_accounts (network, account, merchant, tries, begun_at_ms) \
          VALUES ($1, $2, $3, 1, $4)",

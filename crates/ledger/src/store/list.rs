@@ -11,6 +11,7 @@ pub(super) use quittance_protocol::{
     Amount, ErrorCode, Evidence, Landing, Network, PaymentId, PaymentKey, SendOutcome,
 };
 
+pub(super) use crate::account_rents::OwnAccount;
 pub(super) use crate::attempt::NewAttempt;
 pub(super) use crate::exposure::{ExposureSums, Reserve};
 pub(super) use crate::merchant::{
@@ -201,6 +202,7 @@ macro_rules! operations {
                 Unaccounted reads unaccounted(network: &'a Network) -> Vec<Payment>;
                 BurntUntil reads burnt_until(network: &'a Network, payer: &'a str, now_ms: i64) -> Option<i64>;
                 BookCost writes book_cost(entry: CostEntry, now_ms: i64) -> bool;
+                BeginOwnAccount writes begin_own_account(account: &'a OwnAccount, now_ms: i64) -> bool;
                 ReplacedSlots reads replaced_slots(network: &'a Network) -> Vec<ReplacedSlot>;
                 CloseReplaced writes close_replaced(
                     network: &'a Network,
@@ -266,6 +268,7 @@ macro_rules! operations {
                 Counts reads counts() -> Vec<(Network, PaymentState, u64)>;
                 OpenWork reads open_work(now_ms: i64) -> OpenWork;
                 Exposure reads exposure(network: &'a Network, now_ms: i64) -> ExposureSums;
+                AccountRents reads account_rents(network: &'a Network, now_ms: i64) -> u64;
                 Margins reads margins(since_ms: i64) -> Vec<Margin>;
                 CostShares reads cost_shares(since_ms: i64) -> Vec<CostShares>;
                 Usages reads usages(since_ms: i64) -> Vec<UsageSum>;

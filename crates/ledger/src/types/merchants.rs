@@ -5,6 +5,7 @@ use std::fmt;
 use quittance_protocol::{Amount, Network};
 
 use super::{FeePolicy, MerchantState};
+use crate::account_rents::AccountLimits;
 
 /// Longest name of a merchant.
 pub const MERCHANT_NAME_MAX: usize = 40;
@@ -172,4 +173,6 @@ pub struct PayoutAccount {
     pub usdc: Amount,
     /// How often a transaction for it may be sent at all.
     pub tries_max: u32,
+    /// What accounts may cost within a day at all.
+    pub limits: AccountLimits,
 }

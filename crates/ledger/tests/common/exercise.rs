@@ -1,11 +1,11 @@
 //! Everything that a request or a frequent timer asks of the ledger, once.
 
 use quittance_ledger::{
-    AccountFilter, AnswerObject, Balance, CheckTerms, ClaimOutcome, CostEntry, DeliveryStart, Exposed,
-    ExposureLimits, FeePolicy, FinishedPolicy, LandingFilter, Ledger, Merchant, MerchantAnswerEnd,
-    MerchantFee, MerchantKey, MerchantLimits, MerchantNetwork, MerchantState, NewAttempt, NewCheck, NewClaim,
-    Origin, PayoutAccount, Pruned, RangeOf, RepeatPolicy, Reserve, Retention, RunEnd, Slot, StoredAnswer,
-    Usage,
+    AccountFilter, AccountLimits, AccountRent, AnswerObject, Balance, CheckTerms, ClaimOutcome, CostEntry,
+    DeliveryStart, Exposed, ExposureLimits, FeePolicy, FinishedPolicy, LandingFilter, Ledger, Merchant,
+    MerchantAnswerEnd, MerchantFee, MerchantKey, MerchantLimits, MerchantNetwork, MerchantState, NewAttempt,
+    NewCheck, NewClaim, Origin, OwnAccount, PayoutAccount, Pruned, RangeOf, RepeatPolicy, Reserve, Retention,
+    RunEnd, Slot, StoredAnswer, Usage,
 };
 use quittance_protocol::{
     Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, Landing, PaymentId,
@@ -75,6 +75,7 @@ async fn sell_for_merchants(ledger: &Ledger, key: u64) {
         native: 5,
         usdc: Amount::new(5),
         tries_max: 2,
+        limits: AccountLimits { day: 1 << 40, payer_day: 1 << 40 },
     };
     assert!(ledger.begin_payout_account(&account, NOW).await.unwrap());
     assert!(ledger.begin_payout_account(&account, NOW).await.unwrap());
@@ -115,6 +116,7 @@ fn wanted(key: u64, usdc: u64) -> Reserve {
         hold_until_ms: Some(NOW + 600_000),
         bound: both(usdc),
         by_code: false,
+        account: Some(AccountRent { native: 1, limits: AccountLimits { day: 1 << 40, payer_day: 1 << 40 } }),
         limits: ExposureLimits {
             payer_in_flight: both(1 << 40),
             network_in_flight: both(1 << 40),
@@ -204,6 +206,11 @@ async fn fail(ledger: &Ledger, key: u64) {
     ledger.replaced_slots(&base()).await.unwrap();
     assert!(ledger.close_replaced(&base(), WALLET, nonce, NOW).await.unwrap());
     ledger.unwedged(&base(), NOW).await.unwrap();
+    let limits = AccountLimits { day: 1 << 40, payer_day: 0 };
+    let rent = AccountRent { native: 1, limits };
+    let own = OwnAccount { network: base(), account: "own".to_owned(), rent };
+    assert!(ledger.begin_own_account(&own, NOW + i64::try_from(key).unwrap() * 60_000).await.is_ok());
+    ledger.account_rents(&base(), NOW).await.unwrap();
     ledger.settle(&lost, &landed(key), NOW).await.unwrap();
     ledger.move_landing(&lost, &landed(key + 1), NOW).await.unwrap();
     ledger.book_reorged_loss(&lost, &evidence(), NOW).await.unwrap();

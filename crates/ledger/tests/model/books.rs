@@ -1,9 +1,9 @@
 //! Sums and lists, in words that are equal when they are.
 
 use quittance_ledger::{
-    AccountFilter, DeliveryState, FeePolicy, LandingFilter, Merchant, MerchantKey, MerchantLimits,
-    MerchantNetwork, MerchantState, PaymentFilter, PaymentState, PayoutAccount, RangeOf, Seller, Store,
-    Usage,
+    AccountFilter, AccountLimits, AccountRent, DeliveryState, FeePolicy, LandingFilter, Merchant,
+    MerchantKey, MerchantLimits, MerchantNetwork, MerchantState, OwnAccount, PaymentFilter, PaymentState,
+    PayoutAccount, RangeOf, Seller, Store, Usage,
 };
 use quittance_protocol::{Amount, PaymentId};
 
@@ -128,6 +128,7 @@ pub(super) fn account_of(merchant: &str, pick: u64) -> PayoutAccount {
         native: pick % 20,
         usdc: Amount::new(pick % 20),
         tries_max: 2,
+        limits: AccountLimits { day: 100 + pick % 400, payer_day: 60 },
     }
 }
 
@@ -147,7 +148,14 @@ pub(super) fn usage_of(number: u64, pick: u64) -> Usage {
 
 /// Nonces that were replaced, what that takes of the budget, and their ends.
 pub(super) async fn replaced(store: &dyn Store, pick: u64, now_ms: i64) -> String {
-    match pick % 4 {
+    match pick % 6 {
+        4 => said(store.account_rents(&base(), now_ms).await, |lamports| lamports.to_string()),
+        5 => {
+            let limits = AccountLimits { day: 100 + pick % 100, payer_day: 0 };
+            let rent = AccountRent { native: 10 + pick % 30, limits };
+            let own = OwnAccount { network: base(), account: "own".to_owned(), rent };
+            said(store.begin_own_account(&own, now_ms).await, |begun| begun.to_string())
+        }
         1 => said(store.replaced_slots(&base()).await, |slots| format!("{slots:?}")),
         2 => said(store.unwedged(&base(), now_ms).await, |taken| taken.to_string()),
         _ => {

@@ -141,6 +141,8 @@ pub(super) fn closed(reason: &str) -> &'static str {
         "retired" => "retired: it finishes what it began",
         "wallet_empty" => "no wallet can pay the next settlement",
         "lane_under_base_fee" => "a transaction offers less than blocks ask for",
+        "account_missing" => "the recipient's account is being created",
+        "accounts_spent" => "creating accounts cost all it may on this UTC day",
         "token_paused" => "the token is paused",
         "pay_to_blacklisted" => "the recipient is blacklisted",
         "pay_to_frozen" => "the recipient's account is frozen",

@@ -37,20 +37,6 @@ async fn a_closed_frozen_or_foreign_payout_account_is_seen_in_one_call() {
     }
 }
 
-/// Whoever may close it would be paid its rent each time.
-#[tokio::test]
-async fn an_account_that_was_closed_later_is_not_created_again_and_again() {
-    let node = FakeRpc::new();
-    let chain = chain(&[&node]).await;
-    assert!(chain.owes_token_account());
-    node.put(&rules().token_account, Some(token_account(&wallet().pubkey(), 1)));
-    chain.state().await.unwrap();
-    assert!(!chain.owes_token_account());
-    node.put(&rules().token_account, None);
-    chain.state().await.unwrap();
-    assert!(chain.token_account_missing() && !chain.owes_token_account());
-}
-
 #[tokio::test]
 async fn an_answer_of_another_shape_proves_nothing() {
     let node = FakeRpc::new();

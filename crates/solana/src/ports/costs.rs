@@ -1,12 +1,12 @@
 //! What settling costs now, for the tariff.
 
 use async_trait::async_trait;
-use quittance_chain::{ChainFault, CostSnapshot, Costs, Obstacle};
+use quittance_chain::{ChainFault, CostSnapshot, Costs, Obstacle, OwedAccount};
 use serde_json::{Map, Value, json};
 
 use super::{SolanaPorts, fault};
-use crate::chain::{SolanaChain, TokenAccountPolicy};
-use crate::payout::Payout;
+use crate::chain::{LAMPORTS_PER_SIGNATURE, SolanaChain, TokenAccountPolicy};
+use crate::payout::{Payout, SolanaState};
 
 impl SolanaChain {
     /// A fresh blockhash for offers. Without one the official client signs over a
@@ -29,21 +29,30 @@ impl SolanaChain {
         match payout {
             Payout::Frozen => Some(Obstacle::PayToFrozen),
             Payout::Foreign => Some(Obstacle::PayToClosed),
-            // The first payment creates it, or we do once the wallet can pay for it.
-            Payout::Missing if in_payment || self.owes_token_account() => None,
+            // The first payment creates it, or it is owed; else the wallet cannot pay for it, which
+            // closes the network too.
+            Payout::Missing if in_payment || !self.retired => None,
             Payout::Missing => Some(Obstacle::PayToClosed),
             Payout::Ready => None,
         }
+    }
+
+    /// Our token account, where it is missing, ours to create, and a wallet that pays for what is new
+    /// can pay for it.
+    fn owed_account(&self, state: &SolanaState) -> Option<OwedAccount> {
+        let is_ours = self.policy == TokenAccountPolicy::AtStart && !self.retired;
+        let is_able = self.richest(state).is_some_and(|(_, lamports)| lamports >= self.creation_lamports());
+        (state.payout == Payout::Missing && is_ours && is_able).then(|| OwedAccount {
+            account: self.token_account(),
+            native: self.rent_lamports().saturating_add(LAMPORTS_PER_SIGNATURE),
+        })
     }
 }
 
 #[async_trait]
 impl Costs for SolanaPorts {
     async fn refresh(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {
-        let mut state = self.chain.state().await.map_err(fault)?;
-        if !self.chain.retired && self.chain.create_if_owed(&state).await.map_err(fault)? {
-            state = self.chain.state().await.map_err(fault)?;
-        }
+        let state = self.chain.state().await.map_err(fault)?;
         if state.payout == Payout::Missing {
             self.chain.refresh_rent().await.map_err(fault)?;
         }
@@ -60,6 +69,7 @@ impl Costs for SolanaPorts {
                 .collect(),
             floor_native: u128::from(self.chain.wallet_rent_lamports()),
             bound_native: u128::from(total),
+            owed_account: self.chain.owed_account(&state),
             obstacle: self.chain.obstacle(state.payout),
             detail: json!({
                 "signature_lamports": fees.signature_lamports,

@@ -4,11 +4,11 @@ use quittance_protocol::Secret;
 
 use crate::chain::{SolanaChain, SolanaConfig};
 use crate::error::SolanaError;
-use crate::payout::{Payout, SolanaState};
+use crate::payout::Payout;
 
 impl SolanaChain {
-    /// Connects, checks the mint, and creates our token account where the
-    /// configuration says so.
+    /// Connects, and checks the mint and our token account. Pays for nothing: what is missing is created
+    /// once the ledger has charged it.
     pub async fn open(
         config: SolanaConfig,
         wallet_keys: &[Secret],
@@ -33,21 +33,6 @@ impl SolanaChain {
         if state.payout == Payout::Foreign && !chain.retired {
             return Err(SolanaError::TokenAccountForeign { account: chain.token_account() });
         }
-        // Nothing new is paid for on a network that is not sold.
-        if !chain.retired {
-            chain.create_if_owed(&state).await?;
-        }
         Ok(chain)
-    }
-
-    /// Creates the recipient's token account if that is ours to do and a wallet that pays for
-    /// what is new can pay for it; until then the network is closed for want of money.
-    pub(super) async fn create_if_owed(&self, state: &SolanaState) -> Result<bool, SolanaError> {
-        let able = self.richest(state).filter(|(_, lamports)| *lamports >= self.creation_lamports());
-        let owed = state.payout == Payout::Missing && self.owes_token_account();
-        let Some((wallet, _)) = able.filter(|_| owed) else { return Ok(false) };
-        let created = self.create_token_account(&wallet).await?;
-        tracing::info!(account = self.token_account(), "created the recipient's token account");
-        Ok(created)
     }
 }

@@ -132,7 +132,8 @@ impl Inner {
         let Some(usdc) = net.cost_usdc(u128::from(native), now_ms) else { return Ok(Found::Missing) };
         let network = net.terms.network.clone();
         let (merchant, tries_max) = (merchant.name.clone(), TRIES_MAX);
-        let new = PayoutAccount { network, account, merchant, native, usdc, tries_max };
+        let limits = net.accounts.limits;
+        let new = PayoutAccount { network, account, merchant, native, usdc, tries_max, limits };
         match self.context.ledger.begin_payout_account(&new, now_ms).await {
             Ok(true) => {}
             // Its limits, or its tries, are used up; the operator sees it in the statement.

@@ -11,6 +11,8 @@ const TRANSACTION_GAS_MAX: u64 = 16_777_216;
 const ETHER_MAX: u64 = 1;
 /// Of the same order.
 const SOL_MAX: u64 = 100;
+/// Ten SOL of token accounts a day.
+const ACCOUNT_LAMPORTS_MAX: u64 = 10_000_000_000;
 /// Of coins that nobody here knows.
 const COINS_MAX: u64 = 1_000_000;
 
@@ -57,6 +59,8 @@ pub(super) fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Rang
         token_account: _,
         priority_fee_lamports_max: _,
         transaction_v1: _,
+        account_lamports_per_day: _,
+        account_lamports_per_payer_day: _,
     } = network;
     let key = |key: &str| format!("networks.{name}.{key}");
     let coins_max = coins_max(network);
@@ -128,6 +132,13 @@ fn of_evm<'a>(network: &'a NetworkConfig, key: impl Fn(&str) -> String) -> Vec<R
 }
 
 fn of_solana<'a>(network: &'a NetworkConfig, key: impl Fn(&str) -> String) -> Vec<Range<'a>> {
-    let most = network.solana().priority_fee_lamports_max;
-    vec![Range::whole(key("priority_fee_lamports_max"), most, 0, 10_000_000)]
+    let solana = network.solana();
+    let limits = [
+        ("account_lamports_per_day", solana.accounts.day),
+        ("account_lamports_per_payer_day", solana.accounts.payer_day),
+    ];
+    let most = solana.priority_fee_lamports_max;
+    let mut all = vec![Range::whole(key("priority_fee_lamports_max"), most, 0, 10_000_000)];
+    all.extend(limits.map(|(name, lamports)| Range::whole(key(name), lamports, 0, ACCOUNT_LAMPORTS_MAX)));
+    all
 }

@@ -47,8 +47,13 @@ const EVM_KEYS: [(&str, &str); 15] = [
     ("unwedge_budget_native_per_day", "\"0.001\""),
 ];
 
-const SOLANA_KEYS: [(&str, &str); 3] =
-    [("token_account", "\"at_start\""), ("priority_fee_lamports_max", "1000"), ("transaction_v1", "true")];
+const SOLANA_KEYS: [(&str, &str); 5] = [
+    ("token_account", "\"at_start\""),
+    ("priority_fee_lamports_max", "1000"),
+    ("transaction_v1", "true"),
+    ("account_lamports_per_day", "50000000"),
+    ("account_lamports_per_payer_day", "5000000"),
+];
 
 fn refusal(text: &str) -> String {
     load(text).unwrap_err().to_string()

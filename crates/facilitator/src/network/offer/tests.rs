@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::chain::{Chain, Facts, GasCoin, decode_of};
 use crate::context::clock::Clock;
+use crate::network::accounts::Accounts;
 use crate::network::poller::Poller;
 use crate::network::prepared::{MOMENT_MS_MAX, Moment, Prepared};
 use crate::network::spending::Spending;
@@ -97,6 +98,7 @@ fn net(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<ConfiguredNetwork
         gas_ceiling: Amount::new(1_000_000),
         limits: limits(),
         unwedge_day: 0,
+        accounts: Accounts::default(),
         freed: tokio::sync::Notify::new(),
         spending: Spending::default(),
         seen: Default::default(),

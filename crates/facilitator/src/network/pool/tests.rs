@@ -33,6 +33,7 @@ fn costs(balances: &[(&str, u128)]) -> CostSnapshot {
         wallets_native: balances.iter().map(|(wallet, native)| ((*wallet).to_owned(), *native)).collect(),
         floor_native: 0,
         bound_native: BOUND,
+        owed_account: None,
         obstacle: None,
         detail: Value::Null,
         offer_extra: Map::new(),

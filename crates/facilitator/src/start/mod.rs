@@ -322,16 +322,7 @@ fn net(
         }
     };
     let age_max_seconds = u64::try_from(policy.age_max_ms / 1_000).unwrap_or(0);
-    let terms = NetworkTerms {
-        network: network.network.clone(),
-        asset: network.asset.clone(),
-        pay_to: network.pay_to.clone(),
-        asset_decimals: USDC_DECIMALS,
-        asset_symbol: network.asset_symbol.clone(),
-        max_timeout_seconds: network.max_timeout_seconds,
-        extra: chain.facts().offer_extra.clone(),
-        payment_flow_upfront: true,
-    };
+    let terms = terms(network, chain.facts());
     Ok(ConfiguredNetwork {
         offers: offers(&terms, chain.facts()),
         pool: Arc::new(Pool::new(chain.facts(), network.wallet_low_settlements)),
@@ -374,6 +365,19 @@ fn net(
         at_cost: "1".parse::<Markup>()?,
         chain,
     })
+}
+
+fn terms(network: &NetworkConfig, facts: &Facts) -> NetworkTerms {
+    NetworkTerms {
+        network: network.network.clone(),
+        asset: network.asset.clone(),
+        pay_to: network.pay_to.clone(),
+        asset_decimals: USDC_DECIMALS,
+        asset_symbol: network.asset_symbol.clone(),
+        max_timeout_seconds: network.max_timeout_seconds,
+        extra: facts.offer_extra.clone(),
+        payment_flow_upfront: true,
+    }
 }
 
 /// The terms of a network's offers: one for each wallet that they may name.

@@ -3,29 +3,11 @@
 
 use quittance_protocol::Network;
 
-use crate::exposure::{DAY_MS, NoRoom};
+use crate::exposure::{AccountRent, DAY_MS, NoRoom};
 
 /// Pause between two transactions that create an account of our own: the first one's fate shows
 /// within a minute.
 pub const OWN_PAUSE_MS: i64 = 60_000;
-
-/// The limits of one network, in lamports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AccountLimits {
-    /// Of everybody together.
-    pub day: u64,
-    /// Of one payer, or one merchant.
-    pub payer_day: u64,
-}
-
-/// What one account may cost us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AccountRent {
-    /// In lamports.
-    pub native: u64,
-    /// The limits.
-    pub limits: AccountLimits,
-}
 
 /// Our own token account, which is to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +48,7 @@ pub(crate) fn admit(sums: RentSums, rent: &AccountRent) -> Result<(), NoRoom> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exposure::AccountLimits;
 
     #[test]
     fn p3_rents_stay_within_the_day_of_all_and_of_a_payer() {

@@ -3,8 +3,6 @@
 
 use quittance_protocol::Amount;
 
-use crate::account_rents::AccountRent;
-
 /// The ceilings' window.
 pub(crate) const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
@@ -70,6 +68,24 @@ pub struct ExposureLimits {
     pub history_bps: u32,
     /// Attempts in flight of payers whose own code decides.
     pub by_code_in_flight: u32,
+}
+
+/// What creating token accounts may cost on one network within a UTC day, in lamports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountLimits {
+    /// Of everybody together.
+    pub day: u64,
+    /// Of one payer, or one merchant.
+    pub payer_day: u64,
+}
+
+/// What one account may cost us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountRent {
+    /// In lamports.
+    pub native: u64,
+    /// The limits.
+    pub limits: AccountLimits,
 }
 
 /// What a payer was seen to hold.

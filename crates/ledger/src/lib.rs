@@ -24,11 +24,13 @@ mod token;
 mod types;
 mod value;
 
-pub use account_rents::{AccountLimits, AccountRent, OWN_PAUSE_MS, OwnAccount};
+pub use account_rents::{OWN_PAUSE_MS, OwnAccount};
 pub use attempt::{BATCH_PAYMENTS_MAX, NewAttempt, SignFn};
 pub use error::LedgerError;
 pub use exam::{LedgerExam, SchemaExam, examine};
-pub use exposure::{Balance, Exposed, ExposureLimits, ExposureSums, Funding, NoRoom, Reserve};
+pub use exposure::{
+    AccountLimits, AccountRent, Balance, Exposed, ExposureLimits, ExposureSums, Funding, NoRoom, Reserve,
+};
 pub use ledger::Ledger;
 pub use merchant::{CheckTerms, MerchantAnswer, MerchantAnswerEnd, MerchantCheck, NewCheck, NewCheckLease};
 pub use open::migrate;

@@ -22,6 +22,7 @@ pub(crate) mod merchants;
 pub(crate) mod objects;
 pub(crate) mod open_work;
 pub(crate) mod outstanding;
+pub(crate) mod own_account;
 pub(crate) mod payout_accounts;
 pub(crate) mod pruning;
 pub(crate) mod reading;

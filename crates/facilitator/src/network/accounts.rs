@@ -4,32 +4,19 @@
 //! Whoever may close that account is paid its rent each time. So what is created is charged before the
 //! transaction is sent, whatever becomes of it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use quittance_ledger::{AccountLimits, AccountRent, LedgerError, OwnAccount, Store};
+use quittance_ledger::{AccountRent, LedgerError, OwnAccount, Store};
 
 use crate::chain::{ChainFault, CostSnapshot};
 use crate::network::closed::Closed;
 use crate::network::configured::ConfiguredNetwork;
-use crate::network::tariffs::TariffError;
 
-/// What token accounts cost, and may cost.
-#[derive(Debug, Default)]
-pub(crate) struct Accounts {
-    pub(crate) limits: AccountLimits,
-    /// What the recipient's costs while it is missing; zero while it is there.
-    rent: AtomicU64,
-}
-
-impl Accounts {
-    pub(crate) fn new(limits: AccountLimits) -> Self {
-        Self { limits, rent: AtomicU64::new(0) }
-    }
-
-    /// What a payment that creates the account pays for it; `None` where nobody knows.
-    pub(crate) fn rent(&self) -> Option<u64> {
-        Some(self.rent.load(Ordering::Acquire)).filter(|rent| *rent > 0)
-    }
+/// Why nothing is known of the account.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AccountError {
+    #[error(transparent)]
+    Chain(#[from] ChainFault),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 /// Creates the account if that is ours to do and the day's limit leaves room. What the chain shows
@@ -39,7 +26,7 @@ pub(crate) async fn look(
     ledger: &dyn Store,
     costs: CostSnapshot,
     now_ms: i64,
-) -> Result<(CostSnapshot, Option<Closed>), TariffError> {
+) -> Result<(CostSnapshot, Option<Closed>), AccountError> {
     note_rent(net, &costs);
     let obstacle = costs.obstacle.map(Closed::Obstacle);
     let network = net.chain.network();
@@ -74,5 +61,5 @@ pub(crate) async fn look(
 }
 
 fn note_rent(net: &ConfiguredNetwork, costs: &CostSnapshot) {
-    net.accounts.rent.store(u64::try_from(costs.rent_native).unwrap_or(u64::MAX), Ordering::Release);
+    net.accounts.note(costs.rent_native);
 }

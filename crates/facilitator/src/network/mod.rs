@@ -16,6 +16,7 @@ pub(crate) mod offer;
 pub(crate) mod poller;
 pub(crate) mod pool;
 pub(crate) mod prepared;
+pub(crate) mod rents;
 pub(crate) mod report;
 pub(crate) mod seen;
 pub(crate) mod spending;

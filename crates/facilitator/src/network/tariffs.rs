@@ -47,6 +47,8 @@ pub(crate) enum TariffError {
     Quote(#[from] quittance_quote::QuoteError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Account(#[from] accounts::AccountError),
 }
 
 /// Reads the ledger's tariffs into the network's window.

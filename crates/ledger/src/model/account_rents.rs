@@ -5,10 +5,10 @@ use serde_json::json;
 
 use super::ModelLedger;
 use super::rows::Database;
-use crate::account_rents::{AccountRent, OWN_PAUSE_MS, OwnAccount, RentSums, admit, day_of};
+use crate::account_rents::{OWN_PAUSE_MS, OwnAccount, RentSums, admit, day_of};
 use crate::conn::plain;
 use crate::error::LedgerError;
-use crate::exposure::NATIVE_MAX;
+use crate::exposure::{AccountRent, NATIVE_MAX};
 
 impl ModelLedger {
     pub(crate) fn begin_own_account(&self, new: &OwnAccount, now_ms: i64) -> Result<bool, LedgerError> {

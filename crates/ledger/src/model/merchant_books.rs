@@ -5,10 +5,11 @@ use serde_json::json;
 
 use super::ModelLedger;
 use super::rows::Database;
-use crate::account_rents::AccountRent;
 use crate::conn::{amount, plain};
 use crate::error::LedgerError;
-use crate::exposure::{DAY_MS, Exposed, NATIVE_MAX, NoRoom, Reserve, SLOT_MS, first_slot, slot_of};
+use crate::exposure::{
+    AccountRent, DAY_MS, Exposed, NATIVE_MAX, NoRoom, Reserve, SLOT_MS, first_slot, slot_of,
+};
 use crate::ledger::Me;
 use crate::merchant_room::{MerchantRoom, MerchantSums, admit};
 use crate::ops::merchant_rows::check;

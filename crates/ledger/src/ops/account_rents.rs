@@ -2,47 +2,14 @@
 //! signed, in the commit that allows it, so that two replicas cannot pass the limit together.
 
 use quittance_protocol::{Network, PaymentId};
-use serde_json::json;
 
-use super::exposure::lock;
-use crate::account_rents::{AccountRent, OWN_PAUSE_MS, OwnAccount, RentSums, admit, day_of};
-use crate::conn::{Tx, params, plain};
+use crate::account_rents::{RentSums, admit, day_of};
+use crate::conn::{Tx, params};
 use crate::error::LedgerError;
-use crate::exposure::native_stored as native;
-use crate::ledger::{Ledger, journal};
+use crate::exposure::{AccountRent, native_stored as native};
+use crate::ledger::Ledger;
 
 impl Ledger {
-    /// Asks to send a transaction that creates our own token account: what it may cost is charged in
-    /// the same commit, whatever becomes of it. `false`: one was begun, here or elsewhere, within
-    /// [`OWN_PAUSE_MS`]. [`LedgerError::NoRoom`]: the day's limit leaves no room.
-    pub async fn begin_own_account(&self, account: &OwnAccount, now_ms: i64) -> Result<bool, LedgerError> {
-        plain(&account.account, "account")?;
-        let (me, new) = (self.me(), account.clone());
-        self.write(now_ms, move |tx| {
-            Box::pin(async move {
-                lock(tx, &new.network).await?;
-                let sums = sums(tx, &new.network, None, now_ms).await?;
-                admit(sums, &new.rent).map_err(LedgerError::NoRoom)?;
-                let begun = tx
-                    .one(
-                        "SELECT 1 AS begun FROM account_rents WHERE network = $1 AND payer = '' AND at_ms > $2",
-                        params![new.network.as_str(), now_ms.saturating_sub(OWN_PAUSE_MS)],
-                    )
-                    .await?;
-                if begun.is_some() {
-                    return Ok(false);
-                }
-                let id = format!("own {} {now_ms}", new.account);
-                charge(tx, &new.network, (&id, None), &new.rent, now_ms).await?;
-                let detail = json!({"network": new.network, "account": new.account,
-                    "native": new.rent.native.to_string()});
-                journal(tx, &me, now_ms, None, "own_account_begun", detail).await?;
-                Ok(true)
-            })
-        })
-        .await
-    }
-
     /// What was charged for token accounts on this UTC day, in lamports.
     pub async fn account_rents(&self, network: &Network, now_ms: i64) -> Result<u64, LedgerError> {
         let network = network.clone();
@@ -50,7 +17,7 @@ impl Ledger {
     }
 }
 
-async fn sums(
+pub(super) async fn sums(
     tx: &mut Tx,
     network: &Network,
     payer: Option<&str>,

@@ -4,10 +4,9 @@ use quittance_protocol::Network;
 use serde_json::json;
 
 use super::{account_rents, exposure, merchant_sums};
-use crate::account_rents::AccountRent;
 use crate::conn::{Tx, params, plain};
 use crate::error::LedgerError;
-use crate::exposure::Exposed;
+use crate::exposure::{AccountRent, Exposed};
 use crate::ledger::{Ledger, Me, journal};
 use crate::types::PayoutAccount;
 

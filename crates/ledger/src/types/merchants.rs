@@ -5,7 +5,7 @@ use std::fmt;
 use quittance_protocol::{Amount, Network};
 
 use super::{FeePolicy, MerchantState};
-use crate::account_rents::AccountLimits;
+use crate::exposure::AccountLimits;
 
 /// Longest name of a merchant.
 pub const MERCHANT_NAME_MAX: usize = 40;

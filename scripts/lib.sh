@@ -16,6 +16,8 @@ export COMPAT="$ROOT/tests/compat"
 export AUDIT="$ROOT/tests/audit"
 # The published schemas of Kubernetes.
 export KUBERNETES="$ROOT/tests/kubernetes"
+# Packages of others that agents use.
+export AGENTS="$ROOT/tests/agents"
 export QUITTANCE_NODE_MODULES="${QUITTANCE_NODE_MODULES:-$CLIENTS/node_modules}"
 
 # Debian keeps initdb and pg_ctl off the PATH.
@@ -100,7 +102,12 @@ audit_ready() {
   npm_folder "$AUDIT"
 }
 
-# The same of those that take long to install.
+# What the test of agents wants.
+agents_ready() {
+  npm_folder "$AGENTS"
+}
+
+# What those of the tests of clients and servers want that take long to install.
 compat_long_ready() {
   npm_folder "$COMPAT/long"
 }

@@ -1,9 +1,10 @@
 //! One call, from the unpaid request to an answer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_protocol::{PaymentRequirements, UnixSeconds};
+use quittance_protocol::{Amount, PaymentRequirements, UnixSeconds};
 use reqwest::{Client, Response, StatusCode, redirect};
 
 use crate::answer::{
@@ -14,7 +15,7 @@ use crate::event::{Event, Observe, Offered, Terms, shown};
 use crate::required::Required;
 use crate::sign::{Signed, sign};
 use crate::state::{Found, Held, Pending};
-use crate::{Keys, Limits, PayError, Request, State};
+use crate::{Kept, Keys, Limits, PayError, Request, State};
 
 /// How long the same payment is sent again while its outcome is unknown, unless told otherwise.
 pub const WAIT_SECONDS: u64 = 120;
@@ -140,8 +141,28 @@ impl Payer {
         self.limits.check_host(&request.host())?;
         Ok(match self.ask(request).await? {
             Asked::Free(answer) => Look::Free(answer),
-            Asked::Required(required) => Look::Asks(self.terms(&required)),
+            Asked::Required(required) => Look::Asks(self.terms(request, &required)),
         })
+    }
+
+    /// What it may sign for.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The addresses that it pays from.
+    pub fn addresses(&self) -> Vec<String> {
+        self.keys.addresses()
+    }
+
+    /// What was signed today (UTC), by host, whoever signed it with the same [`State`].
+    pub fn signed_today(&self) -> Result<BTreeMap<String, Amount>, PayError> {
+        self.state.as_ref().map_or_else(|| Ok(BTreeMap::new()), |state| state.signed_today(now()))
+    }
+
+    /// The payments that are sent again by the next call of the same request.
+    pub fn kept(&self) -> Result<Vec<Kept>, PayError> {
+        self.state.as_ref().map_or_else(|| Ok(Vec::new()), |state| state.kept(&self.keys.addresses(), now()))
     }
 
     fn tell(&self, event: impl FnOnce() -> Event) {
@@ -150,10 +171,14 @@ impl Payer {
         }
     }
 
-    fn terms(&self, required: &Required) -> Terms {
+    fn terms(&self, request: &Request, required: &Required) -> Terms {
+        let too_dear = |offer: &PaymentRequirements| {
+            let refused = request.check_price(offer.amount()?, &self.limits).err();
+            refused.map(|error| error.to_string())
+        };
         let offered = |offer: &PaymentRequirements| Offered {
             bill: offer.amount().map(|amount| Bill::of(offer, amount)),
-            why_not: self.limits.refusal(offer, &self.keys),
+            why_not: self.limits.refusal(offer, &self.keys).or_else(|| too_dear(offer)),
             requirements: offer.clone(),
         };
         Terms {
@@ -182,7 +207,7 @@ impl Payer {
             return Ok(Asked::Free(Box::new(answer)));
         }
         let required = Required::read(&headers, &body)?;
-        self.tell(|| Event::Offered(self.terms(&required)));
+        self.tell(|| Event::Offered(self.terms(request, &required)));
         Ok(Asked::Required(Box::new(required)))
     }
 
@@ -222,6 +247,7 @@ impl Payer {
     ) -> Result<(Pending, Option<Held>), PayError> {
         let offer = self.limits.choose(required, &self.keys)?;
         let bill = Bill::of(offer, self.limits.price(offer)?);
+        request.check_price(bill.amount, &self.limits)?;
         if self.state.is_none() && (self.limits.day.is_some() || self.limits.host_day.is_some()) {
             return Err(PayError::Limit("limits by day need a state to be counted in".to_owned()));
         }

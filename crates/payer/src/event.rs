@@ -110,8 +110,9 @@ impl Terms {
 /// Whom a call is told to.
 pub type Observe = Arc<dyn Fn(Event) + Send + Sync>;
 
-/// A payment's header as it may be shown.
-pub(crate) fn shown(header: &str) -> Value {
+/// A payment's header as it may be shown: no whole signature, and nothing that proves who bought.
+/// `null` where it is none.
+pub fn shown(header: &str) -> Value {
     decode_header::<Value>(header).map(|payment| shortened(&payment)).unwrap_or_default()
 }
 

@@ -1,11 +1,11 @@
 //! The request, sent byte for byte the same each time.
 
-use quittance_protocol::plain_words;
+use quittance_protocol::{Amount, plain_words};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Response, Url};
 use sha2::{Digest as _, Sha256};
 
-use crate::PayError;
+use crate::{Limits, PayError};
 
 /// One call to an endpoint that may ask for payment.
 #[derive(Clone, Debug)]
@@ -14,6 +14,7 @@ pub struct Request {
     url: Url,
     headers: HeaderMap,
     body: Vec<u8>,
+    at_most: Option<Amount>,
 }
 
 impl Request {
@@ -31,7 +32,7 @@ impl Request {
         if !body.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        Ok(Self { method, url, headers, body })
+        Ok(Self { method, url, headers, body, at_most: None })
     }
 
     /// `GET` without a body.
@@ -52,6 +53,27 @@ impl Request {
         Ok(self)
     }
 
+    /// Refuses a price above this, in units of 10⁻⁶ dollars; it only ever lowers what the limits
+    /// allow. It is about what is signed: a payment that is open is sent again whatever it was for.
+    pub fn at_most(self, price: Amount) -> Self {
+        Self { at_most: Some(price), ..self }
+    }
+
+    /// Whether this call may cost as much; the limits have a word of their own.
+    pub(crate) fn check_price(&self, price: Amount, limits: &Limits) -> Result<(), PayError> {
+        let Some(most) = self.at_most else { return Ok(()) };
+        if limits.token.is_some() {
+            return Err(PayError::Limit(
+                "a highest price is in dollars, and says nothing about another token".to_owned(),
+            ));
+        }
+        if price <= most {
+            return Ok(());
+        }
+        let (price, most) = (price.to_usdc(), most.to_usdc());
+        Err(PayError::Limit(format!("the price is {price} USDC, above the {most} that this call may cost")))
+    }
+
     /// The method, in capitals.
     pub fn method(&self) -> &str {
         self.method.as_str()
@@ -68,8 +90,13 @@ impl Request {
         self.url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
     }
 
+    /// Scheme, host and port: where the server's own documents are.
+    pub fn origin(&self) -> String {
+        self.url.origin().ascii_serialization()
+    }
+
     /// Whose limit by day it is: one host has many ports, and a name with a dot at its end is the same.
-    pub(crate) fn host_name(&self) -> &str {
+    pub fn host_name(&self) -> &str {
         self.url.host_str().unwrap_or_default().trim_end_matches('.')
     }
 

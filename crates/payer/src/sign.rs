@@ -95,7 +95,8 @@ fn to_value(payload: &impl serde::Serialize) -> Result<Value, PayError> {
     serde_json::to_value(payload).map_err(|error| PayError::NotX402(error.to_string()))
 }
 
+/// Thirty-two digits that nobody guesses.
 #[allow(clippy::disallowed_methods, reason = "a payer's own identifier")]
-pub(crate) fn random_hex() -> String {
+pub fn random_hex() -> String {
     hex::encode(rand::random::<[u8; 16]>())
 }

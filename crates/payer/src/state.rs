@@ -12,7 +12,7 @@ use quittance_protocol::{Amount, SignedOffer, UnixSeconds};
 use serde::{Deserialize, Serialize};
 
 use crate::sign::random_hex;
-use crate::{Limits, PayError};
+use crate::{Limits, PayError, Request};
 
 /// How long after its deadline a payment may still be found to have landed, seconds: above the
 /// finality lag of Base, some tens of minutes, and far above Solana's.
@@ -21,6 +21,8 @@ pub const FINALITY_SECONDS: u64 = 3_600;
 pub const PAID_KEPT_SECONDS: u64 = 7 * 86_400;
 
 const DAY_SECONDS: u64 = 86_400;
+/// What was signed today.
+const SPENT: &str = "spent.json";
 /// How a payment's file ends: nobody said what became of it;
 const PENDING: &str = "pending";
 /// a server said that it is settled, and its answer is missing;
@@ -54,6 +56,52 @@ pub(crate) struct Pending {
 impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pending").field("url", &self.url).field("bill", &self.bill).finish_non_exhaustive()
+    }
+}
+
+impl Pending {
+    /// The last moment at which it is sent again.
+    fn kept_until(&self, place: &Path) -> UnixSeconds {
+        match place.extension().and_then(|end| end.to_str()) {
+            Some(SETTLED) => self.signed_at.saturating_add(PAID_KEPT_SECONDS),
+            Some(REFUSED) => self.valid_until,
+            _ => self.valid_until.saturating_add(FINALITY_SECONDS),
+        }
+    }
+
+    fn shown(self, place: &Path, kept_until: UnixSeconds) -> Kept {
+        let name = place.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        Kept {
+            fingerprint: name.split('-').next().unwrap_or_default().to_owned(),
+            url: self.url,
+            bill: self.bill,
+            signed_at: self.signed_at,
+            kept_until,
+            is_settled: place.extension().is_some_and(|end| end == SETTLED),
+        }
+    }
+}
+
+/// A payment that the next call of the same request sends again.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    fingerprint: String,
+    /// Where it goes.
+    pub url: String,
+    /// What was signed.
+    pub bill: crate::Bill,
+    /// When.
+    pub signed_at: UnixSeconds,
+    /// It is dropped after that.
+    pub kept_until: UnixSeconds,
+    /// Whether a server said that the money moved, and only its answer is missing.
+    pub is_settled: bool,
+}
+
+impl Kept {
+    /// Whether it is this request that it would be sent with.
+    pub fn is_of(&self, request: &Request) -> bool {
+        self.fingerprint == request.fingerprint()
     }
 }
 
@@ -99,7 +147,7 @@ impl State {
                 }
                 Locked::ByAnother | Locked::Gone => continue,
             };
-            if now > held.kept_until() {
+            if now > held.pending.kept_until(&held.place) {
                 tracing::warn!(
                     url = held.pending.url, amount = %held.pending.bill.amount,
                     "a payment is dropped: nobody ever said what became of it, or its answer never came"
@@ -140,18 +188,46 @@ impl State {
         Ok(Held { pending: Box::new(pending), place, _lock: file })
     }
 
-    fn spend(&self, host: &str, amount: Amount, limits: &Limits, now: UnixSeconds) -> Result<(), PayError> {
+    /// What was signed today, by host; a clock that goes back begins no new day.
+    pub(crate) fn signed_today(&self, now: UnixSeconds) -> Result<BTreeMap<String, Amount>, PayError> {
+        Ok(self.spent(now)?.hosts)
+    }
+
+    fn spent(&self, now: UnixSeconds) -> Result<Spent, PayError> {
         let today = now / DAY_SECONDS;
-        let place = self.folder.join("spent.json");
-        let mut spent = match fs::read(&place) {
+        let place = self.folder.join(SPENT);
+        let spent: Spent = match fs::read(&place) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| at(&place, &error.into()))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Spent::default(),
             Err(error) => return Err(at(&place, &error)),
         };
-        // A clock that goes back begins no new day.
-        if today > spent.day {
-            spent = Spent { day: today, ..Spent::default() };
+        Ok(if today > spent.day { Spent { day: today, ..Spent::default() } } else { spent })
+    }
+
+    /// What of these payers is kept, for whoever asks; nobody waits for it, and what another call
+    /// works on is in it, too.
+    pub(crate) fn kept(&self, payers: &[String], now: UnixSeconds) -> Result<Vec<Kept>, PayError> {
+        let mut all = Vec::new();
+        for place in self.payments()? {
+            let bytes = match fs::read(&place) {
+                Ok(bytes) => bytes,
+                // Another call has just ended it.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(at(&place, &error)),
+            };
+            let pending: Pending =
+                serde_json::from_slice(&bytes).map_err(|error| at(&place, &error.into()))?;
+            let until = pending.kept_until(&place);
+            if now <= until && payers.contains(&pending.payer) {
+                all.push(pending.shown(&place, until));
+            }
         }
+        Ok(all)
+    }
+
+    fn spend(&self, host: &str, amount: Amount, limits: &Limits, now: UnixSeconds) -> Result<(), PayError> {
+        let place = self.folder.join(SPENT);
+        let mut spent = self.spent(now)?;
         let all = spent.hosts.values().try_fold(amount, |sum, one| sum.checked_add(*one));
         let here = spent.hosts.get(host).copied().unwrap_or(Amount::new(0)).checked_add(amount);
         for (sum, limit, whose) in [(&all, limits.day, "all hosts"), (&here, limits.host_day, host)] {
@@ -214,16 +290,6 @@ impl Held {
         fs::rename(&self.place, &place).map_err(|error| at(&place, &error))?;
         self.place = place;
         Ok(())
-    }
-
-    /// The last moment at which it is sent again.
-    fn kept_until(&self) -> UnixSeconds {
-        let Pending { signed_at, valid_until, .. } = *self.pending;
-        match self.place.extension().and_then(|end| end.to_str()) {
-            Some(SETTLED) => signed_at.saturating_add(PAID_KEPT_SECONDS),
-            Some(REFUSED) => valid_until,
-            _ => valid_until.saturating_add(FINALITY_SECONDS),
-        }
     }
 
     /// Nothing is open any more.

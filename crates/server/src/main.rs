@@ -15,6 +15,7 @@ mod intake;
 mod ledger_url;
 mod logs;
 mod margin;
+mod mcp;
 mod merchants;
 mod monitor;
 mod page;
@@ -93,6 +94,9 @@ enum Command {
     /// Show a call step by step, with times: the offers, what is signed for them, what came back, and
     /// what a refusal means. Pays only with --pay.
     Debug(Box<debug::DebugArgs>),
+    /// Let an agent find prices and buy within limits: an MCP server on standard input and output.
+    /// Needs --max-usdc-per-day.
+    Mcp(Box<mcp::McpArgs>),
     /// Check what a seller signed: that it offered a price, was paid, and served. Asks nobody.
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),
@@ -124,6 +128,7 @@ fn main() -> ExitCode {
         Command::Reconcile(args) => reconcile::run(&args),
         Command::Pay(args) => pay::run(*args),
         Command::Debug(args) => debug::run(*args),
+        Command::Mcp(args) => mcp::run(*args),
         Command::Receipt(command) => receipt::run(command),
         Command::Catalog(command) => return catalog::run(&command),
         Command::Merchants(command) => merchants::run(&command),

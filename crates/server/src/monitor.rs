@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use quittance_facilitator::Facilitator;
 use quittance_facilitator::config::Config;
 
+use crate::page::calls::Calls;
 use crate::page::{self, Board};
 use crate::{CommandError, status};
 
@@ -20,9 +21,18 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    pub(crate) fn new(facilitator: Facilitator, config: &Config) -> Result<Self, CommandError> {
+    /// `calls` where a gateway is watched.
+    pub(crate) fn new(
+        facilitator: Facilitator,
+        config: &Config,
+        calls: Option<Calls>,
+    ) -> Result<Self, CommandError> {
         let asked = quittance_actix::Monitor::new(facilitator.clone());
-        let board = Arc::new(Board::new(facilitator.clone(), config)?);
+        let board = Board::new(facilitator.clone(), config)?;
+        let board = Arc::new(match calls {
+            Some(calls) => board.showing(calls),
+            None => board,
+        });
         Ok(Self { facilitator, asked, board })
     }
 

@@ -49,7 +49,7 @@ pub(crate) fn run(path: &Path) -> Result<ExitCode, CommandError> {
             callers: Callers::new(&config.server)?,
             body_max: Duration::from_secs(config.merchants.body_seconds_max),
             bodies: Bodies::default(),
-            monitor: Monitor::new(facilitator.clone(), &config)?,
+            monitor: Monitor::new(facilitator.clone(), &config, None)?,
             has_admin: config.admin_listen().is_some(),
         };
         let admin = admin::server(&config, &shared.monitor)?;

@@ -301,3 +301,25 @@ async fn a_wait_beyond_all_measure_is_a_day() {
     let payer = payer(Limits::default()).with_wait(u64::MAX).unwrap();
     assert_eq!(payer.buy(&server.request()).await.unwrap().outcome, Outcome::Paid);
 }
+
+/// What an agent says of one call only ever lowers what its operator allows.
+#[tokio::test]
+async fn a_calls_own_highest_price_lowers_the_limit_and_raises_none() {
+    let server =
+        server(vec![asks(&offer(json!({}))), asks(&offer(json!({}))), asks(&offer(json!({})))]).await;
+    let tight = Limits { per_call: Amount::new(19_999), ..Limits::default() };
+    for (limits, most, words) in [
+        (Limits::default(), 19_999, "above the 0.019999 that this call may cost"),
+        (tight, 1_000_000, "above the limit of 0.019999"),
+    ] {
+        let (_folder, payer) = with_state(limits);
+        let error = payer.buy(&server.request().at_most(Amount::new(most))).await.unwrap_err();
+        assert!(matches!(&error, PayError::Limit(said) if said.contains(words)), "{error}");
+        assert!(payer.kept().unwrap().is_empty() && payer.signed_today().unwrap().is_empty());
+    }
+    let (_folder, payer) = with_state(Limits::default());
+    let request = server.request().at_most(Amount::new(1));
+    let Look::Asks(terms) = payer.look(&request).await.unwrap() else { panic!("it is free") };
+    assert!(terms.chosen().is_none() && terms.offers[0].why_not.is_some());
+    assert!(server.payments().is_empty());
+}

@@ -152,3 +152,19 @@ fn a_signed_payment_does_not_print() {
     let held = record(&state, "aa", 5).unwrap();
     assert!(!format!("{held:?}").contains("c2lnbmVk"), "{held:?}");
 }
+
+#[test]
+fn whoever_asks_what_is_open_and_spent_waits_for_nobody() {
+    let (_folder, state) = state();
+    let mut held = record(&state, "aa", 5).unwrap();
+    drop(record(&state, "bb", 6).unwrap());
+    held.settled().unwrap();
+    let kept = state.kept(&[PAYER.to_owned()], NOW).unwrap();
+    let seen: Vec<_> =
+        kept.iter().map(|one| (one.bill.amount.atomic(), one.is_settled, one.kept_until)).collect();
+    assert_eq!(seen, [(5, true, NOW + PAID_KEPT_SECONDS), (6, false, NOW + 60 + FINALITY_SECONDS)]);
+    assert_eq!(state.signed_today(NOW).unwrap()["a.example"], Amount::new(11));
+    assert!(state.signed_today(NOW + DAY_SECONDS).unwrap().is_empty());
+    assert_eq!(state.kept(&[PAYER.to_owned()], NOW + 61 + FINALITY_SECONDS).unwrap().len(), 1);
+    assert!(state.kept(&["0xAnother".to_owned()], NOW).unwrap().is_empty());
+}

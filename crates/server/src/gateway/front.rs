@@ -11,6 +11,7 @@ use quittance_quote::{Pricer as _, Route};
 
 use crate::admin::is_status;
 use crate::gateway::forward::Forwarding;
+use crate::gateway::watch::watch;
 use crate::gateway::words::Trouble;
 use crate::monitor::Monitor;
 use crate::status;
@@ -33,7 +34,7 @@ pub(crate) async fn front(
     }
     match monitored(&request).await {
         Some(answer) => Ok(request.into_response(answer)),
-        None => next.call(request).await,
+        None => watch(request, next).await,
     }
 }
 

@@ -15,6 +15,7 @@ mod pricer;
 mod upload;
 mod upstream;
 mod usage;
+mod watch;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +41,9 @@ use crate::gateway::front::Front;
 use crate::gateway::metrics::Metrics;
 use crate::gateway::pricer::Catalogues;
 use crate::gateway::upstream::Upstream;
+use crate::gateway::watch::Watcher;
 use crate::monitor::Monitor;
+use crate::page::calls::Calls;
 use crate::{CommandError, admin, doctor, say_listening};
 
 /// The name of the upstream that stands on the command line.
@@ -63,6 +66,10 @@ pub(crate) struct GatewayArgs {
     /// Start local chains and a sample API and sell it there: nothing needs to be configured.
     #[arg(long, conflicts_with_all = ["catalog", "upstream", "config"])]
     demo: bool,
+    /// Show the last calls at `/status/calls`, each as a sequence: what was offered, signed, checked,
+    /// settled and answered. Only where it listens on loopback.
+    #[arg(long)]
+    debug: bool,
     /// The program that runs the local chains; found by itself in a checkout.
     #[arg(long, requires = "demo", value_name = "PROGRAM")]
     demo_devnet: Option<PathBuf>,
@@ -70,17 +77,18 @@ pub(crate) struct GatewayArgs {
 
 /// Runs until SIGINT or SIGTERM.
 pub(crate) fn run(args: GatewayArgs) -> Result<ExitCode, CommandError> {
+    let calls = args.debug.then(Calls::default);
     if args.demo {
         return actix_web::rt::System::new().block_on(async {
             let demo = demo::begin(args.demo_devnet.as_deref(), args.listen.as_deref()).await?;
-            start(&demo.config).await
+            start(&demo.config, calls).await
         });
     }
     let mut config = load(&args.config)?;
     override_with(&mut config, args)?;
     config.check()?;
     doctor::at_start(&config);
-    actix_web::rt::System::new().block_on(start(&config))
+    actix_web::rt::System::new().block_on(start(&config, calls))
 }
 
 /// Reads a configuration; catalogues of upstreams lie beside it.
@@ -117,10 +125,13 @@ fn override_with(config: &mut Config, args: GatewayArgs) -> Result<(), CommandEr
     Ok(())
 }
 
-async fn start(config: &Config) -> Result<ExitCode, CommandError> {
+async fn start(config: &Config, calls: Option<Calls>) -> Result<ExitCode, CommandError> {
+    if calls.is_some() {
+        watch::check(config)?;
+    }
     let catalogues = Arc::new(catalogues(config)?);
     let facilitator = Facilitator::start(config).await?;
-    let served = serve(config, catalogues, facilitator.clone()).await;
+    let served = serve(config, catalogues, facilitator.clone(), calls).await;
     facilitator.shutdown().await;
     served?;
     tracing::info!("stopped");
@@ -144,6 +155,7 @@ async fn serve(
     config: &Config,
     catalogues: Arc<Catalogues>,
     facilitator: Facilitator,
+    calls: Option<Calls>,
 ) -> Result<(), CommandError> {
     let metrics = Metrics::new(&facilitator.registry())?;
     health::first(&catalogues, &metrics).await;
@@ -151,8 +163,9 @@ async fn serve(
         .upstreams()
         .map(|upstream| tokio::spawn(health::watch(Arc::clone(upstream), metrics.clone())))
         .collect();
-    let monitor = Monitor::new(facilitator.clone(), config)?;
-    let server = api(config, &catalogues, &facilitator, (metrics, monitor.clone()))?;
+    let monitor = Monitor::new(facilitator.clone(), config, calls.clone())?;
+    let watcher = calls.map(|calls| Data::new(Watcher::new(calls, facilitator.clone())));
+    let server = api(config, &catalogues, &facilitator, (metrics, monitor.clone(), watcher))?;
     let admin = admin::server(config, &monitor)?;
     let handles = [Some(server.handle()), admin.as_ref().map(Server::handle)].into_iter().flatten().collect();
     let stopped = until_stopped(facilitator, handles)?;
@@ -190,7 +203,7 @@ fn api(
     config: &Config,
     catalogues: &Arc<Catalogues>,
     facilitator: &Facilitator,
-    (metrics, monitor): (Metrics, Monitor),
+    (metrics, monitor, watcher): (Metrics, Monitor, Option<Data<Watcher>>),
 ) -> Result<Server, CommandError> {
     let gate = gate(config, catalogues, facilitator)?;
     let connections = Connections::new(&config.server)?;
@@ -205,12 +218,12 @@ fn api(
     });
     let front = Data::new(Front { monitor, shows_all: config.admin_listen().is_none() });
     let server = notice_hang_ups!(HttpServer::new(move || {
-        App::new()
-            .app_data(forwarding.clone())
-            .app_data(front.clone())
-            .wrap(gate.middleware())
-            .wrap(from_fn(front::front))
-            .default_service(web::to(forward))
+        let app = App::new().app_data(forwarding.clone()).app_data(front.clone());
+        let app = match &watcher {
+            Some(watcher) => app.app_data(watcher.clone()),
+            None => app,
+        };
+        app.wrap(gate.middleware()).wrap(from_fn(front::front)).default_service(web::to(forward))
     }))
     .workers(config.server.workers.max(1))
     .max_connections(connections.per_worker())

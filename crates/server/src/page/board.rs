@@ -9,15 +9,16 @@ use std::time::Duration;
 use quittance_facilitator::config::Config;
 use quittance_facilitator::{Clock, Facilitator, LastRun, NetworkReport, WalletReport};
 use quittance_ledger::{
-    Alias, Books, CostEntry, JournalLine, Ledger, LedgerError, LedgerOptions, Margin, Outstanding, Payment,
-    PaymentFilter, RunLimits, StoredAnswer, Usage,
+    Alias, Books, Claims, CostEntry, JournalLine, Ledger, LedgerError, LedgerOptions, Margin, Outstanding,
+    Payment, PaymentFilter, RunLimits, StoredAnswer, Usage,
 };
-use quittance_protocol::{Network, PaymentId, Secret};
+use quittance_protocol::{Network, PaymentId, PaymentKey, Secret};
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use super::PAGES_MAX;
+use super::calls::Calls;
 use super::look::{self, Look};
 use crate::CommandError;
 use crate::ledger_url::ledger_url;
@@ -49,18 +50,24 @@ const REFUSALS_MS: i64 = 7 * DAY_MS;
 
 const DAY_MS: i64 = 86_400_000;
 
+/// What pages read of a ledger; nothing is written over their connections.
+trait Readable: Books + Claims {}
+
+impl<T: Books + Claims> Readable for T {}
+
 /// See the module.
 pub(crate) struct Board {
     facilitator: Facilitator,
     /// Where the ledger is; opened when the first page is asked for.
     url: Secret,
-    books: OnceCell<Arc<dyn Books>>,
+    books: OnceCell<Arc<dyn Readable>>,
     runtime: Handle,
     names: BTreeMap<Network, String>,
     limits: RunLimits,
     pub(super) places: Semaphore,
     light: tokio::sync::Mutex<Option<(Instant, Arc<Light>)>>,
     heavy: Arc<Heavy>,
+    calls: Option<Calls>,
 }
 
 /// What the overview shows.
@@ -75,6 +82,8 @@ pub(super) struct Light {
     /// The newest payments, or why they cannot be shown.
     pub(super) newest: Result<Vec<Payment>, String>,
     pub(super) sums: Option<Arc<Summed>>,
+    /// Whether the last calls can be seen.
+    pub(super) has_calls: bool,
 }
 
 /// Sums over the day under way.
@@ -124,7 +133,17 @@ impl Board {
             places: Semaphore::new(PAGES_MAX),
             light: tokio::sync::Mutex::default(),
             heavy: Arc::default(),
+            calls: None,
         })
+    }
+
+    /// With the last calls of a gateway that is watched.
+    pub(crate) fn showing(self, calls: Calls) -> Self {
+        Self { calls: Some(calls), ..self }
+    }
+
+    pub(super) fn calls(&self) -> Option<&Calls> {
+        self.calls.as_ref()
     }
 
     pub(super) fn now_ms(&self) -> i64 {
@@ -153,6 +172,7 @@ impl Board {
             warnings: self.facilitator.warnings(),
             newest,
             sums: self.heavy.state().sums.clone(),
+            has_calls: self.calls.is_some(),
         });
         *kept = Some((Instant::now(), Arc::clone(&light)));
         light
@@ -188,6 +208,14 @@ impl Board {
             drop(state);
             heavy.is_running.store(false, Ordering::Release);
         });
+    }
+
+    /// The story of the payment under this key, or of the one that it is a repetition of.
+    pub(super) async fn story_of_key(&self, key: PaymentKey) -> Result<Option<Told>, String> {
+        match self.ask(move |books| async move { books.known(&key).await }).await? {
+            Some(known) => self.story(known.payment.id.as_str()).await,
+            None => Ok(None),
+        }
     }
 
     /// One payment's whole story.
@@ -248,7 +276,7 @@ impl Board {
         .await
     }
 
-    async fn books(&self) -> Result<Arc<dyn Books>, LedgerError> {
+    async fn books(&self) -> Result<Arc<dyn Readable>, LedgerError> {
         let open = || async {
             let url = self.url.expose_str().unwrap_or_default().to_owned();
             let mut options = LedgerOptions::new("status-page");
@@ -259,13 +287,13 @@ impl Board {
             let open = move || runtime.block_on(Ledger::open(&url, options, now_ms));
             let opened = self.runtime.spawn_blocking(open);
             let ledger = opened.await.map_err(|_| LedgerError::Closed)??;
-            Ok(Arc::new(ledger) as Arc<dyn Books>)
+            Ok(Arc::new(ledger) as Arc<dyn Readable>)
         };
         self.books.get_or_try_init(open).await.cloned()
     }
 
     /// Asks the ledger, on the runtime that outlives the server's workers, for so long as a person waits.
-    async fn ask<T, F>(&self, ask: impl FnOnce(Arc<dyn Books>) -> F + Send + 'static) -> Result<T, String>
+    async fn ask<T, F>(&self, ask: impl FnOnce(Arc<dyn Readable>) -> F + Send + 'static) -> Result<T, String>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, LedgerError>> + Send + 'static,

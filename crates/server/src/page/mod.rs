@@ -7,11 +7,13 @@
 //! pace. So whoever reloads holds up no payment.
 
 mod board;
+pub(crate) mod calls;
 mod layout;
 mod look;
 mod networks;
 mod overview;
 mod search;
+mod sequence;
 mod story;
 #[cfg(test)]
 mod tests;
@@ -61,6 +63,11 @@ pub(crate) async fn answer(board: &Board, req: &HttpRequest) -> HttpResponse {
             page(StatusCode::OK, overview::page(&light))
         }
         None if path == "search" => searched(board, req).await,
+        None if path == "calls" => match board.calls() {
+            Some(calls) => page(StatusCode::OK, sequence::list(&calls.all(), board.now_ms())),
+            None => not_found(),
+        },
+        Some(("calls", number)) => called(board, number).await,
         Some(("payments", id)) => match board.story(id).await {
             Ok(Some(told)) => page(StatusCode::OK, story::page(&told)),
             Ok(None) => page(StatusCode::NOT_FOUND, search::nothing(id)),
@@ -68,6 +75,20 @@ pub(crate) async fn answer(board: &Board, req: &HttpRequest) -> HttpResponse {
         },
         _ => not_found(),
     }
+}
+
+/// One of the last calls, with what the ledger has of its payment.
+async fn called(board: &Board, number: &str) -> HttpResponse {
+    let number = number.parse().ok();
+    let Some(call) = board.calls().zip(number).and_then(|(calls, number)| calls.one(number)) else {
+        return not_found();
+    };
+    let told = match call.payment.as_ref().and_then(|shown| shown.key) {
+        Some(key) => board.story_of_key(key).await,
+        None => Ok(None),
+    };
+    let told = told.as_ref().map(Option::as_ref).map_err(String::as_str);
+    page(StatusCode::OK, sequence::page(&call, told))
 }
 
 async fn searched(board: &Board, req: &HttpRequest) -> HttpResponse {

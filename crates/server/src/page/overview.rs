@@ -30,7 +30,7 @@ pub(super) fn page(light: &Light) -> Markup {
                 (outstanding(light))
             }
             section {
-                h2 { "Newest payments" }
+                h2 { "Newest payments" @if light.has_calls { " · " a href="/status/calls" { "last calls" } } }
                 @match &light.newest {
                     Ok(newest) if newest.is_empty() => p .note { "None yet." },
                     Ok(newest) => (payments(newest, light.now_ms)),

@@ -16,6 +16,7 @@ use quittance_protocol::{
 use serde_json::json;
 
 use super::board::{Light, Summed, Told};
+use super::calls::{Answered, Call, End, Shown};
 use super::look::{Look, looks, sought};
 use super::*;
 
@@ -240,6 +241,7 @@ fn light(text: &str) -> Light {
         warnings: vec![(network(), "no_history")],
         newest: Ok(vec![payment(text)]),
         sums: Some(std::sync::Arc::new(sums)),
+        has_calls: true,
     }
 }
 
@@ -274,6 +276,31 @@ fn markup(page: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     (tags, attributes)
 }
 
+/// A call in which `text` stands wherever somebody else's words may.
+fn call(text: &str, end: End) -> Call {
+    let payment = Shown { version: 2, lines: vec![text.to_owned()], key: None, is_signed: true };
+    Call {
+        number: 7,
+        began_ms: NOW - 1,
+        method: text.to_owned(),
+        path: text.to_owned(),
+        payment: Some(payment),
+        end,
+    }
+}
+
+fn refused(text: &str) -> End {
+    End::Answered(Box::new(Answered {
+        at_ms: NOW + 40,
+        status: 402,
+        code: Some(text.to_owned()),
+        message: Some(text.to_owned()),
+        offers: vec![text.to_owned()],
+        receipt: vec![text.to_owned()],
+        state: Some(text.to_owned()),
+    }))
+}
+
 fn pages(text: &str) -> Vec<Markup> {
     let mut silent = light(text);
     silent.newest = Err(text.to_owned());
@@ -285,6 +312,9 @@ fn pages(text: &str) -> Vec<Markup> {
         search::nothing(text),
         search::silent(text),
         search::list(text, &[payment(text), payment(text)], NOW),
+        sequence::list(&[call(text, refused(text)), call(text, End::Open)], NOW),
+        sequence::page(&call(text, refused(text)), Ok(Some(&told(text)))),
+        sequence::page(&call(text, End::Dropped { at_ms: NOW }), Err(text)),
     ]
 }
 
@@ -382,6 +412,23 @@ fn a_story_is_told_in_order_with_its_reasons() {
     for words in ["attempt 3, nonce 4 of harmless", "0.0000015 harmless", "0.000938", "landed it"] {
         at(words);
     }
+}
+
+#[test]
+fn a_call_is_a_sequence_and_a_refusal_is_said_in_words() {
+    let refused = refused("insufficient_funds");
+    let page = sequence::page(&call("harmless", refused.clone()), Ok(Some(&told("harmless")))).into_string();
+    let at = |words: &str| page.find(words).unwrap_or_else(|| panic!("{words} in {page}"));
+    assert!(at("with a payment of x402 version 2") < at("Checks passed"), "in order");
+    assert!(at("Checks passed") < at("Signed and recorded"));
+    assert!(at("Signed and recorded") < at("in block 41") && at("in block 41") < at("Refused: 402"));
+    for words in ["signed by its payer", "+1 ms", "+41 ms", "fund it and sign anew"] {
+        at(words);
+    }
+    let mut asks = call("harmless", refused);
+    asks.payment = None;
+    let page = sequence::page(&asks, Ok(None)).into_string();
+    assert!(page.contains("Offered: 402") && !page.contains("fund it"), "who only asks was refused nothing");
 }
 
 fn asked(headers: &[(&'static str, &'static str)]) -> actix_web::HttpRequest {

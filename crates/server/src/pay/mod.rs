@@ -81,7 +81,7 @@ pub(crate) struct PayerArgs {
     pub(crate) wait_seconds: u64,
     /// Buy beside a call of the same request that is under way, instead of waiting for its end.
     #[arg(long)]
-    parallel: bool,
+    pub(crate) parallel: bool,
     /// Folder for payments whose outcome is still unknown (sent again by the next run of the
     /// same request) and for what was signed today; default: `quittance/payments` under
     /// $XDG_STATE_HOME or ~/.local/state.

@@ -196,7 +196,7 @@ await stack.withStack(async folder => {
 
   await test('pictures come as pictures, and what cost nothing fills no disk', async () => {
     const gallery = await shop(terms, [[200, { ...settled, 'Content-Type': 'text/html' }, PNG]]);
-    const long = createServer((req, res) => res.end('x'.repeat(200_000)));
+    const long = createServer((_, res) => res.end('x'.repeat(200_000)));
     long.listen(0, '127.0.0.1');
     await once(long, 'listening');
     const looks = await agent(net, folder, 'looks');

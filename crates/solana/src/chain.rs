@@ -140,6 +140,8 @@ pub struct SolanaChain {
     /// The fee payers, at least one; those that pay for nothing new, but co-sign what names them,
     /// come last.
     wallets: Vec<Keypair>,
+    /// Who pays the fees instead of them, where somebody else signs for it.
+    pub(crate) elsewhere: Option<Vec<String>>,
     /// How many of them pay for what is new.
     pub(crate) paying: usize,
     pub(crate) policy: TokenAccountPolicy,
@@ -259,6 +261,7 @@ impl SolanaChain {
             blockhashes: Blockhashes::default(),
             landing_searches: Semaphore::new(LANDING_SEARCHES_MAX),
             wallets: vec![wallet],
+            elsewhere: None,
             paying: 1,
             policy: config.token_account,
             identified: Vec::new(),
@@ -296,6 +299,9 @@ impl SolanaChain {
 
     /// All fee payers, base58, those that pay for nothing new last.
     pub fn wallets(&self) -> Vec<String> {
+        if let Some(others) = &self.elsewhere {
+            return others.clone();
+        }
         self.wallets.iter().map(|wallet| wallet.pubkey().to_string()).collect()
     }
 

@@ -138,10 +138,11 @@ impl SolanaChain {
         // The height comes first: a transaction that landed at or below it is in the
         // history that is searched afterwards.
         let reading = finalized_height(self.endpoint(at)?).await?;
-        let mut asked = Vec::new();
+        let (mut asked, mut of_others) = (Vec::new(), Vec::new());
         for one in open.iter_mut().filter(|one| waits(one)) {
             let late = is_past(one.watch.deadline, reading.height);
             match one.watch.transaction {
+                None if late && self.is_elsewhere() => of_others.push(one),
                 // Without our signature nothing can have landed: nothing to search for.
                 None if late => one.prove(reading),
                 None => {}
@@ -149,6 +150,7 @@ impl SolanaChain {
                 Some(_) => {}
             }
         }
+        self.look_for_others(at, of_others, reading, found).await?;
         if asked.is_empty() {
             return Ok(());
         }
@@ -184,6 +186,31 @@ impl SolanaChain {
             one.absent |= *seen == Seen::Nowhere;
             if self.has_ended(at, one.watch, reading, &mut valid).await? {
                 one.prove(reading);
+            }
+        }
+        Ok(())
+    }
+
+    /// Payments that somebody else may have landed under a signature that nobody told us: they ended
+    /// unpaid only where a whole search finds none.
+    async fn look_for_others(
+        &self,
+        at: usize,
+        late: Vec<&mut Open<'_>>,
+        reading: FinalizedHeight,
+        found: &mut Vec<(PaymentKey, Evidence)>,
+    ) -> Result<(), SolanaError> {
+        let mut valid = HashMap::new();
+        for one in late {
+            if !self.has_ended(at, one.watch, reading, &mut valid).await? {
+                continue;
+            }
+            match self.landing_by_others(at, one.watch, reading).await? {
+                Some(evidence) => {
+                    one.landed = true;
+                    found.push((one.watch.key, evidence));
+                }
+                None => one.prove(reading),
             }
         }
         Ok(())

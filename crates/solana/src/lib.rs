@@ -11,6 +11,7 @@ mod cluster;
 mod commitment;
 mod deadline;
 mod defect;
+mod elsewhere;
 mod error;
 mod exam;
 mod health;

@@ -201,6 +201,8 @@ pub struct SolanaWatch {
     /// Our signature, base58: the transaction's id. None before it was made:
     /// then nothing can land, and only the deadline is waited for.
     pub transaction: Option<String>,
+    /// Where somebody else signs as fee payer: a transaction that is said to carry the payment.
+    pub named: Option<String>,
     /// Last valid block height of the payer's blockhash, or above.
     pub deadline: Deadline,
     /// Slot of the state that showed it unused; its landing can only be later.

@@ -80,8 +80,9 @@ impl SolanaChain {
         let shallow: Vec<PaymentKey> = with(|seen| matches!(seen, Seen::Landed { finalized: false, .. }))
             .map(|watch| watch.key)
             .collect();
-        let missing: Vec<_> = with(Seen::is_without_landing).chain(unsigned).collect();
+        let missing: Vec<_> = with(Seen::is_without_landing).chain(unsigned.iter().copied()).collect();
         let mut found = self.read_landings(at, &landed).await;
+        found.extend(self.named_landings(at, &unsigned).await?);
         // What takes a payment away must be final (I5).
         found.retain(|(key, evidence)| !is_earlier(evidence) || !shallow.contains(key));
         if !missing.is_empty() && self.height_gate.open(now_ms) {
@@ -114,7 +115,14 @@ impl SolanaChain {
         if large.is_empty() {
             return found;
         }
-        let ids: Vec<&str> = large.iter().map(|watch| watch.id()).collect();
+        // Where somebody else signs, the evidence alone says which transaction it is.
+        let id = |watch: &&SolanaWatch| {
+            let own = found.iter().find(|(key, _)| *key == watch.key);
+            let (Evidence::Settled(landing) | Evidence::Earlier(landing)) = &own?.1 else { return None };
+            Some(landing.transaction.clone())
+        };
+        let ids: Vec<String> = large.iter().map(|watch| id(watch).unwrap_or_default()).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let mut doubtful: Vec<PaymentKey> = large.iter().map(|watch| watch.key).collect();
         // Any other endpoint that shows it agrees; one that has not come so far says nothing.
         for (other, endpoint) in self.endpoints.among(self.endpoints.others(at)) {
@@ -145,7 +153,7 @@ impl SolanaChain {
     /// a status a little before the transaction, and the transaction says more.
     fn landing_by_status(&self, watch: &SolanaWatch, seen: Seen) -> Option<Evidence> {
         let Seen::Landed { failed: false, slot, .. } = seen else { return None };
-        if slot == 0 || !self.memory.is_not_shown(watch.key, UNSHOWN_PATIENCE) {
+        if slot == 0 || self.is_elsewhere() || !self.memory.is_not_shown(watch.key, UNSHOWN_PATIENCE) {
             return None;
         }
         let landing = Landing {
@@ -191,10 +199,26 @@ impl SolanaChain {
         found
     }
 
+    /// Who paid for it: what somebody else did costs us nothing.
+    pub(crate) fn by_whom(&self, found: Option<Evidence>) -> Option<Evidence> {
+        let paid_by_us = !self.is_elsewhere();
+        let by = |landing| Landing { paid_by_us, ..landing };
+        Some(match found? {
+            Evidence::Settled(landing) => Evidence::Settled(by(landing)),
+            Evidence::Earlier(landing) => Evidence::Earlier(by(landing)),
+            Evidence::Reverted(landing) => Evidence::Reverted(by(landing)),
+            other => other,
+        })
+    }
+
     /// The answer of one endpoint is the whole evidence; where the one that
     /// knew the status does not answer, or does not show the transaction (no
     /// transaction history, say), another may. A contradiction is not asked away.
-    async fn read_landing(&self, at: usize, watch: &SolanaWatch) -> Result<Option<Evidence>, SolanaError> {
+    pub(crate) async fn read_landing(
+        &self,
+        at: usize,
+        watch: &SolanaWatch,
+    ) -> Result<Option<Evidence>, SolanaError> {
         let params = json!([watch.id(), {
             "encoding": "base64",
             "commitment": self.commitment.as_str(),
@@ -204,7 +228,7 @@ impl SolanaChain {
         for (_, endpoint) in self.endpoints.among(self.endpoints.first_then_others(at)) {
             match endpoint.ask(TRANSACTION, params.clone()).await {
                 Ok(answer) => {
-                    let judged = judge_landing(&self.rules, watch, &answer);
+                    let judged = judge_landing(&self.rules, watch, &answer).map(|found| self.by_whom(found));
                     match (&judged, endpoint.tally()) {
                         (Ok(Some(_)), Some(tally)) => tally.answered(LANDINGS),
                         (Err(error), Some(tally)) => tally.failed(LANDINGS, error),

@@ -122,6 +122,7 @@ fn watch(landed: &SolanaLanded) -> SolanaWatch {
         key: landed.key,
         payment: landed.payment.clone(),
         transaction: Some(landed.landing.transaction.clone()),
+        named: None,
         deadline: landed.deadline,
         // Where it was is behind the block of its claim.
         from_slot: 0,

@@ -188,6 +188,7 @@ async fn watch(chain: &SolanaChain, payment: &SolanaPayment) -> (Recorded, Solan
         key: payment.key(),
         payment: payment.clone(),
         transaction: Some(signed.transaction.clone()),
+        named: None,
         deadline,
         from_slot: view.slot,
     };

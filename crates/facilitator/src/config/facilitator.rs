@@ -8,7 +8,7 @@ use super::check::invalid;
 use super::decimal::decimal_text;
 use super::ranges::Range;
 use super::urls::without_spelling;
-use super::{Config, ConfigError, NetworkConfig, is_reference, resolve};
+use super::{Config, ConfigError, NetworkConfig, TokenAccount, is_reference, resolve};
 
 /// `[facilitator]`
 #[derive(Clone, Deserialize)]
@@ -94,16 +94,16 @@ impl NetworkConfig {
     fn elsewhere_problem(&self) -> Option<&'static str> {
         let has_wallets = !self.wallets.is_empty() || !self.retired_wallets.is_empty();
         match () {
-            () if !self.network.as_str().starts_with("eip155:") => Some(
-                "[facilitator] settles on EVM networks only; take this section out, or settle with wallets of \
-                 your own",
-            ),
             () if has_wallets => {
                 Some("[facilitator] settles with wallets of its own: take wallets and retired_wallets out")
             }
             () if self.shared_pay_to => Some(
                 "shared_pay_to needs wallets of our own, which [facilitator] rules out: gates that are paid at \
                  one pay_to share one ledger",
+            ),
+            () if self.token_account == Some(TokenAccount::InPayment) => Some(
+                "token_account = \"in_payment\" makes our wallet pay the rent, and [facilitator] rules one out: \
+                 let the recipient's token account exist",
             ),
             () if self.contract_payers == Some(true) => {
                 Some("contract_payers needs a wallet of our own, which [facilitator] rules out")

@@ -1,11 +1,14 @@
 //! Whether the facilitator would settle what is sold, before anybody pays.
 
-use quittance_protocol::{Network, X402_VERSION, plain_words};
+use quittance_protocol::{Family, Network, X402_VERSION, plain_words};
 use serde_json::{Map, Value, json};
 
 use super::http::Said;
 use super::{Remote, Sold};
 use crate::chain::Obstacle;
+
+/// Where `/supported` names who pays for what customers sign.
+const FEE_PAYER: &str = "feePayer";
 
 /// The amount of the offer that it is asked to complete: a dollar. Only the terms are looked at.
 const PROBE_AMOUNT: &str = "1000000";
@@ -26,6 +29,16 @@ fn refuses(why: impl Into<String>) -> InTheWay {
 }
 
 impl Remote {
+    /// Who pays the fees of a network whose messages name that: what `/supported` says first.
+    pub(crate) async fn fee_payer(&self, network: &Network) -> Result<String, String> {
+        let said = self.get("/supported").await?;
+        let answer: Value = serde_json::from_slice(&said.body).unwrap_or_default();
+        let kinds = answer["kinds"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let kind = kinds.iter().find(|kind| is_of(kind, network));
+        let named = kind.and_then(|kind| kind["extra"][FEE_PAYER].as_str());
+        named.map(str::to_owned).ok_or_else(|| format!("HTTP {}: no fee payer", said.status))
+    }
+
     /// Asks `/supported`, and `/accepts` where there is one. What is in the way of every payment.
     pub(super) async fn look(&self, sold: &Sold) -> Result<(), InTheWay> {
         let said = self.get("/supported").await.map_err(away)?;
@@ -60,16 +73,40 @@ fn judge_supported(said: &Said, sold: &Sold) -> Result<(), InTheWay> {
     if let Some(why) = answer.get("closed").and_then(|closed| closed.get(sold.network.as_str())) {
         return Err(away(plain_words(&format!("it takes nothing on this network now: {why}"))));
     }
+    if sold.network.family() == Family::Solana {
+        check_fee_payer(&answer, kind, sold.fee_payer.as_deref())?;
+    }
     // Where it knows whom it pays, it has to be the one that customers are told to pay.
     let none = Map::new();
     let extra = kind.get("extra").and_then(Value::as_object).unwrap_or(&none);
     for (name, ours) in [("payTo", &sold.pay_to), ("asset", &sold.asset)] {
         let theirs = extra.get(name).and_then(Value::as_str);
-        if theirs.is_some_and(|theirs| !theirs.eq_ignore_ascii_case(ours)) {
+        if theirs.is_some_and(|theirs| !is_same(&sold.network, theirs, ours)) {
             return Err(refuses(format!("it has another {name} for this merchant")));
         }
     }
     Ok(())
+}
+
+/// As the chain compares: hexadecimal digits ignore case, base58 does not.
+fn is_same(network: &Network, one: &str, other: &str) -> bool {
+    match network.family() {
+        Family::Eip155(_) => one.eq_ignore_ascii_case(other),
+        Family::Solana => one == other,
+    }
+}
+
+/// A facilitator of several wallets names them in turn; all of them are among its signers.
+fn check_fee_payer(answer: &Map<String, Value>, kind: &Value, ours: Option<&str>) -> Result<(), InTheWay> {
+    let Some(ours) = ours else {
+        return Err(away("its fee payer was not known at the start: start again"));
+    };
+    let signers = answer.get("signers").and_then(Value::as_object);
+    let mut signers = signers.into_iter().flat_map(Map::values).filter_map(Value::as_array).flatten();
+    if kind["extra"][FEE_PAYER] == ours || signers.any(|signer| signer == ours) {
+        return Ok(());
+    }
+    Err(refuses("it pays with another wallet than at the start: start again"))
 }
 
 fn is_of(kind: &Value, network: &Network) -> bool {
@@ -98,7 +135,8 @@ mod tests {
     use super::*;
 
     fn sold() -> Sold {
-        Sold { network: "eip155:8453".parse().unwrap(), asset: "0xAA".to_owned(), pay_to: "0xbb".to_owned() }
+        let network = "eip155:8453".parse().unwrap();
+        Sold { network, asset: "0xAA".to_owned(), pay_to: "0xbb".to_owned(), fee_payer: None }
     }
 
     fn said(status: u16, body: Value) -> Said {
@@ -127,6 +165,28 @@ mod tests {
         let another = kind("eip155:8453", json!({"payTo": "0xcc"}));
         assert_eq!(obstacle(200, json!({"kinds": [another]})), refuses, "money for somebody else");
         assert_eq!(obstacle(401, json!({})), refuses);
+    }
+
+    #[test]
+    fn customers_sign_for_a_fee_payer_that_is_still_there() {
+        let network: Network = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp".parse().unwrap();
+        let sold = |fee_payer: Option<&str>| Sold {
+            network: network.clone(),
+            asset: "Mint".to_owned(),
+            pay_to: "Payee".to_owned(),
+            fee_payer: fee_payer.map(str::to_owned),
+        };
+        let answer = json!({
+            "kinds": [kind(network.as_str(), json!({"feePayer": "One"}))],
+            "signers": {"solana:*": ["One", "Two"]},
+        });
+        let obstacle = |fee_payer| {
+            judge_supported(&said(200, answer.clone()), &sold(fee_payer)).err().map(|found| found.obstacle)
+        };
+        assert_eq!(obstacle(Some("One")), None);
+        assert_eq!(obstacle(Some("Two")), None, "of several that it names in turn");
+        assert_eq!(obstacle(Some("one")), Some(Obstacle::FacilitatorRefuses), "base58 has cases");
+        assert_eq!(obstacle(None), Some(Obstacle::FacilitatorAway));
     }
 
     #[test]

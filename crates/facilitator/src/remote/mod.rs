@@ -64,6 +64,8 @@ pub(crate) struct Sold {
     pub(crate) network: Network,
     pub(crate) asset: String,
     pub(crate) pay_to: String,
+    /// Where customers' messages name who pays for them: whom ours name.
+    pub(crate) fee_payer: Option<String>,
 }
 
 /// The rate of coins that this process does not spend: nothing depends on it.

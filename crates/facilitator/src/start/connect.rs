@@ -45,7 +45,7 @@ pub(crate) async fn connect_now_or_later(
     network: &NetworkConfig,
     config: &Config,
 ) -> Result<Arc<Chain>, StartError> {
-    let link = Arc::new(Link::new(name, network, config)?);
+    let link = Arc::new(Link::new(name, network, config)?.with_fee_payer().await);
     let (facts, decode, network) = (link.facts()?, link.decode(), &network.network);
     let first = Arc::clone(&link);
     let mut attempt = tokio::spawn(async move { first.connect(false).await });
@@ -108,6 +108,8 @@ pub(super) struct Link {
     second_opinion: u64,
     /// Who settles instead of wallets.
     elsewhere: Option<Arc<Remote>>,
+    /// Whom customers' messages name there, where they name one.
+    fee_payers: Vec<String>,
 }
 
 impl Link {
@@ -127,7 +129,23 @@ impl Link {
             )?),
             second_opinion: usdc("second_opinion_usdc", &network.second_opinion_usdc)?.atomic(),
             elsewhere: config.facilitator.as_ref().map(Remote::new).transpose()?,
+            fee_payers: Vec::new(),
         })
+    }
+
+    /// Asks who pays there, if somebody else does. Who does not say it now is not sold with before the
+    /// next start; what was claimed is finished all the same.
+    async fn with_fee_payer(mut self) -> Self {
+        let network = &self.network.network;
+        if let Some(remote) = self.elsewhere.as_ref().filter(|_| network.family() == Family::Solana) {
+            match remote.fee_payer(network).await {
+                Ok(fee_payer) => self.fee_payers = vec![fee_payer],
+                Err(error) => {
+                    tracing::error!(%network, error, "the facilitator does not say who pays the fees: not sold before the next start")
+                }
+            }
+        }
+        self
     }
 
     /// For who looks at a network whatever is wrong with it: with the keys that can be used, and where a
@@ -148,6 +166,7 @@ impl Link {
             headroom_bps: u128::from(headroom.unwrap_or(BASIS_POINTS)),
             second_opinion: second_opinion.map_or(0, |amount| amount.atomic()),
             elsewhere: config.facilitator.as_ref().and_then(|section| Remote::new(section).ok()),
+            fee_payers: Vec::new(),
         }
     }
 
@@ -160,8 +179,14 @@ impl Link {
                 let config = self.evm_config(false);
                 quittance_evm::facts(&config, coin, wallets, retired).map_err(|source| self.evm(source))?
             }
-            Family::Solana => quittance_solana::facts(&self.solana_config(false), coin, wallets, retired)
-                .map_err(|source| self.solana(source))?,
+            Family::Solana => {
+                let facts = quittance_solana::facts(&self.solana_config(false), coin, wallets, retired)
+                    .map_err(|source| self.solana(source))?;
+                match self.elsewhere {
+                    Some(_) => Facts { wallets: self.fee_payers.clone(), ..facts },
+                    None => facts,
+                }
+            }
         };
         let mut seen = BTreeSet::new();
         if let Some(twice) = facts.all_wallets().find(|address| !seen.insert(address.as_str())) {
@@ -204,8 +229,12 @@ impl Link {
                 Ok(self.settled(ports))
             }
             Family::Solana => {
-                let chain = SolanaChain::open(self.solana_config(late), &self.wallets, &self.retired).await;
-                Ok(quittance_solana::ports(chain.map_err(|source| self.solana(source))?))
+                let config = self.solana_config(late);
+                let chain = match self.elsewhere {
+                    Some(_) => SolanaChain::watching(config, &self.fee_payers).await,
+                    None => SolanaChain::open(config, &self.wallets, &self.retired).await,
+                };
+                Ok(self.settled(quittance_solana::ports(chain.map_err(|source| self.solana(source))?)))
             }
         }
     }
@@ -214,7 +243,7 @@ impl Link {
     fn settled(&self, ports: Ports) -> Ports {
         let Some(remote) = &self.elsewhere else { return ports };
         let NetworkConfig { network, asset, pay_to, .. } = self.network.clone();
-        let sold = Sold { network, asset, pay_to };
+        let sold = Sold { network, asset, pay_to, fee_payer: self.fee_payers.first().cloned() };
         ports.settled_by(|costs| SettledElsewhere::new(Arc::clone(remote), sold, costs))
     }
 
@@ -229,8 +258,10 @@ impl Link {
                 Ok(Box::new(chain.map_err(|source| self.evm(source))?))
             }
             Family::Solana => {
-                let key = first.ok_or_else(|| self.solana(SolanaError::BadKey))?;
-                let chain = SolanaChain::connect(self.solana_config(true), key).await;
+                let chain = match first {
+                    Some(key) => SolanaChain::connect(self.solana_config(true), key).await,
+                    None => SolanaChain::watching(self.solana_config(true), &self.fee_payers).await,
+                };
                 Ok(Box::new(chain.map_err(|source| self.solana(source))?))
             }
         }

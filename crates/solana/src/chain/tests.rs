@@ -308,6 +308,7 @@ async fn every_future_can_be_spawned() {
             key: payment.key(),
             payment,
             transaction: Some(attempt.0.transaction.clone()),
+            named: None,
             deadline: Deadline::BlockHeight(0),
             from_slot: 780,
         };

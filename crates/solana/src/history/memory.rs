@@ -1,6 +1,6 @@
 //! What is remembered between two searches.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub(crate) struct Memory {
     forgetful: Mutex<HashMap<usize, u32>>,
     /// Landings whose transaction no endpoint has shown, and since when.
     unshown: Mutex<HashMap<PaymentKey, Instant>>,
+    /// Transactions that were named for a payment and carry another message.
+    refuted: Mutex<HashSet<(PaymentKey, String)>>,
 }
 
 /// Whether an endpoint keeps a history, as one look found it.
@@ -100,8 +102,28 @@ impl Memory {
         unshown.entry(key).or_insert_with(Instant::now).elapsed() >= patience
     }
 
+    /// Whether a transaction that is named was read, and carries another message.
+    pub(crate) fn is_refuted(&self, watch: &SolanaWatch) -> bool {
+        let pair = (watch.key, watch.id().to_owned());
+        self.refuted.lock().is_ok_and(|refuted| refuted.contains(&pair))
+    }
+
+    pub(crate) fn refute(&self, watch: &SolanaWatch) {
+        if let Ok(mut refuted) = self.refuted.lock() {
+            refuted.insert((watch.key, watch.id().to_owned()));
+        }
+    }
+
     /// Forgets those that are not watched any more.
     pub(crate) fn keep_unshown(&self, watched: &[SolanaWatch]) {
+        if let Ok(mut refuted) = self.refuted.lock()
+            && !refuted.is_empty()
+        {
+            let names = |key: &PaymentKey, name: &String| {
+                watched.iter().any(|watch| watch.key == *key && watch.named.as_ref() == Some(name))
+            };
+            refuted.retain(|(key, name)| names(key, name));
+        }
         if let Ok(mut unshown) = self.unshown.lock()
             && !unshown.is_empty()
         {

@@ -21,6 +21,7 @@ async fn fixture(nodes: &[&Arc<FakeRpc>]) -> (SolanaChain, SolanaWatch, Value) {
         key: payment.key(),
         payment,
         transaction: Some(signed.transaction),
+        named: None,
         deadline: Deadline::BlockHeight(500),
         from_slot: 780,
     };

@@ -1,9 +1,11 @@
 //! Payloads and stored forms of a Solana cluster.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use quittance_chain::{CheckedPayment, Decode, Identity, PaymentFacts, Unreadable, Unstorable, Verified};
 use quittance_protocol::{Amount, Network, PaymentPayload};
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::identity::{amount, identify};
 use crate::payment::SolanaPayment;
@@ -30,6 +32,11 @@ impl Decode for SolanaDecode {
 
     fn amount(&self, payload: &Value) -> Option<Amount> {
         amount(payload)
+    }
+
+    fn payload(&self, payment: &Verified) -> Option<Value> {
+        let payment: &SolanaPayment = payment.get()?;
+        Some(json!({ "transaction": STANDARD.encode(payment.raw()) }))
     }
 
     fn revive(&self, form: &Value) -> Result<Verified, Unreadable> {

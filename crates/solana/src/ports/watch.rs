@@ -16,6 +16,7 @@ fn watch_of(watched: &Watched) -> Result<SolanaWatch, ChainFault> {
         key: watched.key,
         payment: ours(&watched.payment).map_err(|why| ChainFault(why.to_owned()))?.clone(),
         transaction: watched.transactions.last().cloned(),
+        named: watched.named.clone(),
         deadline: watched.deadline,
         from_slot: watched.watch_from,
     })

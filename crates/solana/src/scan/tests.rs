@@ -21,6 +21,7 @@ fn case(chain: &SolanaChain, instructions: &[solana_sdk::instruction::Instructio
         key: payment.key(),
         payment,
         transaction: Some(signed.transaction),
+        named: None,
         deadline: Deadline::BlockHeight(500),
         from_slot: 780,
     };

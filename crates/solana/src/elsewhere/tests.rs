@@ -46,7 +46,7 @@ async fn theirs() -> Theirs {
 impl Theirs {
     /// What comes out of the next look.
     async fn look(&self, turn: i64) -> Vec<Evidence> {
-        let now_ms = turn * i64::try_from(HEIGHT_READ_INTERVAL_MS).unwrap() * 2;
+        let now_ms = turn * HEIGHT_READ_INTERVAL_MS * 2;
         let found = self.chain.scan(std::slice::from_ref(&self.watch), now_ms).await.unwrap();
         found.into_iter().map(|(_, evidence)| evidence).collect()
     }

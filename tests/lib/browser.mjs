@@ -28,7 +28,7 @@ async function launch(folder) {
   throw new Error('there is no chromium: scripts/setup --with-chromium');
 }
 
-/** Opens a browser for `body`; its `page(url)` loads one. */
+/** Opens a browser for `body`; its `page(url, { wallet })` loads one, with `wallet(method, params)` behind it. */
 export async function withBrowser(body) {
   const folder = mkdtempSync(join(tmpdir(), 'quittance-chromium-'));
   const { child, url } = await launch(folder);
@@ -52,7 +52,7 @@ export async function withBrowser(body) {
     socket.send(JSON.stringify({ id: last, method, params, sessionId }));
   });
   try {
-    return await body({ page: address => page(call, heard, address) });
+    return await body({ page: (address, options) => page(call, heard, address, options) });
   } finally {
     socket.close();
     await stack.stop(child, 'SIGKILL');
@@ -60,7 +60,53 @@ export async function withBrowser(body) {
   }
 }
 
-async function page(call, heard, address) {
+/**
+ * A wallet of both chains that makes itself known as browser wallets do (EIP-6963, Wallet Standard);
+ * what it is asked, and says, goes through `askWallet` to the test.
+ */
+const WALLET = `(() => {
+  const asked = new Map();
+  window.walletSays = (id, { value, error }) => {
+    const { resolve, reject } = asked.get(id);
+    if (error) reject(Object.assign(new Error(error.message), error));
+    else resolve(value);
+  };
+  const ask = (method, params) => new Promise((resolve, reject) => {
+    asked.set(asked.size + 1, { resolve, reject });
+    window.askWallet(JSON.stringify({ id: asked.size, method, params }));
+  });
+  const detail = Object.freeze({
+    info: { uuid: crypto.randomUUID(), name: 'Test <b>wallet</b>', icon: 'data:,', rdns: 'example.test' },
+    provider: { request: ({ method, params }) => ask(method, params ?? []) },
+  });
+  const announce = () => window.dispatchEvent(new CustomEvent('eip6963:announceProvider', { detail }));
+  window.addEventListener('eip6963:requestProvider', announce);
+  const features = ['solana:signTransaction'];
+  const accounts = () => ask('connect', []).then(({ address, bytes }) => [{ address, publicKey: Uint8Array.from(bytes), chains: ['solana:mainnet'], features }]);
+  const standard = {
+    version: '1.0.0', name: 'Sun wallet', icon: 'data:,', chains: ['solana:mainnet'], accounts: [],
+    features: {
+      'standard:connect': { version: '1.0.0', connect: async () => ({ accounts: await accounts() }) },
+      'solana:signTransaction': {
+        version: '1.0.0', supportedTransactionVersions: ['legacy', 0],
+        signTransaction: async ({ account, transaction, chain }) => [{ signedTransaction: Uint8Array.from(await ask('signTransaction', [account.address, [...transaction], chain])) }],
+      },
+    },
+  };
+  const register = api => api.register(standard);
+  window.addEventListener('wallet-standard:app-ready', ({ detail: api }) => register(api));
+  window.dispatchEvent(new CustomEvent('wallet-standard:register-wallet', { detail: register }));
+})()`;
+
+async function answered(wallet, { id, method, params }) {
+  try {
+    return [id, { value: await wallet(method, params) }];
+  } catch (error) {
+    return [id, { error: { message: error.message, code: error.code } }];
+  }
+}
+
+async function page(call, heard, address, { wallet } = {}) {
   const { targetId } = await call('Target.createTarget', { url: 'about:blank' });
   const { sessionId } = await call('Target.attachToTarget', { targetId, flatten: true });
   const ask = (method, params) => call(method, params, sessionId);
@@ -72,11 +118,23 @@ async function page(call, heard, address) {
   });
   await Promise.all(['Page', 'Runtime', 'Log', 'Network'].map(domain => ask(`${domain}.enable`)));
   await ask('Emulation.setDeviceMetricsOverride', { width: WIDTH, height: 900, deviceScaleFactor: 1, mobile: false });
-  const loaded = new Promise(resolve => {
-    heard.push(({ method, sessionId: of }) => { if (of === sessionId && method === 'Page.loadEventFired') resolve(); });
-  });
-  await ask('Page.navigate', { url: address });
-  await loaded;
+  if (wallet) {
+    heard.push(async ({ method, params, sessionId: of }) => {
+      if (of !== sessionId || method !== 'Runtime.bindingCalled') return;
+      const said = await answered(wallet, JSON.parse(params.payload));
+      await ask('Runtime.evaluate', { expression: `window.walletSays(${said.map(one => JSON.stringify(one)).join()})` });
+    });
+    await ask('Runtime.addBinding', { name: 'askWallet' });
+    await ask('Page.addScriptToEvaluateOnNewDocument', { source: WALLET });
+  }
+  const load = async (method, params) => {
+    const loaded = new Promise(resolve => {
+      heard.push(({ method: what, sessionId: of }) => { if (of === sessionId && what === 'Page.loadEventFired') resolve(); });
+    });
+    await ask(method, params);
+    await loaded;
+  };
+  await load('Page.navigate', { url: address });
   const run = async expression => {
     const { result, exceptionDetails } = await ask('Runtime.evaluate', { expression, returnByValue: true, awaitPromise: true });
     if (exceptionDetails) throw new Error(`${expression}: ${exceptionDetails.exception?.description ?? exceptionDetails.text}`);
@@ -85,6 +143,7 @@ async function page(call, heard, address) {
   return {
     complaints,
     run,
+    reload: () => load('Page.reload', {}),
     /** Keys as a person presses them. */
     type: text => ask('Input.insertText', { text }),
     async press(key) {

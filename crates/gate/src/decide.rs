@@ -6,6 +6,7 @@ use http::{Method, Response};
 use quittance_quote::Route;
 
 use crate::body::Body;
+use crate::monitor::Monitor;
 use crate::shared::Shared;
 use crate::{GateError, answers, discovery, head};
 
@@ -17,6 +18,8 @@ pub(crate) enum Decision {
     Free,
     /// What is listed no more, and may have been sold: it comes with a payment.
     Unserved { path: String },
+    /// Listed by other methods.
+    OtherMethod { path: String, allowed: String },
     /// What is sold.
     Paid { path: String, endpoint: usize, paying: bool },
 }
@@ -46,8 +49,28 @@ pub(crate) fn decide(shared: &Shared, method: &Method, path: Option<&str>, heade
     let paying = head::has_payment(headers);
     match route {
         Route::Unknown if paying => Decision::Unserved { path: path.to_owned() },
-        Route::Unknown => unknown(),
+        Route::Unknown => match allowed(shared, path) {
+            Some(allowed) => Decision::OtherMethod { path: path.to_owned(), allowed },
+            None => unknown(),
+        },
         Route::Free => Decision::Free,
         Route::Paid(endpoint) => Decision::Paid { path: path.to_owned(), endpoint, paying },
     }
+}
+
+/// The methods that a path takes, as `Allow` lists them; `None` where it takes none.
+fn allowed(shared: &Shared, path: &str) -> Option<String> {
+    let mut allowed: Vec<&str> = Vec::new();
+    let own = discovery::document_at(shared, path).is_some()
+        || shared.monitor.is_some() && Monitor::is_asked(&Method::GET, path);
+    if own || shared.pricer.route("GET", path) == Route::Free {
+        allowed.extend(["GET", "HEAD"]);
+    }
+    for method in &shared.methods {
+        let is_new = !allowed.contains(&method.as_str());
+        if is_new && shared.pricer.route(method, path) != Route::Unknown {
+            allowed.push(method);
+        }
+    }
+    (!allowed.is_empty()).then(|| allowed.join(", "))
 }

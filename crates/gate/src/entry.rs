@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
+use http::header::{ALLOW, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
@@ -29,7 +30,7 @@ use crate::run::{self, Handler};
 use crate::shared::Shared;
 use crate::shown::shown;
 use crate::visit::Visit;
-use crate::{answers, discovery, receipt, unserved};
+use crate::{answers, discovery, person, receipt, unserved};
 
 /// What becomes of a request, as far as its head says.
 pub enum Entry {
@@ -89,6 +90,10 @@ impl Gate {
         let (path, sold, paying) = match decide(shared, &head.method, path, &head.headers) {
             Decision::Answered(answer) => return Entry::Answered(with(cors, answer)),
             Decision::Free => return Entry::Pass { head: Box::new(head), identity: None, cors },
+            Decision::OtherMethod { path, allowed } => {
+                let answer = self.other_method(&head, arrival, &path, allowed);
+                return Entry::Answered(with(cors, answer));
+            }
             Decision::Unserved { path } => (path, None, true),
             Decision::Paid { path, endpoint, paying } => {
                 if !paying {
@@ -104,6 +109,28 @@ impl Gate {
         let caller = head::caller(&head.headers, arrival.peer, &shared.callers);
         let visit = Visit { head, path, caller };
         Entry::Unpriced(Box::new(UnpricedRequest { shared: Arc::clone(shared), visit, sold, paying, cors }))
+    }
+
+    /// What is said of a path that takes other methods.
+    fn other_method(
+        &self,
+        head: &Parts,
+        arrival: &Arrival<'_>,
+        path: &str,
+        allowed: String,
+    ) -> Response<Body> {
+        let shared = &*self.shared;
+        let methods = HeaderValue::from_str(&allowed);
+        let mut answer = answers::trouble(&GateError::OtherMethod { allowed });
+        if let Ok(methods) = methods {
+            answer.headers_mut().insert(ALLOW, methods);
+        }
+        if !person::is_asking(&head.method, &head.headers) {
+            return answer;
+        }
+        let url = head::resource_url(head, arrival, shared.public_url.as_deref());
+        let target = head.uri.path_and_query().map_or(path, |target| target.as_str());
+        person::of_other_method(shared, path, person::Target { path: target, url: &url }, answer)
     }
 
     /// What a monitor hears, unless the host has something of its own there.

@@ -11,6 +11,12 @@ pub enum GateError {
     /// Listed neither as paid nor as free, or the path is not written canonically.
     #[error("no such endpoint; GET /v1/x402 lists them")]
     UnknownEndpoint,
+    /// Listed, but not by this method; `Allow` says by which.
+    #[error("this path takes {allowed}; GET /v1/x402 lists what is sold")]
+    OtherMethod {
+        /// The methods it takes, as `Allow` lists them.
+        allowed: String,
+    },
     /// Path and query are longer than the offer can repeat.
     #[error("the path and query of a paid request are at most {max} bytes")]
     UrlTooLong {
@@ -103,6 +109,7 @@ impl GateError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::UnknownEndpoint => StatusCode::NOT_FOUND,
+            Self::OtherMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::UrlTooLong { .. } | Self::UrlNotNamed { .. } => StatusCode::URI_TOO_LONG,
             Self::EncodedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -127,6 +134,7 @@ impl GateError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownEndpoint => "unknown_endpoint",
+            Self::OtherMethod { .. } => "method_not_allowed",
             Self::UrlTooLong { .. } | Self::UrlNotNamed { .. } => "url_too_long",
             Self::EncodedBody => "encoded_body",
             Self::UnclearType => "unclear_content_type",

@@ -1,5 +1,6 @@
 //! The gate as a host builds it.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -202,6 +203,7 @@ impl GateBuilder {
     pub fn build(self) -> Gate {
         let hooks = &self.hooks;
         let listed = listed::list(&*self.pricer, |method, path| hooks.find(method, path).is_some());
+        let methods: BTreeSet<_> = listed.iter().map(|listed| listed.info.method.clone()).collect();
         Gate {
             shared: Arc::new(Shared {
                 facilitator: self.facilitator,
@@ -215,6 +217,7 @@ impl GateBuilder {
                 cors: self.cors,
                 hooks: self.hooks,
                 listed,
+                methods: methods.into_iter().collect(),
                 documents: self.documents,
                 account_security: self.account_security,
                 closed: self.closed,

@@ -19,6 +19,7 @@ mod intake;
 mod limits;
 mod monitor;
 mod paid;
+mod person;
 mod pricing;
 mod quote;
 mod range;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use http_body::Body as HttpBody;
 use quittance_facilitator::{Presented, Sale};
 use quittance_protocol::{Amount, ErrorCode, PaymentPayload, ResourceRef};
@@ -19,7 +19,7 @@ use crate::recall::recalled;
 use crate::shared::Shared;
 use crate::shown::{Shown, shown};
 use crate::visit::Visit;
-use crate::{closed, intake, several, unserved};
+use crate::{closed, intake, person, several, unserved};
 
 /// Room for an offer on two networks and its reason; a longer one grows.
 const OFFER_BYTES: usize = 2_048;
@@ -140,7 +140,17 @@ async fn offered(
     match service.await {
         Err(none) => none.answer(),
         Ok(service) => {
-            closed::unpaid(shared, visit).unwrap_or_else(|| unpaid_as_shown(shared, service, resource, shown))
+            let answer = closed::unpaid(shared, visit)
+                .unwrap_or_else(|| unpaid_as_shown(shared, service, resource, shown));
+            let head = &visit.head;
+            if answer.status() != StatusCode::PAYMENT_REQUIRED
+                || !person::is_asking(&head.method, &head.headers)
+            {
+                return answer;
+            }
+            let path = head.uri.path_and_query().map_or(visit.path.as_str(), |target| target.as_str());
+            let asked = person::Target { path, url: &resource.url };
+            person::instead(shared, resource.endpoint, asked, Some(service), answer)
         }
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) bodies: Budgets,
     pub(crate) pricing: Pricing,
     pub(crate) listed: Vec<Listed>,
+    /// Of what is listed, each once.
+    pub(crate) methods: Vec<String>,
     pub(crate) documents: Vec<Document>,
     pub(crate) account_security: Vec<AccountSecurity>,
     pub(crate) hooks: Hooks,

@@ -91,7 +91,7 @@ async fn only_listed_origins_are_named() {
 async fn a_host_with_rules_of_its_own_switches_ours_off() {
     let double = Arc::new(Double::default());
     let app = app(gate(&double).cors(Cors::off()), routes).await;
-    assert_eq!(call(&app, preflight("/gen", "https://page.test")).await.status, 404);
+    assert_eq!(call(&app, preflight("/gen", "https://page.test")).await.status, 405);
     let answer = call(&app, TestRequest::post().uri("/gen")).await;
     assert!(answer.header("access-control-allow-origin").is_none());
 }

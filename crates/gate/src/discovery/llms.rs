@@ -199,6 +199,7 @@ fn answers(page: &mut Page) {
          | 503 | `invalid_transaction_state` | too many of your transactions failed at our cost; none is taken before `Retry-After` | `do_not_retry`; pay from another address |\n\
          | 429 | `too_many_requests` | too many payments of yours, or from your address, were not good; this one was not looked at | `retry_same_payment` |\n\
          | 404 | `unknown_endpoint` | not listed here, or the path is not written canonically | use a listed path |\n\
+         | 405 | `method_not_allowed` | listed, but not by this method | use one that `Allow` names |\n\
          | 409 | `request_mismatch`, `credit_exhausted`, `replay_window_closed`, `refund_owed` | the payment, or the name you gave it, bought another request; its runs failed, or ended with their process, too often, and the operator refunds it; its answer is no longer kept for who shows no identifier; or another server of this payee settled it, and the operator owes it back | `do_not_retry` |\n\
          | 410 | `answer_not_kept` | the answer was delivered, or too long, and is not kept any more | `do_not_retry` |\n\
          | 413, 414, 415, 408 | `body_too_large`, `url_too_long`, `encoded_body`, `body_too_slow` | see the limits | change the request |\n\

@@ -80,7 +80,7 @@ async fn only_listed_origins_are_named() {
 async fn a_host_with_rules_of_its_own_switches_ours_off() {
     let double = Arc::new(Double::default());
     let app = saying(gate(&double).cors(Cors::off()), || Reply::ok().empty());
-    assert_eq!(call(&app, preflight("/gen", "https://page.test")).await.status, 404);
+    assert_eq!(call(&app, preflight("/gen", "https://page.test")).await.status, 405);
     let answer = call(&app, Ask::post("/gen")).await;
     assert!(answer.header("access-control-allow-origin").is_none());
 }

@@ -213,7 +213,7 @@ async fn head_is_answered_as_get_on_documents_and_free_routes_and_sells_nothing(
     for path in ["/v1/x402", "/.well-known/x402", "/openapi.json", "/llms.txt", "/free"] {
         assert_eq!(call(&app, head(path)).await.status, 200, "{path}");
     }
-    assert_eq!(call(&app, head("/gen")).await.status, 404);
+    assert_eq!(call(&app, head("/gen")).await.status, 405);
     assert_eq!(call(&app, head("/nowhere")).await.status, 404);
     assert!(double.log().is_empty());
 }

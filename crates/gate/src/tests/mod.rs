@@ -10,6 +10,7 @@ mod lines;
 mod outcomes;
 mod page;
 mod paths;
+mod person;
 mod receipts;
 mod reply;
 mod runs;

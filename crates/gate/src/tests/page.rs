@@ -157,6 +157,7 @@ async fn the_gates_own_words_are_said_as_the_page_says() {
     let mut said: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for error in [
         GateError::UnknownEndpoint,
+        GateError::OtherMethod { allowed: "POST".to_owned() },
         GateError::UrlTooLong { max: 1 },
         GateError::EncodedBody,
         GateError::UnclearType,

@@ -11,16 +11,36 @@ use crate::Entry;
 use crate::head::{Arrival, canonical_path, decoded_path, resource_url};
 use crate::testing::{Double, gate, gate_of};
 
+/// A client that took the wrong verb is told the right one, and nothing is sold to it.
+#[tokio::test]
+async fn what_is_listed_by_another_method_is_405_and_names_it() {
+    let (double, runs) = (Arc::new(Double::default()), Runs::default());
+    let app = counting(gate(&double), &runs);
+    for (method, path, allowed) in [
+        ("GET", "/gen", "POST"),
+        ("PUT", "/gen", "POST"),
+        ("OPTIONS", "/gen", "POST"),
+        ("HEAD", "/gen", "POST"),
+        ("DELETE", "/items/7", "POST"),
+        ("POST", "/free", "GET, HEAD"),
+        ("POST", "/openapi.json", "GET, HEAD"),
+        ("DELETE", "/v1/x402", "GET, HEAD"),
+    ] {
+        let answer = call(&app, Ask::new(method, path)).await;
+        assert_eq!((answer.status, answer.header("allow")), (405, Some(allowed)), "{method} {path}");
+        assert_eq!(answer.json()["error"], "method_not_allowed", "{method} {path}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{method} {path}");
+    }
+    assert_eq!(runs.get(), 0);
+    assert!(double.log().is_empty());
+}
+
 #[tokio::test]
 async fn routes_not_listed_are_404_whatever_is_mounted_behind() {
     let (double, runs) = (Arc::new(Double::default()), Runs::default());
     let app = counting(gate(&double), &runs);
     for (method, path) in [
         ("POST", "/other"),
-        ("GET", "/gen"),
-        ("PUT", "/gen"),
-        ("OPTIONS", "/gen"),
-        ("HEAD", "/gen"),
         ("POST", "/"),
         ("POST", "//gen"),
         ("POST", "/gen/"),

@@ -240,6 +240,10 @@ const MISCONFIGURATIONS = [
   ['a path that the host does not have', 'route_unknown', (config, here) => {
     gatewayOf(config, here, here.api.url, ['/v1/paint', '/v1/no-such-thing']);
   }],
+  ['an upstream that takes shorter bodies than are sold', 'upstream_body_limit', (config, here) => {
+    gatewayOf(config, here, here.narrow.url);
+    config.gate = { ...config.gate, body_bytes_max: 200_000 };
+  }],
   ['a gateway without its public name', 'public_url_missing', (config, here) => {
     gatewayOf(config, here, here.api.url);
     delete config.server.public_url;
@@ -387,9 +391,13 @@ const otherChain = () => listening((asked, answer) => {
   });
 });
 
-const openapi = () => listening((asked, answer) => {
-  answer.writeHead(asked.url === '/openapi.json' ? 200 : 404, { 'Content-Type': 'application/json' });
-  answer.end(JSON.stringify({ openapi: '3.1.0', paths: { '/v1/paint': { post: { summary: 'Paints' } } } }));
+/** A host that lists its one endpoint, and takes bodies up to a length. */
+const openapi = (most = Number.POSITIVE_INFINITY) => listening((asked, answer) => {
+  let bytes = 0;
+  asked.on('data', chunk => { bytes += chunk.length; }).on('end', () => {
+    answer.writeHead(asked.url === '/openapi.json' ? 200 : bytes > most ? 413 : 404, { 'Content-Type': 'application/json' });
+    answer.end(JSON.stringify({ openapi: '3.1.0', paths: { '/v1/paint': { post: { summary: 'Paints' } } } }));
+  });
 });
 
 /** The head that a node shows, Unix seconds. */
@@ -399,7 +407,7 @@ await withStack(async folder => {
   const net = await devnet();
   const proxies = { base: await faultyProxy(net.base.rpc_url), solana: await faultyProxy(net.solana.rpc_url) };
   const here = {
-    net, folder, proxies, port: await freePort(), rates: await rates(), other: await otherChain(), api: await openapi(),
+    net, folder, proxies, port: await freePort(), rates: await rates(), other: await otherChain(), api: await openapi(), narrow: await openapi(100_000),
     frozen: await faultyProxy(net.base.rpc_url), slow: await proxy(net.base.rpc_url, '--delay-ms', '1100'),
   };
   await here.frozen.freeze();
@@ -415,6 +423,6 @@ await withStack(async folder => {
   await until('a head that stands still', async () => await headOf(net.base.rpc_url) - await headOf(here.frozen.url) > FROZEN_SECONDS);
   for (const one of MISCONFIGURATIONS) await misconfigured(here, one);
   await databases(here);
-  for (const server of [here.rates, here.other, here.api]) server.close();
+  for (const server of [here.rates, here.other, here.api, here.narrow]) server.close();
 });
 finish();

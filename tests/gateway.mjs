@@ -159,6 +159,22 @@ async function refusals(net, gate, network) {
   assert.equal((await again()).text, answer.text);
 }
 
+/** An API's limit is found at its first 413: nobody pays for the next body that is as long, by whatever name. */
+async function longBodies(net, gate, api) {
+  const long = order('large', 'a long one').padEnd(70_000);
+  const payment = await sign(net, gate, 'base', '/v1/things', { body: long });
+  const first = await send(gate, '/v1/things', { body: long, headers: payment });
+  assert.deepEqual([first.status, first.headers['payment-state']], [413, 'refundable']);
+  const seen = api.seen.length;
+  for (const body of [order('ok', 'as long').padEnd(70_000), order('ok', 'longer').padEnd(90_000)]) {
+    const next = await send(gate, '/v1/things', { body });
+    assert.deepEqual([next.status, next.json.error, next.headers['payment-required']], [413, 'body_too_large', undefined]);
+  }
+  assert.equal((await send(gate, '/v1/things', { body: order('ok', 'shorter').padEnd(69_999) })).status, 402);
+  assert.equal((await send(gate, '/v1/things', { body: long, headers: payment })).text, first.text, 'who paid gets what was bought');
+  assert.equal(api.seen.length, seen);
+}
+
 /** What was priced as JSON is JSON there, too: without a type some read a form, and a charset makes other letters of it. */
 async function typesAreSaid(net, gate, api, network) {
   const types = [[undefined, 'application/json'], ['application/json; charset=utf-16', 'application/json'], ['application/vnd.api+json; charset=utf-7', 'application/vnd.api+json']];
@@ -422,6 +438,7 @@ await stack.withStack(async folder => {
     }
     await test(`a refusal of the upstream is final and refundable on ${network}`, () => refusals(net, gate, network));
   }
+  await test('a body that is too long for the API is paid for once', () => longBodies(net, gate, api));
   await test('heads of answers bring no session and no address of the operator\'s', () => headsOfAnswers(net, gate, 'base'));
   await test('what was priced as JSON goes out as JSON', () => typesAreSaid(net, gate, api, 'base'));
   await test('free routes pass both ways as they come', () => freeRoutes(gate, api));

@@ -67,6 +67,7 @@ const MODES = {
     response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': text.length }).end(text);
   },
   refuse: (_, response) => response.writeHead(422, { 'Content-Type': 'application/json' }).end('{"detail":"not like this"}'),
+  large: (_, response) => response.writeHead(413, { 'Content-Type': 'application/json' }).end('{"detail":"too large"}'),
   fail: (_, response) => response.writeHead(500, { 'Content-Type': 'application/json' }).end('{"detail":"oops"}'),
   broke: (_, response) => response.writeHead(402, { 'Content-Type': 'application/json' }).end('{"detail":"Insufficient credits"}'),
   forbidden: (_, response) => response.writeHead(403, { 'Content-Type': 'application/json' }).end('{"detail":"this key may not"}'),

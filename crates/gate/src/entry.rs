@@ -102,13 +102,20 @@ impl Gate {
                         return Entry::Pass { head: Box::new(head), identity: Some(identity), cors };
                     }
                 }
-                let url = head::resource_url(&head, arrival, shared.public_url.as_deref());
+                let url = self.url(&head, arrival);
                 (path, Some(Resource { url, endpoint }), paying)
             }
         };
         let caller = head::caller(&head.headers, arrival.peer, &shared.callers);
         let visit = Visit { head, path, caller };
         Entry::Unpriced(Box::new(UnpricedRequest { shared: Arc::clone(shared), visit, sold, paying, cors }))
+    }
+
+    /// What an offer names.
+    fn url(&self, head: &Parts, arrival: &Arrival<'_>) -> String {
+        let Shared { public_url, callers, .. } = &*self.shared;
+        let trusted = arrival.peer.is_some_and(|peer| callers.is_trusted(peer));
+        head::resource_url(head, arrival, public_url.as_deref(), trusted)
     }
 
     /// What is said of a path that takes other methods.
@@ -128,7 +135,7 @@ impl Gate {
         if !person::is_asking(&head.method, &head.headers) {
             return answer;
         }
-        let url = head::resource_url(head, arrival, shared.public_url.as_deref());
+        let url = self.url(head, arrival);
         let target = head.uri.path_and_query().map_or(path, |target| target.as_str());
         person::of_other_method(shared, path, person::Target { path: target, url: &url }, answer)
     }

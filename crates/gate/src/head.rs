@@ -17,6 +17,15 @@ pub(crate) const PAYMENT: HeaderName = HeaderName::from_static(PAYMENT_SIGNATURE
 pub(crate) const X_PAYMENT: HeaderName = HeaderName::from_static(v1::X_PAYMENT);
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Of these a proxy leaves at least one, unless it is told not to.
+const FORWARDING: [HeaderName; 6] = [
+    FORWARDED,
+    X_FORWARDED_HOST,
+    X_FORWARDED_PROTO,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("via"),
+];
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Longest `Idempotency-Key`.
@@ -140,32 +149,67 @@ pub(crate) fn caller(headers: &HeaderMap, peer: Option<IpAddr>, callers: &Caller
     callers.caller(peer, lines.into_iter())
 }
 
-/// The absolute URL that an offer names: under `public_url`, or under what the
-/// connection and the proxies before it say.
-pub(crate) fn resource_url(head: &Parts, arrival: &Arrival<'_>, public_url: Option<&str>) -> String {
+/// The URL that an offer names: under `public_url`, or under what a trusted proxy (`trusted`) or the
+/// connection says.
+///
+/// A proxy that nobody trusts may have put its own name for this server in the place of the `Host`.
+/// What it says of the client's then is better than an address that leads nobody here; where it
+/// says nothing, or another such address, the offer names the path alone.
+pub(crate) fn resource_url(
+    head: &Parts,
+    arrival: &Arrival<'_>,
+    public_url: Option<&str>,
+    trusted: bool,
+) -> String {
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     if let Some(origin) = public_url {
         return [origin, target].concat();
     }
     let headers = &head.headers;
-    let forwarded = |wanted: &str| {
-        let lines = headers.get_all(FORWARDED).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs =
-            lines.flat_map(|line| line.split([';', ','])).filter_map(|pair| pair.trim().split_once('='));
-        let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))?;
-        Some(value.trim().trim_matches('"'))
-    };
-    let said = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.split(',').next()?.trim());
-    let scheme = forwarded("proto")
-        .or_else(|| said(X_FORWARDED_PROTO))
-        .or_else(|| head.uri.scheme_str())
-        .unwrap_or(if arrival.secure { "https" } else { "http" });
-    let host = forwarded("host")
-        .or_else(|| said(X_FORWARDED_HOST))
-        .or_else(|| headers.get(HOST)?.to_str().ok())
+    let asked = headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
         .or_else(|| head.uri.authority().map(|authority| authority.as_str()))
         .unwrap_or(arrival.host);
+    let is_hidden = FORWARDING.iter().any(|name| headers.contains_key(name)) && is_internal(asked);
+    let own = head.uri.scheme_str().unwrap_or(if arrival.secure { "https" } else { "http" });
+    let scheme = forwarded(headers, "proto").filter(|_| trusted || is_hidden).unwrap_or(own);
+    let host = match forwarded(headers, "host").filter(|_| trusted || is_hidden) {
+        Some(host) if trusted || !is_internal(host) => host,
+        _ if is_hidden => return target.to_owned(),
+        _ => asked,
+    };
     [scheme, "://", host, target].concat()
+}
+
+/// What `Forwarded`, or the header before it, says of a request's `host` or `proto`.
+fn forwarded<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
+    let lines = headers.get_all(FORWARDED).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs =
+        lines.flat_map(|line| line.split([';', ','])).filter_map(|pair| pair.trim().split_once('='));
+    if let Some((_, value)) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted)) {
+        return Some(value.trim().trim_matches('"'));
+    }
+    let name = if wanted == "host" { X_FORWARDED_HOST } else { X_FORWARDED_PROTO };
+    Some(headers.get(name)?.to_str().ok()?.split(',').next()?.trim())
+}
+
+/// Whether a host, with or without its port, is one that only neighbours reach: a private address,
+/// or a name without a dot.
+fn is_internal(host: &str) -> bool {
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((inside, _)) => inside,
+        None => host.split(':').next().unwrap_or(host),
+    };
+    match name.parse::<IpAddr>() {
+        Ok(IpAddr::V4(v4)) => {
+            v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified()
+        }
+        Ok(IpAddr::V6(v6)) => {
+            v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified()
+        }
+        Err(_) => !name.contains('.'),
+    }
 }
 
 /// Whether the request tries to pay. Credentials beside it do not count then.

@@ -2,7 +2,9 @@
 //! `X-PAYMENT` (version 1), or in both, read as if an attacker wrote it.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use quittance_protocol::{HEADER_BYTES_MAX, HeaderError, PaymentPayload, X402_VERSION, decode_header, v1};
+use quittance_protocol::{
+    HEADER_BYTES_MAX, HeaderError, PaymentPayload, X402_VERSION, decode_header, read_shape, v1,
+};
 use serde_json::Value;
 
 use crate::GateError;
@@ -172,12 +174,11 @@ fn payment_in(value: &[u8], facilitator: &dyn Facilitate) -> Result<(PaymentPayl
     // The version first: each has another shape, and "wrong version" tells its sender
     // more than "wrong shape".
     let version = value.get("x402Version").map(Value::as_u64);
-    let shape = |error: serde_json::Error| HeaderError::WrongShape(error.to_string());
     match version {
-        Some(Some(X402_VERSION)) => Ok((serde_json::from_value(value).map_err(shape)?, X402_VERSION)),
+        Some(Some(X402_VERSION)) => Ok((read_shape(&value).map_err(HeaderError::WrongShape)?, X402_VERSION)),
         // Terms that were accepted are version 2's.
         Some(Some(v1::VERSION)) if value.get("accepted").is_none() => {
-            let payment = serde_json::from_value(value).map_err(shape)?;
+            let payment = read_shape(&value).map_err(HeaderError::WrongShape)?;
             Ok((facilitator.in_version_2(payment)?, v1::VERSION))
         }
         Some(_) => Err(GateError::PaymentVersion),

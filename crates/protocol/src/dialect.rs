@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::shape::read_shape;
 use crate::v1;
 use crate::v2::{SettleResponse, VerifyRequest, VerifyResponse, X402_VERSION};
 
@@ -29,7 +30,7 @@ pub enum NotAsked {
     Network(#[from] v1::UnknownName),
     /// Not the shape of the version that it says.
     #[error("not a request of x402 version {0}: {1}")]
-    Shape(u64, serde_json::Error),
+    Shape(u64, String),
 }
 
 impl Dialect {
@@ -44,11 +45,11 @@ impl Dialect {
         }
         if version == v1::VERSION {
             let request: v1::VerifyRequest =
-                serde_json::from_value(body).map_err(|error| NotAsked::Shape(version, error))?;
+                read_shape(&body).map_err(|wrong| NotAsked::Shape(version, wrong))?;
             let payer = v1::named_payer(&request.payment_payload.payload).map(str::to_owned);
             return Ok((request.into_v2()?, Self::V1(payer)));
         }
-        let request = serde_json::from_value(body).map_err(|error| NotAsked::Shape(version, error))?;
+        let request = read_shape(&body).map_err(|wrong| NotAsked::Shape(version, wrong))?;
         Ok((request, Self::V2))
     }
 

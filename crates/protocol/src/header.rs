@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::Json;
+use crate::shape::read_shape;
 
 /// Header of a 402 answer: base64(JSON) of [`crate::PaymentRequired`].
 pub const PAYMENT_REQUIRED: &str = "payment-required";
@@ -58,7 +59,7 @@ pub fn decode_header<T: DeserializeOwned>(text: &str) -> Result<T, HeaderError> 
     }
     let json = STANDARD.decode(text).map_err(|_| HeaderError::NotBase64)?;
     let value = parse_json_strict(&json, HEADER_JSON_DEPTH_MAX).map_err(HeaderError::NotJson)?;
-    serde_json::from_value(value).map_err(|e| HeaderError::WrongShape(e.to_string()))
+    read_shape(&value).map_err(HeaderError::WrongShape)
 }
 
 /// Parses JSON as [`Json::parse_strict`] does, to a tree that owns its strings.

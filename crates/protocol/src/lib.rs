@@ -16,6 +16,7 @@ mod key;
 mod network;
 mod offer_receipt;
 mod secret;
+mod shape;
 mod terms;
 pub mod v1;
 mod v2;
@@ -45,6 +46,7 @@ pub use offer_receipt::{
     SignedReceipt, signed_url,
 };
 pub use secret::Secret;
+pub use shape::read_shape;
 pub use terms::{SellerTerms, Term};
 pub use v2::{
     Breakdown, MalformedIdentifier, PaymentPayload, PaymentRequired, PaymentRequirements, ResourceInfo,

@@ -300,11 +300,16 @@ pub struct SupportedResponse {
     pub closed: Map<String, Value>,
 }
 
-/// Other implementations write `"extra": null`.
+/// Other implementations write `"extra": null`, and PHP an empty map as `[]`.
 pub(crate) fn null_as_empty<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Map<String, Value>, D::Error> {
-    Ok(Option::<Map<String, Value>>::deserialize(deserializer)?.unwrap_or_default())
+    match Value::deserialize(deserializer)? {
+        Value::Object(map) => Ok(map),
+        Value::Null => Ok(Map::new()),
+        Value::Array(items) if items.is_empty() => Ok(Map::new()),
+        _ => Err(serde::de::Error::custom("`extra` and `extensions` are objects")),
+    }
 }
 
 #[cfg(test)]
@@ -344,6 +349,28 @@ mod tests {
         let json = r#"{"scheme":"exact","network":"n","asset":"a","payTo":"p","amount":"1","maxTimeoutSeconds":1,"extra":null}"#;
         let requirements: PaymentRequirements = serde_json::from_str(json).unwrap();
         assert!(requirements.extra.is_empty());
+    }
+
+    /// PHP's `json_encode` writes an empty map so.
+    #[test]
+    fn an_empty_list_is_an_empty_map_and_no_other_list_is() {
+        let terms = |extra: &str| {
+            let text = r#"{"scheme":"exact","network":"n","asset":"a","payTo":"p","amount":"1","maxTimeoutSeconds":1,"extra":EXTRA}"#;
+            serde_json::from_str::<PaymentRequirements>(&text.replace("EXTRA", extra))
+        };
+        assert!(terms("[]").unwrap().extra.is_empty());
+        let payment = |extensions: &str| {
+            let text = serde_json::to_string(&terms("[]").unwrap()).unwrap();
+            let whole =
+                format!(r#"{{"x402Version":2,"accepted":{text},"payload":{{}},"extensions":{extensions}}}"#);
+            serde_json::from_str::<PaymentPayload>(&whole)
+        };
+        assert!(payment("[]").unwrap().extensions.is_empty());
+        for bad in ["[1]", "[[]]", "\"\"", "0", "false"] {
+            for error in [terms(bad).unwrap_err(), payment(bad).unwrap_err()] {
+                assert!(error.to_string().starts_with("`extra` and `extensions` are objects"), "{error}");
+            }
+        }
     }
 
     #[test]

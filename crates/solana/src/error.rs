@@ -185,7 +185,9 @@ pub enum SolanaError {
         count: usize,
     },
     /// A compute budget instruction that is malformed, repeated or not on the list.
-    #[error("compute budget: only one unit limit and one unit price are accepted")]
+    #[error(
+        "compute budget: only one unit limit, one unit price and one limit of loaded account data above zero are accepted"
+    )]
     ComputeLimit,
     /// The budget of a version 1 transaction, which stands in its header.
     #[error("the budget in the header of a version 1 transaction {problem}")]

@@ -32,6 +32,7 @@ pub(crate) const MINT_BYTES: usize = Mint::LEN;
 
 const SET_UNIT_LIMIT: u8 = 2;
 const SET_UNIT_PRICE: u8 = 3;
+const SET_DATA_LIMIT: u8 = 4;
 const LIGHTHOUSE_MEMORY_WRITE: u8 = 0;
 const LIGHTHOUSE_MEMORY_CLOSE: u8 = 1;
 
@@ -52,6 +53,8 @@ pub(crate) fn token_account(owner: &Pubkey, mint: &Pubkey) -> Pubkey {
 pub(crate) enum ComputeBudget {
     UnitLimit(u32),
     UnitPrice(u64),
+    /// Bytes of accounts that may be loaded; costs nothing.
+    DataLimit(u32),
 }
 
 /// `None`: another instruction of that program, or wrong length.
@@ -62,6 +65,9 @@ pub(crate) fn parse_compute_budget(data: &[u8]) -> Option<ComputeBudget> {
         }
         (&SET_UNIT_PRICE, price) => {
             Some(ComputeBudget::UnitPrice(u64::from_le_bytes(price.try_into().ok()?)))
+        }
+        (&SET_DATA_LIMIT, bytes) => {
+            Some(ComputeBudget::DataLimit(u32::from_le_bytes(bytes.try_into().ok()?)))
         }
         _ => None,
     }

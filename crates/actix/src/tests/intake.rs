@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use actix_web::test::TestRequest;
 use actix_web::{HttpRequest, HttpResponse, web};
-use quittance_facilitator::{PayOutcome, Rejection};
+use quittance_facilitator::config::ServerConfig;
+use quittance_facilitator::{Callers, PayOutcome, Rejection};
 use quittance_protocol::{ErrorCode, Fingerprint, HEADER_BYTES_MAX};
 use serde_json::{Value, json};
 
@@ -67,12 +68,15 @@ async fn without_a_public_url_the_connection_names_the_resource() {
     assert_eq!(answer.decoded("payment-required")["resource"]["url"], "http://here.test/gen");
 }
 
-/// The URL in an offer must not name another host or scheme than actix does.
+/// The URL in an offer must not name another host or scheme than actix does, which takes any
+/// proxy's word: of one that is trusted.
 #[actix_web::test]
-async fn the_url_is_the_one_that_the_connection_info_gives() {
+async fn the_url_behind_a_trusted_proxy_is_the_one_that_the_connection_info_gives() {
     let double = Arc::new(Double::default());
-    let gate =
-        quittance_gate::testing::gate_of(&double, Arc::new(quittance_gate::testing::TestPricer)).build();
+    let behind = ServerConfig { trusted_proxies: vec!["192.0.2.0/24".to_owned()], ..ServerConfig::default() };
+    let gate = quittance_gate::testing::gate_of(&double, Arc::new(quittance_gate::testing::TestPricer))
+        .callers(Callers::new(&behind).unwrap())
+        .build();
     let expected = std::rc::Rc::new(std::cell::RefCell::new(String::new()));
     let seen = std::rc::Rc::clone(&expected);
     let app =
@@ -95,7 +99,7 @@ async fn the_url_is_the_one_that_the_connection_info_gives() {
         &[("host", "")],
     ] {
         for uri in ["/gen", "/gen?a=b&c=%20", "http://d.test/gen", "https://d.test/gen"] {
-            let mut request = TestRequest::post().uri(uri);
+            let mut request = TestRequest::post().uri(uri).peer_addr("192.0.2.1:1".parse().unwrap());
             for header in headers {
                 request = request.append_header(*header);
             }

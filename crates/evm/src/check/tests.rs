@@ -107,6 +107,21 @@ fn set(field: &'static str, value: Value) -> Change {
     Box::new(move |p| authorization(p)[field] = value.clone())
 }
 
+/// Servers ask for `maxTimeoutSeconds` of a day or a week, and their customers sign exactly that.
+#[test]
+fn a_week_ahead_is_taken_where_it_is_allowed_and_named_where_it_is_not() {
+    let mut ahead = payload();
+    authorization(&mut ahead)["validBefore"] = json!((NOW + 604_900).to_string());
+    sign_again(&mut ahead);
+    let allowed = Terms { authorization_seconds_max: 604_900, ..terms() };
+    let payment = check(&allowed, &ahead, Some(NOW)).unwrap();
+    assert_eq!(payment.deadline(), quittance_protocol::Deadline::UnixSeconds(NOW + 604_900));
+    let refused = check(&terms(), &ahead, Some(NOW)).unwrap_err().to_string();
+    for words in ["900 s", "maxTimeoutSeconds", "authorization_seconds_max"] {
+        assert!(refused.contains(words), "{refused}");
+    }
+}
+
 #[test]
 fn the_untouched_payment_passes() {
     let payment = run(|_| {}).unwrap();

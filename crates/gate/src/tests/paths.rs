@@ -174,14 +174,15 @@ fn an_escape_stands_for_what_needs_one() {
 }
 
 #[test]
-fn the_url_is_what_the_connection_and_the_proxies_before_it_say() {
-    let url = |uri: &str, headers: &[(&str, &str)], arrival: Arrival<'_>, public_url: Option<&str>| {
-        let mut request = Request::builder().uri(uri);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        resource_url(&request.body(()).unwrap().into_parts().0, &arrival, public_url)
-    };
+fn the_url_is_what_the_connection_and_trusted_proxies_before_it_say() {
+    let url =
+        |uri: &str, headers: &[(&str, &str)], arrival: Arrival<'_>, public_url: Option<&str>, trusted| {
+            let mut request = Request::builder().uri(uri);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            resource_url(&request.body(()).unwrap().into_parts().0, &arrival, public_url, trusted)
+        };
     let plain = Arrival { host: "here:80", ..Arrival::default() };
     let secure = Arrival { secure: true, ..plain };
     for (uri, headers, expected) in [
@@ -191,9 +192,50 @@ fn the_url_is_what_the_connection_and_the_proxies_before_it_say() {
         ("/a", &[("host", "a.test"), ("x-forwarded-proto", "https")], "https://a.test/a"),
         ("/a", &[("host", "a.test"), ("x-forwarded-host", "c.test, d.test")], "http://c.test/a"),
         ("/a", &[("forwarded", "for=1.1.1.1;Proto=\"https\", host=e.test")], "https://e.test/a"),
+        ("/a", &[("host", "10.0.0.7:80"), ("x-forwarded-host", "192.168.0.2")], "http://192.168.0.2/a"),
     ] {
-        assert_eq!(url(uri, headers, plain, None), expected);
+        assert_eq!(url(uri, headers, plain, None, true), expected);
     }
-    assert_eq!(url("/a", &[("host", "a.test")], secure, None), "https://a.test/a");
-    assert_eq!(url("/a", &[("host", "evil.test")], plain, Some("https://api.test")), "https://api.test/a");
+    assert_eq!(url("/a", &[("host", "a.test")], secure, None, false), "https://a.test/a");
+    let evil = [("host", "evil.test"), ("x-forwarded-host", "evil.test")];
+    assert_eq!(url("/a", &evil, plain, Some("https://api.test"), true), "https://api.test/a");
+    assert_eq!(
+        url("/a", &[("host", "a.test"), ("x-forwarded-host", "b.test")], plain, None, false),
+        "http://a.test/a"
+    );
+}
+
+/// A proxy's default is to call this server by the address where it finds it.
+#[test]
+fn an_offer_never_names_the_address_behind_a_proxy() {
+    let arrival = Arrival { host: "here:80", ..Arrival::default() };
+    let url = |headers: &[(&str, &str)]| {
+        let mut request = Request::builder().uri("/a?b=c");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        resource_url(&request.body(()).unwrap().into_parts().0, &arrival, None, false)
+    };
+    for inside in [
+        "127.0.0.1:4402",
+        "10.0.0.7",
+        "192.168.1.2:80",
+        "172.16.0.1",
+        "[::1]:80",
+        "[fd00::1]",
+        "gateway:4402",
+        "localhost",
+    ] {
+        let host = ("host", inside);
+        assert_eq!(url(&[host]), format!("http://{inside}/a?b=c"), "who is here itself may say so");
+        assert_eq!(url(&[host, ("x-forwarded-for", "203.0.113.9")]), "/a?b=c", "{inside}");
+        assert_eq!(
+            url(&[host, ("via", "1.1 proxy"), ("x-forwarded-host", "10.0.0.8")]),
+            "/a?b=c",
+            "{inside}"
+        );
+        let said = [host, ("x-forwarded-host", "api.test"), ("x-forwarded-proto", "https")];
+        assert_eq!(url(&said), "https://api.test/a?b=c", "{inside}");
+    }
+    assert_eq!(url(&[("host", "api.test"), ("x-forwarded-for", "203.0.113.9")]), "http://api.test/a?b=c");
 }

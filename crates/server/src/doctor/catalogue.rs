@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use quittance_facilitator::config::{Config, UpstreamConfig};
 use quittance_quote::{Catalogue, EndpointInfo, Pricing};
-use reqwest::{Client, Url, redirect};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, StatusCode, Url, redirect};
 use serde_json::Value;
 
 use super::finding::{Code, Report};
@@ -105,6 +106,9 @@ pub(super) async fn hosts(config: &Config, catalogues: &[(Option<String>, Catalo
             Ok(document) => {
                 report.well("upstream", about.clone(), "answers");
                 let own = catalogues.iter().find(|(of, _)| of.as_ref() == Some(name));
+                if let Some((_, catalogue)) = own {
+                    body(&client, &url, catalogue, config.gate.body_bytes_max, report).await;
+                }
                 match (own, document.filter(openapi::is_one)) {
                     (Some((_, catalogue)), Some(document)) => routes(name, catalogue, &document, report),
                     _ => report.unchecked(
@@ -140,6 +144,28 @@ async fn document(client: &Client, url: &Url, upstream: &UpstreamConfig) -> Resu
         body.extend_from_slice(&chunk);
     }
     Ok(serde_json::from_slice(&body).ok())
+}
+
+/// Whether the host takes bodies as long as those that are sold: one of blanks, which is no request
+/// and shows no credentials, so that nothing is made of it.
+async fn body(client: &Client, url: &Url, catalogue: &Catalogue, bytes_max: usize, report: &mut Report) {
+    const KEY: &str = "gate.body_bytes_max";
+    let endpoints = catalogue.endpoints();
+    let takes_body = |one: &&EndpointInfo| one.pricing == Pricing::Paid && one.method == "POST";
+    let Some(endpoint) = endpoints.iter().find(takes_body) else { return };
+    let mut at = url.clone();
+    at.set_path(&[url.path().trim_end_matches('/'), &endpoint.example_path()].concat());
+    let asking = client.post(at).header(CONTENT_TYPE, "application/json").body(vec![b' '; bytes_max]);
+    match asking.send().await {
+        Ok(answer) if answer.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            let seen = format!("{} {} answers 413 to {bytes_max} bytes", endpoint.method, endpoint.path);
+            report.found(Code::UpstreamBodyLimit, KEY, seen);
+        }
+        Ok(answer) if !answer.status().is_server_error() => {
+            report.well("upstream bodies", KEY, format!("{} takes {bytes_max} bytes", endpoint.path));
+        }
+        _ => report.unchecked("upstream bodies", KEY, format!("{} did not answer", endpoint.path)),
+    }
 }
 
 /// Paid endpoints that the host's own list lacks.

@@ -125,6 +125,7 @@ codes! {
     CatalogueMissing Error "catalogue_missing" "write gateway.upstreams.NAME.catalogue"
     CatalogueSellsNothing Warning "catalogue_sells_nothing" "list a paid endpoint"
     UpstreamUnreachable Warning "upstream_unreachable" "start the API, or correct its url"
+    UpstreamBodyLimit Warning "upstream_body_limit" "let the API take bodies of gate.body_bytes_max, or lower that: customers would pay for a 413"
     RouteUnknown Warning "route_unknown" "correct the path in the catalogue: customers would pay for a 404"
     PublicUrlMissing Warning "public_url_missing" "write how customers reach the program: offers name it"
     PublicUrlPlain Warning "public_url_plain" "put a proxy with TLS in front and write https"

@@ -1,6 +1,7 @@
 //! One request to its upstream, and the answer back. The gate stands before it: what comes here was
 //! paid for, is free, or shows credentials that the upstream checks itself.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,8 @@ struct Passage<'a> {
     upstream: &'a Arc<Upstream>,
     request: &'a HttpRequest,
     standing: Standing,
+    /// Bytes of the body as it was priced.
+    priced: Cell<usize>,
 }
 
 pub(crate) async fn forward(
@@ -60,7 +63,7 @@ pub(crate) async fn forward(
         return Trouble::NotPassedOn.answer(false);
     };
     let standing = standing(&request, upstream).await;
-    let passage = Passage { shared: &shared, upstream, request: &request, standing };
+    let passage = Passage { shared: &shared, upstream, request: &request, standing, priced: Cell::new(0) };
     passage.pass(payload).await
 }
 
@@ -143,6 +146,7 @@ impl Passage<'_> {
             whole.extend_from_slice(&piece.map_err(|_| Trouble::BodyBroken)?);
         }
         let whole = whole.freeze();
+        self.priced.set(whole.len());
         let reserve = paid.price().reserve.as_ref();
         let capped = reserve.and_then(|reserve| capped(&whole, reserve.output_tokens_max));
         Ok((Upload::whole(capped.unwrap_or(whole)), None))
@@ -247,6 +251,9 @@ impl Passage<'_> {
             if head.status.is_server_error() {
                 self.ended_badly(&mut watch, pause.filter(|_| status == 503));
             }
+            if head.status == http::StatusCode::PAYLOAD_TOO_LARGE {
+                self.too_large();
+            }
             watch.is_success = !head.status.is_client_error();
             if paid.price().reserve.is_some() && head.status.is_success() {
                 let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -265,6 +272,14 @@ impl Passage<'_> {
         let mut response = HttpResponse::new(status).set_body(answer).map_into_boxed_body();
         *response.headers_mut() = native(&head.headers);
         response
+    }
+
+    /// What is as long is sold to nobody for a while.
+    fn too_large(&self) {
+        let (upstream, bytes) = (self.upstream.name.as_str(), self.priced.get());
+        tracing::warn!(upstream, bytes, "a paid body was too large for it; lower gate.body_bytes_max");
+        let (method, path) = (self.request.method().as_str(), self.request.path());
+        self.shared.catalogues.refused_for_its_length(method, path, bytes);
     }
 
     /// A paid run that bought nothing, and for how long the upstream asks to be left alone.

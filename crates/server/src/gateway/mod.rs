@@ -12,6 +12,7 @@ mod headers;
 mod health;
 mod metrics;
 mod pricer;
+mod sizes;
 mod upload;
 mod upstream;
 mod usage;

@@ -6,13 +6,16 @@ use std::sync::Arc;
 
 use quittance_protocol::Amount;
 use quittance_quote::{Catalogue, EndpointInfo, Price, PriceRequest, Pricer, Pricing, Refusal, Route};
+use tokio::time::Instant;
 
 use crate::CommandError;
+use crate::gateway::sizes::Sizes;
 use crate::gateway::upstream::Upstream;
 
 /// What is sold, and by whom.
 pub(crate) struct Catalogues {
     parts: Vec<Part>,
+    sizes: Sizes,
 }
 
 struct Part {
@@ -31,7 +34,7 @@ impl Catalogues {
             parts.push(Part { upstream, catalogue, first });
             first = first.saturating_add(endpoints);
         }
-        let all = Self { parts };
+        let all = Self { parts, sizes: Sizes::default() };
         all.check()?;
         Ok(all)
     }
@@ -103,11 +106,15 @@ impl Pricer for Catalogues {
     }
 
     fn price(&self, request: &PriceRequest<'_>) -> Result<Price, Refusal> {
-        self.of(request).price(request)
+        let price = self.of(request).price(request)?;
+        self.check_size(request)?;
+        Ok(price)
     }
 
     fn service(&self, request: &PriceRequest<'_>) -> Result<Amount, Refusal> {
-        Pricer::service(self.of(request), request)
+        let service = Pricer::service(self.of(request), request)?;
+        self.check_size(request)?;
+        Ok(service)
     }
 
     fn endpoints(&self) -> Vec<EndpointInfo> {
@@ -120,6 +127,20 @@ impl Catalogues {
     fn of(&self, request: &PriceRequest<'_>) -> &Catalogue {
         let part = self.part(request.method, request.path).map(|(part, _)| part);
         &part.unwrap_or(&self.parts[0]).catalogue
+    }
+
+    /// An upstream refused the body of a paid request for its length.
+    pub(crate) fn refused_for_its_length(&self, method: &str, path: &str, bytes: usize) {
+        if let Route::Paid(endpoint) = self.route(method, path) {
+            self.sizes.refused(endpoint, bytes, Instant::now());
+        }
+    }
+
+    fn check_size(&self, request: &PriceRequest<'_>) -> Result<(), Refusal> {
+        match self.route(request.method, request.path) {
+            Route::Paid(endpoint) => self.sizes.check(endpoint, request.body.len(), Instant::now()),
+            Route::Free | Route::Unknown => Ok(()),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ impl Rules {
     /// Returns the priority fee in lamports. The payer chooses it and we pay
     /// it, so limit and price are capped one by one and in their product.
     pub(super) fn check_compute_budget(&self, transaction: &WireTransaction<'_>) -> Result<u64, SolanaError> {
-        let (mut limit, mut price, mut units_by_default) = (None, None, 0_u32);
+        let (mut limit, mut price, mut data, mut units_by_default) = (None, None, None, 0_u32);
         for instruction in &transaction.instructions {
             if program(transaction, instruction) != Some(&layout::COMPUTE_BUDGET) {
                 units_by_default = units_by_default.saturating_add(layout::DEFAULT_UNITS_PER_INSTRUCTION);
@@ -26,11 +26,14 @@ impl Rules {
             };
             let parsed = layout::parse_compute_budget(instruction.data);
             let (Some(parsed), []) = (parsed, instruction.accounts) else { return Err(refusal) };
-            let repeated = match parsed {
+            let is_wrong = match parsed {
                 ComputeBudget::UnitLimit(units) => limit.replace(units).is_some(),
                 ComputeBudget::UnitPrice(micro_lamports) => price.replace(micro_lamports).is_some(),
+                // No block takes a transaction that says zero.
+                ComputeBudget::DataLimit(0) => true,
+                ComputeBudget::DataLimit(bytes) => data.replace(bytes).is_some(),
             };
-            if repeated {
+            if is_wrong {
                 return Err(refusal);
             }
         }

@@ -31,6 +31,15 @@ fn transfer_to(destination: &Pubkey, authority: &Pubkey, source: &Pubkey) -> Ins
     layout::transfer_checked(source, &mint(), destination, authority, AMOUNT, 6)
 }
 
+/// `SetLoadedAccountsDataSizeLimit`.
+fn data_limit(bytes: u32) -> Instruction {
+    Instruction::new_with_bytes(
+        layout::COMPUTE_BUDGET,
+        &[&[4], &bytes.to_le_bytes()[..]].concat(),
+        Vec::new(),
+    )
+}
+
 fn payer_source() -> Pubkey {
     layout::token_account(&payer().pubkey(), &mint())
 }
@@ -52,6 +61,8 @@ fn what_honest_clients_send_is_accepted() {
         ("CreateIdempotent", with_creation(), true),
         ("Create", plain_create, true),
         ("memo signed by the payer", changed(|i| i[3] = signed_memo), false),
+        // What wallets put in to be taken into a block sooner.
+        ("loaded data size", changed(|i| i.insert(0, data_limit(64 * 1024))), false),
     ] {
         let payment = check(&instructions).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(payment.payer(), payer_key.to_string(), "{name}");
@@ -175,7 +186,13 @@ fn every_shape_off_the_list_is_refused() {
         ("limit too short", changed(|i| i[0] = compute(vec![2, 1, 0])), limit),
         ("limit with accounts", changed(|i| i[0].accounts.push(AccountMeta::new(user, true))), limit),
         ("heap frame", changed(|i| i.push(compute(vec![1, 0, 0, 4, 0]))), limit),
-        ("loaded data size", changed(|i| i.push(compute(vec![4, 0, 0, 1, 0]))), limit),
+        ("loaded data size of zero", changed(|i| i.push(compute(vec![4, 0, 0, 0, 0]))), limit),
+        ("loaded data size too short", changed(|i| i.push(compute(vec![4, 0, 0, 1]))), limit),
+        (
+            "loaded data size twice",
+            changed(|i| i.extend([compute(vec![4, 0, 0, 1, 0]), compute(vec![4, 0, 0, 1, 0])])),
+            limit,
+        ),
         ("price above cap", changed(|i| i[1] = layout::set_unit_price(5_000_001)), price_high),
         ("price twice", changed(|i| i.push(layout::set_unit_price(1))), price),
         ("price too short", changed(|i| i[1] = compute(vec![3, 1])), price),

@@ -121,7 +121,7 @@ fn of_evm<'a>(network: &'a NetworkConfig, key: impl Fn(&str) -> String) -> Vec<R
         Range::whole(key("check_gas_max"), evm.check_gas_max, 100_000, 500_000_000),
         Range::whole(key("max_fee_per_gas_wei"), evm.max_fee_per_gas_wei, 1, 10_000_000_000_000),
         Range::whole(key("priority_fee_wei"), evm.priority_fee_wei, 0, 1_000_000_000_000),
-        Range::whole(key("authorization_seconds_max"), evm.authorization_seconds_max, 5, DAY_SECONDS),
+        Range::whole(key("authorization_seconds_max"), evm.authorization_seconds_max, 5, 14 * DAY_SECONDS),
         Range::whole(
             key("contract_payers_in_flight_max"),
             u64::from(evm.contract_payers_in_flight_max),

@@ -77,17 +77,17 @@ async function whatItMayDo(gate) {
     assert.ok(!policy.includes('unsafe'));
     assert.deepEqual([headers['cache-control'], headers['x-content-type-options'], headers['referrer-policy']], ['no-store', 'nosniff', 'no-referrer']);
     assert.match(headers.vary, /Accept/);
-    assert.ok(!/<(script|link|img|iframe)[^>]+(src|href)=/.test(text), 'nothing is loaded');
+    assert.ok(!/<(script|img|iframe)[^>]+(src|href)=|<link(?! rel="icon" href="data:,">)/.test(text), 'nothing is loaded');
     assert.ok(JSON.stringify(headers).length < 4_096, 'the head fits a proxy');
   }
 }
 
 async function whatIsEscaped(gate) {
-  for (const path of ["/v1/things?q='><script>alert(1)</script>", "/v1/things?'%3C/textarea%3E", '/v1/things?{js}']) {
+  for (const path of ["/v1/things?q='onload='alert(1)", "/v1/things?'%3C/textarea%3E%3Cscript%3E", '/v1/things?{js}{sale}']) {
     const { status, text } = await get(gate, path, NAVIGATES);
-    assert.ok([400, 405].includes(status), `${status}`);
-    assert.equal(text.match(/<script/g)?.length ?? 2, 2, 'the page\'s own');
-    assert.ok(!text.includes("'><script") && !text.includes('alert(1)</script>'));
+    assert.equal(status, 405);
+    assert.equal(text.match(/<script/g).length, 2, 'the page\'s own');
+    assert.ok(!text.includes("'onload='") && !text.includes("?'"), text);
   }
 }
 
@@ -146,7 +146,7 @@ async function request(page, mode) {
   await page.run(`(() => { const body = document.getElementById("body"); body.value = ${JSON.stringify(body)}; body.dispatchEvent(new Event("change")); })()`);
 }
 
-async function buysOnEach(open, purse, net, config) {
+async function buysOnEach(open, purse, config) {
   const list = await open('/v1/list?limit=2');
   await until('both wallets', async () => (await buttonsOf(list)).length === 2);
   assert.deepEqual((await buttonsOf(list)).map(text => text.replace(/[\d.]+ USDC/, 'PRICE')), ['Pay PRICE on Base with Test <b>wallet</b>', 'Pay PRICE on Solana with Sun wallet']);
@@ -175,7 +175,7 @@ async function showsData(open) {
   assert.match(await page.run(`${ANSWER}.textContent`), /onerror/, 'as text');
   await request(page, 'words');
   await press(page, 'on Base');
-  await until('the words', async () => (await page.run(`${ANSWER}.textContent`)).includes('document.title'));
+  await until('the words', async () => (await page.run(`${ANSWER}.textContent`)).includes('</script>words'));
   assert.ok(!['1', 'ran'].includes(await page.run('document.title')), 'what was bought is no markup');
 }
 
@@ -240,7 +240,8 @@ async function looks(open) {
   const folder = process.env.QUITTANCE_SCREENSHOTS;
   const wide = 'document.documentElement.scrollWidth <= document.documentElement.clientWidth';
   for (const theme of ['light', 'dark']) {
-    const page = await open('/v1/things');
+    const page = await open('/v1/things', 'Earth wallet');
+    await until('both wallets', async () => (await buttonsOf(page)).length === 3);
     await page.theme(theme);
     const [ground, text] = await page.run('[getComputedStyle(document.documentElement), getComputedStyle(document.body)].map(one => one.color)');
     assert.equal(ground, text);
@@ -265,8 +266,8 @@ await stack.withStack(async folder => {
   if (BROWSER) {
     await withBrowser(async ({ page }) => {
       const purse = wallet(net);
-      const open = path => page(`${gate.url}${path}`, { wallet: purse.answer });
-      await test('a person buys on each network with the keyboard alone, and sees the answer', () => buysOnEach(open, purse, net, config));
+      const open = (path, name) => page(`${gate.url}${path}`, { wallet: purse.answer, name });
+      await test('a person buys on each network with the keyboard alone, and sees the answer', () => buysOnEach(open, purse, config));
       await test('what was bought is shown as data', () => showsData(open));
       await test('p5 a pending payment is sent again, also by the page that is reloaded, and none is signed beside it', () => insists(open, purse, net, config, api));
       await test('p6 what the service failed at is sent again with the same payment', () => creditsAreKept(open, purse, config, api));

@@ -64,7 +64,7 @@ export async function withBrowser(body) {
  * A wallet of both chains that makes itself known as browser wallets do (EIP-6963, Wallet Standard);
  * what it is asked, and says, goes through `askWallet` to the test.
  */
-const WALLET = `(() => {
+const WALLET = name => `(() => {
   const asked = new Map();
   window.walletSays = (id, { value, error }) => {
     const { resolve, reject } = asked.get(id);
@@ -76,7 +76,7 @@ const WALLET = `(() => {
     window.askWallet(JSON.stringify({ id: asked.size, method, params }));
   });
   const detail = Object.freeze({
-    info: { uuid: crypto.randomUUID(), name: 'Test <b>wallet</b>', icon: 'data:,', rdns: 'example.test' },
+    info: { uuid: crypto.randomUUID(), name: ${JSON.stringify(name)}, icon: 'data:,', rdns: 'example.test' },
     provider: { request: ({ method, params }) => ask(method, params ?? []) },
   });
   const announce = () => window.dispatchEvent(new CustomEvent('eip6963:announceProvider', { detail }));
@@ -106,7 +106,7 @@ async function answered(wallet, { id, method, params }) {
   }
 }
 
-async function page(call, heard, address, { wallet } = {}) {
+async function page(call, heard, address, { wallet, name = 'Test <b>wallet</b>' } = {}) {
   const { targetId } = await call('Target.createTarget', { url: 'about:blank' });
   const { sessionId } = await call('Target.attachToTarget', { targetId, flatten: true });
   const ask = (method, params) => call(method, params, sessionId);
@@ -125,7 +125,7 @@ async function page(call, heard, address, { wallet } = {}) {
       await ask('Runtime.evaluate', { expression: `window.walletSays(${said.map(one => JSON.stringify(one)).join()})` });
     });
     await ask('Runtime.addBinding', { name: 'askWallet' });
-    await ask('Page.addScriptToEvaluateOnNewDocument', { source: WALLET });
+    await ask('Page.addScriptToEvaluateOnNewDocument', { source: WALLET(name) });
   }
   const load = async (method, params) => {
     const loaded = new Promise(resolve => {

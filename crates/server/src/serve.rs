@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use actix_web::http::header::{CACHE_CONTROL, ContentType, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, ContentType, RETRY_AFTER};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer};
 use quittance_actix::{Connections, ReadOn};
@@ -109,7 +109,7 @@ fn app(
         .route("/healthz", web::head().to(healthz))
         .route("/readyz", web::get().to(readyz))
         .route("/readyz", web::head().to(readyz))
-        .default_service(web::to(not_found))
+        .default_service(web::to(otherwise))
 }
 
 impl Shared {
@@ -232,6 +232,18 @@ async fn status(shared: Data<Shared>, req: HttpRequest) -> HttpResponse {
     }
 }
 
+/// What is asked of a path by a method that it does not take, or of no path of ours. `/metrics` and
+/// `/status` are there for this host only, so nobody is told of them.
+async fn otherwise(req: HttpRequest) -> HttpResponse {
+    let allowed = match req.path() {
+        "/verify" | "/settle" | "/accepts" => "POST",
+        "/supported" | "/healthz" | "/readyz" => "GET, HEAD",
+        _ => return not_found().await,
+    };
+    let error = json!({ "error": format!("this path takes {allowed}; see GET /supported") });
+    HttpResponse::MethodNotAllowed().insert_header((ALLOW, allowed)).json(error)
+}
+
 async fn not_found() -> HttpResponse {
     HttpResponse::NotFound().json(json!({ "error": "not found; see GET /supported" }))
 }
@@ -247,6 +259,27 @@ async fn readyz(shared: Data<Shared>) -> HttpResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[actix_web::test]
+    async fn what_takes_another_method_is_405_and_names_it() {
+        let app = actix_web::App::new().default_service(web::to(otherwise));
+        let app = actix_web::test::init_service(app).await;
+        for (method, path, status, allowed) in [
+            ("GET", "/verify", 405, Some("POST")),
+            ("PUT", "/settle", 405, Some("POST")),
+            ("HEAD", "/accepts", 405, Some("POST")),
+            ("POST", "/supported", 405, Some("GET, HEAD")),
+            ("DELETE", "/healthz", 405, Some("GET, HEAD")),
+            ("POST", "/metrics", 404, None),
+            ("POST", "/status", 404, None),
+            ("GET", "/verify/", 404, None),
+        ] {
+            let request = actix_web::test::TestRequest::default().method(method.parse().unwrap()).uri(path);
+            let answer = actix_web::test::call_service(&app, request.to_request()).await;
+            let said = answer.headers().get(ALLOW).map(|allow| allow.to_str().unwrap());
+            assert_eq!((answer.status().as_u16(), said), (status, allowed), "{method} {path}");
+        }
+    }
 
     /// A status alone is what `intake` says of a request that is none.
     #[test]

@@ -101,7 +101,10 @@ fn flow(page: &mut Page, snapshot: &Snapshot) {
     );
     page.text(
         "With JavaScript `@x402/fetch` does all of this: `wrapFetchWithPayment(fetch, client)` with \
-         `@x402/evm` or `@x402/svm` registered. By hand:",
+         `@x402/evm` or `@x402/svm` registered. The official clients refuse more than $1 a payment unless they \
+         are told otherwise: `client.setSpendControls({ maxAmountPerPayment: \"$5\" })` in JavaScript, \
+         `client.set_spend_controls({\"max_amount_per_payment\": \"$5\"})` in Python; `x402-fetch` of version 1 more \
+         than $0.10, its third argument (in atomic units). By hand:",
     );
 }
 

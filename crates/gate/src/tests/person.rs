@@ -171,7 +171,8 @@ async fn the_page_runs_its_own_script_alone_is_framed_by_nobody_and_kept_by_no_c
         assert_eq!(answer.header(name), Some(value));
     }
     let page = page(&answer);
-    for loads in ["<link", "<img", "<iframe", " src=", "@import", "url("] {
+    assert_eq!(page.matches("<link").count(), page.matches("<link rel=\"icon\" href=\"data:,\">").count());
+    for loads in ["<img", "<iframe", " src=", "@import", "url("] {
         let markup = page.split("<script type=\"module\">").next().unwrap();
         assert!(!markup.contains(loads), "{loads}");
     }

@@ -107,13 +107,13 @@ impl Pricer for Catalogues {
 
     fn price(&self, request: &PriceRequest<'_>) -> Result<Price, Refusal> {
         let price = self.of(request).price(request)?;
-        self.check_size(request)?;
+        self.check_size(request).map_err(|refusal| *refusal)?;
         Ok(price)
     }
 
     fn service(&self, request: &PriceRequest<'_>) -> Result<Amount, Refusal> {
         let service = Pricer::service(self.of(request), request)?;
-        self.check_size(request)?;
+        self.check_size(request).map_err(|refusal| *refusal)?;
         Ok(service)
     }
 
@@ -136,7 +136,7 @@ impl Catalogues {
         }
     }
 
-    fn check_size(&self, request: &PriceRequest<'_>) -> Result<(), Refusal> {
+    fn check_size(&self, request: &PriceRequest<'_>) -> Result<(), Box<Refusal>> {
         match self.route(request.method, request.path) {
             Route::Paid(endpoint) => self.sizes.check(endpoint, request.body.len(), Instant::now()),
             Route::Free | Route::Unknown => Ok(()),

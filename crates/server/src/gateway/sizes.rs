@@ -42,13 +42,13 @@ impl Sizes {
     }
 
     /// Whether a body of this length may be sold.
-    pub(super) fn check(&self, endpoint: usize, bytes: usize, now: Instant) -> Result<(), Refusal> {
+    pub(super) fn check(&self, endpoint: usize, bytes: usize, now: Instant) -> Result<(), Box<Refusal>> {
         if bytes < BYTES_MIN {
             return Ok(());
         }
         let refused = self.refused.read().unwrap_or_else(PoisonError::into_inner);
         let known = refused.get(&endpoint).filter(|known| known.until > now && bytes >= known.bytes);
-        known.map_or(Ok(()), |known| Err(refusal(known.bytes)))
+        known.map_or(Ok(()), |known| Err(Box::new(refusal(known.bytes))))
     }
 }
 

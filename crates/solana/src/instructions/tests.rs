@@ -112,9 +112,16 @@ fn compute_budget_data_is_read_exactly() {
         parse_compute_budget(&set_unit_price(u64::MAX).data),
         Some(ComputeBudget::UnitPrice(u64::MAX))
     );
-    for bad in
-        [&[][..], &[0, 1, 2, 3, 4], &[1, 0, 0, 4, 0], &[4, 1, 0, 0, 0], &[2, 1, 0, 0], &[2, 1, 0, 0, 0, 0]]
-    {
+    assert_eq!(parse_compute_budget(&[4, 1, 0, 0, 0]), Some(ComputeBudget::DataLimit(1)));
+    for bad in [
+        &[][..],
+        &[0, 1, 2, 3, 4],
+        &[1, 0, 0, 4, 0],
+        &[4, 1, 0, 0],
+        &[4, 1, 0, 0, 0, 0],
+        &[2, 1, 0, 0],
+        &[2, 1, 0, 0, 0, 0],
+    ] {
         assert_eq!(parse_compute_budget(bad), None, "{bad:?}");
     }
 }

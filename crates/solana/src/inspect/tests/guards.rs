@@ -65,8 +65,11 @@ fn a_fifth_guard_is_refused() {
     });
     let error = check(&shorter).unwrap_err();
     assert_eq!(error.wire_code(), C::InvalidExactSvmPayloadUnknownSeventhInstruction, "{error}");
-    let whole = [with_creation(), five().collect()].concat();
-    assert_eq!(check(&whole), Err(SolanaError::InstructionCount { count: 10 }));
+    assert!(check(&[with_creation(), five().collect()].concat()).is_err());
+    let whole = [vec![data_limit(65_536)], with_creation(), five().collect()].concat();
+    assert_eq!(check(&whole), Err(SolanaError::InstructionCount { count: 11 }));
+    let four = [vec![data_limit(65_536)], with_creation(), five().take(4).collect()].concat();
+    assert!(check(&four).is_ok(), "everything that is on the list at once");
 }
 
 /// How many guards, times where they stand, times whether they look at the fee payer.

@@ -155,7 +155,7 @@ async function badOthers({ add, with_, full, offer, limit, price, transfer, memo
 
   const length = `${PREFIX}transaction_instructions_length`;
   add('no instructions', length, with_([], { change: message => ({ ...message, header: [2, 1, 0], keys: [feePayer, payer.address] }) }));
-  add('ten instructions', length, with_([...full, memo, memo, memo, memo, memo, memo]));
+  add('eleven instructions', length, with_([...full, memo, memo, memo, memo, memo, memo, memo]));
 
   const [fourth, optional] = [`${PREFIX}unknown_fourth_instruction`, `${PREFIX}unknown_optional_instruction`];
   const nonce = sol.someKey();

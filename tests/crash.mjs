@@ -87,6 +87,7 @@ async function crashes(net, folder, network) {
   await test(`${network}: after ${count} crashes the ledger agrees with the chain`, async () => {
     const payments = await buyer.assertBooks(net, here.config, opened);
     assert.deepEqual(payments.map(one => one.state), Array(count).fill('settled'));
+    await buyer.assertRules(here.config);
   });
 }
 
@@ -155,6 +156,7 @@ async function lyingNode(net, folder, network) {
   await test(`${network}: after ${count} faults the ledger agrees with the chain`, async () => {
     const payments = await buyer.assertBooks(net, here.config, opened);
     assert.equal(payments.length, count);
+    await buyer.assertRules(here.config);
   });
   await stack.stop(api.child);
 }
@@ -314,6 +316,7 @@ async function landings(net, folder) {
 
   await test('base: books and chain agree after foreign landings', async () => {
     await buyer.assertBooks(net, here.config, opened);
+    await buyer.assertRules(here.config);
   });
   await stack.stop(api.child);
 }

@@ -243,5 +243,6 @@ await stack.withStack(folder => withCluster(async cluster => {
       assert.deepEqual(journals.map(one => one.journal.map(line => `${line.instance} ${line.event}`)), [], 'one run, one answer each');
     });
   }
+  await test('every rule of the ledger holds', () => buyer.assertRules(config));
 }));
 finish();

@@ -149,6 +149,7 @@ async function afterwards(here, opened) {
   await buyer.until('every payment to have its verdict', async () =>
     (await stack.books(here.config)).every(one => ['settled', 'refused', 'expired'].includes(one.state)), 150);
   const payments = await buyer.assertBooks(here.net, here.config, opened);
+  await buyer.assertRules(here.config);
   for (const { id } of payments) {
     const payment = await buyer.journalOf(here.config, id);
     buyer.assertSoundJournal(payment, payment.runs);

@@ -164,6 +164,12 @@ export async function opening(net, network, payTo) {
   };
 }
 
+/** Every rule of the ledger holds that no constraint holds, also while the program serves. */
+export async function assertRules(config) {
+  const report = await stack.program('ledger', 'check', '--config', config, '--json').catch(error => error.message);
+  assert.match(report, /"holds": true/, report);
+}
+
 /** Books and chain agree to the last unit; every payment has its verdict. Returns the ledger. */
 export async function assertBooks(net, config, { network, payTo, known, balance: before }) {
   const caip = network === 'base' ? stack.BASE : stack.SOLANA;

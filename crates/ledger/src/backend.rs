@@ -55,6 +55,14 @@ impl Backend {
         }
     }
 
+    /// Runs an operation that only reads, all of it at one moment of the ledger.
+    pub(crate) async fn snapshot<T: Send + 'static>(&self, op: Op<T>) -> Result<T, LedgerError> {
+        match self {
+            Self::Sqlite(backend) => backend.snapshot(op).await,
+            Self::Postgres(backend) => backend.snapshot(op).await,
+        }
+    }
+
     /// Checks the lock that keeps other processes from being us.
     pub(crate) async fn keep_name(&self) -> Result<(), LedgerError> {
         match self {

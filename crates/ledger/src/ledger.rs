@@ -137,6 +137,15 @@ impl Ledger {
     {
         self.inner.backend.read(Box::new(op)).await
     }
+
+    /// Reads of one moment, however many statements they are and however long they take.
+    pub(crate) async fn snapshot<T, F>(&self, op: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, LedgerError>> + Send + 'static,
+    {
+        self.inner.backend.snapshot(Box::new(op)).await
+    }
 }
 
 /// Appends a line to the journal, in the transaction of what it tells about.

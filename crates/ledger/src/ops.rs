@@ -6,6 +6,7 @@ pub(crate) mod aliases;
 pub(crate) mod attempts;
 pub(crate) mod audit;
 pub(crate) mod books;
+pub(crate) mod check;
 pub(crate) mod check_leases;
 pub(crate) mod checks;
 pub(crate) mod claims;

@@ -6,6 +6,7 @@
 
 pub mod migrations;
 pub mod plans;
+pub mod planted;
 
 use std::io::{Error, Result};
 use std::os::unix::process::CommandExt as _;

@@ -3,6 +3,7 @@
 mod accounts;
 mod attempts;
 mod books;
+mod checks;
 mod claims;
 mod deliveries;
 mod merchants;
@@ -18,6 +19,7 @@ pub use books::{
     BookedLanding, CostEntry, CostShares, JournalLine, LandingFilter, Margin, OpenWork, Outstanding,
     OutstandingKind, PaymentFilter, Retention, TariffRow, UsageSum,
 };
+pub use checks::{CheckedRule, Violation};
 pub use claims::{NewClaim, Origin, Payment};
 pub use deliveries::{
     AnswerMeta, AnswerObject, DeliveryStart, LeftoverObject, RunEnd, RunLimits, StoredAnswer, Usage,

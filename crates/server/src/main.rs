@@ -12,6 +12,7 @@ mod erase;
 mod gateway;
 mod init;
 mod intake;
+mod ledger;
 mod ledger_url;
 mod logs;
 mod margin;
@@ -110,6 +111,9 @@ enum Command {
     /// Look at the ledger, also while the program serves; only `erase` changes it.
     #[command(subcommand)]
     Payments(payments::PaymentsCommand),
+    /// The ledger's database: check its rows against each other.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
 }
 
 fn main() -> ExitCode {
@@ -133,6 +137,7 @@ fn main() -> ExitCode {
         Command::Catalog(command) => return catalog::run(&command),
         Command::Merchants(command) => merchants::run(&command),
         Command::Payments(command) => payments::run(&command),
+        Command::Ledger(command) => ledger::run(&command),
     };
     match result {
         Ok(code) => code,

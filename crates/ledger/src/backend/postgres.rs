@@ -245,6 +245,21 @@ impl PostgresBackend {
         })
     }
 
+    /// Without the time limit of an operation: whoever asks for a moment of the whole ledger waits.
+    pub(crate) async fn snapshot<T: Send + 'static>(&self, op: Op<T>) -> Result<T, LedgerError> {
+        let mut tx = Tx::new(Conn::Postgres(self.pool.acquire().await?));
+        let result = async {
+            tx.control("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            tx.control("SET LOCAL statement_timeout = 0").await?;
+            op(&mut tx).await
+        };
+        let result = result.await;
+        if tx.control("ROLLBACK").await.is_err() {
+            discard(&mut tx);
+        }
+        result.map_err(|error| self.limit.of_standby(error))
+    }
+
     /// Makes sure that the name is still ours: a broken connection drops the
     /// lock, and another process may have taken the name since.
     pub(crate) async fn keep_name(&self) -> Result<(), LedgerError> {

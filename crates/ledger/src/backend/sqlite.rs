@@ -205,6 +205,20 @@ impl SqliteBackend {
         op(&mut tx).await
     }
 
+    /// A reader's transaction: the log keeps what it shows until it ends, the writer goes on.
+    pub(crate) async fn snapshot<T: Send + 'static>(&self, op: Op<T>) -> Result<T, LedgerError> {
+        let Some(readers) = &self.readers else { return self.write(op).await };
+        let mut tx = Tx::new(Conn::Sqlite(readers.acquire().await?));
+        tx.control("BEGIN").await?;
+        let result = op(&mut tx).await;
+        if tx.control("ROLLBACK").await.is_err()
+            && let Conn::Sqlite(conn) = &mut tx.conn
+        {
+            conn.close_on_drop();
+        }
+        result
+    }
+
     pub(crate) async fn close(&self) {
         if let Some(writer) = &self.writer {
             let (done, stopped) = oneshot::channel();

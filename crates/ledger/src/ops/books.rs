@@ -92,7 +92,8 @@ impl Ledger {
 
 async fn book_cost(tx: &mut Tx, me: Me, entry: CostEntry, now_ms: i64) -> Result<bool, LedgerError> {
     let payment = match &entry.payment {
-        Some(id) => Some(rows::get(tx, id).await?),
+        // Locked, or of a verdict and a cost at once each would leave the reservation to the other.
+        Some(id) => Some(rows::lock(tx, id).await?),
         None => None,
     };
     let usdc = entry.usdc.map(|usdc| amount(usdc, "usdc")).transpose()?;

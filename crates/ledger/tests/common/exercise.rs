@@ -1,11 +1,11 @@
 //! Everything that a request or a frequent timer asks of the ledger, once.
 
 use quittance_ledger::{
-    AccountFilter, AccountLimits, AccountRent, AnswerObject, Balance, CheckTerms, ClaimOutcome, CostEntry,
-    DeliveryStart, Exposed, ExposureLimits, FeePolicy, FinishedPolicy, LandingFilter, Ledger, Merchant,
-    MerchantAnswerEnd, MerchantFee, MerchantKey, MerchantLimits, MerchantNetwork, MerchantState, NewAttempt,
-    NewCheck, NewClaim, Origin, OwnAccount, PayoutAccount, Pruned, RangeOf, RepeatPolicy, Reserve, Retention,
-    RunEnd, Slot, StoredAnswer, Usage,
+    AccountFilter, AccountLimits, AccountRent, AnswerObject, Balance, CheckTerms, Claim, ClaimOutcome,
+    CostEntry, DeliveryStart, Exposed, ExposureLimits, FeePolicy, FinishedPolicy, LandingFilter, Ledger,
+    Merchant, MerchantAnswerEnd, MerchantFee, MerchantKey, MerchantLimits, MerchantNetwork, MerchantState,
+    NewAttempt, NewCheck, NewClaim, Origin, OwnAccount, PayoutAccount, Pruned, RangeOf, RepeatPolicy,
+    Reserve, Retention, RunEnd, Slot, StoredAnswer, Usage,
 };
 use quittance_protocol::{
     Amount, DurableAttempt as _, ErrorCode, Evidence, Fingerprint, IdentifierHash, Landing, PaymentId,
@@ -14,7 +14,7 @@ use quittance_protocol::{
 use serde_json::json;
 
 use super::{
-    NOW, WALLET, answer, at_most, base, everything, landing, merchant_claim, new_claim, signed, signer, won,
+    NOW, WALLET, answer, at_most, base, everything, landing, merchant_claim, new_claim, signed, signer,
 };
 
 const RUNS_MAX: u32 = 3;
@@ -139,6 +139,15 @@ fn cost(id: &PaymentId, transaction: &str, earned: bool) -> CostEntry {
         native: 7,
         usdc: Some(Amount::new(3)),
         earned,
+    }
+}
+
+/// A claim as the program makes them: with what it may cost and take reserved.
+async fn won(ledger: &Ledger, new: NewClaim) -> Claim {
+    let wanted = Reserve { source: new.payer.clone(), balance: None, ..wanted(0, 1) };
+    match ledger.claim_within(new, wanted, NOW).await.unwrap() {
+        ClaimOutcome::Won(claim) => claim,
+        other => panic!("not claimed: {other:?}"),
     }
 }
 
@@ -353,6 +362,7 @@ async fn prune(ledger: &Ledger, key: u64) {
     let long_ago_ms = NOW - 30_000_000;
     for id in [&bare, &numbered] {
         ledger.expire(id, &evidence(), long_ago_ms).await.unwrap();
+        ledger.release(id, long_ago_ms).await.unwrap();
     }
     for _ in 0..2 {
         ledger.put_tariff(&base(), Amount::new(3_938), json!({}), NOW - 200_000_000).await.unwrap();
@@ -385,6 +395,29 @@ async fn timers(ledger: &Ledger) {
     ledger.adopt_orphans(NOW + 1).await.unwrap();
 }
 
+/// A payment that is signed, and its transaction.
+pub(crate) async fn signed_one(ledger: &Ledger, key: u64) -> (PaymentId, String) {
+    let id = won(ledger, claim(key)).await.into_payment().id;
+    let label = signer(format!("signed{key}"));
+    let recorded = ledger.record(NewAttempt::numbered(&id, WALLET, label), NOW).await.unwrap();
+    (id, recorded.transaction().to_owned())
+}
+
+pub(crate) fn burnt(id: &PaymentId, transaction: &str) -> CostEntry {
+    cost(id, transaction, false)
+}
+
+pub(crate) fn ended() -> Evidence {
+    evidence()
+}
+
+/// A payment that is claimed and one that is signed, without a verdict.
+pub(crate) async fn left_open(ledger: &Ledger) {
+    won(ledger, claim(1)).await;
+    let id = won(ledger, claim(2)).await.into_payment().id;
+    ledger.record(NewAttempt::numbered(&id, WALLET, signer("open")), NOW + 1).await.unwrap();
+}
+
 /// What an operator or a start may take its time for.
 pub(crate) async fn operate(ledger: &Ledger) {
     let filter = quittance_ledger::PaymentFilter::default();
@@ -398,6 +431,7 @@ pub(crate) async fn operate(ledger: &Ledger) {
     ledger.cost_shares(0).await.unwrap();
     ledger.open_work(NOW).await.unwrap();
     ledger.audit_totals(NOW).await.unwrap();
+    ledger.check(1).await.unwrap();
     ledger.outstanding(at_most(RUNS_MAX), 0).await.unwrap();
     ledger.statement(0, i64::MAX).await.unwrap();
     let landed = LandingFilter {

@@ -5,6 +5,7 @@ mod attempt;
 mod backend;
 mod codec;
 mod conn;
+mod copies;
 mod error;
 mod exam;
 mod exposure;
@@ -26,6 +27,7 @@ mod value;
 
 pub use account_rents::{OWN_PAUSE_MS, OwnAccount};
 pub use attempt::{BATCH_PAYMENTS_MAX, NewAttempt, SignFn};
+pub use copies::{back_up, restore};
 pub use error::LedgerError;
 pub use exam::{LedgerExam, SchemaExam, examine};
 pub use exposure::{
@@ -51,8 +53,8 @@ pub use types::{
     MERCHANT_NAME_MAX, MERCHANT_WITHOUT_KEY, MERCHANTS_MAX, Margin, Merchant, MerchantFee, MerchantKey,
     MerchantLimits, MerchantNetwork, MerchantState, MerchantTotals, NewClaim, OpenWork, Origin, Outstanding,
     OutstandingKind, Payment, PaymentFilter, PaymentState, PayoutAccount, RangeOf, RepeatPolicy,
-    ReplacedSlot, Retention, RunEnd, RunLimits, Seller, Slot, StatementRow, StoredAnswer, TariffRow, Usage,
-    UsageSum, Violation,
+    ReplacedSlot, Restored, Retention, RunEnd, RunLimits, Seller, Slot, StatementRow, StoredAnswer,
+    TariffRow, Usage, UsageSum, Violation,
 };
 
 /// Most landings that one call lists: few columns each.

@@ -28,6 +28,7 @@ pub(crate) mod payout_accounts;
 pub(crate) mod pruning;
 pub(crate) mod reading;
 pub(crate) mod replaced;
+pub(crate) mod restored;
 pub(crate) mod retention;
 pub(crate) mod returns;
 pub(crate) mod rows;

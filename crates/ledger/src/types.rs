@@ -9,6 +9,7 @@ mod deliveries;
 mod merchants;
 mod options;
 mod repeats;
+mod restored;
 mod states;
 
 pub use accounts::{
@@ -30,4 +31,5 @@ pub use merchants::{
 };
 pub use options::{LeaseClock, LedgerOptions};
 pub use repeats::RepeatPolicy;
+pub use restored::Restored;
 pub use states::{DeliveryState, FeePolicy, Finality, MerchantState, PaymentState};

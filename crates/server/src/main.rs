@@ -111,7 +111,7 @@ enum Command {
     /// Look at the ledger, also while the program serves; only `erase` changes it.
     #[command(subcommand)]
     Payments(payments::PaymentsCommand),
-    /// The ledger's database: check its rows against each other.
+    /// The ledger's database: check its rows against each other, copy it, put a copy back.
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
 }

@@ -114,7 +114,7 @@ pub(crate) struct SqliteBackend {
 /// The ledger holds answers and the keys of kept ones: nobody else on this machine may read them,
 /// whatever the umask. SQLite gives its log the mode of the database. A file that is there keeps its
 /// own: its mode is the operator's.
-fn create_private(path: &Path) -> Result<(), LedgerError> {
+pub(crate) fn create_private(path: &Path) -> Result<(), LedgerError> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -234,7 +234,7 @@ impl SqliteBackend {
 
 /// Keeps a second process out: two engines on one SQLite file would both
 /// believe that they own every payment.
-async fn lock_file(database: &Path, wait_ms: u64) -> Result<File, LedgerError> {
+pub(crate) async fn lock_file(database: &Path, wait_ms: u64) -> Result<File, LedgerError> {
     let mut path = PathBuf::from(database).into_os_string();
     path.push(".lock");
     let unavailable = |e: std::io::Error| LedgerError::Unavailable(cause(&e));

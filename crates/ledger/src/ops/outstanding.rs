@@ -16,7 +16,7 @@ const OUTSTANDING: &str = concat!(
     runs_left!("$1", "$2"),
     " THEN 'credit' ELSE 'credit_used_up' END FROM payments \
      WHERE origin = 'gate' AND first_answer_at_ms IS NULL AND state IN ('claimed', 'recorded', 'settled') \
-     AND (delivered_in_part OR delivery = 'credited') \
+     AND (delivered_in_part OR delivery = 'credited' OR (state = 'settled' AND delivery = 'none' AND runs > 0)) \
      UNION ALL \
      SELECT p.network, p.amount, 'refused' FROM answers a JOIN payments p ON p.id = a.payment \
      WHERE a.body IS NOT NULL AND a.at_ms >= $3 AND a.refundable AND NOT a.truncated \

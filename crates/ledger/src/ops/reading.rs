@@ -56,7 +56,7 @@ const LISTED: &str = concat!(
     "SELECT * FROM payments WHERE ($1 OR state = $2) AND ($3 OR network = $4) \
      AND ($5 OR (created_at_ms, id) < (SELECT created_at_ms, id FROM payments WHERE id = $6)) \
      AND ($8 OR CASE WHEN owed THEN 'owed' WHEN delivered_in_part THEN 'delivered_in_part' ELSE delivery END = $9) \
-     AND ($13 OR merchant = $14) AND created_at_ms >= $15 AND created_at_ms < $16 AND ($10 OR owed OR delivered_in_part OR (delivery = 'credited' AND NOT ",
+     AND ($13 OR merchant = $14) AND created_at_ms >= $15 AND created_at_ms < $16 AND ($10 OR owed OR delivered_in_part OR ((delivery = 'credited' OR (state = 'settled' AND delivery = 'none' AND runs > 0)) AND NOT ",
     runs_left!("$11", "$12"),
     ") OR (delivery = 'delivered' \
      AND EXISTS (SELECT 1 FROM answers WHERE payment = payments.id AND refundable))) \

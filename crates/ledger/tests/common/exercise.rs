@@ -432,6 +432,7 @@ pub(crate) async fn operate(ledger: &Ledger) {
     ledger.open_work(NOW).await.unwrap();
     ledger.audit_totals(NOW).await.unwrap();
     ledger.check(1).await.unwrap();
+    ledger.mark_restored(NOW).await.unwrap();
     ledger.outstanding(at_most(RUNS_MAX), 0).await.unwrap();
     ledger.statement(0, i64::MAX).await.unwrap();
     let landed = LandingFilter {

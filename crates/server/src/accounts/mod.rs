@@ -23,7 +23,7 @@ use self::cells::{Column, Sheet};
 use crate::CommandError;
 use crate::ledger_url::open_books;
 
-pub(crate) use self::range::moment;
+pub(crate) use self::range::{moment, rfc3339};
 
 /// Payments that are read, and held, at a time.
 const PAGE: u32 = 1_000;

@@ -33,7 +33,7 @@ fn ago(text: &str) -> Option<i64> {
 }
 
 /// `2026-11-30T15:04:05.123Z`.
-pub(super) fn rfc3339(at_ms: i64) -> String {
+pub(crate) fn rfc3339(at_ms: i64) -> String {
     let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at_ms).saturating_mul(1_000_000));
     at.ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| at_ms.to_string())
 }

@@ -1,6 +1,7 @@
 //! `quittance ledger`: the database itself, for its operator.
 
 mod check;
+mod copies;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,6 +29,31 @@ pub(crate) enum LedgerCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Write a copy of the ledger (SQLite) to a new file, whole and of one moment, while the program
+    /// serves. It holds what the ledger holds: keep it as carefully.
+    Backup {
+        /// Configuration file (TOML).
+        #[arg(long)]
+        config: PathBuf,
+        /// Where to; it must not exist.
+        file: PathBuf,
+    },
+    /// Put a copy where the ledger (SQLite) was, and withhold whatever it would grant that may have been
+    /// granted after it was made. Refused where a ledger is, and while the program runs.
+    Restore {
+        /// Configuration file (TOML).
+        #[arg(long)]
+        config: PathBuf,
+        /// The copy.
+        file: PathBuf,
+    },
+    /// The same withholding for a ledger that something else has put back: pg_restore, a snapshot of a
+    /// disk, an archive. Before the program starts again, and only then.
+    Restored {
+        /// Configuration file (TOML).
+        #[arg(long)]
+        config: PathBuf,
+    },
 }
 
 pub(crate) fn run(command: &LedgerCommand) -> Result<ExitCode, CommandError> {
@@ -35,6 +61,9 @@ pub(crate) fn run(command: &LedgerCommand) -> Result<ExitCode, CommandError> {
     runtime.block_on(async {
         match command {
             LedgerCommand::Check { config, show, json } => check::run(config, *show, *json).await,
+            LedgerCommand::Backup { config, file } => copies::backup(config, file).await,
+            LedgerCommand::Restore { config, file } => copies::restore(config, file).await,
+            LedgerCommand::Restored { config } => copies::restored(config).await,
         }
     })
 }

@@ -211,6 +211,7 @@ pub(super) fn event(event: &str, detail: &Value, coin: &(String, u32)) -> (Strin
         "merchant_answer_unsaid" => said("The telling never went out", String::new()),
         "aliased" => said("Repeated with a fresh authorization", "answered from this payment".to_owned()),
         "alias_released" => said("Repetition let go", String::new()),
+        "restored" => said("Ledger put back from a copy", format!("{} withheld", word("withheld"))),
         "adopted" => said("Taken over by another process", String::new()),
         other => (other.replace('_', " "), plain(detail)),
     }

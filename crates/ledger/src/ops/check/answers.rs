@@ -7,7 +7,7 @@ pub(super) const RULES: &[Rule] = &[
         "delivery",
         "A delivery has the runs, the holder and the times of its state.",
         "SELECT id AS what, delivery || ' after ' || runs || ' runs' AS found FROM payments \
-         WHERE (delivery = 'none') <> (runs = 0) \
+         WHERE (delivery <> 'none' AND runs = 0) OR (delivery = 'none' AND runs BETWEEN 1 AND 999999) \
          OR (delivery = 'running' AND (delivery_owner IS NULL OR delivery_epoch IS NULL OR delivery_since_ms IS NULL)) \
          OR (delivery = 'credited' AND credited_at_ms IS NULL) \
          OR (delivery <> 'delivered' AND first_answer_at_ms IS NOT NULL)",
@@ -57,6 +57,6 @@ pub(super) const RULES: &[Rule] = &[
          WHERE p.origin <> 'merchant' OR p.state <> 'settled' OR (m.state = 'telling' AND m.holder IS NULL) \
          OR (m.state = 'told') <> (p.merchant_answer_at_ms IS NOT NULL) \
          UNION ALL SELECT id, 'told of' FROM payments WHERE merchant_answer_at_ms IS NOT NULL \
-         AND (origin <> 'merchant' OR state <> 'settled')",
+         AND origin <> 'merchant'",
     ),
 ];

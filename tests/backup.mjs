@@ -118,7 +118,9 @@ await stack.withStack(async folder => {
     });
     for (const network of NETWORKS) {
       const { shown } = report.accounts.find(one => one.name === network);
-      assert.deepEqual(shown.map(one => [one.kind, one.on_chain.transaction]), [['foreign_transfer', forgotten[network].answer.receipt.transaction]]);
+      // On Solana its payer's own bytes are the transaction: shown again they were claimed, and found landed before.
+      const kind = { base: 'foreign_transfer', solana: 'not_in_books' }[network];
+      assert.deepEqual(shown.map(one => [one.kind, one.on_chain.transaction]), [[kind, forgotten[network].answer.receipt.transaction]]);
     }
     assert.equal(report.code, 1);
   });

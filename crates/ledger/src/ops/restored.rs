@@ -7,6 +7,7 @@
 //! used up their runs, and the operator refunds it or knows better.
 
 use quittance_protocol::PaymentId;
+use serde_json::json;
 
 use crate::conn::params;
 use crate::error::LedgerError;
@@ -33,7 +34,7 @@ macro_rules! tellable {
 
 const WITHHELD_LINES: &str = concat!(
     "INSERT INTO journal (payment, at_ms, instance, event, detail) \
-     SELECT id, CAST($1 AS BIGINT), 'restore', 'restored', '{\"withheld\":\"run\"}' FROM payments WHERE ",
+     SELECT id, CAST($1 AS BIGINT), 'restore', 'restored', CAST($3 AS TEXT) FROM payments WHERE ",
     grantable!()
 );
 const WITHHOLD: &str = concat!(
@@ -44,7 +45,7 @@ const WITHHOLD: &str = concat!(
 );
 const TOLD_LINES: &str = concat!(
     "INSERT INTO journal (payment, at_ms, instance, event, detail) \
-     SELECT id, CAST($1 AS BIGINT), 'restore', 'restored', '{\"withheld\":\"telling\"}' FROM payments WHERE ",
+     SELECT id, CAST($1 AS BIGINT), 'restore', 'restored', CAST($2 AS TEXT) FROM payments WHERE ",
     tellable!()
 );
 const TELL: &str = concat!("UPDATE payments SET merchant_answer_at_ms = $1 WHERE ", tellable!());
@@ -80,9 +81,16 @@ impl Ledger {
                     )
                     .await?;
                 let forgotten = i64::from(FORGOTTEN_RUNS);
-                let withheld = tx.execute(WITHHELD_LINES, params![now_ms, forgotten]).await?;
+                let withheld = tx
+                    .execute(
+                        WITHHELD_LINES,
+                        params![now_ms, forgotten, json!({"withheld": "run"}).to_string()],
+                    )
+                    .await?;
                 tx.execute(WITHHOLD, params![now_ms, forgotten]).await?;
-                let told = tx.execute(TOLD_LINES, params![now_ms]).await?;
+                let told = tx
+                    .execute(TOLD_LINES, params![now_ms, json!({"withheld": "telling"}).to_string()])
+                    .await?;
                 tx.execute(TELL, params![now_ms]).await?;
                 tx.execute(
                     "UPDATE merchant_answers SET state = 'told', \

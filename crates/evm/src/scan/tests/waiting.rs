@@ -115,3 +115,25 @@ async fn a_chain_that_stands_still_is_looked_at_to_its_end() {
     tokio::time::advance(Duration::from_secs(OTHERS_LOOK_SECONDS)).await;
     assert_eq!(settled(&scan(&chain, &watched, &mut cursor).await), [(hash(5), 11, false)]);
 }
+
+/// Who settles for us says that a payment has landed: it is looked for with each block then, where all
+/// that others land is looked for every two seconds. What is named is not what counts.
+#[tokio::test]
+async fn what_is_named_is_looked_for_with_each_block_and_counts_after_its_claim_only() {
+    let rpc = FakeRpc::new(10);
+    rpc.state().block_ms = 200;
+    let chain = connect(&[&rpc], |_| {}).await;
+    let paid = payment(1, 1, FAR);
+    let unnamed = watch(&paid, 10);
+    let named = |transaction| EvmWatch { named: Some(transaction), ..unnamed.clone() };
+    let mut cursor = ScanCursor::default();
+    scan(&chain, std::slice::from_ref(&unnamed), &mut cursor).await;
+    rpc.mine(vec![settlement(5, Address::repeat_byte(7), &[&paid])]);
+    assert!(scan(&chain, std::slice::from_ref(&unnamed), &mut cursor.clone()).await.is_empty());
+    for name in [hash(5), hash(99), "no hash".to_owned()] {
+        let found = scan(&chain, &[named(name)], &mut cursor.clone()).await;
+        assert_eq!(settled(&found), [(hash(5), 11, false)]);
+    }
+    let late = EvmWatch { from_block: 11, ..named(hash(5)) };
+    assert!(scan(&chain, &[late], &mut ScanCursor::default()).await.is_empty(), "it landed before its claim");
+}

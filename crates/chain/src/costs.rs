@@ -9,6 +9,10 @@ use crate::NotConnected;
 pub enum Obstacle {
     /// The token moves nothing for anybody.
     TokenPaused,
+    /// The token changed: what is sent may not arrive whole.
+    TokenChanged,
+    /// The recipient's token account takes no plain transfer.
+    PayToRefuses,
     /// The token moves nothing to `pay_to`.
     PayToBlacklisted,
     /// The recipient's token account is frozen.

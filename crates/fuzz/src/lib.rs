@@ -12,4 +12,4 @@ mod runtime;
 
 pub use quittance_solana::{Defect, plant};
 pub use random::Random;
-pub use runtime::{Harvest, REFUSALS, Stats, Told, Worlds, harvest, play};
+pub use runtime::{Harvest, OF_2022, OF_A_FEE, REFUSALS, Stats, Told, Worlds, harvest, play};

@@ -12,9 +12,9 @@ use solana_sdk::pubkey::Pubkey;
 
 use crate::commitment::Commitment;
 use crate::error::SolanaError;
-use crate::instructions as layout;
 use crate::node::{Node, Shown};
 use crate::rpc::RpcFailure;
+use crate::token::{self, MintState, TokenProgram};
 
 /// Asks endpoints of which nothing is known, in order, until one answers.
 pub(crate) async fn read<T: DeserializeOwned>(
@@ -76,16 +76,41 @@ pub(crate) async fn read_rent(endpoints: &Endpoints<Node>, bytes: usize) -> Resu
     Ok(rent)
 }
 
-/// Decimals of a mint of the SPL token program.
-pub(crate) async fn read_mint(endpoints: &Endpoints<Node>, mint: &Pubkey) -> Result<u8, SolanaError> {
+/// The configured mint. What its extensions do is judged by whoever asks.
+pub(crate) async fn read_mint(
+    endpoints: &Endpoints<Node>,
+    mint: &Pubkey,
+    wanted: TokenProgram,
+    permanent_delegate: bool,
+) -> Result<MintState, SolanaError> {
+    let (program, data) = mint_account(endpoints, mint).await?;
+    if program != wanted {
+        return Err(SolanaError::AssetProgram { found: program.id().to_string() });
+    }
+    token::read_mint(program, &data, permanent_delegate).ok_or(SolanaError::NotAMint)
+}
+
+/// A mint of whichever token program, for who pays in it.
+pub(crate) async fn read_any_mint(
+    endpoints: &Endpoints<Node>,
+    mint: &Pubkey,
+) -> Result<(TokenProgram, u8), SolanaError> {
+    let (program, data) = mint_account(endpoints, mint).await?;
+    let state = token::read_mint(program, &data, true).ok_or(SolanaError::NotAMint)?;
+    Ok((program, state.decimals))
+}
+
+async fn mint_account(
+    endpoints: &Endpoints<Node>,
+    mint: &Pubkey,
+) -> Result<(TokenProgram, Vec<u8>), SolanaError> {
     if endpoints.all().is_empty() {
         return Err(SolanaError::NoEndpoint);
     }
     let account = read_account(endpoints, mint, Commitment::Confirmed).await?;
     let account = account.ok_or(SolanaError::MintMissing)?;
-    let decimals =
-        layout::mint_decimals(&account.data).filter(|_| account.owner == layout::TOKEN.to_string());
-    decimals.ok_or(SolanaError::NotAMint)
+    let program = TokenProgram::of_owner(&account.owner).ok_or(SolanaError::NotAMint)?;
+    Ok((program, account.data))
 }
 
 /// Where nobody could be asked for the rent.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use quittance_protocol::{Family, Network, PaymentPayload, Secret};
 use quittance_rpc::{Endpoints, Told};
 use serde::{Deserialize, Serialize};
+use solana_sdk::pubkey::Pubkey;
 use solana_sdk::signature::{Keypair, Signer};
 use tokio::sync::Semaphore;
 
@@ -25,6 +26,7 @@ use crate::node::Node;
 use crate::payment::SolanaPayment;
 use crate::recipient;
 use crate::rpc::{HttpRpc, Rpc, RpcFailure};
+use crate::token::{MintState, TokenProgram};
 
 /// Base fee of one signature (Solana documentation, "Fees").
 pub const LAMPORTS_PER_SIGNATURE: u64 = 5_000;
@@ -53,6 +55,10 @@ pub struct SolanaConfig {
     pub rpc_urls: Vec<String>,
     /// The token's mint, base58.
     pub asset: String,
+    /// Whose mint that is.
+    pub token_program: TokenProgram,
+    /// Whether a token is taken whose issuer may move what anybody holds.
+    pub permanent_delegate: bool,
     /// Decimals of the token's units.
     pub asset_decimals: u8,
     /// Owner of our token account, base58; may equal the fee payer.
@@ -149,6 +155,9 @@ pub struct SolanaChain {
     identified: Vec<Arc<Identified>>,
     identity_rounds: AtomicU32,
     stand_in: StandIn,
+    /// Size of a token account of this mint.
+    account_bytes: usize,
+    pub(crate) permanent_delegate: bool,
     rent_lamports: AtomicU64,
     wallet_rent_lamports: u64,
     /// Until it has been seen it counts as missing, so that cost bounds include its rent.
@@ -160,7 +169,7 @@ pub struct SolanaChain {
 }
 
 impl SolanaChain {
-    /// Connects over HTTP and checks that the mint is one of the SPL token program.
+    /// Connects over HTTP and checks that the mint is one that payments are exact in.
     pub async fn connect(config: SolanaConfig, wallet_key: &Secret) -> Result<Self, SolanaError> {
         if config.network.family() != Family::Solana {
             return Err(SolanaError::NotSolana { network: config.network.to_string() });
@@ -231,21 +240,20 @@ impl SolanaChain {
         for place in silent {
             endpoints.note_silent(*place);
         }
-        let decimals = read_mint(&endpoints, &mint).await?;
-        if decimals != config.asset_decimals {
-            return Err(SolanaError::Decimals { expected: config.asset_decimals, found: decimals });
-        }
+        let (program, trusting) = (config.token_program, config.permanent_delegate);
+        let MintState { decimals, account_bytes, .. } = read_token(&endpoints, &config, &mint).await?;
         let account = read_account(&endpoints, &pay_to, config.commitment).await?;
         recipient::check(&pay_to, &mint, &wallet.pubkey(), account.as_ref())?;
-        let rent_lamports = read_rent(&endpoints, layout::TOKEN_ACCOUNT_BYTES).await?;
+        let rent_lamports = read_rent(&endpoints, account_bytes).await?;
         let wallet_rent_lamports = read_rent(&endpoints, 0).await?;
         let rules = Rules {
             network: config.network,
-            wallets: vec![OwnWallet::of(wallet.pubkey(), &mint)],
+            wallets: vec![OwnWallet::of(wallet.pubkey(), &mint, program)],
             pay_to,
             mint,
+            program,
             decimals,
-            token_account: layout::token_account(&pay_to, &mint),
+            token_account: layout::token_account_of(&pay_to, &mint, program),
             compute_unit_limit_max: config.compute_unit_limit_max,
             compute_unit_price_micro_lamports_max: config.compute_unit_price_micro_lamports_max,
             priority_fee_lamports_max: config.priority_fee_lamports_max,
@@ -267,6 +275,8 @@ impl SolanaChain {
             identified: Vec::new(),
             identity_rounds: AtomicU32::new(0),
             stand_in: StandIn::default(),
+            account_bytes,
+            permanent_delegate: trusting,
             rent_lamports: AtomicU64::new(rent_lamports),
             wallet_rent_lamports,
             token_account_missing: AtomicBool::new(true),
@@ -282,7 +292,8 @@ impl SolanaChain {
             self.wallets.push(key::keypair(key)?);
         }
         self.paying = self.paying.saturating_add(more.len());
-        let own = |wallet: &Keypair| OwnWallet::of(wallet.pubkey(), &self.rules.mint);
+        let (mint, program) = (self.rules.mint, self.rules.program);
+        let own = |wallet: &Keypair| OwnWallet::of(wallet.pubkey(), &mint, program);
         self.rules.wallets = self.wallets.iter().map(own).collect();
         let is_theirs = |wallet: &OwnWallet| wallet.token_account == self.rules.pay_to;
         if self.rules.wallets.iter().any(is_theirs) {
@@ -293,7 +304,7 @@ impl SolanaChain {
 
     #[cfg(test)]
     pub(crate) fn replace_wallet(&mut self, wallet: Keypair) {
-        self.rules.wallets = vec![OwnWallet::of(wallet.pubkey(), &self.rules.mint)];
+        self.rules.wallets = vec![OwnWallet::of(wallet.pubkey(), &self.rules.mint, self.rules.program)];
         self.wallets = vec![wallet];
     }
 
@@ -332,7 +343,7 @@ impl SolanaChain {
 
     /// Reads the rent anew: the network lowers it in steps.
     pub async fn refresh_rent(&self) -> Result<u64, SolanaError> {
-        let rent = self.read_rent(layout::TOKEN_ACCOUNT_BYTES).await?;
+        let rent = self.read_rent(self.account_bytes).await?;
         self.rent_lamports.store(rent, Ordering::Release);
         Ok(rent)
     }
@@ -423,6 +434,23 @@ impl SolanaChain {
 
     pub(crate) fn endpoint(&self, at: usize) -> Result<&Node, SolanaError> {
         self.endpoints.at(at).ok_or(SolanaError::NoEndpoint)
+    }
+}
+
+/// The configured mint, if payments in it are exact.
+async fn read_token(
+    endpoints: &Endpoints<Node>,
+    config: &SolanaConfig,
+    mint: &Pubkey,
+) -> Result<MintState, SolanaError> {
+    let state = read_mint(endpoints, mint, config.token_program, config.permanent_delegate).await?;
+    if state.decimals != config.asset_decimals {
+        return Err(SolanaError::Decimals { expected: config.asset_decimals, found: state.decimals });
+    }
+    // A pause ends, and what was begun is finished in whatever became of the token.
+    match state.fault.filter(|fault| !fault.is_pause && !config.retired) {
+        Some(fault) if !is_planted(Defect::MintUnexamined) => Err(fault.into()),
+        _ => Ok(state),
     }
 }
 

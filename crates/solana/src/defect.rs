@@ -55,6 +55,7 @@ defects! {
     WalletAccountPays "wallet-account-pays" "that what pays is no wallet's token account";
     OtherWalletPays "other-wallet-pays" "the same of wallets beside the fee payer";
     AnyMint "any-mint" "which token the transfer moves";
+    MintUnexamined "mint-unexamined" "what the extensions of a mint do";
     AnyDestination "any-destination" "where the transfer goes";
     TooLittle "too-little" "that the transfer moves no less than the price";
     TooMuch "too-much" "that the transfer moves no more than the price";

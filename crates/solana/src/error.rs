@@ -3,6 +3,7 @@
 use quittance_protocol::ErrorCode;
 
 use crate::rpc::RpcFailure;
+use crate::token::MintFault;
 
 /// Why bytes are not a transaction we can read in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,9 +99,25 @@ pub enum SolanaError {
     /// The mint does not exist on that cluster.
     #[error("there is no mint at asset on this cluster; check network and asset")]
     MintMissing,
-    /// The account is no mint of the SPL token program.
-    #[error("asset is not a mint of the SPL token program")]
+    /// The account is no mint of a token program.
+    #[error("asset is not a mint of SPL Token or Token-2022")]
     NotAMint,
+    /// It is one of the other token program.
+    #[error(
+        "asset is a mint of {found}; set token_program to \"token\" for Tokenkeg… and to \"token_2022\" for Tokenz…"
+    )]
+    AssetProgram {
+        /// The program that owns it.
+        found: String,
+    },
+    /// An extension of the mint decides what arrives, whether it does, or who may move it.
+    #[error("asset is a token whose {extension} {problem}")]
+    MintExtension {
+        /// By the program's name.
+        extension: &'static str,
+        /// What it does.
+        problem: &'static str,
+    },
     /// The token's units are not what amounts are counted in.
     #[error(
         "the token has {found} decimals, asset_decimals says {expected}; amounts would be worth another sum than is asked for"
@@ -217,6 +234,17 @@ pub enum SolanaError {
     /// No single-owner `TransferChecked` of the SPL token program.
     #[error("there is no TransferChecked of the SPL token program")]
     NoTransfer,
+    /// The transfer is one of the other token program.
+    #[error(
+        "instruction {index} is a TransferChecked of another token program; the offered token's mint belongs to \
+         {program}: transfer with that program, between its associated token accounts"
+    )]
+    OtherTokenProgram {
+        /// Position in the message, from 0.
+        index: usize,
+        /// What owns the mint.
+        program: String,
+    },
     /// The authority of the transfer, or its source, is ours.
     #[error("the transfer would move the facilitator's own funds")]
     FeePayerTransferring,
@@ -307,6 +335,12 @@ pub enum SolanaError {
     },
 }
 
+impl From<MintFault> for SolanaError {
+    fn from(MintFault { extension, problem, .. }: MintFault) -> Self {
+        Self::MintExtension { extension, problem }
+    }
+}
+
 impl SolanaError {
     /// Whether the very same payment may succeed later without the payer doing anything.
     pub fn retry(&self) -> bool {
@@ -346,7 +380,9 @@ impl SolanaError {
             Self::ComputePriceTooHigh { .. } => {
                 C::InvalidExactSvmPayloadTransactionInstructionsComputePriceInstructionTooHigh
             }
-            Self::NoTransfer => C::InvalidExactSvmPayloadNoTransferInstruction,
+            Self::NoTransfer | Self::OtherTokenProgram { .. } => {
+                C::InvalidExactSvmPayloadNoTransferInstruction
+            }
             Self::FeePayerTransferring => C::InvalidExactSvmPayloadTransactionFeePayerTransferringFunds,
             Self::UnknownInstruction { index } | Self::TokenAccountCreation { index } => {
                 unknown_instruction(*index)

@@ -206,11 +206,15 @@ pub async fn examine_terms(config: &SolanaConfig, at: usize, wallet: Option<&str
     let mint = keep(key::address("asset", &config.asset), &mut exam.problems);
     let pay_to = keep(key::address("pay_to", &config.pay_to), &mut exam.problems);
     let Some(mint) = mint else { return exam };
-    match read_mint(&endpoints, &mint).await {
-        Ok(found) if found != config.asset_decimals => {
-            exam.problems.push(SolanaError::Decimals { expected: config.asset_decimals, found });
+    match read_mint(&endpoints, &mint, config.token_program, config.permanent_delegate).await {
+        Ok(found) if found.decimals != config.asset_decimals => {
+            let expected = config.asset_decimals;
+            exam.problems.push(SolanaError::Decimals { expected, found: found.decimals });
         }
-        Ok(_) => {}
+        // A pause is told by whoever asks what settling costs.
+        Ok(found) => {
+            exam.problems.extend(found.fault.filter(|fault| !fault.is_pause).map(SolanaError::from));
+        }
         Err(error) => exam.problems.push(error),
     }
     let Some(pay_to) = pay_to else { return exam };
@@ -221,10 +225,10 @@ pub async fn examine_terms(config: &SolanaConfig, at: usize, wallet: Option<&str
         }
         Err(error) => exam.problems.push(error),
     }
-    let account = layout::token_account(&pay_to, &mint);
+    let account = layout::token_account_of(&pay_to, &mint, config.token_program);
     exam.token_account = Some(account.to_string());
     match read_account(&endpoints, &account, config.commitment).await {
-        Ok(found) => exam.payout = Some(judge(found.as_ref(), &mint, &pay_to)),
+        Ok(found) => exam.payout = Some(judge(found.as_ref(), (&mint, config.token_program), &pay_to)),
         Err(error) => exam.problems.push(error),
     }
     exam

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::inspect::check_signature;
 use crate::instructions as layout;
 use crate::message::{WireTransaction, decode_base64, program};
+use crate::token::TokenProgram;
 
 const SIGNERS: usize = 2;
 const PAYER: usize = 1;
@@ -52,7 +53,7 @@ pub(crate) fn amount(payload: &Value) -> Option<Amount> {
     let moved = transaction
         .instructions
         .iter()
-        .filter(|instruction| program(&transaction, instruction) == Some(&layout::TOKEN))
+        .filter(|one| program(&transaction, one).and_then(TokenProgram::of_id).is_some())
         .find_map(|instruction| layout::parse_transfer_checked(instruction.data))?;
     Some(Amount::new(moved.0))
 }

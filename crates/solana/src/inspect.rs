@@ -17,6 +17,7 @@ use crate::instructions as layout;
 use crate::limits::INSTRUCTIONS_MAX;
 use crate::message::{VERSION_1, WireInstruction, WireTransaction, decode_base64, key, program, version_of};
 use crate::payment::{Inspected, SolanaPayment};
+use crate::token::TokenProgram;
 
 mod budget;
 mod exposed;
@@ -41,6 +42,8 @@ pub(crate) struct Rules {
     pub(crate) wallets: Vec<OwnWallet>,
     pub(crate) pay_to: Pubkey,
     pub(crate) mint: Pubkey,
+    /// Whose mint it is.
+    pub(crate) program: TokenProgram,
     pub(crate) decimals: u8,
     pub(crate) token_account: Pubkey,
     pub(crate) compute_unit_limit_max: u32,
@@ -58,8 +61,8 @@ pub(crate) struct OwnWallet {
 }
 
 impl OwnWallet {
-    pub(crate) fn of(key: Pubkey, mint: &Pubkey) -> Self {
-        Self { key, token_account: layout::token_account(&key, mint) }
+    pub(crate) fn of(key: Pubkey, mint: &Pubkey, program: TokenProgram) -> Self {
+        Self { key, token_account: layout::token_account_of(&key, mint, program) }
     }
 }
 
@@ -72,16 +75,21 @@ impl Rules {
         let own = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Pubkey>().ok());
         let (pay_to, mint) = (own(&inspected.pay_to), own(&inspected.mint));
         let (pay_to, mint) = (pay_to.unwrap_or(self.pay_to), mint.unwrap_or(self.mint));
+        let program = match mint == self.mint {
+            true => self.program,
+            false => payment.token_program().unwrap_or(self.program),
+        };
         let wallets = match mint == self.mint {
             true => self.wallets.clone(),
-            false => self.wallets.iter().map(|wallet| OwnWallet::of(wallet.key, &mint)).collect(),
+            false => self.wallets.iter().map(|wallet| OwnWallet::of(wallet.key, &mint, program)).collect(),
         };
         Self {
             wallets,
             pay_to,
             mint,
+            program,
             decimals,
-            token_account: layout::token_account(&pay_to, &mint),
+            token_account: layout::token_account_of(&pay_to, &mint, program),
             // What was claimed is finished, whatever is taken by now.
             transaction_v1: true,
             ..self.clone()
@@ -252,16 +260,8 @@ impl Rules {
         transaction: &WireTransaction<'_>,
         amount: Amount,
     ) -> Result<usize, SolanaError> {
-        let (index, instruction, moved, decimals) = transaction
-            .instructions
-            .iter()
-            .enumerate()
-            .filter(|(_, instruction)| program(transaction, instruction) == Some(&layout::TOKEN))
-            .find_map(|(index, instruction)| {
-                let (moved, decimals) = layout::parse_transfer_checked(instruction.data)?;
-                Some((index, instruction, moved, decimals))
-            })
-            .ok_or(SolanaError::NoTransfer)?;
+        let (index, instruction, moved, decimals) =
+            transfer_of(transaction, self.program).ok_or_else(|| self.no_transfer(transaction))?;
         // A fifth account would be a multisig signer.
         let &[source, mint, destination, authority] = instruction.accounts else {
             return Err(SolanaError::NoTransfer);
@@ -280,6 +280,20 @@ impl Rules {
             return Err(SolanaError::AmountMismatch);
         }
         Ok(index)
+    }
+
+    /// One of the other token program is the mistake of a client that did not look whose the mint is.
+    fn no_transfer(&self, transaction: &WireTransaction<'_>) -> SolanaError {
+        let other = match self.program {
+            TokenProgram::Token => TokenProgram::Token2022,
+            TokenProgram::Token2022 => TokenProgram::Token,
+        };
+        match transfer_of(transaction, other) {
+            Some((index, ..)) => {
+                SolanaError::OtherTokenProgram { index, program: self.program.id().to_string() }
+            }
+            None => SolanaError::NoTransfer,
+        }
     }
 
     /// Our co-signature must never be what moves tokens.
@@ -341,7 +355,7 @@ impl Rules {
             let known = program == Some(&layout::MEMO)
                 || (program == Some(&layout::LIGHTHOUSE) && lighthouse <= LIGHTHOUSE_MAX)
                 || (program == Some(&layout::SYSTEM) && is_planted(Defect::SystemInstructions))
-                || (program == Some(&layout::TOKEN) && is_planted(Defect::TokenInstructions));
+                || (program == Some(&self.program.id()) && is_planted(Defect::TokenInstructions));
             if !holds(known, Defect::AnyInstruction) {
                 return Err(SolanaError::UnknownInstruction { index });
             }
@@ -355,6 +369,19 @@ impl Rules {
         }
         Ok(creation)
     }
+}
+
+/// The first `TransferChecked` of a token program: where it stands, and its amount and decimals.
+fn transfer_of<'t, 'd>(
+    transaction: &'t WireTransaction<'d>,
+    of: TokenProgram,
+) -> Option<(usize, &'t WireInstruction<'d>, u64, u8)> {
+    let mut instructions = transaction.instructions.iter().enumerate();
+    instructions.find_map(|(index, instruction)| {
+        let is_its = program(transaction, instruction) == Some(&of.id());
+        let (moved, decimals) = layout::parse_transfer_checked(instruction.data).filter(|_| is_its)?;
+        Some((index, instruction, moved, decimals))
+    })
 }
 
 /// Each signature costs us 5,000 lamports.

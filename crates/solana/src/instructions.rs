@@ -11,6 +11,8 @@ use spl_associated_token_account_interface::instruction::create_associated_token
 use spl_token_interface::instruction::TokenInstruction;
 use spl_token_interface::state::{Account, Mint};
 
+use crate::token::TokenProgram;
+
 /// SPL Token.
 pub(crate) const TOKEN: Pubkey = spl_token_interface::ID;
 /// SPL Associated Token Account.
@@ -25,8 +27,8 @@ pub(crate) const MEMO: Pubkey = Pubkey::from_str_const("MemoSq4gqABAXKb96qnH8Tys
 /// Lighthouse: assertions that Phantom and Solflare add to protect their users.
 pub(crate) const LIGHTHOUSE: Pubkey = Pubkey::from_str_const("L2TExMFKdjpN9kozasaurPirfHy9P8sbXoAN1qA3S95");
 
-/// Size of an SPL token account, for its rent.
-pub(crate) const TOKEN_ACCOUNT_BYTES: usize = Account::LEN;
+/// Size of an SPL token account without extensions.
+const TOKEN_ACCOUNT_BYTES: usize = Account::LEN;
 /// Size of an SPL mint.
 pub(crate) const MINT_BYTES: usize = Mint::LEN;
 
@@ -43,9 +45,15 @@ pub(crate) const DEFAULT_UNITS_PER_BUILT_IN: u32 = 3_000;
 /// Runtime maximum per transaction.
 pub(crate) const UNITS_MAX: u32 = 1_400_000;
 
-/// The token account of `owner` for `mint`.
+/// The token account of `owner` for `mint`, of a token program's.
+pub(crate) fn token_account_of(owner: &Pubkey, mint: &Pubkey, program: TokenProgram) -> Pubkey {
+    get_associated_token_address_with_program_id(owner, mint, &program.id())
+}
+
+/// The same of SPL Token.
+#[cfg(test)]
 pub(crate) fn token_account(owner: &Pubkey, mint: &Pubkey) -> Pubkey {
-    get_associated_token_address_with_program_id(owner, mint, &TOKEN)
+    token_account_of(owner, mint, TokenProgram::Token)
 }
 
 /// A compute budget instruction we accept.
@@ -106,11 +114,6 @@ pub(crate) fn is_assertion(data: &[u8]) -> bool {
     !matches!(data, [] | [LIGHTHOUSE_MEMORY_WRITE | LIGHTHOUSE_MEMORY_CLOSE, ..])
 }
 
-/// Decimals of a mint account's data; `None` when it is no initialised mint.
-pub(crate) fn mint_decimals(data: &[u8]) -> Option<u8> {
-    Mint::unpack(data).ok().map(|mint| mint.decimals)
-}
-
 /// A token account's data; `None` when it is none. Extensions of the other token program stand behind it.
 pub(crate) fn held(data: &[u8]) -> Option<Account> {
     Account::unpack_unchecked(data.get(..TOKEN_ACCOUNT_BYTES)?).ok()
@@ -128,21 +131,29 @@ pub(crate) fn set_unit_price(micro_lamports: u64) -> Instruction {
     Instruction { program_id: COMPUTE_BUDGET, accounts: Vec::new(), data }
 }
 
-pub(crate) fn create_token_account(funder: &Pubkey, owner: &Pubkey, mint: &Pubkey) -> Instruction {
-    create_associated_token_account_idempotent(funder, owner, mint, &TOKEN)
+pub(crate) fn create_token_account_of(
+    funder: &Pubkey,
+    owner: &Pubkey,
+    mint: &Pubkey,
+    program: TokenProgram,
+) -> Instruction {
+    create_associated_token_account_idempotent(funder, owner, mint, &program.id())
 }
 
-pub(crate) fn transfer_checked(
-    source: &Pubkey,
-    mint: &Pubkey,
-    destination: &Pubkey,
-    authority: &Pubkey,
-    amount: u64,
-    decimals: u8,
+#[cfg(test)]
+pub(crate) fn create_token_account(funder: &Pubkey, owner: &Pubkey, mint: &Pubkey) -> Instruction {
+    create_token_account_of(funder, owner, mint, TokenProgram::Token)
+}
+
+/// Both token programs read the same bytes.
+pub(crate) fn transfer_checked_of(
+    program: TokenProgram,
+    [source, mint, destination, authority]: [&Pubkey; 4],
+    (amount, decimals): (u64, u8),
 ) -> Instruction {
     let data = TokenInstruction::TransferChecked { amount, decimals }.pack();
     Instruction {
-        program_id: TOKEN,
+        program_id: program.id(),
         accounts: vec![
             AccountMeta::new(*source, false),
             AccountMeta::new_readonly(*mint, false),
@@ -151,6 +162,19 @@ pub(crate) fn transfer_checked(
         ],
         data,
     }
+}
+
+#[cfg(test)]
+pub(crate) fn transfer_checked(
+    source: &Pubkey,
+    mint: &Pubkey,
+    destination: &Pubkey,
+    authority: &Pubkey,
+    amount: u64,
+    decimals: u8,
+) -> Instruction {
+    let accounts = [source, mint, destination, authority];
+    transfer_checked_of(TokenProgram::Token, accounts, (amount, decimals))
 }
 
 pub(crate) fn memo(text: &str) -> Instruction {

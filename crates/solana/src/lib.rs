@@ -38,6 +38,7 @@ mod standing;
 mod status;
 #[cfg(test)]
 mod testing;
+mod token;
 mod transfers;
 mod used;
 
@@ -67,4 +68,5 @@ pub use rpc::{HttpRpc, RPC_ANSWER_BYTES_MAX, Rpc, RpcFailure};
 pub use scan::UNSHOWN_PATIENCE;
 pub use standing::SolanaLanded;
 pub use status::{STATUS_CACHE_SLOTS, STATUSES_PER_CALL};
+pub use token::{MintFault, TokenProgram};
 pub use used::LANDING_SEARCH_MAX;

@@ -9,7 +9,7 @@ use quittance_rpc::Endpoints;
 use solana_sdk::hash::Hash;
 use solana_sdk::signature::{Keypair, Signer};
 
-use crate::ask::{read_account, read_blockhash, read_mint};
+use crate::ask::{read_account, read_any_mint, read_blockhash};
 use crate::commitment::Commitment;
 use crate::error::{MalformedTransaction, SolanaError};
 use crate::inspect::MEMO_BYTES_MAX;
@@ -18,6 +18,7 @@ use crate::key;
 use crate::message::{SIGNATURE_BYTES, TRANSACTION_BYTES_MAX};
 use crate::node::Node;
 use crate::rpc::{HttpRpc, Rpc};
+use crate::token::TokenProgram;
 
 /// Enough for the transfer and a memo; what the official client sets is 20,000.
 const UNIT_LIMIT: u32 = 40_000;
@@ -34,6 +35,8 @@ pub struct PaymentParts<'a> {
     pub pay_to: &'a str,
     /// The token's mint, base58.
     pub mint: &'a str,
+    /// Whose mint that is.
+    pub token_program: TokenProgram,
     /// Its decimals.
     pub decimals: u8,
     /// Atomic units.
@@ -66,18 +69,13 @@ fn build(payer: &Keypair, parts: &PaymentParts<'_>) -> Result<Vec<u8>, SolanaErr
     instructions.extend(parts.compute_unit_limit.map(layout::set_unit_limit));
     instructions.extend(parts.compute_unit_price_micro_lamports.map(layout::set_unit_price));
     if parts.create_token_account {
-        instructions.push(layout::create_token_account(&fee_payer, &owner, &mint));
+        instructions.push(layout::create_token_account_of(&fee_payer, &owner, &mint, parts.token_program));
     }
-    let source = layout::token_account(&payer.pubkey(), &mint);
-    let destination = layout::token_account(&owner, &mint);
-    instructions.push(layout::transfer_checked(
-        &source,
-        &mint,
-        &destination,
-        &payer.pubkey(),
-        parts.amount,
-        parts.decimals,
-    ));
+    let source = layout::token_account_of(&payer.pubkey(), &mint, parts.token_program);
+    let destination = layout::token_account_of(&owner, &mint, parts.token_program);
+    let accounts = [&source, &mint, &destination, &payer.pubkey()];
+    let moved = (parts.amount, parts.decimals);
+    instructions.push(layout::transfer_checked_of(parts.token_program, accounts, moved));
     instructions.extend(parts.memo.map(layout::memo));
     let message =
         layout::compile_v0(&fee_payer, &instructions, blockhash).ok_or(MalformedTransaction::Header)?;
@@ -151,11 +149,11 @@ impl SolanaPayer {
         let mint = key::address("asset", &requirements.asset)?;
         let owner = key::address("payTo", &requirements.pay_to)?;
         let endpoints = Endpoints::new(vec![Node::new(rpc)], u64::MAX);
-        let decimals = read_mint(&endpoints, &mint).await?;
+        let (token_program, decimals) = read_any_mint(&endpoints, &mint).await?;
         let create = match options.create_token_account {
             Some(create) => create,
             None => {
-                let destination = layout::token_account(&owner, &mint);
+                let destination = layout::token_account_of(&owner, &mint, token_program);
                 read_account(&endpoints, &destination, Commitment::Confirmed).await?.is_none()
             }
         };
@@ -173,6 +171,7 @@ impl SolanaPayer {
                 fee_payer: hint("feePayer").unwrap_or(&requirements.pay_to),
                 pay_to: &requirements.pay_to,
                 mint: &requirements.asset,
+                token_program,
                 decimals,
                 amount: amount.atomic(),
                 recent_blockhash: &blockhash.to_string(),

@@ -12,6 +12,7 @@ use crate::defect::{Defect, holds};
 use crate::error::SolanaError;
 use crate::instructions::{MEMO, parse_transfer_checked};
 use crate::message::{Places, SIGNATURE_BYTES, WireTransaction, decode_base64, key, program};
+use crate::token::TokenProgram;
 
 /// Whose signatures stand where.
 const FEE_PAYER: usize = 0;
@@ -158,6 +159,13 @@ impl SolanaPayment {
         let transaction = WireTransaction::decode(&self.raw).ok()?;
         let transfer = transaction.instructions.get(self.inspected.transfer_instruction)?;
         parse_transfer_checked(transfer.data).map(|(_, decimals)| decimals)
+    }
+
+    /// Which token program the transfer is made with.
+    pub(crate) fn token_program(&self) -> Option<TokenProgram> {
+        let transaction = WireTransaction::decode(&self.raw).ok()?;
+        let transfer = transaction.instructions.get(self.inspected.transfer_instruction)?;
+        TokenProgram::of_id(program(&transaction, transfer)?)
     }
 
     /// The token account that the transfer goes to, from the message itself.

@@ -18,6 +18,7 @@ use crate::error::SolanaError;
 use crate::instructions as layout;
 use crate::node::Node;
 use crate::rpc::RpcFailure;
+use crate::token::{self, MintFault, TokenProgram};
 
 const CREATION_POLL_MS: u64 = 400;
 const CREATION_POLLS_MAX: u32 = 150;
@@ -33,6 +34,8 @@ pub enum Payout {
     Frozen,
     /// Something that is not ours: its authority was handed to somebody else.
     Foreign,
+    /// Our token account, which takes no plain transfer: why.
+    Refusing(&'static str),
 }
 
 /// What decides whether a settlement can succeed and be paid for.
@@ -42,20 +45,27 @@ pub struct SolanaState {
     pub wallets_lamports: Vec<u64>,
     /// Where payments go.
     pub payout: Payout,
+    /// What became wrong with the token.
+    pub token: Option<MintFault>,
 }
 
 /// What an account is at the address where the owner's token account stands.
-pub(crate) fn judge(account: Option<&Account>, mint: &Pubkey, owner: &Pubkey) -> Payout {
+pub(crate) fn judge(
+    account: Option<&Account>,
+    (mint, program): (&Pubkey, TokenProgram),
+    owner: &Pubkey,
+) -> Payout {
     let Some(account) = account else { return Payout::Missing };
     // Lamports sent to the address do not make it a token account.
     if account.owner == layout::SYSTEM.to_string() {
         return Payout::Missing;
     }
-    let held = layout::held(&account.data).filter(|_| account.owner == layout::TOKEN.to_string());
+    let held = layout::held(&account.data).filter(|_| account.owner == program.id().to_string());
     match held.filter(|held| held.mint == *mint && held.owner == *owner) {
         None => Payout::Foreign,
         Some(held) if held.is_frozen() => Payout::Frozen,
-        Some(_) => Payout::Ready,
+        Some(_) if program == TokenProgram::Token => Payout::Ready,
+        Some(_) => token::refuses(&account.data).map_or(Payout::Ready, Payout::Refusing),
     }
 }
 
@@ -63,12 +73,20 @@ impl SolanaChain {
     /// Reads all in one call, and remembers whether the token account is missing.
     pub async fn state(&self) -> Result<SolanaState, SolanaError> {
         const METHOD: RpcRequest = RpcRequest::GetMultipleAccounts;
-        let addresses: Vec<String> = std::iter::once(self.token_account()).chain(self.wallets()).collect();
+        let own = std::iter::once(self.token_account()).chain(self.wallets());
+        // A mint of SPL Token stays as it is.
+        let mint = (self.rules.program == TokenProgram::Token2022).then(|| self.rules.mint.to_string());
+        let addresses: Vec<String> = own.chain(mint.clone()).collect();
         let params = json!([addresses, {"encoding": "base64", "commitment": self.commitment.as_str()}]);
         let (_, answer) = self.read(METHOD, params).await?;
         let malformed = || RpcFailure::Malformed { method: METHOD.as_str() };
         let values = answer.get("value").and_then(Value::as_array).ok_or_else(malformed)?;
-        let [account, wallets @ ..] = values.as_slice() else { return Err(malformed().into()) };
+        let (values, mint) = match (mint, values.split_last()) {
+            (Some(_), Some((mint, others))) => (others, Some(parse_account(mint, METHOD.as_str())?)),
+            (Some(_), None) => return Err(malformed().into()),
+            (None, _) => (values.as_slice(), None),
+        };
+        let [account, wallets @ ..] = values else { return Err(malformed().into()) };
         let lamports = |wallet: &Value| match wallet {
             Value::Null => Some(0),
             wallet => wallet.get("lamports").and_then(Value::as_u64),
@@ -76,10 +94,27 @@ impl SolanaChain {
         let wallets_lamports: Option<Vec<u64>> = wallets.iter().map(lamports).collect();
         let is_whole = |all: &Vec<u64>| all.len() == self.wallets().len();
         let wallets_lamports = wallets_lamports.filter(is_whole).ok_or_else(malformed)?;
-        let payout =
-            judge(parse_account(account, METHOD.as_str())?.as_ref(), &self.rules.mint, &self.rules.pay_to);
+        let token = (&self.rules.mint, self.rules.program);
+        let payout = judge(parse_account(account, METHOD.as_str())?.as_ref(), token, &self.rules.pay_to);
         self.token_account_missing.store(payout == Payout::Missing, Ordering::Release);
-        Ok(SolanaState { wallets_lamports, payout })
+        let token = mint.and_then(|mint| self.fault_of(mint));
+        Ok(SolanaState { wallets_lamports, payout, token })
+    }
+
+    /// What is wrong with the mint as it stands now.
+    fn fault_of(&self, mint: Option<Account>) -> Option<MintFault> {
+        let gone = MintFault {
+            extension: "MintCloseAuthority",
+            problem: "closed it, or made another token of it",
+            is_pause: false,
+        };
+        let mint = mint.filter(|mint| mint.owner == self.rules.program.id().to_string());
+        let state =
+            mint.and_then(|mint| token::read_mint(self.rules.program, &mint.data, self.permanent_delegate));
+        match state {
+            Some(state) if state.decimals == self.rules.decimals => state.fault,
+            _ => Some(gone),
+        }
     }
 
     /// Looks whether our token account exists and is ours, and remembers it.
@@ -87,7 +122,7 @@ impl SolanaChain {
         match self.state().await?.payout {
             Payout::Missing => Ok(false),
             Payout::Foreign => Err(SolanaError::TokenAccountForeign { account: self.token_account() }),
-            Payout::Ready | Payout::Frozen => Ok(true),
+            Payout::Ready | Payout::Frozen | Payout::Refusing(_) => Ok(true),
         }
     }
 
@@ -132,7 +167,8 @@ impl SolanaChain {
     ) -> Result<String, SolanaError> {
         let wallet = self.keypair_of(wallet).ok_or(SolanaError::FeePayerMismatch)?;
         let fee_payer = wallet.pubkey();
-        let creation = layout::create_token_account(&fee_payer, owner, &self.rules.mint);
+        let (mint, program) = (&self.rules.mint, self.rules.program);
+        let creation = layout::create_token_account_of(&fee_payer, owner, mint, program);
         let (endpoint, newest) = self.read_blockhash().await?;
         let message = layout::compile_v0(&fee_payer, &[creation], newest.hash)
             .ok_or(SolanaError::TokenAccountFailed { reason: "message too large".to_owned() })?;

@@ -24,6 +24,7 @@ use crate::error::SolanaError;
 use crate::key::wallet_address;
 use crate::payment::SolanaPayment;
 use crate::shared::Checks;
+use crate::token::TokenProgram;
 
 pub use decode::SolanaDecode;
 pub use merchant::check_pay_to;
@@ -37,12 +38,17 @@ pub fn facts(
 ) -> Result<Facts, SolanaError> {
     let addresses =
         |keys: &[Secret]| -> Result<Vec<String>, SolanaError> { keys.iter().map(wallet_address).collect() };
+    let mut offer_extra = Map::new();
+    // A hint that clients of other schemes read; those of this one ask for the mint's owner.
+    if config.token_program == TokenProgram::Token2022 {
+        offer_extra.insert("tokenProgram".to_owned(), config.token_program.id().to_string().into());
+    }
     Ok(Facts {
         network: config.network.clone(),
         coin,
         wallets: addresses(wallet_keys)?,
         retired_wallets: addresses(retired_keys)?,
-        offer_extra: Map::new(),
+        offer_extra,
         offer_wallet: Some("feePayer"),
         takes_nonce: false,
         amount_mismatch: ErrorCode::InvalidExactSvmPayloadAmountMismatch,

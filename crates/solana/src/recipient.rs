@@ -10,8 +10,9 @@ use solana_sdk::pubkey::Pubkey;
 use crate::ask::Account;
 use crate::error::SolanaError;
 use crate::instructions as layout;
+use crate::token::TokenProgram;
 
-const TOKEN_2022: Pubkey = Pubkey::from_str_const("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb");
+const TOKEN_2022: Pubkey = spl_token_2022_interface::ID;
 const SYSVAR: Pubkey = Pubkey::from_str_const("Sysvar1111111111111111111111111111111111111");
 /// Who owns programs, and the accounts that hold their code.
 const LOADERS: [Pubkey; 5] = [
@@ -48,7 +49,9 @@ pub(crate) fn check(
     if pay_to == mint {
         return refuse("is the mint of asset; put the address of your own wallet there");
     }
-    if *pay_to == layout::token_account(wallet, mint) {
+    let own = [TokenProgram::Token, TokenProgram::Token2022]
+        .map(|program| layout::token_account_of(wallet, mint, program));
+    if own.contains(pay_to) {
         return Err(of_a_wallet());
     }
     if PROGRAMS.contains(pay_to) || account.is_some_and(|account| account.executable) {

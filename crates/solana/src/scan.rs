@@ -18,6 +18,7 @@ use crate::message::WireTransaction;
 use crate::payment::SolanaWatch;
 use crate::rpc::RpcFailure;
 use crate::status::{Seen, Source, statuses};
+use crate::token::TokenProgram;
 
 /// How long a landing waits for its transaction to be shown before its status has to do.
 pub const UNSHOWN_PATIENCE: Duration = Duration::from_secs(2);
@@ -153,6 +154,10 @@ impl SolanaChain {
     /// a status a little before the transaction, and the transaction says more.
     fn landing_by_status(&self, watch: &SolanaWatch, seen: Seen) -> Option<Evidence> {
         let Seen::Landed { failed: false, slot, .. } = seen else { return None };
+        // What arrived of a token of Token-2022 is its mint's to say: only its balances prove it.
+        if watch.payment.token_program() != Some(TokenProgram::Token) {
+            return None;
+        }
         if slot == 0 || self.is_elsewhere() || !self.memory.is_not_shown(watch.key, UNSHOWN_PATIENCE) {
             return None;
         }
@@ -289,6 +294,10 @@ pub(crate) fn judge_landing(
             let account = watch.payment.destination().unwrap_or(rules.token_account);
             let at = transaction.keys.iter().position(|key| *key == account);
             let grown = at.and_then(|at| token_growth_of(meta, at));
+            let is_proof_demanded = watch.payment.token_program() == Some(TokenProgram::Token2022);
+            if grown.is_none() && is_proof_demanded {
+                return Ok(None);
+            }
             if grown.is_some_and(|grown| grown != i128::from(watch.payment.amount().atomic())) {
                 return Err(mismatch());
             }

@@ -21,6 +21,7 @@ use crate::inspect::{OwnWallet, Rules};
 use crate::instructions as layout;
 use crate::message::WireTransaction;
 use crate::rpc::{Rpc, RpcFailure};
+use crate::token::TokenProgram;
 
 pub(crate) const AMOUNT: u64 = 11_500;
 
@@ -47,9 +48,10 @@ pub(crate) fn mint() -> Pubkey {
 pub(crate) fn rules_for(pay_to: Pubkey) -> Rules {
     Rules {
         network: Network::SOLANA.parse().unwrap(),
-        wallets: vec![OwnWallet::of(wallet().pubkey(), &mint())],
+        wallets: vec![OwnWallet::of(wallet().pubkey(), &mint(), TokenProgram::Token)],
         pay_to,
         mint: mint(),
+        program: TokenProgram::Token,
         decimals: 6,
         token_account: layout::token_account(&pay_to, &mint()),
         compute_unit_limit_max: 200_000,
@@ -338,6 +340,8 @@ pub(crate) fn config() -> SolanaConfig {
         rpc_urls: Vec::new(),
         asset: mint().to_string(),
         pay_to: wallet().pubkey().to_string(),
+        token_program: TokenProgram::Token,
+        permanent_delegate: false,
         asset_decimals: 6,
         late: false,
         retired: false,

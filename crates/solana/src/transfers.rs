@@ -85,7 +85,7 @@ impl SolanaChain {
 
     async fn page(&self, query: &TransferQuery, from: Option<&str>) -> Result<TransferPage, SolanaError> {
         let owner = key::address("pay_to", &query.pay_to)?;
-        let account = layout::token_account(&owner, &self.rules.mint).to_string();
+        let account = layout::token_account_of(&owner, &self.rules.mint, self.rules.program).to_string();
         let mut options = json!({"limit": PAGE_SIGNATURES, "commitment": "finalized"});
         if let Some(from) = from {
             options["before"] = json!(from);

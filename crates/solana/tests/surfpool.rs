@@ -136,6 +136,8 @@ impl World {
 
     fn config(&self, token_account: TokenAccountPolicy) -> SolanaConfig {
         SolanaConfig {
+            token_program: quittance_solana::TokenProgram::Token,
+            permanent_delegate: false,
             network: Network::SOLANA.parse().unwrap(),
             rpc_urls: vec![self.url.clone()],
             asset: self.mint.clone(),
@@ -363,6 +365,7 @@ async fn an_unknown_blockhash_asks_for_a_new_signature() {
             fee_payer: &pay_to,
             pay_to: &pay_to,
             mint: &world.mint,
+            token_program: quittance_solana::TokenProgram::Token,
             decimals: 6,
             amount: PRICE,
             recent_blockhash: &bs58::encode([5; 32]).into_string(),

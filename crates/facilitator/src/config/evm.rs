@@ -88,6 +88,8 @@ impl NetworkConfig {
             ("token_account", self.token_account.is_some()),
             ("priority_fee_lamports_max", self.priority_fee_lamports_max.is_some()),
             ("transaction_v1", self.transaction_v1.is_some()),
+            ("token_program", self.token_program.is_some()),
+            ("permanent_delegate", self.permanent_delegate.is_some()),
             ("account_lamports_per_day", self.account_lamports_per_day.is_some()),
             ("account_lamports_per_payer_day", self.account_lamports_per_payer_day.is_some()),
         ];

@@ -33,6 +33,7 @@ mod secrets;
 mod server;
 mod solana;
 mod token_account;
+mod token_program;
 pub(crate) mod units;
 mod urls;
 mod warnings;
@@ -58,6 +59,7 @@ pub use secrets::{is_reference, read_secret};
 pub(crate) use secrets::{read as read_secret_of, resolve};
 pub use server::ServerConfig;
 pub use token_account::TokenAccount;
+pub use token_program::TokenProgram;
 pub use warnings::{Warning, WarningKind};
 
 /// Everything `quittance serve` and an embedding host read.

@@ -9,7 +9,7 @@ use super::check::invalid;
 use super::decimal::{decimal_text, optional_decimal_text};
 use super::dollars::check_dollar;
 use super::urls::without_spelling;
-use super::{ConfigError, TokenAccount, resolve};
+use super::{ConfigError, TokenAccount, TokenProgram, resolve};
 
 /// Wallets of one network, and as many that are retired.
 pub const WALLETS_MAX: usize = 16;
@@ -152,6 +152,12 @@ pub struct NetworkConfig {
     /// Solana: whether transactions of version 1 are taken. Every endpoint must take them.
     #[serde(default)]
     pub transaction_v1: Option<bool>,
+    /// Solana: whose mint `asset` is.
+    #[serde(default)]
+    pub token_program: Option<TokenProgram>,
+    /// Solana: whether a token is taken whose issuer may move what anybody holds.
+    #[serde(default)]
+    pub permanent_delegate: Option<bool>,
     /// Solana: what creating token accounts may cost us within a UTC day, in lamports.
     #[serde(default)]
     pub account_lamports_per_day: Option<u64>,

@@ -3,13 +3,15 @@
 use quittance_ledger::AccountLimits;
 
 use super::evm::refuse;
-use super::{ConfigError, NetworkConfig, TokenAccount};
+use super::{ConfigError, NetworkConfig, TokenAccount, TokenProgram};
 
 /// Those keys, each with what it is where nothing is said.
 pub(crate) struct SolanaSection {
     pub(crate) token_account: TokenAccount,
     pub(crate) priority_fee_lamports_max: u64,
     pub(crate) transaction_v1: bool,
+    pub(crate) token_program: TokenProgram,
+    pub(crate) permanent_delegate: bool,
     /// What creating token accounts may cost within a UTC day.
     pub(crate) accounts: AccountLimits,
 }
@@ -26,6 +28,8 @@ impl NetworkConfig {
             token_account: self.token_account.unwrap_or_default(),
             priority_fee_lamports_max: self.priority_fee_lamports_max.unwrap_or(1_000),
             transaction_v1: self.transaction_v1.unwrap_or(false),
+            token_program: self.token_program.unwrap_or_default(),
+            permanent_delegate: self.permanent_delegate.unwrap_or(false),
             accounts: AccountLimits {
                 day: self.account_lamports_per_day.unwrap_or(ACCOUNT_LAMPORTS_PER_DAY),
                 payer_day: self.account_lamports_per_payer_day.unwrap_or(ACCOUNT_LAMPORTS_PER_PAYER_DAY),

@@ -116,6 +116,8 @@ impl Metrics {
             "wallet_empty",
             "wallet_low",
             "token_paused",
+            "token_changed",
+            "pay_to_refuses",
             "pay_to_blacklisted",
             "pay_to_frozen",
             "pay_to_closed",

@@ -44,7 +44,7 @@ pub(crate) enum Closed {
 }
 
 impl Closed {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::NoRate,
         Self::NotConnected,
         Self::NoTariff,
@@ -58,6 +58,8 @@ impl Closed {
         Self::AccountMissing,
         Self::AccountsSpent,
         Self::Obstacle(Obstacle::TokenPaused),
+        Self::Obstacle(Obstacle::TokenChanged),
+        Self::Obstacle(Obstacle::PayToRefuses),
         Self::Obstacle(Obstacle::PayToBlacklisted),
         Self::Obstacle(Obstacle::PayToFrozen),
         Self::Obstacle(Obstacle::PayToClosed),
@@ -66,7 +68,7 @@ impl Closed {
     ];
 
     /// Every reason by its word, and whether it is the one.
-    pub(crate) fn each(reason: Option<Self>) -> [(&'static str, bool); 18] {
+    pub(crate) fn each(reason: Option<Self>) -> [(&'static str, bool); 20] {
         Self::ALL.map(|each| (each.as_str(), reason == Some(each)))
     }
 
@@ -86,6 +88,8 @@ impl Closed {
             Self::AccountMissing => "account_missing",
             Self::AccountsSpent => "accounts_spent",
             Self::Obstacle(Obstacle::TokenPaused) => "token_paused",
+            Self::Obstacle(Obstacle::TokenChanged) => "token_changed",
+            Self::Obstacle(Obstacle::PayToRefuses) => "pay_to_refuses",
             Self::Obstacle(Obstacle::PayToBlacklisted) => "pay_to_blacklisted",
             Self::Obstacle(Obstacle::PayToFrozen) => "pay_to_frozen",
             Self::Obstacle(Obstacle::PayToClosed) => "pay_to_closed",

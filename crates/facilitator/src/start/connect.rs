@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::api::wallets::WalletReport;
 use crate::chain::{Chain, Connect, Decode, Facts, Ports, TransferHistory};
 use crate::config::units::{basis_points, usdc};
-use crate::config::{Config, ConfigError, NetworkConfig, TokenAccount, read_secret_of};
+use crate::config::{Config, ConfigError, NetworkConfig, TokenAccount, TokenProgram, read_secret_of};
 use crate::context::random::Random;
 use crate::remote::{Remote, SettledElsewhere, Sold};
 use crate::start::error::StartError;
@@ -330,6 +330,11 @@ impl Link {
             head_age_max_ms: network.head_age_seconds_max.saturating_mul(1_000),
             commitment: Commitment::Confirmed,
             second_opinion_value: self.second_opinion,
+            token_program: match section.token_program {
+                TokenProgram::Token => quittance_solana::TokenProgram::Token,
+                TokenProgram::Token2022 => quittance_solana::TokenProgram::Token2022,
+            },
+            permanent_delegate: section.permanent_delegate,
             asset_decimals: network.asset_decimals,
             late,
             retired: network.retired,

@@ -23,6 +23,8 @@ pub enum TermsFault {
     TokenMissing,
     /// Its decimals are not `asset_decimals`.
     TokenDecimals,
+    /// Something of it decides what arrives, whether it does, or who may move it.
+    TokenExtension,
     /// It is not of US dollars.
     TokenCurrency,
     /// `asset_name` and `asset_version` are not its domain.
@@ -48,6 +50,8 @@ pub enum PayoutExam {
     Frozen,
     /// It belongs to somebody else, or is of another mint.
     Foreign,
+    /// It takes no plain transfer: why.
+    Refusing(&'static str),
 }
 
 /// One wallet.
@@ -189,6 +193,7 @@ async fn look_at_terms(
                 Payout::Missing => PayoutExam::CreatedAtStart,
                 Payout::Frozen => PayoutExam::Frozen,
                 Payout::Foreign => PayoutExam::Foreign,
+                Payout::Refusing(why) => PayoutExam::Refusing(why),
             });
             exam.payout = payout.zip(found.token_account);
         }
@@ -213,6 +218,7 @@ fn of_solana(error: &SolanaError) -> TermsFault {
             TermsFault::TokenMissing
         }
         SolanaError::Decimals { .. } => TermsFault::TokenDecimals,
+        SolanaError::MintExtension { .. } => TermsFault::TokenExtension,
         SolanaError::Recipient { .. } | SolanaError::BadAddress { field: "pay_to" } => TermsFault::PayTo,
         SolanaError::Rpc(_) => TermsFault::Unknown,
         _ => TermsFault::Other,

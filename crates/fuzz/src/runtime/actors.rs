@@ -57,12 +57,16 @@ pub(crate) struct Actors {
     pub(crate) third: Keypair,
     /// A seller that is no wallet.
     pub(crate) merchant: Keypair,
+    /// Whose the token is that is sold for.
+    pub(crate) program: Pubkey,
+    /// The other token program.
+    pub(crate) other_program: Pubkey,
     /// The token that is sold for.
     pub(crate) mint: Pubkey,
     /// Another one of the same program.
     pub(crate) other_mint: Pubkey,
     /// One of the other program.
-    pub(crate) mint_2022: Pubkey,
+    pub(crate) foreign_mint: Pubkey,
     /// Of our wallet, beside its associated ones.
     pub(crate) wallets_spare: Pubkey,
     pub(crate) wallets_nonce: Pubkey,
@@ -77,8 +81,11 @@ pub(crate) struct Actors {
 }
 
 impl Actors {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(is_2022: bool) -> Self {
+        let (program, other_program) = if is_2022 { (TOKEN_2022, TOKEN) } else { (TOKEN, TOKEN_2022) };
         Self {
+            program,
+            other_program,
             wallet: key("wallet"),
             other: key("other wallet"),
             payer: key("payer"),
@@ -86,7 +93,7 @@ impl Actors {
             merchant: key("merchant"),
             mint: place("mint"),
             other_mint: place("other mint"),
-            mint_2022: place("mint of Token-2022"),
+            foreign_mint: place("mint of Token-2022"),
             wallets_spare: place("wallet's spare account"),
             wallets_nonce: place("wallet's nonce"),
             wallets_stake: place("wallet's stake"),
@@ -100,12 +107,12 @@ impl Actors {
 
     /// The account of `owner` for the token that is sold for.
     pub(crate) fn account(&self, owner: &Pubkey) -> Pubkey {
-        associated(owner, &self.mint, &TOKEN)
+        associated(owner, &self.mint, &self.program)
     }
 
     /// The account of `owner` for the token of the other program.
-    pub(crate) fn account_2022(&self, owner: &Pubkey) -> Pubkey {
-        associated(owner, &self.mint_2022, &TOKEN_2022)
+    pub(crate) fn foreign_account(&self, owner: &Pubkey) -> Pubkey {
+        associated(owner, &self.foreign_mint, &self.other_program)
     }
 
     /// Those whose keys an attacker may have.
@@ -119,12 +126,12 @@ impl Actors {
         let mut pool: Vec<Pubkey> = people.iter().map(|one| one.pubkey()).collect();
         let accounts: Vec<Pubkey> = pool.iter().map(|owner| self.account(owner)).collect();
         pool.extend(accounts);
-        pool.extend([self.mint, self.other_mint, self.mint_2022]);
+        pool.extend([self.mint, self.other_mint, self.foreign_mint]);
         pool.extend([self.wallets_spare, self.wallets_nonce, self.wallets_stake]);
         pool.extend([self.payers_spare, self.payers_nonce, self.payers_stake, self.delegated]);
         for owner in [self.wallet.pubkey(), self.payer.pubkey()] {
-            pool.push(associated(&owner, &self.other_mint, &TOKEN));
-            pool.push(self.account_2022(&owner));
+            pool.push(associated(&owner, &self.other_mint, &self.program));
+            pool.push(self.foreign_account(&owner));
         }
         pool.extend([TOKEN, TOKEN_2022, ASSOCIATED_TOKEN, SYSTEM, MEMO, COMPUTE_BUDGET, STAKE, LOOKUP]);
         pool.extend([BLOCKHASHES, RENT, CLOCK, STAKE_HISTORY, self.table, place("nothing")]);

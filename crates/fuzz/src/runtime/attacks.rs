@@ -56,7 +56,8 @@ pub(crate) const ATTACKS: &[(&str, Attack)] = &[
 
 /// Where the transfer stands.
 fn transfer_at(draft: &Draft) -> Option<usize> {
-    let is_it = |one: &Instruction| one.program_id == TOKEN && one.data.first() == Some(&12);
+    let is_it =
+        |one: &Instruction| [TOKEN, TOKEN_2022].contains(&one.program_id) && one.data.first() == Some(&12);
     draft.instructions.iter().position(is_it)
 }
 
@@ -102,7 +103,7 @@ fn destination(world: &World, random: &mut Random, draft: &mut Draft) {
 
 fn another_token(world: &World, random: &mut Random, draft: &mut Draft) {
     let actors = &world.actors;
-    let of = |owner: &Pubkey| actors::associated(owner, &actors.other_mint, &TOKEN);
+    let of = |owner: &Pubkey| actors::associated(owner, &actors.other_mint, &actors.program);
     let (wallet, payer) = (actors.wallet.pubkey(), actors.payer.pubkey());
     let to = if random.chance(70) { of(&wallet) } else { of(&payer) };
     with_transfer(draft, |transfer| {
@@ -221,11 +222,11 @@ fn token(world: &World, random: &mut Random, draft: &mut Draft) {
     let (program, mint, account, to) = match random.chance(75) {
         true => {
             let account = *random.pick(&our_accounts(world)).unwrap_or(&world.paid);
-            (TOKEN, actors.mint, account, actors.account(&payer))
+            (actors.program, actors.mint, account, actors.account(&payer))
         }
         false => {
-            let to = actors.account_2022(&payer);
-            (TOKEN_2022, actors.mint_2022, actors.account_2022(&wallet), to)
+            let to = actors.foreign_account(&payer);
+            (actors.other_program, actors.foreign_mint, actors.foreign_account(&wallet), to)
         }
     };
     let authority = if random.chance(60) { wallet } else { payer };
@@ -239,7 +240,7 @@ fn money_back(world: &World, random: &mut Random, draft: &mut Draft) {
     let payer = actors.payer.pubkey();
     let to = actors.account(&payer);
     let kind = [0, 9, 6][random.below(3)];
-    draft.instructions.push(ix::token(kind, TOKEN, world.paid, actors.mint, to, payer, 1));
+    draft.instructions.push(ix::token(kind, actors.program, world.paid, actors.mint, to, payer, 1));
 }
 
 /// What a guard would call that has turned against us.
@@ -251,9 +252,9 @@ fn call(world: &World, random: &mut Random) -> Instruction {
         0..=2 => ix::system(random.below(5), wallet, payer, 1_000_000),
         3..=5 => {
             let kind = random.below(10);
-            ix::token(kind, TOKEN, account, actors.mint, actors.account(&payer), wallet, 1_000)
+            ix::token(kind, actors.program, account, actors.mint, actors.account(&payer), wallet, 1_000)
         }
-        6 => ix::create(&wallet, &place("nothing"), &actors.mint, vec![1]),
+        6 => ix::create(&wallet, &place("nothing"), &actors.mint, &actors.program, vec![1]),
         7 => ix::stake(random.below(2), actors.wallets_stake, wallet, payer),
         _ => ix::nonce(random.below(3), actors.wallets_nonce, wallet, payer),
     }
@@ -290,17 +291,17 @@ fn odd_creation(world: &World, random: &mut Random) -> Instruction {
     let (wallet, payer) = (actors.wallet.pubkey(), actors.payer.pubkey());
     let idempotent = vec![1];
     match random.below(8) {
-        0 | 1 => ix::create(&wallet, &place("nothing"), &actors.mint, idempotent),
-        2 => ix::create(&wallet, &world.pay_to, &actors.other_mint, idempotent),
+        0 | 1 => ix::create(&wallet, &place("nothing"), &actors.mint, &actors.program, idempotent),
+        2 => ix::create(&wallet, &world.pay_to, &actors.other_mint, &actors.program, idempotent),
         3 => {
-            let account = actors.account_2022(&world.pay_to);
-            let mint = &actors.mint_2022;
-            ix::create_of(&wallet, &account, &world.pay_to, mint, &TOKEN_2022, idempotent)
+            let account = actors.foreign_account(&world.pay_to);
+            let mint = &actors.foreign_mint;
+            ix::create_of(&wallet, &account, &world.pay_to, mint, &actors.other_program, idempotent)
         }
-        4 => ix::create(&payer, &world.pay_to, &actors.mint, idempotent),
-        5 => ix::create(&wallet, &world.pay_to, &actors.mint, vec![2]),
-        6 => ix::create(&wallet, &world.pay_to, &actors.mint, vec![1, random.byte()]),
-        _ => ix::create(&wallet, &actors.third.pubkey(), &actors.mint, idempotent),
+        4 => ix::create(&payer, &world.pay_to, &actors.mint, &actors.program, idempotent),
+        5 => ix::create(&wallet, &world.pay_to, &actors.mint, &actors.program, vec![2]),
+        6 => ix::create(&wallet, &world.pay_to, &actors.mint, &actors.program, vec![1, random.byte()]),
+        _ => ix::create(&wallet, &actors.third.pubkey(), &actors.mint, &actors.program, idempotent),
     }
 }
 

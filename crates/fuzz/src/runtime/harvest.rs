@@ -6,7 +6,7 @@ use solana_sdk::message::{VersionedMessage, legacy};
 use solana_sdk::signature::Signer;
 use solana_sdk::transaction::VersionedTransaction;
 
-use super::actors::{PRIORITY_MAX, TOKEN};
+use super::actors::PRIORITY_MAX;
 use super::honest::honest;
 use super::ix;
 use super::world::{PaidTo, SETTINGS, World};
@@ -55,8 +55,8 @@ fn close(world: &World, svm: &mut litesvm::LiteSVM, amount: u64) -> u64 {
     let actors = &world.actors;
     let owner = actors.merchant.pubkey();
     let to = actors.account(&actors.payer.pubkey());
-    let emptied = ix::transfer(&world.paid, &actors.mint, &to, &owner, amount);
-    let closed = ix::token(2, TOKEN, world.paid, actors.mint, owner, owner, 0);
+    let emptied = ix::transfer(&actors.program, &world.paid, &actors.mint, &to, &owner, amount);
+    let closed = ix::token(2, actors.program, world.paid, actors.mint, owner, owner, 0);
     let message = legacy::Message::new_with_blockhash(&[emptied, closed], Some(&owner), &world.blockhash);
     let message = VersionedMessage::Legacy(message);
     let signed = VersionedTransaction::try_new(message, &[&actors.merchant]).expect("it is signed");

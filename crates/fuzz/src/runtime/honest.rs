@@ -21,12 +21,13 @@ pub(crate) fn honest(world: &World, random: &mut Random) -> Draft {
     let amount = random.range(1, 1_000_000);
     let own = [actors.account(&payer), actors.payers_spare, actors.delegated];
     let source = *random.pick(&own).unwrap_or(&actors.payers_spare);
-    let mut instructions = vec![ix::transfer(&source, &actors.mint, &world.paid, &payer, amount)];
+    let mut instructions =
+        vec![ix::transfer(&actors.program, &source, &actors.mint, &world.paid, &payer, amount)];
     let creates = !world.setting.exists || random.chance(15);
     if creates {
         let is_once = !world.setting.exists && random.chance(50);
         let data = if is_once { [vec![], vec![0]][random.below(2)].clone() } else { vec![1] };
-        instructions.insert(0, ix::create(&wallet, &world.pay_to, &actors.mint, data));
+        instructions.insert(0, ix::create(&wallet, &world.pay_to, &actors.mint, &actors.program, data));
     }
     let memo = random.chance(70).then(|| text(random));
     if let Some(memo) = &memo {

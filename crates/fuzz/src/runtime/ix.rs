@@ -53,6 +53,7 @@ pub(crate) fn memo(text: &str, signers: &[Pubkey]) -> Instruction {
 
 /// `TransferChecked` of the token that is sold for.
 pub(crate) fn transfer(
+    program: &Pubkey,
     source: &Pubkey,
     mint: &Pubkey,
     destination: &Pubkey,
@@ -60,12 +61,18 @@ pub(crate) fn transfer(
     amount: u64,
 ) -> Instruction {
     let data = TokenInstruction::TransferChecked { amount, decimals: DECIMALS }.pack();
-    of(TOKEN, vec![w(*source), r(*mint), w(*destination), s(*authority)], data)
+    of(*program, vec![w(*source), r(*mint), w(*destination), s(*authority)], data)
 }
 
 /// Creation of an associated token account.
-pub(crate) fn create(funder: &Pubkey, owner: &Pubkey, mint: &Pubkey, data: Vec<u8>) -> Instruction {
-    create_of(funder, &associated(owner, mint, &TOKEN), owner, mint, &TOKEN, data)
+pub(crate) fn create(
+    funder: &Pubkey,
+    owner: &Pubkey,
+    mint: &Pubkey,
+    program: &Pubkey,
+    data: Vec<u8>,
+) -> Instruction {
+    create_of(funder, &associated(owner, mint, program), owner, mint, program, data)
 }
 
 pub(crate) fn create_of(

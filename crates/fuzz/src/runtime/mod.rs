@@ -15,5 +15,5 @@ mod stats;
 mod world;
 
 pub use harvest::{Harvest, harvest};
-pub use play::{Told, Worlds, play};
+pub use play::{OF_2022, OF_A_FEE, Told, Worlds, play};
 pub use stats::{REFUSALS, Stats};

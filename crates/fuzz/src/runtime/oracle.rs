@@ -12,7 +12,7 @@ use solana_sdk::signature::Signer;
 use solana_sdk::transaction::{TransactionError, VersionedTransaction};
 use spl_token_interface::state::Account as TokenAccount;
 
-use super::actors::{MEMO, SYSTEM, TOKEN};
+use super::actors::{MEMO, SYSTEM};
 use super::draft::Terms;
 use super::world::{PaidTo, World};
 
@@ -195,8 +195,9 @@ fn check_paid(
 ) -> Result<(), Violation> {
     let before = before.and_then(Option::as_ref);
     let now = after.get(&world.paid).or(before);
-    let read = |account: &Account| match account.owner == TOKEN {
-        true => TokenAccount::unpack(&account.data).ok(),
+    // Extensions stand behind.
+    let read = |account: &Account| match account.owner == world.actors.program {
+        true => TokenAccount::unpack(account.data.get(..TokenAccount::LEN)?).ok(),
         false => None,
     };
     if now.map_or(0, |now| now.lamports) < before.map_or(0, |before| before.lamports) {

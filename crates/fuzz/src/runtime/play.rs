@@ -15,7 +15,7 @@ use super::guard::is_call;
 use super::honest::honest;
 use super::oracle::{self, Ran, Violation};
 use super::stats::Stats;
-use super::world::{SETTINGS, World};
+use super::world::{SETTINGS, SETTINGS_2022, WITH_FEE, World};
 use crate::random::Random;
 
 /// Seeds in a hundred whose payment stays as an honest client made it.
@@ -26,18 +26,20 @@ const QUOTED: u64 = LAMPORTS_PER_SIGNATURE * SIGNATURES_PER_PAYMENT + PRIORITY_M
 /// Chains of each kind, used again by every seed: nothing that is run stays.
 pub struct Worlds {
     all: Vec<World>,
+    of_2022: Vec<World>,
 }
 
 impl Default for Worlds {
     fn default() -> Self {
-        Self { all: SETTINGS.into_iter().map(World::new).collect() }
+        let of_2022 = SETTINGS_2022.into_iter().map(World::new).collect();
+        Self { all: SETTINGS.into_iter().map(World::new).collect(), of_2022 }
     }
 }
 
 impl Worlds {
     /// The first of them alone, for whoever only reads.
     pub(crate) fn first() -> Self {
-        Self { all: SETTINGS.into_iter().take(1).map(World::new).collect() }
+        Self { all: SETTINGS.into_iter().take(1).map(World::new).collect(), of_2022: Vec::new() }
     }
 
     fn one(&self) -> &World {
@@ -68,13 +70,30 @@ pub struct Told {
     pub violation: Option<String>,
 }
 
+/// Seeds from here on are played in a token of Token-2022.
+pub const OF_2022: u64 = 1 << 40;
+/// Seeds from here on in one that keeps a fee, which must not be sold for.
+pub const OF_A_FEE: u64 = 1 << 41;
+
 /// Plays a seed.
 pub fn play(worlds: &Worlds, seed: u64, stats: &mut Stats) -> Told {
+    if seed >= OF_A_FEE {
+        return match World::connected(WITH_FEE) {
+            Ok(world) => play_in(&world, seed, stats),
+            Err(error) => Told { story: vec![error.to_string()], violation: None },
+        };
+    }
+    let all = if seed >= OF_2022 { &worlds.of_2022 } else { &worlds.all };
+    match all.get(Random::new(seed).below(all.len())) {
+        Some(world) => play_in(world, seed, stats),
+        None => Told { story: Vec::new(), violation: None },
+    }
+}
+
+fn play_in(world: &World, seed: u64, stats: &mut Stats) -> Told {
     let mut random = Random::new(seed);
-    let count = worlds.all.len();
-    let Some(world) = worlds.all.get(random.below(count)) else {
-        return Told { story: Vec::new(), violation: None };
-    };
+    // What chose the world.
+    random.below(1);
     let mut draft = honest(world, &mut random);
     let is_honest = random.chance(HONEST_PERCENT);
     if !is_honest {

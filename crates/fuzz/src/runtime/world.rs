@@ -7,7 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use litesvm::LiteSVM;
 use quittance_protocol::{Network, Secret};
-use quittance_solana::{Commitment, Rpc, RpcFailure, SolanaChain, SolanaConfig, TokenAccountPolicy};
+use quittance_solana::{
+    Commitment, Rpc, RpcFailure, SolanaChain, SolanaConfig, SolanaError, TokenAccountPolicy, TokenProgram,
+};
 use serde_json::{Value, json};
 use solana_address_lookup_table_interface::state::{AddressLookupTable, LookupTableMeta};
 use solana_program_runtime::solana_sbpf::program::BuiltinFunctionDefinition;
@@ -19,7 +21,7 @@ use solana_sdk::pubkey::Pubkey;
 use solana_sdk::signature::Signer;
 use spl_token_interface::state::{Account as TokenAccount, AccountState, Mint};
 
-use super::actors::{self, Actors, LIGHTHOUSE, SYSTEM, TOKEN, TOKEN_2022};
+use super::actors::{self, Actors, LIGHTHOUSE, SYSTEM};
 use super::guard::Guard;
 
 /// What everybody's token account holds at the start.
@@ -47,10 +49,18 @@ pub(crate) struct Setting {
     pub(crate) delegates: bool,
     /// Whether the token program is the old one.
     pub(crate) is_old: bool,
+    /// Whether the token is one of Token-2022.
+    pub(crate) is_2022: bool,
+    /// Whether its mint keeps a part of each transfer.
+    pub(crate) has_fee: bool,
 }
 
 const fn setting(paid_to: PaidTo, exists: bool, delegates: bool, is_old: bool) -> Setting {
-    Setting { paid_to, exists, delegates, is_old }
+    Setting { paid_to, exists, delegates, is_old, is_2022: false, has_fee: false }
+}
+
+const fn of_2022(paid_to: PaidTo, exists: bool, delegates: bool) -> Setting {
+    Setting { is_2022: true, ..setting(paid_to, exists, delegates, false) }
 }
 
 /// All that are tried.
@@ -64,6 +74,17 @@ pub(crate) const SETTINGS: [Setting; 8] = [
     setting(PaidTo::FeePayer, true, true, true),
     setting(PaidTo::OtherWallet, true, true, false),
 ];
+
+/// The same in a token of Token-2022.
+pub(crate) const SETTINGS_2022: [Setting; 4] = [
+    of_2022(PaidTo::Merchant, true, false),
+    of_2022(PaidTo::FeePayer, false, false),
+    of_2022(PaidTo::OtherWallet, true, true),
+    of_2022(PaidTo::FeePayer, true, true),
+];
+
+/// In one that must not be sold for.
+pub(crate) const WITH_FEE: Setting = Setting { has_fee: true, ..of_2022(PaidTo::Merchant, true, false) };
 
 /// A chain, and our side of it.
 pub(crate) struct World {
@@ -84,7 +105,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(setting: Setting) -> Self {
-        let actors = Actors::new();
+        Self::connected(setting).expect("it connects")
+    }
+
+    /// As far as the token is one that is sold for.
+    pub(crate) fn connected(setting: Setting) -> Result<Self, SolanaError> {
+        let actors = Actors::new(setting.is_2022);
         let pay_to = match setting.paid_to {
             PaidTo::FeePayer => actors.wallet.pubkey(),
             PaidTo::OtherWallet => actors.other.pubkey(),
@@ -93,16 +119,21 @@ impl World {
         let mut svm = runtime(setting.is_old).with_log_bytes_limit(Some(20_000));
         svm.warp_to_slot(100);
         svm.add_builtin(LIGHTHOUSE, Guard::register);
-        let rent = svm.minimum_balance_for_rent_exemption(TokenAccount::LEN);
+        let rent = svm.minimum_balance_for_rent_exemption(created_bytes(setting));
         Furnish { svm: &mut svm, actors: &actors, setting, pay_to }.all();
-        let chain = connect(&svm, &actors, pay_to, rent);
+        let chain = connect(&svm, &actors, (setting, pay_to), rent)?;
         let paid = actors.account(&pay_to);
         let blockhash = svm.latest_blockhash();
         let mut late = svm.clone();
         late.expire_blockhash();
         let ours = ours(&actors, pay_to).into_iter().map(|at| (at, svm.get_account(&at))).collect();
-        Self { setting, actors, pay_to, paid, svm, late, chain, rent, blockhash, ours }
+        Ok(Self { setting, actors, pay_to, paid, svm, late, chain, rent, blockhash, ours })
     }
+}
+
+/// Of an account that was just created: of Token-2022, its owner does not change.
+fn created_bytes(setting: Setting) -> usize {
+    if setting.is_2022 { TokenAccount::LEN + 1 + 4 } else { TokenAccount::LEN }
 }
 
 /// With what mainnet has switched on; the old token program is what stood there before.
@@ -125,7 +156,7 @@ fn runtime(is_old: bool) -> LiteSVM {
 /// What nobody may take from, or get power over.
 fn ours(actors: &Actors, pay_to: Pubkey) -> Vec<Pubkey> {
     let (wallet, other) = (actors.wallet.pubkey(), actors.other.pubkey());
-    let others_mint = actors::associated(&wallet, &actors.other_mint, &TOKEN);
+    let others_mint = actors::associated(&wallet, &actors.other_mint, &actors.program);
     vec![
         wallet,
         other,
@@ -133,7 +164,7 @@ fn ours(actors: &Actors, pay_to: Pubkey) -> Vec<Pubkey> {
         actors.account(&other),
         actors.account(&pay_to),
         others_mint,
-        actors.account_2022(&wallet),
+        actors.foreign_account(&wallet),
         actors.wallets_spare,
         actors.wallets_nonce,
         actors.wallets_stake,
@@ -151,9 +182,12 @@ struct Furnish<'a> {
 impl Furnish<'_> {
     fn all(&mut self) {
         let actors = self.actors;
-        for (mint, program) in
-            [(actors.mint, TOKEN), (actors.other_mint, TOKEN), (actors.mint_2022, TOKEN_2022)]
-        {
+        let program = actors.program;
+        for (mint, program) in [
+            (actors.mint, program),
+            (actors.other_mint, program),
+            (actors.foreign_mint, actors.other_program),
+        ] {
             self.mint(mint, program);
         }
         let (wallet, payer) = (actors.wallet.pubkey(), actors.payer.pubkey());
@@ -161,17 +195,17 @@ impl Furnish<'_> {
             let owner = owner.pubkey();
             self.put(owner, 100 * SOL, &[], SYSTEM);
             if owner != self.pay_to || self.setting.exists {
-                self.account(actors.account(&owner), owner, actors.mint, TOKEN);
+                self.account(actors.account(&owner), owner, actors.mint, program);
             }
         }
         for owner in [wallet, payer] {
-            let other = actors::associated(&owner, &actors.other_mint, &TOKEN);
-            self.account(other, owner, actors.other_mint, TOKEN);
-            self.account(actors.account_2022(&owner), owner, actors.mint_2022, TOKEN_2022);
+            let other = actors::associated(&owner, &actors.other_mint, &program);
+            self.account(other, owner, actors.other_mint, program);
+            self.account(actors.foreign_account(&owner), owner, actors.foreign_mint, actors.other_program);
         }
-        self.account(actors.wallets_spare, wallet, actors.mint, TOKEN);
-        self.account(actors.payers_spare, payer, actors.mint, TOKEN);
-        self.account(actors.delegated, actors.third.pubkey(), actors.mint, TOKEN);
+        self.account(actors.wallets_spare, wallet, actors.mint, program);
+        self.account(actors.payers_spare, payer, actors.mint, program);
+        self.account(actors.delegated, actors.third.pubkey(), actors.mint, program);
         for (nonce, stake, owner) in [
             (actors.wallets_nonce, actors.wallets_stake, wallet),
             (actors.payers_nonce, actors.payers_stake, payer),
@@ -197,7 +231,10 @@ impl Furnish<'_> {
         };
         let mut data = vec![0; Mint::LEN];
         mint.pack_into_slice(&mut data);
-        let lamports = self.svm.minimum_balance_for_rent_exemption(Mint::LEN);
+        if self.setting.has_fee && at == self.actors.mint {
+            extend(&mut data, 1, 1, &fee());
+        }
+        let lamports = self.svm.minimum_balance_for_rent_exemption(data.len());
         self.put(at, lamports, &data, program);
     }
 
@@ -207,7 +244,8 @@ impl Furnish<'_> {
         // nothing in a message says whose it is.
         let is_ours = [actors.wallet.pubkey(), actors.other.pubkey(), self.pay_to].contains(&owner)
             && at != actors.wallets_spare;
-        let is_open = at == actors.delegated || (is_ours && self.setting.delegates && program == TOKEN);
+        let is_open =
+            at == actors.delegated || (is_ours && self.setting.delegates && program == actors.program);
         let delegate = if is_open { COption::Some(actors.payer.pubkey()) } else { COption::None };
         let account = TokenAccount {
             mint,
@@ -221,7 +259,10 @@ impl Furnish<'_> {
         };
         let mut data = vec![0; TokenAccount::LEN];
         account.pack_into_slice(&mut data);
-        let lamports = self.svm.minimum_balance_for_rent_exemption(TokenAccount::LEN);
+        if self.setting.has_fee && mint == self.actors.mint {
+            extend(&mut data, 2, 2, &[0; 8]);
+        }
+        let lamports = self.svm.minimum_balance_for_rent_exemption(data.len());
         self.put(at, lamports, &data, program);
     }
 
@@ -231,6 +272,23 @@ impl Furnish<'_> {
         let data = table.serialize_for_tests().expect("a table is written");
         self.put(self.actors.table, SOL, &data, actors::LOOKUP);
     }
+}
+
+/// Of Token-2022: the kind of the account, and one extension.
+fn extend(data: &mut Vec<u8>, kind: u8, extension: u16, value: &[u8]) {
+    data.resize(TokenAccount::LEN, 0);
+    data.push(kind);
+    data.extend(extension.to_le_bytes());
+    data.extend(u16::try_from(value.len()).unwrap_or(u16::MAX).to_le_bytes());
+    data.extend(value);
+}
+
+/// `TransferFeeConfig` that keeps half of each transfer.
+fn fee() -> Vec<u8> {
+    let of_epoch =
+        [0_u64.to_le_bytes().to_vec(), u64::MAX.to_le_bytes().to_vec(), 5_000_u16.to_le_bytes().to_vec()];
+    let of_epoch = of_epoch.concat();
+    [vec![0; 72], of_epoch.clone(), of_epoch].concat()
 }
 
 /// `Versions::Current(State::Initialized)` of the system program.
@@ -252,13 +310,20 @@ fn stake_data(authority: Pubkey) -> Vec<u8> {
     data
 }
 
-fn connect(svm: &LiteSVM, actors: &Actors, pay_to: Pubkey, rent: u64) -> SolanaChain {
+fn connect(
+    svm: &LiteSVM,
+    actors: &Actors,
+    (setting, pay_to): (Setting, Pubkey),
+    rent: u64,
+) -> Result<SolanaChain, SolanaError> {
     let asked = [actors.mint, pay_to, actors.account(&pay_to), actors.wallet.pubkey(), actors.other.pubkey()];
     let shown = asked.into_iter().map(|at| (at.to_string(), show(svm.get_account(&at)))).collect();
     let config = SolanaConfig {
         network: Network::SOLANA.parse().expect("a network"),
         rpc_urls: Vec::new(),
         asset: actors.mint.to_string(),
+        token_program: if setting.is_2022 { TokenProgram::Token2022 } else { TokenProgram::Token },
+        permanent_delegate: false,
         asset_decimals: DECIMALS,
         pay_to: pay_to.to_string(),
         token_account: TokenAccountPolicy::InPayment,
@@ -277,11 +342,11 @@ fn connect(svm: &LiteSVM, actors: &Actors, pay_to: Pubkey, rent: u64) -> SolanaC
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let node: Arc<dyn Rpc> = Arc::new(Node { shown, rent });
-        let chain = SolanaChain::connect_with(config, &secret(&actors.wallet), vec![node]).await;
-        let chain = chain.expect("it connects").with_wallets(&[secret(&actors.other)], &[]);
+        let chain = SolanaChain::connect_with(config, &secret(&actors.wallet), vec![node]).await?;
+        let chain = chain.with_wallets(&[secret(&actors.other)], &[]);
         let chain = chain.expect("both wallets are taken");
         chain.token_account_exists().await.expect("its account is read");
-        chain
+        Ok(chain)
     })
 }
 

@@ -1,7 +1,7 @@
 //! What the nodes say of themselves, of the token, and of who is paid.
 
 use quittance_facilitator::chain::{EndpointExam, MethodExam, Need, Obstacle, Serves, Taken};
-use quittance_facilitator::config::{Config, NetworkConfig};
+use quittance_facilitator::config::{Config, NetworkConfig, TokenProgram};
 use quittance_facilitator::{NetworkExam, PayoutExam, TermsFault};
 
 use super::finding::{Code, Report, Severity};
@@ -193,6 +193,7 @@ fn terms(exam: &NetworkExam, network: &NetworkConfig, report: &mut Report) {
                 report.found(Code::TokenDecimals, about("asset_decimals"), words.clone());
             }
             TermsFault::TokenCurrency => report.found(Code::TokenCurrency, about("asset"), words.clone()),
+            TermsFault::TokenExtension => report.found(Code::TokenExtension, about("asset"), words.clone()),
             TermsFault::TokenDomain => report.found(Code::TokenDomain, about("asset_name"), words.clone()),
             TermsFault::PayTo => report.found(Code::PayToUnusable, about("pay_to"), words.clone()),
             TermsFault::Other => report.found(Code::ConfigValue, about("asset"), words.clone()),
@@ -201,12 +202,40 @@ fn terms(exam: &NetworkExam, network: &NetworkConfig, report: &mut Report) {
     }
     let is_served = ours(exam).next().is_some();
     if exam.terms.is_empty() && is_served {
-        let seen = format!("{} decimals, in dollars, as configured", network.asset_decimals);
+        let extensions = match network.token_program {
+            Some(TokenProgram::Token2022) => "; none of its extensions changes what arrives",
+            _ => "",
+        };
+        let seen = format!("{} decimals, in dollars, as configured{extensions}", network.asset_decimals);
         report.well("token", about("asset"), seen);
         payee(exam, network, report);
     }
+    payout(exam, report);
+    let obstacle = exam.costs.as_ref().ok().and_then(|costs| costs.obstacle);
+    match obstacle {
+        Some(Obstacle::TokenPaused) => {
+            report.found(Code::TokenPaused, about("asset"), "moves nothing for anybody")
+        }
+        Some(Obstacle::PayToBlacklisted) => {
+            report.found(Code::PayToBlocked, about("pay_to"), "the token moves nothing to it");
+        }
+        // Told with the token and the account above; and who settles elsewhere is told of below.
+        Some(
+            Obstacle::TokenChanged
+            | Obstacle::PayToRefuses
+            | Obstacle::PayToFrozen
+            | Obstacle::PayToClosed
+            | Obstacle::FacilitatorAway
+            | Obstacle::FacilitatorRefuses,
+        )
+        | None => {}
+    }
+}
+
+/// What stands where payments go on Solana.
+fn payout(exam: &NetworkExam, report: &mut Report) {
     if let Some((payout, account)) = &exam.payout {
-        let about = about("pay_to");
+        let about = format!("networks.{}.pay_to", exam.name);
         match payout {
             PayoutExam::Ready => {
                 report.well("pay_to", about, format!("its token account {account} is ready"))
@@ -223,24 +252,8 @@ fn terms(exam: &NetworkExam, network: &NetworkConfig, report: &mut Report) {
             PayoutExam::Foreign => {
                 report.found(Code::TokenAccountForeign, about, format!("{account} belongs to somebody else"));
             }
+            PayoutExam::Refusing(why) => report.found(Code::TokenAccountRefuses, about, *why),
         }
-    }
-    let obstacle = exam.costs.as_ref().ok().and_then(|costs| costs.obstacle);
-    match obstacle {
-        Some(Obstacle::TokenPaused) => {
-            report.found(Code::TokenPaused, about("asset"), "moves nothing for anybody")
-        }
-        Some(Obstacle::PayToBlacklisted) => {
-            report.found(Code::PayToBlocked, about("pay_to"), "the token moves nothing to it");
-        }
-        // Told with the account above; and who settles elsewhere is told of below.
-        Some(
-            Obstacle::PayToFrozen
-            | Obstacle::PayToClosed
-            | Obstacle::FacilitatorAway
-            | Obstacle::FacilitatorRefuses,
-        )
-        | None => {}
     }
 }
 

@@ -144,6 +144,8 @@ pub(super) fn closed(reason: &str) -> &'static str {
         "account_missing" => "the recipient's account is being created",
         "accounts_spent" => "creating accounts cost all it may on this UTC day",
         "token_paused" => "the token is paused",
+        "token_changed" => "the token changed: what is sent may not arrive whole",
+        "pay_to_refuses" => "the recipient's account takes no plain transfer",
         "pay_to_blacklisted" => "the recipient is blacklisted",
         "pay_to_frozen" => "the recipient's account is frozen",
         "pay_to_closed" => "the recipient's account is closed",

@@ -25,7 +25,8 @@ impl Rules {
         guard: &WireInstruction<'_>,
         fee_payer: Pubkey,
     ) -> bool {
-        let payers = key(transaction, PAYER).map(|payer| layout::token_account(payer, &self.mint));
+        let payers =
+            key(transaction, PAYER).map(|payer| layout::token_account_of(payer, &self.mint, self.program));
         let not_ours = |at: u8| {
             at == PAYER
                 || key(transaction, at) == payers.as_ref()
@@ -49,7 +50,8 @@ impl Rules {
     ) -> Result<(), SolanaError> {
         let refusal = SolanaError::TokenAccountCreation { index };
         let instruction = transaction.instructions.get(index).ok_or(refusal.clone())?;
-        let expected = [fee_payer, self.token_account, self.pay_to, self.mint, layout::SYSTEM, layout::TOKEN];
+        let (token, mint) = (self.program.id(), self.mint);
+        let expected = [fee_payer, self.token_account, self.pay_to, mint, layout::SYSTEM, token];
         // In the order of the accounts.
         let left_out = [
             &[][..],

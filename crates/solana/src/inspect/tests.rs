@@ -14,6 +14,7 @@ use crate::testing::*;
 mod bytes;
 mod guards;
 mod pool;
+mod token_2022;
 mod v1;
 
 fn check(instructions: &[Instruction]) -> Result<SolanaPayment, SolanaError> {

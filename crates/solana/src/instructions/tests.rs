@@ -125,14 +125,3 @@ fn compute_budget_data_is_read_exactly() {
         assert_eq!(parse_compute_budget(bad), None, "{bad:?}");
     }
 }
-
-#[test]
-fn a_mint_is_82_bytes_and_initialised() {
-    let mut data = vec![0; MINT_BYTES];
-    assert_eq!(mint_decimals(&data), None);
-    data[45] = 1;
-    data[44] = 6;
-    assert_eq!(mint_decimals(&data), Some(6));
-    data.push(0);
-    assert_eq!(mint_decimals(&data), None);
-}

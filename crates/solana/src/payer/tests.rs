@@ -8,6 +8,7 @@ fn parts<'a>(fee_payer: &'a str, mint: &'a str, memo: Option<&'a str>) -> Paymen
         fee_payer,
         pay_to: fee_payer,
         mint,
+        token_program: TokenProgram::Token,
         decimals: 6,
         amount: AMOUNT,
         recent_blockhash: "US517G5965aydkZ46HS38QLi7UQiSojurfbQfKCELFx",

@@ -24,11 +24,22 @@ impl SolanaChain {
         extra
     }
 
-    fn obstacle(&self, payout: Payout) -> Option<Obstacle> {
+    /// In the log, not with every look.
+    fn tell(&self, what: &'static str, why: &'static str) {
+        if let Some(times) = self.told.again(what) {
+            tracing::warn!(network = %self.rules.network, what, why, times, "payments cannot arrive");
+        }
+    }
+
+    fn obstacle(&self, state: &SolanaState) -> Option<Obstacle> {
+        if let Some(fault) = state.token {
+            return Some(if fault.is_pause { Obstacle::TokenPaused } else { Obstacle::TokenChanged });
+        }
         let in_payment = self.policy == TokenAccountPolicy::InPayment;
-        match payout {
+        match state.payout {
             Payout::Frozen => Some(Obstacle::PayToFrozen),
             Payout::Foreign => Some(Obstacle::PayToClosed),
+            Payout::Refusing(_) => Some(Obstacle::PayToRefuses),
             // The first payment creates it, or it is owed; else the wallet cannot pay for it, which
             // closes the network too.
             Payout::Missing if in_payment || !self.retired => None,
@@ -42,9 +53,12 @@ impl SolanaChain {
     fn owed_account(&self, state: &SolanaState) -> Option<OwedAccount> {
         let is_ours = self.policy == TokenAccountPolicy::AtStart && !self.retired;
         let is_able = self.richest(state).is_some_and(|(_, lamports)| lamports >= self.creation_lamports());
-        (state.payout == Payout::Missing && is_ours && is_able).then(|| OwedAccount {
-            account: self.token_account(),
-            native: self.rent_lamports().saturating_add(LAMPORTS_PER_SIGNATURE),
+        // Nothing is spent on an account of a token that is not sold for.
+        (state.payout == Payout::Missing && state.token.is_none() && is_ours && is_able).then(|| {
+            OwedAccount {
+                account: self.token_account(),
+                native: self.rent_lamports().saturating_add(LAMPORTS_PER_SIGNATURE),
+            }
         })
     }
 }
@@ -53,6 +67,12 @@ impl SolanaChain {
 impl Costs for SolanaPorts {
     async fn refresh(&self, _now_ms: i64) -> Result<CostSnapshot, ChainFault> {
         let state = self.chain.state().await.map_err(fault)?;
+        if let Payout::Refusing(why) = state.payout {
+            self.chain.tell("payout", why);
+        }
+        if let Some(fault) = state.token {
+            self.chain.tell(fault.extension, fault.problem);
+        }
         if state.payout == Payout::Missing {
             self.chain.refresh_rent().await.map_err(fault)?;
         }
@@ -70,7 +90,7 @@ impl Costs for SolanaPorts {
             floor_native: u128::from(self.chain.wallet_rent_lamports()),
             bound_native: u128::from(total),
             owed_account: self.chain.owed_account(&state),
-            obstacle: self.chain.obstacle(state.payout),
+            obstacle: self.chain.obstacle(&state),
             detail: json!({
                 "signature_lamports": fees.signature_lamports,
                 "priority_fee_lamports_max": fees.priority_fee_lamports_max,

@@ -15,6 +15,7 @@ use crate::inspect::Rules;
 use crate::instructions as layout;
 use crate::key;
 use crate::payment::SolanaPayment;
+use crate::payout::{Payout as Own, judge};
 use crate::recipient;
 use crate::rpc::RpcFailure;
 
@@ -45,14 +46,14 @@ impl SolanaChain {
     }
 
     fn rules_to(&self, pay_to: Pubkey) -> Rules {
-        let token_account = layout::token_account(&pay_to, &self.rules.mint);
+        let token_account = layout::token_account_of(&pay_to, &self.rules.mint, self.rules.program);
         Rules { pay_to, token_account, ..self.rules.clone() }
     }
 
     async fn payout_of(&self, pay_to: &str) -> Result<Payout, SolanaError> {
         const METHOD: RpcRequest = RpcRequest::GetMultipleAccounts;
         let owner = key::address("pay_to", pay_to)?;
-        let account = layout::token_account(&owner, &self.rules.mint);
+        let account = layout::token_account_of(&owner, &self.rules.mint, self.rules.program);
         let addresses = [owner.to_string(), account.to_string()];
         let params = json!([addresses, {"encoding": "base64", "commitment": self.commitment.as_str()}]);
         let (_, answer) = self.read(METHOD, params).await?;
@@ -73,11 +74,14 @@ impl SolanaChain {
             let native = self.rent_lamports().saturating_add(crate::chain::LAMPORTS_PER_SIGNATURE);
             return Ok(Payout::Missing { account: account.to_string(), native });
         };
-        let held = layout::held(&there.data).filter(|_| there.owner == layout::TOKEN.to_string());
-        Ok(match held.filter(|held| held.mint == self.rules.mint && held.owner == owner) {
-            None => Payout::Unusable("has a token account whose authority is somebody else's"),
-            Some(held) if held.is_frozen() => Payout::Unusable("has a token account that is frozen"),
-            Some(_) => Payout::Ready,
+        let token = (&self.rules.mint, self.rules.program);
+        Ok(match judge(Some(&there), token, &owner) {
+            Own::Foreign | Own::Missing => {
+                Payout::Unusable("has a token account whose authority is somebody else's")
+            }
+            Own::Frozen => Payout::Unusable("has a token account that is frozen"),
+            Own::Refusing(why) => Payout::Unusable(why),
+            Own::Ready => Payout::Ready,
         })
     }
 }

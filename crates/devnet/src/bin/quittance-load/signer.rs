@@ -96,6 +96,7 @@ impl Signer {
                 fee_payer,
                 pay_to: &offer.pay_to,
                 mint: &offer.asset,
+                token_program: quittance_solana::TokenProgram::Token,
                 decimals: u8::try_from(USDC_DECIMALS)?,
                 amount: offer.amount().ok_or("the amount is not a number")?.atomic(),
                 recent_blockhash: &blockhash,

@@ -59,6 +59,8 @@ pub(super) fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Rang
         token_account: _,
         priority_fee_lamports_max: _,
         transaction_v1: _,
+        token_program: _,
+        permanent_delegate: _,
         account_lamports_per_day: _,
         account_lamports_per_payer_day: _,
     } = network;

@@ -47,10 +47,12 @@ const EVM_KEYS: [(&str, &str); 15] = [
     ("unwedge_budget_native_per_day", "\"0.001\""),
 ];
 
-const SOLANA_KEYS: [(&str, &str); 5] = [
+const SOLANA_KEYS: [(&str, &str); 7] = [
     ("token_account", "\"at_start\""),
     ("priority_fee_lamports_max", "1000"),
     ("transaction_v1", "true"),
+    ("token_program", "\"token_2022\""),
+    ("permanent_delegate", "true"),
     ("account_lamports_per_day", "50000000"),
     ("account_lamports_per_payer_day", "5000000"),
 ];

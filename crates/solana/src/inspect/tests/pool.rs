@@ -4,7 +4,8 @@ use super::*;
 
 /// Ours are [`wallet`] and [`third`]; payments go to the merchant, or to `pay_to`.
 fn pool_for(pay_to: Pubkey) -> Rules {
-    let wallets = [wallet(), third()].map(|key| OwnWallet::of(key.pubkey(), &mint())).to_vec();
+    let wallets =
+        [wallet(), third()].map(|key| OwnWallet::of(key.pubkey(), &mint(), TokenProgram::Token)).to_vec();
     Rules { wallets, ..rules_for(pay_to) }
 }
 

@@ -122,7 +122,8 @@ await stack.withStack(async folder => {
 
   const program = await run('serve', {});
   assert.ok(program.url, program.out);
-  const closed = async () => (await stack.json(`${program.url}/readyz`)).closed?.[stack.SOLANA];
+  // 503 while nothing is offered.
+  const closed = async () => (await (await fetch(`${program.url}/readyz`)).json()).closed?.[stack.SOLANA];
   await until('open', async () => (await closed()) === undefined);
   const paid = await solana.tokenAccount(net.solana.pay_to, mint, TOKEN_2022);
   const held = async () => (await rpc(url, 'getTokenAccountBalance', paid, { commitment: 'confirmed' })).value.amount;

@@ -61,13 +61,13 @@ fn what_is_signed_costs_no_more_than_was_quoted_and_what_is_honest_is_signed() {
 #[test]
 #[allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a bound on real time; figures")]
 fn a_token_of_token_2022_costs_no_more_and_arrives_whole() {
-    let until = Instant::now() + Duration::from_secs(SECONDS_2022_MAX);
     let next = AtomicU64::new(0);
     let total = Mutex::new(Stats::default());
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 let (worlds, mut stats) = (Worlds::default(), Stats::default());
+                let until = Instant::now() + Duration::from_secs(SECONDS_2022_MAX);
                 while Instant::now() < until {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     if at >= SEEDS_2022 {

@@ -80,7 +80,7 @@ pub(crate) const SETTINGS_2022: [Setting; 4] = [
     of_2022(PaidTo::Merchant, true, false),
     of_2022(PaidTo::FeePayer, false, false),
     of_2022(PaidTo::OtherWallet, true, true),
-    of_2022(PaidTo::FeePayer, true, true),
+    of_2022(PaidTo::Merchant, true, true),
 ];
 
 /// In one that must not be sold for.

@@ -40,7 +40,8 @@ impl SolanaChain {
         let stand_in = quittance_protocol::Secret::new(Keypair::new().to_base58_string());
         let mut chain = Self::connect(SolanaConfig { retired: true, ..config }, &stand_in).await?;
         let mint = chain.rules.mint;
-        let own = |text: &String| Ok(OwnWallet::of(key::address("fee payer", text)?, &mint));
+        let program = chain.rules.program;
+        let own = |text: &String| Ok(OwnWallet::of(key::address("fee payer", text)?, &mint, program));
         chain.rules.wallets = fee_payers.iter().map(own).collect::<Result<_, SolanaError>>()?;
         chain.elsewhere = Some(fee_payers.to_vec());
         chain.paying = fee_payers.len();

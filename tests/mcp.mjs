@@ -6,12 +6,14 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 import * as buyer from './lib/buyer.mjs';
+import * as official from './lib/official.mjs';
 import * as stack from './lib/stack.mjs';
 import { decode, encode } from './lib/http.mjs';
 import { connect } from './agents/client.mjs';
+import { serve } from './agents/server.mjs';
 import { finish, test } from './lib/tally.mjs';
 import { NETWORKS, world } from './lib/world.mjs';
 
@@ -65,6 +67,34 @@ async function shop(offer, answers) {
 
 const settled = { 'PAYMENT-RESPONSE': encode({ success: true, transaction: '0x01', network: stack.BASE }) };
 
+/** A seller's MCP server: a tool that is free, and one that is settled by `quittance serve`. */
+async function toolshop(facilitator, offers) {
+  const runs = [];
+  const settle = async payment => {
+    const body = JSON.stringify({ x402Version: 2, paymentPayload: payment, paymentRequirements: payment.accepted });
+    const answer = await fetch(`${facilitator}/settle`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
+    return answer.json();
+  };
+  const asks = error => {
+    const required = { x402Version: 2, error, resource: { url: 'mcp://tool/draw', description: 'Raise your limit' }, accepts: offers };
+    return { isError: true, structuredContent: required, content: [{ type: 'text', text: JSON.stringify(required) }] };
+  };
+  const draw = async ({ prompt }, { 'x402/payment': payment }) => {
+    if (!payment) return asks('Payment required');
+    const receipt = await settle(payment);
+    if (!receipt.success) return { ...asks(receipt.errorReason), _meta: { 'x402/payment-response': receipt } };
+    runs.push(prompt);
+    const content = [{ type: 'text', text: `drew ${prompt}` }, { type: 'image', data: PNG.toString('base64'), mimeType: 'image/png' }];
+    return { content, _meta: { 'x402/payment-response': receipt } };
+  };
+  const inputSchema = { type: 'object', properties: { prompt: { type: 'string' } } };
+  const server = await serve([
+    { name: 'draw', description: 'Draws for money', inputSchema, call: draw },
+    { name: 'say', description: 'Says it for nothing', inputSchema, call: ({ prompt }) => ({ content: [{ type: 'text', text: prompt }] }) },
+  ]);
+  return { ...server, runs };
+}
+
 await stack.withStack(async folder => {
   const net = await stack.devnet();
   const here = await world(net, folder, 'mcp', { bin: stack.BIN, pendingSeconds: 20 });
@@ -83,10 +113,10 @@ await stack.withStack(async folder => {
 
   const store = await shop(terms, [[200, settled, 'sold']]);
   const one = await agent(net, folder, 'one');
-  await test('an agent sees four tools, and is told whose words are whose', async () => {
+  await test('an agent sees six tools, and is told whose words are whose', async () => {
     const { tools } = await one.client.listTools();
-    assert.deepEqual(tools.map(tool => tool.name).sort(), ['budget', 'buy', 'discover', 'price']);
-    assert.deepEqual(tools.filter(tool => !tool.annotations.readOnlyHint).map(tool => tool.name), ['buy']);
+    assert.deepEqual(tools.map(tool => tool.name).sort(), ['budget', 'buy', 'call_tool_of', 'discover', 'list_tools_of', 'price']);
+    assert.deepEqual(tools.filter(tool => !tool.annotations.readOnlyHint).map(tool => tool.name).sort(), ['buy', 'call_tool_of']);
     assert.deepEqual(tools.find(tool => tool.name === 'buy').inputSchema.required, ['url']);
     assert.match(one.client.getInstructions(), /data, never instructions/);
     const unknown = await one.client.callTool({ name: 'buy', arguments: { url, body: buyer.BODY, max_dollars: '0.01' } });
@@ -210,8 +240,47 @@ await stack.withStack(async folder => {
     long.close();
   });
   store.close();
-  for (const opening of opened) {
-    await test(`${opening.network}: the books agree with the chain`, () => buyer.assertBooks(net, here.config, opening));
+
+  const seller = await world(net, folder, 'tools', { bin: stack.BIN, serve: true, pendingSeconds: 20 });
+  await seller.start();
+  const web = await official.shop(() => seller.url, seller.payTo);
+  const offered = async network => decode((await fetch(`${web.url}/thing/${network}`)).headers.get('payment-required')).accepts[0];
+  const tools = await toolshop(seller.url, await Promise.all(NETWORKS.map(offered)));
+  const openings = await Promise.all(NETWORKS.map(network => buyer.opening(net, network, seller.payTo[network])));
+  await test('tools of other servers are listed, called for nothing where they cost nothing, and priced before they are paid', async () => {
+    const looks = await agent(net, folder, 'tools');
+    const { told } = await looks.call('list_tools_of', { server: tools.url });
+    assert.deepEqual(told.seller_says.tools.map(tool => tool.name), ['draw', 'say']);
+    const free = await looks.call('call_tool_of', { server: tools.url, tool: 'say', arguments: { prompt: 'hello' } });
+    assert.deepEqual([free.told.outcome, free.rest[1].text], ['free', 'hello']);
+    const priced = await looks.call('call_tool_of', { server: tools.url, tool: 'draw', arguments: { prompt: 'x' }, max_usdc: '0' });
+    assert.deepEqual([priced.told.outcome, priced.isError], ['limited', true]);
+    assert.match(priced.told.message, /the price is \d\.\d{6} USDC, above the 0\.000000 that this call may cost/);
+    const elsewhere = await agent(net, folder, 'tools', '--allow-host', 'api.example');
+    assert.equal((await elsewhere.call('list_tools_of', { server: tools.url })).told.outcome, 'limited');
+    assert.deepEqual([tools.runs, await stack.books(seller.config)], [[], []]);
+    await Promise.all([looks.close(), elsewhere.close()]);
+  });
+  for (const network of NETWORKS) {
+    await test(`${network}: a tool that asks for payment is paid once, settled on chain, and answers`, async () => {
+      const pays = await agent(net, folder, `tools-${network}`, '--network', network);
+      const { told, rest, isError } = await pays.call('call_tool_of', { server: tools.url, tool: 'draw', arguments: { prompt: network } });
+      assert.equal(isError, false, JSON.stringify(told));
+      assert.deepEqual([told.outcome, told.paid.network, told.seller_says.receipt.success], ['paid', CAIP[network], true]);
+      assert.match(rest[0].text, NOTICE);
+      assert.deepEqual([rest[1].text, rest[2].type, rest[2].mimeType], [`drew ${network}`, 'image', 'image/png']);
+      const [row] = await stack.books(seller.config);
+      assert.deepEqual([row.state, row.transaction, row.network], ['settled', told.seller_says.receipt.transaction, CAIP[network]]);
+      assert.equal(tools.runs.filter(prompt => prompt === network).length, 1);
+      await pays.close();
+    });
+  }
+  tools.close();
+  web.close();
+  for (const [config, all] of [[here.config, opened], [seller.config, openings]]) {
+    for (const opening of all) {
+      await test(`${opening.network}: the books of ${basename(config)} agree with the chain`, () => buyer.assertBooks(net, config, opening));
+    }
   }
 });
 finish();

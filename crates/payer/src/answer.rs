@@ -111,13 +111,18 @@ pub(crate) fn says_settled(receipt: Option<&Value>) -> bool {
     receipt.is_some_and(|receipt| receipt.get("success") == Some(&Value::Bool(true)))
 }
 
+/// Whether a receipt says that the same payment can be sent again.
+pub(crate) fn says_again(receipt: Option<&Value>) -> bool {
+    let says = |name: &str, word: &str| {
+        receipt.is_some_and(|receipt| receipt.get(name).and_then(Value::as_str) == Some(word))
+    };
+    says("retry_action", "retry_same_payment") || says("errorReason", "settlement_pending")
+}
+
 /// Whether the answer leaves open what became of the payment, or says itself that
 /// the same one may be sent again.
 pub(crate) fn leaves_it_open(status: StatusCode, headers: &HeaderMap) -> bool {
-    let says_again = receipt_of(headers).is_some_and(|receipt| {
-        receipt.get("retry_action").and_then(Value::as_str) == Some("retry_same_payment")
-            || receipt.get("errorReason").and_then(Value::as_str) == Some("settlement_pending")
-    });
+    let says_again = says_again(receipt_of(headers).as_ref());
     status.is_server_error()
         || matches!(
             status,

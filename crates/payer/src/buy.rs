@@ -63,7 +63,7 @@ pub struct Payer {
     state: Option<State>,
     approve: Option<Approve>,
     observe: Option<Observe>,
-    wait: Duration,
+    pub(crate) wait: Duration,
     in_parallel: bool,
     client: Client,
 }
@@ -165,13 +165,13 @@ impl Payer {
         self.state.as_ref().map_or_else(|| Ok(Vec::new()), |state| state.kept(&self.keys.addresses(), now()))
     }
 
-    fn tell(&self, event: impl FnOnce() -> Event) {
+    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
         if let Some(observe) = &self.observe {
             observe(event());
         }
     }
 
-    fn terms(&self, request: &Request, required: &Required) -> Terms {
+    pub(crate) fn terms(&self, request: &Request, required: &Required) -> Terms {
         let too_dear = |offer: &PaymentRequirements| {
             let refused = request.check_price(offer.amount()?, &self.limits).err();
             refused.map(|error| error.to_string())
@@ -213,7 +213,7 @@ impl Payer {
 
     /// What an earlier call of the same request left open. While one is under way this call
     /// waits: it may be of somebody who gave up on that one, and would pay again.
-    async fn open(&self, fingerprint: &str) -> Result<Option<Held>, PayError> {
+    pub(crate) async fn open(&self, fingerprint: &str) -> Result<Option<Held>, PayError> {
         let Some(state) = &self.state else { return Ok(None) };
         let begun = tokio::time::Instant::now();
         let mut is_told = false;
@@ -239,7 +239,7 @@ impl Payer {
     }
 
     /// Chooses, asks, signs, and keeps what was signed before anybody is shown it.
-    async fn sign(
+    pub(crate) async fn sign(
         &self,
         request: &Request,
         required: &Required,

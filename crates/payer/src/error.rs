@@ -11,6 +11,9 @@ pub enum PayError {
     /// No connection, or it broke; of an unpaid request, so nothing was signed.
     #[error(transparent)]
     Http(#[from] reqwest::Error),
+    /// Nothing came back from who carries the request; nothing was signed.
+    #[error("{0}")]
+    NotCarried(String),
     /// The endpoint does not speak x402, or says what cannot be read.
     #[error("{0}")]
     NotX402(String),

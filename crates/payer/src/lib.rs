@@ -2,6 +2,7 @@
 
 mod answer;
 mod buy;
+mod carry;
 mod error;
 mod event;
 mod keys;
@@ -13,6 +14,7 @@ mod state;
 
 pub use answer::{ANSWER_BYTES_MAX, Answer, Bill, Outcome};
 pub use buy::{Approve, Look, Payer, Quote, WAIT_SECONDS};
+pub use carry::Carried;
 pub use error::PayError;
 pub use event::{Event, Observe, Offered, Terms, shown as shown_payment};
 pub use keys::{Keys, SOLANA_RPC_DEFAULT};

@@ -10,8 +10,8 @@ use crate::debug::words;
 use crate::mcp::handed::{Handed, Shelf};
 
 /// What is said where a payment is open.
-const OPEN: &str = "nobody said yet how the payment ended. Call `buy` again with the very same arguments: it sends the \
-    same payment again, and no other";
+const OPEN: &str = "nobody said yet how the payment ended. Call again with the very same arguments: that sends the same \
+    payment again, and no other";
 
 /// What is asked for, and what of it may be paid.
 pub(super) fn of_terms(terms: &Terms, host: &str, is_open: bool) -> Value {
@@ -62,8 +62,30 @@ pub(super) fn bill(bill: &Bill) -> Map<String, Value> {
     shown
 }
 
-/// An answer that came, paid for or not.
+/// An answer that came over HTTP, paid for or not.
 pub(super) fn of_answer(answer: &Answer, host: &str, shelf: &Shelf) -> CallToolResult {
+    let mut told = told(answer, host);
+    told.insert("status".to_owned(), json!(answer.status));
+    let kind = answer.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if let Some(Value::Object(seller)) = told.get_mut("seller_says") {
+        seller.insert("content_type".to_owned(), json!(plain_words(kind)));
+        seller.insert("bytes".to_owned(), json!(answer.body.len()));
+    }
+    handed(told, answer, host, |is_paid| vec![shelf.hand_over(&answer.body, is_paid)])
+}
+
+/// What a tool of another server answered last, paid for or not.
+pub(super) fn of_tool(
+    answer: &Answer,
+    said: Option<&CallToolResult>,
+    host: &str,
+    shelf: &Shelf,
+) -> CallToolResult {
+    let hand_over = |is_paid| said.map_or_else(Vec::new, |said| shelf.hand_over_result(said, is_paid));
+    handed(told(answer, host), answer, host, hand_over)
+}
+
+fn told(answer: &Answer, host: &str) -> Map<String, Value> {
     let is_good = (200..300).contains(&answer.status);
     let end = words::of_answer(answer);
     let (outcome, message) = match (&answer.outcome, is_good) {
@@ -76,7 +98,6 @@ pub(super) fn of_answer(answer: &Answer, host: &str, shelf: &Shelf) -> CallToolR
     };
     let mut told = Map::new();
     told.insert("outcome".to_owned(), json!(outcome));
-    told.insert("status".to_owned(), json!(answer.status));
     told.insert("message".to_owned(), json!(message));
     if let Some(advice) = &end.advice {
         told.insert("advice".to_owned(), json!(advice));
@@ -96,22 +117,35 @@ pub(super) fn of_answer(answer: &Answer, host: &str, shelf: &Shelf) -> CallToolR
     if let Some(offer) = &answer.signed_offer {
         seller.insert("signed_offer".to_owned(), words_of(&json!(offer)));
     }
-    let kind = answer.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    seller.insert("content_type".to_owned(), json!(plain_words(kind)));
-    seller.insert("bytes".to_owned(), json!(answer.body.len()));
     told.insert("seller_says".to_owned(), Value::Object(seller));
-    let mut more = Vec::new();
-    // A 402 was read already, and 5xx bodies of a payment that is open say nothing that helps.
+    told
+}
+
+/// With the seller's own blocks behind. A 402 was read already, and what comes with a payment that is
+/// open says nothing that helps.
+fn handed(
+    mut told: Map<String, Value>,
+    answer: &Answer,
+    host: &str,
+    hand_over: impl FnOnce(bool) -> Vec<Handed>,
+) -> CallToolResult {
     let is_answer = matches!(answer.outcome, Outcome::Free | Outcome::Paid);
-    if is_answer {
-        match shelf.hand_over(&answer.body, answer.outcome == Outcome::Paid) {
+    let mut more = Vec::new();
+    let bodies = if is_answer { hand_over(answer.outcome == Outcome::Paid) } else { Vec::new() };
+    for body in bodies {
+        match body {
             Handed::Nothing => {}
-            Handed::Block(block) => more = vec![ContentBlock::text(notice(host)), *block],
+            Handed::Block(block) => {
+                if more.is_empty() {
+                    more.push(ContentBlock::text(notice(host)));
+                }
+                more.push(*block);
+            }
             Handed::File(path) => drop(told.insert("file".to_owned(), json!(path))),
             Handed::Not(reason) => drop(told.insert("not_handed_over".to_owned(), json!(reason))),
         }
     }
-    result(told, more, is_good && is_answer)
+    result(told, more, is_answer && (200..300).contains(&answer.status))
 }
 
 /// Stands before whatever a seller wrote.
@@ -173,7 +207,7 @@ pub(super) fn failed(error: &PayError) -> CallToolResult {
         PayError::Request(_) | PayError::Evm(_) | PayError::Solana(_) => {
             ("failed", &*text, "nothing was sent", false)
         }
-        PayError::Http(_) | PayError::NotX402(_) | PayError::Header(_) => {
+        PayError::Http(_) | PayError::NotCarried(_) | PayError::NotX402(_) | PayError::Header(_) => {
             ("failed", "no answer that can be read", "nothing was signed", true)
         }
     };

@@ -1,10 +1,12 @@
 //! What an agent may ask for.
 
 use quittance_payer::{Request, dollars};
+use rmcp::model::JsonObject;
 use rmcp::schemars::{self, JsonSchema};
 use serde::Deserialize;
 
 use crate::CommandError;
+use crate::mcp::remote::Tool;
 
 /// A seller.
 #[derive(Deserialize, JsonSchema)]
@@ -38,6 +40,50 @@ pub(super) struct What {
     max_usdc: Option<String>,
 }
 
+/// An MCP server.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    /// The server's URL (streamable HTTP).
+    pub(super) server: String,
+}
+
+/// One call of a tool of an MCP server.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ToolCall {
+    /// The server's URL (streamable HTTP).
+    server: String,
+    /// The tool's name.
+    tool: String,
+    /// Its arguments.
+    #[serde(default)]
+    arguments: JsonObject,
+    /// A name for this purchase: the same call under another name is bought again.
+    #[serde(default)]
+    idempotency_key: Option<String>,
+    /// The most that this call may cost, US dollars, e.g. `0.05`; it can only lower the operator's limit.
+    #[serde(default)]
+    max_usdc: Option<String>,
+}
+
+impl ToolCall {
+    pub(super) fn tool(self) -> Result<(Tool, Request), CommandError> {
+        let Self { server, tool: name, arguments, idempotency_key, max_usdc } = self;
+        let tool = Tool { server, name, arguments };
+        let request = tool.request(idempotency_key.as_deref())?;
+        let request = at_most(request, max_usdc.as_deref())?;
+        Ok((tool, request))
+    }
+}
+
+fn at_most(request: Request, max_usdc: Option<&str>) -> Result<Request, CommandError> {
+    match max_usdc {
+        None => Ok(request),
+        Some(text) => Ok(request.at_most(dollars(text).ok_or("max_usdc must be a decimal such as 0.05")?)),
+    }
+}
+
 impl What {
     pub(super) fn request(&self) -> Result<Request, CommandError> {
         let body = self.body.clone().unwrap_or_default().into_bytes();
@@ -50,11 +96,6 @@ impl What {
                 request = request.header(name, value)?;
             }
         }
-        match &self.max_usdc {
-            None => Ok(request),
-            Some(text) => {
-                Ok(request.at_most(dollars(text).ok_or("max_usdc must be a decimal such as 0.05")?))
-            }
-        }
+        at_most(request, self.max_usdc.as_deref())
     }
 }

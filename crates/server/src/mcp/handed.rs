@@ -7,13 +7,16 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rmcp::model::ContentBlock;
+use rmcp::model::{CallToolResult, ContentBlock};
 
 /// Longest text that is handed over itself, bytes.
 const TEXT_BYTES_MAX: usize = 100_000;
 
 /// Longest picture that is handed over itself, bytes.
 const PICTURE_BYTES_MAX: usize = 1_500_000;
+
+/// Blocks of a tool's answer that are handed over themselves.
+const BLOCKS_MAX: usize = 16;
 
 /// How pictures begin that models read. What the seller calls its answer is not asked: a picture
 /// that is none ends an agent's conversation in some hosts.
@@ -69,6 +72,31 @@ impl Shelf {
                 body.len(),
                 self.folder.display()
             )),
+        }
+    }
+
+    /// What a tool of another server answered: its blocks where an agent can read all of them, else the
+    /// whole of it.
+    pub(super) fn hand_over_result(&self, result: &CallToolResult, is_paid: bool) -> Vec<Handed> {
+        let mut text_bytes = 0_usize;
+        let mut readable = |block: &ContentBlock| match block {
+            ContentBlock::Text(text) => {
+                text_bytes = text_bytes.saturating_add(text.text.len());
+                (text_bytes <= TEXT_BYTES_MAX).then(|| ContentBlock::text(text.text.clone()))
+            }
+            ContentBlock::Image(image) => {
+                let bytes =
+                    STANDARD.decode(&image.data).ok().filter(|bytes| bytes.len() <= PICTURE_BYTES_MAX)?;
+                picture(&bytes).map(|kind| ContentBlock::image(image.data.clone(), kind))
+            }
+            _ => None,
+        };
+        let is_short = (1..=BLOCKS_MAX).contains(&result.content.len());
+        let blocks: Option<Vec<_>> =
+            result.content.iter().take(BLOCKS_MAX).map(|block| readable(block).map(Box::new)).collect();
+        match blocks.filter(|_| is_short) {
+            Some(blocks) => blocks.into_iter().map(Handed::Block).collect(),
+            None => vec![self.hand_over(&serde_json::to_vec(result).unwrap_or_default(), is_paid)],
         }
     }
 
@@ -136,6 +164,22 @@ mod tests {
             assert_eq!(seen["type"], if kind.is_some() { "image" } else { "text" });
         }
         assert!(matches!(shelf.hand_over(b"", true), Handed::Nothing));
+    }
+
+    #[test]
+    fn a_tools_answer_is_handed_over_by_blocks_or_whole() {
+        let (_folder, shelf) = shelf();
+        let png = STANDARD.encode([PICTURES[0].0, b"rest"].concat());
+        let blocks = vec![ContentBlock::text("one"), ContentBlock::image(png, "text/html")];
+        let handed = shelf.hand_over_result(&CallToolResult::success(blocks), true);
+        assert_eq!(handed.len(), 2);
+        let Handed::Block(picture) = &handed[1] else { panic!("no picture") };
+        assert_eq!(serde_json::to_value(picture).unwrap()["mimeType"], "image/png");
+        let many = CallToolResult::success(vec![ContentBlock::text("x".repeat(60_000)); 2]);
+        assert!(matches!(shelf.hand_over_result(&many, true)[..], [Handed::File(_)]));
+        assert!(matches!(shelf.hand_over_result(&many, false)[..], [Handed::Not(_)]));
+        let odd = CallToolResult::success(vec![ContentBlock::image("AAAA", "image/png")]);
+        assert!(matches!(shelf.hand_over_result(&odd, true)[..], [Handed::Block(_)]), "as JSON");
     }
 
     #[test]

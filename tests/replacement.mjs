@@ -107,7 +107,7 @@ await stack.withStack(async folder => {
     await until('the nonce to be used', async () => await used() > nonce, 90);
     assert.equal(await node('eth_getTransactionReceipt', first.transaction), null, 'not by the payment');
     assert.ok(await replaced('nothing') > before);
-    assert.ok(await metric('quittance_unwedged_native', 'network=') > 0);
+    await until('the budget to show it', async () => await metric('quittance_unwedged_native', 'network=') > 0, 30);
     await held.go(LOW);
     const next = await buyer.insist(api, await buyer.sign(net, api, 'base'), 60);
     assert.equal(next.status, 200, next.text.slice(0, 300));

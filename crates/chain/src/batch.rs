@@ -42,8 +42,8 @@ pub trait Batch: Send + Sync + 'static {
     /// transaction would carry now, and looks at the payers' code in the same block; says of each
     /// item, in order, what it would do. An error says nothing about any of them.
     ///
-    /// What moves beside one that fails, or has code, need not move without it: whoever leaves
-    /// items out rehearses the rest.
+    /// What moves beside one that fails, or has code, moves without it as well: the first undoes all
+    /// that it did, and nothing of the second is run.
     async fn rehearse(&self, items: &[BatchItem], wallet: &str) -> Result<Vec<Rehearsal>, ChainFault>;
 
     /// Signs one transaction for all of them with one of [`crate::Facts::all_wallets`]. Its fee cap is

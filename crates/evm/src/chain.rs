@@ -11,9 +11,10 @@ use quittance_protocol::{BlockTime, DurableAttempt, PaymentPayload, Secret, Send
 use quittance_rpc::{Endpoints, Told};
 use tokio::sync::Semaphore;
 
+use crate::batch::{self, BatchGas};
 use crate::check::{self, Terms};
 use crate::classify;
-use crate::config::{ADDRESS_GAS_PRICE_ORACLE, ADDRESS_MULTICALL3, EvmConfig, READ_GAS, USE_SEARCHES_MAX};
+use crate::config::{ADDRESS_GAS_PRICE_ORACLE, EvmConfig, READ_GAS, USE_SEARCHES_MAX};
 use crate::error::EvmError;
 use crate::failure::RpcError;
 use crate::fee_snapshot::FeeSnapshot;
@@ -48,6 +49,8 @@ pub struct EvmChain {
     receipt_looks: AtomicU32,
     simulation: Simulation,
     pub(crate) oracle: Option<Address>,
+    /// Whether Multicall3's own code stands at its address.
+    batches: bool,
     pub(crate) fees: RwLock<Option<FeeSnapshot>>,
     pub(crate) block_time: RwLock<BlockTime>,
     /// Whose turn it is among landings that are not final.
@@ -102,7 +105,7 @@ impl EvmChain {
         let constant = |text| text::address(text).unwrap_or(Address::ZERO);
         let simulation = Simulation {
             wallet: key.address(),
-            multicall: constant(ADDRESS_MULTICALL3),
+            multicall: terms.multicall,
             settle_gas_limit: config.settle_gas_limit,
         };
         let mut chain = Self {
@@ -116,6 +119,7 @@ impl EvmChain {
             simulation,
             richest: AtomicUsize::new(0),
             oracle: None,
+            batches: false,
             fees: RwLock::new(None),
             block_time: RwLock::default(),
             turn: AtomicUsize::new(0),
@@ -128,7 +132,25 @@ impl EvmChain {
         let oracle = constant(ADDRESS_GAS_PRICE_ORACLE);
         chain.oracle =
             chain.read(|rpc| async { Ok(rpc.has_code(oracle, Latest).await?) }).await?.then_some(oracle);
+        let multicall = chain.terms.multicall;
+        let code = chain.read(|rpc| async move { Ok(rpc.code(multicall, Latest).await?) }).await?;
+        chain.batches = batch::is_multicall3(&code);
+        if !chain.batches {
+            let network = &chain.config.network;
+            tracing::info!(%network, %multicall, "not the code of Multicall3: each payment has a transaction of its own");
+        }
         Ok(chain)
+    }
+
+    /// Whether several payments may share a transaction.
+    pub(crate) fn has_batches(&self) -> bool {
+        self.batches
+    }
+
+    /// What the items of a batch may use.
+    pub(crate) fn batch_gas(&self) -> BatchGas {
+        let config = self.config();
+        BatchGas { each: config.settle_gas_expected, transaction_max: config.transaction_gas_max }
     }
 
     /// Adds wallets, each once: their transactions are ours, they can sign, and none of them is

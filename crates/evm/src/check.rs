@@ -17,6 +17,8 @@ pub(crate) struct Terms {
     pub(crate) pay_to: Address,
     /// In whose name the chain is asked.
     pub(crate) wallet: Address,
+    /// Multicall3, as configured.
+    pub(crate) multicall: Address,
     /// All of ours.
     pub(crate) wallets: Vec<Address>,
     pub(crate) separator: B256,

@@ -12,6 +12,14 @@ impl RpcError {
     pub fn is_endpoint_fault(&self) -> bool {
         !is_execution_failure(self)
     }
+
+    /// Whether nothing was heard of the question itself: whoever asks another way hears the same.
+    pub(crate) fn is_of_the_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Transport(_) | Self::Timeout | Self::Limited(_) | Self::Paused | Self::WrongChain { .. }
+        )
+    }
 }
 
 /// Words that mean the node has, had or may have the bytes, or something at their nonce. They are
@@ -34,6 +42,8 @@ const UNKNOWN: &[&str] = &[
     "replace existing",
     "replaced",
     "mined",
+    // A replica of an OP-stack chain that repeats what it heard of the sequencer, or heard nothing.
+    "failed to forward",
     "timeout",
     "timed out",
 ];
@@ -47,6 +57,14 @@ const REFUSED: &[&str] = &[
     // geth, reth, anvil: "intrinsic gas too low…"; erigon: "IntrinsicGas".
     "intrinsic gas too low",
     "intrinsicgas",
+    // geth, op-geth, reth since Prague (EIP-7623): "insufficient gas for floor data gas cost: gas …, minimum
+    // needed …".
+    "insufficient gas for floor data gas cost",
+    // The most gas of a transaction (EIP-7825). geth: "transaction gas limit too high (cap: …, tx: …)";
+    // reth, anvil: "transaction gas limit (…) is greater than the cap (…)".
+    "transaction gas limit too high",
+    "is greater than the cap",
+    "gas uint64 overflow",
     // geth, anvil: "max fee per gas less than block base fee…".
     "max fee per gas less than block base fee",
     "max priority fee per gas higher than max fee per gas",
@@ -59,8 +77,14 @@ const REFUSED: &[&str] = &[
     // geth: "invalid chain id for signer…", "transaction type not supported".
     "invalid chain id",
     "transaction type not supported",
-    // geth: "oversized data: transaction size …"; erigon: "oversized data".
+    "notsupportedtxtype",
+    // geth, reth: "sender not an eoa: …"; nethermind: "SenderIsContract".
+    "sender not an eoa",
+    "senderiscontract",
+    // geth: "oversized data: transaction size …"; erigon: "oversized data"; nethermind:
+    // "MaxTxSizeExceeded, …".
     "oversized data",
+    "maxtxsizeexceeded",
     // geth, reth: "tx fee (… ether) exceeds the configured cap (… ether)".
     "exceeds the configured cap",
 ];

@@ -103,6 +103,11 @@ pub struct EvmConfig {
     pub settle_gas_limit: u64,
     /// Gas that a settlement is expected to use: what a tariff charges for.
     pub settle_gas_expected: u64,
+    /// Multicall3, 0x hex: what checks read through, and batches go through where its code is the known one.
+    pub multicall: String,
+    /// Most gas that a transaction may use on the chain; it bounds how many payments share one. Below what
+    /// two take, each goes alone.
+    pub transaction_gas_max: u64,
     /// Gas limit of a call in which several payments are checked: it bounds how many share one.
     pub check_gas_max: u64,
     /// How much above the newest base fee a tariff reckons with, in basis points of it.
@@ -148,6 +153,9 @@ impl EvmConfig {
             second_opinion_value: 10_000_000,
             settle_gas_limit: 150_000,
             settle_gas_expected: 88_000,
+            multicall: ADDRESS_MULTICALL3.to_owned(),
+            // Base since Azul (EIP-7825).
+            transaction_gas_max: 16_777_216,
             // Below what a transaction may use on Base, to which some nodes hold calls too.
             check_gas_max: 16_000_000,
             base_fee_headroom_bps: 11_250,

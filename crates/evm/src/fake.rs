@@ -16,7 +16,7 @@ use crate::config::{ADDRESS_GAS_PRICE_ORACLE, EvmConfig};
 use crate::failure::RpcError;
 use crate::keys::SigningKey;
 use crate::payment::{EvmPayment, domain};
-use crate::rpc::{LogRange, Rpc};
+use crate::rpc::{Answer, LogRange, Rpc};
 use crate::text;
 
 pub(crate) const TOKEN: Address = Address::repeat_byte(0x77);
@@ -84,6 +84,8 @@ pub(crate) struct State {
     pub(crate) hangs: Option<&'static str>,
     /// A receipt that the node answers with an error for.
     pub(crate) refused_receipt: Option<B256>,
+    /// What it says to several requests at once; `None`: it takes them.
+    pub(crate) refuses_many: Option<RpcError>,
     /// Most blocks that one `eth_getLogs` may ask for.
     pub(crate) log_blocks_max: Option<u64>,
     /// Answers of `eth_sendRawTransaction`.
@@ -377,6 +379,23 @@ impl Rpc for FakeRpc {
         }
         let answer = self.state().answer(method, &params)?;
         Ok(to_raw_value(&answer).unwrap())
+    }
+
+    async fn call_many(&self, method: &str, params: &[Box<RawValue>]) -> Result<Vec<Answer>, RpcError> {
+        let mut state = self.state();
+        if let Some(error) = state.refuses_many.clone().or_else(|| state.fail.clone()) {
+            state.calls.push(format!("{method}, refused"));
+            return Err(error);
+        }
+        let calls = state.calls.len();
+        let mut answers = Vec::new();
+        for params in params {
+            let answer = state.answer(method, &serde_json::from_str(params.get()).unwrap());
+            answers.push(answer.map(|answer| to_raw_value(&answer).unwrap()));
+        }
+        state.calls.truncate(calls);
+        state.calls.push(format!("{method} × {}", params.len()));
+        Ok(answers)
     }
 
     fn log_range(&self) -> &LogRange {

@@ -7,6 +7,9 @@ use crate::config::L1_FEE_HEADROOM;
 /// Size of a settlement of a key-signed payment, for which the L1 fee is asked.
 pub(crate) const SETTLEMENT_BYTES: u64 = 480;
 
+/// All fields of a transaction of ours but its input, with the signature.
+pub(crate) const FIELDS_BYTES_MAX: u64 = 180;
+
 /// What inclusion costs at one moment. Wei throughout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeeSnapshot {

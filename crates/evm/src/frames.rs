@@ -16,6 +16,7 @@ use alloy::primitives::{Address, U256};
 use alloy::sol_types::SolCall;
 
 use crate::abi::IToken;
+use crate::assembler::Code;
 use crate::op;
 use crate::payment::EvmPayment;
 
@@ -45,41 +46,6 @@ const TRANSFER_GAS_MIN: u64 = 190_000;
 const BESIDE_SETTLEMENT_GAS: u64 = 110_000;
 /// What the call costs however many there are.
 const CALL_GAS: u64 = 200_000;
-
-/// Instructions, one after the other.
-#[derive(Default)]
-struct Code(Vec<u8>);
-
-impl Code {
-    fn ops(&mut self, ops: &[u8]) -> &mut Self {
-        self.0.extend_from_slice(ops);
-        self
-    }
-
-    /// At most 32 bytes.
-    fn push(&mut self, value: &[u8]) -> &mut Self {
-        self.0.push(op::PUSH.saturating_add(u8::try_from(value.len()).unwrap_or(0)));
-        self.0.extend_from_slice(value);
-        self
-    }
-
-    fn byte(&mut self, value: u8) -> &mut Self {
-        self.push(&[value])
-    }
-
-    fn half(&mut self, value: u16) -> &mut Self {
-        self.push(&value.to_be_bytes())
-    }
-
-    fn word(&mut self, value: u32) -> &mut Self {
-        self.push(&value.to_be_bytes())
-    }
-
-    /// Where the next instruction stands.
-    fn here(&self) -> u16 {
-        u16::try_from(self.0.len()).unwrap_or(u16::MAX)
-    }
-}
 
 /// Where in a frame's memory what is. The transfer's input stands at 0.
 mod at {
@@ -168,7 +134,7 @@ impl Frame {
         let unknown = code.here();
         code.ops(&[op::JUMPDEST]).byte(0).byte(0).ops(&[op::REVERT]);
         let input = code.here();
-        (code.0, Places { has_code, unknown, input })
+        (code.done(), Places { has_code, unknown, input })
     }
 
     /// `[success] → [kept]`: of a failure as much of what it said as there is room for.
@@ -267,7 +233,7 @@ fn outer(frame: &[u8], transfers: usize, behind: usize) -> Option<Vec<u8>> {
         code.ops(&[op::RETURNDATASIZE, op::ADD]);
     }
     code.half(ANSWER).ops(&[op::SWAP1, op::SUB]).half(ANSWER).ops(&[op::RETURN]);
-    Some(code.0)
+    Some(code.done())
 }
 
 /// What a call found.

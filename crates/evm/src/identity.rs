@@ -10,7 +10,7 @@ use crate::classify;
 use crate::failure::RpcError;
 use crate::logs;
 use crate::node::{BLOCK_RECEIPTS, Node};
-use crate::rpc::{LogRange, Rpc};
+use crate::rpc::{Answer, LogRange, Rpc};
 
 const CHAIN_ID: &str = "eth_chainId";
 
@@ -110,6 +110,25 @@ impl Rpc for Identified {
             Err(_) => {}
         }
         answer
+    }
+
+    async fn call_many(&self, method: &str, params: &[Box<RawValue>]) -> Result<Vec<Answer>, RpcError> {
+        self.admit(method).await?;
+        let answers = self.inner.call_many(method, params).await;
+        match &answers {
+            Ok(answers) => {
+                for answer in answers {
+                    match answer {
+                        Err(error) if is_failure(method, error) => self.tally.failed(method, error),
+                        _ => self.tally.answered(method),
+                    }
+                }
+            }
+            Err(RpcError::Transport(_) | RpcError::Timeout) => self.identity.doubt(),
+            // Not every provider takes several requests at once: each is asked alone then.
+            Err(_) => {}
+        }
+        answers
     }
 
     fn log_range(&self) -> &LogRange {

@@ -2,6 +2,8 @@
 
 mod abi;
 mod arrivals;
+mod assembler;
+mod batch;
 mod blocks;
 mod chain;
 mod check;
@@ -28,6 +30,7 @@ mod payment;
 mod ports;
 mod probe;
 mod proof;
+mod rehearsal;
 mod replace;
 mod rpc;
 mod scan;
@@ -64,7 +67,7 @@ pub use payer::EvmPayer;
 pub use payment::{EvmPayment, EvmWatch, SignatureKind};
 pub use ports::{EvmDecode, facts, ports};
 pub use replace::{BUMP_PERCENT, ENDED_MARGIN_SECONDS, NOTHING_GAS};
-pub use rpc::{HttpRpc, LogRange, Rpc};
+pub use rpc::{Answer, HttpRpc, LogRange, Rpc};
 pub use scan::ScanCursor;
 pub use share::gas_per_payment;
 pub use sign::SignedTransaction;

@@ -20,7 +20,7 @@ use alloy::rpc::types::TransactionRequest;
 use alloy::transports::{TransportError, TransportErrorKind, TransportFut};
 use quittance_rpc::{Endpoint, Pause, Tally};
 use serde_json::Value;
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 use tower::Service;
 
@@ -32,8 +32,27 @@ use crate::text::{Data, Quantity};
 /// The receipts of a whole block. Not every provider has it, and nothing depends on it.
 pub(crate) const BLOCK_RECEIPTS: &str = "eth_getBlockReceipts";
 
-/// How long an endpoint that did not answer that is not asked for it again.
-const WITHOUT_BLOCK_RECEIPTS_FOR: Duration = Duration::from_secs(600);
+const RECEIPT: &str = "eth_getTransactionReceipt";
+
+/// How long an endpoint that did not answer to what it need not is not asked for it again.
+const WITHOUT_FOR: Duration = Duration::from_secs(600);
+
+/// Something that not every endpoint answers to.
+#[derive(Default)]
+struct Extra(Mutex<Option<Instant>>);
+
+impl Extra {
+    /// Whether it may be asked for it.
+    fn has(&self) -> bool {
+        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_none_or(|until| until <= Instant::now())
+    }
+
+    /// It did not answer.
+    fn refuses(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now().checked_add(WITHOUT_FOR);
+    }
+}
 
 /// See the module.
 pub(crate) struct Node {
@@ -41,7 +60,9 @@ pub(crate) struct Node {
     provider: RootProvider,
     /// The same, for what an endpoint need not take.
     optional: RootProvider,
-    without_block_receipts: Mutex<Option<Instant>>,
+    block_receipts: Extra,
+    /// Several requests at once.
+    many: Extra,
 }
 
 impl Node {
@@ -52,7 +73,7 @@ impl Node {
             RootProvider::new(RpcClient::new(wire, false))
         };
         let (provider, optional) = (provider(false), provider(true));
-        Self { rpc, provider, optional, without_block_receipts: Mutex::default() }
+        Self { rpc, provider, optional, block_receipts: Extra::default(), many: Extra::default() }
     }
 
     /// One request. `what` says what an answer of another shape is not.
@@ -133,19 +154,46 @@ impl Node {
 
     /// What a transaction did, or `null` while it is in no block.
     pub(crate) async fn receipt(&self, transaction: impl RpcSend) -> Result<Value, RpcError> {
-        self.ask("eth_getTransactionReceipt", [transaction]).await
+        self.ask(RECEIPT, [transaction]).await
+    }
+
+    /// The receipts of several transactions in one request over HTTP, in their order. `None` where the
+    /// endpoint is known not to take several requests at once, or has just shown it.
+    pub(crate) async fn receipts(&self, transactions: &[B256]) -> Option<Vec<Result<Value, RpcError>>> {
+        if !self.many.has() {
+            return None;
+        }
+        let params = transactions.iter().map(|hash| to_raw_value(&[hash]));
+        let params = params.collect::<Result<Vec<_>, _>>().ok()?;
+        match self.rpc.call_many(RECEIPT, &params).await {
+            Ok(answers) if answers.len() == transactions.len() => {
+                let value = |text: Box<RawValue>| {
+                    serde_json::from_str(text.get()).map_err(|_| RpcError::BadAnswer("JSON"))
+                };
+                Some(answers.into_iter().map(|answer| answer.and_then(value)).collect())
+            }
+            // Nobody there, or nobody who may be asked: that is so of each alone, too.
+            Err(error) if error.is_of_the_connection() => {
+                Some(transactions.iter().map(|_| Err(error.clone())).collect())
+            }
+            refused => {
+                if let Err(error) = refused {
+                    tracing::debug!(%error, "no several requests at once");
+                }
+                self.many.refuses();
+                None
+            }
+        }
     }
 
     /// Whether it may be asked for the receipts of a block.
     pub(crate) fn has_block_receipts(&self) -> bool {
-        let until = *self.without_block_receipts.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_none_or(|until| until <= Instant::now())
+        self.block_receipts.has()
     }
 
     /// It did not answer for one.
     pub(crate) fn refuses_block_receipts(&self) {
-        let until = Instant::now().checked_add(WITHOUT_BLOCK_RECEIPTS_FOR);
-        *self.without_block_receipts.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        self.block_receipts.refuses();
     }
 
     pub(crate) fn log_range(&self) -> &LogRange {

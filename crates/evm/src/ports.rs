@@ -1,5 +1,6 @@
 //! The ports of `quittance-chain`: what a facilitator asks of an EVM network.
 
+mod batch;
 mod costs;
 mod decode;
 mod replace;
@@ -16,6 +17,7 @@ use quittance_protocol::{Amount, Deadline, ErrorCode, PaymentPayload, Secret, Un
 use quittance_rpc::Coalescer;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::arrivals::ArrivalCursor;
 use crate::chain::{EvmChain, wallet_address};
@@ -59,6 +61,8 @@ struct EvmPorts {
     scan: Mutex<ScanCursor>,
     arrivals: Mutex<ArrivalCursor>,
     depth_told: OnceLock<()>,
+    /// Until when no batch is made, because no node ran the last one's rehearsal.
+    alone_until: std::sync::Mutex<Option<Instant>>,
 }
 
 impl EvmPorts {
@@ -67,14 +71,17 @@ impl EvmPorts {
         let checks = || Coalescer::new(Checks(Arc::clone(&chain)));
         let (checks, strangers) = (checks(), checks());
         let (scan, arrivals) = (Mutex::default(), Mutex::default());
-        Self { chain, checks, strangers, scan, arrivals, depth_told: OnceLock::new() }
+        let (depth_told, alone_until) = (OnceLock::new(), std::sync::Mutex::default());
+        Self { chain, checks, strangers, scan, arrivals, depth_told, alone_until }
     }
 }
 
 /// The ports of a connected network.
 pub fn ports(chain: EvmChain) -> Ports {
+    let has_batches = chain.has_batches();
     let chain = Arc::new(EvmPorts::new(chain));
     let ports = Ports::of(&chain).with_nonces(Arc::clone(&chain) as Arc<_>);
+    let ports = if has_batches { ports.with_batch(Arc::clone(&chain) as Arc<_>) } else { ports };
     ports.with_replace(Arc::clone(&chain) as Arc<_>).with_endpoints(chain)
 }
 

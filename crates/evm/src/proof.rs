@@ -19,6 +19,15 @@ pub(crate) struct Receipt {
     pub(crate) cost_wei: u128,
     /// The token's events, in their order.
     pub(crate) events: Vec<TokenEvent>,
+    /// Where in the block each of these stands, as far as the node says so.
+    pub(crate) log_indices: Vec<Option<u64>>,
+}
+
+impl Receipt {
+    /// Which log moved the payment, if one did.
+    pub(crate) fn log_index(&self, expected: &Expected) -> Option<u64> {
+        self.log_indices.get(paid_at(&self.events, expected)?).copied().flatten()
+    }
 }
 
 /// An event of the configured token; other contracts' logs are never looked at.
@@ -64,26 +73,23 @@ pub(crate) enum Finding {
 /// `AuthorizationUsed`. So no transfer proves two payments, and a payer who moves the same amount
 /// twice in one transaction proves exactly what was authorised where.
 pub(crate) fn find(events: &[TokenEvent], expected: &Expected) -> Finding {
-    let mut burned = false;
-    for (index, event) in events.iter().enumerate() {
-        match *event {
-            TokenEvent::Used { from, nonce } if from == expected.from && nonce == expected.nonce => {
-                let own = events.iter().skip(index.saturating_add(1));
-                let paid = own
-                    .take_while(|event| matches!(event, TokenEvent::Transfer { .. }))
-                    .any(|event| *event == expected.transfer());
-                if paid {
-                    return Finding::Paid;
-                }
-                burned = true;
-            }
-            TokenEvent::Canceled { from, nonce } if from == expected.from && nonce == expected.nonce => {
-                burned = true;
-            }
-            _ => {}
-        }
+    if paid_at(events, expected).is_some() {
+        return Finding::Paid;
     }
+    let burned = events.iter().any(|event| event.authorization() == Some((expected.from, expected.nonce)));
     if burned { Finding::Burned } else { Finding::Nothing }
+}
+
+/// Which of the events is the transfer that the payment's own `AuthorizationUsed` owns.
+fn paid_at(events: &[TokenEvent], expected: &Expected) -> Option<usize> {
+    let used = TokenEvent::Used { from: expected.from, nonce: expected.nonce };
+    let begins = events.iter().enumerate().filter(|(_, event)| **event == used);
+    let own = |(at, _): (usize, &TokenEvent)| {
+        let behind = events.iter().enumerate().skip(at.saturating_add(1));
+        let mut transfers = behind.take_while(|(_, event)| matches!(event, TokenEvent::Transfer { .. }));
+        transfers.find(|(_, event)| **event == expected.transfer()).map(|(at, _)| at)
+    };
+    begins.filter_map(own).next()
 }
 
 impl Expected {
@@ -106,14 +112,25 @@ pub(crate) fn parse_receipt(value: &Value, token: Address) -> Result<Option<Rece
     text::quantity(&value["status"])?;
     let l1 = if value["l1Fee"].is_null() { 0 } else { text::quantity(&value["l1Fee"])? };
     let cost_wei = gas.checked_mul(price).and_then(|l2| l2.checked_add(l1)).ok_or_else(bad)?;
+    let (events, log_indices) = events_of(logs.iter(), token);
     Ok(Some(Receipt {
         transaction: word("transactionHash")?,
         from: value["from"].as_str().and_then(text::address).ok_or_else(bad)?,
         block: text::quantity64(&value["blockNumber"])?,
         block_hash: word("blockHash")?,
         cost_wei,
-        events: logs.iter().filter_map(|log| parse_event(log, token)).collect(),
+        events,
+        log_indices,
     }))
+}
+
+/// The token's events among these logs, and where in the block each stands.
+pub(crate) fn events_of<'a>(
+    logs: impl Iterator<Item = &'a Value>,
+    token: Address,
+) -> (Vec<TokenEvent>, Vec<Option<u64>>) {
+    let read = |log: &Value| Some((parse_event(log, token)?, text::quantity64(&log["logIndex"]).ok()));
+    logs.filter_map(read).unzip()
 }
 
 /// An event of the token, if the log is one.

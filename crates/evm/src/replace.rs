@@ -15,7 +15,7 @@ use crate::chain::{EvmChain, is_endpoint_fault, no_endpoint};
 use crate::config::READ_GAS;
 use crate::error::EvmError;
 use crate::failure::RpcError;
-use crate::fee_snapshot::FeeSnapshot;
+use crate::fee_snapshot::{FIELDS_BYTES_MAX, FeeSnapshot};
 use crate::keys::SigningKey;
 use crate::node::Node;
 use crate::payment::EvmPayment;
@@ -69,7 +69,7 @@ impl Replaced {
 
     /// At least as many bytes as it has with its signature and any fees.
     fn bytes(&self) -> u64 {
-        u64::try_from(self.0.input.len()).unwrap_or(u64::MAX).saturating_add(crate::sign::FIELDS_BYTES_MAX)
+        u64::try_from(self.0.input.len()).unwrap_or(u64::MAX).saturating_add(FIELDS_BYTES_MAX)
     }
 
     /// What it costs at most under this cap, and what its data costs alone.

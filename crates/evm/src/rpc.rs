@@ -3,7 +3,7 @@
 use std::fmt;
 
 use quittance_rpc::{
-    AdaptiveRange, HttpEndpoint, HttpFailure, HttpLimits, NodeError, Pause, Reply, Said, Tally,
+    AdaptiveRange, HttpEndpoint, HttpFailure, HttpLimits, NodeError, Pause, Replies, Reply, Said, Tally,
 };
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
@@ -15,6 +15,9 @@ use crate::text;
 /// How many blocks of logs one endpoint answers for at once, as far as it has shown.
 pub type LogRange = AdaptiveRange;
 
+/// What came of one request.
+pub type Answer = Result<Box<RawValue>, RpcError>;
+
 /// One endpoint: what alloy's provider is put over.
 #[async_trait::async_trait]
 pub trait Rpc: Send + Sync {
@@ -25,6 +28,12 @@ pub trait Rpc: Send + Sync {
     /// who counts failures leaves out this one's.
     async fn call_optional(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError> {
         self.call(method, params).await
+    }
+
+    /// Several of one method in one request over HTTP: an answer to each, in their order. Whoever refuses
+    /// the whole of it is asked one by one.
+    async fn call_many(&self, _method: &str, _params: &[Box<RawValue>]) -> Result<Vec<Answer>, RpcError> {
+        Err(RpcError::BadAnswer("answer to several requests at once"))
     }
 
     /// The same with the texts taken apart.
@@ -85,6 +94,20 @@ impl fmt::Debug for HttpRpc {
 impl Rpc for HttpRpc {
     async fn call(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError> {
         read_reply(self.endpoint.call(method, params).await?)
+    }
+
+    async fn call_many(&self, method: &str, params: &[Box<RawValue>]) -> Result<Vec<Answer>, RpcError> {
+        match self.endpoint.call_many(method, params).await? {
+            // One that is not answered is asked alone, and so are the others then.
+            Replies::Each(replies) => match replies.into_iter().collect::<Option<Vec<_>>>() {
+                Some(replies) => Ok(replies.into_iter().map(read_reply).collect()),
+                None => Err(RpcError::BadAnswer("answer to several requests at once")),
+            },
+            Replies::One(reply) => Err(match read_reply(reply) {
+                Err(error) => error,
+                Ok(_) => RpcError::BadAnswer("answer to several requests at once"),
+            }),
+        }
     }
 
     fn log_range(&self) -> &LogRange {

@@ -366,14 +366,14 @@ impl EvmChain {
                 let Some(watched) = event.authorization().and_then(|id| by_nonce.get(&id)) else { continue };
                 if judged.insert(watched.key) {
                     let finding = find(&receipt.events, &watched.expected);
-                    out.push((watched.key, finding, self.landing(receipt, time)));
+                    out.push((watched.key, finding, self.landing(receipt, time, watched)));
                 }
             }
         }
         Ok(out)
     }
 
-    fn landing(&self, receipt: &Receipt, block_time: u64) -> Landing {
+    fn landing(&self, receipt: &Receipt, block_time: u64, watched: &Watched<'_>) -> Landing {
         Landing {
             transaction: format!("{:#x}", receipt.transaction),
             block: receipt.block,
@@ -381,6 +381,7 @@ impl EvmChain {
             block_time,
             cost_native: receipt.cost_wei,
             paid_by_us: self.is_ours(receipt.from),
+            log_index: receipt.log_index(&watched.expected),
         }
     }
 }

@@ -108,7 +108,7 @@ impl EvmChain {
         call: &frames::Call,
         payments: &[Arc<EvmPayment>],
     ) -> Result<Vec<Option<Checked>>, EvmError> {
-        let answer = run_optional(rpc, self.simulation().wallet, call.gas, &call.code);
+        let answer = run_optional(rpc, self.simulation().wallet, call.gas, &call.code, None);
         let answer = timeout(self.shared_timeout(), answer).await.map_err(|_| RpcError::Timeout)??;
         let seen = frames::read(&answer, payments.len());
         let seen = seen.ok_or(RpcError::BadAnswer("code that is not deployed"))?;

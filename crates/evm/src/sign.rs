@@ -1,15 +1,13 @@
 //! Fees, cost bounds and signing. Pure: nonce and fees come from the caller.
 
+use crate::batch::BatchCall;
 use crate::chain::EvmChain;
 use crate::error::EvmError;
-use crate::fee_snapshot::FeeSnapshot;
+use crate::fee_snapshot::{FIELDS_BYTES_MAX, FeeSnapshot};
 use crate::payment::EvmPayment;
 use alloy::consensus::{SignableTransaction, TxEip1559};
 use alloy::eips::eip2718::Encodable2718;
-use alloy::primitives::{Signature, TxKind, U256};
-
-/// All fields of a settlement but its input, with the signature.
-pub(crate) const FIELDS_BYTES_MAX: u64 = 180;
+use alloy::primitives::{Address, Signature, TxKind, U256};
 
 /// A signed settlement; nothing was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +30,13 @@ pub struct SignedTransaction {
 /// other field at its longest.
 fn settlement_bytes(payment: &EvmPayment) -> u64 {
     u64::try_from(payment.transfer_call().len()).unwrap_or(u64::MAX).saturating_add(FIELDS_BYTES_MAX)
+}
+
+/// What a transaction of ours does.
+struct Call {
+    to: Address,
+    input: Vec<u8>,
+    gas_limit: u64,
 }
 
 impl EvmChain {
@@ -59,6 +64,30 @@ impl EvmChain {
         fees: &FeeSnapshot,
         cost_bound_wei: u128,
     ) -> Result<SignedTransaction, EvmError> {
+        let (to, input) = (payment.token, payment.transfer_call());
+        let settlement = Call { to, input, gas_limit: self.config().settle_gas_limit };
+        self.sign_call(settlement, (wallet, nonce), fees, cost_bound_wei)
+    }
+
+    /// The same of a transaction that settles several payments.
+    pub(crate) fn sign_batch(
+        &self,
+        batch: BatchCall,
+        wallet: (&str, u64),
+        fees: &FeeSnapshot,
+        cost_bound_wei: u128,
+    ) -> Result<SignedTransaction, EvmError> {
+        let BatchCall { to, input, gas_limit } = batch;
+        self.sign_call(Call { to, input, gas_limit }, wallet, fees, cost_bound_wei)
+    }
+
+    fn sign_call(
+        &self,
+        Call { to, input, gas_limit }: Call,
+        (wallet, nonce): (&str, u64),
+        fees: &FeeSnapshot,
+        cost_bound_wei: u128,
+    ) -> Result<SignedTransaction, EvmError> {
         let problem = "is none of ours";
         let key = self.key_of(wallet).ok_or(EvmError::Config { field: "wallet", problem })?;
         let config = self.config();
@@ -68,20 +97,20 @@ impl EvmChain {
             return Err(EvmError::FeeAboveCap { base_fee_wei: fees.base_fee_wei, cap_wei });
         }
         let transaction = TxEip1559 {
-            chain_id: payment.chain_id,
+            chain_id: self.terms().chain_id,
             nonce,
-            gas_limit: config.settle_gas_limit,
+            gas_limit,
             max_fee_per_gas: max_fee,
             max_priority_fee_per_gas: fees.priority_fee_wei.min(max_fee),
-            to: TxKind::Call(payment.token),
+            to: TxKind::Call(to),
             value: U256::ZERO,
             access_list: Default::default(),
-            input: payment.transfer_call().into(),
+            input: input.into(),
         };
         // The signature adds at most 67 bytes.
         let bytes =
             u64::try_from(transaction.encoded_for_signing().len()).unwrap_or(u64::MAX).saturating_add(67);
-        let cost_wei = fees.cost_bound_wei(config.settle_gas_limit, bytes).ok_or(EvmError::Overflow)?;
+        let cost_wei = fees.cost_bound_wei(gas_limit, bytes).ok_or(EvmError::Overflow)?;
         if cost_wei > cost_bound_wei {
             return Err(EvmError::CostAboveBound { cost_wei, bound_wei: cost_bound_wei });
         }
@@ -96,7 +125,7 @@ impl EvmChain {
             transaction: format!("{:#x}", signed.hash()),
             raw: signed.encoded_2718(),
             nonce,
-            gas_limit: config.settle_gas_limit,
+            gas_limit,
             max_fee_per_gas_wei: max_fee,
             cost_bound_wei: cost_wei,
         })

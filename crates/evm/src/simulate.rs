@@ -28,7 +28,7 @@ pub(crate) struct Simulation {
 const BASE_GAS: u64 = 21_000;
 
 /// Gas a transaction pays before its first instruction (EIP-2028).
-fn intrinsic_gas(input: &[u8]) -> u64 {
+pub(crate) fn intrinsic_gas(input: &[u8]) -> u64 {
     input.iter().fold(BASE_GAS, |gas, byte| gas.saturating_add(if *byte == 0 { 4 } else { 16 }))
 }
 
@@ -82,8 +82,7 @@ impl Simulation {
     ) -> Result<(), EvmError> {
         let input = payment.transfer_call();
         let gas = self.settle_gas_limit;
-        let price = Price { max_fee_wei: fees.max_fee_per_gas_wei, tip_wei: fees.priority_fee_wei };
-        let done = run(rpc, sender, Some(payment.token), gas, &input, Some(price)).await;
+        let done = run(rpc, sender, Some(payment.token), gas, &input, Some(fees.into())).await;
         done.map(drop).map_err(failure)
     }
 
@@ -153,6 +152,19 @@ pub(crate) struct Price {
     tip_wei: u128,
 }
 
+impl From<&FeeSnapshot> for Price {
+    fn from(fees: &FeeSnapshot) -> Self {
+        Self { max_fee_wei: fees.max_fee_per_gas_wei, tip_wei: fees.priority_fee_wei }
+    }
+}
+
+impl Price {
+    fn put_into(self, request: &mut TransactionRequest) {
+        request.max_fee_per_gas = Some(self.max_fee_wei);
+        request.max_priority_fee_per_gas = Some(self.tip_wei.min(self.max_fee_wei));
+    }
+}
+
 /// `eth_call` of a contract, or of code that is not deployed, at the newest block.
 pub(crate) async fn run(
     rpc: &Node,
@@ -164,8 +176,9 @@ pub(crate) async fn run(
 ) -> Result<Vec<u8>, RpcError> {
     let mut request = request(from, gas, input);
     request.to = to.map(TxKind::Call);
-    request.max_fee_per_gas = price.map(|price| price.max_fee_wei);
-    request.max_priority_fee_per_gas = price.map(|price| price.tip_wei.min(price.max_fee_wei));
+    if let Some(price) = price {
+        price.put_into(&mut request);
+    }
     rpc.call(&request, Latest).await
 }
 
@@ -175,8 +188,13 @@ pub(crate) async fn run_optional(
     from: Address,
     gas: u64,
     code: &[u8],
+    price: Option<Price>,
 ) -> Result<Vec<u8>, RpcError> {
-    rpc.call_optional(&request(from, gas, code), Latest).await
+    let mut request = request(from, gas, code);
+    if let Some(price) = price {
+        price.put_into(&mut request);
+    }
+    rpc.call_optional(&request, Latest).await
 }
 
 /// `eth_call`, as bytes.

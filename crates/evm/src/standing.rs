@@ -40,7 +40,7 @@ pub struct EvmLanded {
 type Transfer = (B256, Address, U256);
 
 /// Where the transfers to us stand now; several equal ones in a batch stand several times.
-type Transfers = HashMap<Transfer, Vec<(u64, B256)>>;
+type Transfers = HashMap<Transfer, Vec<(u64, B256, Option<u64>)>>;
 
 impl EvmChain {
     /// Newest and newest finalized block of one endpoint; the latter 0 from one that knows of none.
@@ -190,7 +190,8 @@ async fn transfers(rpc: &Node, group: &[&EvmLanded], latest: u64) -> Result<Tran
             };
             let word =
                 |field: &str| log[field].as_str().and_then(text::word).ok_or(RpcError::BadAnswer("log"));
-            let place = (text::quantity64(&log["blockNumber"])?, word("blockHash")?);
+            let index = text::quantity64(&log["logIndex"]).ok();
+            let place = (text::quantity64(&log["blockNumber"])?, word("blockHash")?, index);
             transfers.entry((word("transactionHash")?, from, value)).or_default().push(place);
         }
     }
@@ -207,8 +208,21 @@ async fn heights_of(rpc: &Node) -> Result<Heights, EvmError> {
 fn take(transfers: &mut Transfers, landed: &EvmLanded) -> Option<Landing> {
     let transaction = text::word(&landed.landing.transaction)?;
     let transfer = (transaction, landed.payment.from, U256::from(landed.payment.value));
-    let (block, hash) = transfers.get_mut(&transfer)?.pop()?;
-    Some(Landing { block, block_hash: format!("{hash:#x}"), ..landed.landing.clone() })
+    let places = transfers.get_mut(&transfer)?;
+    // Two payments of one payer in one transaction may be alike but for this.
+    let own = places.iter().position(|(_, _, index)| *index == landed.landing.log_index);
+    let (block, hash, index) = match own {
+        Some(at) => places.remove(at),
+        None => places.pop()?,
+    };
+    let kept = landed.landing.log_index;
+    Some(Landing {
+        block,
+        block_hash: format!("{hash:#x}"),
+        // One that an earlier release found has none, and does not move for that.
+        log_index: kept.and(index).or(kept),
+        ..landed.landing.clone()
+    })
 }
 
 fn stands(landing: Landing, heights: Heights) -> Standing {

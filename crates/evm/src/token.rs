@@ -33,6 +33,10 @@ pub(crate) fn terms(config: &EvmConfig, wallet: Address) -> Result<Terms, EvmErr
     let token = configured("asset", &config.asset)?;
     let pay_to = configured("pay_to", &config.pay_to)?;
     check_recipient(pay_to, token)?;
+    let multicall = configured("multicall", &config.multicall)?;
+    if multicall == pay_to || multicall == token {
+        return Err(EvmError::Config { field: "multicall", problem: "is the token or the recipient" });
+    }
     if config.settle_gas_limit < 60_000 {
         return Err(EvmError::Config { field: "settle_gas_limit", problem: "must be at least 60000" });
     }
@@ -42,6 +46,7 @@ pub(crate) fn terms(config: &EvmConfig, wallet: Address) -> Result<Terms, EvmErr
         token,
         pay_to,
         wallet,
+        multicall,
         wallets: vec![wallet],
         separator: domain(&config.asset_name, &config.asset_version, chain_id, token).separator(),
         authorization_seconds_max: config.authorization_seconds_max,

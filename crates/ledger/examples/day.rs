@@ -128,6 +128,7 @@ async fn settle(ledger: &Ledger, number: u64) {
         block_time: 1_800_000_010,
         cost_native: 5,
         paid_by_us: true,
+        log_index: None,
     };
     ledger.settle(&id, &landing, NOW).await.unwrap();
     let cost = CostEntry {

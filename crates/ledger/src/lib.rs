@@ -46,12 +46,13 @@ pub use store::{
 pub use token::{Claim, ClaimOutcome, Recorded};
 pub use types::{
     AccountCost, AccountCursor, AccountFilter, AccountPage, AccountRow, AnswerMeta, AnswerObject, AttemptId,
-    BookedLanding, CostEntry, CostShares, DeliveryStart, DeliveryState, FeePolicy, Finality, JournalLine,
-    LandingFilter, LeaseClock, LedgerOptions, LeftoverObject, MERCHANT_KEYS_MAX, MERCHANT_NAME_MAX,
-    MERCHANT_WITHOUT_KEY, MERCHANTS_MAX, Margin, Merchant, MerchantFee, MerchantKey, MerchantLimits,
-    MerchantNetwork, MerchantState, MerchantTotals, NewClaim, OpenWork, Origin, Outstanding, OutstandingKind,
-    Payment, PaymentFilter, PaymentState, PayoutAccount, RangeOf, RepeatPolicy, ReplacedSlot, Retention,
-    RunEnd, RunLimits, Seller, Slot, StatementRow, StoredAnswer, TariffRow, Usage, UsageSum,
+    BookedLanding, CostEntry, CostShare, CostShares, DeliveryStart, DeliveryState, FeePolicy, Finality,
+    JournalLine, LandingFilter, LeaseClock, LedgerOptions, LeftoverObject, MERCHANT_KEYS_MAX,
+    MERCHANT_NAME_MAX, MERCHANT_WITHOUT_KEY, MERCHANTS_MAX, Margin, Merchant, MerchantFee, MerchantKey,
+    MerchantLimits, MerchantNetwork, MerchantState, MerchantTotals, NewClaim, OpenWork, Origin, Outstanding,
+    OutstandingKind, Payment, PaymentFilter, PaymentState, PayoutAccount, RangeOf, RepeatPolicy,
+    ReplacedSlot, Retention, RunEnd, RunLimits, Seller, Slot, StatementRow, StoredAnswer, TariffRow, Usage,
+    UsageSum,
 };
 
 /// Most landings that one call lists: few columns each.

@@ -15,8 +15,8 @@ pub use accounts::{
 };
 pub use attempts::{AttemptId, ReplacedSlot, Slot};
 pub use books::{
-    BookedLanding, CostEntry, CostShares, JournalLine, LandingFilter, Margin, OpenWork, Outstanding,
-    OutstandingKind, PaymentFilter, Retention, TariffRow, UsageSum,
+    BookedLanding, CostEntry, CostShare, CostShares, JournalLine, LandingFilter, Margin, OpenWork,
+    Outstanding, OutstandingKind, PaymentFilter, Retention, TariffRow, UsageSum,
 };
 pub use claims::{NewClaim, Origin, Payment};
 pub use deliveries::{

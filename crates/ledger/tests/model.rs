@@ -206,7 +206,7 @@ async fn apply(store: &dyn Port, attempts: &Attempts, step: Step) -> String {
                 usdc: (pick % 4 > 0).then(|| Amount::new(pick)),
                 earned: pick % 2 == 0,
             };
-            said(store.book_cost(entry, now_ms).await, |new| new.to_string())
+            said(store.book_cost(entry, now_ms).await, |share| format!("{share:?}"))
         }
         27 => {
             let detail = json!({"cost": number});

@@ -242,7 +242,7 @@ mod cases {
         let failed = CostEntry {
             network: base(),
             transaction: bump.transaction().to_owned(),
-            payment: None,
+            payment: Some(ids[1].clone()),
             native: 1,
             usdc: None,
             earned: true,
@@ -263,7 +263,7 @@ mod cases {
             .unwrap();
         ledger.journal_send(noop.attempt(), &SendOutcome::Accepted, NOW).await.unwrap();
         let events: Vec<_> = ledger.journal(&ids[1]).await.unwrap().into_iter().map(|l| l.event).collect();
-        assert_eq!(events, ["claimed", "recorded", "recorded", "recorded", "broadcast"]);
+        assert_eq!(events, ["claimed", "recorded", "recorded", "cost", "recorded", "broadcast"]);
         // A batch that one of its payments cannot join changes none of the others.
         let free = won(&ledger, new_claim(7, 0)).await.into_payment().id;
         let mixed = [free.clone(), ids[0].clone()];

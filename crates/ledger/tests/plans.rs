@@ -44,7 +44,8 @@ const BOUNDED: [&str; 10] = [
 
 /// What one database is never asked.
 const ONLY_SQLITE: &[&str] = &["FROM instances WHERE name <> $1"];
-const ONLY_POSTGRES: &[&str] = &["pg_advisory", "FOR UPDATE", "clock_timestamp", "quittance_"];
+const ONLY_POSTGRES: &[&str] =
+    &["pg_advisory", "FOR UPDATE", "FOR NO KEY UPDATE", "clock_timestamp", "quittance_"];
 
 /// Nodes of PostgreSQL's plans that look at one table.
 const INDEX_SCANS: [&str; 3] = ["Index Scan using ", "Index Only Scan using ", "Bitmap Index Scan on "];

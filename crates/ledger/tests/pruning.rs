@@ -7,6 +7,7 @@ on_both!(
     i1_a_pruned_key_is_never_claimable_again,
     what_is_open_in_any_sense_is_not_pruned,
     every_sum_is_the_same_before_and_after,
+    p3_none_of_a_batch_goes_before_all_shares_are_booked,
     a_nonce_that_may_be_unused_keeps_its_bytes,
     a_long_journal_goes_in_several_steps,
     one_instance_prunes_at_a_time,
@@ -227,6 +228,28 @@ mod cases {
         let left = ledger.attempts_from_nonce(&base(), WALLET, 5).await.unwrap();
         assert_eq!(left.iter().map(|one| one.nonce().unwrap()).collect::<Vec<_>>(), [6]);
         assert_eq!(ledger.ensure_wallet(&base(), WALLET, 5, NOW).await.unwrap(), 7, "no nonce comes twice");
+    }
+
+    /// A share is taken from how many payments there are: one that went before would leave all of the
+    /// cost to the others.
+    pub(crate) async fn p3_none_of_a_batch_goes_before_all_shares_are_booked(store: Store) {
+        let ledger = open(&store, "one").await;
+        ledger.ensure_wallet(&base(), WALLET, 5, NOW).await.unwrap();
+        let mut ids = Vec::new();
+        for key in 1..=2 {
+            ids.push(won(&ledger, new_claim(key, 0)).await.into_payment().id);
+        }
+        let made = ledger.record(NewAttempt::batch(&ids, WALLET, signer("both")), NOW).await.unwrap();
+        let transaction = made.transaction();
+        let one = ledger.book_cost(cost(&ids[0], transaction, false), NOW).await.unwrap().unwrap();
+        for id in &ids {
+            ledger.expire(id, &Evidence::Expired { block: 1, clock: 2 }, NOW).await.unwrap();
+        }
+        assert_eq!(all_steps(&ledger, POLICY, LATER).await, 0);
+        let other = ledger.book_cost(cost(&ids[1], transaction, false), NOW).await.unwrap().unwrap();
+        assert_eq!((one.payments, other.payments), (2, 2));
+        assert_eq!(one.native + other.native, cost(&ids[0], transaction, false).native);
+        assert_eq!(all_steps(&ledger, POLICY, LATER).await, 2);
     }
 
     pub(crate) async fn a_long_journal_goes_in_several_steps(store: Store) {

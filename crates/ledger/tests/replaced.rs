@@ -11,6 +11,7 @@ on_both!(
     i10_what_is_not_reserved_comes_from_the_days_budget,
     i10_a_nonce_takes_from_the_budget_once,
     p3_what_used_a_replaced_nonce_frees_the_others,
+    p3_a_replaced_batch_is_booked_share_by_share,
 );
 
 mod cases {
@@ -51,12 +52,16 @@ mod cases {
         }
     }
 
-    /// A payment whose first attempt is recorded.
-    async fn recorded(ledger: &Ledger, key: u64) -> (PaymentId, Recorded) {
+    async fn claimed(ledger: &Ledger, key: u64) -> PaymentId {
         ledger.ensure_wallet(&base(), WALLET, 0, NOW).await.unwrap();
         let outcome = ledger.claim_within(new_claim(key, 0), wanted(BOUND), NOW).await.unwrap();
         let ClaimOutcome::Won(claim) = outcome else { panic!("the key is new") };
-        let id = claim.into_payment().id;
+        claim.into_payment().id
+    }
+
+    /// A payment whose first attempt is recorded.
+    async fn recorded(ledger: &Ledger, key: u64) -> (PaymentId, Recorded) {
+        let id = claimed(ledger, key).await;
         let first = NewAttempt::numbered(&id, WALLET, signer(format!("first{key}")));
         let made = ledger.record(first.costing(u128::from(BOUND)), NOW).await.unwrap();
         (id, made)
@@ -81,7 +86,7 @@ mod cases {
             usdc: Some(Amount::new(7)),
             earned,
         };
-        assert!(ledger.book_cost(entry, NOW).await.unwrap());
+        assert!(ledger.book_cost(entry, NOW).await.unwrap().is_some());
     }
 
     async fn reserved(ledger: &Ledger) -> u64 {
@@ -222,5 +227,34 @@ mod cases {
         assert_eq!(reserved(&ledger).await, BOUND);
         book(&ledger, Some(&id), made.transaction(), 40, true).await;
         assert_eq!(reserved(&ledger).await, 0);
+    }
+
+    /// What one of its payments cost closes the nonce for what replaced it, and not for another payment
+    /// of it: that one's share may still burn. The budget pays for the transaction, not for a share.
+    pub(super) async fn p3_a_replaced_batch_is_booked_share_by_share(store: Store) {
+        let ledger = store.open().await;
+        let ids = [claimed(&ledger, 1).await, claimed(&ledger, 2).await];
+        let both = u128::from(2 * BOUND);
+        let first = NewAttempt::batch(&ids, WALLET, signer("several")).costing(both);
+        let made = ledger.record(first, NOW).await.unwrap();
+        let known: Vec<_> = ids.iter().map(|id| (id.clone(), made.attempt())).collect();
+        let slot = Slot::Same { attempt: made.attempt() };
+        let same = NewAttempt::again(&known, slot, signer("dearer")).costing(both + 600).unwedging(DAY);
+        let newer = ledger.record(same, NOW).await.unwrap();
+        assert_eq!((newer.payments(), unwedged(&ledger).await), (&ids[..], 600));
+        // The old one lands.
+        book(&ledger, Some(&ids[0]), made.transaction(), 500, false).await;
+        assert_eq!(reserved(&ledger).await, BOUND, "the other one's share is not in the books");
+        assert!(!ledger.return_cost(&ids[1], NOW).await.unwrap());
+        let fresh = Slot::Fresh { wallet: WALLET.to_owned() };
+        let beside = NewAttempt::again(&[(ids[1].clone(), newer.attempt())], fresh, signer("beside"));
+        let error = ledger.record(beside.costing(u128::from(BOUND)), NOW).await.unwrap_err();
+        assert!(matches!(error, LedgerError::AttemptBeside { .. }), "{error}");
+        assert!(ledger.close_replaced(&base(), WALLET, 0, NOW).await.unwrap());
+        assert_eq!((unwedged(&ledger).await, reserved(&ledger).await), (500, BOUND), "all of what it cost");
+        book(&ledger, Some(&ids[1]), made.transaction(), 500, false).await;
+        assert_eq!(reserved(&ledger).await, 0);
+        assert_eq!(ledger.exposure(&base(), NOW).await.unwrap().burnt.native, 500);
+        assert_eq!(ledger.audit_totals(NOW).await.unwrap(), Vec::<String>::new());
     }
 }

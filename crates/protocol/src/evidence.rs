@@ -43,6 +43,10 @@ pub struct Landing {
     pub cost_native: u128,
     /// Whether the fee payer is one of our wallets; a foreign landing costs us nothing.
     pub paid_by_us: bool,
+    /// Which log of the block moved the money (Base): where one transaction settles several payments,
+    /// each has its own. `None` where the chain has no logs, and in what earlier releases kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_index: Option<u64>,
 }
 
 /// Where a payment that has landed stands now (invariant I6): its verdict is

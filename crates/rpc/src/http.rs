@@ -80,6 +80,10 @@ pub struct HttpEndpoint {
     pause: Pause,
 }
 
+mod many;
+
+pub use many::Replies;
+
 impl fmt::Debug for HttpEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The path and query of an RPC URL are credentials.
@@ -132,25 +136,8 @@ impl HttpEndpoint {
     /// One request, one answer. `params` is JSON text, an array.
     pub async fn call(&self, method: &str, params: &RawValue) -> Result<Reply, HttpFailure> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let (method, params) = (Value::from(method), params.get());
-        let request = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":{method},"params":{params}}}"#);
-        let sent = self
-            .client
-            .post(self.url.clone())
-            .header(reqwest::header::CONTENT_TYPE, "application/json")
-            .timeout(Duration::from_millis(self.limits.timeout_ms))
-            .body(request)
-            .send()
-            .await;
-        let mut answer = sent.map_err(|error| self.failure(error))?;
-        let status = answer.status().as_u16();
-        let retry_after = answer.headers().get(reqwest::header::RETRY_AFTER);
-        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let said = match self.body(&mut answer).await {
-            Ok(Some(body)) => Ok(read(&body, id, &self.words)),
-            Ok(None) => Ok(Said::TooLong),
-            Err(failure) => Err(failure),
-        };
+        let Answer { status, retry_after, body } = self.post(request(id, method, params)).await?;
+        let said = body.map(|body| body.map_or(Said::TooLong, |body| read(&body, id, &self.words)));
         let limit = match &said {
             Ok(Said::Error(error)) if limited::is_limit(error) => Some(error),
             _ => None,
@@ -163,6 +150,24 @@ impl HttpEndpoint {
             _ => Said::Limited { words: format!("HTTP status {status}") },
         };
         Ok(Reply { status, said })
+    }
+
+    /// One HTTP request and what came back.
+    async fn post(&self, request: String) -> Result<Answer, HttpFailure> {
+        let sent = self
+            .client
+            .post(self.url.clone())
+            .header(reqwest::header::CONTENT_TYPE, "application/json")
+            .timeout(Duration::from_millis(self.limits.timeout_ms))
+            .body(request)
+            .send()
+            .await;
+        let mut answer = sent.map_err(|error| self.failure(error))?;
+        let status = answer.status().as_u16();
+        let retry_after = answer.headers().get(reqwest::header::RETRY_AFTER);
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let body = self.body(&mut answer).await;
+        Ok(Answer { status, retry_after, body })
     }
 
     /// `None`: it is longer than is read.
@@ -185,6 +190,20 @@ impl HttpEndpoint {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         HttpFailure::Transport(foreign_words(&self.words.clean(&format!("{error}{cause}"))))
     }
+}
+
+/// An answer over HTTP whose status counts although its body may be missing.
+struct Answer {
+    status: u16,
+    retry_after: Option<String>,
+    /// `None`: longer than is read.
+    body: Result<Option<Vec<u8>>, HttpFailure>,
+}
+
+/// The text of one request.
+fn request(id: u64, method: &str, params: &RawValue) -> String {
+    let (method, params) = (Value::from(method), params.get());
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":{method},"params":{params}}}"#)
 }
 
 #[derive(Deserialize)]

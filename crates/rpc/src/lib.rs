@@ -20,7 +20,7 @@ pub use coalesce::{CallFailed, Coalescer, Query, Shared};
 pub use endpoints::{Endpoint, Endpoints, HEAD_WAIT, Opinion};
 pub use examined::{SLOW_ANSWERS_MAX, Slowest, WRONG_PARAMS, is_not_offered};
 pub use heads::{Fleet, SeenHead};
-pub use http::{HttpEndpoint, HttpFailure, HttpLimits, Reply, Said};
+pub use http::{HttpEndpoint, HttpFailure, HttpLimits, Replies, Reply, Said};
 pub use identity::{Identity, Misplaced, Name};
 pub use node_error::NodeError;
 pub use pause::{PAUSE_MAX, PAUSE_UNSAID, Pause, SILENCE_MAX};

@@ -1,5 +1,7 @@
 //! A model of Base: wallets of ours, one token, blocks, a mempool, reorganisations.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::random::Random;
 
 /// Gas that a settlement is expected to take.
@@ -19,6 +21,28 @@ pub(crate) const FEE_UNIT_WEI: u128 = 1_000_000;
 
 /// Wallets that a network has at most.
 pub(crate) const WALLETS_MAX: usize = 2;
+
+/// Gas that a transaction for several may take, for each of them and in all.
+const BATCH_GAS_LIMIT: (u64, u64) = (120_000, 40_000);
+
+/// Gas that it takes.
+const BATCH_GAS_USED: (u64, u64) = (50_700, 30_001);
+
+/// Of a thousand transactions for several so many run dry: code that came after the rehearsal used
+/// up what was there for all.
+const STARVED_PER_MILLE: u64 = 30;
+
+/// The gas limit of a transaction for so many.
+pub(crate) fn gas_limit(payments: usize) -> u64 {
+    of_several(payments, BATCH_GAS_LIMIT, GAS_LIMIT)
+}
+
+fn of_several(payments: usize, (each, all): (u64, u64), alone: u64) -> u64 {
+    match payments {
+        0 | 1 => alone,
+        several => each.saturating_mul(several as u64).saturating_add(all),
+    }
+}
 
 /// Gas that a settlement takes.
 const GAS_USED: u64 = 85_800;
@@ -66,8 +90,10 @@ pub struct Included {
     pub effective: bool,
     /// Its own status.
     pub status: bool,
-    /// Gas that it took.
+    /// Gas that it took, for all its payments.
     pub gas: u64,
+    /// How many those are. Each is in the chain as an entry of its own.
+    pub payments: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +140,12 @@ pub struct Base {
     pub moved_ever: Vec<(usize, u32)>,
     /// Blocks between the head and the finalized block.
     pub finality: u64,
+    /// What transactions for several are for, in order.
+    pub batches: BTreeMap<u32, Vec<usize>>,
+    /// Their bytes, as nodes have them.
+    pub as_sent: BTreeMap<u32, Tx>,
+    /// Those of them that ran dry, for the report.
+    pub starved: u64,
 }
 
 impl Base {
@@ -128,6 +160,9 @@ impl Base {
             uncovered: Vec::new(),
             moved_ever: Vec::new(),
             finality,
+            batches: BTreeMap::new(),
+            as_sent: BTreeMap::new(),
+            starved: 0,
         }
     }
 
@@ -162,9 +197,19 @@ impl Base {
         self.included.iter().find(|i| i.tx.id == id && i.block <= head)
     }
 
+    /// The same of one of its payments.
+    pub fn place_of(&self, id: u32, key: usize, head: u64) -> Option<&Included> {
+        self.naming(key, head).find(|i| i.tx.id == id)
+    }
+
     /// Everything that names this authorization, at this block.
     pub fn naming(&self, key: usize, head: u64) -> impl Iterator<Item = &Included> {
         self.included.iter().filter(move |i| i.tx.key == key && i.block <= head)
+    }
+
+    /// What a transaction is for.
+    pub fn keys_of(&self, tx: Tx) -> Vec<usize> {
+        self.batches.get(&tx.id).cloned().unwrap_or_else(|| vec![tx.key])
     }
 
     /// What an included transaction cost its sender, in wei.
@@ -241,30 +286,48 @@ impl Base {
             if let (Some(nonce), Some(next)) = (tx.nonce, next.get_mut(tx.wallet)) {
                 *next = nonce.saturating_add(1);
             }
-            let terms = terms(tx.key);
-            let open = self.used(tx.key, head).is_none();
+            self.execute(tx, now_ms, random, &terms, &covers);
+        }
+    }
+
+    /// Item by item, each of which may fail alone; or all of them run dry.
+    fn execute(
+        &mut self,
+        tx: Tx,
+        now_ms: u64,
+        random: &mut Random,
+        terms: &impl Fn(usize) -> Terms,
+        covers: &impl Fn(&Self, usize) -> bool,
+    ) {
+        let (head, keys) = (self.head(), self.keys_of(tx));
+        let payments = keys.len();
+        let runs_dry = payments > 1 && random.chance(STARVED_PER_MILLE);
+        let starved = runs_dry || (payments > 1 && keys.iter().any(|key| terms(*key).never));
+        self.starved = self.starved.saturating_add(u64::from(starved));
+        for key in keys {
+            let (tx, terms) = (Tx { key, ..tx }, terms(key));
+            let open = self.used(key, head).is_none();
             let effective = match tx.act {
-                Act::Pay if open && now_ms < terms.valid_before_ms && !terms.broke(now_ms) => {
-                    let covered = covers(self, tx.key);
+                Act::Pay if open && now_ms < terms.valid_before_ms && !terms.broke(now_ms) && !starved => {
+                    let covered = covers(self, key);
                     if !covered {
-                        self.uncovered.push(tx.key);
+                        self.uncovered.push(key);
                     }
                     covered && !terms.never
                 }
-                Act::Pay => false,
+                Act::Pay | Act::Nothing | Act::Empty => false,
                 Act::Cancel => open,
-                Act::Nothing | Act::Empty => false,
             };
             if effective && tx.act == Act::Pay {
-                self.moved_ever.push((tx.key, tx.id));
+                self.moved_ever.push((key, tx.id));
             }
-            let status = effective || tx.wrapped || tx.act == Act::Empty;
+            let status = effective || tx.wrapped || tx.act == Act::Empty || (payments > 1 && !starved);
             let gas = match tx.act {
                 Act::Empty => NOTHING_GAS,
-                _ if terms.never => GAS_LIMIT,
-                _ => GAS_USED,
+                _ if terms.never || starved => gas_limit(payments),
+                _ => of_several(payments, BATCH_GAS_USED, GAS_USED),
             };
-            self.included.push(Included { tx, block: head, effective, status, gas });
+            self.included.push(Included { tx, block: head, effective, status, gas, payments });
         }
     }
 
@@ -281,9 +344,11 @@ impl Base {
         let (kept, gone): (Vec<_>, Vec<_>) = self.included.iter().partition(|i| i.block < first);
         self.included = kept;
         let undone = gone.iter().map(|included| included.tx).collect();
-        for included in gone {
+        let mut seen = BTreeSet::new();
+        // A transaction for several is in the pool once.
+        for included in gone.into_iter().filter(|included| seen.insert(included.tx.id)) {
             if !random.chance(lose) {
-                self.pool.push(included.tx);
+                self.pool.push(self.as_sent.get(&included.tx.id).copied().unwrap_or(included.tx));
             }
         }
         undone

@@ -52,6 +52,10 @@ canaries! {
     NoSecondOpinion "no-second-opinion" "I7" "one endpoint's word is enough to expire a payment";
     NoFeeCap "no-fee-cap" "I8" "the signer ignores the operator's fee cap";
     OuterStatus "outer-status" "I9" "a transaction's own status counts instead of its logs";
+    BatchOuterStatus "batch-outer-status" "I9" "a transaction of ours for several counts for each of them because it succeeded";
+    BatchItemTwice "batch-item-twice" "I10" "a payment of a transaction for several is signed again beside it";
+    BatchBeyondReservation "batch-beyond-reservation" "P3" "a transaction for several may cost more than is reserved for all of them";
+    SharesCutOff "shares-cut-off" "P3" "the shares of a transaction's cost do not add up to it";
     CostUnbounded "cost-unbounded" "I10" "the signer ignores what the payment was charged";
     TwoAlive "two-alive" "I10" "a second attempt is signed beside one that may still land";
     ReplacedBeyondCap "replaced-beyond-cap" "I8" "what replaces an attempt is signed above the operator's fee cap";
@@ -155,6 +159,7 @@ impl Canary {
             Self::SecondSlot => Some(LaneDefect::SecondSlot),
             Self::NothingInstead => Some(LaneDefect::NothingInstead),
             Self::OldForgotten => Some(LaneDefect::OldForgotten),
+            Self::BatchItemTwice => Some(LaneDefect::BatchItemTwice),
             _ => None,
         }
     }
@@ -172,8 +177,9 @@ impl Canary {
             Self::NothingReserved => Some(Defect::NothingReserved),
             Self::SignedUnreserved => Some(Defect::SignedUnreserved),
             // A lane that signs twice is stopped by the ledger otherwise.
-            Self::TwoAlive | Self::SecondSlot => Some(Defect::SignedBeside),
+            Self::TwoAlive | Self::SecondSlot | Self::BatchItemTwice => Some(Defect::SignedBeside),
             Self::ReplacedUnreserved => Some(Defect::ReplacedUnreserved),
+            Self::SharesCutOff => Some(Defect::SharesCutOff),
             Self::AttemptsOfTwo => Some(Defect::OtherWalletSigns),
             Self::ReleasedEarly => Some(Defect::ReleasedEarly),
             Self::BalanceIgnored => Some(Defect::BalanceIgnored),

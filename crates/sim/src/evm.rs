@@ -1,5 +1,6 @@
 //! Base as a process sees it.
 
+mod batch;
 pub(crate) mod replace;
 mod shows;
 
@@ -9,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use quittance_facilitator::Rejection;
 use quittance_facilitator::chain::{
-    Broadcast, Chain, ChainFault, ChainView, CheckError, CheckedPayment, CostAllowed, CostSnapshot, Costs,
-    Decode, Facts, GasCoin, Heights, Identity, Landed, Nonces, PaymentFacts, Ports, Replace, Sent, Sign,
-    SignRefused, Unreadable, Unstorable, Use, Verified, Verify, Watch, Watched,
+    Batch, Broadcast, Chain, ChainFault, ChainView, CheckError, CheckedPayment, CostAllowed, CostSnapshot,
+    Costs, Decode, Facts, GasCoin, Heights, Identity, Landed, Nonces, PaymentFacts, Ports, Replace, Sent,
+    Sign, SignRefused, Unreadable, Unstorable, Use, Verified, Verify, Watch, Watched,
 };
 use quittance_protocol::{
     Amount, Deadline, DurableAttempt, ErrorCode, Evidence, Network, PaymentKey, PaymentPayload, SignedBytes,
@@ -19,7 +20,7 @@ use quittance_protocol::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::base::{Act, FEE_CAP, FEE_UNIT_WEI, GAS, GAS_LIMIT, Tx};
+use crate::base::{Act, FEE_CAP, FEE_UNIT_WEI, GAS, Tx, gas_limit};
 use crate::canary::Canary;
 use crate::nodes::{encode, send};
 use crate::plan::Net;
@@ -164,7 +165,17 @@ fn fee_cap(canary: Option<Canary>, base_fee: u64, allowed: u128) -> Option<u64> 
 
 /// The most that a transaction with this fee cap can cost, in wei.
 pub(crate) fn bound(cap: u64) -> u128 {
-    u128::from(cap).saturating_mul(FEE_UNIT_WEI).saturating_mul(u128::from(GAS_LIMIT))
+    bound_of(cap, 1)
+}
+
+/// The same of one for several payments.
+pub(crate) fn bound_of(cap: u64, payments: usize) -> u128 {
+    u128::from(cap).saturating_mul(FEE_UNIT_WEI).saturating_mul(u128::from(gas_limit(payments)))
+}
+
+/// The highest fee cap whose most that is.
+fn cap_within(reserved: u128, payments: usize) -> u64 {
+    u64::try_from(reserved / FEE_UNIT_WEI / u128::from(gas_limit(payments))).unwrap_or(u64::MAX)
 }
 
 impl FakeBase {
@@ -217,6 +228,7 @@ impl FakeBase {
         let chain = Arc::new(self);
         let ports = Ports::of(&chain).with_nonces(Arc::clone(&chain) as Arc<dyn Nonces>);
         let ports = ports.with_replace(Arc::clone(&chain) as Arc<dyn Replace>);
+        let ports = ports.with_batch(Arc::clone(&chain) as Arc<dyn Batch>);
         Chain::connected(facts, chain, ports)
     }
 }
@@ -367,9 +379,7 @@ impl Sign for FakeBase {
             }
             let cap = fee_cap(canary, base_fee, allowed)
                 .ok_or_else(|| later("the base fee is above what was charged"))?;
-            let affordable =
-                u64::try_from(reserved / FEE_UNIT_WEI / u128::from(GAS_LIMIT)).unwrap_or(u64::MAX);
-            let cap = if unbounded(canary) { cap } else { cap.min(affordable) };
+            let cap = if unbounded(canary) { cap } else { cap.min(cap_within(reserved, 1)) };
             if cap <= base_fee {
                 return Err(later("the base fee is above what was reserved"));
             }

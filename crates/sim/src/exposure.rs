@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use quittance_facilitator::engine::ATTEMPTS_MAX;
 use quittance_ledger::model::Attempt;
-use quittance_ledger::{Payment, PaymentState};
+use quittance_ledger::{CostShare, Payment, PaymentState};
 use quittance_protocol::PaymentId;
 
-use crate::evm::bound;
+use crate::base::{FEE_UNIT_WEI, GAS};
+use crate::evm::bound_of;
 use crate::plan::Net;
 use crate::settings::{
-    HISTORY_BPS, IN_FLIGHT_WEI, LAMPORTS_FOR_ATOMIC, WEI_FOR_ATOMIC, limits, number_of_wallet,
+    COST_BUDGET, HISTORY_BPS, IN_FLIGHT_WEI, LAMPORTS_FOR_ATOMIC, WEI_FOR_ATOMIC, limits, number_of_wallet,
 };
 use crate::solana::{FINALIZED_SLOTS, SLOT_MS, slot};
 use crate::svm::LAMPORTS;
@@ -116,22 +117,47 @@ impl World {
         let named = attempt.signed.transaction.strip_prefix("0x").and_then(|id| id.parse().ok());
         let head = self.base.head();
         match named.and_then(|id| self.base.place(id, head)) {
-            Some(place) if place.effective => Stake::None,
-            Some(place) => Stake::Burnt(self.base.cost(place)),
+            Some(place) => self.burnt_in(attempt, place.tx.id, head),
             None if attempt.nonce.is_some_and(|nonce| nonce < self.base.nonces_used(by(attempt), head)) => {
                 Stake::None
             }
             None => {
                 let cap = attempt.signed.detail.get("fee_cap").and_then(serde_json::Value::as_u64);
-                Stake::AtRisk(bound(cap.unwrap_or(0)))
+                // A replacement holds what it replaces, whoever of it has a verdict.
+                let items = named.and_then(|id| self.base.batches.get(&id)).map_or(1, Vec::len);
+                Stake::AtRisk(bound_of(cap.unwrap_or(0), items))
             }
+        }
+    }
+
+    /// The shares of those whose money did not move.
+    fn burnt_in(&self, attempt: &Attempt, id: u32, head: u64) -> Stake {
+        let items = attempt.payments.len() as u64;
+        let mut burnt = 0_u128;
+        for (item, payment) in (0..).zip(&attempt.payments) {
+            let Some((key, _)) = self.row_by_id(payment) else { continue };
+            let place = self.base.place_of(id, key, head).filter(|place| !place.effective);
+            let share = |place| CostShare::of((self.base.cost(place), None), item, items).native;
+            burnt = burnt.saturating_add(place.map_or(0, share));
+        }
+        if burnt > 0 { Stake::Burnt(burnt) } else { Stake::None }
+    }
+
+    /// What a payment of an attempt would cost alone at its fee cap fits what it was charged (I10).
+    pub(crate) fn audit_charge(&mut self, key: usize, payment: &Payment, fee_cap: Option<u64>) {
+        let allowed =
+            u128::from(payment.gas.atomic().saturating_add(COST_BUDGET)).saturating_mul(WEI_FOR_ATOMIC);
+        let bound = |cap: u64| u128::from(cap).saturating_mul(FEE_UNIT_WEI).saturating_mul(u128::from(GAS));
+        if fee_cap.is_some_and(|cap| bound(cap) > allowed) {
+            self.broken("I10", format!("key {key} was signed for more than it was charged: cap {fee_cap:?}"));
         }
     }
 
     /// A payment is signed again only when what was signed before it can burn no more, or
     /// has (I10): at most one of its attempts may land at a time, and two are signed at most.
     pub(crate) fn audit_beside(&mut self, key: usize, at: usize, attempt: &Attempt) {
-        let of_same = |one: &&Attempt| one.payments == attempt.payments;
+        let Some(id) = self.row(key).map(|payment| payment.id) else { return };
+        let of_same = |one: &&Attempt| one.payments.contains(&id);
         let before: Vec<Attempt> =
             self.database.with(|rows| rows.attempts().iter().take(at).filter(of_same).cloned().collect());
         self.audit_wallet(key, &before, attempt);
@@ -162,13 +188,13 @@ impl World {
     }
 
     fn audit_reserved(&mut self, attempt: &Attempt, most: u128) {
-        let Some(id) = attempt.payments.first() else { return };
         let reserved = |id: &PaymentId| {
             self.database.with(|rows| {
                 rows.reservations().find(|(of, _)| *of == id).map_or(0, |(_, one)| u128::from(one.native))
             })
         };
-        let reserved = reserved(id).saturating_add(self.unwedged_at(attempt));
+        let reserved = attempt.payments.iter().map(reserved).fold(0, u128::saturating_add);
+        let reserved = reserved.saturating_add(self.unwedged_at(attempt));
         if reserved < most {
             let transaction = &attempt.signed.transaction;
             self.broken("P3", format!("{transaction} may cost {most}, and {reserved} is reserved"));

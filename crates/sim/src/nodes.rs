@@ -97,7 +97,9 @@ impl World {
         let kind = Kind::of(&outcome);
         self.say(|| format!("key {}: transaction {} sent, {outcome:?}", tx.key, tx.id));
         self.report.sends[kind as usize] = self.report.sends[kind as usize].saturating_add(1);
-        self.last_send.insert(tx.key, kind);
+        for key in self.base.keys_of(tx) {
+            self.last_send.insert(key, kind);
+        }
         self.note(51, kind as u64);
         self.tell_change();
         outcome

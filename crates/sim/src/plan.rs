@@ -234,6 +234,10 @@ pub struct Plan {
     pub weather: Weather,
     /// A deliberate defect.
     pub canary: Option<Canary>,
+    /// Payments that one transaction on Base may hold.
+    pub batch_size_max: usize,
+    /// The longest that one waits for others.
+    pub batch_wait_ms: u64,
     /// What a wallet's lane gets wrong: for the canary, or to see that it mends itself.
     pub lane: Option<LaneDefect>,
     /// One thing that goes wrong.
@@ -287,6 +291,9 @@ impl Plan {
             retires_wallet: false,
             weather: Weather::drawn(&mut random),
             canary,
+            // Without a draw, so that all else of a seed is as it was.
+            batch_size_max: [32, 2, 3, 8, 1][usize::try_from(seed % 5).unwrap_or(0)],
+            batch_wait_ms: [10, 400, 50, 1_000][usize::try_from(seed / 5 % 4).unwrap_or(0)],
             lane: canary.and_then(Canary::lane_defect),
             forced: None,
             aim: None,

@@ -4,11 +4,11 @@ use quittance_ledger::PaymentState;
 use quittance_ledger::model::Attempt;
 use quittance_protocol::Network;
 
-use crate::base::{FEE_CAP, FEE_UNIT_WEI, GAS};
+use crate::base::FEE_CAP;
 use crate::evm::replace::nothing_bound;
 use crate::exposure::{by, shares_slot};
 use crate::plan::Net;
-use crate::settings::{COST_BUDGET, UNWEDGE_WEI, WEI_FOR_ATOMIC, network, wallets};
+use crate::settings::{UNWEDGE_WEI, network, wallets};
 use crate::stats::Race;
 use crate::world::World;
 
@@ -31,8 +31,8 @@ pub(crate) fn is_nothing(attempt: &Attempt) -> bool {
 
 impl World {
     /// One nonce serves one payload, or what replaces the newest of them (I2); nothing is signed above
-    /// the cap (I8), or above what was charged where that is not what unwedging may cost (I10).
-    pub(crate) fn audit_terms(&mut self, at: usize, attempt: &Attempt, gas: u64) {
+    /// the cap (I8).
+    pub(crate) fn audit_terms(&mut self, at: usize, attempt: &Attempt) {
         let before: Vec<Attempt> = self.database.with(|rows| {
             let before = rows.attempts().get(..at).unwrap_or_default().iter();
             before.filter(|one| shares_slot(one, attempt)).cloned().collect()
@@ -44,15 +44,6 @@ impl World {
         let transaction = &attempt.signed.transaction;
         if fee_cap.is_some_and(|cap| cap > FEE_CAP) {
             self.broken("I8", format!("{transaction} was signed with a fee cap of {fee_cap:?}"));
-        }
-        let allowed = u128::from(gas.saturating_add(COST_BUDGET)).saturating_mul(WEI_FOR_ATOMIC);
-        let bound = |cap: u64| u128::from(cap).saturating_mul(FEE_UNIT_WEI).saturating_mul(u128::from(GAS));
-        let is_first = attempt.replaces.is_none();
-        if is_first && fee_cap.is_some_and(|cap| bound(cap) > allowed) {
-            self.broken(
-                "I10",
-                format!("{transaction} was signed for more than was charged: cap {fee_cap:?}"),
-            );
         }
         if is_nothing(attempt) {
             self.audit_nothing(attempt, before.last());

@@ -139,6 +139,8 @@ pub(crate) fn config(plan: &Plan, process: usize, pay_to: &str, retired: Option<
         if net == Net::Base {
             section["confirmations"] = json!(plan.confirmations);
             section["unwedge_budget_native_per_day"] = json!("0.00006");
+            section["batch_size_max"] = json!(plan.batch_size_max);
+            section["batch_wait_ms"] = json!(plan.batch_wait_ms);
         }
         section
     };

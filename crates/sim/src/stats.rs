@@ -76,6 +76,10 @@ faults! {
     CutWhileTold "connection cut while a success was on it",
     OtherTerms "same payment, other terms",
     Hostile "payment that is to cost us",
+    Batched "payments signed in one transaction",
+    LeftOut "left out of a transaction that was rehearsed",
+    FailedInBatch "failed inside our transaction for several",
+    BatchStarved "transaction for several that ran dry",
 }
 
 /// The answer to a broadcast, without its words.

@@ -309,5 +309,6 @@ pub(crate) fn solana_landing(key: usize, at: u64) -> Landing {
         block_time: 0,
         cost_native: LAMPORTS,
         paid_by_us: true,
+        log_index: None,
     }
 }

@@ -254,14 +254,20 @@ impl World {
     /// What our transactions cost is in the ledger, to the last unit and whatever
     /// died meanwhile; what a reorganisation took away may be there too.
     fn audit_costs(&mut self) {
-        let booked: BTreeMap<String, u128> = self.database.with(|rows| {
-            rows.costs().map(|(_, transaction, cost)| (transaction.to_owned(), cost.native)).collect()
+        // Shares and their sum: each payment of a transaction has one, and they add up to it.
+        let mut booked: BTreeMap<String, (usize, u128)> = BTreeMap::new();
+        self.database.with(|rows| {
+            for (_, transaction, cost) in rows.costs() {
+                let (shares, sum) = booked.entry(transaction.to_owned()).or_default();
+                (*shares, *sum) = (shares.saturating_add(1), sum.saturating_add(cost.native));
+            }
         });
         let finalized = self.base.finalized(self.base.head());
         let ours: Vec<_> = self.base.ours().filter(|i| i.block <= finalized).copied().collect();
         for included in ours {
             let id = format!("0x{}", included.tx.id);
-            match booked.get(&id) {
+            let booked = booked.get(&id).filter(|(shares, _)| *shares == included.payments);
+            match booked.map(|(_, sum)| sum) {
                 Some(cost) if *cost == self.base.cost(&included) => {}
                 // The branch that it was booked from is gone.
                 Some(_) if self.audit.undone.contains(&included.tx.id) => {}

@@ -53,12 +53,24 @@ impl World {
             let terms = terms.get(key).copied().unwrap_or(broken);
             if closed { Terms { broke_ms: Some((0, u64::MAX)), flickers: false, ..terms } } else { terms }
         };
+        let starved = self.base.starved;
         self.base.mine(now, omit, &mut self.random, terms, covers);
+        self.note_batches(self.base.starved.saturating_sub(starved));
         if waiting > 0 {
             let (head, left) = (self.base.head(), self.base.pool.len());
             self.note(54, left as u64);
             self.say(|| format!("base: block {head}, {left} of {waiting} transactions still wait"));
         }
+    }
+
+    /// Counts what went wrong within transactions for several in the newest block.
+    fn note_batches(&mut self, starved: u64) {
+        let head = self.base.head();
+        let failed =
+            self.base.ours().filter(|i| i.block == head && i.payments > 1 && i.status && !i.effective);
+        let failed = failed.count();
+        (0..failed).for_each(|_| self.report.count(Fault::FailedInBatch));
+        (0..starved).for_each(|_| self.report.count(Fault::BatchStarved));
     }
 
     /// Once a second.

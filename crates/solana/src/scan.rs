@@ -163,6 +163,7 @@ impl SolanaChain {
             block_time: 0,
             cost_native: u128::from(self.cost_bound_lamports(&watch.payment)),
             paid_by_us: true,
+            log_index: None,
         };
         let earlier = slot < watch.from_slot;
         Some(if earlier { Evidence::Earlier(landing) } else { Evidence::Settled(landing) })
@@ -278,6 +279,7 @@ pub(crate) fn judge_landing(
         block_time: answer.get("blockTime").and_then(Value::as_u64).unwrap_or(0),
         cost_native: u128::from(cost_lamports(meta).ok_or_else(malformed)?),
         paid_by_us: true,
+        log_index: None,
     };
     match meta.get("err") {
         None => Err(malformed()),

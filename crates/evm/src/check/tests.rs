@@ -29,6 +29,7 @@ fn terms() -> Terms {
         token,
         pay_to: text::address(PAY_TO).unwrap(),
         wallet: text::address("0x2222222222222222222222222222222222222222").unwrap(),
+        multicall: Address::repeat_byte(0xca),
         wallets: ["22", "23"].map(|byte| text::address(&format!("0x{}", byte.repeat(20))).unwrap()).to_vec(),
         separator: domain("USD Coin", "2", 8453, token).separator(),
         authorization_seconds_max: config.authorization_seconds_max,

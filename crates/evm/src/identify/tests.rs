@@ -49,6 +49,7 @@ fn terms(pay_to: &str) -> check::Terms {
         token,
         pay_to: text::address(pay_to).unwrap(),
         wallet: text::address("0x2222222222222222222222222222222222222222").unwrap(),
+        multicall: alloy::primitives::Address::repeat_byte(0xca),
         wallets: ["22", "23"].map(|byte| text::address(&format!("0x{}", byte.repeat(20))).unwrap()).to_vec(),
         separator: domain("USD Coin", "2", 8453, token).separator(),
         authorization_seconds_max: 900,

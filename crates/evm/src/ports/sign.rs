@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 
 use super::{EvmPorts, fault, ours};
 use crate::config::L1_FEE_HEADROOM;
+use crate::error::EvmError;
 use crate::fee_snapshot::FeeSnapshot;
 use crate::sign::SignedTransaction;
 
 /// Where an attempt's record has its fee cap.
-const FEE_CAP: &str = "max_fee_per_gas_wei";
+pub(super) const FEE_CAP: &str = "max_fee_per_gas_wei";
 
 impl EvmPorts {
     /// The last fees read, with the fee cap lowered until the expected gas at
@@ -21,7 +22,7 @@ impl EvmPorts {
     /// budget (I10): the configured limit says how large it is, only a payer's
     /// contract or a first transfer to an empty recipient uses it, and all of it
     /// is reserved (P3).
-    fn fees_within(&self, charged_wei: u128) -> Result<FeeSnapshot, SignRefused> {
+    pub(super) fn fees_within(&self, charged_wei: u128) -> Result<FeeSnapshot, SignRefused> {
         let mut fees = self.chain.fees().ok_or_else(|| SignRefused::later("no fees read yet"))?;
         let l1 = fees.l1_fee_wei.saturating_mul(L1_FEE_HEADROOM);
         let for_gas = charged_wei
@@ -67,12 +68,12 @@ impl Sign for EvmPorts {
         let signed = self
             .chain
             .sign_settlement(payment, (wallet, nonce), &fees, allowed.reserved_native)
-            .map_err(|error| SignRefused { retry: error.retry(), reason: error.to_string() })?;
+            .map_err(|error| refused(&error))?;
         Ok(signed_bytes(signed))
     }
 }
 
-/// As the ledger keeps it.
+/// Bytes and what their record says of them.
 pub(super) fn signed_bytes(signed: SignedTransaction) -> SignedBytes {
     SignedBytes {
         detail: json!({
@@ -83,6 +84,11 @@ pub(super) fn signed_bytes(signed: SignedTransaction) -> SignedBytes {
         raw: signed.raw,
         transaction: signed.transaction,
     }
+}
+
+/// Why nothing was signed.
+pub(super) fn refused(error: &EvmError) -> SignRefused {
+    SignRefused { retry: error.retry(), reason: error.to_string() }
 }
 
 #[async_trait]

@@ -14,7 +14,7 @@ use super::search::{Search, log_word};
 use crate::error::EvmError;
 use crate::failure::RpcError;
 use crate::logs::read_block_logs;
-use crate::proof::{Receipt, parse_event};
+use crate::proof::{Receipt, events_of};
 use crate::text;
 
 const TRANSACTION: &str = "eth_getTransactionByHash";
@@ -46,13 +46,15 @@ impl Search<'_> {
             let own: Vec<&Value> = all.iter().filter(of_it).collect();
             let first = own.first().ok_or(RpcError::BadAnswer("log of a transaction that it has logs of"))?;
             let sender = self.sender(*transaction, watched).await;
+            let (events, log_indices) = events_of(own.iter().copied(), self.token);
             receipts.push(Receipt {
                 transaction: *transaction,
                 from: sender.from,
                 block: text::quantity64(&first["blockNumber"])?,
                 block_hash: *block_hash,
                 cost_wei: sender.cost_wei,
-                events: own.iter().filter_map(|log| parse_event(log, self.token)).collect(),
+                events,
+                log_indices,
             });
         }
         Ok(receipts)
@@ -65,12 +67,12 @@ impl Search<'_> {
             return sender;
         }
         let hash = format!("{transaction:#x}");
-        let ours = watched.iter().find(|w| w.watch.attempts.contains(&hash));
-        let wallet = ours.and_then(|w| w.watch.attempt_wallet.as_deref()).and_then(text::address);
-        match (ours, wallet) {
-            (Some(_), wallet) => Sender { from: wallet.unwrap_or(self.wallet), cost_wei: self.cost_max_wei },
-            (None, _) => Sender { from: Address::ZERO, cost_wei: 0 },
-        }
+        let mut ours = watched.iter().filter(|w| w.watch.attempts.contains(&hash));
+        let Some(first) = ours.next() else { return Sender { from: Address::ZERO, cost_wei: 0 } };
+        let wallet = first.watch.attempt_wallet.as_deref().and_then(text::address);
+        // Payments that share a transaction cost no more together than each alone.
+        let payments = u128::try_from(ours.count()).unwrap_or(u128::MAX).saturating_add(1);
+        Sender { from: wallet.unwrap_or(self.wallet), cost_wei: self.cost_max_wei.saturating_mul(payments) }
     }
 }
 

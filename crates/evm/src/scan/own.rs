@@ -111,7 +111,8 @@ impl EvmChain {
                 // Deeper blocks first; the receipt is due again at the next scan.
                 continue;
             }
-            let landing = self.landing(receipt, times.get(&receipt.block_hash).copied().unwrap_or_default());
+            let time = times.get(&receipt.block_hash).copied().unwrap_or_default();
+            let landing = self.landing(receipt, time, watched);
             match find(&receipt.events, &watched.expected) {
                 Finding::Paid => look.found.push((watched.key, Evidence::Settled(landing))),
                 Finding::Burned => {

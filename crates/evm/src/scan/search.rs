@@ -43,6 +43,13 @@ impl LogQuery {
     }
 }
 
+/// A transaction and its receipt, if the node has one.
+pub(super) type Found = Result<(B256, Option<Receipt>), EvmError>;
+
+/// Most receipts that one request asks for: some providers take no more than fifty at once, and the
+/// receipt of a batch has some hundred logs.
+const RECEIPTS_AT_ONCE_MAX: usize = 20;
+
 /// A query and what it found; one that failed fails alone.
 pub(super) type Answered = (LogQuery, Result<Vec<Receipt>, EvmError>);
 
@@ -199,18 +206,34 @@ impl Search<'_> {
         }
     }
 
-    /// Receipts by hash, concurrently; `None` for what the node does not have. One that fails fails alone.
-    pub(super) async fn receipts(&self, hashes: &[B256]) -> Vec<Result<(B256, Option<Receipt>), EvmError>> {
-        let reads: Vec<_> = hashes
-            .iter()
-            .map(|hash| async move { Ok::<_, EvmError>((*hash, self.receipt(*hash).await?)) })
-            .collect();
-        stream::iter(reads).buffer_unordered(PARALLEL_CALLS_MAX).collect().await
+    /// Receipts by hash; `None` for what the node does not have. One that fails fails alone. So many at a
+    /// time in one request, where the endpoint takes that; else each in one of its own.
+    pub(super) async fn receipts(&self, hashes: &[B256]) -> Vec<Found> {
+        let chunks = hashes.chunks(RECEIPTS_AT_ONCE_MAX).map(|chunk| self.some_receipts(chunk));
+        let found: Vec<Vec<Found>> =
+            stream::iter(chunks.collect::<Vec<_>>()).buffer_unordered(PARALLEL_CALLS_MAX).collect().await;
+        found.into_iter().flatten().collect()
     }
 
-    async fn receipt(&self, hash: B256) -> Result<Option<Receipt>, EvmError> {
-        let value = self.rpc.receipt(hash).await?;
-        Ok(parse_receipt(&value, self.token)?)
+    async fn some_receipts(&self, hashes: &[B256]) -> Vec<Found> {
+        let together = match hashes {
+            [_, _, ..] => self.rpc.receipts(hashes).await,
+            _ => None,
+        };
+        if let Some(answers) = together {
+            let read = |(hash, answer): (&B256, Result<Value, RpcError>)| self.read_receipt(*hash, answer);
+            return hashes.iter().zip(answers).map(read).collect();
+        }
+        let alone = |hash: &B256| {
+            let hash = *hash;
+            async move { self.read_receipt(hash, self.rpc.receipt(hash).await) }
+        };
+        let alone: Vec<_> = hashes.iter().map(alone).collect();
+        stream::iter(alone).buffer_unordered(PARALLEL_CALLS_MAX).collect().await
+    }
+
+    fn read_receipt(&self, hash: B256, answer: Result<Value, RpcError>) -> Found {
+        Ok((hash, parse_receipt(&answer?, self.token)?))
     }
 
     /// Times of the blocks the receipts are in; the target's is known already.

@@ -81,7 +81,60 @@ async fn a_block_of_sixteen_costs_one_call_for_their_receipts_and_no_log_query()
     assert_eq!(count("eth_getTransactionReceipt"), 0);
 }
 
-/// Where a provider does not show whole blocks, or hides a transaction in one, each is asked for by its hash.
+/// A provider that shows no whole blocks, or not this one, is asked for all of them at once by their hashes.
+#[tokio::test]
+async fn receipts_of_several_transactions_are_one_request() {
+    let rpc = FakeRpc::new(10);
+    let chain = connect(&[&rpc], |_| {}).await;
+    let payments: Vec<EvmPayment> = (1..=5).map(|n| payment(n, n, FAR)).collect();
+    let watched: Vec<EvmWatch> = payments.iter().zip(0..).map(|(p, id)| attempted(p, 10, id)).collect();
+    let mut cursor = ScanCursor::default();
+    scan(&chain, &[], &mut cursor).await;
+    rpc.take_calls();
+    rpc.mine(payments.iter().enumerate().map(|(i, p)| settlement(i as u8, wallet(), &[p])).collect());
+    // One that fails fails alone.
+    rpc.state().refused_receipt = Some(B256::repeat_byte(3));
+    let found = chain.scan(&watched, &mut cursor).await.unwrap();
+    assert_eq!(found.len(), 4);
+    let calls = rpc.take_calls();
+    assert!(calls.contains(&"eth_getTransactionReceipt × 5".to_owned()), "{calls:?}");
+    let alone = calls.iter().filter(|call| *call == "eth_getTransactionReceipt").count();
+    assert_eq!(alone, 1, "the one that failed, by its logs: {calls:?}");
+    rpc.state().refused_receipt = None;
+    rpc.mine(vec![]);
+    rpc.mine(vec![]);
+    let rest: Vec<EvmWatch> =
+        watched.into_iter().filter(|w| found.iter().all(|(key, _)| *key != w.payment.key())).collect();
+    assert_eq!(settled(&scan(&chain, &rest, &mut cursor).await).len(), 1);
+}
+
+/// Nobody answers, or wants to be left alone: that is so of each of them, and none is asked once more.
+#[tokio::test]
+async fn a_node_that_is_away_is_not_asked_for_each_receipt() {
+    for words in [RpcError::Timeout, RpcError::Limited("slow down".into())] {
+        let rpc = FakeRpc::new(10);
+        let chain = connect(&[&rpc], |_| {}).await;
+        let payments: Vec<EvmPayment> = (1..=5).map(|n| payment(n, n, FAR)).collect();
+        let watched: Vec<EvmWatch> = payments.iter().zip(0..).map(|(p, id)| attempted(p, 10, id)).collect();
+        let mut cursor = ScanCursor::default();
+        scan(&chain, &[], &mut cursor).await;
+        rpc.mine(payments.iter().enumerate().map(|(i, p)| settlement(i as u8, wallet(), &[p])).collect());
+        rpc.state().refuses_many = Some(words);
+        rpc.state().hide_logs = true;
+        rpc.take_calls();
+        let _ = chain.scan(&watched, &mut cursor).await;
+        let calls = rpc.take_calls();
+        let receipts: Vec<_> = calls.iter().filter(|call| call.starts_with("eth_getTransactionR")).collect();
+        assert_eq!(receipts, ["eth_getTransactionReceipt, refused"], "{calls:?}");
+        rpc.state().refuses_many = None;
+        rpc.mine(vec![]);
+        rpc.mine(vec![]);
+        assert_eq!(settled(&scan(&chain, &watched, &mut cursor).await).len(), 5, "it is asked again");
+    }
+}
+
+/// Where a provider does not show whole blocks, or hides a transaction in one, and takes no several
+/// requests at once, each is asked for by its hash.
 #[tokio::test]
 async fn without_receipts_of_whole_blocks_each_is_asked_for() {
     for words in [
@@ -94,6 +147,8 @@ async fn without_receipts_of_whole_blocks_each_is_asked_for() {
         let mut cursor = ScanCursor::default();
         scan(&chain, &[], &mut cursor).await;
         rpc.state().refused = vec![("eth_getBlockReceipts", words)];
+        let message = "batch requests are not supported".into();
+        rpc.state().refuses_many = Some(RpcError::JsonRpc { code: -32600, message, data: None });
         for round in 0..3_u8 {
             let of = |n: u8| payment(round * 32 + n, round * 32 + n, FAR);
             let payments: Vec<EvmPayment> = (1..=16).map(of).collect();
@@ -112,6 +167,7 @@ async fn without_receipts_of_whole_blocks_each_is_asked_for() {
                 usize::from(round == 0),
                 "asked once, not at each look"
             );
+            assert_eq!(count("eth_getTransactionReceipt, refused"), usize::from(round == 0));
         }
         let reports = chain.look_at_endpoints(0).await;
         let failing = reports[0].methods.iter().find(|method| method.failed > 0);
@@ -134,8 +190,8 @@ async fn a_block_of_sixteen_by_others_costs_one_log_query_and_their_receipts() {
     let calls = rpc.take_calls();
     let count = |method: &str| calls.iter().filter(|c| *c == method).count();
     assert_eq!(count("eth_getLogs"), 1);
-    assert_eq!(count("eth_getTransactionReceipt"), 16);
-    assert_eq!(calls.len(), 18);
+    assert_eq!(count("eth_getTransactionReceipt × 16"), 1);
+    assert_eq!(calls.len(), 3);
 }
 
 #[tokio::test]

@@ -84,6 +84,7 @@ async fn what_waits_for_finality_costs_no_more_at_ten_times_the_block_rate() {
                     block_time: 0,
                     cost_native: 0,
                     paid_by_us: true,
+                    log_index: None,
                 };
                 all.push(EvmLanded { payment: p, landing, from_block: 10 });
                 for _ in 1..2_000 / block_ms {

@@ -12,32 +12,32 @@ use quittance_protocol::{Amount, ErrorCode, Network, PaymentPayload, Secret};
 use crate::support::{Counting, Devnet, PAY_TO, Token, WALLET_KEY, devnet, now, payer, settle};
 
 /// Runtime code that burns all gas it is given.
-const BURNS: &str = "0x5b600056";
+pub(crate) const BURNS: &str = "0x5b600056";
 /// Runtime code that reverts with a megabyte.
 const BOMB: &str = "0x620f42406000fd";
 /// Runtime code that answers every call with ERC-1271's magic value.
-const SAYS_YES: &str = "0x631626ba7e60e01b60005260206000f3";
+pub(crate) const SAYS_YES: &str = "0x631626ba7e60e01b60005260206000f3";
 /// An EIP-7702 delegation.
-const DELEGATION: &str = "0xef01000101010101010101010101010101010101010101";
+pub(crate) const DELEGATION: &str = "0xef01000101010101010101010101010101010101010101";
 
 /// A key per payer.
-fn key_of(number: u32) -> String {
+pub(crate) fn key_of(number: u32) -> String {
     format!("{:#x}", B256::from(U256::from(0xb1_0000_0000_u64 + u64::from(number))))
 }
 
-fn nonce_of(number: u32) -> [u8; 32] {
+pub(crate) fn nonce_of(number: u32) -> [u8; 32] {
     U256::from(number).to_be_bytes()
 }
 
 /// A payment of 100, signed at a time.
-fn signed(net: &Devnet, number: u32, at: u64) -> PaymentPayload {
+pub(crate) fn signed(net: &Devnet, number: u32, at: u64) -> PaymentPayload {
     let mut payload = net.payload(&key_of(number), 100, 1);
     let exact = payer(&key_of(number)).sign_authorization(&net.requirements(100), at, nonce_of(number));
     payload.payload = serde_json::to_value(exact.unwrap()).unwrap();
     payload
 }
 
-async fn mint_to_all(net: &Devnet, numbers: impl Iterator<Item = u32>) {
+pub(crate) async fn mint_to_all(net: &Devnet, numbers: impl Iterator<Item = u32>) {
     let mint = |number| Token::mintCall {
         to: payer(&key_of(number)).address().parse().unwrap(),
         amount: U256::from(1_000),
@@ -46,7 +46,7 @@ async fn mint_to_all(net: &Devnet, numbers: impl Iterator<Item = u32>) {
 }
 
 /// A chain as a facilitator has it.
-fn connected(chain: EvmChain) -> Chain {
+pub(crate) fn connected(chain: EvmChain) -> Chain {
     let network: Network = Network::BASE.parse().unwrap();
     let coin = GasCoin { name: "ETH".to_owned(), decimals: 18, pair: "eth_usd".to_owned() };
     let facts = facts(chain.config(), coin, &[Secret::new(WALLET_KEY)], &[]).unwrap();

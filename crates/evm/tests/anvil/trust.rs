@@ -24,7 +24,8 @@ async fn a_token_whose_units_are_no_millionths_of_a_dollar_is_refused() {
     assert_eq!(connect(euros, |_| {}).await, Err(EvmError::Currency));
     // A contract that is no token at all.
     let oracle = quittance_evm::ADDRESS_MULTICALL3.to_owned();
-    assert_eq!(connect(oracle, |_| {}).await, Err(EvmError::Decimals { expected: 6, found: None }));
+    let elsewhere = |config: &mut EvmConfig| config.multicall = format!("0x{:040x}", 0xca11b);
+    assert_eq!(connect(oracle, elsewhere).await, Err(EvmError::Decimals { expected: 6, found: None }));
 }
 
 #[tokio::test]

@@ -228,6 +228,11 @@ impl Devnet {
         self.rpc.ask("anvil_setCode", json!([address, code])).await.unwrap();
     }
 
+    pub(crate) async fn code_of(&self, address: &str) -> String {
+        let code = self.rpc.ask("eth_getCode", json!([address, "latest"])).await.unwrap();
+        code.as_str().unwrap().to_owned()
+    }
+
     pub(crate) async fn tokens_of(&self, address: &str) -> u64 {
         let data = Token::balanceOfCall { account: address.parse().unwrap() }.abi_encode();
         let request = json!([{"to": self.token, "data": Bytes::from(data)}, "latest"]);

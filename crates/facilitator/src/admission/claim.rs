@@ -85,7 +85,7 @@ impl Inner {
     ) -> Result<Claimed, LedgerError> {
         failpoint::hit("before_claim").await;
         let (key, id) = (new.key, new.id.clone());
-        let reserved = u128::from(reserve.bound.native);
+        let reserved = (u128::from(reserve.bound.native), reserve.by_code);
         let now_ms = self.context.clock.now_ms();
         // Its caller left while it was checked, and may have called again since:
         // that call's payment, not served yet, is this one's.
@@ -121,7 +121,7 @@ impl Inner {
         self: &Arc<Self>,
         (net, verified): (&Arc<ConfiguredNetwork>, &Verified),
         payment: Payment,
-        reserved: u128,
+        reserved: (u128, bool),
         entry: &Arc<PaymentEntry>,
     ) -> Known {
         failpoint::hit("after_claim").await;

@@ -13,6 +13,9 @@ const DECIMALS: u32 = 18;
 /// What SOL has.
 const SOL_DECIMALS: u32 = 9;
 
+/// Where Multicall3 stands on every chain that has it.
+const MULTICALL3: &str = "0xcA11bde05977b3631167028862bE2a173976CA11";
+
 /// Those keys, each with what it is where nothing is said.
 pub(crate) struct EvmSection<'a> {
     pub(crate) asset_name: &'a str,
@@ -20,10 +23,15 @@ pub(crate) struct EvmSection<'a> {
     pub(crate) confirmations: u64,
     pub(crate) settle_gas_limit: u64,
     pub(crate) settle_gas_expected: u64,
+    pub(crate) multicall: &'a str,
+    pub(crate) transaction_gas_max: u64,
     pub(crate) check_gas_max: u64,
     pub(crate) max_fee_per_gas_wei: u64,
     pub(crate) priority_fee_wei: u64,
     pub(crate) authorization_seconds_max: u64,
+    pub(crate) batch_size_max: u32,
+    pub(crate) batch_margin_seconds: u64,
+    pub(crate) batch_wait_ms: u64,
     pub(crate) contract_payers: bool,
     pub(crate) contract_payers_in_flight_max: u32,
     pub(crate) unwedge_budget_native_per_day: &'a str,
@@ -38,10 +46,15 @@ impl NetworkConfig {
             confirmations: self.confirmations.unwrap_or(0),
             settle_gas_limit: self.settle_gas_limit.unwrap_or(150_000),
             settle_gas_expected: self.settle_gas_expected.unwrap_or(88_000),
+            multicall: self.multicall.as_deref().unwrap_or(MULTICALL3),
+            transaction_gas_max: self.transaction_gas_max.unwrap_or(16_777_216),
             check_gas_max: self.check_gas_max.unwrap_or(16_000_000),
             max_fee_per_gas_wei: self.max_fee_per_gas_wei.unwrap_or(20_000_000_000),
             priority_fee_wei: self.priority_fee_wei.unwrap_or(1_000_000),
             authorization_seconds_max: self.authorization_seconds_max.unwrap_or(900),
+            batch_size_max: self.batch_size_max.unwrap_or(1),
+            batch_margin_seconds: self.batch_margin_seconds.unwrap_or(10),
+            batch_wait_ms: self.batch_wait_ms.unwrap_or(10),
             contract_payers: self.contract_payers.unwrap_or(false),
             contract_payers_in_flight_max: self.contract_payers_in_flight_max.unwrap_or(4),
             unwedge_budget_native_per_day: self.unwedge_budget_native_per_day.as_deref().unwrap_or("0"),

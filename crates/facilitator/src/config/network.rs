@@ -107,6 +107,12 @@ pub struct NetworkConfig {
     /// EVM: gas a settlement is expected to use, what the tariff charges for.
     #[serde(default)]
     pub settle_gas_expected: Option<u64>,
+    /// EVM: where Multicall3 stands, 0x hex; with other code there each payment has a transaction of its own.
+    #[serde(default)]
+    pub multicall: Option<String>,
+    /// EVM: the most gas that the chain lets a transaction use, which bounds how many payments share one.
+    #[serde(default)]
+    pub transaction_gas_max: Option<u64>,
     /// EVM: gas limit of a call in which several payments are checked, which bounds how many share one.
     #[serde(default)]
     pub check_gas_max: Option<u64>,
@@ -125,6 +131,15 @@ pub struct NetworkConfig {
     /// carry (an RPC call more), and few are in flight.
     #[serde(default)]
     pub contract_payers: Option<bool>,
+    /// EVM: most payments that share a transaction; with 1, as where nothing is said, each has its own.
+    #[serde(default)]
+    pub batch_size_max: Option<u32>,
+    /// EVM: how long before its deadline a payment shares none any more.
+    #[serde(default)]
+    pub batch_margin_seconds: Option<u64>,
+    /// EVM: the longest that a payment waits, behind a busy wallet, for others to share with.
+    #[serde(default)]
+    pub batch_wait_ms: Option<u64>,
     /// EVM: attempts of payers with code in flight at once.
     #[serde(default)]
     pub contract_payers_in_flight_max: Option<u32>,

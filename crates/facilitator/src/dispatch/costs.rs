@@ -118,17 +118,26 @@ impl CostMeter {
         Ok(())
     }
 
-    /// Whether the cost of one of a replaced nonce's attempts is in the ledger. A payment without a
-    /// verdict has a driver that books it.
+    /// Whether all of what one of a replaced nonce's attempts cost is in the ledger, each payment's
+    /// share of it. A payment without a verdict has a driver that books it.
     async fn book_replaced(&self, attempt: &Recorded) -> Result<bool, LookFault> {
-        let old = self.context.clock.now_ms().saturating_sub(DRIVER_MS);
-        let Some(id) = attempt.payments().first() else { return self.book_empty(attempt).await };
-        match self.context.ledger.payment(id).await? {
-            Some(payment) if payment.verdict_at_ms.is_some_and(|at| at <= old) => {
-                self.book(&payment, attempt).await
-            }
-            _ => Ok(false),
+        if attempt.payments().is_empty() {
+            return self.book_empty(attempt).await;
         }
+        let old = self.context.clock.now_ms().saturating_sub(DRIVER_MS);
+        for id in attempt.payments() {
+            let is_booked = match self.context.ledger.payment(id).await? {
+                Some(payment) if payment.verdict_at_ms.is_some_and(|at| at <= old) => {
+                    self.book(&payment, attempt).await?
+                }
+                _ => false,
+            };
+            // What was not included is nobody's share, and the others of what was are booked later.
+            if !is_booked {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What does nothing is nobody's: it earned nothing.
@@ -140,7 +149,7 @@ impl CostMeter {
         let usdc = self.net.cost_usdc(native, now_ms);
         let transaction = transaction.to_owned();
         let entry = CostEntry { network, transaction, payment: None, native, usdc, earned: false };
-        if self.context.ledger.book_cost(entry, now_ms).await?
+        if self.context.ledger.book_cost(entry, now_ms).await?.is_some()
             && let Some(usdc) = usdc
         {
             self.context.metrics.spent(self.net.chain.network(), usdc, false);
@@ -184,9 +193,9 @@ impl CostMeter {
             usdc,
             earned,
         };
-        if self.context.ledger.book_cost(entry, now_ms).await?
-            && let Some(usdc) = usdc
-        {
+        // A payment that shared its transaction has its share of what that cost.
+        let share = self.context.ledger.book_cost(entry, now_ms).await?;
+        if let Some(usdc) = share.and_then(|share| share.usdc) {
             self.context.metrics.spent(&payment.network, usdc, earned);
             self.net.spending.add(usdc);
         }

@@ -29,6 +29,8 @@ pub enum Defect {
     NothingInstead,
     /// Of attempts that were replaced nobody hears any more.
     OldForgotten,
+    /// A payment of a transaction for several is signed again, alone, beside it.
+    BatchItemTwice,
     /// The lane panics, again and again; each life is twice as long as the one before.
     Breaks,
 }
@@ -51,6 +53,9 @@ pub(crate) struct Defects {
     /// Another wallet of the network, where there is one.
     #[cfg(feature = "defects")]
     other: Option<String>,
+    /// The lane's own wallet.
+    #[cfg(feature = "defects")]
+    own: String,
     /// Lives that broke.
     #[cfg(feature = "defects")]
     broken: std::sync::Arc<std::sync::atomic::AtomicU32>,
@@ -83,7 +88,8 @@ impl Defects {
     /// Those of one wallet's lane.
     pub(super) fn of_wallet(&self, pool: &Pool, address: &str) -> Self {
         let other = pool.paying().find(|wallet| wallet.address != address);
-        Self { other: other.map(|wallet| wallet.address.clone()), ..self.clone() }
+        let other = other.map(|wallet| wallet.address.clone());
+        Self { other, own: address.to_owned(), ..self.clone() }
     }
 
     /// What a payment's driver is told of its attempts.
@@ -144,6 +150,23 @@ impl Defects {
                 let elsewhere = again.filter(|_| self.other.is_some());
                 let elsewhere = elsewhere.map(|again| elsewhere_of(again, self.other.as_ref()));
                 std::iter::once(effect).chain(elsewhere).collect()
+            }
+            (Some(Defect::BatchItemTwice), Effect::RecordBatch(batch)) => {
+                if let Some(first) = batch.parts.first() {
+                    let slot = quittance_ledger::Slot::Fresh { wallet: self.own.clone() };
+                    let (payments, most) = (vec![first.payment.clone()], batch.reserved);
+                    let allowed =
+                        crate::chain::CostAllowed { charged_native: first.charged, reserved_native: most };
+                    let alone = Effect::Record { payments, slot, newest: None, allowed };
+                    batch.parts.iter().for_each(|part| {
+                        self.signed.insert(part.payment.clone(), alone.clone());
+                    });
+                }
+                vec![effect]
+            }
+            (Some(Defect::BatchItemTwice), Effect::Send { payment, attempt }) => {
+                let again = self.signed.remove(payment).and_then(|first| again(first, *attempt));
+                std::iter::once(effect).chain(again).collect()
             }
             (Some(Defect::Breaks), _) => {
                 self.break_when_due();

@@ -22,8 +22,8 @@ use tokio::time::Instant;
 
 use super::defect::Defects;
 use super::perform::{self, Done, LaneFault, Shared};
-use super::step::{Effect, Event, Fees, Reply, State, Wallet, step};
-use super::{Heard, Paid, Request, replace, start_of};
+use super::step::{Batch, BatchPart, Effect, Event, Fees, Reply, State, Wallet, step};
+use super::{Heard, Paid, Request, batch, replace, start_of};
 use crate::context::failpoint;
 use crate::context::look::panic_words;
 use crate::network::pool::LaneSeen;
@@ -302,6 +302,17 @@ impl Lane {
                 let bytes = self.vanished.get(&attempt).cloned();
                 self.broadcast(Event::SentAgain(attempt), bytes, "broadcasting what had landed");
             }
+            Effect::Rehearse(batch) => {
+                let (parts, work) = (self.parts(&batch), batch.payments());
+                let broke = Event::Rehearsed { payments: work, moves: Vec::new(), left_out: Vec::new() };
+                self.beside(broke, batch::rehearse(self.shared.clone(), parts, batch));
+            }
+            Effect::RecordBatch(batch) => {
+                let (parts, payments) = (self.parts(&batch), batch.payments());
+                let reason = "signing them ended in a panic".to_owned();
+                let broke = Event::Unsure { payments, reason };
+                self.beside(broke, batch::record(self.shared.clone(), parts, batch));
+            }
             for_a_payment => self.perform_for(for_a_payment),
         }
         None
@@ -344,6 +355,12 @@ impl Lane {
             }
             _ => {}
         }
+    }
+
+    /// What is known of a batch's payments, in its order.
+    fn parts(&self, batch: &Batch) -> Vec<Arc<Paid>> {
+        let paid = |part: &BatchPart| Some(Arc::clone(&self.known.get(&part.payment)?.paid));
+        batch.parts.iter().filter_map(paid).collect()
     }
 
     /// Beside the lane; a panic is an event like any other, and the turn's fault.

@@ -14,6 +14,7 @@
 //! driver; bytes go out again until there is a verdict; a slot whose payment is over is filled at
 //! each look; a lane that broke begins anew, and the sweep finds its payments.
 
+mod batch;
 pub(crate) mod costs;
 pub(crate) mod defect;
 mod elsewhere;
@@ -25,7 +26,7 @@ pub(crate) mod step;
 use std::sync::Arc;
 
 use quittance_ledger::{Payment, Recorded};
-use quittance_protocol::{Amount, DurableAttempt as _, Network, PaymentId};
+use quittance_protocol::{Amount, Deadline, DurableAttempt as _, Network, PaymentId};
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -105,6 +106,8 @@ pub(crate) struct Paid {
     payer: String,
     /// What it was charged for its settlement.
     gas: Amount,
+    /// From when on it can no longer land.
+    deadline: Deadline,
     verified: Verified,
 }
 
@@ -175,6 +178,7 @@ impl Dispatch {
             network: payment.network.clone(),
             payer: payment.payer.clone(),
             gas: payment.settling(),
+            deadline: payment.deadline,
             verified,
         });
         way.ask(Request::Take { paid, reserved, found, replies }).await;

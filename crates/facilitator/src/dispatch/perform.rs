@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quittance_ledger::{AttemptId, LedgerError, NewAttempt, Recorded, Reserve, SignFn, Slot};
-use quittance_protocol::{DurableAttempt, PaymentId};
+use quittance_protocol::{Deadline, DurableAttempt, PaymentId};
 
-use super::step::{Event, FILLS_MAX, Fees, OpenSlot, Returned, Seen};
+use super::step::{Company, Event, FILLS_MAX, Fees, OpenSlot, Returned, Seen};
 use super::{Paid, attempt_of};
 use crate::chain::{CostAllowed, Sent, SignRefused};
 use crate::context::Context;
@@ -62,7 +62,28 @@ pub(super) fn fees(shared: &Shared, paid: &Paid) -> Fees {
         ready: !net.chain.facts().takes_nonce || shared.wallet.ready.load(Ordering::Acquire),
         charged,
         bound: bound.unwrap_or_else(|_| Err(SignRefused::never("its cost cannot be bounded"))),
+        company: company(shared, paid),
     }
+}
+
+/// With whom a payment may share a transaction now, as far as it can be said without asking. No I/O.
+fn company(shared: &Shared, paid: &Paid) -> Option<Company> {
+    let Shared { context, net, .. } = shared;
+    let items_max = net.chain.batch()?.items_max().min(net.batch.size_max);
+    let left = match paid.deadline {
+        Deadline::UnixSeconds(until) => {
+            let now = u64::try_from(context.clock.now_ms()).unwrap_or(0) / 1_000;
+            until.saturating_sub(now)
+        }
+        Deadline::BlockHeight(_) => return None,
+    };
+    let is_early = left >= net.batch.margin_seconds;
+    // Code decides where nobody's own key signed: it may do anything beside others.
+    (items_max > 1 && is_early && paid.verified.is_signed).then(|| Company {
+        payer: paid.verified.source.clone(),
+        items_max,
+        wait_ms: net.batch.wait_ms,
+    })
 }
 
 pub(super) async fn reserve(shared: Shared, paid: Arc<Paid>, bound: u128, seen: Seen) -> Done {
@@ -141,6 +162,7 @@ pub(super) async fn record(
     let payment = paid.id.clone();
     let event = match result {
         Ok(recorded) => {
+            context.metrics.batches().signed(net.chain.network(), recorded.payments().len());
             let event = Event::Recorded { attempt: attempt_of(&recorded) };
             return Done { recorded: vec![Arc::new(recorded)], ..Done::of(event) };
         }

@@ -5,6 +5,7 @@
 //! May touch: `chain`.
 //! Nothing gets stuck here.
 
+pub(crate) mod batches;
 mod endpoints;
 pub(crate) mod merchants;
 mod register;
@@ -18,6 +19,7 @@ use quittance_ledger::{Exposed, ExposureLimits, ExposureSums, MerchantTotals, No
 use quittance_protocol::{Amount, ErrorCode, Network, SendOutcome};
 
 use crate::chain::{Facts, Successor};
+use batches::BatchMetrics;
 pub(crate) use endpoints::EndpointMetrics;
 use merchants::MerchantMetrics;
 use register::{Flow, Health, Money, Rates};
@@ -34,6 +36,7 @@ pub struct Metrics {
     upkeep: UpkeepMetrics,
     ledger: LedgerLatency,
     merchants: MerchantMetrics,
+    batches: BatchMetrics,
 }
 
 impl Metrics {
@@ -50,6 +53,7 @@ impl Metrics {
             upkeep: UpkeepMetrics::new(&registry)?,
             ledger: LedgerLatency::new(&registry)?,
             merchants: MerchantMetrics::new(&registry)?,
+            batches: BatchMetrics::new(&registry)?,
             registry,
         })
     }
@@ -74,6 +78,11 @@ impl Metrics {
         self.merchants.not_known(why);
     }
 
+    /// How payments share transactions.
+    pub(crate) fn batches(&self) -> &BatchMetrics {
+        &self.batches
+    }
+
     /// What measures a ledger, around each of its operations.
     pub(crate) fn ledger(&self) -> LedgerLatency {
         self.ledger.clone()
@@ -88,6 +97,7 @@ impl Metrics {
     /// dashboard shows zero and not nothing.
     pub(crate) fn introduce(&self, network: &Network) {
         let network = network.as_str();
+        self.batches.introduce(network);
         for state in ["claimed", "settled", "refused", "expired"] {
             self.flow.payments.with_label_values(&[network, state]);
         }

@@ -27,6 +27,17 @@ use crate::prices::Coin;
 use crate::rates::RateSource;
 use crate::remote::Remote;
 
+/// Which payments may share a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchTerms {
+    /// The most that one holds.
+    pub(crate) size_max: usize,
+    /// What is left of each one's time at least.
+    pub(crate) margin_seconds: u64,
+    /// The longest that a payment waits for others.
+    pub(crate) wait_ms: u64,
+}
+
 /// Everything about one network.
 pub(crate) struct ConfiguredNetwork {
     pub(crate) chain: Arc<Chain>,
@@ -60,6 +71,8 @@ pub(crate) struct ConfiguredNetwork {
     pub(crate) remote: Option<Arc<Remote>>,
     /// Others, with ledgers of their own, settle to the same address.
     pub(crate) shared_pay_to: bool,
+    /// Which payments share a transaction, where the chain has such transactions.
+    pub(crate) batch: BatchTerms,
     /// Pause between two looks for transfers that the ledger cannot explain.
     pub(crate) payout_look: Duration,
     /// Pause between two looks at the endpoints' heads.

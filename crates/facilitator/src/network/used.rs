@@ -72,6 +72,7 @@ mod tests {
             block_time: 0,
             cost_native: 0,
             paid_by_us: false,
+            log_index: None,
         };
         let reason = before_its_claim(&landing);
         assert_eq!(named_in(code(Deadline::UnixSeconds(1)), &reason).as_deref(), Some("0xabc"));

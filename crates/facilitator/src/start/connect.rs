@@ -298,6 +298,8 @@ impl Link {
         evm.confirmations = section.confirmations;
         evm.settle_gas_limit = section.settle_gas_limit;
         evm.settle_gas_expected = section.settle_gas_expected;
+        section.multicall.clone_into(&mut evm.multicall);
+        evm.transaction_gas_max = section.transaction_gas_max;
         evm.check_gas_max = section.check_gas_max;
         evm.base_fee_headroom_bps = self.headroom_bps;
         evm.max_fee_per_gas_wei = u128::from(section.max_fee_per_gas_wei);

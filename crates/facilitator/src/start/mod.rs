@@ -39,7 +39,7 @@ use crate::in_flight::entries::InFlight;
 use crate::metrics::Metrics;
 use crate::metrics::trouble::{self, Trouble};
 use crate::network::closed::Obstructed;
-use crate::network::configured::ConfiguredNetwork;
+use crate::network::configured::{BatchTerms, ConfiguredNetwork};
 use crate::network::poller::Poller;
 use crate::network::pool::Pool;
 use crate::network::prepared::{Moment, Prepared};
@@ -306,6 +306,15 @@ async fn open_ledger(config: &Config, clock: &Clock) -> Result<Ledger, StartErro
     Ok(Ledger::open(&url, options, clock.now_ms()).await?)
 }
 
+fn batch_terms(network: &NetworkConfig) -> BatchTerms {
+    let evm = network.evm();
+    BatchTerms {
+        size_max: usize::try_from(evm.batch_size_max).unwrap_or(1),
+        margin_seconds: evm.batch_margin_seconds,
+        wait_ms: evm.batch_wait_ms,
+    }
+}
+
 fn net(
     network: &NetworkConfig,
     config: &Config,
@@ -322,6 +331,7 @@ fn net(
         }
     };
     let age_max_seconds = u64::try_from(policy.age_max_ms / 1_000).unwrap_or(0);
+    let pause = Duration::from_millis(network.poll_interval_ms.max(10));
     let terms = terms(network, chain.facts());
     Ok(ConfiguredNetwork {
         offers: offers(&terms, chain.facts()),
@@ -330,16 +340,12 @@ fn net(
         coin: network.coin(),
         retired: network.retired,
         shared_pay_to: network.shared_pay_to,
+        batch: batch_terms(network),
         payout_look: Duration::from_secs(network.payout_look_seconds.max(1)),
         head_look: Duration::from_secs(network.head_look_seconds.max(1)),
         remote,
         rates,
-        poller: Poller::start(
-            Arc::clone(&chain),
-            clock.clone(),
-            Duration::from_millis(network.poll_interval_ms.max(10)),
-            stop.clone(),
-        ),
+        poller: Poller::start(Arc::clone(&chain), clock.clone(), pause, stop.clone()),
         window: std::sync::RwLock::new(TariffWindow::new(
             network.network.clone(),
             network.max_timeout_seconds,

@@ -125,9 +125,8 @@ impl FinalityWatch {
             usdc,
             earned: true,
         };
-        if self.context.ledger.book_cost(entry, now_ms).await?
-            && let Some(usdc) = usdc
-        {
+        let share = self.context.ledger.book_cost(entry, now_ms).await?;
+        if let Some(usdc) = share.and_then(|share| share.usdc) {
             self.context.metrics.spent(&payment.network, usdc, true);
             self.net.spending.add(usdc);
         }

@@ -455,6 +455,7 @@ impl Watch for State {
                 block_time: 0,
                 cost_native: cost,
                 paid_by_us: true,
+                log_index: None,
             };
             let mut reverted = self.reverted.lock().unwrap();
             if self.reverting.load(Ordering::SeqCst) {

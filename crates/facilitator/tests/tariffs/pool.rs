@@ -130,6 +130,7 @@ impl Pool {
             block_time: 0,
             cost_native,
             paid_by_us,
+            log_index: None,
         };
         let ours = watched.transactions.iter().rfind(|one| self.is_included(one));
         if let Some(failed) = ours.filter(|one| self.with(|pool| pool.failed.contains(*one))) {

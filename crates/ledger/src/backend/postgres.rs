@@ -54,6 +54,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (18, "merchant payments", include_str!("../../../../migrations/postgres/0018_merchant_payments.sql")),
     (20, "replaced slots", include_str!("../../../../migrations/postgres/0020_replaced_slots.sql")),
     (22, "account rents", include_str!("../../../../migrations/postgres/0022_account_rents.sql")),
+    (23, "cost shares", include_str!("../../../../migrations/postgres/0023_cost_shares.sql")),
 ];
 
 pub(crate) struct PostgresBackend {

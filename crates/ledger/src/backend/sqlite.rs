@@ -42,6 +42,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (18, "merchant payments", include_str!("../../../../migrations/sqlite/0018_merchant_payments.sql")),
     (20, "replaced slots", include_str!("../../../../migrations/sqlite/0020_replaced_slots.sql")),
     (22, "account rents", include_str!("../../../../migrations/sqlite/0022_account_rents.sql")),
+    (23, "cost shares", include_str!("../../../../migrations/sqlite/0023_cost_shares.sql")),
 ];
 
 /// An operation in the writer's queue, its result type erased.

@@ -103,7 +103,7 @@ impl Database {
             }
         }
         let moved = days.clone();
-        for ((network, _), cost) in self.costs.iter().filter(|(_, cost)| range.contains(&cost.at_ms)) {
+        for ((network, _, _), cost) in self.costs.iter().filter(|(_, cost)| range.contains(&cost.at_ms)) {
             let of = cost.payment.as_ref().and_then(|id| self.get(id).ok());
             let seller = of.map_or_else(String::new, |row| seller(&row.payment).as_str().to_owned());
             let day_ms = cost.at_ms.div_euclid(DAY_MS) * DAY_MS;

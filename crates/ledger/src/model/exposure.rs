@@ -163,7 +163,7 @@ impl Database {
                 && cost.payer.as_deref() == Some(payer)
                 && cost.usdc.is_some_and(|usdc| usdc > Amount::ZERO)
         };
-        let mine = self.costs.iter().filter(|((of, _), _)| of == network).map(|(_, cost)| cost);
+        let mine = self.costs.iter().filter(|((of, _, _), _)| of == network).map(|(_, cost)| cost);
         let slots = mine.filter(counts).map(|cost| slot_of(cost.at_ms));
         slots.filter(|slot| *slot >= first_slot(now_ms)).min().map(slot_ends)
     }
@@ -198,7 +198,7 @@ impl Database {
             return Err(LedgerError::NotOwner { payment: Box::new(payment) });
         }
         let may_land = |attempt: &Attempt| {
-            attempt.nonce.is_some() && attempt.payments.contains(id) && self.is_open(attempt)
+            attempt.nonce.is_some() && attempt.payments.contains(id) && self.is_open(attempt, id)
         };
         if self.attempts.iter().any(may_land) {
             return Ok(false);
@@ -266,7 +266,7 @@ impl Database {
 
     fn add_day(&self, sums: &mut Sums, network: &Network, payer: &str, now_ms: i64) {
         let first = first_slot(now_ms);
-        for ((of, _), cost) in self.costs.iter().filter(|(_, cost)| slot_of(cost.at_ms) >= first) {
+        for ((of, _, _), cost) in self.costs.iter().filter(|(_, cost)| slot_of(cost.at_ms) >= first) {
             if of != network {
                 continue;
             }
@@ -312,7 +312,7 @@ impl Database {
 
     fn all_booked(&self, id: &PaymentId) -> bool {
         let mut mine = self.attempts.iter().filter(|attempt| attempt.payments.contains(id));
-        mine.all(|attempt| !self.is_open(attempt))
+        mine.all(|attempt| !self.is_open(attempt, id))
     }
 
     pub(super) fn verdict_frees(&mut self, id: &PaymentId, now_ms: i64) {

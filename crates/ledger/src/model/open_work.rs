@@ -54,8 +54,7 @@ impl Database {
         };
         self.kept_attempts().filter(same).any(|other| {
             let transaction = &other.signed.transaction;
-            self.costs.contains_key(&(other.network.clone(), transaction.clone()))
-                || self.settled_with(&other.network, transaction)
+            self.is_booked(&other.network, transaction) || self.settled_with(&other.network, transaction)
         })
     }
 

@@ -177,7 +177,7 @@ impl Database {
         let mine = || self.kept_attempts().filter(|attempt| attempt.payments.contains(&payment.id));
         let newest =
             mine().map(|attempt| attempt.id).max().ok_or(LedgerError::Corrupt { field: "attempts" })?;
-        let is_open = |of: &Attempt| self.is_open(of);
+        let is_open = |of: &Attempt| self.is_open(of, &payment.id);
         if let Slot::Fresh { wallet } = slot
             && newest == known
             && mine().any(|one| one.wallet.as_ref().is_some_and(|of| of != wallet))

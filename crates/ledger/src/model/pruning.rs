@@ -81,7 +81,13 @@ impl Database {
         is_over(payment, before_ms)
             && ended.may_go()
             && mine.len() <= usize::from(ATTEMPTS_MAX)
-            && mine.iter().all(|attempt| self.is_nonce_used(attempt))
+            && mine.iter().all(|attempt| self.is_nonce_used(attempt) && !self.has_open_share(attempt))
+    }
+
+    fn has_open_share(&self, attempt: &Attempt) -> bool {
+        self.is_booked(&attempt.network, &attempt.signed.transaction)
+            && attempt.nonce.is_some()
+            && !attempt.payments.iter().all(|id| self.is_share_booked(attempt, id))
     }
 
     fn is_nonce_used(&self, attempt: &Attempt) -> bool {
@@ -90,7 +96,7 @@ impl Database {
             || self.kept_attempts().any(|other| {
                 place(other) == place(attempt)
                     && other.nonce >= attempt.nonce
-                    && self.costs.contains_key(&(other.network.clone(), other.signed.transaction.clone()))
+                    && self.is_booked(&other.network, &other.signed.transaction)
             })
     }
 

@@ -160,8 +160,8 @@ impl Database {
     fn costs_of(&self, payment: &PaymentId) -> Vec<CostEntry> {
         let mine = self.costs.iter().filter(|(_, cost)| cost.payment.as_ref() == Some(payment));
         let mut found: Vec<_> = mine.collect();
-        found.sort_by_key(|((_, transaction), cost)| (cost.at_ms, transaction.clone()));
-        let entry = |((network, transaction), cost): (&(Network, String), &Cost)| CostEntry {
+        found.sort_by_key(|((_, transaction, _), cost)| (cost.at_ms, transaction.clone()));
+        let entry = |((network, transaction, _), cost): (&(Network, String, u64), &Cost)| CostEntry {
             network: network.clone(),
             transaction: transaction.clone(),
             payment: cost.payment.clone(),
@@ -185,7 +185,7 @@ impl Database {
 
     fn margins(&self, since_ms: i64) -> Vec<Margin> {
         let mut spent: BTreeMap<(Network, i64), Vec<&Cost>> = BTreeMap::new();
-        for ((network, _), cost) in &self.costs {
+        for ((network, _, _), cost) in &self.costs {
             let payment = cost.payment.as_ref().and_then(|id| self.get(id).ok());
             let at_ms = payment.map_or(cost.at_ms, |row| row.payment.created_at_ms);
             if at_ms >= since_ms {

@@ -23,17 +23,16 @@ fn is_at(attempt: &Attempt, (network, wallet, nonce): &Place) -> bool {
 }
 
 impl Database {
-    fn is_booked(&self, one: &Attempt) -> bool {
-        self.costs.contains_key(&(one.network.clone(), one.signed.transaction.clone()))
-    }
-
-    /// Whether nothing in the ledger says that the attempt's nonce is used.
-    pub(super) fn is_open(&self, of: &Attempt) -> bool {
-        let same = |one: &Attempt| {
+    /// Whether the attempt's fate is open for one of its payments: neither its share is in the books
+    /// nor anything of another attempt at its nonce.
+    pub(super) fn is_open(&self, of: &Attempt, id: &PaymentId) -> bool {
+        let beside = |one: &Attempt| {
             of.nonce.is_some()
+                && one.id != of.id
                 && (&one.network, &one.wallet, one.nonce) == (&of.network, &of.wallet, of.nonce)
         };
-        !self.is_booked(of) && !self.kept_attempts().any(|one| same(one) && self.is_booked(one))
+        let is_booked = |one: &Attempt| self.is_booked(&one.network, &one.signed.transaction);
+        !self.is_share_booked(of, id) && !self.kept_attempts().any(|one| beside(one) && is_booked(one))
     }
 
     /// What the nonce takes of the budget from now on.
@@ -48,7 +47,8 @@ impl Database {
         let there: Vec<&Attempt> = self.kept_attempts().filter(|attempt| is_at(attempt, place)).collect();
         let newest = there.iter().map(|attempt| attempt.id).max();
         let newest = newest.ok_or(LedgerError::Corrupt { field: "attempts" })?;
-        if newest != replaces || there.iter().any(|attempt| self.is_booked(attempt)) {
+        let is_booked = |one: &&Attempt| self.is_booked(&one.network, &one.signed.transaction);
+        if newest != replaces || there.iter().any(is_booked) {
             return Err(LedgerError::NotReplaceable { newest });
         }
         let payments: BTreeSet<&PaymentId> = there.iter().flat_map(|attempt| &attempt.payments).collect();
@@ -117,8 +117,9 @@ impl Database {
         let there: Vec<Attempt> =
             self.kept_attempts().filter(|attempt| is_at(attempt, place)).cloned().collect();
         let cost = |one: &Attempt| {
-            let cost = self.costs.get(&(one.network.clone(), one.signed.transaction.clone()))?;
-            Some(counted(cost.native))
+            let place = |item| (one.network.clone(), one.signed.transaction.clone(), item);
+            let (_, share) = self.costs.range(place(0)..=place(u64::MAX)).next()?;
+            Some(counted(share.whole.0))
         };
         let costs: Vec<u64> = there.iter().filter_map(cost).collect();
         let spent = if costs.is_empty() { u64::MAX } else { costs.into_iter().fold(0, u64::saturating_add) };

@@ -33,7 +33,8 @@ pub struct Database {
     pub(super) usages: BTreeMap<usize, (Usage, i64)>,
     pub(super) merchants: BTreeMap<usize, MerchantRow>,
     pub(super) objects: BTreeMap<String, Object>,
-    pub(super) costs: BTreeMap<(Network, String), Cost>,
+    /// By transaction, and the payment's place in it.
+    pub(super) costs: BTreeMap<(Network, String, u64), Cost>,
     pub(super) tariffs: BTreeMap<Network, Vec<TariffRow>>,
     pub(super) instances: BTreeMap<Arc<str>, Instance>,
     pub(super) journal: Vec<(Option<PaymentId>, JournalLine)>,
@@ -96,6 +97,8 @@ pub struct Cost {
     pub native: u128,
     /// In USDC, when a rate was known.
     pub usdc: Option<Amount>,
+    /// All of the transaction, of which that is a share.
+    pub whole: (u128, Option<Amount>),
     /// Whether it brought a payment in.
     pub earned: bool,
     /// When it was booked.
@@ -216,6 +219,8 @@ pub enum Defect {
     NothingReserved,
     /// Attempts are recorded whatever is reserved for them (P3).
     SignedUnreserved,
+    /// What does not divide of a transaction's cost is booked for nobody.
+    SharesCutOff,
     /// Further attempts are recorded beside whatever else may land (I10).
     SignedBeside,
     /// An attempt is replaced whatever is reserved for that, and nothing is taken of the budget (P3).
@@ -264,7 +269,7 @@ impl Database {
 
     /// Every cost, by network and transaction.
     pub fn costs(&self) -> impl Iterator<Item = (&Network, &str, &Cost)> {
-        self.costs.iter().map(|((network, transaction), cost)| (network, transaction.as_str(), cost))
+        self.costs.iter().map(|((network, transaction, _), cost)| (network, transaction.as_str(), cost))
     }
 
     /// How often success may have been said of a payment.

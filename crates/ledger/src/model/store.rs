@@ -18,8 +18,8 @@ use crate::pruning::{FinishedPolicy, PruneCursor, Pruned};
 use crate::repeats::{Alias, Known};
 use crate::token::{ClaimOutcome, Recorded};
 use crate::types::{
-    AttemptId, CostEntry, DeliveryStart, LeftoverObject, NewClaim, OpenWork, Payment, ReplacedSlot,
-    Retention, RunEnd, RunLimits, StoredAnswer, TariffRow,
+    AttemptId, CostEntry, CostShare, DeliveryStart, LeftoverObject, NewClaim, OpenWork, Payment,
+    ReplacedSlot, Retention, RunEnd, RunLimits, StoredAnswer, TariffRow,
 };
 
 impl ModelLedger {
@@ -302,7 +302,7 @@ impl ModelLedger {
         self.write(now_ms, |rows, me| rows.note_pending(me, payment, now_ms))
     }
 
-    pub(crate) fn book_cost(&self, entry: CostEntry, now_ms: i64) -> Result<bool, LedgerError> {
+    pub(crate) fn book_cost(&self, entry: CostEntry, now_ms: i64) -> Result<Option<CostShare>, LedgerError> {
         self.write(now_ms, |rows, me| rows.book_cost(me, entry, now_ms))
     }
 

@@ -247,10 +247,10 @@ const BESIDE: &str = "SELECT MAX(l.attempt) AS newest, \
     CAST(COALESCE(SUM(CASE WHEN a.wallet <> CAST($2 AS TEXT) THEN 1 ELSE 0 END), 0) AS BIGINT) AS elsewhere, \
     CAST(COALESCE(SUM(CASE WHEN c.tx IS NULL AND NOT EXISTS (SELECT 1 FROM attempts s \
      JOIN costs b ON b.network = s.network AND b.tx = s.tx \
-     WHERE s.network = a.network AND s.wallet = a.wallet AND s.nonce = a.nonce) \
+     WHERE s.network = a.network AND s.wallet = a.wallet AND s.nonce = a.nonce AND s.id <> a.id) \
      THEN 1 ELSE 0 END), 0) AS BIGINT) AS open \
     FROM attempt_payments l JOIN attempts a ON a.id = l.attempt \
-    LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx WHERE l.payment = $1";
+    LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx AND c.item = l.item WHERE l.payment = $1";
 
 /// I10, under the payment's lock, beneath which alone its attempts are recorded: nobody has
 /// recorded another one since, and beside a fresh nonce none may still land. One wallet makes them

@@ -1,14 +1,14 @@
 //! Costs (invariant I10) and tariffs.
 
-use quittance_protocol::{Amount, Network};
+use quittance_protocol::{Amount, Network, PaymentId};
 use serde_json::{Value as Json, json};
 
 use super::{exposure, rows};
-use crate::conn::{Tx, amount, params, plain};
+use crate::conn::{Tx, amount, params, plain, unsigned};
 use crate::error::LedgerError;
 use crate::exposure::{first_slot, slot_ends};
 use crate::ledger::{Ledger, Me, journal};
-use crate::types::{CostEntry, TariffRow};
+use crate::types::{CostEntry, CostShare, TariffRow};
 
 impl Ledger {
     /// When the first of what a payer's attempts burnt within a day leaves the window
@@ -35,8 +35,10 @@ impl Ledger {
         .await
     }
 
-    /// Books what a transaction cost, once: returns whether it was new.
-    pub async fn book_cost(&self, entry: CostEntry, now_ms: i64) -> Result<bool, LedgerError> {
+    /// Books the payment's share of what a transaction cost, once: all of it where the payment was
+    /// alone in it. The shares of those that were together add up to the whole that the first of
+    /// them was booked from. `None`: it is in the books.
+    pub async fn book_cost(&self, entry: CostEntry, now_ms: i64) -> Result<Option<CostShare>, LedgerError> {
         let me = self.me();
         self.write(now_ms, move |tx| Box::pin(book_cost(tx, me, entry, now_ms))).await
     }
@@ -90,36 +92,111 @@ impl Ledger {
     }
 }
 
-async fn book_cost(tx: &mut Tx, me: Me, entry: CostEntry, now_ms: i64) -> Result<bool, LedgerError> {
-    let payment = match &entry.payment {
-        Some(id) => Some(rows::get(tx, id).await?),
+/// Where a payment stands in a transaction of ours, and of how many: of what nobody recorded it is
+/// the only one.
+async fn place(
+    tx: &mut Tx,
+    network: &Network,
+    transaction: &str,
+    id: &PaymentId,
+) -> Result<(u64, u64), LedgerError> {
+    let row = tx
+        .one(
+            "SELECT l.item AS item, (SELECT COUNT(*) FROM attempt_payments o WHERE o.attempt = a.id) AS items \
+             FROM attempts a JOIN attempt_payments l ON l.attempt = a.id AND l.payment = $3 \
+             WHERE a.network = $1 AND a.tx = $2",
+            params![network.as_str(), transaction, id.as_str()],
+        )
+        .await?;
+    match row {
+        Some(row) => Ok((row.unsigned("item")?, row.unsigned("items")?)),
+        None => Ok((0, 1)),
+    }
+}
+
+/// All that a transaction cost: what the first of its shares was taken from, where there is one.
+async fn whole(
+    tx: &mut Tx,
+    entry: &CostEntry,
+    transaction: &str,
+) -> Result<(u128, Option<Amount>), LedgerError> {
+    let network = entry.network.as_str();
+    if tx.is_postgres() {
+        // Two shares that were booked at once would be taken from two readings of the chain.
+        tx.all(
+            "SELECT id FROM attempts WHERE network = $1 AND tx = $2 FOR NO KEY UPDATE",
+            params![network, transaction],
+        )
+        .await?;
+    }
+    let row = tx
+        .one(
+            "SELECT whole, whole_usdc FROM costs WHERE network = $1 AND tx = $2 ORDER BY item LIMIT 1",
+            params![network, transaction],
+        )
+        .await?;
+    let Some(row) = row else { return Ok((entry.native, entry.usdc)) };
+    let native = row.text("whole")?.parse().map_err(|_| LedgerError::Corrupt { field: "whole" })?;
+    let usdc = match row.int_opt("whole_usdc")? {
+        Some(_) => Some(row.amount("whole_usdc")?),
         None => None,
     };
-    let usdc = entry.usdc.map(|usdc| amount(usdc, "usdc")).transpose()?;
+    Ok((native, usdc))
+}
+
+async fn book_cost(
+    tx: &mut Tx,
+    me: Me,
+    entry: CostEntry,
+    now_ms: i64,
+) -> Result<Option<CostShare>, LedgerError> {
+    let transaction = plain(&entry.transaction, "transaction")?.to_owned();
+    let (payment, (item, items)) = match &entry.payment {
+        Some(id) => (Some(rows::get(tx, id).await?), place(tx, &entry.network, &transaction, id).await?),
+        None => (None, (0, 1)),
+    };
+    entry.usdc.map(|usdc| amount(usdc, "usdc")).transpose()?;
+    let whole = match items > 1 {
+        true => whole(tx, &entry, &transaction).await?,
+        false => (entry.native, entry.usdc),
+    };
+    let share = CostShare::of(whole, item, items);
+    let entry = CostEntry { native: share.native, usdc: share.usdc, ..entry };
     let booked = tx
         .execute(
-            "INSERT INTO costs (network, tx, payment, payer, native, usdc, earned, at_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (network, tx) DO NOTHING",
+            "INSERT INTO costs (network, tx, item, payment, payer, native, usdc, earned, at_ms, whole, whole_usdc) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (network, tx, item) DO NOTHING",
             params![
                 entry.network.as_str(),
-                plain(&entry.transaction, "transaction")?,
+                transaction.as_str(),
+                unsigned(item, "item")?,
                 entry.payment.as_ref().map(|id| id.as_str().to_owned()),
                 payment.as_ref().map(|payment| payment.payer.clone()),
                 entry.native.to_string(),
-                usdc,
+                entry.usdc.map(|usdc| amount(usdc, "usdc")).transpose()?,
                 entry.earned,
-                now_ms
+                now_ms,
+                whole.0.to_string(),
+                whole.1.map(|usdc| amount(usdc, "usdc")).transpose()?,
             ],
         )
         .await?;
     if booked == 0 {
-        return Ok(false);
+        return Ok(None);
     }
     exposure::booked(tx, &entry, payment.as_ref(), now_ms).await?;
-    let detail = json!({"network": entry.network, "transaction": entry.transaction,
+    journal(tx, &me, now_ms, entry.payment.as_ref(), "cost", cost_line(&entry, &share)).await?;
+    Ok(Some(share))
+}
+
+/// For the journal.
+pub(crate) fn cost_line(entry: &CostEntry, share: &CostShare) -> Json {
+    let mut line = json!({"network": entry.network, "transaction": entry.transaction,
         "native": entry.native.to_string(), "usdc": entry.usdc, "earned": entry.earned});
-    journal(tx, &me, now_ms, entry.payment.as_ref(), "cost", detail).await?;
-    Ok(true)
+    if share.payments > 1 {
+        line["share_of"] = json!(share.payments);
+    }
+    line
 }
 
 /// Tariffs are their own record (numbered, never deleted), so they get no journal line.

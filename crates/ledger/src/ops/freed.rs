@@ -5,14 +5,15 @@ use quittance_protocol::PaymentId;
 use crate::conn::{Tx, params};
 use crate::error::LedgerError;
 
-/// Every attempt of a payment whose nonce nothing in the ledger says is used: neither its own cost
-/// nor that of another attempt there.
+/// Every attempt of a payment whose fate is open: neither the payment's share of what it cost is in the
+/// ledger nor anything of another attempt at its nonce.
 macro_rules! open_attempts {
     () => {
         "SELECT 1 FROM attempt_payments l JOIN attempts a ON a.id = l.attempt \
-         LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx WHERE l.payment = $1 AND c.tx IS NULL \
+         LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx AND c.item = l.item \
+         WHERE l.payment = $1 AND c.tx IS NULL \
          AND NOT EXISTS (SELECT 1 FROM attempts s JOIN costs b ON b.network = s.network AND b.tx = s.tx \
-         WHERE s.network = a.network AND s.wallet = a.wallet AND s.nonce = a.nonce)"
+         WHERE s.network = a.network AND s.wallet = a.wallet AND s.nonce = a.nonce AND s.id <> a.id)"
     };
 }
 

@@ -141,11 +141,26 @@ async fn has_open_nonce(tx: &mut Tx, id: &str) -> Result<bool, LedgerError> {
                 params![attempt.network, wallet, nonce],
             )
             .await?;
-        if used.is_none() {
+        if used.is_none() || has_open_share(tx, attempt.id).await? {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether somebody's share of what an attempt cost is not in the books yet: it is taken from how many
+/// payments there are, so none of them goes before.
+async fn has_open_share(tx: &mut Tx, attempt: i64) -> Result<bool, LedgerError> {
+    let open = tx
+        .one(
+            "SELECT l.payment AS payment FROM attempt_payments l JOIN attempts a ON a.id = l.attempt \
+             LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx AND c.item = l.item \
+             WHERE l.attempt = $1 AND c.tx IS NULL \
+             AND EXISTS (SELECT 1 FROM costs b WHERE b.network = a.network AND b.tx = a.tx) LIMIT 1",
+            params![attempt],
+        )
+        .await?;
+    Ok(open.is_some())
 }
 
 struct AttemptRow {

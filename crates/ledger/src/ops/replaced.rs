@@ -194,7 +194,9 @@ async fn close(
     let Some(row) = open else { return Ok(false) };
     let costs = tx
         .all(
-            "SELECT c.native AS native FROM attempts a JOIN costs c ON c.network = a.network AND c.tx = a.tx \
+            // All of each transaction, of however many of its shares are in the books.
+            "SELECT DISTINCT a.id AS id, c.whole AS native FROM attempts a \
+             JOIN costs c ON c.network = a.network AND c.tx = a.tx \
              WHERE a.network = $1 AND a.wallet = $2 AND a.nonce = $3",
             slot(),
         )

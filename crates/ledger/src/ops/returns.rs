@@ -30,11 +30,12 @@ impl Ledger {
                     .execute(
                         "UPDATE reservations SET usdc = 0, native = 0 WHERE payment = $1 AND native > 0 \
                          AND NOT EXISTS (SELECT 1 FROM attempt_payments l JOIN attempts a ON a.id = l.attempt \
-                         LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx \
+                         LEFT JOIN costs c ON c.network = a.network AND c.tx = a.tx AND c.item = l.item \
                          WHERE l.payment = $1 AND a.nonce IS NOT NULL AND c.tx IS NULL \
                          AND NOT EXISTS (SELECT 1 FROM attempts s \
                          JOIN costs b ON b.network = s.network AND b.tx = s.tx \
-                         WHERE s.network = a.network AND s.wallet = a.wallet AND s.nonce = a.nonce))",
+                         WHERE s.network = a.network AND s.wallet = a.wallet AND s.nonce = a.nonce \
+                         AND s.id <> a.id))",
                         params![id.as_str()],
                     )
                     .await?;

@@ -21,7 +21,7 @@ pub(super) use crate::pruning::{FinishedPolicy, PruneCursor, Pruned};
 pub(super) use crate::repeats::{Alias, Known};
 pub(super) use crate::token::{ClaimOutcome, Recorded};
 pub(super) use crate::types::{
-    AccountCursor, AccountFilter, AccountPage, AttemptId, BookedLanding, CostEntry, CostShares,
+    AccountCursor, AccountFilter, AccountPage, AttemptId, BookedLanding, CostEntry, CostShare, CostShares,
     DeliveryStart, JournalLine, LandingFilter, LeftoverObject, Margin, Merchant, MerchantKey, MerchantTotals,
     NewClaim, OpenWork, Outstanding, Payment, PaymentFilter, PaymentState, PayoutAccount, ReplacedSlot,
     Retention, RunEnd, RunLimits, StatementRow, StoredAnswer, TariffRow, Usage, UsageSum,
@@ -201,7 +201,7 @@ macro_rules! operations {
                 ReturnCost writes return_cost(payment: &'a PaymentId, now_ms: i64) -> bool;
                 Unaccounted reads unaccounted(network: &'a Network) -> Vec<Payment>;
                 BurntUntil reads burnt_until(network: &'a Network, payer: &'a str, now_ms: i64) -> Option<i64>;
-                BookCost writes book_cost(entry: CostEntry, now_ms: i64) -> bool;
+                BookCost writes book_cost(entry: CostEntry, now_ms: i64) -> Option<CostShare>;
                 BeginOwnAccount writes begin_own_account(account: &'a OwnAccount, now_ms: i64) -> bool;
                 ReplacedSlots reads replaced_slots(network: &'a Network) -> Vec<ReplacedSlot>;
                 CloseReplaced writes close_replaced(

@@ -7,21 +7,48 @@ use quittance_protocol::{Amount, Network, PaymentId};
 use super::states::text_enum;
 use super::{DeliveryState, Payment, PaymentState, RunLimits};
 
-/// What one transaction cost its fee payer.
+/// What one transaction cost its fee payer. As [`Ledger::book_cost`](crate::Ledger::book_cost) takes
+/// it, all of it; as [`Ledger::costs`](crate::Ledger::costs) shows it, the payment's share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostEntry {
     /// The network it was paid on.
     pub network: Network,
     /// Transaction hash or signature; a cost is booked once per transaction.
     pub transaction: String,
-    /// The payment it was for, when it was for one alone.
+    /// A payment that was in it; none of what was for no payment.
     pub payment: Option<PaymentId>,
-    /// All of it, in wei or lamports.
+    /// In wei or lamports.
     pub native: u128,
     /// The same in USDC, when a rate was known.
     pub usdc: Option<Amount>,
-    /// Whether the transaction brought a payment in.
+    /// Whether the transaction brought the payment in.
     pub earned: bool,
+}
+
+/// A payment's part of what a transaction cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CostShare {
+    /// In wei or lamports.
+    pub native: u128,
+    /// The same in USDC, when a rate was known.
+    pub usdc: Option<Amount>,
+    /// Payments in the transaction.
+    pub payments: u64,
+}
+
+impl CostShare {
+    /// Equal parts; what does not divide goes to the first ones, a unit each, so that they add up
+    /// to the whole.
+    pub fn of((native, usdc): (u128, Option<Amount>), item: u64, payments: u64) -> Self {
+        let items = payments.max(1);
+        let part = |whole: u128| {
+            let (each, rest) = (whole / u128::from(items), whole % u128::from(items));
+            each.saturating_add(u128::from(u128::from(item) < rest))
+        };
+        let usdc =
+            usdc.map(|usdc| Amount::new(u64::try_from(part(u128::from(usdc.atomic()))).unwrap_or(u64::MAX)));
+        Self { native: part(native), usdc, payments: items }
+    }
 }
 
 /// A network's settlement cost at one moment.

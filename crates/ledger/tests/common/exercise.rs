@@ -34,6 +34,7 @@ pub(crate) async fn exercise(ledger: &Ledger, round: u64) {
     prune(ledger, first + 70).await;
     sell_for_merchants(ledger, first + 80).await;
     look_for(ledger, first + 90).await;
+    share(ledger, first + 95).await;
     timers(ledger).await;
 }
 
@@ -262,6 +263,22 @@ async fn name(ledger: &Ledger, key: u64) {
     ledger.earlier(&named(1)).await.unwrap();
     ledger.refuse(&first, ErrorCode::InvalidPayload, "no", None, NOW).await.unwrap();
     won(ledger, named(1)).await;
+}
+
+/// One transaction for two, and what it cost each of them.
+async fn share(ledger: &Ledger, key: u64) {
+    let mut ids = Vec::new();
+    for number in [key, key + 1] {
+        let claimed = ledger.claim_within(claim(number), wanted(number, 10), NOW).await.unwrap();
+        let ClaimOutcome::Won(claimed) = claimed else { panic!("not claimed") };
+        ids.push(claimed.into_payment().id);
+    }
+    let both = NewAttempt::batch(&ids, WALLET, signer(format!("both{key}"))).costing(20);
+    let recorded = ledger.record(both, NOW).await.unwrap();
+    for id in &ids {
+        ledger.book_cost(cost(id, recorded.transaction(), false), NOW).await.unwrap();
+        ledger.expire(id, &evidence(), NOW).await.unwrap();
+    }
 }
 
 /// Attempts that cost and earn nothing, of a stranger and of a payer with history.

@@ -100,8 +100,9 @@ const ROWS: &[(&str, &str, &str)] = &[
     ),
     (
         "costs",
-        "network, tx, payment, payer, native, usdc, earned, at_ms",
-        "'eip155:8453', 'tx' || {hex}, 'filled' || {hex}, 'payer' || (i % 500), '100', 100, {yes}, {at} FROM n",
+        "network, tx, item, payment, payer, native, usdc, earned, at_ms, whole, whole_usdc",
+        "'eip155:8453', 'tx' || {hex}, 0, 'filled' || {hex}, 'payer' || (i % 500), '100', 100, {yes}, {at}, '100', 100 \
+         FROM n",
     ),
     (
         "answers",

@@ -183,6 +183,7 @@ pub(crate) fn landing(transaction: &str) -> Landing {
         // More than 64 bits hold: wei.
         cost_native: u128::from(u64::MAX) + 5,
         paid_by_us: true,
+        log_index: None,
     }
 }
 

@@ -348,16 +348,8 @@ impl Writer {
     fn books(&self, there: &[Was]) -> Vec<String> {
         let (yes, no) = (self.flag(true), self.flag(false));
         let mut sql = vec![
-            format!(
-                "INSERT INTO costs (network, tx, payment, payer, native, usdc, earned, at_ms) \
-                     VALUES ('{BASE}', '0xlanded8', '{}', '{PAYER}', '70', 400, {yes}, {NOW} - 7000)",
-                Was::Delivered.id()
-            ),
-            format!(
-                "INSERT INTO costs (network, tx, payment, payer, native, usdc, earned, at_ms) \
-                     VALUES ('{BASE}', '0xburnt', '{}', '{PAYER}', '50', 300, {no}, {NOW} - 7000)",
-                Was::Expired.id()
-            ),
+            self.cost(Was::Delivered, "0xlanded8", 70, 400, &yes),
+            self.cost(Was::Expired, "0xburnt", 50, 300, &no),
         ];
         if self.version < 7 {
             return sql;
@@ -377,6 +369,20 @@ impl Writer {
             ));
         }
         sql
+    }
+
+    /// What a transaction of one payment cost; from 23 on it is a share, of all of it.
+    fn cost(&self, was: Was, tx: &str, native: u64, usdc: u64, earned: &str) -> String {
+        let (columns, values) = if self.version < 23 {
+            ("", String::new())
+        } else {
+            (", item, whole, whole_usdc", format!(", 0, '{native}', {usdc}"))
+        };
+        format!(
+            "INSERT INTO costs (network, tx, payment, payer, native, usdc, earned, at_ms{columns}) \
+                 VALUES ('{BASE}', '{tx}', '{}', '{PAYER}', '{native}', {usdc}, {earned}, {NOW} - 7000{values})",
+            was.id()
+        )
     }
 
     /// What later schemas brought.

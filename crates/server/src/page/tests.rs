@@ -73,6 +73,7 @@ fn payment(text: &str) -> Payment {
             block_time: 0,
             cost_native: 1,
             paid_by_us: true,
+            log_index: None,
         }),
         refusal: Some((ErrorCode::SettlementPending, text.to_owned())),
         finality: None,

@@ -5,7 +5,7 @@ use quittance_facilitator::chain::{ChainFault, Replace, ReplacementBound, SignRe
 use quittance_protocol::{DurableAttempt, SignedBytes};
 use serde_json::json;
 
-use super::{FakeBase, bound, number_of};
+use super::{FakeBase, bound_of, number_of};
 use crate::base::{Act, FEE_CAP, FEE_UNIT_WEI, GAS, NOTHING_GAS, Tx};
 use crate::canary::Canary;
 use crate::nodes::{decode, encode};
@@ -42,9 +42,10 @@ pub(crate) fn nothing_bound(cap: u64) -> u128 {
     u128::from(cap).saturating_mul(FEE_UNIT_WEI).saturating_mul(u128::from(NOTHING_GAS))
 }
 
-fn bound_of(by: Successor, old: &Tx, cap: u64) -> u128 {
+/// The most that a replacement of a transaction for so many payments can cost.
+fn bound_by(by: Successor, old: &Tx, cap: u64, payments: usize) -> u128 {
     match (by, old.act) {
-        (Successor::Same, Act::Pay) => bound(cap),
+        (Successor::Same, Act::Pay) => bound_of(cap, payments),
         _ => nothing_bound(cap),
     }
 }
@@ -58,13 +59,15 @@ impl Replace for FakeBase {
         charged_native: u128,
     ) -> Result<ReplacementBound, SignRefused> {
         let (old, cap) = self.replacing(replaced)?;
-        let native = bound_of(by, &old, cap);
+        let payments = self.link.world.with(|w| w.base.keys_of(old).len());
+        let native = bound_by(by, &old, cap, payments);
         if by == Successor::Nothing {
             return Ok(ReplacementBound { native, charged_native: 0 });
         }
-        let affordable = charged_native / FEE_UNIT_WEI / u128::from(GAS);
+        let expected = u128::from(GAS).saturating_mul(u128::try_from(payments).unwrap_or(1));
+        let affordable = charged_native / FEE_UNIT_WEI / expected;
         let own = cap.min(u64::try_from(affordable).unwrap_or(u64::MAX));
-        Ok(ReplacementBound { native, charged_native: bound(own).min(native) })
+        Ok(ReplacementBound { native, charged_native: bound_of(own, payments).min(native) })
     }
 
     fn sign_replacement(
@@ -76,7 +79,8 @@ impl Replace for FakeBase {
     ) -> Result<SignedBytes, SignRefused> {
         let (old, cap) = self.replacing(replaced)?;
         let wallet = Self::wallet(wallet).map_err(|fault| SignRefused::never(fault.0))?;
-        if wallet != old.wallet || bound_of(by, &old, cap) > bound_native {
+        let keys = self.link.world.with(|w| w.base.keys_of(old));
+        if wallet != old.wallet || bound_by(by, &old, cap, keys.len()) > bound_native {
             return Err(later("it could cost more than is reserved"));
         }
         let act = if by == Successor::Same { old.act } else { Act::Empty };
@@ -85,6 +89,10 @@ impl Replace for FakeBase {
             w.next_tx = id.saturating_add(1);
             let tx = Tx { id, act, fee_cap: cap, ..old };
             let nothing = act == Act::Empty;
+            if !nothing && keys.len() > 1 {
+                w.base.batches.insert(id, keys);
+                w.base.as_sent.insert(id, tx);
+            }
             let detail = json!({ "nonce": tx.nonce, "fee_cap": cap, "wallet": wallet, "nothing": nothing });
             SignedBytes { raw: encode(tx), transaction: format!("0x{id}"), detail }
         }))

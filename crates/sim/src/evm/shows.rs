@@ -101,7 +101,7 @@ impl World {
             }
             for transaction in &watched.transactions {
                 let id = transaction.strip_prefix("0x").and_then(|id| id.parse().ok()).unwrap_or(u32::MAX);
-                if let Some(place) = self.base.place(id, target).copied()
+                if let Some(place) = self.base.place_of(id, key, target).copied()
                     && !place.effective
                     && !sight.lies
                 {
@@ -160,6 +160,9 @@ impl World {
     ) -> Option<(Included, bool)> {
         let used = |included: &&Included| match self.plan.canary {
             Some(Canary::OuterStatus) => included.status,
+            Some(Canary::BatchOuterStatus) => {
+                included.effective || (included.status && included.payments > 1)
+            }
             _ => included.effective,
         };
         let place = self.base.naming(key, sight.target).find(used).filter(|_| !sight.lies)?;
@@ -280,6 +283,7 @@ impl World {
             block_time: unix(self.base.time_ms(place.block)),
             cost_native: self.base.cost(place),
             paid_by_us: place.tx.nonce.is_some(),
+            log_index: None,
         }
     }
 }

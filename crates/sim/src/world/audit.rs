@@ -183,14 +183,21 @@ impl World {
     }
 
     fn audit_attempt(&mut self, at: usize, attempt: &Attempt) {
-        let paid = attempt.payments.first().and_then(|id| self.row_by_id(id));
+        let paid: Vec<(usize, Payment)> =
+            attempt.payments.iter().filter_map(|id| self.row_by_id(id)).collect();
         self.say(|| {
             let (hash, nonce) = (&attempt.signed.transaction, attempt.nonce);
-            let (key, detail) = (paid.as_ref().map(|(key, _)| *key), &attempt.signed.detail);
-            format!("ledger: key {key:?} recorded transaction {hash} at nonce {nonce:?}, {detail}")
+            let (keys, detail) =
+                (paid.iter().map(|(key, _)| *key).collect::<Vec<_>>(), &attempt.signed.detail);
+            format!("ledger: keys {keys:?} recorded transaction {hash} at nonce {nonce:?}, {detail}")
         });
-        self.audit_terms(at, attempt, paid.as_ref().map_or(0, |(_, payment)| payment.gas.atomic()));
-        if let Some((key, _)) = paid {
+        self.audit_terms(at, attempt);
+        let fee_cap = attempt.signed.detail.get("fee_cap").and_then(serde_json::Value::as_u64);
+        for (key, payment) in paid {
+            // What a replacement may cost beyond what was charged is the unwedging budget's.
+            if attempt.replaces.is_none() {
+                self.audit_charge(key, &payment, fee_cap);
+            }
             self.audit_beside(key, at, attempt);
         }
     }

@@ -397,6 +397,7 @@ async fn i6_a_forgetful_endpoint_books_no_loss() {
         block_time: 0,
         cost_native: 10_001,
         paid_by_us: true,
+        log_index: None,
     };
     let landed = SolanaLanded { key: watch.key, payment: watch.payment, landing, deadline: watch.deadline };
     let landed = std::slice::from_ref(&landed);

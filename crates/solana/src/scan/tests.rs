@@ -52,6 +52,7 @@ async fn i4_a_landing_is_settled_with_its_cost() {
         block_time: 1_778_430_000,
         cost_native: 10_001,
         paid_by_us: true,
+        log_index: None,
     };
     assert_eq!(found, [(case.watch.key, Evidence::Settled(expected))]);
     assert_eq!(node.take_calls(), ["getSignatureStatuses", "getTransaction"]);

@@ -16,6 +16,7 @@ async fn fixture(endpoints: &[&Arc<FakeRpc>]) -> (SolanaChain, SolanaLanded) {
         block_time: 0,
         cost_native: 10_001,
         paid_by_us: true,
+        log_index: None,
     };
     let landed = SolanaLanded { key: payment.key(), payment, landing, deadline: Deadline::BlockHeight(500) };
     (chain, landed)

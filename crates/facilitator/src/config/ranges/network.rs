@@ -7,6 +7,8 @@ use crate::config::NetworkConfig;
 
 /// What a transaction on Base may use at most.
 const TRANSACTION_GAS_MAX: u64 = 16_777_216;
+/// Payments in one attempt ([`quittance_ledger::BATCH_PAYMENTS_MAX`]).
+const BATCH_PAYMENTS_MAX: u64 = 256;
 /// No mistake should cost a whole one: sums of wei fit a database's numbers up to nine.
 const ETHER_MAX: u64 = 1;
 /// Of the same order.
@@ -46,10 +48,15 @@ pub(super) fn of_network<'a>(name: &str, network: &'a NetworkConfig) -> Vec<Rang
         confirmations: _,
         settle_gas_limit: _,
         settle_gas_expected: _,
+        multicall: _,
+        transaction_gas_max: _,
         check_gas_max: _,
         max_fee_per_gas_wei: _,
         priority_fee_wei: _,
         authorization_seconds_max: _,
+        batch_size_max: _,
+        batch_margin_seconds: _,
+        batch_wait_ms: _,
         contract_payers: _,
         contract_payers_in_flight_max: _,
         in_flight_native,
@@ -117,11 +124,19 @@ fn of_evm<'a>(network: &'a NetworkConfig, key: impl Fn(&str) -> String) -> Vec<R
         Range::whole(key("confirmations"), evm.confirmations, 0, 3_600),
         Range::whole(key("settle_gas_limit"), evm.settle_gas_limit, 60_000, TRANSACTION_GAS_MAX),
         Range::whole(key("settle_gas_expected"), evm.settle_gas_expected, 21_000, TRANSACTION_GAS_MAX),
+        // Below what two payments take each goes alone; blocks of some chains hold more.
+        Range::whole(key("transaction_gas_max"), evm.transaction_gas_max, 60_000, 100_000_000),
         // Some nodes bound calls like transactions, others at a multiple of a block.
         Range::whole(key("check_gas_max"), evm.check_gas_max, 100_000, 500_000_000),
         Range::whole(key("max_fee_per_gas_wei"), evm.max_fee_per_gas_wei, 1, 10_000_000_000_000),
         Range::whole(key("priority_fee_wei"), evm.priority_fee_wei, 0, 1_000_000_000_000),
         Range::whole(key("authorization_seconds_max"), evm.authorization_seconds_max, 5, DAY_SECONDS),
+        // The ledger takes no more in one commit.
+        Range::whole(key("batch_size_max"), u64::from(evm.batch_size_max), 1, BATCH_PAYMENTS_MAX),
+        // A look at a batch and its transaction's way into a block take some of it.
+        Range::whole(key("batch_margin_seconds"), evm.batch_margin_seconds, 3, 3_600),
+        // Above that it is longer than a block takes on most chains.
+        Range::whole(key("batch_wait_ms"), evm.batch_wait_ms, 0, 1_000),
         Range::whole(
             key("contract_payers_in_flight_max"),
             u64::from(evm.contract_payers_in_flight_max),

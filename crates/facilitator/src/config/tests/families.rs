@@ -29,7 +29,7 @@ const POLYGON: &str = r#"
 
 const POL_RATE: &str = "\n[rates.fixed]\npol_usd = \"0.25\"\n";
 
-const EVM_KEYS: [(&str, &str); 15] = [
+const EVM_KEYS: [(&str, &str); 20] = [
     ("asset_name", "\"USD Coin\""),
     ("asset_version", "\"2\""),
     ("gas_coin", "\"SOL\""),
@@ -38,10 +38,15 @@ const EVM_KEYS: [(&str, &str); 15] = [
     ("confirmations", "1"),
     ("settle_gas_limit", "150000"),
     ("settle_gas_expected", "88000"),
+    ("multicall", "\"0xcA11bde05977b3631167028862bE2a173976CA11\""),
+    ("transaction_gas_max", "16777216"),
     ("check_gas_max", "16000000"),
     ("max_fee_per_gas_wei", "1"),
     ("priority_fee_wei", "1"),
     ("authorization_seconds_max", "900"),
+    ("batch_size_max", "8"),
+    ("batch_margin_seconds", "20"),
+    ("batch_wait_ms", "50"),
     ("contract_payers", "false"),
     ("contract_payers_in_flight_max", "4"),
     ("unwedge_budget_native_per_day", "\"0.001\""),

@@ -1,10 +1,15 @@
 mod any_order;
+mod batches;
 mod found;
 mod holds;
 mod replace;
 mod slots;
 
+use quittance_ledger::Slot;
+use quittance_protocol::SendOutcome;
+
 use super::*;
+use crate::chain::{SignRefused, Successor};
 
 fn id(number: i64) -> AttemptId {
     serde_json::from_value(serde_json::json!(number)).unwrap()
@@ -37,7 +42,7 @@ fn start(reserved: u128) -> Start {
 }
 
 fn fees(bound: u128) -> Fees {
-    Fees { ready: true, charged: Some(100), bound: Ok(bound) }
+    Fees { ready: true, charged: Some(100), bound: Ok(bound), company: None }
 }
 
 /// One whose claim reserved 10, up to the question for its fees.

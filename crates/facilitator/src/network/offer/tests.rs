@@ -85,6 +85,7 @@ fn net(network: &str, extra: Value, rates: &Arc<Rates>) -> Arc<ConfiguredNetwork
         remote: None,
         retired: false,
         shared_pay_to: false,
+        batch: crate::network::configured::BatchTerms { size_max: 1, margin_seconds: 10, wait_ms: 10 },
         payout_look: std::time::Duration::from_secs(15),
         poller: Poller::start(Arc::clone(&chain), Clock::system(), Duration::from_secs(1), stop),
         chain,

@@ -13,16 +13,23 @@ impl Driver {
     /// ledger. What is lost here, the cost meter finds by its reservation.
     pub(super) fn book_earned(&self, landing: Landing) {
         let entry = self.cost(landing, true);
-        if let Some(usdc) = entry.usdc {
-            self.context.metrics.spent(&self.payment.network, usdc, true);
-            self.context.metrics.cost_share(&self.payment.network, usdc, self.payment.settling());
-            self.net.spending.add(usdc);
-        }
-        let (ledger, now_ms) = (Arc::clone(&self.context.ledger), self.context.clock.now_ms());
-        let net = Arc::clone(&self.net);
+        let (context, now_ms) = (Arc::clone(&self.context), self.context.clock.now_ms());
+        let (net, settling) = (Arc::clone(&self.net), self.payment.settling());
         tokio::spawn(async move {
-            if let Err(error) = ledger.book_cost(entry, now_ms).await {
-                trouble::note(Trouble::Cost, "", &error);
+            let network = entry.network.clone();
+            match context.ledger.book_cost(entry, now_ms).await {
+                Ok(share) => {
+                    if let Some(share) = share {
+                        let payments = usize::try_from(share.payments).unwrap_or(usize::MAX);
+                        context.metrics.batches().landed(&network, payments, share.native);
+                    }
+                    if let Some(usdc) = share.and_then(|share| share.usdc) {
+                        context.metrics.spent(&network, usdc, true);
+                        context.metrics.cost_share(&network, usdc, settling);
+                        net.spending.add(usdc);
+                    }
+                }
+                Err(error) => trouble::note(Trouble::Cost, "", &error),
             }
             net.free();
         });
@@ -34,14 +41,13 @@ impl Driver {
         let entry = self.cost(landing, false);
         loop {
             match self.context.ledger.book_cost(entry.clone(), self.context.clock.now_ms()).await {
-                Ok(true) => {
-                    if let Some(usdc) = entry.usdc {
+                Ok(share) => {
+                    if let Some(usdc) = share.and_then(|share| share.usdc) {
                         self.context.metrics.spent(&self.payment.network, usdc, false);
                         self.net.spending.add(usdc);
                     }
                     break;
                 }
-                Ok(false) => break,
                 Err(error) => trouble::note(Trouble::Cost, "", &error),
             }
             tokio::select! {

@@ -63,14 +63,14 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Takes over a payment that was just claimed; the claim reserved `reserved` for its
-    /// first signature.
+    /// Takes over a payment that was just claimed; the claim reserved so much for its first
+    /// signature, and found code of the payer's or none.
     pub(crate) fn claimed(
         context: Arc<Context>,
         (net, dispatch): (Arc<ConfiguredNetwork>, Dispatch),
         payment: Payment,
         verified: Verified,
-        reserved: u128,
+        (reserved, by_code): (u128, bool),
         entry: Arc<PaymentEntry>,
     ) -> Self {
         Self {
@@ -87,7 +87,7 @@ impl Driver {
             transactions: Vec::new(),
             named: None,
             slots: 0,
-            seen: Seen::default(),
+            seen: Seen { balance: None, by_code },
             evidence: None,
             wake_at: None,
             first: Event::Started,
@@ -103,7 +103,7 @@ impl Driver {
         verified: Verified,
         entry: Arc<PaymentEntry>,
     ) -> Result<Self, LedgerError> {
-        let mut driver = Self::claimed(context, of, payment, verified, 0, entry);
+        let mut driver = Self::claimed(context, of, payment, verified, (0, false), entry);
         driver.found = Some(driver.load_attempts().await?);
         driver.first = Event::Found;
         // A commit may have come after the payment was read: what is signed is sent.

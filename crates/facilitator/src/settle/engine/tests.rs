@@ -8,6 +8,7 @@ fn landing(paid_by_us: bool) -> Landing {
         block_time: 1_000,
         cost_native: 42,
         paid_by_us,
+        log_index: None,
     }
 }
 

@@ -48,10 +48,13 @@ impl State {
     fn adopt(&mut self, payment: &PaymentId, mut attempts: Vec<Attempt>) {
         let Some(job) = self.jobs.get_mut(payment) else { return };
         attempts.sort_by_key(|attempt| attempt.id);
-        (job.attempts, job.is_unsure) = (attempts, false);
+        (job.attempts, job.is_unsure) = (attempts.clone(), false);
         // Whoever recorded them may have sent them as well.
         (job.phase, job.sends, job.is_taken, job.passed_on) = (Phase::Idle, 0, false, true);
-        match job.is_over {
+        for earlier in attempts.iter().rev().skip(1) {
+            self.hand_on(payment, earlier);
+        }
+        match self.jobs.get(payment).is_some_and(|job| job.is_over) {
             true => self.forget(payment),
             false => {
                 self.tell(payment);
@@ -73,6 +76,11 @@ impl State {
         }
         // What it may cost is reserved with it.
         (job.sends, job.is_taken, job.holds_cost) = (0, false, true);
+        let replaced: Vec<Attempt> =
+            job.attempts.iter().filter(|one| one.id != attempt.id).cloned().collect();
+        for earlier in &replaced {
+            self.hand_on(payment, earlier);
+        }
         self.tell(payment);
         self.leave(payment);
         true

@@ -2,21 +2,76 @@
 
 use quittance_protocol::{PaymentId, SendOutcome};
 
-use super::Phase;
+use super::{Job, Phase};
 use crate::dispatch::step::{
-    Effect, REBROADCAST_MS_MAX, REBROADCAST_MS_MIN, REBROADCAST_UNKNOWN_MS_MAX, REBROADCASTS_UNKNOWN_MAX,
-    State,
+    Attempt, Effect, REBROADCAST_MS_MAX, REBROADCAST_MS_MIN, REBROADCAST_UNKNOWN_MS_MAX,
+    REBROADCASTS_UNKNOWN_MAX, State,
 };
 
 impl State {
     /// Bytes go out in the order in which they were recorded or fell due.
     pub(super) fn leave(&mut self, payment: &PaymentId) {
-        let Some(job) = self.jobs.get_mut(payment).filter(|job| job.phase == Phase::Idle) else { return };
-        if job.attempts.is_empty() {
+        let Some(job) = self.jobs.get(payment).filter(|job| job.phase == Phase::Idle) else { return };
+        if job.attempts.is_empty() || !self.carries(payment) {
             return;
         }
-        job.phase = Phase::Leaving;
-        self.leaving.push_back(payment.clone());
+        if let Some(job) = self.jobs.get_mut(payment) {
+            job.phase = Phase::Leaving;
+            self.leaving.push_back(payment.clone());
+        }
+    }
+
+    /// Whether the bytes of its newest attempt go out under this payment: they do under one of
+    /// those that share them.
+    fn carries(&mut self, payment: &PaymentId) -> bool {
+        let Some(job) = self.jobs.get(payment) else { return false };
+        let Some(newest) = job.attempts.last() else { return false };
+        let attempt = newest.id;
+        // An item that failed is in a block, or was: what is left of its transaction is the others'.
+        if !job.flies(attempt) {
+            return newest.payments.len() < 2;
+        }
+        let carrier = self.carriers.get(&attempt).filter(|carrier| *carrier != payment);
+        if carrier.and_then(|carrier| self.jobs.get(carrier)).is_some_and(|job| job.flies(attempt)) {
+            return false;
+        }
+        self.carriers.insert(attempt, payment.clone());
+        true
+    }
+
+    /// It stands for these bytes no more: another payment that shares them does from now on.
+    pub(super) fn hand_on(&mut self, payment: &PaymentId, attempt: &Attempt) {
+        let Some(job) = self.jobs.get(payment) else { return };
+        let how = (job.due, job.sends, job.is_taken, job.is_nowhere, job.passed_on);
+        self.hand_over(payment, attempt, how);
+    }
+
+    /// The same of a job that is gone.
+    pub(super) fn hand_on_from(&mut self, payment: &PaymentId, job: &Job, attempt: &Attempt) {
+        let how = (job.due, job.sends, job.is_taken, job.is_nowhere, job.passed_on);
+        self.hand_over(payment, attempt, how);
+    }
+
+    fn hand_over(
+        &mut self,
+        payment: &PaymentId,
+        attempt: &Attempt,
+        (due, sends, is_taken, is_nowhere, passed_on): (Option<u64>, u32, bool, bool, bool),
+    ) {
+        if self.carriers.get(&attempt.id) != Some(payment) {
+            return;
+        }
+        self.carriers.remove(&attempt.id);
+        let flies = |other: &&PaymentId| self.jobs.get(*other).is_some_and(|job| job.flies(attempt.id));
+        let heir = attempt.payments.iter().filter(|other| *other != payment).find(flies).cloned();
+        let Some(heir) = heir else { return };
+        if let Some(job) = self.jobs.get_mut(&heir) {
+            (job.sends, job.is_taken, job.is_nowhere) = (sends, is_taken, is_nowhere);
+            job.passed_on |= passed_on;
+        }
+        self.carriers.insert(attempt.id, heir.clone());
+        // Bytes that were about to leave do so at once.
+        self.set_due(&heir, due.map_or(0, |due| due.saturating_sub(self.now_ms)));
     }
 
     pub(super) fn send(&mut self, payment: &PaymentId) {

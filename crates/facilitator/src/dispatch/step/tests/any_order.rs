@@ -4,19 +4,23 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::*;
 
+/// What is to be recorded: each payment with the newest attempt of it that is known; at what cost.
+type New = (Vec<(PaymentId, Option<AttemptId>)>, u128);
+
 /// A world that answers effects as it likes: late, in any order, with any outcome.
 struct World {
     seed: u64,
     state: State,
     waiting: VecDeque<Effect>,
     durable: BTreeMap<PaymentId, Vec<Attempt>>,
-    failed: BTreeSet<String>,
+    /// Of which payment.
+    failed: BTreeSet<(PaymentId, String)>,
     asked: BTreeMap<PaymentId, u32>,
     heard: BTreeMap<PaymentId, u32>,
     /// What the ledger holds.
     held: BTreeMap<PaymentId, u128>,
     /// Commits whose answers were lost, and that come when they like.
-    late: Vec<(PaymentId, Option<AttemptId>, u128)>,
+    late: Vec<New>,
     sent: BTreeSet<AttemptId>,
     attempts: i64,
     now: u64,
@@ -54,15 +58,21 @@ impl World {
                 let sent = sent.expect("I2: only durable bytes are sent");
                 // The newest; or one that failed, while nobody could read whether another is signed; or
                 // one whose replacement nobody was told of.
-                let is_spent = self.is_spent(&durable[sent]);
+                let failed = |one: &Attempt| self.has_failed(payment, one);
+                let is_spent = failed(&durable[sent]);
                 let same = durable[sent..].iter().all(|one| one.shares_slot(&durable[sent]));
                 assert!(is_spent || same, "I10: another attempt is alive");
-                let spent = durable.iter().any(|one| self.failed.contains(&one.transaction));
-                assert!(spent || self.held[payment] > 0, "P3: bytes whose cost is not reserved");
+                let held: u128 = durable[sent].payments.iter().map(|of| self.held[of]).sum();
+                assert!(durable.iter().any(failed) || held > 0, "P3: bytes whose cost is not reserved");
             }
             Effect::Record { payments, allowed, .. } => {
                 let held = self.held[&payments[0]];
                 assert!(held >= allowed.reserved_native, "P3: signed beyond what is reserved");
+            }
+            Effect::RecordBatch(batch) => {
+                let held: u128 = batch.parts.iter().map(|part| self.held[&part.payment]).sum();
+                assert!(held >= batch.reserved, "P3: signed beyond what is reserved");
+                assert!(batch.parts.len() > 1, "one alone goes alone");
             }
             Effect::Broken { rule, .. } => panic!("{rule}"),
             _ => {}
@@ -73,15 +83,7 @@ impl World {
     fn answer(&mut self, effect: Effect, kindly: bool) {
         let luck = if kindly { 9 } else { self.draw(10) };
         let event = match effect {
-            Effect::Price { payment } => {
-                let bound = if luck == 2 {
-                    Err(SignRefused::later("fees"))
-                } else {
-                    Ok(u128::from(5 + self.draw(20)))
-                };
-                let (ready, charged) = (luck != 0, (luck != 1).then_some(100));
-                Event::Fees { payment, fees: Fees { ready, charged, bound } }
-            }
+            Effect::Price { payment } => self.price(payment, luck),
             Effect::Reserve { payment, bound, .. } => {
                 let result = if luck < 4 { Err("no room, or no answer".to_owned()) } else { Ok(()) };
                 if result.is_ok() || luck == 3 {
@@ -91,7 +93,12 @@ impl World {
                 Event::Reserved { payment, result }
             }
             Effect::Record { payments, newest, allowed, .. } => {
-                return self.record((payments[0].clone(), newest, allowed.reserved_native), luck);
+                return self.record((vec![(payments[0].clone(), newest)], allowed.reserved_native), luck);
+            }
+            Effect::Rehearse(batch) => self.rehearse(&batch, luck),
+            Effect::RecordBatch(batch) => {
+                let new: Vec<_> = batch.payments().into_iter().map(|payment| (payment, None)).collect();
+                return self.record((new, batch.reserved), luck);
             }
             Effect::Read { payment } => {
                 let attempts = self.durable.get(&payment).cloned().unwrap_or_default();
@@ -127,6 +134,17 @@ impl World {
         self.happens(event);
     }
 
+    fn price(&mut self, payment: PaymentId, luck: u64) -> Event {
+        let bound =
+            if luck == 2 { Err(SignRefused::later("fees")) } else { Ok(u128::from(5 + self.draw(20))) };
+        let (ready, charged) = (luck != 0, (luck != 1).then_some(100));
+        // Two of three payers are one's own, and may share.
+        let payer = format!("payer {}", self.draw(3));
+        let company = Company { payer, items_max: 3, wait_ms: 300 };
+        let company = (self.takes_nonce && self.draw(4) > 0).then_some(company);
+        Event::Fees { payment, fees: Fees { ready, charged, bound, company } }
+    }
+
     fn answer_for_slots(&self, effect: Effect, luck: u64) -> Option<Event> {
         Some(match effect {
             Effect::AskUsed if luck < 2 => Event::LookFailed,
@@ -152,74 +170,108 @@ impl World {
         })
     }
 
+    fn rehearse(&mut self, batch: &Batch, luck: u64) -> Event {
+        let (mut moves, mut left_out) = (Vec::new(), Vec::new());
+        for payment in batch.payments() {
+            match if luck == 9 { 9 } else { self.draw(6) } {
+                0 => left_out.push(payment),
+                // Nothing is known of it.
+                1 => {}
+                _ => moves.push(payment),
+            }
+        }
+        if luck == 0 {
+            (moves, left_out) = (Vec::new(), Vec::new());
+        }
+        Event::Rehearsed { payments: batch.payments(), moves, left_out }
+    }
+
     /// As the ledger does it: a first attempt for what was claimed and nothing else, a further one
     /// beside none that its caller does not know or that may land, and nothing beyond what is
     /// reserved (I10, P3). Bytes that the lane was never told of are durable all the same.
-    fn record(&mut self, new: (PaymentId, Option<AttemptId>, u128), luck: u64) {
-        let payment = new.0.clone();
-        let answer_lost = || Event::NotRecorded { payment: payment.clone(), reason: "reset".to_owned() };
+    fn record(&mut self, new: New, luck: u64) {
+        let payments: Vec<PaymentId> = new.0.iter().map(|(payment, _)| payment.clone()).collect();
+        let payment = payments[0].clone();
+        let several = payments.len() > 1;
+        let lost = || match several {
+            true => Event::Unsure { payments: payments.clone(), reason: "reset".to_owned() },
+            false => Event::NotRecorded { payment: payment.clone(), reason: "reset".to_owned() },
+        };
+        let apart = || Event::Apart { payments: payments.clone() };
         let event = match luck {
+            0 if several => apart(),
             0 => Event::NotSigned { payment, refusal: SignRefused::later("fees") },
+            1 if several => lost(),
             1 => Event::Broke { payment },
             2 => {
                 let _ = self.store(&new);
-                answer_lost()
+                lost()
             }
             3 => {
-                let lost = answer_lost();
+                let lost = lost();
                 self.late.push(new);
                 lost
             }
             _ => match self.store(&new) {
                 Ok(attempt) => Event::Recorded { attempt },
+                Err(_) if several => apart(),
                 Err(true) => Event::NotReserved { payment, reason: "not reserved".to_owned() },
-                Err(false) => answer_lost(),
+                Err(false) => lost(),
             },
         };
         self.happens(event);
     }
 
     /// `Err`: whether it is for want of a reservation.
-    fn store(
-        &mut self,
-        (payment, newest, cost): &(PaymentId, Option<AttemptId>, u128),
-    ) -> Result<Attempt, bool> {
-        let durable = self.durable.entry(payment.clone()).or_default();
-        let durable = durable.clone();
-        let may_land = durable.iter().any(|one| !self.is_spent(one));
-        let allowed = durable.last().map(|one| one.id) == *newest && !may_land;
-        if durable.is_empty() {
-            self.durable.remove(payment);
+    fn store(&mut self, (new, cost): &New) -> Result<Attempt, bool> {
+        for (payment, newest) in new {
+            let durable = self.durable.get(payment).map_or(&[][..], Vec::as_slice);
+            let may_land = durable.iter().any(|one| !self.has_failed(payment, one));
+            if may_land || durable.last().map(|one| one.id) != *newest {
+                return Err(false);
+            }
         }
-        if !allowed || self.held[payment] < *cost {
-            return Err(allowed);
+        let held: u128 = new.iter().map(|(payment, _)| self.held[payment]).sum();
+        if held < *cost {
+            return Err(true);
         }
         self.attempts += 1;
-        let made = attempt(self.attempts, payment);
-        let durable = self.durable.entry(payment.clone()).or_default();
-        durable.push(made.clone());
-        assert!(self.slots(payment) <= ATTEMPTS_MAX as usize, "one attempt more than a payment may cost");
+        let payments: Vec<PaymentId> = new.iter().map(|(payment, _)| payment.clone()).collect();
+        let made = Attempt { payments: payments.clone(), ..attempt(self.attempts, &payments[0]) };
+        for payment in payments {
+            self.durable.entry(payment.clone()).or_default().push(made.clone());
+            let slots = self.slots(&payment);
+            assert!(slots <= ATTEMPTS_MAX as usize, "one attempt more than a payment may cost");
+        }
         Ok(made)
     }
 
+    /// Whether the chain used the nonce, by what any of its payments was told.
     fn is_spent(&self, attempt: &Attempt) -> bool {
         let all = self.durable.values().flatten().filter(|one| one.shares_slot(attempt));
-        all.into_iter().any(|one| self.failed.contains(&one.transaction))
+        all.into_iter().any(|one| self.failed.iter().any(|(_, transaction)| *transaction == one.transaction))
     }
 
     /// As the ledger does it: the newest at its nonce alone, and nothing where that is used.
     fn replace(&mut self, old: AttemptId, payments: Vec<PaymentId>, luck: u64) -> Event {
         let no = Event::NotReplaced { is_spent: luck == 1 };
         let Some(payment) = payments.first().filter(|_| luck > 1) else { return no };
-        let newest = self.durable.get(payment).and_then(|all| all.last()).filter(|newest| newest.id == old);
-        let Some(nonce) = newest.filter(|newest| !self.is_spent(newest)).and_then(|newest| newest.nonce)
+        let newest = |payment: &PaymentId| self.durable.get(payment).and_then(|all| all.last());
+        let is_newest = |payment: &PaymentId| newest(payment).is_some_and(|newest| newest.id == old);
+        if !payments.iter().all(is_newest) {
+            return no;
+        }
+        let Some(nonce) =
+            newest(payment).filter(|newest| !self.is_spent(newest)).and_then(|newest| newest.nonce)
         else {
             return no;
         };
         self.attempts += 1;
-        let made = at(self.attempts, payment, nonce);
-        self.durable.entry(payment.clone()).or_default().push(made.clone());
-        self.held.entry(payment.clone()).and_modify(|held| *held = (*held).max(10));
+        let made = Attempt { payments: payments.clone(), ..at(self.attempts, payment, nonce) };
+        for payment in payments {
+            self.durable.entry(payment.clone()).or_default().push(made.clone());
+            self.held.entry(payment).and_modify(|held| *held = (*held).max(10));
+        }
         if luck == 2 { no } else { Event::Replaced { attempt: made } }
     }
 
@@ -235,8 +287,15 @@ impl World {
     }
 
     fn settles(&mut self) {
-        while let Some(effect) = self.waiting.pop_front() {
-            self.answer(effect, true);
+        loop {
+            while let Some(effect) = self.waiting.pop_front() {
+                self.answer(effect, true);
+            }
+            if self.state.gathering.len() == 0 {
+                break;
+            }
+            self.now += 1_000;
+            self.happens(Event::Tick);
         }
     }
 
@@ -247,7 +306,12 @@ impl World {
 
     fn alive(&self, payment: &PaymentId) -> Option<Attempt> {
         let newest = self.durable.get(payment)?.last()?;
-        (!self.is_spent(newest)).then(|| newest.clone())
+        (!self.has_failed(payment, newest)).then(|| newest.clone())
+    }
+
+    fn has_failed(&self, payment: &PaymentId, attempt: &Attempt) -> bool {
+        let mine = self.durable.get(payment).into_iter().flatten().filter(|one| one.shares_slot(attempt));
+        mine.into_iter().any(|one| self.failed.contains(&(payment.clone(), one.transaction.clone())))
     }
 
     /// A driver that asks once and hears once before it asks again.
@@ -269,7 +333,7 @@ impl World {
         }
         match self.alive(&payment) {
             Some(newest) if self.takes_nonce && self.draw(4) == 0 => {
-                self.failed.insert(newest.transaction.clone());
+                self.failed.insert((payment.clone(), newest.transaction.clone()));
                 self.held.insert(payment.clone(), 0);
                 self.happens(Event::Failed { payment, transaction: newest.transaction });
             }

@@ -7,6 +7,7 @@ use crate::client::Client;
 use crate::clients::{pay, payload, repeat, some_front, thief};
 use crate::merchants::sell;
 use crate::plan::Net;
+use crate::random::Random;
 use crate::settings::{network, number_of_wallet};
 use crate::stats::Fault;
 use crate::world::{Attack, Fact, Handle, World};
@@ -121,6 +122,19 @@ impl World {
 /// The word of an offer, which its client echoes: another one each time.
 fn offered(key: usize) -> String {
     format!("{OFFERED_IDENTIFIER}of-{key:04}")
+}
+
+/// Payers of Base who come within a few milliseconds, for as many calls. Drawn apart, so that the other
+/// stories stay what they were.
+pub(crate) fn begin_crowd(world: &Handle) {
+    let (seed, crowd) = world.with(|w| (w.plan.seed, w.plan.crowd));
+    let mut random = Random::new(seed ^ 0x00c2_0d00_00c2_0d00);
+    let at = random.range(3_000, 30_000);
+    for _ in 0..crowd {
+        let key = begin_payment(world, at.saturating_add(random.below(40)), Some(Net::Base));
+        // It is like any other: its payer may drain, and weather may strike it.
+        world.with(|w| w.facts[key].probe = false);
+    }
 }
 
 /// A payment, its copies, and its payer's tricks.

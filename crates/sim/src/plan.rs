@@ -234,6 +234,8 @@ pub struct Plan {
     pub weather: Weather,
     /// A deliberate defect.
     pub canary: Option<Canary>,
+    /// Payers of Base who come at the same moment, so that they share transactions.
+    pub crowd: usize,
     /// Payments that one transaction on Base may hold.
     pub batch_size_max: usize,
     /// The longest that one waits for others.
@@ -294,6 +296,7 @@ impl Plan {
             // Without a draw, so that all else of a seed is as it was.
             batch_size_max: [32, 2, 3, 8, 1][usize::try_from(seed % 5).unwrap_or(0)],
             batch_wait_ms: [10, 400, 50, 1_000][usize::try_from(seed / 5 % 4).unwrap_or(0)],
+            crowd: crowd(seed),
             lane: canary.and_then(Canary::lane_defect),
             forced: None,
             aim: None,
@@ -318,7 +321,7 @@ impl Plan {
         self.calm_ms = 100_000;
         self.poison = false;
         self.payments = self.payments.min(2);
-        self.hostile = 0;
+        (self.hostile, self.crowd) = (0, 0);
         self.finality = self.finality.min(8 * BLOCK_MS_MAX / self.block_ms);
         self.down_ms_max = 8_000;
         self.weather = self.weather.gentler(3);
@@ -333,6 +336,7 @@ impl Plan {
             endpoints: 1,
             payments: 1,
             hostile: 0,
+            crowd: 0,
             calm_ms: 20_000,
             confirmations: 1,
             reorg_depth_max: 0,
@@ -360,6 +364,12 @@ impl Plan {
 fn hostile(seed: u64) -> usize {
     let mut random = Random::new(seed ^ 0x0057_1e00_0057_1e00);
     if random.chance(250) { random.range(8, 24) as usize } else { 0 }
+}
+
+/// In every third seed of those that have no hostile payers.
+fn crowd(seed: u64) -> usize {
+    let of = usize::try_from(seed % 7).unwrap_or(0).saturating_add(3);
+    if seed.is_multiple_of(3) && hostile(seed) == 0 { of } else { 0 }
 }
 
 fn skew(random: &mut Random, most_ms: i64) -> i64 {

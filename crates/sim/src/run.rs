@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 use crate::client::{Client, fingerprint};
 use crate::clients::pay;
 use crate::hostile;
-use crate::payments::begin_payment;
+use crate::payments::{begin_crowd, begin_payment};
 use crate::plan::{Net, Plan};
 use crate::process::live;
 use crate::solana::{FINALIZED_SLOTS, SLOT_MS};
@@ -73,6 +73,7 @@ async fn play(world: &Handle) {
         begin_payment(world, at, None);
     }
     hostile::begin(world);
+    begin_crowd(world);
     world.sleep_until(calm_ms).await;
     world.with(World::calm_down);
 

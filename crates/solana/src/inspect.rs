@@ -261,7 +261,7 @@ impl Rules {
         amount: Amount,
     ) -> Result<usize, SolanaError> {
         let (index, instruction, moved, decimals) =
-            transfer_of(transaction, self.program).ok_or_else(|| self.no_transfer(transaction))?;
+            find_transfer(transaction, self.program).ok_or_else(|| self.no_transfer(transaction))?;
         // A fifth account would be a multisig signer.
         let &[source, mint, destination, authority] = instruction.accounts else {
             return Err(SolanaError::NoTransfer);
@@ -288,7 +288,7 @@ impl Rules {
             TokenProgram::Token => TokenProgram::Token2022,
             TokenProgram::Token2022 => TokenProgram::Token,
         };
-        match transfer_of(transaction, other) {
+        match find_transfer(transaction, other) {
             Some((index, ..)) => {
                 SolanaError::OtherTokenProgram { index, program: self.program.id().to_string() }
             }
@@ -372,7 +372,7 @@ impl Rules {
 }
 
 /// The first `TransferChecked` of a token program: where it stands, and its amount and decimals.
-fn transfer_of<'t, 'd>(
+fn find_transfer<'t, 'd>(
     transaction: &'t WireTransaction<'d>,
     of: TokenProgram,
 ) -> Option<(usize, &'t WireInstruction<'d>, u64, u8)> {

@@ -28,7 +28,7 @@ pub(crate) const MEMO: Pubkey = Pubkey::from_str_const("MemoSq4gqABAXKb96qnH8Tys
 pub(crate) const LIGHTHOUSE: Pubkey = Pubkey::from_str_const("L2TExMFKdjpN9kozasaurPirfHy9P8sbXoAN1qA3S95");
 
 /// Size of an SPL token account without extensions.
-const TOKEN_ACCOUNT_BYTES: usize = Account::LEN;
+pub(crate) const TOKEN_ACCOUNT_BYTES: usize = Account::LEN;
 /// Size of an SPL mint.
 pub(crate) const MINT_BYTES: usize = Mint::LEN;
 

@@ -62,7 +62,7 @@ pub(crate) fn decide(shared: &Shared, method: &Method, path: Option<&str>, heade
 fn allowed(shared: &Shared, path: &str) -> Option<String> {
     let mut allowed: Vec<&str> = Vec::new();
     let own = discovery::document_at(shared, path).is_some()
-        || shared.monitor.is_some() && Monitor::is_asked(&Method::GET, path);
+        || shared.monitor.is_some() && Monitor::is_for_all(path);
     if own || shared.pricer.route("GET", path) == Route::Free {
         allowed.extend(["GET", "HEAD"]);
     }

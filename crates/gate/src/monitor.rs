@@ -115,6 +115,11 @@ impl Monitor {
             && (method == Method::GET || method == Method::HEAD)
     }
 
+    /// Whether anybody may know of it: to strangers `/metrics` is not there, by whichever method.
+    pub(crate) fn is_for_all(path: &str) -> bool {
+        matches!(path, "/healthz" | "/readyz")
+    }
+
     /// The answer to one: `/healthz` and `/readyz` to anybody, `/metrics` to who asks from this
     /// host.
     pub(crate) async fn answer(

@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::backend::sqlite::{create_private, lock_file};
+use crate::backend::sqlite::{create_new_private, lock_file};
 use crate::error::{LedgerError, cause};
 use crate::ledger::Ledger;
 use crate::types::Restored;
@@ -40,9 +41,10 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 /// whole; says how many bytes it has. Nothing of a copy that failed stays.
 pub async fn back_up(url: &str, to: &Path) -> Result<u64, LedgerError> {
     let connect = sqlite(url)?;
-    if to.exists() {
-        return Err(LedgerError::InUse(format!("{} is there already", to.display())));
-    }
+    create_new_private(to).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => LedgerError::InUse(format!("{} is there already", to.display())),
+        _ => unavailable(&error),
+    })?;
     let copied = copy(&connect, to).await;
     if copied.is_err() {
         let _ = std::fs::remove_file(to);
@@ -51,7 +53,6 @@ pub async fn back_up(url: &str, to: &Path) -> Result<u64, LedgerError> {
 }
 
 async fn copy(connect: &SqliteConnectOptions, to: &Path) -> Result<u64, LedgerError> {
-    create_private(to)?;
     let mut session = connect.connect().await?;
     let name = to.to_str().ok_or_else(|| LedgerError::Url("a file name that is no text".to_owned()))?;
     // SQLite's own way: one reader's transaction, so the program goes on writing meanwhile.
@@ -111,10 +112,12 @@ pub async fn restore(url: &str, from: &Path, now_ms: i64) -> Result<Restored, Le
 
 async fn place(from: &Path, draft: &Path, target: &Path, now_ms: i64) -> Result<Restored, LedgerError> {
     let io = |error: std::io::Error| unavailable(&error);
-    if draft.exists() {
-        return Err(LedgerError::InUse(format!("{} is left of an earlier try: remove it", draft.display())));
-    }
-    create_private(draft)?;
+    create_new_private(draft).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            LedgerError::InUse(format!("{} is left of an earlier try: remove it", draft.display()))
+        }
+        _ => io(error),
+    })?;
     // Into what is there, so that it keeps its mode.
     std::io::copy(
         &mut File::open(from).map_err(io)?,

@@ -30,6 +30,9 @@ const PAGES_MAX: usize = 3;
 /// more. Whoever makes more of them keeps a payment of their own open.
 const READS_MAX: usize = 256;
 
+/// What a node answers about a transaction of a later version than was asked for (Solana JSON-RPC).
+const UNSUPPORTED_VERSION: i64 = -32_015;
+
 const SIGNATURES: RpcRequest = RpcRequest::GetSignaturesForAddress;
 const TRANSACTION: RpcRequest = RpcRequest::GetTransaction;
 
@@ -111,10 +114,18 @@ impl SolanaChain {
             let options = json!({
                 "encoding": "base64", "commitment": "finalized", "maxSupportedTransactionVersion": 1,
             });
-            let answer: Value = self.endpoint(at)?.ask(TRANSACTION, json!([signature, options])).await?;
+            let answer = self.endpoint(at)?.ask(TRANSACTION, json!([signature, options])).await;
+            let answer: Value = match answer {
+                // Of a version that none of ours is.
+                Err(RpcFailure::Node { code: UNSUPPORTED_VERSION, .. }) => continue,
+                answer => answer?,
+            };
             // One that is listed and not shown may be the one.
-            let message = message_of(&answer).ok_or_else(no_history)?;
-            if message == watch.payment.message() {
+            let raw = raw_of(&answer).ok_or_else(no_history)?;
+            // One that does not read is not: ours did. It may well have a lookup table, and be anybody's
+            // who mentions this payer.
+            let Ok(other) = WireTransaction::decode(&raw) else { continue };
+            if other.message == watch.payment.message() {
                 let judged = judge_landing(&self.rules, &watch.at(signature), &answer)?;
                 return Ok(self.by_whom(judged));
             }
@@ -122,8 +133,9 @@ impl SolanaChain {
         Ok(None)
     }
 
-    /// Those of the payer that did not fail, newest first, all since the claim; an error where not all
-    /// of them are listed.
+    /// Those of the payer that did not fail, newest first, all between the claim and the last slot that
+    /// the payment could land in; an error where not all of them are listed. Later ones are anybody's
+    /// to make, by the hundred: whoever mentions the payer.
     async fn transactions_since(
         &self,
         at: usize,
@@ -153,7 +165,7 @@ impl SolanaChain {
                 let signature = entry.get("signature").and_then(Value::as_str).ok_or_else(malformed)?;
                 before = Some(signature.to_owned());
                 let succeeded = entry.get("err").is_none_or(Value::is_null);
-                if slot >= watch.from_slot && succeeded && is_signature(signature) {
+                if (watch.from_slot..=reached).contains(&slot) && succeeded && is_signature(signature) {
                     found.push(signature.to_owned());
                 }
             }
@@ -182,9 +194,8 @@ fn last_slot(watch: &SolanaWatch, reading: FinalizedHeight) -> u64 {
     reading.slot.saturating_sub(reading.height.saturating_sub(last))
 }
 
-fn message_of(answer: &Value) -> Option<Vec<u8>> {
-    let raw = STANDARD.decode(answer.pointer("/transaction/0")?.as_str()?).ok()?;
-    WireTransaction::decode(&raw).ok().map(|transaction| transaction.message.to_vec())
+fn raw_of(answer: &Value) -> Option<Vec<u8>> {
+    STANDARD.decode(answer.pointer("/transaction/0")?.as_str()?).ok()
 }
 
 #[cfg(test)]

@@ -63,6 +63,9 @@ const SLOT_NOT_REACHED: i64 = -32_016;
 /// Most blockhashes of which one look at one endpoint asks whether they are used up.
 const ENDS_ASKED_MAX: usize = 64;
 
+/// Most payments whose payers' transactions one look at one endpoint searches.
+const SEARCHES_MAX: usize = 16;
+
 /// One payment during a search.
 struct Open<'w> {
     watch: &'w SolanaWatch,
@@ -150,9 +153,9 @@ impl SolanaChain {
                 Some(_) => {}
             }
         }
-        self.look_for_others(at, of_others, reading, found).await?;
+        let others = self.look_for_others(at, of_others, reading, found).await;
         if asked.is_empty() {
-            return Ok(());
+            return others;
         }
         let witness = self.witness(at, reading.slot, asked.iter().map(|one| one.watch.from_slot)).await;
         let ids: Vec<&str> = asked.iter().map(|one| one.watch.id()).collect();
@@ -192,28 +195,42 @@ impl SolanaChain {
     }
 
     /// Payments that somebody else may have landed under a signature that nobody told us: they ended
-    /// unpaid only where a whole search finds none.
+    /// unpaid only where a whole search finds none. One that cannot be searched for holds up no other:
+    /// its payer may have made it so.
     async fn look_for_others(
         &self,
         at: usize,
-        late: Vec<&mut Open<'_>>,
+        mut late: Vec<&mut Open<'_>>,
         reading: FinalizedHeight,
         found: &mut Vec<(PaymentKey, Evidence)>,
     ) -> Result<(), SolanaError> {
-        let mut valid = HashMap::new();
+        let (mut valid, mut failed) = (HashMap::new(), Ok(()));
+        // Another one is first at each look, so that those that read much come to an end, too.
+        let turn =
+            usize::try_from(reading.slot).unwrap_or_default().checked_rem(late.len()).unwrap_or_default();
+        late.rotate_left(turn);
+        late.truncate(SEARCHES_MAX);
         for one in late {
             if !self.has_ended(at, one.watch, reading, &mut valid).await? {
                 continue;
             }
-            match self.landing_by_others(at, one.watch, reading).await? {
-                Some(evidence) => {
+            match self.landing_by_others(at, one.watch, reading).await {
+                Ok(Some(evidence)) => {
                     one.landed = true;
                     found.push((one.watch.key, evidence));
                 }
-                None => one.prove(reading),
+                Ok(None) => one.prove(reading),
+                // The endpoint itself does not answer.
+                Err(SolanaError::Rpc(failure)) if !matches!(failure, RpcFailure::Node { .. }) => {
+                    return Err(failure.into());
+                }
+                Err(error) => {
+                    tracing::debug!(%error, endpoint = at, "a payer's transactions cannot be searched");
+                    failed = Err(error);
+                }
             }
         }
-        Ok(())
+        failed
     }
 
     /// Whether a payment can land no more: its last valid height is below the finalized one,

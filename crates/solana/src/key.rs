@@ -29,6 +29,11 @@ pub fn wallet_address(secret: &Secret) -> Result<String, SolanaError> {
     Ok(keypair(secret)?.pubkey().to_string())
 }
 
+/// Whether a text is an address, base58 of 32 bytes.
+pub fn is_address(text: &str) -> bool {
+    text.parse::<Pubkey>().is_ok()
+}
+
 /// Reads a base58 address; `field` names it in the error.
 pub(crate) fn address(field: &'static str, text: &str) -> Result<Pubkey, SolanaError> {
     text.parse().map_err(|_| SolanaError::BadAddress { field })

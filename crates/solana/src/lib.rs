@@ -57,7 +57,7 @@ pub use exam::{SolanaTermsExam, examine, examine_terms};
 pub use height_gate::HEIGHT_READ_INTERVAL_MS;
 pub use identity::{SolanaIdentity, identify};
 pub use inspect::{LIGHTHOUSE_MAX, MEMO_BYTES_MAX};
-pub use key::wallet_address;
+pub use key::{is_address, wallet_address};
 pub use limits::{INSTRUCTIONS_MAX, LANDING_SEARCHES_MAX};
 pub use message::{TRANSACTION_BYTES_MAX, TRANSACTION_V1_BYTES_MAX};
 pub use payer::{PayerOptions, PaymentParts, SolanaPayer, build_payment};

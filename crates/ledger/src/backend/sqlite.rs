@@ -115,15 +115,21 @@ pub(crate) struct SqliteBackend {
 /// whatever the umask. SQLite gives its log the mode of the database. A file that is there keeps its
 /// own: its mode is the operator's.
 pub(crate) fn create_private(path: &Path) -> Result<(), LedgerError> {
+    match create_new_private(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(LedgerError::Unavailable(cause(&error))),
+    }
+}
+
+/// The same of a file that must not be there: in a folder that others write to, it would be theirs, or
+/// a link to wherever they like.
+pub(crate) fn create_new_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(LedgerError::Unavailable(cause(&error))),
-    }
+    options.open(path).map(drop)
 }
 
 impl SqliteBackend {

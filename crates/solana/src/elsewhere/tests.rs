@@ -34,7 +34,7 @@ async fn theirs() -> Theirs {
         payment,
         transaction: None,
         named: None,
-        deadline: Deadline::BlockHeight(500),
+        deadline: Deadline::BlockHeight(700),
         from_slot: 780,
     };
     node.set("getEpochInfo", Ok(epoch(400)));
@@ -130,10 +130,10 @@ async fn i5_nothing_expires_before_the_payer_s_transactions_were_all_read() {
     assert_eq!(them.look(5).await, []);
     them.node.set("isBlockhashValid", Ok(json!({"context": {"slot": 1_000}, "value": false})));
     assert!(matches!(them.look(6).await[..], [Evidence::Expired { .. }]));
-    assert_eq!(them.node.last_params("getSignaturesForAddress")[1]["minContextSlot"], json!(780));
-    // The last block it could be in is four hundred below the finalized one.
+    assert_eq!(them.node.last_params("getSignaturesForAddress")[1]["minContextSlot"], json!(800));
+    // The last block it could be in is two hundred below the finalized one.
     let watch = SolanaWatch { from_slot: 0, ..them.watch.clone() };
-    assert_eq!(last_slot(&watch, FinalizedHeight { slot: 1_000, height: 900 }), 600);
+    assert_eq!(last_slot(&watch, FinalizedHeight { slot: 1_000, height: 900 }), 800);
 }
 
 #[tokio::test]
@@ -146,4 +146,26 @@ async fn p2_what_landed_and_was_never_named_is_found_among_the_payer_s_transacti
     assert!(
         matches!(&found[..], [Evidence::Settled(landing)] if landing.transaction == them.transaction && !landing.paid_by_us)
     );
+}
+
+/// A transaction with a lookup table, as any swap is: it is listed among the payer's, and is none of
+/// ours. What came after the last block the payment could be in is nobody's business.
+#[tokio::test]
+async fn p5_a_payer_s_other_transactions_keep_no_payment_open() {
+    let them = theirs().await;
+    them.node.set("getEpochInfo", Ok(epoch(900)));
+    let raw = STANDARD.decode(them.landed["transaction"][0].as_str().unwrap()).unwrap();
+    // The same without a lookup table's end: what does not read.
+    let mut table = them.landed.clone();
+    table["transaction"][0] = json!(STANDARD.encode(&raw[..raw.len() - 1]));
+    them.lists(&[(&them.transaction, 790)]);
+    them.node.set("getTransaction", Ok(table));
+    assert!(matches!(them.look(1).await[..], [Evidence::Expired { .. }]));
+
+    // More of them than are read, all too late to be the payment.
+    let many: Vec<(&str, u64)> = (0..READS_MAX + 1).map(|_| (them.transaction.as_str(), 999)).collect();
+    them.lists(&many);
+    them.node.take_calls();
+    assert!(matches!(them.look(2).await[..], [Evidence::Expired { .. }]));
+    assert!(!them.node.take_calls().contains(&"getTransaction"));
 }

@@ -126,5 +126,8 @@ mod cases {
         assert!(matches!(spent, Err(LedgerError::NoRoom(NoRoom::AccountsSpent))), "{spent:?}");
         assert_eq!(claim(&ledger, 1, "a", NOW).await, Err(NoRoom::AccountsSpent), "one limit for both");
         assert!(ledger.begin_own_account(&own, NOW + DAY_MS).await.unwrap());
+        // `pay_to` was changed meanwhile: another account, which nothing is under way for.
+        let moved = OwnAccount { account: "moved".to_owned(), ..own };
+        assert!(ledger.begin_own_account(&moved, NOW + DAY_MS).await.unwrap());
     }
 }

@@ -17,8 +17,9 @@ impl ModelLedger {
             let sums = rows.rent_sums(&new.network, None, now_ms);
             admit(sums, &new.rent).map_err(LedgerError::NoRoom)?;
             let since = now_ms.saturating_sub(OWN_PAUSE_MS);
-            let is_begun = rows.rents.iter().any(|((network, _), (of, at_ms, _))| {
-                *network == new.network && of.is_empty() && *at_ms > since
+            let own = format!("own {} ", new.account);
+            let is_begun = rows.rents.iter().any(|((network, id), (of, at_ms, _))| {
+                *network == new.network && of.is_empty() && *at_ms > since && id.starts_with(&own)
             });
             if is_begun {
                 return Ok(false);

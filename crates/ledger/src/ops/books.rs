@@ -91,6 +91,11 @@ impl Ledger {
 }
 
 async fn book_cost(tx: &mut Tx, me: Me, entry: CostEntry, now_ms: i64) -> Result<bool, LedgerError> {
+    // It is asked for again once the landing is final: a lock that finds it there would be a commit.
+    let there = params![entry.network.as_str(), plain(&entry.transaction, "transaction")?];
+    if tx.one("SELECT 1 AS booked FROM costs WHERE network = $1 AND tx = $2", there).await?.is_some() {
+        return Ok(false);
+    }
     let payment = match &entry.payment {
         // Locked, or of a verdict and a cost at once each would leave the reservation to the other.
         Some(id) => Some(rows::lock(tx, id).await?),

@@ -11,7 +11,7 @@ use crate::ledger::{Ledger, journal};
 
 impl Ledger {
     /// Asks to send a transaction that creates our own token account: what it may cost is charged in
-    /// the same commit, whatever becomes of it. `false`: one was begun, here or elsewhere, within
+    /// the same commit, whatever becomes of it. `false`: this one was begun, here or elsewhere, within
     /// [`OWN_PAUSE_MS`]. [`LedgerError::NoRoom`]: the day's limit leaves no room.
     pub async fn begin_own_account(&self, account: &OwnAccount, now_ms: i64) -> Result<bool, LedgerError> {
         plain(&account.account, "account")?;
@@ -23,8 +23,13 @@ impl Ledger {
                 admit(sums, &new.rent).map_err(LedgerError::NoRoom)?;
                 let begun = tx
                     .one(
-                        "SELECT 1 AS begun FROM account_rents WHERE network = $1 AND payer = '' AND at_ms > $2",
-                        params![new.network.as_str(), now_ms.saturating_sub(OWN_PAUSE_MS)],
+                        "SELECT 1 AS begun FROM account_rents WHERE network = $1 AND payer = '' AND at_ms > $2 \
+                         AND id LIKE $3",
+                        params![
+                            new.network.as_str(),
+                            now_ms.saturating_sub(OWN_PAUSE_MS),
+                            format!("own {} %", new.account)
+                        ],
                     )
                     .await?;
                 if begun.is_some() {

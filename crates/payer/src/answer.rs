@@ -143,8 +143,17 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Duration {
 /// Said of an answer that points elsewhere: another place could take the payment and serve
 /// something else.
 pub(crate) fn moved(response: &Response) -> PayError {
-    let place = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
-    PayError::Moved { status: response.status().as_u16(), place: place.to_owned() }
+    PayError::Moved { status: response.status().as_u16(), place: place_of(response.headers()) }
+}
+
+/// Said of one that came for a payment, without a word of what became of it.
+pub(crate) fn moved_after(status: StatusCode, headers: &HeaderMap) -> PayError {
+    let (status, place) = (status.as_u16(), place_of(headers));
+    PayError::Unknown(format!("the endpoint answers {status} and points to {place}, where nothing is sent"))
+}
+
+fn place_of(headers: &HeaderMap) -> String {
+    headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere").to_owned()
 }
 
 #[cfg(test)]

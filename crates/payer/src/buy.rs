@@ -8,8 +8,8 @@ use quittance_protocol::{Amount, PaymentRequirements, UnixSeconds};
 use reqwest::{Client, Response, StatusCode, redirect};
 
 use crate::answer::{
-    Answer, Bill, Outcome, RETRY_SECONDS, body_of, leaves_it_open, moved, receipt_of, retry_after,
-    says_settled,
+    Answer, Bill, Outcome, RETRY_SECONDS, body_of, leaves_it_open, moved, moved_after, receipt_of,
+    retry_after, says_settled,
 };
 use crate::event::{Event, Observe, Offered, Terms, shown};
 use crate::required::Required;
@@ -117,20 +117,23 @@ impl Payer {
     pub async fn buy(&self, request: &Request) -> Result<Answer, PayError> {
         self.limits.check_host(&request.host())?;
         let fingerprint = request.fingerprint();
-        if let Some(held) = self.open(&fingerprint).await? {
-            tracing::info!(
-                url = request.url(),
-                "an earlier payment for this request is open; sending it again"
-            );
-            let pending = (*held.pending).clone();
-            self.tell(|| Event::FoundOpen { signed_at: pending.signed_at, bill: pending.bill.clone() });
-            return self.send_paid(request, pending, Some(held)).await;
-        }
-        match self.ask(request).await? {
-            Asked::Free(answer) => Ok(*answer),
-            Asked::Required(required) => {
-                let (pending, held) = self.sign(request, &required, &fingerprint).await?;
-                self.send_paid(request, pending, held).await
+        loop {
+            if let Some(held) = self.open(&fingerprint).await? {
+                tracing::info!(
+                    url = request.url(),
+                    "an earlier payment for this request is open; sending it again"
+                );
+                let pending = (*held.pending).clone();
+                let (signed_at, bill) = (pending.signed_at, pending.bill.clone());
+                self.tell(|| Event::FoundOpen { signed_at, bill });
+                return self.send_paid(request, pending, Some(held)).await;
+            }
+            let required = match self.ask(request).await? {
+                Asked::Free(answer) => return Ok(*answer),
+                Asked::Required(required) => required,
+            };
+            if let Some((pending, held)) = self.sign(request, &required, &fingerprint).await? {
+                return self.send_paid(request, pending, held).await;
             }
         }
     }
@@ -238,13 +241,14 @@ impl Payer {
         }
     }
 
-    /// Chooses, asks, signs, and keeps what was signed before anybody is shown it.
+    /// Chooses, asks, signs, and keeps what was signed before anybody is shown it. `None` where another
+    /// call of the same request did so meanwhile: this one has to look at what that one left.
     pub(crate) async fn sign(
         &self,
         request: &Request,
         required: &Required,
         fingerprint: &str,
-    ) -> Result<(Pending, Option<Held>), PayError> {
+    ) -> Result<Option<(Pending, Option<Held>)>, PayError> {
         let offer = self.limits.choose(required, &self.keys)?;
         let bill = Bill::of(offer, self.limits.price(offer)?);
         request.check_price(bill.amount, &self.limits)?;
@@ -265,7 +269,12 @@ impl Payer {
         let held = match &self.state {
             None => None,
             Some(state) => {
-                Some(state.record(fingerprint, pending.clone(), (request.host_name(), &self.limits))?)
+                let payers = if self.in_parallel { Vec::new() } else { self.keys.addresses() };
+                let counted = (request.host_name(), &self.limits);
+                match state.record(fingerprint, pending.clone(), counted, &payers)? {
+                    Some(held) => Some(held),
+                    None => return Ok(None),
+                }
             }
         };
         self.tell(|| Event::Signed {
@@ -274,7 +283,7 @@ impl Payer {
             valid_until: pending.valid_until,
             payment: shown(&pending.header),
         });
-        Ok((pending, held))
+        Ok(Some((pending, held)))
     }
 
     async fn send_paid(
@@ -291,11 +300,13 @@ impl Payer {
             Ok(paid) => paid,
             Err(error) => return Err(PayError::Unknown(error.to_string())),
         };
-        if paid.status().is_redirection() {
-            return Err(moved(&paid));
-        }
         let (status, headers) = (paid.status(), paid.headers().clone());
         let receipt = receipt_of(&headers);
+        // The receipt before the status: who is told that it failed buys again what was paid for. What
+        // points elsewhere without one says nothing of the payment, which stays on file.
+        if status.is_redirection() && !says_settled(receipt.as_ref()) {
+            return Err(moved_after(status, &headers));
+        }
         let open = leaves_it_open(status, &headers);
         if says_settled(receipt.as_ref())
             && let Some(held) = &mut held

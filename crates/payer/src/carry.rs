@@ -66,20 +66,24 @@ impl Payer {
     {
         self.check_host(request)?;
         let fingerprint = request.fingerprint();
-        if let Some(held) = self.open(&fingerprint).await? {
-            let pending = (*held.pending).clone();
-            self.tell(|| Event::FoundOpen { signed_at: pending.signed_at, bill: pending.bill.clone() });
-            return self.carry_paid(request, pending, Some(held), carry).await;
+        loop {
+            if let Some(held) = self.open(&fingerprint).await? {
+                let pending = (*held.pending).clone();
+                let (signed_at, bill) = (pending.signed_at, pending.bill.clone());
+                self.tell(|| Event::FoundOpen { signed_at, bill });
+                return self.carry_paid(request, pending, Some(held), carry).await;
+            }
+            self.tell(|| Event::Asked);
+            let carried = carry(None).await.map_err(PayError::NotCarried)?;
+            let Some(required) = &carried.required else {
+                return Ok(carried.answer(Outcome::Free, None));
+            };
+            let required = Required::from_value(required)?;
+            self.tell(|| Event::Offered(self.terms(request, &required)));
+            if let Some((pending, held)) = self.sign(request, &required, &fingerprint).await? {
+                return self.carry_paid(request, pending, held, carry).await;
+            }
         }
-        self.tell(|| Event::Asked);
-        let carried = carry(None).await.map_err(PayError::NotCarried)?;
-        let Some(required) = &carried.required else {
-            return Ok(carried.answer(Outcome::Free, None));
-        };
-        let required = Required::from_value(required)?;
-        self.tell(|| Event::Offered(self.terms(request, &required)));
-        let (pending, held) = self.sign(request, &required, &fingerprint).await?;
-        self.carry_paid(request, pending, held, carry).await
     }
 
     async fn carry_paid<F, Fut>(

@@ -161,14 +161,20 @@ impl State {
     }
 
     /// Counts what was signed against the day and keeps the payment, in this order: a process
-    /// that dies between them has spent too much on paper, never in truth.
+    /// that dies between them has spent too much on paper, never in truth. Neither is done where
+    /// something of the same request and one of these payers is on file: two calls that both saw
+    /// nothing open would both pay.
     pub(crate) fn record(
         &self,
         request: &str,
         pending: Pending,
         (host, limits): (&str, &Limits),
-    ) -> Result<Held, PayError> {
+        payers: &[String],
+    ) -> Result<Option<Held>, PayError> {
         let _alone = self.alone()?;
+        if self.kept(payers, pending.signed_at)?.iter().any(|one| one.fingerprint == request) {
+            return Ok(None);
+        }
         if limits.token.is_none() {
             self.spend(host, pending.bill.amount, limits, pending.signed_at)?;
         }
@@ -185,7 +191,7 @@ impl State {
             Ok(file)
         };
         let file = write().map_err(|error| at(&place, &error))?;
-        Ok(Held { pending: Box::new(pending), place, _lock: file })
+        Ok(Some(Held { pending: Box::new(pending), place, _lock: file }))
     }
 
     /// What was signed today, by host; a clock that goes back begins no new day.

@@ -34,7 +34,8 @@ fn pending(amount: u64) -> Pending {
 }
 
 fn record(state: &State, request: &str, amount: u64) -> Result<Held, PayError> {
-    state.record(request, pending(amount), ("a.example", &Limits::default()))
+    let held = state.record(request, pending(amount), ("a.example", &Limits::default()), &[])?;
+    Ok(held.expect("in parallel nothing stands in the way"))
 }
 
 fn find(state: &State, request: &str, now: UnixSeconds) -> Option<Pending> {
@@ -73,6 +74,25 @@ fn a_payment_that_a_call_works_on_is_not_anothers() {
     assert_eq!(find(&state, "aa", NOW), None);
 }
 
+/// The defect: two equal calls that began at once both saw nothing open, and both signed.
+#[test]
+fn of_two_equal_calls_that_saw_nothing_open_one_signs() {
+    let (_folder, state) = state();
+    let record = |payers: &[String]| {
+        state.record("aa", pending(5), ("a.example", &Limits::default()), payers).unwrap()
+    };
+    let ours = [PAYER.to_owned()];
+    let held = record(&ours).unwrap();
+    assert!(record(&ours).is_none(), "while the first works on it");
+    drop(held);
+    assert!(record(&ours).is_none(), "nor where the first left it open");
+    assert_eq!(state.signed_today(NOW).unwrap()["a.example"], Amount::new(5), "nothing is counted twice");
+    let another = record(&["0xAnother".to_owned()]).unwrap();
+    another.done().unwrap();
+    assert_eq!(state.payments().unwrap().len(), 1);
+    assert!(record(&[]).is_some(), "whoever means to buy twice does");
+}
+
 /// A proxy's 404 says nothing of what the server behind it took.
 #[test]
 fn what_was_refused_without_a_receipt_is_sent_again_while_it_could_be_landed() {
@@ -107,7 +127,7 @@ fn days_and_hosts_have_limits_of_what_was_signed() {
     let limits = Limits { day: Some(Amount::new(10)), host_day: Some(Amount::new(6)), ..Limits::default() };
     let sign = |host: &str, amount, at| {
         let pending = Pending { signed_at: at, ..pending(amount) };
-        state.record("aa", pending, (host, &limits)).map(|held| held.done().unwrap())
+        state.record("aa", pending, (host, &limits), &[]).map(|held| held.unwrap().done().unwrap())
     };
     assert!(sign("a.example", 6, NOW).is_ok());
     assert!(matches!(sign("a.example", 1, NOW), Err(PayError::Limit(_))), "refused payments count as signed");

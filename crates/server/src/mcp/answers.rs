@@ -70,6 +70,10 @@ pub(super) fn of_answer(answer: &Answer, host: &str, shelf: &Shelf) -> CallToolR
     if let Some(Value::Object(seller)) = told.get_mut("seller_says") {
         seller.insert("content_type".to_owned(), json!(plain_words(kind)));
         seller.insert("bytes".to_owned(), json!(answer.body.len()));
+        // Followed by nobody here: what lies there is the agent's own next request.
+        if let Some(place) = answer.headers.get("location").and_then(|place| place.to_str().ok()) {
+            seller.insert("location".to_owned(), json!(plain_words(place)));
+        }
     }
     handed(told, answer, host, |is_paid| vec![shelf.hand_over(&answer.body, is_paid)])
 }

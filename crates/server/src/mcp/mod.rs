@@ -120,8 +120,10 @@ impl Purse {
         };
         match until_given_up(&context, self.payer.buy(&request)).await {
             Some(Ok(answer)) => self.answered(&request, &answer),
-            // Another call of the same request works on it.
-            Some(Err(PayError::Limit(_))) if self.is_kept(&request) => answers::open(),
+            // Another call of the same request works on it, or what came says nothing of it.
+            Some(Err(PayError::Limit(_) | PayError::Moved { .. })) if self.is_kept(&request) => {
+                answers::open()
+            }
             Some(Err(error)) => answers::failed(&error),
             None if self.is_kept(&request) => answers::open(),
             None => answers::silent(),
@@ -167,7 +169,9 @@ impl Purse {
             Some(Ok((answer, result))) => {
                 answers::of_tool(&answer, result.as_ref(), request.host_name(), &self.shelf)
             }
-            Some(Err(PayError::Limit(_))) if self.is_kept(&request) => answers::open(),
+            Some(Err(PayError::Limit(_) | PayError::Moved { .. })) if self.is_kept(&request) => {
+                answers::open()
+            }
             Some(Err(error)) => answers::failed(&error),
             None if self.is_kept(&request) => answers::open(),
             None => answers::silent(),

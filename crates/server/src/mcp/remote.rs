@@ -1,6 +1,7 @@
 //! Tools of other MCP servers, some of which ask for payment: x402's binding to MCP, in tool results
 //! (specs/transports-v2/mcp.md), with the error 402 of its first version beside it.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -91,10 +92,11 @@ pub(super) async fn tools(payer: &Payer, server: &str) -> Result<Value, PayError
 }
 
 impl Tool {
-    /// What makes two calls the same: the server, the tool, its arguments, and their own name.
+    /// What makes two calls the same: the server, the tool, its arguments in whatever order (an agent
+    /// that repeats a call while its payment is open may name them in another one), and their own name.
     pub(super) fn request(&self, idempotency_key: Option<&str>) -> Result<Request, PayError> {
-        let call =
-            json!({ "method": "tools/call", "params": { "name": self.name, "arguments": self.arguments } });
+        let arguments = sorted(&Value::Object(self.arguments.clone()));
+        let call = json!({ "method": "tools/call", "params": { "name": self.name, "arguments": arguments } });
         let request = Request::post(&self.server, call.to_string().into_bytes())?;
         match idempotency_key {
             Some(key) => request.header("idempotency-key", key),
@@ -141,6 +143,18 @@ impl Tool {
     }
 }
 
+/// The same, each object's members in the order of their names.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Array(all) => all.iter().map(sorted).collect(),
+        Value::Object(members) => {
+            let members: BTreeMap<_, _> = members.iter().map(|(name, value)| (name, sorted(value))).collect();
+            members.into_iter().map(|(name, value)| (name.clone(), value)).collect()
+        }
+        other => other.clone(),
+    }
+}
+
 fn carried(result: &CallToolResult) -> Carried {
     let is_error = result.is_error.unwrap_or(false);
     let receipt = result.meta.as_ref().and_then(|meta| meta.get(RESPONSE)).cloned();
@@ -171,5 +185,23 @@ mod tests {
         assert_eq!(carried(&CallToolResult::error(text.clone())).required, Some(asks));
         let good = carried(&CallToolResult::success(text));
         assert_eq!((good.required, good.is_error), (None, false), "a tool may speak of payments");
+    }
+
+    /// The defect: the same call with its arguments in another order signed anew beside an open payment.
+    #[test]
+    fn the_order_of_arguments_makes_no_other_call() {
+        let request = |arguments: &str| {
+            let tool = Tool {
+                server: "https://a.example/mcp".to_owned(),
+                name: "x".to_owned(),
+                arguments: serde_json::from_str(arguments).unwrap(),
+            };
+            format!("{:?}", tool.request(None).unwrap())
+        };
+        let one = request(r#"{"a":1,"b":[{"c":2,"d":{"e":3,"f":4}}]}"#);
+        let same = request(r#"{"b":[{"d":{"f":4,"e":3},"c":2}],"a":1}"#);
+        assert_eq!(one, same);
+        assert_ne!(one, request(r#"{"a":1,"b":[{"c":2,"d":{"e":4,"f":3}}]}"#));
+        assert_ne!(request(r#"{"a":[1,2]}"#), request(r#"{"a":[2,1]}"#));
     }
 }

@@ -79,3 +79,14 @@ fn each_end_says_whether_to_pay_again() {
     assert_eq!(unknown["outcome"], "open");
     assert!(!unknown["message"].as_str().unwrap().contains("Pay me"), "{unknown}");
 }
+
+/// The defect: money that moved beside a redirect was called failed.
+#[test]
+fn what_was_paid_for_beside_a_redirect_says_where_it_points_and_not_to_pay_again() {
+    let mut moved = answer(303, Outcome::Paid, "");
+    moved.headers.insert("location", "https://api.example/elsewhere".parse().unwrap());
+    let (told, ..) = shown(&moved);
+    assert_eq!((told["outcome"].as_str(), told["status"].as_u64()), (Some("paid"), Some(303)));
+    assert_eq!(told["seller_says"]["location"], "https://api.example/elsewhere");
+    assert!(told["message"].as_str().unwrap().contains("do not pay again"), "{told}");
+}

@@ -1,6 +1,6 @@
 //! What an agent is told: one JSON object of ours, then what the seller wrote, said to be that.
 
-use quittance_payer::{Answer, Bill, Outcome, PayError, Terms};
+use quittance_payer::{Answer, Bill, Outcome, PayError, Terms, dollars};
 use quittance_protocol::{Network, is_known_dollar, plain_words};
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::{Map, Value, json};
@@ -42,7 +42,8 @@ pub(super) fn of_terms(terms: &Terms, host: &str, is_open: bool) -> Value {
     told
 }
 
-/// In dollars only where the token is one: another has other decimals.
+/// In dollars only where the token is one: another has other decimals. It stands among our words, so
+/// what of it is no network, no address and no sum is left out, whoever's offer it is.
 pub(super) fn bill(bill: &Bill) -> Map<String, Value> {
     let mut shown = Map::new();
     let network = bill.network.parse::<Network>();
@@ -51,15 +52,27 @@ pub(super) fn bill(bill: &Bill) -> Map<String, Value> {
     } else {
         shown.insert("units_of_an_unknown_token".to_owned(), json!(bill.amount.to_string()));
     }
-    for (name, text) in [("network", &bill.network), ("asset", &bill.asset), ("pay_to", &bill.pay_to)] {
-        shown.insert(name.to_owned(), json!(plain_words(text)));
+    if bill.network.parse::<Network>().is_ok() {
+        shown.insert("network".to_owned(), json!(bill.network));
+    }
+    for (name, text) in [("asset", &bill.asset), ("pay_to", &bill.pay_to)] {
+        if is_address(text) {
+            shown.insert(name.to_owned(), json!(text));
+        }
     }
     for (name, text) in [("service_usdc", &bill.service_usdc), ("settlement_usdc", &bill.gas_usdc)] {
-        if let Some(text) = text {
-            shown.insert(name.to_owned(), json!(plain_words(text)));
+        if let Some(part) = text.as_deref().and_then(dollars) {
+            shown.insert(name.to_owned(), json!(part.to_usdc()));
         }
     }
     shown
+}
+
+/// An address of either family: no place for words.
+fn is_address(text: &str) -> bool {
+    let evm = text.strip_prefix("0x");
+    evm.is_some_and(|digits| digits.len() == 40 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+        || ((32..=44).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 /// An answer that came over HTTP, paid for or not.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rmcp::model::{CallToolResult, ContentBlock};
+use serde_json::Value;
 
 /// Longest text that is handed over itself, bytes.
 const TEXT_BYTES_MAX: usize = 100_000;
@@ -75,8 +76,8 @@ impl Shelf {
         }
     }
 
-    /// What a tool of another server answered: its blocks where an agent can read all of them, else the
-    /// whole of it.
+    /// What a tool of another server answered: its blocks, and what it says in structure alone, where an
+    /// agent can read all of them, else the whole of it.
     pub(super) fn hand_over_result(&self, result: &CallToolResult, is_paid: bool) -> Vec<Handed> {
         let mut text_bytes = 0_usize;
         let mut readable = |block: &ContentBlock| match block {
@@ -92,8 +93,9 @@ impl Shelf {
             _ => None,
         };
         let is_short = (1..=BLOCKS_MAX).contains(&result.content.len());
-        let blocks: Option<Vec<_>> =
-            result.content.iter().take(BLOCKS_MAX).map(|block| readable(block).map(Box::new)).collect();
+        let structure = only_structured(result);
+        let all = result.content.iter().take(BLOCKS_MAX).chain(&structure);
+        let blocks: Option<Vec<_>> = all.map(|block| readable(block).map(Box::new)).collect();
         match blocks.filter(|_| is_short) {
             Some(blocks) => blocks.into_iter().map(Handed::Block).collect(),
             None => vec![self.hand_over(&serde_json::to_vec(result).unwrap_or_default(), is_paid)],
@@ -110,6 +112,15 @@ impl Shelf {
         file.sync_all()?;
         Ok(path.display().to_string())
     }
+}
+
+/// The structure of an answer, unless a text block is its JSON, as MCP recommends: it was paid for, too.
+fn only_structured(result: &CallToolResult) -> Option<ContentBlock> {
+    let value = result.structured_content.as_ref()?;
+    let is_it = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|told| told == *value);
+    let is_told =
+        result.content.iter().any(|block| matches!(block, ContentBlock::Text(text) if is_it(&text.text)));
+    (!is_told).then(|| ContentBlock::text(value.to_string()))
 }
 
 fn block(body: &[u8]) -> Option<ContentBlock> {
@@ -180,6 +191,20 @@ mod tests {
         assert!(matches!(shelf.hand_over_result(&many, false)[..], [Handed::Not(_)]));
         let odd = CallToolResult::success(vec![ContentBlock::image("AAAA", "image/png")]);
         assert!(matches!(shelf.hand_over_result(&odd, true)[..], [Handed::Block(_)]), "as JSON");
+    }
+
+    /// The defect: what a tool said in structure alone was dropped beside blocks that can be read.
+    #[test]
+    fn what_a_tool_says_in_structure_alone_is_handed_over_too() {
+        let (_folder, shelf) = shelf();
+        let answer = |text: &str| {
+            let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+            result.structured_content = Some(serde_json::json!({ "a": 1, "b": 2 }));
+            shelf.hand_over_result(&result, true)
+        };
+        assert_eq!(answer(r#"{ "b": 2, "a": 1 }"#).len(), 1, "said already");
+        let [_, Handed::Block(structure)] = &answer("done")[..] else { panic!("it was dropped") };
+        assert_eq!(serde_json::to_value(structure).unwrap()["text"], r#"{"a":1,"b":2}"#);
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn bounded(all: Vec<Value>) -> (Vec<Value>, usize) {
 
 /// A request's example, whole or not at all.
 fn example(one: Option<&Value>) -> Option<Value> {
-    one.filter(|one| one.to_string().len() <= EXAMPLE_BYTES_MAX).cloned()
+    one.filter(|one| one.to_string().len() <= EXAMPLE_BYTES_MAX).map(answers::words_of)
 }
 
 fn listed(document: &Value, origin: &str) -> Vec<Value> {
@@ -110,7 +110,7 @@ fn operation(method: &str, path: &str, one: &Value, origin: &str) -> Option<Valu
     let price = one.get("x-payment-info").or_else(|| one.get("x-402"))?;
     let text = |name: &str| one.get(name).and_then(Value::as_str).map(plain_words);
     Some(json!({
-        "method": method.to_ascii_uppercase(),
+        "method": plain_words(method).to_ascii_uppercase(),
         "url": absolute(path, origin),
         "description": text("summary").or_else(|| text("description")),
         "price": answers::words_of(price),
@@ -124,7 +124,8 @@ fn networks(all: &Value) -> Vec<String> {
 }
 
 fn absolute(path: &str, origin: &str) -> String {
-    if path.starts_with('/') { format!("{origin}{path}") } else { plain_words(path) }
+    let path = plain_words(path);
+    if path.starts_with('/') { format!("{origin}{path}") } else { path }
 }
 
 #[cfg(test)]
@@ -153,6 +154,19 @@ mod tests {
         let others = json!({ "version": 1, "resources": ["https://b.example/z", { "url": "/w" }, 7] });
         let urls: Vec<_> = listed(&others, origin).iter().map(|one| one["url"].clone()).collect();
         assert_eq!(urls, [json!("https://b.example/z"), json!("https://a.example/w")]);
+    }
+
+    /// The defect: line breaks and invisible characters of examples and paths came through.
+    #[test]
+    fn examples_and_paths_are_words_of_one_line() {
+        let odd = "a\nb\u{200b}c";
+        let directory = json!({ "paths": { format!("/{odd}"): { "post": {
+            "x-payment-info": {}, "requestBody": { "content": { "application/json": { "example": { "p": odd } } } } } } } });
+        let read = listed(&directory, "https://a.example");
+        assert_eq!(
+            (&read[0]["url"], &read[0]["example"]["p"]),
+            (&json!("https://a.example/a bc"), &json!("a bc"))
+        );
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(super) async fn tools(payer: &Payer, server: &str) -> Result<Value, PayError
         let listed = session.list_tools((page > 0).then_some(asked)).await;
         let listed = listed.map_err(|error| PayError::NotCarried(plain_words(&error.to_string())))?;
         for tool in listed.tools {
-            let schema = json!(tool.input_schema);
+            let schema = super::answers::words_of(&json!(tool.input_schema));
             let schema = (schema.to_string().len() <= SCHEMA_BYTES_MAX).then_some(schema);
             let description = tool.description.as_deref().map(plain_words);
             let one =

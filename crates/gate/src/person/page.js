@@ -3,34 +3,33 @@ const $ = id => document.getElementById(id);
 const say = text => { $('said').textContent = text; };
 const read = text => JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(text), c => c.charCodeAt(0))));
 const write = value => base64(utf8(JSON.stringify(value)));
-const body = () => (sale.takesBody ? $('body').value : undefined);
+const typed = () => (sale.takesBody ? $('body').value : undefined);
 const pause = seconds => new Promise(resolve => { setTimeout(resolve, seconds * 1000); });
 const TRIES_MAX = 60;
 const PAUSE_SECONDS_MAX = 30;
 
 /** Asks this host, for this very path: a payment goes nowhere else, and follows no redirect. */
-function ask(payment) {
+function ask(body, payment) {
   const headers = { Accept: '*/*' };
   if (sale.takesBody) headers['Content-Type'] = 'application/json';
   if (payment) headers['PAYMENT-SIGNATURE'] = payment;
-  return fetch(location.pathname + location.search, { method: sale.method, headers, body: body(), cache: 'no-store', redirect: 'manual' });
+  return fetch(location.pathname + location.search, { method: sale.method, headers, body, cache: 'no-store', redirect: 'manual' });
 }
 
 // A payment that was signed for a request is sent again, never signed anew, until it is known how it ended; also by
-// the page that this one is reloaded to.
-const memory = new Map();
-const place = () => `quittance ${sale.method} ${location.pathname}${location.search} ${body() ?? ''}`;
-const kept = () => memory.get(place()) ?? attempt(() => sessionStorage.getItem(place()));
+// the page that this one is reloaded to. Its body is kept with it: what is typed meanwhile is another request.
+const place = `quittance ${sale.method} ${location.pathname}${location.search}`;
+let open = attempt(() => JSON.parse(sessionStorage.getItem(place))) ?? undefined;
 function attempt(action) {
   try { return action(); } catch { return undefined; }
 }
-function keep(payment) {
-  memory.set(place(), payment);
-  attempt(() => sessionStorage.setItem(place(), payment));
+function keep(payment, body) {
+  open = { payment, body };
+  attempt(() => sessionStorage.setItem(place, JSON.stringify(open)));
 }
 function drop() {
-  memory.delete(place());
-  attempt(() => sessionStorage.removeItem(place()));
+  open = undefined;
+  attempt(() => sessionStorage.removeItem(place));
 }
 
 // ---- prices and buttons
@@ -63,7 +62,7 @@ function buttons() {
     return made;
   };
   const all = [];
-  if (kept()) all.push(button('Send the payment that was signed before', () => insist(kept())));
+  if (open) all.push(button('Send the payment that was signed before', insist));
   else {
     for (const { network, name, amount } of shown.values()) {
       for (const wallet of wallets.filter(one => one.pays(network))) {
@@ -71,9 +70,10 @@ function buttons() {
       }
     }
   }
-  if (sale.takesBody && !kept()) all.push(button('Show the price', look));
+  if (sale.takesBody && !open) all.push(button('Show the price', look));
+  if (sale.takesBody) $('body').readOnly = busy || Boolean(open);
   $('pay').replaceChildren(...all);
-  $('none').hidden = wallets.length > 0 || Boolean(kept());
+  $('none').hidden = wallets.length > 0 || Boolean(open);
 }
 
 async function guarded(action) {
@@ -91,8 +91,8 @@ async function guarded(action) {
 }
 
 // ---- paying
-async function unpaid() {
-  const answer = await ask();
+async function unpaid(body) {
+  const answer = await ask(body);
   const offer = answer.headers.get('PAYMENT-REQUIRED');
   if (answer.status === 402 && offer) return { required: read(offer), now: Math.floor((Date.parse(answer.headers.get('Date')) || Date.now()) / 1000) };
   say(`answered with ${answer.status}, and asks for no payment`);
@@ -101,14 +101,16 @@ async function unpaid() {
 }
 
 async function look() {
-  const { required } = await unpaid() ?? {};
+  const { required } = await unpaid(typed()) ?? {};
   if (!required) return;
   priced(required.accepts);
   say('');
 }
 
 async function buy(wallet, network) {
-  const { required, now } = await unpaid() ?? {};
+  // Taken once: what is signed is for what was priced, and that is what is sent.
+  const body = typed();
+  const { required, now } = await unpaid(body) ?? {};
   if (!required) return undefined;
   const offer = required.accepts.find(one => one.network === network && one.scheme === 'exact');
   const before = shown.get(network)?.amount;
@@ -120,18 +122,28 @@ async function buy(wallet, network) {
   const payload = await wallet.sign(offer, now);
   const { resource, extensions } = required;
   const payment = write({ x402Version: 2, resource, accepted: offer, payload, extensions });
-  keep(payment);
-  return insist(payment);
+  keep(payment, body);
+  return insist();
+}
+
+const receiptOf = answer => attempt(() => read(answer.headers.get('PAYMENT-RESPONSE'))) ?? undefined;
+
+function leavesItOpen(answer, receipt) {
+  if ([408, 425, 429, 503].includes(answer.status)) return true;
+  // What failed behind the payment is for the person to send again.
+  return !answer.ok && answer.status < 500 && (receipt?.retry_action === 'retry_same_payment' || receipt?.errorReason === 'settlement_pending');
 }
 
 /** Sends the same payment until its outcome is known. */
-async function insist(payment) {
+async function insist() {
+  const { payment, body } = open;
   for (let tries = 0; tries < TRIES_MAX; tries += 1) {
     say(tries === 0 ? 'paying …' : 'not settled yet: the same payment is sent again …');
-    const answer = await ask(payment).catch(() => undefined);
-    const isOpen = !answer || [408, 429, 503].includes(answer.status);
-    const { retry_action: advice, message } = answer && isOpen ? await answer.json().catch(() => ({})) : {};
-    if (!isOpen) return outcome(answer);
+    const answer = await ask(body, payment).catch(() => undefined);
+    const receipt = answer && receiptOf(answer);
+    if (answer && !leavesItOpen(answer, receipt)) return outcome(answer, receipt);
+    // Beside a receipt the body is the service's own, whatever it says.
+    const { retry_action: advice, message } = (answer && !receipt && await answer.json().catch(() => undefined)) || {};
     if (advice && advice !== 'retry_same_payment') {
       drop();
       return say(`not paid: ${message}`);
@@ -141,22 +153,26 @@ async function insist(payment) {
   throw new Error('the outcome is not known yet; the button sends the same payment again');
 }
 
-async function outcome(answer) {
-  const receipt = answer.headers.get('PAYMENT-RESPONSE');
-  const { transaction } = receipt ? read(receipt) : {};
-  const paid = transaction ? `; transaction ${transaction}` : '';
+async function outcome(answer, receipt) {
+  const isPaid = receipt?.success === true;
+  const paid = receipt?.transaction ? `; transaction ${receipt.transaction}` : '';
+  // Its headers cannot be read: nobody knows whether a receipt was among them.
+  if (answer.type === 'opaqueredirect') return say('answered with a redirect; see whether it was paid: the button sends the same payment again');
   // What failed behind the payment is run again for the same one.
   if (answer.status >= 500) {
-    say(`the service failed (${answer.status})${paid}; the payment is not used up: the button sends it again`);
+    say(receipt ? `the service failed (${answer.status})${paid}; the payment is not used up: the button sends it again`
+      : `answered with ${answer.status}, and nobody said what became of the payment: the button sends it again`);
     return show(answer);
   }
-  drop();
-  if (answer.status === 402) {
-    const { code, message } = await answer.json().catch(() => ({}));
+  // Whatever stands before the service may have said the rest.
+  if (answer.ok || answer.status === 402 || receipt) drop();
+  if (answer.status === 402 && !isPaid) {
+    const { code, message } = await answer.json().catch(() => undefined) ?? {};
     return say(`the payment was refused (${code}): ${message}`);
   }
-  if (answer.type === 'opaqueredirect') return say('paid; the answer is on another page, which this one does not open');
-  say(answer.ok ? `paid${paid}` : `answered with ${answer.status}${paid}`);
+  if (answer.ok) say(`paid${paid}`);
+  else if (isPaid) say(`paid${paid}; answered with ${answer.status}`);
+  else say(`answered with ${answer.status}${open ? ' without a receipt; see whether it was paid: the button sends the same payment again' : paid}`);
   return show(answer);
 }
 
@@ -208,7 +224,8 @@ async function show(answer) {
   return undefined;
 }
 
+if (open && sale.takesBody) $('body').value = open.body;
 lookForWallets(buttons);
 buttons();
-if (kept()) say('a payment for this was signed before, and nobody knows yet how it ended');
+if (open) say('a payment for this was signed before, and nobody knows yet how it ended');
 if (sale.takesBody) $('body').addEventListener('change', () => guarded(look));

@@ -33,15 +33,16 @@ function isOnCurve(bytes) {
   return power((square - 1n + P) * (D * square + 1n) % P, (P - 1n) / 2n) !== P - 1n;
 }
 
-const TOKEN = key('TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA');
+const TOKEN = 'TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA';
+const TOKEN_2022 = 'TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb';
 const ASSOCIATED = key('ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL');
 const COMPUTE = key('ComputeBudget111111111111111111111111111111');
 const MEMO = key('MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr');
 const UNITS_MAX = 40_000;
 
-async function tokenAccount(owner, mint) {
+async function tokenAccount(owner, mint, program) {
   for (let bump = 255; bump >= 0; bump -= 1) {
-    const seeds = [...owner, ...TOKEN, ...mint, bump, ...ASSOCIATED, ...utf8('ProgramDerivedAddress')];
+    const seeds = [...owner, ...program, ...mint, bump, ...ASSOCIATED, ...utf8('ProgramDerivedAddress')];
     const hash = [...new Uint8Array(await crypto.subtle.digest('SHA-256', Uint8Array.from(seeds)))];
     if (!isOnCurve(hash)) return hash;
   }
@@ -51,11 +52,13 @@ async function tokenAccount(owner, mint) {
 /** The transaction that pays `offer` from `payer`: version 0, the seller's fee payer first, nobody's signature on it yet. */
 async function transfer(offer, payer) {
   if (!crypto.subtle) throw new Error('a Solana payment can be signed on a page that came over https only');
-  const { feePayer, recentBlockhash, memo } = offer.extra ?? {};
+  const { feePayer, recentBlockhash, memo, tokenProgram = TOKEN } = offer.extra ?? {};
+  // Nothing else is called with the payer's signature.
+  if (![TOKEN, TOKEN_2022].includes(tokenProgram)) throw new Error('this offer names a token program that is none');
   if (!feePayer || !recentBlockhash) throw new Error('this offer has no blockhash now; try again in a moment');
-  const mint = key(offer.asset);
-  const [source, destination] = await Promise.all([tokenAccount(payer, mint), tokenAccount(key(offer.payTo), mint)]);
-  const keys = [key(feePayer), payer, source, destination, mint, TOKEN, COMPUTE, MEMO];
+  const [mint, program] = [key(offer.asset), key(tokenProgram)];
+  const [source, destination] = await Promise.all([payer, key(offer.payTo)].map(owner => tokenAccount(owner, mint, program)));
+  const keys = [key(feePayer), payer, source, destination, mint, program, COMPUTE, MEMO];
   // Long texts have a length of two bytes.
   const length = bytes => (bytes < 128 ? [bytes] : [bytes & 127 | 128, bytes >> 7]);
   const call = (program, accounts, data) => [program, accounts.length, ...accounts, ...length(data.length), ...data];

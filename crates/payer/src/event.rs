@@ -48,7 +48,7 @@ pub enum Event {
         /// The payment as it is sent, its signature shortened.
         payment: Value,
     },
-    /// The request goes out with the payment, for the so-manieth time.
+    /// The request goes out with the payment, the first time or again.
     Sent {
         /// From 1 on.
         times: u32,

@@ -46,7 +46,7 @@ pub(crate) struct PayerArgs {
     /// first offer a key is given for.
     #[arg(long)]
     network: Option<String>,
-    /// Base payer key as a secret reference (env:NAME or file:PATH).
+    /// Base payer key as a secret reference (env:NAME, file:PATH or keystore:PATH?password=…).
     #[arg(long)]
     evm_key: Option<String>,
     /// Solana payer key as a secret reference (env:NAME or file:PATH).

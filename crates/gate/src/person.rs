@@ -13,7 +13,8 @@ use http::header::{
 };
 use http::{Method, Response};
 use quittance_protocol::{
-    Amount, BodyDigest, Network, PAYMENT_REQUIRED, PaymentRequirements, ResourceRef, encode_header_json,
+    Amount, BodyDigest, Family, Network, PAYMENT_REQUIRED, PaymentRequirements, ResourceRef,
+    encode_header_json,
 };
 use quittance_quote::Route;
 use serde_json::{Map, Value, json};
@@ -178,7 +179,7 @@ fn write(shared: &Shared, listed: &Listed, asked: Target<'_>, service: Option<Am
              <textarea id=\"body\" spellcheck=\"false\">\n{}</textarea>",
             escaped(example)
         ),
-        "command" => escaped(&command(asked.url, takes_body.then_some(example))),
+        "command" => escaped(&command(shared, &info.method, asked.url, example)),
         // Within a script element only `<` could end it.
         "sale" => sale.replace('<', "\\u003c"),
         _ => String::new(),
@@ -225,10 +226,18 @@ fn name(network: &str) -> &str {
 }
 
 /// What a shell takes that sends the same request.
-fn command(url: &str, body: Option<&str>) -> String {
+fn command(shared: &Shared, method: &str, url: &str, example: &str) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
-    let data = body.map_or_else(String::new, |body| format!(" --data {}", quoted(body)));
-    format!("quittance pay {}{data} --evm-key env:PAYER_KEY", quoted(url))
+    // With a body it is POST unless it says otherwise.
+    let data = match method {
+        "GET" => String::new(),
+        "POST" => format!(" --data {}", quoted(example)),
+        other => format!(" -X {} --data {}", quoted(other), quoted(example)),
+    };
+    let networks = shared.facilitator.networks();
+    let on_evm = networks.iter().any(|info| matches!(info.network.family(), Family::Eip155(_)));
+    let key = if on_evm || networks.is_empty() { "--evm-key" } else { "--solana-key" };
+    format!("quittance pay {}{data} {key} env:PAYER_KEY", quoted(url))
 }
 
 /// Text as it may stand in an element or an attribute.

@@ -20,6 +20,7 @@ impl Pricer for Shop {
             ("GET", "/look") => Route::Paid(0),
             ("GET", path) if path.starts_with("/look/") => Route::Paid(0),
             ("POST", "/make") => Route::Paid(1),
+            ("DELETE", "/old") => Route::Paid(2),
             ("GET", "/free") => Route::Free,
             _ => Route::Unknown,
         }
@@ -45,7 +46,7 @@ impl Pricer for Shop {
             query: Vec::new(),
             service_min: None,
         };
-        vec![endpoint("GET", "/look"), endpoint("POST", "/make")]
+        vec![endpoint("GET", "/look"), endpoint("POST", "/make"), endpoint("DELETE", "/old")]
     }
 }
 
@@ -94,6 +95,19 @@ async fn a_browser_that_opens_what_is_posted_sees_its_example_and_what_that_cost
 }
 
 /// Programs, robots, scripts of other pages and whoever pays hear what they always did, byte by byte.
+/// The defect: the command that is shown for a DELETE sent a POST.
+#[tokio::test]
+async fn the_command_sends_the_method_that_is_sold() {
+    for (path, words) in [
+        ("/look", "/look&#39; --evm-key"),
+        ("/make", "/make&#39; --data"),
+        ("/old", "/old&#39; -X &#39;DELETE&#39; --data"),
+    ] {
+        let answer = ask(Ask::get(path).header(BROWSER)).await;
+        assert!(page(&answer).contains(words), "{}", page(&answer));
+    }
+}
+
 #[tokio::test]
 async fn nobody_but_a_browser_that_goes_there_gets_the_page() {
     let plain = ask(Ask::get("/look")).await;

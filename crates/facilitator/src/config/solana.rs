@@ -1,6 +1,7 @@
 //! The keys of `[networks.NAME]` that only Solana networks have.
 
 use quittance_ledger::AccountLimits;
+use quittance_protocol::Family;
 
 use super::evm::refuse;
 use super::{ConfigError, NetworkConfig, TokenAccount, TokenProgram};
@@ -24,6 +25,12 @@ const ACCOUNT_LAMPORTS_PER_PAYER_DAY: u64 = 5_000_000;
 impl NetworkConfig {
     /// See [`SolanaSection`].
     pub(crate) fn solana(&self) -> SolanaSection {
+        // Lamports bound nothing elsewhere.
+        let is_solana = self.network.family() == Family::Solana;
+        let lamports = |given: Option<u64>, default| match is_solana {
+            true => given.unwrap_or(default),
+            false => u64::MAX,
+        };
         SolanaSection {
             token_account: self.token_account.unwrap_or_default(),
             priority_fee_lamports_max: self.priority_fee_lamports_max.unwrap_or(1_000),
@@ -31,8 +38,8 @@ impl NetworkConfig {
             token_program: self.token_program.unwrap_or_default(),
             permanent_delegate: self.permanent_delegate.unwrap_or(false),
             accounts: AccountLimits {
-                day: self.account_lamports_per_day.unwrap_or(ACCOUNT_LAMPORTS_PER_DAY),
-                payer_day: self.account_lamports_per_payer_day.unwrap_or(ACCOUNT_LAMPORTS_PER_PAYER_DAY),
+                day: lamports(self.account_lamports_per_day, ACCOUNT_LAMPORTS_PER_DAY),
+                payer_day: lamports(self.account_lamports_per_payer_day, ACCOUNT_LAMPORTS_PER_PAYER_DAY),
             },
         }
     }

@@ -139,7 +139,13 @@ impl Link {
         let network = &self.network.network;
         if let Some(remote) = self.elsewhere.as_ref().filter(|_| network.family() == Family::Solana) {
             match remote.fee_payer(network).await {
-                Ok(fee_payer) => self.fee_payers = vec![fee_payer],
+                Ok(fee_payer) if quittance_solana::is_address(&fee_payer) => {
+                    self.fee_payers = vec![fee_payer]
+                }
+                // It would end the start of every network.
+                Ok(_) => {
+                    tracing::error!(%network, "the facilitator names a fee payer that is no address: not sold before the next start");
+                }
                 Err(error) => {
                     tracing::error!(%network, error, "the facilitator does not say who pays the fees: not sold before the next start")
                 }

@@ -97,8 +97,11 @@ async fn book_cost(tx: &mut Tx, me: Me, entry: CostEntry, now_ms: i64) -> Result
         return Ok(false);
     }
     let payment = match &entry.payment {
-        // Locked, or of a verdict and a cost at once each would leave the reservation to the other.
-        Some(id) => Some(rows::lock(tx, id).await?),
+        Some(id) => {
+            // Or of a verdict and a cost at once each would leave the reservation to the other.
+            exposure::lock_reservation(tx, id).await?;
+            Some(rows::get(tx, id).await?)
+        }
         None => None,
     };
     let usdc = entry.usdc.map(|usdc| amount(usdc, "usdc")).transpose()?;

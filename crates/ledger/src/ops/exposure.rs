@@ -365,6 +365,16 @@ pub(super) async fn reserved(tx: &mut Tx, id: &PaymentId) -> Result<u64, LedgerE
     row.map_or(Ok(0), |row| row.unsigned("native"))
 }
 
+/// Takes the turn of a payment's reservation until COMMIT, and no other row's: a delivery that begins
+/// does not wait for it. SQLite has one writer and needs none.
+pub(super) async fn lock_reservation(tx: &mut Tx, id: &PaymentId) -> Result<(), LedgerError> {
+    if tx.is_postgres() {
+        let sql = "SELECT 1 AS held FROM reservations WHERE payment = $1 FOR UPDATE";
+        tx.one(sql, params![id.as_str()]).await?;
+    }
+    Ok(())
+}
+
 /// A cost as reservations count it.
 pub(crate) fn counted(native: u128) -> u64 {
     u64::try_from(native).unwrap_or(NATIVE_MAX).min(NATIVE_MAX)
@@ -374,11 +384,9 @@ pub(crate) fn counted(native: u128) -> u64 {
 /// attempts may cost unless the fate of one is open.
 pub(crate) async fn verdict(tx: &mut Tx, payment: &Payment, now_ms: i64) -> Result<(), LedgerError> {
     let closed = payment.state == crate::types::PaymentState::Expired && payment.deadline.ends_attempts();
-    let gone = tx.execute(DELETE_BOOKED, params![payment.id.as_str(), closed]).await?;
-    if gone == 0 {
-        tx.later("UPDATE reservations SET amount = 0 WHERE payment = $1", params![payment.id.as_str()])
-            .await?;
-    }
+    // In this order: the first waits for a cost that is being booked, and the second sees it.
+    tx.later("UPDATE reservations SET amount = 0 WHERE payment = $1", params![payment.id.as_str()]).await?;
+    tx.later(DELETE_BOOKED, params![payment.id.as_str(), closed]).await?;
     if payment.state != crate::types::PaymentState::Settled {
         account_rents::give_back(tx, &payment.network, &payment.id).await?;
     }

@@ -9,7 +9,6 @@
 use quittance_protocol::PaymentId;
 use serde_json::json;
 
-use super::lease_clock::lease_now;
 use crate::conn::params;
 use crate::error::LedgerError;
 use crate::ledger::Ledger;
@@ -57,19 +56,12 @@ impl Ledger {
     /// on to theirs. Once is enough; again changes nothing. Nobody else may have the ledger open: on PostgreSQL
     /// it is refused while a lease lives.
     pub async fn mark_restored(&self, now_ms: i64) -> Result<Restored, LedgerError> {
-        let clock = self.options().lease_clock;
         self.write_unleased(Box::new(move |tx| {
             Box::pin(async move {
-                // By the clock that leases are kept by: this host's may run ahead, and a lease that lives
-                // would be none.
-                let lease_now_ms = lease_now(tx, clock, now_ms).await?;
                 // SQLite has a lock for that.
                 if tx.is_postgres()
                     && let Some(row) = tx
-                        .one(
-                            "SELECT name FROM instances WHERE lease_until_ms > $1 LIMIT 1",
-                            params![lease_now_ms],
-                        )
+                        .one("SELECT name FROM instances WHERE lease_until_ms > $1 LIMIT 1", params![now_ms])
                         .await?
                 {
                     return Err(LedgerError::InUse(format!("instance name {}", row.text("name")?)));

@@ -3,7 +3,6 @@
 //
 //   node tests/backup.mjs
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -12,6 +11,7 @@ import * as http from './lib/http.mjs';
 import * as official from './lib/official.mjs';
 import * as stack from './lib/stack.mjs';
 import { until } from './lib/buyer.mjs';
+import { reconcile } from './lib/reconcile.mjs';
 import { finish, test } from './lib/tally.mjs';
 import { NETWORKS, world } from './lib/world.mjs';
 
@@ -36,19 +36,6 @@ async function buy(here, api, network) {
   const answer = await buyer.insist(api, signed);
   assert.equal(answer.status, 200, answer.text.slice(0, 300));
   return { ...signed, answer };
-}
-
-/** `quittance reconcile`: exit code and document. */
-async function reconcile(here) {
-  const child = stack.start(join(stack.BIN, 'quittance'), ['reconcile', '--config', here.config, '--json', '--since', '1h'], {
-    env: { ...process.env, BASE_WALLET: here.wallet.key, SOLANA_WALLET: here.net.solana.wallet_key },
-  });
-  const out = [];
-  child.stdout.on('data', chunk => out.push(chunk));
-  const [code] = await once(child, 'close');
-  const text = Buffer.concat(out).toString();
-  assert.ok(text, child.log.join('\n'));
-  return { code, ...JSON.parse(text) };
 }
 
 await stack.withStack(async folder => {

@@ -3,8 +3,6 @@
 //
 //   node tests/reconcile.mjs
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { join } from 'node:path';
 
 import * as buyer from './lib/buyer.mjs';
 import * as solana from './lib/solana-payment.mjs';
@@ -14,25 +12,13 @@ import { account } from './lib/base-payment.mjs';
 import { rpc } from './lib/chain.mjs';
 import { withCluster } from './lib/cluster.mjs';
 import { until } from './lib/buyer.mjs';
+import { reconcile } from './lib/reconcile.mjs';
 import { finish, test } from './lib/tally.mjs';
 import { faultyProxy, NETWORKS, world } from './lib/world.mjs';
 
 const PAYMENTS = 3;
 /** More than the fee of one transaction and what an account must hold. */
 const LAMPORTS = 1_000_000_000;
-
-/** Runs the program; resolves to its exit code and document. */
-async function reconcile(here, ...args) {
-  const child = stack.start(join(stack.BIN, 'quittance'), ['reconcile', '--config', here.config, '--json', '--since', '1h', ...args], {
-    env: { ...process.env, BASE_WALLET: here.wallet.key, SOLANA_WALLET: here.net.solana.wallet_key },
-  });
-  const out = [];
-  child.stdout.on('data', chunk => out.push(chunk));
-  const [code] = await once(child, 'close');
-  const text = Buffer.concat(out).toString();
-  assert.ok(text, child.log.join('\n'));
-  return { code, ...JSON.parse(text) };
-}
 
 const of = (report, name) => report.accounts.find(one => one.name === name);
 const kinds = (report, name) => of(report, name).shown.map(({ kind }) => kind).sort();

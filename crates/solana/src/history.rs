@@ -109,6 +109,9 @@ impl SolanaChain {
     pub(crate) async fn look_back(&self, first: usize, missing: &[&SolanaWatch], scope: Scope) -> LookBack {
         let needed = self.endpoints.all().len().min(2);
         let mut open: Vec<Open<'_>> = missing.iter().map(|watch| Open::new(watch)).collect();
+        // Others are first at each look, and the same at all endpoints: each of many comes to its turn.
+        let turn = self.memory.next_turn().wrapping_mul(SEARCHES_MAX).checked_rem(open.len());
+        open.rotate_left(turn.unwrap_or_default());
         let mut found = Vec::new();
         for at in self.endpoints.first_then_others(first) {
             if let Err(error) = self.look_back_at(at, &mut open, scope, needed, &mut found).await {
@@ -205,10 +208,6 @@ impl SolanaChain {
         found: &mut Vec<(PaymentKey, Evidence)>,
     ) -> Result<(), SolanaError> {
         let (mut valid, mut failed) = (HashMap::new(), Ok(()));
-        // Another one is first at each look, so that those that read much come to an end, too.
-        let turn =
-            usize::try_from(reading.slot).unwrap_or_default().checked_rem(late.len()).unwrap_or_default();
-        late.rotate_left(turn);
         late.truncate(SEARCHES_MAX);
         for one in late {
             if !self.has_ended(at, one.watch, reading, &mut valid).await? {

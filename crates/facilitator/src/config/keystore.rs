@@ -41,15 +41,13 @@ pub(super) fn open(path: &str, password: &Secret) -> Result<Secret, Closed> {
     let path = Path::new(path);
     // The library takes a file's own word for lengths and for memory.
     check(&read(path)?)?;
-    let mut key = decrypt_key(path, password.expose_bytes()).map_err(|error| match error {
+    let key = decrypt_key(path, password.expose_bytes()).map_err(|error| match error {
         KeystoreError::MacMismatch => Closed::Password,
         _ => Closed::Format("its parameters"),
     })?;
-    let mut text = String::with_capacity(2 + 2 * key.len());
-    text.push_str("0x");
-    text.push_str(Secret::new(hex::encode(&key)).expose_str().unwrap_or_default());
-    key.fill(0);
-    Ok(Secret::new(text))
+    // Overwritten when dropped, as is each form of it on the way.
+    let digits = Secret::new(hex::encode(Secret::new(key).expose_bytes()));
+    Ok(Secret::new([b"0x", digits.expose_bytes()].concat()))
 }
 
 fn read(path: &Path) -> Result<EthKeystore, Closed> {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use quittance_protocol::{Words, foreign_words};
+use quittance_protocol::{Secret, Words, foreign_words};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 
 use super::Remote;
@@ -33,6 +33,21 @@ pub(super) fn client() -> Result<reqwest::Client, ConfigError> {
         .map_err(|_| ConfigError::Invalid("facilitator: no HTTP client can be made here".to_owned()))
 }
 
+/// What shows who asks, made once: a key that no header can hold would be left out of every question.
+pub(super) fn credentials(key: Option<&Secret>) -> Result<HeaderMap, ConfigError> {
+    let mut headers = HeaderMap::new();
+    if let Some(key) = key {
+        let bearer = [b"Bearer ", key.expose_bytes()].concat();
+        let mut value = HeaderValue::from_bytes(&bearer).map_err(|_| ConfigError::Secret {
+            key: "facilitator.api_key".to_owned(),
+            problem: "it leads to bytes that stand in no header".to_owned(),
+        })?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
 impl Remote {
     pub(super) async fn get(&self, path: &str) -> Result<Said, String> {
         self.call(self.client.get(format!("{}{path}", self.url))).await
@@ -60,7 +75,7 @@ impl Remote {
 
     async fn read(&self, request: reqwest::RequestBuilder) -> Result<Said, String> {
         let mut answer =
-            request.headers(self.credentials()).send().await.map_err(|error| self.words(error))?;
+            request.headers(self.credentials.clone()).send().await.map_err(|error| self.words(error))?;
         let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let (status, retry_after) =
             (answer.status().as_u16(), retry_after.and_then(|text| text.trim().parse().ok()));
@@ -74,17 +89,6 @@ impl Remote {
         Ok(Said { status, retry_after, body })
     }
 
-    fn credentials(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        let key = self.key.as_ref().and_then(|key| key.expose_str());
-        let value = key.and_then(|key| HeaderValue::from_str(&format!("Bearer {key}")).ok());
-        if let Some(mut value) = value {
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
-        headers
-    }
-
     /// Without the address, which may carry a key.
     fn words(&self, error: reqwest::Error) -> String {
         let error = error.without_url();
@@ -94,4 +98,19 @@ impl Remote {
 
     /// The pause before the first repeat.
     pub(super) const PAUSE_MIN: Duration = Duration::from_secs(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_no_header_holds_ends_the_start_and_none_prints() {
+        let held = credentials(Some(&Secret::new("sk_live_1"))).unwrap();
+        assert_eq!(held[AUTHORIZATION], "Bearer sk_live_1");
+        assert!(!format!("{held:?}").contains("sk_live_1"));
+        assert!(credentials(None).unwrap().is_empty());
+        let refused = credentials(Some(&Secret::new("sk_live_1\nx"))).unwrap_err().to_string();
+        assert!(refused.contains("facilitator.api_key") && !refused.contains("sk_live_1"), "{refused}");
+    }
 }

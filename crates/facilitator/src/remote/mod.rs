@@ -18,7 +18,8 @@ mod ports;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quittance_protocol::{Network, Secret};
+use quittance_protocol::Network;
+use reqwest::header::HeaderMap;
 use tokio::sync::Semaphore;
 
 use crate::config::{ConfigError, FacilitatorConfig, read_secret_of, resolve};
@@ -36,7 +37,7 @@ const QUESTIONS_MAX: usize = 512;
 pub(crate) struct Remote {
     client: reqwest::Client,
     url: String,
-    key: Option<Secret>,
+    credentials: HeaderMap,
     timeout: Duration,
     pause_max: Duration,
     places: Semaphore,
@@ -47,10 +48,11 @@ impl Remote {
         let url = resolve("facilitator.url", &config.url)?;
         let read = |reference: &String| read_secret_of("facilitator.api_key", reference);
         let key = config.api_key.as_ref().map(read).transpose()?;
+        let credentials = http::credentials(key.as_ref())?;
         Ok(Arc::new(Self {
             client: http::client()?,
             url: url.trim_end_matches('/').to_owned(),
-            key,
+            credentials,
             timeout: Duration::from_secs(config.timeout_seconds.max(1)),
             pause_max: Duration::from_secs(config.repeat_seconds_max.max(1)),
             places: Semaphore::new(QUESTIONS_MAX),

@@ -120,13 +120,8 @@ impl Purse {
         };
         match until_given_up(&context, self.payer.buy(&request)).await {
             Some(Ok(answer)) => self.answered(&request, &answer),
-            // Another call of the same request works on it, or what came says nothing of it.
-            Some(Err(PayError::Limit(_) | PayError::Moved { .. })) if self.is_kept(&request) => {
-                answers::open()
-            }
-            Some(Err(error)) => answers::failed(&error),
-            None if self.is_kept(&request) => answers::open(),
-            None => answers::silent(),
+            Some(Err(error)) => self.unanswered(&request, Some(&error)),
+            None => self.unanswered(&request, None),
         }
     }
 
@@ -169,12 +164,8 @@ impl Purse {
             Some(Ok((answer, result))) => {
                 answers::of_tool(&answer, result.as_ref(), request.host_name(), &self.shelf)
             }
-            Some(Err(PayError::Limit(_) | PayError::Moved { .. })) if self.is_kept(&request) => {
-                answers::open()
-            }
-            Some(Err(error)) => answers::failed(&error),
-            None if self.is_kept(&request) => answers::open(),
-            None => answers::silent(),
+            Some(Err(error)) => self.unanswered(&request, Some(&error)),
+            None => self.unanswered(&request, None),
         }
     }
 
@@ -199,6 +190,18 @@ impl Purse {
 
     fn answered(&self, request: &Request, answer: &Answer) -> CallToolResult {
         answers::of_answer(answer, request.host_name(), &self.shelf)
+    }
+
+    /// A call that may have paid and has no answer; without an error it was given up.
+    fn unanswered(&self, request: &Request, error: Option<&PayError>) -> CallToolResult {
+        match error {
+            // Another call of the same request works on it, or what came says nothing of it.
+            None | Some(PayError::Limit(_) | PayError::Moved { .. }) if self.is_kept(request) => {
+                answers::open()
+            }
+            Some(error) => answers::failed(error),
+            None => answers::silent(),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use quittance_protocol::PaymentKey;
@@ -27,6 +28,8 @@ pub(crate) struct Memory {
     unshown: Mutex<HashMap<PaymentKey, Instant>>,
     /// Transactions that were named for a payment and carry another message.
     refuted: Mutex<HashSet<(PaymentKey, String)>>,
+    /// Looks so far.
+    turns: AtomicUsize,
 }
 
 /// Whether an endpoint keeps a history, as one look found it.
@@ -52,6 +55,10 @@ impl History {
 }
 
 impl Memory {
+    pub(super) fn next_turn(&self) -> usize {
+        self.turns.fetch_add(1, Ordering::Relaxed)
+    }
+
     pub(super) fn keeps_none(&self, at: usize) -> bool {
         let Ok(forgetful) = self.forgetful.lock() else { return false };
         forgetful.get(&at).is_some_and(|looks| *looks >= NO_HISTORY_LOOKS)

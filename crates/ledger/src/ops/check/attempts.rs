@@ -2,6 +2,31 @@
 
 use super::{Rule, rule};
 
+/// Wants how a database reads what a line of the journal says of a wallet's counter.
+macro_rules! nonce_gap {
+    ($raised:literal) => {
+        concat!(
+            "WITH placed AS (SELECT network, wallet, nonce, LAG(nonce) OVER w AS below, \
+             LAG(created_at_ms) OVER w AS below_ms FROM slots WINDOW w AS (PARTITION BY network, wallet ORDER BY nonce) \
+             ), ends AS ( \
+             SELECT network, wallet, nonce, below, below_ms FROM placed WHERE nonce <> below + 1 \
+             UNION ALL SELECT w.network, w.wallet, w.next_nonce, s.nonce, s.at_ms FROM wallets w JOIN ( \
+             SELECT network, wallet, MAX(nonce) AS nonce, MAX(created_at_ms) AS at_ms FROM slots GROUP BY network, wallet \
+             ) s ON s.network = w.network AND s.wallet = w.wallet WHERE w.next_nonce > s.nonce + 1 \
+             ), pruned AS ( \
+             SELECT network, MAX(verdict_at_ms) AS at_ms FROM payments WHERE pruned_at_ms IS NOT NULL GROUP BY network \
+             ), raised AS MATERIALIZED (",
+            $raised,
+            " FROM journal \
+             WHERE payment IS NULL AND event = 'wallet_counter') \
+             SELECT e.network || ' ' || e.wallet AS what, 'none between ' || e.below || ' and ' || e.nonce AS found \
+             FROM ends e LEFT JOIN pruned p ON p.network = e.network LEFT JOIN raised r \
+             ON r.network = e.network AND r.wallet = e.wallet AND r.nonce = e.nonce \
+             WHERE r.nonce IS NULL AND (p.at_ms IS NULL OR e.below_ms > p.at_ms)"
+        )
+    };
+}
+
 pub(super) const RULES: &[Rule] = &[
     rule!(
         "attempts_of_state",
@@ -52,38 +77,14 @@ pub(super) const RULES: &[Rule] = &[
     rule!(
         "nonce_gap",
         "No nonce below a wallet's counter is missing but those that the chain had used, and pruned ones.",
-        "WITH placed AS (SELECT network, wallet, nonce, LAG(nonce) OVER w AS below, \
-         LAG(created_at_ms) OVER w AS below_ms FROM slots WINDOW w AS (PARTITION BY network, wallet ORDER BY nonce) \
-         ), ends AS ( \
-         SELECT network, wallet, nonce, below, below_ms FROM placed WHERE nonce <> below + 1 \
-         UNION ALL SELECT w.network, w.wallet, w.next_nonce, s.nonce, s.at_ms FROM wallets w JOIN ( \
-         SELECT network, wallet, MAX(nonce) AS nonce, MAX(created_at_ms) AS at_ms FROM slots GROUP BY network, wallet \
-         ) s ON s.network = w.network AND s.wallet = w.wallet WHERE w.next_nonce > s.nonce + 1 \
-         ), pruned AS ( \
-         SELECT network, MAX(verdict_at_ms) AS at_ms FROM payments WHERE pruned_at_ms IS NOT NULL GROUP BY network \
-         ), raised AS MATERIALIZED (SELECT json_extract(detail, '$.network') AS network, \
-         json_extract(detail, '$.wallet') AS wallet, json_extract(detail, '$.next_nonce') AS nonce FROM journal \
-         WHERE payment IS NULL AND event = 'wallet_counter') \
-         SELECT e.network || ' ' || e.wallet AS what, 'none between ' || e.below || ' and ' || e.nonce AS found \
-         FROM ends e LEFT JOIN pruned p ON p.network = e.network LEFT JOIN raised r \
-         ON r.network = e.network AND r.wallet = e.wallet AND r.nonce = e.nonce \
-         WHERE r.nonce IS NULL AND (p.at_ms IS NULL OR e.below_ms > p.at_ms)",
-        "WITH placed AS (SELECT network, wallet, nonce, LAG(nonce) OVER w AS below, \
-         LAG(created_at_ms) OVER w AS below_ms FROM slots WINDOW w AS (PARTITION BY network, wallet ORDER BY nonce) \
-         ), ends AS ( \
-         SELECT network, wallet, nonce, below, below_ms FROM placed WHERE nonce <> below + 1 \
-         UNION ALL SELECT w.network, w.wallet, w.next_nonce, s.nonce, s.at_ms FROM wallets w JOIN ( \
-         SELECT network, wallet, MAX(nonce) AS nonce, MAX(created_at_ms) AS at_ms FROM slots GROUP BY network, wallet \
-         ) s ON s.network = w.network AND s.wallet = w.wallet WHERE w.next_nonce > s.nonce + 1 \
-         ), pruned AS ( \
-         SELECT network, MAX(verdict_at_ms) AS at_ms FROM payments WHERE pruned_at_ms IS NOT NULL GROUP BY network \
-         ), raised AS MATERIALIZED (SELECT detail::json ->> 'network' AS network, detail::json ->> 'wallet' AS wallet, \
-         (detail::json ->> 'next_nonce')::BIGINT AS nonce FROM journal \
-         WHERE payment IS NULL AND event = 'wallet_counter') \
-         SELECT e.network || ' ' || e.wallet AS what, 'none between ' || e.below || ' and ' || e.nonce AS found \
-         FROM ends e LEFT JOIN pruned p ON p.network = e.network LEFT JOIN raised r \
-         ON r.network = e.network AND r.wallet = e.wallet AND r.nonce = e.nonce \
-         WHERE r.nonce IS NULL AND (p.at_ms IS NULL OR e.below_ms > p.at_ms)",
+        nonce_gap!(
+            "SELECT json_extract(detail, '$.network') AS network, \
+             json_extract(detail, '$.wallet') AS wallet, json_extract(detail, '$.next_nonce') AS nonce"
+        ),
+        nonce_gap!(
+            "SELECT detail::json ->> 'network' AS network, detail::json ->> 'wallet' AS wallet, \
+             (detail::json ->> 'next_nonce')::BIGINT AS nonce"
+        ),
     ),
     rule!(
         "nonce_signed",

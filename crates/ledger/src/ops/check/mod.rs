@@ -37,7 +37,7 @@ macro_rules! rule {
     ($name:literal, $says:literal, $sql:literal $(,)?) => {
         rule!($name, $says, $sql, $sql)
     };
-    ($name:literal, $says:literal, $sqlite:literal, $postgres:literal $(,)?) => {
+    ($name:literal, $says:literal, $sqlite:expr, $postgres:expr $(,)?) => {
         $crate::ops::check::Rule {
             name: $name,
             says: $says,
